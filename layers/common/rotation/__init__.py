@@ -1,0 +1,1 @@
+"""Rotates database credentials kept in AWS Secrets Manager; start reading at `rotation.steps`."""

@@ -1,0 +1,187 @@
+"""Who is the admin of the database that a secret is for?
+
+The secret names an admin secret in `masterarn`. That one is either a full credential, or the master secret that RDS manages,
+which holds a user and a password only; its tags name the instance or cluster, and RDS's API tells where that is.
+
+The admin's password goes to the admin's own host and nowhere else. But the secret must be for the same database: for that
+host, or for one that RDS says is another door to it, or a copy of it:
+
+    a replica           its ReadReplicaSourceDBInstanceIdentifier is the admin's instance (an ARN in another Region)
+    a cluster           its endpoint, its reader endpoint, its custom endpoints, and the endpoint of each member
+
+Endpoints are compared whole, as RDS gives them. The first label of a host name is a name that anybody can give to an
+instance in another account or Region, or to a host outside RDS: it is good for looking up, and proves nothing.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from rotation.aws import calling, error_code
+from rotation.credential import Credential, SecretValue, parse_credential, parse_object
+from rotation.errors import InvalidSecret, Unsafe
+from rotation.kind import EngineKind
+
+if TYPE_CHECKING:
+    from mypy_boto3_rds import RDSClient
+    from mypy_boto3_rds.type_defs import DBClusterTypeDef, DBInstanceTypeDef
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+INSTANCE_TAG, CLUSTER_TAG = "aws:rds:primarydbinstancearn", "aws:rds:primarydbclusterarn"
+
+ENDPOINT = re.compile(
+    r"(?P<id>[a-z][a-z0-9-]*)\.[a-z0-9-]+\.(rds\.)?(?P<region>[a-z]+(-[a-z]+)+-[0-9])(\.rds)?\.amazonaws\.com(\.cn)?"
+)
+"""What an RDS endpoint looks like: enough to look the instance or cluster up by."""
+
+ABSENT = frozenset({"DBInstanceNotFound", "DBInstanceNotFoundFault", "DBClusterNotFoundFault"})
+
+
+@dataclass(frozen=True)
+class Administrators:
+    """Finds admins."""
+
+    secrets: "SecretsManagerClient"
+    rds: "Callable[[str], RDSClient]"
+    """Returns RDS's client for a Region."""
+    kind: EngineKind
+    learn: Callable[[str], None]
+    """Is told every password that is read, so that none gets into a log."""
+
+    def find(self, value: SecretValue) -> Credential:
+        """Return the admin of the database that `value` is for, to be logged in where it belongs.
+
+        Raises Unsafe where the admin secret is for another database, InvalidSecret where it cannot be read as an admin secret.
+        """
+        arn = str(value.admin_secret)
+        doing = f"reading the admin secret {arn}"
+        with calling(doing, "secretsmanager:GetSecretValue"):
+            text = self.secrets.get_secret_value(SecretId=arn).get("SecretString", "")
+        fields = parse_object(text, doing)
+        self.learn(str(fields.get("password", "")))
+        admin = (
+            parse_credential(fields, self.kind, doing)
+            if "host" in fields
+            else self._managed(fields, value.credential, arn, doing)
+        )
+        if (admin.host, admin.port) != (value.credential.host, value.credential.port):
+            self._require_related(admin, value.credential)
+        return replace(admin, database=value.credential.database)
+
+    def _managed(self, fields: Mapping[str, object], user: Credential, arn: str, doing: str) -> Credential:
+        """Complete a master secret that RDS manages with what its tags and RDS's API tell."""
+        with calling(doing, "secretsmanager:DescribeSecret"):
+            tags = {
+                tag["Key"]: tag["Value"] for tag in self.secrets.describe_secret(SecretId=arn).get("Tags", [])
+            }
+        if arn_of_instance := tags.get(INSTANCE_TAG):
+            instance = self._instance(arn_of_instance, arn_of_instance.split(":")[3])
+            place = _endpoint(instance) if instance else None
+        elif arn_of_cluster := tags.get(CLUSTER_TAG):
+            cluster = self._cluster(arn_of_cluster, arn_of_cluster.split(":")[3])
+            place = (cluster["Endpoint"], cluster["Port"]) if cluster else None
+        else:
+            raise InvalidSecret(
+                doing,
+                'it has no "host", and no tag of a master secret that RDS manages',
+                "Add engine, host and port to its JSON",
+            )
+        if not place:
+            raise InvalidSecret(
+                doing, "RDS does not know the database that its tags name", "Correct masterarn in the secret"
+            )
+        found = {"engine": user.engine, "host": place[0], "port": place[1]}
+        return parse_credential({**found, **fields}, self.kind, doing)
+
+    def _require_related(self, admin: Credential, user: Credential) -> None:
+        if self._is_copy(admin, user) or self._is_door(admin, user):
+            return
+        raise Unsafe(
+            f"looking for the admin of {user.host}:{user.port}",
+            f"the admin secret is for {admin.host}:{admin.port}, and RDS knows no relation between the two",
+            "Correct masterarn, or the host of the secret: it must be the admin's host, its replica, or an endpoint of its cluster",
+        )
+
+    def _is_copy(self, admin: Credential, user: Credential) -> bool:
+        """Tell whether the user's host is a read replica of the admin's instance."""
+        source, replica = self._instance_at(admin), self._instance_at(user)
+        if not source or not replica:
+            return False
+        # RDS names a source in the same Region by its identifier, in another Region by its ARN.
+        name = replica.get("ReadReplicaSourceDBInstanceIdentifier")
+        return name == source["DBInstanceArn"] or (
+            name == source["DBInstanceIdentifier"] and _same_region(admin, user)
+        )
+
+    def _is_door(self, admin: Credential, user: Credential) -> bool:
+        """Tell whether both hosts are endpoints of one cluster."""
+        cluster = self._cluster_at(admin)
+        if not cluster:
+            return False
+        if (user.host, user.port) in _doors(cluster):
+            return True
+        member = self._instance_at(user)
+        if not member or not _same_region(admin, user):
+            return False
+        return member.get("DBClusterIdentifier") == cluster["DBClusterIdentifier"]
+
+    def _instance_at(self, place: Credential) -> "DBInstanceTypeDef | None":
+        match = ENDPOINT.fullmatch(place.host)
+        instance = self._instance(match["id"], match["region"]) if match else None
+        return instance if instance and _endpoint(instance) == (place.host, place.port) else None
+
+    def _cluster_at(self, place: Credential) -> "DBClusterTypeDef | None":
+        """Return the cluster that has this endpoint, or whose member has it."""
+        match = ENDPOINT.fullmatch(place.host)
+        if not match:
+            return None
+        member = self._instance_at(place)
+        if member:
+            name = member.get("DBClusterIdentifier")
+            return self._cluster(name, match["region"]) if name else None
+        cluster = self._cluster(match["id"], match["region"])
+        return cluster if cluster and (place.host, place.port) in _doors(cluster) else None
+
+    def _instance(self, name: str, region: str) -> "DBInstanceTypeDef | None":
+        with calling(f"asking RDS for the instance {name}", "rds:DescribeDBInstances"):
+            try:
+                found = self.rds(region).describe_db_instances(DBInstanceIdentifier=name)["DBInstances"]
+            except ClientError as error:
+                if error_code(error) not in ABSENT:
+                    raise
+                return None
+        return found[0] if found else None
+
+    def _cluster(self, name: str, region: str) -> "DBClusterTypeDef | None":
+        with calling(f"asking RDS for the cluster {name}", "rds:DescribeDBClusters"):
+            try:
+                found = self.rds(region).describe_db_clusters(DBClusterIdentifier=name)["DBClusters"]
+            except ClientError as error:
+                if error_code(error) not in ABSENT:
+                    raise
+                return None
+        return found[0] if found else None
+
+
+def _endpoint(instance: "DBInstanceTypeDef") -> tuple[str, int]:
+    endpoint = instance.get("Endpoint", {})
+    return endpoint.get("Address", "").lower(), endpoint.get("Port", 0)
+
+
+def _doors(cluster: "DBClusterTypeDef") -> set[tuple[str, int]]:
+    hosts = [
+        cluster.get("Endpoint", ""),
+        cluster.get("ReaderEndpoint", ""),
+        *cluster.get("CustomEndpoints", []),
+    ]
+    return {(host.lower(), cluster["Port"]) for host in hosts if host}
+
+
+def _same_region(one: Credential, other: Credential) -> bool:
+    regions = {
+        match["region"] if (match := ENDPOINT.fullmatch(place.host)) else None for place in (one, other)
+    }
+    return len(regions) == 1

@@ -1,0 +1,195 @@
+"""What does a secret's JSON say, and what does a login need of it?
+
+The keys are those of AWS's rotation templates
+(https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_json_structure.html), and one of our own:
+`"rotation": {"strategy": …, "verify": [statement, …]}`. Every other key is the owner's, and is carried over unchanged.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from rotation.errors import InvalidSecret
+from rotation.kind import EngineKind, Strategy
+
+HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
+"""A host name or an IP address. Clients read more into other texts: a list of hosts, a path, a whole connection string."""
+
+SSL = {True: True, False: False, "true": True, "false": False}
+HIGHEST_PORT = 65535
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credential:
+    """All that a login needs; its `repr` hides the password."""
+
+    engine: str
+    host: str
+    port: int
+    database: str | None
+    username: str
+    password: str = field(repr=False)
+    tls: bool
+    """Whether the server's certificate is verified; False sends everything in clear, because the secret says so."""
+
+    def __str__(self) -> str:
+        return f"{self.username} at {self.host}:{self.port}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretValue:
+    """The JSON of one version of a secret, checked; its `repr` shows no value of a key that is not ours."""
+
+    credential: Credential
+    admin_secret: str | None
+    """What AWS calls `masterarn`: the ARN of the admin secret."""
+    strategy: Strategy | None
+    """The strategy that the secret asks for by name."""
+    verify: tuple[str, ...]
+    """The statements that testSecret runs."""
+    fields: Mapping[str, object] = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str, kind: EngineKind, doing: str) -> Self:
+        """Read a version of a secret that is to be rotated; raises InvalidSecret that names the key and what to put there."""
+        fields = parse_object(text, doing)
+        rotation = fields.get("rotation", {})
+        if not isinstance(rotation, dict):
+            raise _invalid(doing, '"rotation" is not an object', 'Write it like {"strategy": "single-user"}')
+        return cls(
+            credential=parse_credential(fields, kind, doing),
+            admin_secret=_text(fields, "masterarn", doing) if "masterarn" in fields else None,
+            strategy=_strategy(rotation, doing),
+            verify=_statements(rotation, doing),
+            fields=fields,
+        )
+
+    def successor(self, username: str, password: str) -> Self:
+        """Return the value that follows this one: another user or password, every other key as it is."""
+        return replace(
+            self,
+            credential=replace(self.credential, username=username, password=password),
+            fields={**self.fields, "username": username, "password": password},
+        )
+
+    def to_json(self) -> str:
+        """Return the text to store, keys in their old order."""
+        return json.dumps(self.fields, ensure_ascii=False)
+
+
+def parse_object(text: str, doing: str) -> dict[str, object]:
+    """Return the JSON object in `text`; raises InvalidSecret, which quotes nothing of the text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise _invalid(
+            doing,
+            "the value is not a JSON object",
+            'Store it as {"engine": …, "host": …, "username": …, "password": …}',
+        )
+    return value
+
+
+def parse_credential(fields: Mapping[str, object], kind: EngineKind, doing: str) -> Credential:
+    """Return the credential in a secret's fields; raises InvalidSecret."""
+    missing = [key for key in ("engine", "host", "username", "password") if key not in fields]
+    if missing:
+        raise _invalid(
+            doing, f"it has no {_quoted(missing)}", "Add what is missing to the JSON of the secret"
+        )
+    engine = _text(fields, "engine", doing)
+    if engine not in kind.engine_values:
+        raise _invalid(
+            doing,
+            f'its "engine" is {engine!r}, and this function rotates {kind.name} ({", ".join(sorted(kind.engine_values))})',
+            "Correct the engine, or attach the rotation function of that engine to the secret",
+        )
+    host = _text(fields, "host", doing)
+    if not HOST.fullmatch(host):
+        raise _invalid(
+            doing,
+            f'its "host" {host!r} is neither a host name nor an IP address',
+            "Write one host, without a port",
+        )
+    database = fields.get("dbname", kind.default_database)
+    return Credential(
+        engine=engine,
+        host=host.lower().rstrip("."),
+        port=_port(fields.get("port", kind.default_port), doing),
+        database=kind.default_database
+        if database in (None, "")
+        else _text({"dbname": database}, "dbname", doing),
+        username=_text(fields, "username", doing),
+        password=_text(fields, "password", doing),
+        tls=parse_ssl(fields, doing),
+    )
+
+
+def parse_ssl(fields: Mapping[str, object], doing: str) -> bool:
+    """Return whether to verify TLS; a secret that does not say gets it. Raises InvalidSecret."""
+    ssl = fields.get("ssl", True)
+    key = ssl.lower() if isinstance(ssl, str) else ssl
+    if not isinstance(key, bool | str) or key not in SSL:
+        raise _invalid(
+            doing, f'its "ssl" is {ssl!r}', "Write true or false, or leave it out to have TLS verified"
+        )
+    return SSL[key]
+
+
+def _text(fields: Mapping[str, object], key: str, doing: str) -> str:
+    value = fields[key]
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise _invalid(
+            doing,
+            f'its "{key}" is not a text, is empty, or holds a NUL character',
+            "Correct it in the JSON of the secret",
+        )
+    return value
+
+
+def _port(value: object, doing: str) -> int:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,5}", value):
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= HIGHEST_PORT:
+        raise _invalid(
+            doing,
+            f'its "port" is not a number from 1 to {HIGHEST_PORT}',
+            "Correct it, or leave it out for the engine's own",
+        )
+    return value
+
+
+def _strategy(rotation: Mapping[str, object], doing: str) -> Strategy | None:
+    name = rotation.get("strategy")
+    if name is None:
+        return None
+    if not isinstance(name, str) or name not in set(Strategy):
+        raise _invalid(
+            doing, f'its "rotation" asks for the strategy {name!r}', f"Choose one of {', '.join(Strategy)}"
+        )
+    return Strategy(name)
+
+
+def _statements(rotation: Mapping[str, object], doing: str) -> tuple[str, ...]:
+    verify = rotation.get("verify", [])
+    if not isinstance(verify, list) or not all(
+        isinstance(statement, str) and statement for statement in verify
+    ):
+        raise _invalid(
+            doing,
+            '"verify" in its "rotation" is not a list of statements',
+            'Write it like ["SELECT 1 FROM orders LIMIT 1"]',
+        )
+    return tuple(verify)
+
+
+def _quoted(keys: list[str]) -> str:
+    return ", ".join(f'"{key}"' for key in keys)
+
+
+def _invalid(doing: str, cause: str, remedy: str) -> InvalidSecret:
+    return InvalidSecret(doing, cause, remedy)

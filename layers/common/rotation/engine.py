@@ -1,0 +1,77 @@
+"""What must a driver offer?
+
+A driver is an engine and its sessions. Every verb says what holds after the call and what may be repeated; nothing else may
+be relied upon, and the contract tests hold every driver to it. An operation that the server refuses raises one of the
+`DatabaseError`s of `rotation.errors`.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from enum import Enum, auto
+from typing import Protocol
+
+from rotation.credential import Credential
+from rotation.deadline import Deadline
+from rotation.kind import EngineKind
+
+
+class Standing(Enum):
+    """What a server knows about the other user of an alternating pair."""
+
+    ABSENT = auto()
+    """There is no such user, and it may be created."""
+    OURS = auto()
+    """The pair carries our mark."""
+    UNKNOWN = auto()
+    """There is such a user, and nothing on the server tells that it is ours."""
+
+
+class Session(Protocol):
+    """One authenticated connection."""
+
+    def change_own_password(self, password: str) -> None:
+        """Give the user who is logged in this password.
+
+        May be repeated. Raises NotPermitted where users of this server, or this user, may not do so.
+        """
+
+    def standing(self, user: str, other: str) -> Standing:
+        """Tell what is known about `other`, with which `user` is to take turns. Changes nothing.
+
+        Raises Unsafe where one of the two can never be the other's clone.
+        """
+
+    def mirror(self, user: str, other: str) -> None:
+        """Make `other` what `user` is in everything but name and password; create it, unable to log in, where it is absent.
+
+        After the call the pair carries our mark, and the effective rights of the two are the same: additions and removals.
+        `user` keeps all it had. May be repeated, and continued by a repetition where it was cut off at any statement.
+        """
+
+    def set_password(self, username: str, password: str) -> None:
+        """Give another user this password and let it log in. May be repeated."""
+
+    def differences(self, user: str, other: str) -> Sequence[str]:
+        """Say in what `other` is not what `user` is, one sentence each; empty where there is nothing. Changes nothing."""
+
+    def verify(self, statements: Sequence[str]) -> None:
+        """Run the statements as the application would, and roll everything back, whatever the statements are."""
+
+
+class Engine(Protocol):
+    """A kind of database."""
+
+    @property
+    def kind(self) -> EngineKind:
+        """The facts that need no connection."""
+
+    @property
+    def clone_sees_rights(self) -> bool:
+        """Whether any user may call `Session.differences` about itself; else only an admin may."""
+
+    def connect(self, credential: Credential, deadline: Deadline) -> AbstractContextManager[Session]:
+        """Log in; what the session did is committed when the block ends well, and the connection is closed in any case.
+
+        The server has proved who it is before it learns anything about the password, unless the credential says not to ask
+        it. Nothing waits beyond the deadline. Raises LoginRefused only where the server said that user or password are wrong.
+        """

@@ -1,0 +1,1 @@
+"""One driver per engine, side by side, parts in the same order."""

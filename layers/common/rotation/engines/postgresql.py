@@ -1,0 +1,331 @@
+"""PostgreSQL, Amazon RDS for PostgreSQL, and Aurora PostgreSQL (versions 13 to 18)."""
+
+import concurrent.futures
+import os
+import re
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from psycopg2 import extensions, sql
+
+from rotation.credential import Credential
+from rotation.deadline import Deadline
+from rotation.engine import Standing
+from rotation.engines.postgresql_pair import Pair
+from rotation.errors import (
+    DatabaseError,
+    LoginBlocked,
+    LoginRefused,
+    NotPermitted,
+    StatementFailed,
+    Unreachable,
+    Untrusted,
+)
+from rotation.kind import EngineKind, Strategy
+
+KIND = EngineKind(
+    name="PostgreSQL",
+    engine_values=frozenset({"postgres", "aurora-postgresql"}),
+    default_port=5432,
+    default_database="postgres",
+    username_limit=63,  # NAMEDATALEN - 1; the server cuts longer names off, silently
+    password_limit=128,
+    strategies=frozenset({Strategy.SINGLE_USER, Strategy.ALTERNATING_USERS}),
+)
+
+CERTIFICATES = Path(__file__).parents[1] / "certs" / "rds-global-bundle.pem"
+
+CONNECT_SECONDS = 10.0
+STATEMENT_SECONDS = 30.0
+
+PREFIX = re.compile(r"^connection to server .*? failed: |^(FATAL|ERROR): +", re.MULTILINE)
+
+REFUSED = re.compile(
+    r"^(password|PAM|LDAP|RADIUS) authentication failed for user |^role \".*\" does not exist$", re.MULTILINE
+)
+"""What the server says when user or password are wrong. libpq gives no code on a failed connection, only text, so this is the
+one place that reads text; what it does not know is never "refused"."""
+
+LOGIN_PROBLEMS: Sequence[tuple[str, type[DatabaseError], str]] = (
+    ("certificate verify failed", Untrusted, "Have the server use a certificate of the RDS authorities, or name its own in DB_CA_BUNDLE"),
+    ("does not match host name", Untrusted, "Write the host name that the certificate is for into the secret, not an alias"),
+    ("server does not support SSL", Untrusted, 'Switch TLS on at the server, or say "ssl": false in the secret to send everything in clear'),
+    ("root certificate file", Untrusted, "Correct DB_CA_BUNDLE: it must name a readable PEM file"),
+    ("authentication method requirement", Untrusted, "Have the server ask for SCRAM or md5 passwords (pg_hba.conf): it let the user in, or wanted the password in clear"),
+    ("no pg_hba.conf entry", LoginBlocked, "Allow this user, database and TLS setting in pg_hba.conf (on RDS: rds.force_ssl)"),
+    ("is not permitted to log in", LoginBlocked, "Give the user LOGIN"),
+    ("does not exist", LoginBlocked, 'Correct "dbname" in the secret'),
+    ("permission denied for database", LoginBlocked, "Grant CONNECT on the database to the user"),
+    ("too many connections", LoginBlocked, "Raise the user's or the database's connection limit, or close connections"),
+    ("remaining connection slots", LoginBlocked, "Raise max_connections, or close connections"),
+    ("the database system is", LoginBlocked, "Wait for the server to be up: the rotation is tried again by itself"),
+)  # fmt: skip
+"""What else keeps a login out: a part of the text, what it means, and what to do."""
+
+WAITING = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
+
+NO_ANSWER = (
+    "Look whether the server is up, and whether security groups, routes and port let the function through"
+)
+WRONG_PASSWORD = "Put the user's real password into the secret, as a new version, and rotate again"  # noqa: S105 - a remedy
+
+
+class PostgreSQL:
+    """The engine; implements `rotation.engine.Engine`."""
+
+    kind = KIND
+    clone_sees_rights = True
+
+    @contextmanager
+    def connect(self, credential: Credential, deadline: Deadline) -> Iterator["PostgreSQLSession"]:
+        """Log in, in one transaction; see `rotation.engine.Engine.connect`."""
+        doing = f"logging in as {credential} to {credential.database}"
+        connection = _open(credential, deadline, doing)
+        try:
+            session = PostgreSQLSession(connection, credential, deadline, self.connect)
+            yield session
+            session.commit()
+        finally:
+            connection.close()
+
+
+class PostgreSQLSession:
+    """One connection, in one transaction; implements `rotation.engine.Session`."""
+
+    def __init__(
+        self,
+        connection: extensions.connection,
+        credential: Credential,
+        deadline: Deadline,
+        connect: "Callable[[Credential, Deadline], AbstractContextManager[PostgreSQLSession]]",
+    ) -> None:
+        self._connection = connection
+        self._credential = credential
+        self._deadline = deadline
+        self._connect = connect
+        self._begin()
+
+    def change_own_password(self, password: str) -> None:
+        """Give the user who is logged in this password; see `rotation.engine.Session`."""
+        # A user with a `role` setting acts as that role, which may not alter the user.
+        self.execute("changing to the login role", "SET LOCAL ROLE NONE")
+        self.set_password(self._credential.username, password)
+
+    def standing(self, user: str, other: str) -> Standing:
+        """Tell what is known about the pair; see `rotation.engine.Session`."""
+        return Pair(self, user, other).standing()
+
+    def mirror(self, user: str, other: str) -> None:
+        """Make `other` what `user` is; see `rotation.engine.Session`.
+
+        All of it happens in this session's one transaction, but what the clone holds in other databases, which is handed
+        over in a transaction for each, before.
+        """
+        pair = Pair(self, user, other)
+        pair.prepare()
+        for database in pair.elsewhere():
+            with self._in(database) as session:
+                Pair(session, user, other).hand_over()
+        pair.hand_over()
+        pair.align()
+
+    def set_password(self, username: str, password: str) -> None:
+        """Give a user this password; see `rotation.engine.Session`.
+
+        The verifier is made here, so the clear password reaches neither the server's statement log, which holds a failed
+        ALTER ROLE even with log_statement = none, nor pg_stat_statements.
+        """
+        doing = f"setting the password of {username}"
+        [(encryption,)] = self.execute(doing, "SELECT current_setting('password_encryption')")
+        algorithm = "md5" if encryption == "md5" else "scram-sha-256"
+        verifier = extensions.encrypt_password(
+            password, username, scope=self._connection, algorithm=algorithm
+        )
+        self.execute(
+            doing,
+            sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(username), sql.Literal(verifier)),
+        )
+
+    def differences(self, user: str, other: str) -> Sequence[str]:
+        """Say in what the two differ; see `rotation.engine.Session`."""
+        pair = Pair(self, user, other)
+        differences = [*pair.differences(), *pair.holdings()]
+        for database in pair.elsewhere():
+            with self._in(database) as session:
+                differences += [
+                    f"{text} (in database {database})" for text in Pair(session, user, other).holdings()
+                ]
+        return differences
+
+    def verify(self, statements: Sequence[str]) -> None:
+        """Run the statements, and roll everything back; see `rotation.engine.Session`."""
+        # PL/pgSQL refuses COMMIT and its like inside of a transaction block, so nothing can escape the rollback
+        # (https://www.postgresql.org/docs/current/plpgsql-transactions.html).
+        self.execute("preparing to verify", "SET LOCAL search_path TO DEFAULT")
+        for number, statement in enumerate(statements, 1):
+            body = sql.SQL("BEGIN EXECUTE {}; END").format(sql.Literal(statement)).as_string(self._connection)
+            self.execute(f"running statement {number} of verify", sql.SQL("DO {}").format(sql.Literal(body)))
+        self.execute("rolling back", "ROLLBACK")
+        self._begin()
+
+    def execute(
+        self, doing: str, statement: str | sql.Composable, arguments: Sequence[object] = (), remedy: str = ""
+    ) -> list[tuple[Any, ...]]:
+        """Run one statement, for the deadline at most, and return its rows.
+
+        Raises a DatabaseError; `remedy` is what to do where the user may not.
+        """
+        seconds = self._deadline.allow(STATEMENT_SECONDS, doing)
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(statement, arguments or None)
+            _wait(self._connection, seconds, doing)
+            return cursor.fetchall() if cursor.description else []
+        except psycopg2.Error as error:
+            raise _failure(error, f"{doing} as {self.username}", remedy) from None
+
+    def commit(self) -> None:
+        """End the transaction well."""
+        self.execute("committing", "COMMIT")
+
+    @property
+    def username(self) -> str:
+        """Who is logged in."""
+        return self._credential.username
+
+    @property
+    def server_version(self) -> int:
+        """The server's version as libpq tells it: 160004 is 16.4."""
+        return self._connection.server_version
+
+    def _begin(self) -> None:
+        """Begin a transaction in which names mean what they say, and that the server ends when this program is gone."""
+        standby = self._connection.info.parameter_status("in_hot_standby") == "on"
+        milliseconds = sql.Literal(
+            int(900 * self._deadline.allow(STATEMENT_SECONDS, "beginning a transaction"))
+        )
+        self.execute(
+            "beginning a transaction",
+            sql.SQL(
+                "BEGIN {mode}; SET LOCAL search_path TO pg_catalog, pg_temp;"
+                " SET LOCAL statement_timeout TO {limit}; SET LOCAL lock_timeout TO {limit}"
+            ).format(mode=sql.SQL("READ ONLY" if standby else "READ WRITE"), limit=milliseconds),
+        )
+
+    def _in(self, database: str) -> "AbstractContextManager[PostgreSQLSession]":
+        return self._connect(replace(self._credential, database=database), self._deadline)
+
+
+def _open(credential: Credential, deadline: Deadline, doing: str) -> extensions.connection:
+    """Connect to the first address that answers; libpq's own limit is for each address, and leaves the look-up out."""
+    addresses = _addresses(credential, deadline, doing)
+    for last, address in zip([*[False] * (len(addresses) - 1), True], addresses, strict=True):
+        try:
+            return _open_at(
+                address, credential, deadline.allow(CONNECT_SECONDS / len(addresses), doing), doing
+            )
+        except Unreachable:
+            if last:
+                raise
+    raise AssertionError
+
+
+def _open_at(address: str, credential: Credential, seconds: float, doing: str) -> extensions.connection:
+    connection: extensions.connection | None = None
+    try:
+        connection = psycopg2.connect(
+            async_=1,
+            host=credential.host,
+            hostaddr=address,
+            port=credential.port,
+            dbname=credential.database,
+            user=credential.username,
+            password=credential.password,
+            sslmode="verify-full" if credential.tls else "disable",
+            sslrootcert=os.environ.get("DB_CA_BUNDLE") or str(CERTIFICATES),
+            # A server that lets anybody in, or asks for the password in clear, proves nothing and learns nothing.
+            require_auth="scram-sha-256,md5",
+            gssencmode="disable",
+            client_encoding="UTF8",
+            application_name="secret-rotation",
+        )
+        _wait(connection, seconds, doing)
+    except psycopg2.Error as error:
+        raise _login_failure(error, doing) from None
+    except BaseException:
+        if connection:
+            connection.close()
+        raise
+    return connection
+
+
+def _addresses(credential: Credential, deadline: Deadline, doing: str) -> list[str]:
+    """Look the host up, without waiting beyond the deadline: getaddrinfo itself knows no limit."""
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    look_up = pool.submit(socket.getaddrinfo, credential.host, credential.port, type=socket.SOCK_STREAM)
+    try:
+        found = look_up.result(deadline.allow(CONNECT_SECONDS, doing))
+    except (OSError, TimeoutError) as error:
+        cause = f"the name {credential.host} cannot be looked up ({type(error).__name__})"
+        raise Unreachable(
+            doing, cause, 'Correct "host" in the secret, or the DNS of the function\'s VPC'
+        ) from None
+    finally:
+        pool.shutdown(wait=False)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def _wait(connection: extensions.connection, seconds: float, doing: str) -> None:
+    """Wait until the connection has done what it was asked for; raises Unreachable when the time is up."""
+    until = time.monotonic() + seconds
+    while (state := connection.poll()) != extensions.POLL_OK:
+        poller = select.poll()
+        poller.register(connection.fileno(), WAITING[state])
+        if not poller.poll(max(0.0, until - time.monotonic()) * 1000):
+            raise Unreachable(doing, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER)
+
+
+def _login_failure(error: psycopg2.Error, doing: str) -> DatabaseError:
+    cause = PREFIX.sub("", PREFIX.sub("", str(error))).strip()
+    if REFUSED.search(cause):
+        return LoginRefused(doing, _one_line(cause), WRONG_PASSWORD)
+    for part, problem, remedy in LOGIN_PROBLEMS:
+        if part in cause:
+            return problem(doing, _one_line(cause), remedy)
+    return Unreachable(doing, _one_line(cause) or "the connection was lost", NO_ANSWER)
+
+
+def _failure(error: psycopg2.Error, doing: str, remedy: str) -> DatabaseError:
+    cause = _one_line(
+        ": ".join(filter(None, (error.diag.message_primary or str(error), error.diag.message_detail)))
+    )
+    match error.pgcode or "":
+        case "42501":  # insufficient_privilege
+            return NotPermitted(doing, cause, remedy or "Grant the user what it lacks")
+        case "25006":  # read_only_sql_transaction
+            return NotPermitted(
+                doing, cause, 'The host is a replica: name the primary in "host", or an admin in "masterarn"'
+            )
+        case "" | "57P01" | "57P02" | "57P03":  # the connection was lost, or the server is going down
+            return Unreachable(doing, cause or "the connection was lost", NO_ANSWER)
+        case "57014" | "55P03":  # query_canceled, lock_not_available
+            return StatementFailed(
+                doing, cause, "Look in pg_locks for who holds the lock; the rotation is tried again by itself"
+            )
+        case code:
+            return StatementFailed(
+                doing,
+                f"{cause} (SQLSTATE {code})",
+                remedy or "Correct the cause; the rotation is tried again",
+            )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,116 @@
+"""Why can a rotation fail?
+
+    RotationError
+    ├── InvalidEvent            the event is not a rotation event
+    ├── InvalidConfiguration    an environment variable of the function says something impossible
+    ├── InvalidSecret           the secret's JSON lacks a field, or names another engine
+    ├── NotRotatable            rotation is off, or this version is not staged for it
+    ├── Unsafe                  carrying on could change, or disclose, somebody else's credential
+    ├── Unsupported             this engine cannot do what the strategy needs
+    ├── RightsDiffer            the two users of an alternating pair may not do the same
+    ├── OutOfTime               the function's timeout is too near to begin, or to go on
+    ├── ServiceFailed           an AWS service refused a call, or did not answer
+    ├── Unexpected              a defect of this program
+    └── DatabaseError
+        ├── LoginRefused        the server answered: wrong user or password
+        ├── LoginBlocked        the server answered: not now, not here, not to this database
+        ├── Untrusted           the server did not prove who it is
+        ├── Unreachable         nobody answered
+        ├── NotPermitted        the user who is logged in may not do this
+        └── StatementFailed     the server refused a statement for another reason
+
+`LoginRefused` and `NotPermitted` are the two errors that decide something: another credential is tried. All others end the
+step, and Secrets Manager tries the rotation again.
+"""
+
+from collections.abc import Callable
+from typing import Self
+
+
+class RotationError(Exception):
+    """A step cannot be done.
+
+    Every error says three things: what was being done and to what, the cause, and what the operator can do about it.
+    None of the three may hold a password, a token or a statement with a value in it.
+    """
+
+    def __init__(self, doing: str, cause: str, remedy: str) -> None:
+        super().__init__(doing, cause, remedy)
+        self.doing = doing
+        self.cause = cause
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.doing}: {self.cause}. {self.remedy}."
+
+    def rewritten(self, rewrite: Callable[[str], str]) -> Self:
+        """Return the same error, each of its texts passed through `rewrite`, without traceback, cause or context."""
+        return type(self)(rewrite(self.doing), rewrite(self.cause), rewrite(self.remedy))
+
+
+class InvalidEvent(RotationError):
+    """The event is not a rotation event."""
+
+
+class InvalidConfiguration(RotationError):
+    """An environment variable of the function says something impossible."""
+
+
+class InvalidSecret(RotationError):
+    """The secret's JSON lacks a field, or names another engine."""
+
+
+class NotRotatable(RotationError):
+    """Rotation is off, or this version is not staged for it."""
+
+
+class Unsafe(RotationError):
+    """Carrying on could change, or disclose, somebody else's credential."""
+
+
+class Unsupported(RotationError):
+    """This engine cannot do what the strategy needs."""
+
+
+class RightsDiffer(RotationError):
+    """The two users of an alternating pair may not do the same."""
+
+
+class OutOfTime(RotationError):
+    """The function's timeout is too near to begin, or to go on."""
+
+
+class ServiceFailed(RotationError):
+    """An AWS service refused a call, or did not answer."""
+
+
+class Unexpected(RotationError):
+    """A defect of this program."""
+
+
+class DatabaseError(RotationError):
+    """The database, or the way to it, stands in the way."""
+
+
+class LoginRefused(DatabaseError):
+    """The server answered: wrong user or password."""
+
+
+class LoginBlocked(DatabaseError):
+    """The server answered: not now, not here, not to this database."""
+
+
+class Untrusted(DatabaseError):
+    """The server did not prove who it is."""
+
+
+class Unreachable(DatabaseError):
+    """Nobody answered."""
+
+
+class NotPermitted(DatabaseError):
+    """The user who is logged in may not do this."""
+
+
+class StatementFailed(DatabaseError):
+    """The server refused a statement for another reason."""

@@ -1,0 +1,57 @@
+"""What does Secrets Manager ask for?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from rotation.errors import InvalidEvent
+from rotation.steps import Step
+
+DOING = "reading the rotation event"
+TOKEN_LENGTH = range(32, 65)
+"""How long a version token is
+(https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html)."""
+
+
+@dataclass(frozen=True)
+class RotationEvent:
+    """One invocation by Secrets Manager."""
+
+    step: Step
+    secret_id: str
+    """The ARN of the secret."""
+    version_token: str
+    """The id of the version that is being made; AWS's name for it is ClientRequestToken."""
+    rotation_token: str | None = field(repr=False)
+    """Names the source of the request; newer events have it, PutSecretValue passes it on, and nobody may see it."""
+
+    @classmethod
+    def parse(cls, event: object) -> Self:
+        """Read an invocation's event; raises InvalidEvent. Keys that are not known are left alone."""
+        if not isinstance(event, Mapping):
+            raise _invalid("it is not a JSON object")
+        step = _text(event, "Step")
+        if step not in set(Step):
+            raise _invalid(f'its "Step" is {step[:40]!r}, which is none of {", ".join(Step)}')
+        token = _text(event, "ClientRequestToken")
+        if len(token) not in TOKEN_LENGTH:
+            raise _invalid(
+                f'its "ClientRequestToken" is not {TOKEN_LENGTH[0]} to {TOKEN_LENGTH[-1]} characters long'
+            )
+        rotation_token = _text(event, "RotationToken") if event.get("RotationToken") is not None else None
+        return cls(Step(step), _text(event, "SecretId"), token, rotation_token)
+
+
+def _text(event: Mapping[str, object], key: str) -> str:
+    value = event.get(key)
+    if not isinstance(value, str) or not value:
+        raise _invalid(f'its "{key}" is missing, empty, or not a text')
+    return value
+
+
+def _invalid(cause: str) -> InvalidEvent:
+    return InvalidEvent(
+        DOING,
+        cause,
+        "Attach this function to a secret as its rotation function, or invoke it with a file from events/",
+    )

@@ -1,0 +1,147 @@
+"""An event comes in: one step is done, one line is logged, and no secret leaves."""
+
+import functools
+import os
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from aws_lambda_powertools import Logger, single_metric
+from aws_lambda_powertools.metrics import MetricUnit
+
+from rotation.administrator import Administrators
+from rotation.aws import CONFIG
+from rotation.deadline import Deadline
+from rotation.engine import Engine
+from rotation.errors import RotationError, Unexpected
+from rotation.event import RotationEvent
+from rotation.passwords import PasswordPolicy
+from rotation.redaction import Redactor
+from rotation.secret import SecretUnderRotation
+from rotation.steps import STEPS, Rotation
+from rotation.strategies import RotationStrategy
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+    from mypy_boto3_rds import RDSClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+logger = Logger(service=os.environ.get("POWERTOOLS_SERVICE_NAME", "rotation"))
+NAMESPACE = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "SecretRotation")
+
+
+def rotation_handler(engine: Engine) -> "Callable[[object, LambdaContext], None]":
+    """Return the function that Lambda calls: it does one step for secrets of this engine.
+
+    Each call logs one line, says how long it took in the metric StepDuration, and, where it fails, counts in the metric
+    StepFailed and raises the error for Secrets Manager to see. Nothing that is logged or raised holds a secret.
+    """
+
+    def handler(event: object, context: "LambdaContext") -> None:
+        failure = _Invocation(engine, context).run(event)
+        # Raised here, outside of any `except`: the error carries no chain to an exception that may hold a secret.
+        if failure:
+            raise failure
+
+    return handler
+
+
+class _Invocation:
+    """One call of the function."""
+
+    def __init__(self, engine: Engine, context: "LambdaContext") -> None:
+        self._engine = engine
+        self._deadline = Deadline(lambda: context.get_remaining_time_in_millis() / 1000)
+        self._redact = Redactor()
+        self._began = time.monotonic()
+        self._fields = {
+            "engine": engine.kind.name,
+            "step": "unknown",
+            "strategy": "unknown",
+            "function_request_id": context.aws_request_id,
+        }
+
+    def run(self, event: object) -> RotationError | None:
+        """Do the step, log it and measure it; return what went wrong, free of secrets and of other exceptions."""
+        try:
+            outcome = self._step(event)
+        except RotationError as error:
+            return self._failed(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold a secret and must not get out
+            return self._failed(_unexpected(error))
+        logger.info(self._redact(outcome), extra=self._measured())
+        return None
+
+    def _step(self, raw: object) -> str:
+        self._redact.learn(raw.get("RotationToken") if isinstance(raw, dict) else None)
+        event = RotationEvent.parse(raw)
+        self._fields |= {
+            "step": event.step,
+            "secret_arn": event.secret_id,
+            "version_token": event.version_token,
+        }
+        policy = PasswordPolicy.from_environment(os.environ, self._engine.kind)
+        client, kind, learn = _secrets_manager(), self._engine.kind, self._redact.learn
+        rotation = Rotation(
+            secret=SecretUnderRotation(
+                client, event.secret_id, event.version_token, kind, learn, event.rotation_token
+            ),
+            engine=self._engine,
+            deadline=self._deadline,
+            administrator=Administrators(client, _rds, kind, learn).find,
+            new_password=policy.generate,
+            annotate=self._annotate,
+        )
+        return STEPS[event.step](rotation)
+
+    def _annotate(self, strategy: RotationStrategy) -> None:
+        self._fields["strategy"] = strategy.name
+
+    def _failed(self, error: RotationError) -> RotationError:
+        clean = error.rewritten(self._redact)
+        name = type(clean).__name__
+        logger.error(
+            str(clean),
+            extra={**self._measured(), "error": name, "cause": clean.cause, "remedy": clean.remedy},
+        )
+        with single_metric(name="StepFailed", unit=MetricUnit.Count, value=1, namespace=NAMESPACE) as metric:
+            self._dimensions(metric)
+            metric.add_dimension("error", name)
+        return clean
+
+    def _measured(self) -> dict[str, object]:
+        milliseconds = round((time.monotonic() - self._began) * 1000)
+        with single_metric(
+            name="StepDuration", unit=MetricUnit.Milliseconds, value=milliseconds, namespace=NAMESPACE
+        ) as metric:
+            self._dimensions(metric)
+        return {**self._fields, "duration_ms": milliseconds}
+
+    def _dimensions(self, metric: Any) -> None:  # noqa: ANN401 - Powertools gives the metric no public type
+        metric.add_dimension("engine", self._fields["engine"])
+        metric.add_dimension("step", self._fields["step"])
+
+
+def _unexpected(error: Exception) -> Unexpected:
+    """Say where it happened, and nothing of what it says."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return Unexpected(
+        "doing the step",
+        f"{type(error).__name__} in {os.path.basename(place.filename)}, line {place.lineno}",  # noqa: PTH119 - no path needed
+        "This is a defect of the rotation function: please report it with this place",
+    )
+
+
+@functools.cache
+def _secrets_manager() -> "SecretsManagerClient":
+    # AWS's templates read this variable; the SDK's own AWS_ENDPOINT_URL… work as well.
+    return boto3.client(
+        "secretsmanager", config=CONFIG, endpoint_url=os.environ.get("SECRETS_MANAGER_ENDPOINT") or None
+    )
+
+
+@functools.cache
+def _rds(region: str) -> "RDSClient":
+    return boto3.client("rds", region_name=region, config=CONFIG)

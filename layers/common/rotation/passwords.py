@@ -1,0 +1,107 @@
+"""What does a new password look like?
+
+The environment variables and their defaults are those of AWS's rotation templates, so that a function can take the place
+of theirs (https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_available-rotation-templates.html).
+"""
+
+import secrets
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from rotation.errors import InvalidConfiguration
+from rotation.kind import EngineKind
+
+CLASSES = {
+    "EXCLUDE_LOWERCASE": string.ascii_lowercase,
+    "EXCLUDE_UPPERCASE": string.ascii_uppercase,
+    "EXCLUDE_NUMBERS": string.digits,
+    "EXCLUDE_PUNCTUATION": string.punctuation,
+}
+"""Each class of characters, under the variable that leaves it out."""
+
+DEFAULT_LENGTH = 32
+DEFAULT_EXCLUDED = "/@\"'\\"
+SHORTEST = 8
+BOOLEANS = {
+    "true": True,
+    "yes": True,
+    "y": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "n": False,
+    "0": False,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PasswordPolicy:
+    """Which passwords are made."""
+
+    length: int
+    classes: tuple[str, ...]
+    """The characters to choose from, one string per class; none is empty."""
+    each_class: bool
+    """Whether a password must hold at least one character of each class."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str], kind: EngineKind) -> Self:
+        """Read the function's environment; characters that the engine cannot take are always left out.
+
+        Raises InvalidConfiguration for values that cannot be read, or that leave nothing to choose from.
+        """
+        length = _integer(environment, "PASSWORD_LENGTH", DEFAULT_LENGTH)
+        if not SHORTEST <= length <= kind.password_limit:
+            raise _invalid(
+                "PASSWORD_LENGTH",
+                f"{length} is not between {SHORTEST} and {kind.password_limit}, which {kind.name} takes",
+            )
+        excluded = environment.get("EXCLUDE_CHARACTERS", DEFAULT_EXCLUDED) + kind.unusable_in_passwords
+        wanted = [chars for name, chars in CLASSES.items() if not _boolean(environment, name, default=False)]
+        classes = tuple(rest for chars in wanted if (rest := "".join(c for c in chars if c not in excluded)))
+        if not classes:
+            raise _invalid(
+                "EXCLUDE_CHARACTERS", "together with the other EXCLUDE_… variables it leaves no character"
+            )
+        each_class = _boolean(environment, "REQUIRE_EACH_INCLUDED_TYPE", default=True)
+        if each_class and len(classes) < len(wanted):
+            raise _invalid(
+                "EXCLUDE_CHARACTERS", "it leaves nothing of a class that REQUIRE_EACH_INCLUDED_TYPE asks for"
+            )
+        return cls(length=length, classes=classes, each_class=each_class)
+
+    def generate(self) -> str:
+        """Return a new password; each one that the policy admits is equally likely.
+
+        The characters come from the operating system's CSPRNG. Candidates that lack a class are thrown away whole, for
+        putting the missing characters in would make some passwords likelier than others.
+        """
+        alphabet = "".join(self.classes)
+        while True:
+            password = "".join(secrets.choice(alphabet) for _ in range(self.length))
+            if not self.each_class or all(any(c in chars for c in password) for chars in self.classes):
+                return password
+
+
+def _integer(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, str(default))
+    try:
+        return int(text)
+    except ValueError:
+        raise _invalid(name, f"{text!r} is not a number") from None
+
+
+def _boolean(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = environment.get(name, str(default))
+    try:
+        return BOOLEANS[text.strip().lower()]
+    except KeyError:
+        raise _invalid(name, f"{text!r} is neither true nor false") from None
+
+
+def _invalid(name: str, cause: str) -> InvalidConfiguration:
+    return InvalidConfiguration(
+        f"reading the environment variable {name}", cause, "Correct it in the configuration of the function"
+    )

@@ -1,0 +1,196 @@
+"""One secret under rotation, seen from one version token: every call to Secrets Manager about it.
+
+A rotation that goes well makes eight calls with a single user. createSecret: DescribeSecret, GetSecretValue, PutSecretValue;
+setSecret: GetSecretValue twice; testSecret: GetSecretValue; finishSecret: DescribeSecret, UpdateSecretVersionStage. Alternating
+users need one more, for the admin secret.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from rotation.aws import calling, error_code
+from rotation.credential import SecretValue
+from rotation.errors import InvalidSecret, NotRotatable
+from rotation.kind import EngineKind
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_secretsmanager.type_defs import (
+        GetSecretValueRequestTypeDef,
+        SecretVersionsListEntryTypeDef,
+    )
+
+CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
+
+READ_EARLIER = 10
+"""How many earlier versions are read at most."""
+
+MOVES = 3
+"""How often a label that others move at the same time is tried to be moved."""
+
+
+@dataclass(frozen=True)
+class SecretUnderRotation:
+    """The secret, and the version that this rotation makes of it; implements `rotation.steps.Secret`."""
+
+    client: "SecretsManagerClient"
+    arn: str
+    token: str
+    kind: EngineKind
+    learn: Callable[[str], None]
+    """Is told every password that is read or written, so that none gets into a log."""
+    rotation_token: str | None = None
+
+    def is_staged(self) -> bool:
+        """Tell whether the version is pending (True) or already current (False).
+
+        Raises NotRotatable where it is neither, or where rotation is off.
+        """
+        enabled, stages = self._describe()
+        if not enabled:
+            raise NotRotatable(
+                f"looking at {self.arn}",
+                "rotation is not enabled for this secret",
+                "Enable it: aws secretsmanager rotate-secret --secret-id … --rotation-lambda-arn …",
+            )
+        return self._is_pending(stages)
+
+    def current(self) -> SecretValue:
+        """Return the value of the version that has AWSCURRENT; raises InvalidSecret or ServiceFailed."""
+        return self._get({"VersionStage": CURRENT}, f"reading the current version of {self.arn}")[0]
+
+    def pending(self) -> SecretValue | None:
+        """Return the value of this version, None where it has none yet; raises NotRotatable where it is not staged."""
+        try:
+            value, stages = self._get(
+                {"VersionId": self.token}, f"reading version {self.token} of {self.arn}"
+            )
+        except _NoValue:
+            self.is_staged()
+            return None
+        self._is_pending({self.token: stages})
+        return value
+
+    def stage(self, value: SecretValue) -> bool:
+        """Give this version its value; False, and nothing changed, where it has one already.
+
+        PutSecretValue with the token of a version that has a value is refused, unless the value is the same
+        (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html): of two createSecrets at once,
+        one writes.
+        """
+        self.learn(value.credential.password)
+        token = {"RotationToken": self.rotation_token} if self.rotation_token else {}
+        with calling(f"writing version {self.token} of {self.arn}", "secretsmanager:PutSecretValue"):
+            try:
+                self.client.put_secret_value(
+                    SecretId=self.arn,
+                    ClientRequestToken=self.token,
+                    SecretString=value.to_json(),
+                    VersionStages=[PENDING],
+                    **token,
+                )
+            except self.client.exceptions.ResourceExistsException:
+                return False
+        return True
+
+    def promote(self) -> bool:
+        """Move AWSCURRENT to this version; False, and nothing changed, where it has it already.
+
+        Raises NotRotatable where the version is not pending any more.
+        """
+        with calling(
+            f"moving AWSCURRENT to version {self.token} of {self.arn}",
+            "secretsmanager:UpdateSecretVersionStage",
+        ):
+            for attempt in range(1, MOVES + 1):
+                _, stages = self._describe()
+                if not self._is_pending(stages):
+                    return False
+                try:
+                    self._move_current(next((v for v, labels in stages.items() if CURRENT in labels), None))
+                except ClientError as error:
+                    # Somebody moved the label between the two calls: look again.
+                    if error_code(error) != "InvalidParameterException" or attempt == MOVES:
+                        raise
+                else:
+                    return True
+        raise AssertionError
+
+    def earlier(self) -> Iterator[SecretValue]:
+        """Yield the values of earlier versions: AWSPREVIOUS first, then those without a label, newest first.
+
+        Versions that cannot be read as this engine's secret are passed over: nobody promised that they can.
+        """
+        doing = f"looking for earlier versions of {self.arn}"
+        versions = list(self._versions(doing))
+        versions.sort(key=lambda v: (PREVIOUS in v.get("VersionStages", ()), v["CreatedDate"]), reverse=True)
+        others = [
+            v["VersionId"]
+            for v in versions
+            if v["VersionId"] != self.token and CURRENT not in v.get("VersionStages", ())
+        ]
+        for version in others[:READ_EARLIER]:
+            try:
+                yield self._get({"VersionId": version}, doing)[0]
+            except (_NoValue, InvalidSecret):
+                continue
+
+    def _versions(self, doing: str) -> "Iterator[SecretVersionsListEntryTypeDef]":
+        page: dict[str, str] = {}
+        while True:
+            with calling(doing, "secretsmanager:ListSecretVersionIds"):
+                answer = self.client.list_secret_version_ids(
+                    SecretId=self.arn,
+                    IncludeDeprecated=True,
+                    MaxResults=100,
+                    **page,  # type: ignore[arg-type]
+                )
+            yield from answer["Versions"]
+            if "NextToken" not in answer:
+                return
+            page = {"NextToken": answer["NextToken"]}
+
+    def _describe(self) -> tuple[bool, dict[str, list[str]]]:
+        with calling(f"looking at {self.arn}", "secretsmanager:DescribeSecret"):
+            answer = self.client.describe_secret(SecretId=self.arn)
+        return answer.get("RotationEnabled", False), answer.get("VersionIdsToStages", {})
+
+    def _is_pending(self, stages: dict[str, list[str]]) -> bool:
+        labels = stages.get(self.token, [])
+        if CURRENT in labels:
+            return False
+        if PENDING in labels:
+            return True
+        raise NotRotatable(
+            f"looking at version {self.token} of {self.arn}",
+            "it has neither AWSPENDING nor AWSCURRENT: this rotation was abandoned, or never began",
+            "Start a new rotation: aws secretsmanager rotate-secret --secret-id …",
+        )
+
+    def _get(self, version: "dict[str, str]", doing: str) -> tuple[SecretValue, list[str]]:
+        request: GetSecretValueRequestTypeDef = {"SecretId": self.arn, **version}  # type: ignore[typeddict-item]
+        with calling(doing, "secretsmanager:GetSecretValue"):
+            try:
+                answer = self.client.get_secret_value(**request)
+            except self.client.exceptions.ResourceNotFoundException:
+                if "VersionId" in version:
+                    raise _NoValue from None
+                raise
+        if "SecretString" not in answer:
+            raise InvalidSecret(doing, "it holds binary data", "Store the credential as a JSON text")
+        value = SecretValue.parse(answer["SecretString"], self.kind, doing)
+        self.learn(value.credential.password)
+        return value, answer.get("VersionStages", [])
+
+    def _move_current(self, holder: str | None) -> None:
+        source = {"RemoveFromVersionId": holder} if holder else {}
+        self.client.update_secret_version_stage(
+            SecretId=self.arn, VersionStage=CURRENT, MoveToVersionId=self.token, **source
+        )
+
+
+class _NoValue(Exception):
+    """The version has no value."""

@@ -1,0 +1,232 @@
+"""Who logs in, and which user gets the new password?
+
+**Single user.** The user changes its own password. From that moment until finishSecret has moved AWSCURRENT, an application
+that reads the secret gets a password that no longer works. Where users may not change their own password, and the secret
+names an admin secret, the admin does it.
+
+**Alternating users.** Two users with the same rights take turns: the admin makes the one that AWSCURRENT does *not* name
+like the one that it names, and gives it the new password. AWSCURRENT works at every instant, also for a reader that cached
+it before the rotation.
+
+What holds for all of them:
+
+- Before an admin is used, the user that AWSCURRENT names must have logged in. A secret is as powerful as the user that it
+  can log in as, and its owner must not get more power from the admin, whom the owner may name freely in `masterarn`.
+- The password is written last. A login that works then proves that everything before it was finished.
+- Only a refused login leads to another credential. An unreachable server ends the step.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol
+
+from rotation.credential import Credential, SecretValue
+from rotation.deadline import Deadline
+from rotation.engine import Engine, Session, Standing
+from rotation.errors import InvalidSecret, LoginRefused, NotPermitted, RightsDiffer, Unsafe, Unsupported
+from rotation.kind import EngineKind, Strategy
+
+CLONE_SUFFIX = "_clone"
+"""AWS's templates name the second user so; secrets written for them must rotate here unchanged."""
+
+EARLIER_PASSWORDS = 5
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a strategy may use."""
+
+    engine: Engine
+    deadline: Deadline
+    administrator: Callable[[SecretValue], Credential]
+    """Finds the admin of the database that a secret is for, having checked that it is the same database."""
+    earlier: Callable[[], Iterator[SecretValue]]
+    """Reads the earlier versions of the secret, one by one: AWSPREVIOUS first, then those without a label, newest first."""
+
+
+class RotationStrategy(Protocol):
+    """How one strategy replaces a password."""
+
+    name: ClassVar[Strategy]
+
+    def next_username(self, current: SecretValue) -> str:
+        """Return the user that gets the new password; raises Unsupported where the engine cannot have such a user."""
+
+    def set_password(self, current: SecretValue, pending: SecretValue, means: Means) -> str:
+        """Bring the database to where `pending` logs in; return a sentence on what was done. May be repeated."""
+
+    def require_equal_rights(self, pending: SecretValue, session: Session, engine: Engine) -> None:
+        """Compare the rights of the pair, where there is one and its pending user may; raises RightsDiffer."""
+
+
+def choose(value: SecretValue, kind: EngineKind) -> RotationStrategy:
+    """Return the strategy that the secret asks for; raises Unsupported or InvalidSecret where it cannot be had."""
+    wanted = value.strategy or (Strategy.ALTERNATING_USERS if value.admin_secret else Strategy.SINGLE_USER)
+    doing = f"choosing the strategy for {value.credential}"
+    if wanted not in kind.strategies:
+        raise Unsupported(
+            doing,
+            f"{kind.name} cannot do {wanted}",
+            f'Set "strategy" in the "rotation" of the secret to one of {", ".join(sorted(kind.strategies))}',
+        )
+    if wanted is Strategy.ALTERNATING_USERS and not value.admin_secret:
+        raise InvalidSecret(
+            doing,
+            'alternating users need an admin, and the secret has no "masterarn"',
+            "Add the ARN of the admin secret",
+        )
+    return STRATEGIES[wanted](kind)
+
+
+@dataclass(frozen=True)
+class SingleUser:
+    """The user changes its own password."""
+
+    kind: EngineKind
+    name: ClassVar[Strategy] = Strategy.SINGLE_USER
+
+    def next_username(self, current: SecretValue) -> str:
+        """Return the user itself."""
+        return current.credential.username
+
+    def set_password(self, current: SecretValue, pending: SecretValue, means: Means) -> str:
+        """Log in with what the user has, the likeliest first, and change it to what `pending` says."""
+        user, password = current.credential, pending.credential.password
+
+        def change(session: Session, credential: Credential) -> None:
+            if credential.password != password:
+                session.change_own_password(password)
+
+        try:
+            log_in_first(
+                itertools.chain([user, pending.credential], earlier_passwords(current, means)), means, change
+            )
+        except NotPermitted:
+            if not current.admin_secret:
+                raise
+        else:
+            return f"{user.username} has the pending password"
+        with means.engine.connect(means.administrator(current), means.deadline) as session:
+            session.set_password(user.username, password)
+        return f"{user.username} got the pending password from the admin, because it may not change its own"
+
+    def require_equal_rights(self, pending: SecretValue, session: Session, engine: Engine) -> None:
+        """There is one user only: nothing to compare."""
+
+
+@dataclass(frozen=True)
+class AlternatingUsers:
+    """The admin mirrors the current user onto the other one, then gives that the new password."""
+
+    kind: EngineKind
+    name: ClassVar[Strategy] = Strategy.ALTERNATING_USERS
+
+    def next_username(self, current: SecretValue) -> str:
+        """Return the user whose turn is next; raises Unsupported where its name would be too long for the engine."""
+        other = counterpart(current.credential.username)
+        if len(other.encode()) > self.kind.username_limit:
+            raise Unsupported(
+                f"naming the clone of {current.credential.username}",
+                f"{other} is longer than the {self.kind.username_limit} bytes that {self.kind.name} takes",
+                f"Rename the user to at most {self.kind.username_limit - len(CLONE_SUFFIX)} bytes, or use the single-user strategy",
+            )
+        return other
+
+    def set_password(self, current: SecretValue, pending: SecretValue, means: Means) -> str:
+        """Prove that the secret holds its user, then let the admin mirror it and set the other's password, last."""
+        user, other = current.credential.username, pending.credential.username
+        log_in_first(itertools.chain([current.credential], earlier_passwords(current, means)), means)
+        admin = means.administrator(current)
+        if admin.username in (user, other):
+            raise Unsafe(
+                f"mirroring {user} onto {other}",
+                f"{admin.username} is the admin itself",
+                "Put a user of the application into the secret, and the admin only into the admin secret",
+            )
+        with means.engine.connect(admin, means.deadline) as session:
+            _require_ours(session.standing(user, other), current, other, means)
+            session.mirror(user, other)
+            session.set_password(other, pending.credential.password)
+            if not means.engine.clone_sees_rights:
+                _require_equal(session, user, other)
+        return f"{other} mirrors {user} and has the pending password"
+
+    def require_equal_rights(self, pending: SecretValue, session: Session, engine: Engine) -> None:
+        """Compare the pair as the pending user sees it; where only an admin may, setSecret has done it."""
+        if engine.clone_sees_rights:
+            other = pending.credential.username
+            _require_equal(session, counterpart(other), other)
+
+
+STRATEGIES: dict[Strategy, Callable[[EngineKind], RotationStrategy]] = {
+    Strategy.SINGLE_USER: SingleUser,
+    Strategy.ALTERNATING_USERS: AlternatingUsers,
+}
+
+
+def counterpart(username: str) -> str:
+    """Return the other user of the pair."""
+    return username.removesuffix(CLONE_SUFFIX) if username.endswith(CLONE_SUFFIX) else username + CLONE_SUFFIX
+
+
+def log_in_first(
+    candidates: Iterable[Credential], means: Means, use: Callable[[Session, Credential], None] | None = None
+) -> None:
+    """Log in with the first of the candidates that the server accepts, and use that session.
+
+    Raises the LoginRefused of the first candidate, which is the one expected to work, where the server refuses them all.
+    """
+    refused: LoginRefused | None = None
+    for credential in candidates:
+        try:
+            with means.engine.connect(credential, means.deadline) as session:
+                if use:
+                    use(session, credential)
+            return
+        except LoginRefused as error:
+            refused = refused or error
+    if refused:
+        raise refused
+
+
+def earlier_passwords(current: SecretValue, means: Means) -> Iterator[Credential]:
+    """Yield the same login with the passwords of earlier versions: after an abandoned rotation one of them is the user's.
+
+    Only versions of the same user on the same host count, and only a few: a server may lock a user that fails too often.
+    """
+    user = current.credential
+    same = (value.credential for value in means.earlier() if _same_place(value.credential, user))
+    passwords = (earlier.password for earlier in same if earlier.username == user.username)
+    for password in itertools.islice(passwords, EARLIER_PASSWORDS):
+        yield replace(user, password=password)
+
+
+def _same_place(one: Credential, other: Credential) -> bool:
+    return (one.host, one.port) == (other.host, other.port)
+
+
+def _require_ours(standing: Standing, current: SecretValue, other: str, means: Means) -> None:
+    """Let nobody take over a user that merely happens to be called like the clone (promise 8)."""
+    if standing is not Standing.UNKNOWN:
+        return
+    if any(
+        v.credential.username == other and _same_place(v.credential, current.credential)
+        for v in means.earlier()
+    ):
+        return
+    raise Unsafe(
+        f"preparing {other}, with which {current.credential.username} takes turns",
+        f"{other} exists, carries no mark of ours, and no earlier version of this secret holds it: it may be somebody else's",
+        f"Rename or drop {other}, or use the single-user strategy",
+    )
+
+
+def _require_equal(session: Session, user: str, other: str) -> None:
+    differences = session.differences(user, other)
+    if differences:
+        raise RightsDiffer(
+            f"comparing the rights of {other} with those of {user}",
+            "; ".join(differences),
+            "Remove the differences, or let the admin do it; the rotation is tried again",
+        )
