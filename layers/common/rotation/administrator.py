@@ -74,9 +74,7 @@ class Administrators:
     def _managed(self, fields: Mapping[str, object], user: Credential, arn: str, doing: str) -> Credential:
         """Complete a master secret that RDS manages with what its tags and RDS's API tell."""
         with calling(doing, "secretsmanager:DescribeSecret"):
-            tags = {
-                tag["Key"]: tag["Value"] for tag in self.secrets.describe_secret(SecretId=arn).get("Tags", [])
-            }
+            tags = {tag["Key"]: tag["Value"] for tag in self.secrets.describe_secret(SecretId=arn).get("Tags", [])}
         if arn_of_instance := tags.get(INSTANCE_TAG):
             instance = self._instance(arn_of_instance, arn_of_instance.split(":")[3])
             place = _endpoint(instance) if instance else None
@@ -112,9 +110,7 @@ class Administrators:
             return False
         # RDS names a source in the same Region by its identifier, in another Region by its ARN.
         name = replica.get("ReadReplicaSourceDBInstanceIdentifier")
-        return name == source["DBInstanceArn"] or (
-            name == source["DBInstanceIdentifier"] and _same_region(admin, user)
-        )
+        return name == source["DBInstanceArn"] or (name == source["DBInstanceIdentifier"] and _same_region(admin, user))
 
     def _is_door(self, admin: Credential, user: Credential) -> bool:
         """Tell whether both hosts are endpoints of one cluster."""
@@ -181,7 +177,5 @@ def _doors(cluster: "DBClusterTypeDef") -> set[tuple[str, int]]:
 
 
 def _same_region(one: Credential, other: Credential) -> bool:
-    regions = {
-        match["region"] if (match := ENDPOINT.fullmatch(place.host)) else None for place in (one, other)
-    }
+    regions = {match["region"] if (match := ENDPOINT.fullmatch(place.host)) else None for place in (one, other)}
     return len(regions) == 1

@@ -98,9 +98,7 @@ def parse_credential(fields: Mapping[str, object], kind: EngineKind, doing: str)
     """Return the credential in a secret's fields; raises InvalidSecret."""
     missing = [key for key in ("engine", "host", "username", "password") if key not in fields]
     if missing:
-        raise _invalid(
-            doing, f"it has no {_quoted(missing)}", "Add what is missing to the JSON of the secret"
-        )
+        raise _invalid(doing, f"it has no {_quoted(missing)}", "Add what is missing to the JSON of the secret")
     engine = _text(fields, "engine", doing)
     if engine not in kind.engine_values:
         raise _invalid(
@@ -120,9 +118,7 @@ def parse_credential(fields: Mapping[str, object], kind: EngineKind, doing: str)
         engine=engine,
         host=host.lower().rstrip("."),
         port=_port(fields.get("port", kind.default_port), doing),
-        database=kind.default_database
-        if database in (None, "")
-        else _text({"dbname": database}, "dbname", doing),
+        database=kind.default_database if database in (None, "") else _text({"dbname": database}, "dbname", doing),
         username=_text(fields, "username", doing),
         password=_text(fields, "password", doing),
         tls=parse_ssl(fields, doing),
@@ -134,9 +130,7 @@ def parse_ssl(fields: Mapping[str, object], doing: str) -> bool:
     ssl = fields.get("ssl", True)
     key = ssl.lower() if isinstance(ssl, str) else ssl
     if not isinstance(key, bool | str) or key not in SSL:
-        raise _invalid(
-            doing, f'its "ssl" is {ssl!r}', "Write true or false, or leave it out to have TLS verified"
-        )
+        raise _invalid(doing, f'its "ssl" is {ssl!r}', "Write true or false, or leave it out to have TLS verified")
     return SSL[key]
 
 
@@ -168,17 +162,13 @@ def _strategy(rotation: Mapping[str, object], doing: str) -> Strategy | None:
     if name is None:
         return None
     if not isinstance(name, str) or name not in set(Strategy):
-        raise _invalid(
-            doing, f'its "rotation" asks for the strategy {name!r}', f"Choose one of {', '.join(Strategy)}"
-        )
+        raise _invalid(doing, f'its "rotation" asks for the strategy {name!r}', f"Choose one of {', '.join(Strategy)}")
     return Strategy(name)
 
 
 def _statements(rotation: Mapping[str, object], doing: str) -> tuple[str, ...]:
     verify = rotation.get("verify", [])
-    if not isinstance(verify, list) or not all(
-        isinstance(statement, str) and statement for statement in verify
-    ):
+    if not isinstance(verify, list) or not all(isinstance(statement, str) and statement for statement in verify):
         raise _invalid(
             doing,
             '"verify" in its "rotation" is not a list of statements',

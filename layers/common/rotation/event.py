@@ -35,9 +35,7 @@ class RotationEvent:
             raise _invalid(f'its "Step" is {step[:40]!r}, which is none of {", ".join(Step)}')
         token = _text(event, "ClientRequestToken")
         if len(token) not in TOKEN_LENGTH:
-            raise _invalid(
-                f'its "ClientRequestToken" is not {TOKEN_LENGTH[0]} to {TOKEN_LENGTH[-1]} characters long'
-            )
+            raise _invalid(f'its "ClientRequestToken" is not {TOKEN_LENGTH[0]} to {TOKEN_LENGTH[-1]} characters long')
         rotation_token = _text(event, "RotationToken") if event.get("RotationToken") is not None else None
         return cls(Step(step), _text(event, "SecretId"), token, rotation_token)
 

@@ -85,9 +85,7 @@ class _Invocation:
         policy = PasswordPolicy.from_environment(os.environ, self._engine.kind)
         client, kind, learn = _secrets_manager(), self._engine.kind, self._redact.learn
         rotation = Rotation(
-            secret=SecretUnderRotation(
-                client, event.secret_id, event.version_token, kind, learn, event.rotation_token
-            ),
+            secret=SecretUnderRotation(client, event.secret_id, event.version_token, kind, learn, event.rotation_token),
             engine=self._engine,
             deadline=self._deadline,
             administrator=Administrators(client, _rds, kind, learn).find,

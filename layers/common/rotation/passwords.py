@@ -62,9 +62,7 @@ class PasswordPolicy:
         wanted = [chars for name, chars in CLASSES.items() if not _boolean(environment, name, default=False)]
         classes = tuple(rest for chars in wanted if (rest := "".join(c for c in chars if c not in excluded)))
         if not classes:
-            raise _invalid(
-                "EXCLUDE_CHARACTERS", "together with the other EXCLUDE_… variables it leaves no character"
-            )
+            raise _invalid("EXCLUDE_CHARACTERS", "together with the other EXCLUDE_… variables it leaves no character")
         each_class = _boolean(environment, "REQUIRE_EACH_INCLUDED_TYPE", default=True)
         if each_class and len(classes) < len(wanted):
             raise _invalid(

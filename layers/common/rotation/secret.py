@@ -65,9 +65,7 @@ class SecretUnderRotation:
     def pending(self) -> SecretValue | None:
         """Return the value of this version, None where it has none yet; raises NotRotatable where it is not staged."""
         try:
-            value, stages = self._get(
-                {"VersionId": self.token}, f"reading version {self.token} of {self.arn}"
-            )
+            value, stages = self._get({"VersionId": self.token}, f"reading version {self.token} of {self.arn}")
         except _NoValue:
             self.is_staged()
             return None

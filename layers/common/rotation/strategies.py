@@ -99,9 +99,7 @@ class SingleUser:
                 session.change_own_password(password)
 
         try:
-            log_in_first(
-                itertools.chain([user, pending.credential], earlier_passwords(current, means)), means, change
-            )
+            log_in_first(itertools.chain([user, pending.credential], earlier_passwords(current, means)), means, change)
         except NotPermitted:
             if not current.admin_secret:
                 raise
@@ -210,10 +208,7 @@ def _require_ours(standing: Standing, current: SecretValue, other: str, means: M
     """Let nobody take over a user that merely happens to be called like the clone (promise 8)."""
     if standing is not Standing.UNKNOWN:
         return
-    if any(
-        v.credential.username == other and _same_place(v.credential, current.credential)
-        for v in means.earlier()
-    ):
+    if any(v.credential.username == other and _same_place(v.credential, current.credential) for v in means.earlier()):
         return
     raise Unsafe(
         f"preparing {other}, with which {current.credential.username} takes turns",

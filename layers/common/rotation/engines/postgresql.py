@@ -71,9 +71,7 @@ LOGIN_PROBLEMS: Sequence[tuple[str, type[DatabaseError], str]] = (
 
 WAITING = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
 
-NO_ANSWER = (
-    "Look whether the server is up, and whether security groups, routes and port let the function through"
-)
+NO_ANSWER = "Look whether the server is up, and whether security groups, routes and port let the function through"
 WRONG_PASSWORD = "Put the user's real password into the secret, as a new version, and rotate again"  # noqa: S105 - a remedy
 
 
@@ -145,9 +143,7 @@ class PostgreSQLSession:
         doing = f"setting the password of {username}"
         [(encryption,)] = self.execute(doing, "SELECT current_setting('password_encryption')")
         algorithm = "md5" if encryption == "md5" else "scram-sha-256"
-        verifier = extensions.encrypt_password(
-            password, username, scope=self._connection, algorithm=algorithm
-        )
+        verifier = extensions.encrypt_password(password, username, scope=self._connection, algorithm=algorithm)
         self.execute(
             doing,
             sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(username), sql.Literal(verifier)),
@@ -159,9 +155,7 @@ class PostgreSQLSession:
         differences = [*pair.differences(), *pair.holdings()]
         for database in pair.elsewhere():
             with self._in(database) as session:
-                differences += [
-                    f"{text} (in database {database})" for text in Pair(session, user, other).holdings()
-                ]
+                differences += [f"{text} (in database {database})" for text in Pair(session, user, other).holdings()]
         return differences
 
     def verify(self, statements: Sequence[str]) -> None:
@@ -208,9 +202,7 @@ class PostgreSQLSession:
     def _begin(self) -> None:
         """Begin a transaction in which names mean what they say, and that the server ends when this program is gone."""
         standby = self._connection.info.parameter_status("in_hot_standby") == "on"
-        milliseconds = sql.Literal(
-            int(900 * self._deadline.allow(STATEMENT_SECONDS, "beginning a transaction"))
-        )
+        milliseconds = sql.Literal(int(900 * self._deadline.allow(STATEMENT_SECONDS, "beginning a transaction")))
         self.execute(
             "beginning a transaction",
             sql.SQL(
@@ -228,9 +220,7 @@ def _open(credential: Credential, deadline: Deadline, doing: str) -> extensions.
     addresses = _addresses(credential, deadline, doing)
     for last, address in zip([*[False] * (len(addresses) - 1), True], addresses, strict=True):
         try:
-            return _open_at(
-                address, credential, deadline.allow(CONNECT_SECONDS / len(addresses), doing), doing
-            )
+            return _open_at(address, credential, deadline.allow(CONNECT_SECONDS / len(addresses), doing), doing)
         except Unreachable:
             if last:
                 raise
@@ -274,9 +264,7 @@ def _addresses(credential: Credential, deadline: Deadline, doing: str) -> list[s
         found = look_up.result(deadline.allow(CONNECT_SECONDS, doing))
     except (OSError, TimeoutError) as error:
         cause = f"the name {credential.host} cannot be looked up ({type(error).__name__})"
-        raise Unreachable(
-            doing, cause, 'Correct "host" in the secret, or the DNS of the function\'s VPC'
-        ) from None
+        raise Unreachable(doing, cause, 'Correct "host" in the secret, or the DNS of the function\'s VPC') from None
     finally:
         pool.shutdown(wait=False)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
@@ -303,9 +291,7 @@ def _login_failure(error: psycopg2.Error, doing: str) -> DatabaseError:
 
 
 def _failure(error: psycopg2.Error, doing: str, remedy: str) -> DatabaseError:
-    cause = _one_line(
-        ": ".join(filter(None, (error.diag.message_primary or str(error), error.diag.message_detail)))
-    )
+    cause = _one_line(": ".join(filter(None, (error.diag.message_primary or str(error), error.diag.message_detail))))
     match error.pgcode or "":
         case "42501":  # insufficient_privilege
             return NotPermitted(doing, cause, remedy or "Grant the user what it lacks")

@@ -253,24 +253,16 @@ class Pair:
             return
         if self.user == self.clone:
             for grant in uncovered:
-                self._run(
-                    f"granting {grant} to {self.original}",
-                    grant.statement(self.original),
-                    remedy=grant.remedy(self.original),
-                )
-            left = [str(grant) for grant in self._uncovered()] + self._traces("r")
-            if left:
-                raise RightsDiffer(
-                    f"handing over to {self.original} what {self.clone} holds by itself",
-                    f"{self._connection.username} may not grant it: {'; '.join(left)}",
-                    f"Grant the same to {self.original}, and revoke it from {self.clone}",
-                )
+                statement = grant.statement(self.original)
+                self._run(f"granting {grant} to {self.original}", statement, remedy=grant.remedy(self.original))
+            self._require_handed_over([*self._uncovered(), *self._traces("r")], "granted to")
         with self._acting_as(self.original), self._acting_as(self.clone):
             names = {"clone": Identifier(self.clone), "original": Identifier(self.original)}
             doing = f"handing over to {self.original} what {self.clone} owns"
             self._run(doing, SQL("REASSIGN OWNED BY {clone} TO {original}").format(**names))
-            # Drops no object: after the line above the clone owns none. It takes the clone out of every ACL, whoever put it there.
+            # Drops no object: the clone owns none any more. It takes the clone out of every ACL that the admin may change.
             self._run(doing, SQL("DROP OWNED BY {clone}").format(**names))
+        self._require_handed_over(self._uncovered(), "left to")
 
     def align(self) -> None:
         """Copy the attributes, limits, validity and settings of the current user, and the default privileges of the original."""
@@ -285,9 +277,7 @@ class Pair:
         if missing:
             return missing
         differences = (
-            []
-            if self._is_member()
-            else [f"{self.clone} is no member of {self.original}, or may not act as it"]
+            [] if self._is_member() else [f"{self.clone} is no member of {self.original}, or may not act as it"]
         )
         differences += [
             f"{self.other} has {attribute} {self._roles[self.other].attributes[attribute]}, {self.user} has {value}"
@@ -318,6 +308,14 @@ class Pair:
             *(f"{self.clone} has {held}, {self.original} has not" for held in self._uncovered()),
         ]
 
+    def _require_handed_over(self, left: Sequence[object], how: str) -> None:
+        if left:
+            raise RightsDiffer(
+                f"handing over to {self.original} what {self.clone} holds by itself",
+                f"{'; '.join(map(str, left))} cannot be {how} {self.original} alone by {self._connection.username}",
+                f"As the owner, grant it to {self.original} where it is to be kept, and revoke it from {self.clone}",
+            )
+
     def _hand_over_roles(self) -> None:
         names = {"clone": Identifier(self.clone), "original": Identifier(self.original)}
         for role, admin_option, grantor, covered in self._memberships():
@@ -329,11 +327,7 @@ class Pair:
                 option = SQL(" WITH ADMIN OPTION" if admin_option else "")
                 grant = SQL("GRANT {role} TO {original}").format(role=Identifier(role), **names) + option
                 self._run(doing, grant, remedy=remedy)
-            by = (
-                SQL(" GRANTED BY {}").format(Identifier(grantor))
-                if self._memberships_are_explicit
-                else SQL("")
-            )
+            by = SQL(" GRANTED BY {}").format(Identifier(grantor)) if self._memberships_are_explicit else SQL("")
             self._run(
                 doing,
                 SQL("REVOKE {role} FROM {clone}").format(role=Identifier(role), **names) + by,
@@ -359,10 +353,10 @@ class Pair:
                 if wanted is None
                 else SQL(" SET {} TO {}").format(Identifier(name), _value(name, wanted))
             )
-            self._run(
-                f"giving {role} the settings of {self.user}",
-                SQL("ALTER ROLE {}").format(Identifier(role)) + scope + change,
-            )
+            # A setting of one's own making ("app.tenant") asks for this as well, from everybody but superusers.
+            remedy = f'Have a superuser run: GRANT SET ON PARAMETER "{name}" TO "{self._connection.username}"'
+            statement = SQL("ALTER ROLE {}").format(Identifier(role)) + scope + change
+            self._run(f"giving {role} the setting {name} of {self.user}", statement, remedy=remedy)
 
     def _align_defaults(self) -> None:
         missing, surplus = self._default_changes()
@@ -412,9 +406,7 @@ class Pair:
 
     def _attribute_changes(self) -> dict[str, bool | int | str]:
         other = self._roles[self.other].attributes
-        return {
-            name: value for name, value in self._roles[self.user].attributes.items() if other[name] != value
-        }
+        return {name: value for name, value in self._roles[self.user].attributes.items() if other[name] != value}
 
     def _setting_changes(self) -> list[tuple[str, Setting, str | None, str | None]]:
         """Return which role's settings have what value, None for none, and should have which."""
@@ -451,7 +443,7 @@ class Pair:
 
     def _is_member(self) -> bool:
         condition = "inherit_option AND set_option" if self._memberships_are_explicit else "true"
-        query = f"SELECT FROM pg_auth_members WHERE roleid = %s AND member = %s AND {condition} LIMIT 1"  # noqa: S608 - constants
+        query = f"SELECT 1 FROM pg_auth_members WHERE roleid = %s AND member = %s AND {condition} LIMIT 1"  # noqa: S608 - constants
         pair = (self._roles[self.original].oid, self._roles[self.clone].oid)
         return bool(self._run("reading the memberships", query, pair))
 
@@ -469,9 +461,7 @@ class Pair:
         # The long query reads every ACL of the database; most of the time the short one says that there is nothing.
         if not self._traces("a"):
             return []
-        query = UNCOVERED.format(
-            parameters=PARAMETERS if self._connection.server_version >= PARAMETER_ACLS else ""
-        )
+        query = UNCOVERED.format(parameters=PARAMETERS if self._connection.server_version >= PARAMETER_ACLS else "")
         return [Grant(*row) for row in self._run("reading what the clone is granted", query, self._oids())]
 
     def _oids(self) -> dict[str, int]:
@@ -496,9 +486,7 @@ class Pair:
     def _run(
         self, doing: str, statement: str | sql.Composable, arguments: Any = (), remedy: str = ""
     ) -> list[tuple[Any, ...]]:  # noqa: ANN401 - as psycopg2
-        return self._connection.execute(
-            doing, statement, arguments, remedy or self._remedy(self.original, self.clone)
-        )
+        return self._connection.execute(doing, statement, arguments, remedy or self._remedy(self.original, self.clone))
 
     def _remedy(self, *roles: str) -> str:
         """Say how the admin gets to administer roles that it did not make (PostgreSQL 16 and later ask for that)."""
@@ -531,19 +519,9 @@ class Grant:
         to = SQL(" TO {}").format(Identifier(role)) + SQL(" WITH GRANT OPTION" if self.grantable else "")
         privilege = SQL(self.privilege)
         if self.default_owner and self.default_type:
-            schema = (
-                SQL(" IN SCHEMA {}").format(Identifier(self.default_schema))
-                if self.default_schema
-                else SQL("")
-            )
-            whose = (
-                SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {}").format(Identifier(self.default_owner)) + schema
-            )
-            return (
-                whose
-                + SQL(" GRANT {} ON {}").format(privilege, SQL(DEFAULT_KEYWORDS[self.default_type]))
-                + to
-            )
+            schema = SQL(" IN SCHEMA {}").format(Identifier(self.default_schema)) if self.default_schema else SQL("")
+            whose = SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {}").format(Identifier(self.default_owner)) + schema
+            return whose + SQL(" GRANT {} ON {}").format(privilege, SQL(DEFAULT_KEYWORDS[self.default_type])) + to
         columns = SQL(" ({})").format(Identifier(self.column)) if self.column else SQL("")
         # The identity is the server's own text, quoted by pg_identify_object where it has to be.
         return (
@@ -568,9 +546,7 @@ def _value(name: str, value: str) -> sql.Composable:
     """Return a setting's stored value as ALTER ROLE takes it."""
     if name.lower() not in LISTS:
         return Literal(value)
-    names = [
-        quoted.replace('""', '"') or bare for quoted, bare in re.findall(r'"((?:[^"]|"")*)"|([^,\s]+)', value)
-    ]
+    names = [quoted.replace('""', '"') or bare for quoted, bare in re.findall(r'"((?:[^"]|"")*)"|([^,\s]+)', value)]
     return SQL(", ").join(map(Literal, names))
 
 

@@ -1,0 +1,169 @@
+"""How do the tests look into a database, whatever its kind?
+
+The drivers are held to one contract. What it takes to check it, to make a user and to grant it something, differs from engine
+to engine: a laboratory does it, as the superuser, with the engine's own client and none of the project's code.
+"""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import psycopg2
+from psycopg2.sql import SQL, Composable, Identifier, Literal
+
+from rotation.credential import Credential
+from rotation.deadline import Deadline
+from rotation.engine import Engine
+from rotation.engines.postgresql import PostgreSQL
+
+ORDERS, INVOICES = THINGS = ("lab_orders", "lab_invoices")
+"""What there is to be read: a new user may read the orders."""
+
+
+class Laboratory(Protocol):
+    """A database server, its admin, and a look into it from outside."""
+
+    @property
+    def engine(self) -> Engine:
+        """The driver under test."""
+
+    @property
+    def admin(self) -> Credential:
+        """The admin, with what an RDS master may do and no more."""
+
+    @property
+    def ca_bundle(self) -> Path | None:
+        """The authorities of the server's certificate."""
+
+    def new_user(self, name: str | None = None, password: str | None = None) -> Credential:
+        """Make a user that the admin may administer, with a right or two."""
+
+    def logs_in(self, credential: Credential) -> bool:
+        """Tell whether the server takes this password."""
+
+    def allow(self, username: str, thing: str) -> None:
+        """Grant a user the right to read one of THINGS."""
+
+    def forbid(self, username: str, thing: str) -> None:
+        """Revoke it."""
+
+    def may_read(self, credential: Credential, thing: str) -> bool:
+        """Tell whether the user, logged in, can read the thing."""
+
+    def log_text(self) -> str:
+        """Return all that the server has logged."""
+
+
+def deadline(seconds: float = 30.0) -> Deadline:
+    """Return a deadline in so many seconds from a clock that stands still: no test waits for it."""
+    return Deadline(lambda: seconds)
+
+
+@dataclass(frozen=True)
+class PostgreSQLLaboratory:
+    """A PostgreSQL server."""
+
+    superuser: Credential
+    ca_bundle: Path
+    log_file: Path | None
+    admin: Credential
+    version: int
+    engine: PostgreSQL = PostgreSQL()
+
+    @classmethod
+    def prepare(cls, superuser: Credential, ca_bundle: Path, log_file: Path | None) -> "PostgreSQLLaboratory":
+        """Make the admin and the things on a server that knows neither."""
+        admin = replace(superuser, username=f"admin_{secrets.token_hex(4)}", password=secrets.token_urlsafe())
+        laboratory = cls(superuser, ca_bundle, log_file, admin, 0)
+        with laboratory.session() as run:
+            # As rds_superuser: CREATEROLE and CREATEDB, and no superuser.
+            run(
+                SQL("CREATE ROLE {} LOGIN CREATEROLE CREATEDB PASSWORD {}").format(
+                    Identifier(admin.username), Literal(admin.password)
+                )
+            )
+            [(version,)] = run("SELECT current_setting('server_version_num')::int")
+            run(SQL("GRANT CREATE ON SCHEMA public TO {}").format(Identifier(admin.username)))
+            for thing in THINGS:
+                run(SQL("DROP TABLE IF EXISTS public.{}").format(Identifier(thing)))
+        with laboratory.session(admin) as run:
+            for thing in THINGS:
+                run(SQL("CREATE TABLE public.{} (id int)").format(Identifier(thing)))
+        return replace(laboratory, version=version)
+
+    def new_user(self, name: str | None = None, password: str | None = None) -> Credential:
+        """Have the admin make a role, as somebody who runs an RDS instance would."""
+        user = replace(
+            self.superuser, username=name or f"app_{secrets.token_hex(4)}", password=password or secrets.token_urlsafe()
+        )
+        with self.session(self.admin) as run:
+            run(SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(Identifier(user.username), Literal(user.password)))
+        self.allow(user.username, ORDERS)
+        return user
+
+    def logs_in(self, credential: Credential) -> bool:
+        """Log in, and out again."""
+        try:
+            psycopg2.connect(self._dsn(credential)).close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    def allow(self, username: str, thing: str) -> None:
+        """Have the admin, whose table it is, grant SELECT on it."""
+        with self.session(self.admin) as run:
+            run(SQL("GRANT SELECT ON public.{} TO {}").format(Identifier(thing), Identifier(username)))
+
+    def forbid(self, username: str, thing: str) -> None:
+        """Have the admin revoke it."""
+        with self.session(self.admin) as run:
+            run(SQL("REVOKE SELECT ON public.{} FROM {}").format(Identifier(thing), Identifier(username)))
+
+    def may_read(self, credential: Credential, thing: str) -> bool:
+        """Read a table."""
+        try:
+            with self.session(credential) as run:
+                run(SQL("SELECT FROM public.{}").format(Identifier(thing)))
+        except psycopg2.errors.InsufficientPrivilege:
+            return False
+        return True
+
+    def log_text(self) -> str:
+        """Return the statement log, which on a test server holds every statement."""
+        return self.log_file.read_text(errors="replace") if self.log_file else ""
+
+    @contextmanager
+    def session(self, credential: Credential | None = None, database: str | None = None) -> Iterator["Run"]:
+        """Connect, as the superuser unless told otherwise, and run statements one by one."""
+        connection = psycopg2.connect(self._dsn(credential or self.superuser, database))
+        connection.autocommit = True
+
+        def run(statement: str | Composable, *arguments: object) -> list[tuple[object, ...]]:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, arguments or None)
+                return cursor.fetchall() if cursor.description else []
+
+        try:
+            yield run
+        finally:
+            connection.close()
+
+    def _dsn(self, credential: Credential, database: str | None = None) -> str:
+        return psycopg2.extensions.make_dsn(
+            host=credential.host,
+            port=credential.port,
+            user=credential.username,
+            password=credential.password,
+            dbname=database or credential.database,
+            sslmode="verify-full",
+            sslrootcert=str(self.ca_bundle),
+        )
+
+
+class Run(Protocol):
+    """Runs a statement and returns its rows."""
+
+    def __call__(self, statement: str | Composable, *arguments: object) -> list[tuple[object, ...]]: ...
