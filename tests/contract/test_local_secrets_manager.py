@@ -1,0 +1,758 @@
+"""Does the laptop-sized Secrets Manager keep the service's rules, as real clients see them over HTTP?"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError, ConnectionClosedError
+
+from tests.local.secrets_manager import LocalSecretsManager, ServiceError, StepEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+    from tests.local.secrets_manager import Call
+
+FAST = 0.03
+STEPS = ["createSecret", "setSecret", "testSecret", "finishSecret"]
+
+
+class Rotator:
+    """A rotation function that keeps what it was given, and fails where a test says so."""
+
+    def __init__(self, client: SecretsManagerClient) -> None:
+        self.client = client
+        self.events: list[dict[str, Any]] = []
+        self.before: dict[str, Callable[[dict[str, Any]], object]] = {}
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Do one step."""
+        self.events.append(event)
+        step, arn, token = event["Step"], event["SecretId"], event["ClientRequestToken"]
+        if step in self.before:
+            self.before[step](event)
+        if step == "createSecret":
+            self.client.put_secret_value(
+                SecretId=arn,
+                ClientRequestToken=token,
+                SecretString=f"made for {token}",
+                VersionStages=["AWSPENDING"],
+                RotationToken=event["RotationToken"],
+            )
+        if step == "finishSecret":
+            move_current(self.client, arn, token)
+
+    @property
+    def steps(self) -> list[str]:
+        """The steps in the order in which they came."""
+        return [event["Step"] for event in self.events]
+
+
+class StepError(Exception):
+    """A rotation function's failure."""
+
+
+def fail(_event: object) -> None:
+    """Fail a step."""
+    message = "the database said no"
+    raise StepError(message)
+
+
+def fail_times(times: int) -> Callable[[object], None]:
+    """Fail a step the first times only."""
+    left = iter(range(times))
+    return lambda event: fail(event) if next(left, None) is not None else None
+
+
+def token() -> str:
+    """Return a new version token."""
+    return str(uuid4())
+
+
+def labels(client: SecretsManagerClient, secret_id: str) -> dict[str, set[str]]:
+    """Return the labelled versions and their labels."""
+    described = client.describe_secret(SecretId=secret_id)
+    return {version: set(names) for version, names in described.get("VersionIdsToStages", {}).items()}
+
+
+def holder(client: SecretsManagerClient, secret_id: str, label: str) -> str:
+    """Return the one version that has the label."""
+    [version] = [version for version, names in labels(client, secret_id).items() if label in names]
+    return version
+
+
+def move_current(client: SecretsManagerClient, secret_id: str, version_id: str) -> None:
+    """Move AWSCURRENT to the version."""
+    client.update_secret_version_stage(
+        SecretId=secret_id,
+        VersionStage="AWSCURRENT",
+        MoveToVersionId=version_id,
+        RemoveFromVersionId=holder(client, secret_id, "AWSCURRENT"),
+    )
+
+
+def refusal(call: Callable[..., object], /, **parameters: object) -> tuple[str, str]:
+    """Return the name and the message with which the service refuses a call."""
+    with pytest.raises(ClientError) as caught:
+        call(**parameters)
+    response: Any = caught.value.response
+    assert response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    return response["Error"]["Code"], response["Error"]["Message"]
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[LocalSecretsManager]:
+    """One server for this module."""
+    with LocalSecretsManager() as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def client(service: LocalSecretsManager) -> SecretsManagerClient:
+    """One client for this module."""
+    return service.client()
+
+
+@pytest.fixture
+def secret(client: SecretsManagerClient) -> str:
+    """Return the ARN of a new secret with a value."""
+    return client.create_secret(Name=f"secret-{uuid4()}", SecretString="first")["ARN"]
+
+
+@pytest.fixture
+def rotator(service: LocalSecretsManager, client: SecretsManagerClient) -> Rotator:
+    """Return the function that `rotate` uses."""
+    rotator = Rotator(client)
+    service.register("rotator", rotator)
+    return rotator
+
+
+def rotate(service: LocalSecretsManager, client: SecretsManagerClient, secret_id: str, **more: Any) -> str:  # noqa: ANN401 - RotateSecret's
+    """Begin a rotation and return its version token."""
+    arn = f"arn:aws:lambda:us-east-1:{service.account_id}:function:rotator"
+    return client.rotate_secret(SecretId=secret_id, RotationLambdaARN=arn, **more)["VersionId"]
+
+
+@pytest.fixture
+def intercepted(service: LocalSecretsManager) -> Iterator[LocalSecretsManager]:
+    """Return the server; its interceptor is taken away afterwards."""
+    yield service
+    service.intercept = None
+
+
+class TestReading:
+    """GetSecretValue, DescribeSecret, ListSecretVersionIds."""
+
+    def test_the_default_is_what_the_label_says(self, client: SecretsManagerClient, secret: str) -> None:
+        """Moving AWSCURRENT by hand changes what a reader without a version gets."""
+        first = holder(client, secret, "AWSCURRENT")
+        client.put_secret_value(SecretId=secret, SecretString="second")
+        move_current(client, secret, first)
+        assert client.get_secret_value(SecretId=secret)["SecretString"] == "first"
+
+    def test_version_and_label_must_belong_together(self, client: SecretsManagerClient, secret: str) -> None:
+        """A version that exists is not found under a label that it lacks."""
+        current = holder(client, secret, "AWSCURRENT")
+        found = client.get_secret_value(SecretId=secret, VersionId=current, VersionStage="AWSCURRENT")
+        assert found["SecretString"] == "first"
+        name, _ = refusal(client.get_secret_value, SecretId=secret, VersionId=current, VersionStage="AWSPENDING")
+        assert name == "ResourceNotFoundException"
+
+    def test_what_is_missing_is_named(self, client: SecretsManagerClient, secret: str) -> None:
+        """A missing secret, version and label are three messages of one kind."""
+        unknown = token()
+        assert refusal(client.get_secret_value, SecretId="nothing") == (
+            "ResourceNotFoundException",
+            "Secrets Manager can't find the specified secret.",
+        )
+        assert refusal(client.get_secret_value, SecretId=secret, VersionId=unknown) == (
+            "ResourceNotFoundException",
+            f"Secrets Manager can't find the specified secret value for VersionId: {unknown}",
+        )
+        assert refusal(client.get_secret_value, SecretId=secret, VersionStage="AWSPENDING") == (
+            "ResourceNotFoundException",
+            "Secrets Manager can't find the specified secret value for staging label: AWSPENDING",
+        )
+
+    def test_an_unlabelled_version_is_readable_but_not_described(
+        self, client: SecretsManagerClient, secret: str
+    ) -> None:
+        """A version without labels is found by its id only."""
+        first = holder(client, secret, "AWSCURRENT")
+        for value in ("second", "third"):
+            client.put_secret_value(SecretId=secret, SecretString=value)
+        assert first not in labels(client, secret)
+        assert client.get_secret_value(SecretId=secret, VersionId=first)["SecretString"] == "first"
+        listed = next(entry for entry in client.list_secrets()["SecretList"] if entry["ARN"] == secret)
+        assert first not in listed["SecretVersionsToStages"]
+
+    def test_versions_are_listed_page_by_page(self, client: SecretsManagerClient, secret: str) -> None:
+        """Unlabelled versions are listed on demand, and pages add up."""
+        for value in ("second", "third", "fourth"):
+            client.put_secret_value(SecretId=secret, SecretString=value)
+        short = client.list_secret_version_ids(SecretId=secret)
+        assert {version["VersionId"] for version in short["Versions"]} == set(labels(client, secret))
+        assert short["ARN"] == secret
+        page: Any = {}
+        pages: list[Any] = []
+        while not pages or "NextToken" in page:
+            more = {"NextToken": page["NextToken"]} if pages else {}
+            page = client.list_secret_version_ids(SecretId=secret, IncludeDeprecated=True, MaxResults=3, **more)
+            pages.append(page["Versions"])
+        assert [len(page) for page in pages] == [3, 1]
+        dates = [version["CreatedDate"] for page in pages for version in page]
+        assert dates == sorted(dates)
+        name, _ = refusal(client.list_secret_version_ids, SecretId=secret, NextToken="9")
+        assert name == "InvalidNextTokenException"
+
+    def test_a_deleted_secret_is_refused(self, client: SecretsManagerClient, secret: str) -> None:
+        """A secret that waits for its deletion is neither read nor written."""
+        client.delete_secret(SecretId=secret)
+        assert refusal(client.get_secret_value, SecretId=secret)[0] == "InvalidRequestException"
+        put = refusal(client.put_secret_value, SecretId=secret, SecretString="late")
+        assert put[0] == "InvalidRequestException"
+
+
+class TestPutting:
+    """PutSecretValue, UpdateSecret, CreateSecret."""
+
+    def test_a_new_value_takes_the_labels(self, client: SecretsManagerClient, secret: str) -> None:
+        """AWSCURRENT goes to the new version and AWSPREVIOUS to the one before."""
+        first = holder(client, secret, "AWSCURRENT")
+        second = client.put_secret_value(SecretId=secret, SecretString="second")
+        assert second["VersionStages"] == ["AWSCURRENT"]
+        assert labels(client, secret) == {first: {"AWSPREVIOUS"}, second["VersionId"]: {"AWSCURRENT"}}
+        third = client.update_secret(SecretId=secret, SecretString="third", Description="said")
+        assert labels(client, secret) == {
+            second["VersionId"]: {"AWSPREVIOUS"},
+            third["VersionId"]: {"AWSCURRENT"},
+        }
+        assert client.describe_secret(SecretId=secret)["Description"] == "said"
+
+    def test_own_labels_move_and_stay_single(self, client: SecretsManagerClient, secret: str) -> None:
+        """A label that is put again leaves the version that had it; AWSCURRENT stays where it is."""
+        first = holder(client, secret, "AWSCURRENT")
+        one, two = (
+            client.put_secret_value(SecretId=secret, SecretString=value, VersionStages=["blue"])["VersionId"]
+            for value in ("second", "third")
+        )
+        assert labels(client, secret) == {first: {"AWSCURRENT"}, two: {"blue"}}
+        assert one not in labels(client, secret)
+
+    def test_the_first_value_is_current_whatever_its_labels(self, client: SecretsManagerClient) -> None:
+        """A secret made empty gets AWSCURRENT with its first value."""
+        arn = client.create_secret(Name=f"secret-{uuid4()}")["ARN"]
+        put = client.put_secret_value(SecretId=arn, SecretString="first", VersionStages=["AWSPENDING"])
+        assert set(put["VersionStages"]) == {"AWSCURRENT", "AWSPENDING"}
+
+    @pytest.mark.parametrize("stage", ["AWSCURRENT", "AWSPENDING", None])
+    def test_a_version_gets_its_value_once(self, client: SecretsManagerClient, secret: str, stage: str | None) -> None:
+        """The same value again changes nothing; another value is refused, whatever labels the version has."""
+        version = token()
+        first: dict[str, Any] = {"SecretId": secret, "ClientRequestToken": version, "SecretString": "own"}
+        client.put_secret_value(**first, VersionStages=[stage or "AWSPENDING"])
+        if stage is None:
+            client.update_secret_version_stage(SecretId=secret, VersionStage="AWSPENDING", RemoveFromVersionId=version)
+        before = labels(client, secret)
+        client.put_secret_value(**first)
+        assert labels(client, secret) == before
+        for write in (client.put_secret_value, client.update_secret):
+            name, message = refusal(write, **first | {"SecretString": "other"})
+            assert name == "ResourceExistsException"
+            assert version in message
+            assert "other" not in message
+        assert client.get_secret_value(SecretId=secret, VersionId=version)["SecretString"] == "own"
+
+    def test_binary_values_come_back(self, client: SecretsManagerClient, secret: str) -> None:
+        """Bytes are a value of their own kind."""
+        client.put_secret_value(SecretId=secret, SecretBinary=b"\x00\xff")
+        found = client.get_secret_value(SecretId=secret)
+        assert found["SecretBinary"] == b"\x00\xff"
+        assert "SecretString" not in found
+
+    def test_a_value_that_looks_like_a_form_is_only_a_value(self, client: SecretsManagerClient, secret: str) -> None:
+        """A password may hold any character."""
+        value = "x&SecretId=other&VersionStages=y&Action=DeleteSecret\u20ac"
+        client.put_secret_value(SecretId=secret, SecretString=value)
+        assert client.get_secret_value(SecretId=secret)["SecretString"] == value
+
+    def test_limits_hold(self, client: SecretsManagerClient, secret: str) -> None:
+        """64 KiB, 20 labels, tokens of 32 to 64 characters."""
+        client.put_secret_value(SecretId=secret, SecretString="x" * 65_536)
+        for write in (client.put_secret_value, client.update_secret):
+            name, message = refusal(write, SecretId=secret, SecretString="x" * 65_537)
+            assert name == "ValidationException"
+            assert "xx" not in message
+        name, _ = refusal(client.create_secret, Name=f"secret-{uuid4()}", SecretString="\u20ac" * 22_000)
+        assert name == "ValidationException"
+        many = [f"label-{number}" for number in range(20)]
+        version = client.put_secret_value(SecretId=secret, SecretString="many", VersionStages=many)["VersionId"]
+        name, _ = refusal(
+            client.update_secret_version_stage,
+            SecretId=secret,
+            VersionStage="one more",
+            MoveToVersionId=version,
+        )
+        assert name == "LimitExceededException"
+        name, _ = refusal(client.put_secret_value, SecretId=secret, SecretString="y", ClientRequestToken="t" * 65)
+        assert name == "InvalidParameterException"
+
+    def test_two_at_once_are_one_after_the_other(
+        self, intercepted: LocalSecretsManager, client: SecretsManagerClient, secret: str
+    ) -> None:
+        """Of two different values for one version, sent at once, one is kept and the other refused."""
+        together = threading.Barrier(2)
+        intercepted.intercept = lambda call, phase: (
+            together.wait(5) if (call.operation, phase) == ("PutSecretValue", "before") else None
+        )
+        version = token()
+
+        def put(value: str) -> str:
+            try:
+                client.put_secret_value(SecretId=secret, SecretString=value, ClientRequestToken=version)
+            except client.exceptions.ResourceExistsException:
+                return "refused"
+            return value
+
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(put, ["one", "two"]))
+        kept = client.get_secret_value(SecretId=secret)["SecretString"]
+        assert sorted(answers) == sorted([kept, "refused"])
+
+
+class TestMovingLabels:
+    """UpdateSecretVersionStage."""
+
+    @pytest.mark.parametrize("label", ["AWSCURRENT", "AWSPENDING", "blue"])
+    def test_the_version_that_has_the_label_must_be_named(
+        self, client: SecretsManagerClient, secret: str, label: str
+    ) -> None:
+        """Without RemoveFromVersionId, or with another version there, the label stays where it is."""
+        first = holder(client, secret, "AWSCURRENT")
+        second = client.put_secret_value(SecretId=secret, SecretString="2", VersionStages=["green"])["VersionId"]
+        if label != "AWSCURRENT":
+            client.update_secret_version_stage(SecretId=secret, VersionStage=label, MoveToVersionId=first)
+        move: dict[str, Any] = {"SecretId": secret, "VersionStage": label, "MoveToVersionId": second}
+        before = labels(client, secret)
+        name, message = refusal(client.update_secret_version_stage, **move)
+        assert name == "InvalidParameterException"
+        assert f"Staging label {label} is currently attached to version {first}" in message
+        name, _ = refusal(client.update_secret_version_stage, **move, RemoveFromVersionId=second)
+        assert name == "InvalidParameterException"
+        assert labels(client, secret) == before
+        client.update_secret_version_stage(**move, RemoveFromVersionId=first)
+        assert holder(client, secret, label) == second
+
+    def test_previous_follows_current(self, client: SecretsManagerClient, secret: str) -> None:
+        """AWSPREVIOUS is put on the version that AWSCURRENT left, also on the way back."""
+        first = holder(client, secret, "AWSCURRENT")
+        second = client.put_secret_value(SecretId=secret, SecretString="second")["VersionId"]
+        move_current(client, secret, first)
+        assert labels(client, secret) == {first: {"AWSCURRENT"}, second: {"AWSPREVIOUS"}}
+
+    @pytest.mark.parametrize("names_holder", [True, False])
+    def test_moving_current_to_where_it_is_changes_nothing(
+        self, client: SecretsManagerClient, secret: str, *, names_holder: bool
+    ) -> None:
+        """AWSPREVIOUS is not lost when a finished move is asked for again."""
+        second = client.put_secret_value(SecretId=secret, SecretString="second")["VersionId"]
+        before = labels(client, secret)
+        more: dict[str, Any] = {"RemoveFromVersionId": second} if names_holder else {}
+        client.update_secret_version_stage(SecretId=secret, VersionStage="AWSCURRENT", MoveToVersionId=second, **more)
+        assert labels(client, secret) == before
+
+    def test_current_is_never_taken_away(self, client: SecretsManagerClient, secret: str) -> None:
+        """A label can be removed, but not AWSCURRENT."""
+        first = holder(client, secret, "AWSCURRENT")
+        second = client.put_secret_value(SecretId=secret, SecretString="2", VersionStages=["blue"])["VersionId"]
+        client.update_secret_version_stage(SecretId=secret, VersionStage="blue", RemoveFromVersionId=second)
+        assert labels(client, secret) == {first: {"AWSCURRENT"}}
+        name, message = refusal(
+            client.update_secret_version_stage,
+            SecretId=secret,
+            VersionStage="AWSCURRENT",
+            RemoveFromVersionId=first,
+        )
+        assert name == "InvalidParameterException"
+        assert "can't be completely removed" in message
+
+    def test_an_unknown_version_is_not_found(self, client: SecretsManagerClient, secret: str) -> None:
+        """A label cannot be moved to a version that does not exist."""
+        name, _ = refusal(
+            client.update_secret_version_stage, SecretId=secret, VersionStage="blue", MoveToVersionId=token()
+        )
+        assert name == "ResourceNotFoundException"
+
+
+class TestRotation:
+    """RotateSecret, CancelRotateSecret."""
+
+    def test_four_steps_make_the_new_version_current(
+        self, service: LocalSecretsManager, client: SecretsManagerClient, secret: str, rotator: Rotator
+    ) -> None:
+        """Each step gets the ARN, the version token and the same secret rotation token."""
+        first = holder(client, secret, "AWSCURRENT")
+        version = rotate(service, client, secret, RotationRules={"AutomaticallyAfterDays": 30})
+        outcome = service.wait(secret)
+        assert (outcome.result, outcome.attempts, outcome.error) == ("succeeded", 1, None)
+        assert outcome.version_token == version
+        assert rotator.steps == STEPS
+        assert {event["SecretId"] for event in rotator.events} == {secret}
+        assert {event["ClientRequestToken"] for event in rotator.events} == {version}
+        [rotation_token] = {event["RotationToken"] for event in rotator.events}
+        assert len(rotation_token) >= 36
+        assert labels(client, secret) == {first: {"AWSPREVIOUS"}, version: {"AWSCURRENT", "AWSPENDING"}}
+        described = client.describe_secret(SecretId=secret)
+        assert described["RotationEnabled"]
+        assert described["RotationLambdaARN"].endswith(":function:rotator")
+        assert described["RotationRules"] == {"AutomaticallyAfterDays": 30}
+        assert (described["NextRotationDate"] - described["LastRotatedDate"]).days == 30
+
+    def test_the_second_rotation_remembers_the_function(
+        self, service: LocalSecretsManager, client: SecretsManagerClient, secret: str, rotator: Rotator
+    ) -> None:
+        """RotateSecret alone rotates again with what is stored; every rotation has its own token."""
+        rules: dict[str, Any] = {"ScheduleExpression": "rate(4 hours)", "Duration": "3h"}
+        rotate(service, client, secret, RotationRules=rules)
+        service.wait(secret)
+        version = client.rotate_secret(SecretId=secret)["VersionId"]
+        assert service.wait(secret).result == "succeeded"
+        assert holder(client, secret, "AWSCURRENT") == version
+        assert len({event["RotationToken"] for event in rotator.events}) == 2
+        assert client.describe_secret(SecretId=secret)["RotationRules"] == rules
+
+    def test_the_pending_version_begins_without_a_value(
+        self, service: LocalSecretsManager, client: SecretsManagerClient, secret: str, rotator: Rotator
+    ) -> None:
+        """RotateSecret answers while createSecret still runs, and nothing can be read yet."""
+        go_on = threading.Event()
+        rotator.before["createSecret"] = lambda _event: go_on.wait(5)
+        version = token()
+        assert rotate(service, client, secret, ClientRequestToken=version) == version
+        assert labels(client, secret)[version] == {"AWSPENDING"}
+        for by in ({"VersionId": version}, {"VersionStage": "AWSPENDING"}):
+            name, _ = refusal(client.get_secret_value, SecretId=secret, **by)
+            assert name == "ResourceNotFoundException"
+        rotate(service, client, secret, ClientRequestToken=version)
+        go_on.set()
+        assert service.wait(secret).result == "succeeded"
+        assert rotator.steps == STEPS
+
+    def test_a_failing_step_begins_it_all_again(
+        self, service: LocalSecretsManager, client: SecretsManagerClient, secret: str, rotator: Rotator
+    ) -> None:
+        """The retry starts at createSecret and has the same token."""
+        rotator.before["setSecret"] = fail_times(1)
+        version = rotate(service, client, secret)
+        outcome = service.wait(secret)
+        assert (outcome.result, outcome.attempts) == ("succeeded", 2)
+        assert outcome.error == "StepError: the database said no"
+        assert rotator.steps == [*STEPS[:2], *STEPS]
+        assert {event["ClientRequestToken"] for event in rotator.events} == {version}
+
+    def test_a_failed_rotation_stays_pending_and_refuses_the_next(
+        self, service: LocalSecretsManager, client: SecretsManagerClient, secret: str, rotator: Rotator
+    ) -> None:
+        """After the last attempt only the same token is accepted, and it may then succeed."""
+        rotator.before["testSecret"] = fail
+        version = rotate(service, client, secret)
+        outcome = service.wait(secret)
+        assert (outcome.result, outcome.attempts) == ("failed", 3)
+        assert rotator.steps == STEPS[:3] * 3
+        assert labels(client, secret)[version] == {"AWSPENDING"}
+        assert "LastRotatedDate" not in client.describe_secret(SecretId=secret)
+        assert refusal(client.rotate_secret, SecretId=secret) == (
+            "InvalidRequestException",
+            "A previous rotation isn't complete. That rotation will be reattempted.",
+        )
+        rotator.before.clear()
+        rotate(service, client, secret, ClientRequestToken=version)
+        assert service.wait(secret).result == "succeeded"
+        assert holder(client, secret, "AWSCURRENT") == version
+
+    def test_a_finished_rotation_is_not_done_again(
+        self, service: LocalSecretsManager, client: SecretsManagerClient, secret: str, rotator: Rotator
+    ) -> None:
+        """RotateSecret with the token of AWSCURRENT changes no label and invokes nothing."""
+        version = rotate(service, client, secret)
+        service.wait(secret)
+        client.update_secret_version_stage(SecretId=secret, VersionStage="AWSPENDING", RemoveFromVersionId=version)
+        before = labels(client, secret)
+        assert rotate(service, client, secret, ClientRequestToken=version) == version
+        service.wait(secret)
+        assert labels(client, secret) == before
+        assert rotator.steps == STEPS
+
+    def test_a_function_that_is_killed_has_failed(
+        self, service: LocalSecretsManager, client: SecretsManagerClient, secret: str, rotator: Rotator
+    ) -> None:
+        """Whatever ends a function, the rotation is attempted again."""
+        kills = iter([SystemExit("killed")])
+
+        def kill_once(_event: object) -> None:
+            for kill in kills:
+                raise kill
+
+        rotator.before["setSecret"] = kill_once
+        rotate(service, client, secret)
+        outcome = service.wait(secret)
+        assert (outcome.result, outcome.error) == ("succeeded", "SystemExit: killed")
+
+    def test_removing_pending_by_hand_lets_the_next_rotation_begin(
+        self, service: LocalSecretsManager, client: SecretsManagerClient, secret: str, rotator: Rotator
+    ) -> None:
+        """An operator's way out: AWSPENDING on no version is a good end."""
+        rotator.before["setSecret"] = fail
+        version = rotate(service, client, secret)
+        service.wait(secret)
+        client.update_secret_version_stage(SecretId=secret, VersionStage="AWSPENDING", RemoveFromVersionId=version)
+        rotator.before.clear()
+        assert rotate(service, client, secret) != version
+        assert service.wait(secret).result == "succeeded"
+
+    def test_steps_that_move_nothing_are_no_success(
+        self, service: LocalSecretsManager, client: SecretsManagerClient, secret: str
+    ) -> None:
+        """A function that only returns leaves AWSPENDING where it must not be."""
+        service.register("rotator", lambda _event: None)
+        rotate(service, client, secret)
+        assert service.wait(secret).result == "failed"
+
+    @pytest.mark.parametrize("operation", ["put_secret_value", "update_secret"])
+    def test_somebody_elses_value_abandons_the_rotation(
+        self,
+        service: LocalSecretsManager,
+        client: SecretsManagerClient,
+        secret: str,
+        rotator: Rotator,
+        operation: str,
+    ) -> None:
+        """A new current value takes AWSPENDING away, and no further step begins."""
+        write = getattr(client, operation)
+        rotator.before["setSecret"] = lambda event: write(SecretId=event["SecretId"], SecretString="mine")
+        version = rotate(service, client, secret)
+        assert service.wait(secret).result == "abandoned"
+        assert rotator.steps == STEPS[:2]
+        assert version not in labels(client, secret)
+        assert client.get_secret_value(SecretId=secret)["SecretString"] == "mine"
+        rotator.before.clear()
+        rotate(service, client, secret)
+        assert service.wait(secret).result == "succeeded"
+
+    @pytest.mark.parametrize("has_value", [True, False])
+    def test_a_test_only_rotation_leaves_no_trace(self, *, has_value: bool) -> None:
+        """RotateImmediately=False runs testSecret on a version that is gone afterwards."""
+        seen: list[object] = []
+        with LocalSecretsManager(test_version_has_value=has_value) as service:
+            client = service.client()
+            secret = client.create_secret(Name="database", SecretString="first")["ARN"]
+
+            def look(event: dict[str, Any]) -> None:
+                version = event["ClientRequestToken"]
+                seen.append((event["Step"], labels(client, secret)[version]))
+                seen.append(client.get_secret_value(SecretId=secret, VersionId=version)["SecretString"])
+
+            before = labels(client, secret)
+            test: dict[str, Any] = {
+                "SecretId": secret,
+                "RotationLambdaARN": service.register("look", look),
+                "RotateImmediately": False,
+            }
+            taken = holder(client, secret, "AWSCURRENT")
+            name, _ = refusal(client.rotate_secret, **test, ClientRequestToken=taken)
+            assert name == "InvalidRequestException"
+            client.rotate_secret(**test)
+            outcome = service.wait()
+            assert seen == [("testSecret", {"AWSPENDING"}), "first"][: 2 if has_value else 1]
+            assert outcome.result == ("succeeded" if has_value else "failed")
+            assert outcome.attempts == 1
+            assert labels(client, secret) == before
+            listed = client.list_secret_version_ids(SecretId=secret, IncludeDeprecated=True)
+            assert len(listed["Versions"]) == 1
+            described = client.describe_secret(SecretId=secret)
+            assert described["RotationEnabled"]
+            assert "LastRotatedDate" not in described
+
+    def test_cancelling_turns_rotation_off_and_begins_no_further_step(
+        self, service: LocalSecretsManager, client: SecretsManagerClient, secret: str, rotator: Rotator
+    ) -> None:
+        """The labels stay as they are, and the answer names the version to clean up."""
+        answers: list[dict[str, Any]] = []
+        rotator.before["setSecret"] = lambda event: answers.append(
+            dict(client.cancel_rotate_secret(SecretId=event["SecretId"]))
+        )
+        version = rotate(service, client, secret, RotationRules={"ScheduleExpression": "rate(4 hours)"})
+        assert service.wait(secret).result == "cancelled"
+        assert rotator.steps == STEPS[:2]
+        assert [answer["VersionId"] for answer in answers] == [version]
+        assert labels(client, secret)[version] == {"AWSPENDING"}
+        described = client.describe_secret(SecretId=secret)
+        assert not described["RotationEnabled"]
+        assert described["RotationLambdaARN"]
+        assert "NextRotationDate" not in described
+
+    def test_a_last_attempt_that_is_cancelled_has_not_failed(
+        self, service: LocalSecretsManager, client: SecretsManagerClient, secret: str, rotator: Rotator
+    ) -> None:
+        """The result says what ended the rotation, also when its last step raised."""
+        fail_twice = fail_times(2)
+
+        def cancel_and_fail(event: dict[str, Any]) -> None:
+            fail_twice(event)
+            client.cancel_rotate_secret(SecretId=event["SecretId"])
+            fail(event)
+
+        rotator.before["createSecret"] = cancel_and_fail
+        rotate(service, client, secret)
+        outcome = service.wait(secret)
+        assert (outcome.result, outcome.attempts) == ("cancelled", 3)
+
+    def test_rotation_needs_a_function_that_can_be_invoked(self, client: SecretsManagerClient, secret: str) -> None:
+        """No function and an unknown function are refused, and nothing is pending then."""
+        assert refusal(client.rotate_secret, SecretId=secret) == (
+            "InvalidRequestException",
+            "No Lambda rotation function ARN is associated with this secret.",
+        )
+        unknown = "arn:aws:lambda:us-east-1:123456789012:function:unknown"
+        name, _ = refusal(client.rotate_secret, SecretId=secret, RotationLambdaARN=unknown)
+        assert name == "AccessDeniedException"
+        assert set(*labels(client, secret).values()) == {"AWSCURRENT"}
+
+    def test_a_foreign_rotation_token_is_refused(
+        self, service: LocalSecretsManager, client: SecretsManagerClient, secret: str, rotator: Rotator
+    ) -> None:
+        """Only the rotation's own token is good for PutSecretValue."""
+        rotate(service, client, secret)
+        service.wait(secret)
+        put: dict[str, Any] = {"SecretId": secret, "SecretString": "stolen"}
+        name, _ = refusal(client.put_secret_value, **put, RotationToken=token())
+        assert name == "InvalidParameterException"
+        client.put_secret_value(**put, RotationToken=rotator.events[-1]["RotationToken"])
+
+    def test_each_step_is_shown_as_it_happens(self) -> None:
+        """The observer hears of start, end and failure, with times; RotateSecret may wait for the end."""
+        shown: list[StepEvent] = []
+        with LocalSecretsManager(attempts=2, rotate_before_answering=True, observer=shown.append) as service:
+            client = service.client()
+            secret = client.create_secret(Name="database", SecretString="first")["ARN"]
+            rotator = Rotator(client)
+            rotator.before["createSecret"] = fail_times(1)
+            service.register("rotator", rotator)
+            rotate(service, client, secret)
+            assert [(event.step, event.attempt, event.state) for event in shown] == [
+                ("createSecret", 1, "started"),
+                ("createSecret", 1, "failed"),
+                *((step, 2, state) for step in STEPS for state in ("started", "finished")),
+            ]
+            assert shown[1].error == "StepError: the database said no"
+            assert all((event.seconds is None) == (event.state == "started") for event in shown)
+            assert [outcome.events for outcome in service.outcomes] == [tuple(shown)]
+
+
+class TestFaults:
+    """What a test can see and break."""
+
+    def test_calls_are_recorded_without_values(
+        self, service: LocalSecretsManager, client: SecretsManagerClient, secret: str
+    ) -> None:
+        """Operation and parameters are kept; the values and the rotation token are not."""
+        service.calls.clear()
+        client.put_secret_value(SecretId=secret, SecretString="hidden", ClientRequestToken=(version := token()))
+        client.get_secret_value(SecretId=secret, VersionId=version)
+        assert [(call.operation, call.secret_id) for call in service.calls] == [
+            ("PutSecretValue", secret),
+            ("GetSecretValue", secret),
+        ]
+        assert service.calls[0].parameters == {"SecretId": secret, "ClientRequestToken": version}
+        assert "hidden" not in repr(service.calls)
+
+    @pytest.mark.parametrize("phase", ["before", "after"])
+    @pytest.mark.parametrize(
+        ("fault", "code"),
+        [
+            (ServiceError("ThrottlingException", "Rate exceeded"), "ThrottlingException"),
+            (ServiceError("InternalServiceError", "It broke", 500), "InternalServiceError"),
+            (ConnectionError("cut"), None),
+        ],
+        ids=["throttled", "broken", "cut"],
+    )
+    def test_a_call_fails_before_or_after_it_took_effect(
+        self,
+        intercepted: LocalSecretsManager,
+        secret: str,
+        phase: str,
+        fault: Exception,
+        code: str | None,
+    ) -> None:
+        """The caller sees the same failure; whether the value was put depends on the phase."""
+        client = intercepted.client(Config(read_timeout=5))
+
+        def break_put(call: Call, moment: str) -> None:
+            if (call.operation, moment) == ("PutSecretValue", phase):
+                raise fault
+
+        intercepted.intercept = break_put
+        with pytest.raises((ClientError, ConnectionClosedError)) as caught:
+            client.put_secret_value(SecretId=secret, SecretString="second")
+        if code:
+            assert isinstance(caught.value, ClientError)
+            assert caught.value.response["Error"]["Code"] == code
+        expected = "first" if phase == "before" else "second"
+        assert client.get_secret_value(SecretId=secret)["SecretString"] == expected
+
+    def test_the_command_line_rotates_too(
+        self, service: LocalSecretsManager, client: SecretsManagerClient, secret: str, rotator: Rotator
+    ) -> None:
+        """Another process needs the environment and nothing else."""
+        arn = service.register("rotator", rotator)
+        command = ["-m", "awscli", "secretsmanager", "rotate-secret", "--rotation-lambda-arn", arn]
+        done = subprocess.run(  # noqa: S603 - our own command
+            [sys.executable, *command, "--secret-id", secret],
+            env=os.environ | service.environment,
+            capture_output=True,
+            check=True,
+            timeout=20,
+        )
+        assert service.wait(secret).result == "succeeded"
+        assert json.loads(done.stdout)["VersionId"] == holder(client, secret, "AWSCURRENT")
+
+    def test_servers_share_nothing_and_rds_has_the_store_of_its_server(
+        self, client: SecretsManagerClient, secret: str
+    ) -> None:
+        """An instance made with a managed password has its secret at the same endpoint, and nowhere else."""
+        with LocalSecretsManager() as other:
+            made = other.rds().create_db_instance(
+                DBInstanceIdentifier="database",
+                DBInstanceClass="db.t4g.micro",
+                Engine="postgres",
+                MasterUsername="admin",
+                ManageMasterUserPassword=True,
+                AllocatedStorage=20,
+            )
+            arn = made["DBInstance"]["MasterUserSecret"]["SecretArn"]
+            value = other.client().get_secret_value(SecretId=arn)["SecretString"]
+            assert set(json.loads(value)) == {"username", "password"}
+            assert refusal(other.client().get_secret_value, SecretId=secret)[0] == "ResourceNotFoundException"
+        assert refusal(client.get_secret_value, SecretId=arn)[0] == "ResourceNotFoundException"
+
+    def test_a_read_takes_milliseconds(self, client: SecretsManagerClient, secret: str) -> None:
+        """The median of many reads stays small enough for tests that count in hundreds of calls."""
+        times = []
+        for _ in range(30):
+            began = time.perf_counter()
+            client.get_secret_value(SecretId=secret)
+            times.append(time.perf_counter() - began)
+        assert statistics.median(times) < FAST

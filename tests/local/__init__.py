@@ -1,0 +1,1 @@
+"""A laptop-sized AWS, for the tests and the demo."""
