@@ -1,0 +1,94 @@
+# Every task in one word; `make` lists them. What a task needs is installed once, below .local and .aws-sam, and nowhere else.
+
+# For the tasks that have a choice:
+ARCHITECTURE ?=#                   arm64 or x86_64, for build; empty: what samconfig.toml or else the template says
+CONFIG_ENV ?= default#             the table of samconfig.toml, for build and deploy
+EVENT ?= events/postgresql-create-secret.json#  for invoke
+PYTEST_ARGS ?=#                    for test: -n 2, -k alternating, tests/unit …
+
+# Of the Python 3.13 that works here, and of no package that happens to be installed beside it.
+BIN := .local/python/bin
+DEVELOPMENT := .local/python/.complete
+SAM := .local/sam/.complete
+RUNTIME := .local/runtime/.complete
+INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-input --require-hashes
+
+# What the tests and the demo run: the same artifacts, for this machine's processor, beside those that are deployed.
+HOST_ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
+HOST_BUILD := .local/build/template.yaml
+SOURCES := template.yaml samconfig.toml $(shell find functions layers ! -name '__pycache__' ! -name '*.pyc')
+
+export SAM_CLI_TELEMETRY := 0
+.DELETE_ON_ERROR:
+.PHONY: help demo test check format build validate invoke deploy clean
+
+help: ## list these tasks
+	@awk -F ': .*## ' '/^[a-z]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## watch a real PostgreSQL credential rotate, on this machine alone
+	@$(BIN)/python -m tests.local.postgresql_binaries
+	@$(BIN)/python -m tests.local.demo
+
+test: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## run all tests, against real servers and the built artifacts (PYTEST_ARGS="-k …")
+	@$(BIN)/python -m tests.local.postgresql_binaries || test -z "$$CI" # without: those tests are skipped, except in CI
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(DEVELOPMENT) ## format, lint and types: say what is wrong, change nothing
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+
+format: $(DEVELOPMENT) ## mend what of the format and the lint can be mended by itself
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+build: $(DEVELOPMENT) $(SAM) ## build what is deployed, into .aws-sam/build (ARCHITECTURE=arm64 or x86_64)
+	$(call sam_build,.aws-sam/build,$(ARCHITECTURE))
+
+validate: $(SAM) ## check the template against CloudFormation's rules; no AWS account needed
+	@.local/sam/bin/sam validate --lint
+
+invoke: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## call a function with one event, with your AWS credentials (EVENT=events/….json)
+	@$(BIN)/python -m tests.local.invoke $(EVENT)
+
+deploy: build ## build, show what would change in your AWS account, ask, deploy (CONFIG_ENV=default)
+	@test -z "$(ARCHITECTURE)" || { echo "Name the architecture in samconfig.toml: build and deployment must agree, next time too."; exit 1; }
+	.local/sam/bin/sam deploy --config-env $(CONFIG_ENV)
+
+clean: ## remove everything that these tasks have made or installed
+	rm -rf .aws-sam .local
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Build into folder $(1), for architecture $(2), and compile: Lambda could not keep compiled files, and would compile at each
+# cold start. What SAM has to say is shown if it fails.
+define sam_build
+	@mkdir -p $(1)
+	@echo "Building into $(1) …"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" .local/sam/bin/sam build --config-env $(CONFIG_ENV) --build-dir $(1) \
+		$(if $(2),--parameter-overrides Architecture=$(2)) > $(1).log 2>&1 || { cat $(1).log; exit 1; }
+	@$(BIN)/python -m compileall -q --invalidation-mode unchecked-hash $(1)
+endef
+
+$(HOST_BUILD): $(DEVELOPMENT) $(SAM) $(SOURCES)
+	$(call sam_build,$(@D),$(HOST_ARCHITECTURE))
+
+# Each installation begins from nothing and is marked complete at its very end: one that was interrupted begins again.
+$(DEVELOPMENT): tests/requirements/development.txt
+	@echo "Installing the development tools into $(@D), once …"
+	@rm -rf $(@D)
+	@python=$$(tests/local/find-python.sh) && "$$python" -m venv $(@D)
+	@$(@D)/bin/python $(INSTALL) --requirement $<
+	@touch $@
+
+$(SAM): tests/requirements/sam.txt
+	@echo "Installing SAM into $(@D), once …"
+	@rm -rf $(@D)
+	@python=$$(tests/local/find-python.sh) && "$$python" -m venv $(@D)
+	@$(@D)/bin/python $(INSTALL) --requirement $<
+	@touch $@
+
+$(RUNTIME): tests/requirements/runtime.txt $(DEVELOPMENT)
+	@echo "Installing what the Lambda runtime brings along into $(@D), once …"
+	@rm -rf $(@D)
+	@$(BIN)/python $(INSTALL) --target $(@D) --requirement $<
+	@touch $@

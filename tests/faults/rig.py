@@ -1,0 +1,97 @@
+"""What does a rotation look like from outside: a secret, its user, an application, an operator?"""
+
+import json
+import secrets
+import uuid
+from dataclasses import dataclass, field, replace
+
+from rotation.credential import Credential
+from rotation.kind import Strategy
+from rotation.steps import Step
+from tests.faults import killing
+from tests.laboratories import ORDERS, Laboratory
+from tests.local.secrets_manager import LocalSecretsManager
+
+
+@dataclass
+class Rig:
+    """A secret of a new user in a laboratory, under rotation by hand: no service retries behind the test's back."""
+
+    laboratory: Laboratory
+    service: LocalSecretsManager
+    strategy: Strategy
+    name: str = field(default_factory=lambda: f"app-{secrets.token_hex(4)}")
+    token: str = ""
+
+    def __post_init__(self) -> None:
+        """Make the user and the secrets."""
+        self.user = self.laboratory.new_user()
+        self.client = self.service.client()
+        fields = {"rotation": {"strategy": self.strategy, "verify": [f"SELECT 1 FROM {ORDERS}"]}}  # noqa: S608 - constant
+        if self.strategy is Strategy.ALTERNATING_USERS:
+            admin = self._store(f"{self.name}-admin", self.laboratory.admin, {})
+            fields |= {"masterarn": admin}
+        self.arn = self._store(self.name, self.user, fields)
+        self.function = self.service.register(self.name, lambda _: None)
+
+    def begin(self) -> None:
+        """Have the service stage a new, empty version, and leave the steps to the test."""
+        self.token = str(uuid.uuid4())
+        self.client.rotate_secret(SecretId=self.arn, RotationLambdaARN=self.function, ClientRequestToken=self.token)
+        self.service.wait(self.arn)
+
+    def abandon(self) -> None:
+        """Take AWSPENDING away by hand, as an operator does with a rotation that is stuck; where it is done, do nothing."""
+        if self.labels().get("AWSPENDING") not in (None, self.labels()["AWSCURRENT"]):
+            self.client.update_secret_version_stage(
+                SecretId=self.arn, VersionStage="AWSPENDING", RemoveFromVersionId=self.token
+            )
+
+    def run(self, *steps: Step, kill_at: int = 0, cut_at: int = 0) -> killing.Ending:
+        """Run the steps, all four where none are named."""
+        events = [
+            {"Step": step, "SecretId": self.arn, "ClientRequestToken": self.token} for step in steps or tuple(Step)
+        ]
+        environment = {
+            **self.service.environment,
+            "DB_CA_BUNDLE": str(self.laboratory.ca_bundle),
+            "POWERTOOLS_METRICS_DISABLED": "true",
+        }
+        return killing.run(self.laboratory.engine, events, environment, kill_at=kill_at, cut_at=cut_at)
+
+    def rotate(self) -> None:
+        """Rotate once, undisturbed."""
+        self.begin()
+        assert self.run().error is None
+
+    def read(self, stage: str = "AWSCURRENT") -> Credential:
+        """Read the secret as an application does."""
+        value = json.loads(self.client.get_secret_value(SecretId=self.arn, VersionStage=stage)["SecretString"])
+        return replace(self.user, username=value["username"], password=value["password"])
+
+    def labels(self) -> dict[str, str]:
+        """Return which version has which label."""
+        versions = self.client.describe_secret(SecretId=self.arn)["VersionIdsToStages"]
+        return {label: version for version, labels in versions.items() for label in labels}
+
+    def application_works(self) -> bool:
+        """Tell whether an application that reads the secret now can work."""
+        return self.laboratory.logs_in(self.read()) and self.laboratory.may_read(self.read(), ORDERS)
+
+    def require_done(self) -> None:
+        """Require that this rotation is done, and nothing is left over."""
+        labels = self.labels()
+        assert labels["AWSCURRENT"] == self.token
+        assert labels.get("AWSPENDING", self.token) == self.token
+        assert self.application_works()
+
+    def _store(self, name: str, credential: Credential, fields: dict[str, object]) -> str:
+        value = {
+            "engine": credential.engine,
+            "host": credential.host,
+            "port": credential.port,
+            "username": credential.username,
+            "password": credential.password,
+            **fields,
+        }
+        return self.client.create_secret(Name=name, SecretString=json.dumps(value))["ARN"]

@@ -1,0 +1,63 @@
+"""It is killed, at any call to Secrets Manager and at any statement: does it heal?"""
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from rotation.kind import Strategy
+from tests.faults.killing import Ending
+from tests.faults.rig import Rig
+
+type NewRig = Callable[[Strategy], Rig]
+
+GAPLESS = {Strategy.ALTERNATING_USERS, Strategy.DUAL_PASSWORD}
+"""Where AWSCURRENT works at every instant."""
+
+
+def heal_by_retry(rig: Rig) -> None:
+    """Do what the service does: begin again at createSecret, with the same token."""
+    assert rig.run().error is None
+
+
+def heal_by_new_rotation(rig: Rig) -> None:
+    """Do what an operator does: take AWSPENDING away, and start another rotation."""
+    rig.abandon()
+    rig.rotate()
+
+
+HEALS = (heal_by_retry, heal_by_new_rotation)
+
+
+def test_a_first_rotation_that_is_killed_at_any_call_heals(new_rig: NewRig, strategy: Strategy) -> None:
+    for moment, heal in zip(itertools.count(1), itertools.cycle(HEALS), strict=False):
+        if not disturb(new_rig(strategy), heal, kill_at=moment).killed:
+            return
+
+
+@pytest.mark.parametrize(("disturbance", "heals"), [("kill_at", HEALS), ("cut_at", HEALS[::-1])])
+def test_later_rotations_that_are_disturbed_at_any_call_heal(
+    new_rig: NewRig, strategy: Strategy, disturbance: str, heals: Sequence[Callable[[Rig], None]]
+) -> None:
+    rig = new_rig(strategy)
+    rig.rotate()
+    for moment in itertools.count(1):
+        # Each disturbance comes twice, once for each user of a pair, and is healed in both ways.
+        endings = [disturb(rig, heal, **{disturbance: moment}) for heal in heals]
+        if all(ending.moments < moment for ending in endings):
+            return
+
+
+def disturb(rig: Rig, heal: Callable[[Rig], None], **disturbance: int) -> Ending:
+    """Rotate with a disturbance, heal it, and look at every instant at which a look is possible."""
+    cached = rig.read()
+    rig.begin()
+    ending = rig.run(**disturbance)
+    if rig.strategy in GAPLESS:
+        assert rig.laboratory.logs_in(cached), f"a reader of the old version is locked out: {disturbance}"
+        assert rig.application_works(), f"the application is locked out: {disturbance}"
+    heal(rig)
+    rig.require_done()
+    if rig.strategy in GAPLESS:
+        assert rig.laboratory.logs_in(rig.read("AWSPREVIOUS"))
+    return ending
