@@ -1,7 +1,8 @@
 """How do the tests look into a database, whatever its kind?
 
-The drivers are held to one contract. What it takes to check it, to make a user and to grant it something, differs from engine
-to engine: a laboratory does it, as the superuser, with the engine's own client and none of the project's code.
+The drivers are held to one contract. What it takes to check it, to make a user and to grant it something, differs
+from engine to engine: a laboratory does it, as the superuser, with the engine's own client and none of the project's
+code.
 """
 
 import secrets

@@ -1,8 +1,9 @@
 """How is a rotation killed, or cut off, at a chosen instant?
 
-The steps run in a process of their own, forked from a server that has imported everything. There, the interpreter's profiling
-hook sees each call to an AWS service and each connection and statement to a database, right before it happens, whoever makes
-it: nothing of the code under test is replaced. At the chosen one, the process gets SIGKILL, or its connection is cut.
+The steps run in a process of their own, forked from a server that has imported everything. There, the interpreter's
+profiling hook sees each call to an AWS service and each connection and statement to a database, right before it
+happens, whoever makes it: nothing of the code under test is replaced. At the chosen one, the process gets SIGKILL, or
+its connection is cut.
 
 What is done right before a call is done right after the one before it, so "before each" is "after each" as well.
 """
@@ -63,7 +64,8 @@ def run(
     kill_at: int = 0,
     cut_at: int = 0,
 ) -> Ending:
-    """Run the steps, one after the other, until one fails; kill the process, or cut its connection, at that call (from 1)."""
+    """Run the steps, one after the other, until one fails; kill the process, or cut its connection, at that call
+    (from 1)."""
     receiver, sender = _CONTEXT.Pipe(duplex=False)
     process = _CONTEXT.Process(target=_run, args=(sender, engine, events, dict(environment), kill_at, cut_at))
     process.start()

@@ -41,7 +41,8 @@ class Rig:
         self.service.wait(self.arn)
 
     def abandon(self) -> None:
-        """Take AWSPENDING away by hand, as an operator does with a rotation that is stuck; where it is done, do nothing."""
+        """Take AWSPENDING away by hand, as an operator does with a rotation that is stuck; where it is done, do
+        nothing."""
         if self.labels().get("AWSPENDING") not in (None, self.labels()["AWSCURRENT"]):
             self.client.update_secret_version_stage(
                 SecretId=self.arn, VersionStage="AWSPENDING", RemoveFromVersionId=self.token

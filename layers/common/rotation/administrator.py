@@ -1,10 +1,11 @@
 """Who is the admin of the database that a secret is for?
 
-The secret names an admin secret in `masterarn`. That one is either a full credential, or the master secret that RDS manages,
-which holds a user and a password only; its tags name the instance or cluster, and RDS's API tells where that is.
+The secret names an admin secret in `masterarn`. That one is either a full credential, or the master secret that RDS
+manages, which holds a user and a password only; its tags name the instance or cluster, and RDS's API tells where that
+is.
 
-The admin's password goes to the admin's own host and nowhere else. But the secret must be for the same database: for that
-host, or for one that RDS says is another door to it, or a copy of it:
+The admin's password goes to the admin's own host and nowhere else. But the secret must be for the same database: for
+that host, or for one that RDS says is another door to it, or a copy of it:
 
     a replica           its ReadReplicaSourceDBInstanceIdentifier is the admin's instance (an ARN in another Region)
     a cluster           its endpoint, its reader endpoint, its custom endpoints, and the endpoint of each member
@@ -54,7 +55,8 @@ class Administrators:
     def find(self, value: SecretValue) -> Credential:
         """Return the admin of the database that `value` is for, to be logged in where it belongs.
 
-        Raises Unsafe where the admin secret is for another database, InvalidSecret where it cannot be read as an admin secret.
+        Raises Unsafe where the admin secret is for another database, InvalidSecret where it cannot be read as an
+        admin secret.
         """
         arn = str(value.admin_secret)
         doing = f"reading the admin secret {arn}"
@@ -100,7 +102,7 @@ class Administrators:
         raise Unsafe(
             f"looking for the admin of {user.host}:{user.port}",
             f"the admin secret is for {admin.host}:{admin.port}, and RDS knows no relation between the two",
-            "Correct masterarn, or the host of the secret: it must be the admin's host, its replica, or an endpoint of its cluster",
+            "Correct masterarn, or the secret's host: it must be the admin's, its replica, or of its cluster",
         )
 
     def _is_copy(self, admin: Credential, user: Credential) -> bool:

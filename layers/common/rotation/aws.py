@@ -16,7 +16,8 @@ from botocore.exceptions import (
 from rotation.errors import ServiceFailed
 
 CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
-"""Without an endpoint in the function's subnets a call takes 3 s three times, which leaves a 30 s timeout room to say so."""
+"""Without an endpoint in the function's subnets a call takes 3 s three times, which leaves a 30 s timeout room to say
+so."""
 
 NO_ENDPOINT = (ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError)
 
@@ -25,7 +26,8 @@ NO_ENDPOINT = (ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError)
 def calling(doing: str, permission: str) -> Iterator[None]:
     """Translate what botocore raises inside the block into ServiceFailed.
 
-    `permission` is the IAM action that the call needs. No text of a request goes into the error: requests hold passwords.
+    `permission` is the IAM action that the call needs. No text of a request goes into the error: requests hold
+    passwords.
     """
     try:
         yield
@@ -43,10 +45,10 @@ def error_code(error: ClientError) -> str:
 def _refused(error: ClientError, doing: str, permission: str) -> ServiceFailed:
     code, message = error_code(error), error.response.get("Error", {}).get("Message", "")
     remedies = {
-        "AccessDeniedException": f"Allow {permission} to the function's role, and its KMS key where the secret has its own",
+        "AccessDeniedException": f"Allow {permission} to the function's role, and the use of the secret's KMS key",
         "AccessDenied": f"Allow {permission} to the function's role",
-        "DecryptionFailure": "Allow kms:Decrypt on the secret's KMS key to the function's role (parameter KmsKeyArn)",
-        "EncryptionFailure": "Allow kms:GenerateDataKey on the secret's KMS key to the function's role (parameter KmsKeyArn)",
+        "DecryptionFailure": "Allow kms:Decrypt on the secret's KMS key to the function's role (KmsKeyArn)",
+        "EncryptionFailure": "Allow kms:GenerateDataKey on the secret's KMS key to the function's role (KmsKeyArn)",
         "ResourceNotFoundException": "Look whether the secret and its versions are still there",
         "ThrottlingException": "The rotation is tried again by itself",
         "InternalServiceError": "The rotation is tried again by itself",
@@ -61,7 +63,7 @@ def _refused(error: ClientError, doing: str, permission: str) -> ServiceFailed:
 def _unanswered(error: BotoCoreError, doing: str, permission: str) -> ServiceFailed:
     service = permission.partition(":")[0]
     if isinstance(error, NO_ENDPOINT):
-        remedy = f"Give the function's subnets a way to {service}: a VPC endpoint, or a NAT gateway, and let the security groups pass"
+        remedy = f"Give the function's subnets a way to {service}: a VPC endpoint or a NAT gateway, open to it"
     elif isinstance(error, NoCredentialsError):
         remedy = "Run this with AWS credentials; on Lambda they are the function's role"
     else:

@@ -15,7 +15,8 @@ from rotation.errors import InvalidSecret
 from rotation.kind import EngineKind, Strategy
 
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
-"""A host name or an IP address. Clients read more into other texts: a list of hosts, a path, a whole connection string."""
+"""A host name or an IP address. Clients read more into other texts: a list of hosts, a path, a whole connection
+string."""
 
 SSL = {True: True, False: False, "true": True, "false": False}
 HIGHEST_PORT = 65535
@@ -53,7 +54,7 @@ class SecretValue:
 
     @classmethod
     def parse(cls, text: str, kind: EngineKind, doing: str) -> Self:
-        """Read a version of a secret that is to be rotated; raises InvalidSecret that names the key and what to put there."""
+        """Read a version of a secret; raises InvalidSecret, which names the key and what to put there."""
         fields = parse_object(text, doing)
         rotation = fields.get("rotation", {})
         if not isinstance(rotation, dict):
@@ -101,9 +102,10 @@ def parse_credential(fields: Mapping[str, object], kind: EngineKind, doing: str)
         raise _invalid(doing, f"it has no {_quoted(missing)}", "Add what is missing to the JSON of the secret")
     engine = _text(fields, "engine", doing)
     if engine not in kind.engine_values:
+        names = ", ".join(sorted(kind.engine_values))
         raise _invalid(
             doing,
-            f'its "engine" is {engine!r}, and this function rotates {kind.name} ({", ".join(sorted(kind.engine_values))})',
+            f'its "engine" is {engine!r}; this function is for {kind.name} ({names})',
             "Correct the engine, or attach the rotation function of that engine to the secret",
         )
     host = _text(fields, "host", doing)

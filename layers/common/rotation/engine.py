@@ -1,8 +1,8 @@
 """What must a driver offer?
 
-A driver is an engine and its sessions. Every verb says what holds after the call and what may be repeated; nothing else may
-be relied upon, and the contract tests hold every driver to it. An operation that the server refuses raises one of the
-`DatabaseError`s of `rotation.errors`.
+A driver is an engine and its sessions. Every verb says what holds after the call and what may be repeated; nothing
+else may be relied upon, and the contract tests hold every driver to it. An operation that the server refuses raises
+one of the `DatabaseError`s of `rotation.errors`.
 """
 
 from collections.abc import Sequence
@@ -42,17 +42,18 @@ class Session(Protocol):
         """
 
     def mirror(self, user: str, other: str) -> None:
-        """Make `other` what `user` is in everything but name and password; create it, unable to log in, where it is absent.
+        """Make `other` what `user` is in all but name and password; create it, unable to log in, where it is absent.
 
-        After the call the pair carries our mark, and the effective rights of the two are the same: additions and removals.
-        `user` keeps all it had. May be repeated, and continued by a repetition where it was cut off at any statement.
+        After the call the pair carries our mark, and the effective rights of the two are the same: additions and
+        removals. `user` keeps all it had. May be repeated, and continued by a repetition where it was cut off at any
+        statement.
         """
 
     def set_password(self, username: str, password: str) -> None:
         """Give another user this password and let it log in. May be repeated."""
 
     def differences(self, user: str, other: str) -> Sequence[str]:
-        """Say in what `other` is not what `user` is, one sentence each; empty where there is nothing. Changes nothing."""
+        """Say in what `other` is not what `user` is, a sentence each; none where there is nothing. Changes nothing."""
 
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements as the application would, and roll everything back, whatever the statements are."""
@@ -72,6 +73,7 @@ class Engine(Protocol):
     def connect(self, credential: Credential, deadline: Deadline) -> AbstractContextManager[Session]:
         """Log in; what the session did is committed when the block ends well, and the connection is closed in any case.
 
-        The server has proved who it is before it learns anything about the password, unless the credential says not to ask
-        it. Nothing waits beyond the deadline. Raises LoginRefused only where the server said that user or password are wrong.
+        The server has proved who it is before it learns anything about the password, unless the credential says not
+        to ask it. Nothing waits beyond the deadline. Raises LoginRefused only where the server said that user or
+        password are wrong.
         """

@@ -19,8 +19,8 @@
         ├── NotPermitted        the user who is logged in may not do this
         └── StatementFailed     the server refused a statement for another reason
 
-`LoginRefused` and `NotPermitted` are the two errors that decide something: another credential is tried. All others end the
-step, and Secrets Manager tries the rotation again.
+`LoginRefused` and `NotPermitted` are the two errors that decide something: another credential is tried. All others
+end the step, and Secrets Manager tries the rotation again.
 """
 
 from collections.abc import Callable
@@ -69,7 +69,7 @@ class Unsafe(RotationError):
 
 
 class Unsupported(RotationError):
-    """This engine cannot do what the strategy needs."""
+    """The engine cannot do what the strategy needs."""
 
 
 class RightsDiffer(RotationError):

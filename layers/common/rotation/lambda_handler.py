@@ -4,7 +4,6 @@ import functools
 import os
 import time
 import traceback
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -24,6 +23,8 @@ from rotation.steps import STEPS, Rotation
 from rotation.strategies import RotationStrategy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_rds import RDSClient
     from mypy_boto3_secretsmanager import SecretsManagerClient

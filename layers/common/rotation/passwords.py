@@ -1,7 +1,8 @@
 """What does a new password look like?
 
-The environment variables and their defaults are those of AWS's rotation templates, so that a function can take the place
-of theirs (https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_available-rotation-templates.html).
+The environment variables and their defaults are those of AWS's rotation templates, so that a function can take the
+place of theirs
+(https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_available-rotation-templates.html).
 """
 
 import secrets

@@ -1,8 +1,8 @@
 """How is it made sure that no secret leaves in a text?
 
-Every text that leaves this program, a log line or an error, goes through one `Redactor`. It is the second lock: the first is
-that no message is made of a value. It holds against what others put into their messages, a server that quotes the statement
-it refused, say.
+Every text that leaves this program, a log line or an error, goes through one `Redactor`. It is the second lock: the
+first is that no message is made of a value. It holds against what others put into their messages, a server that
+quotes the statement it refused, say.
 """
 
 import json

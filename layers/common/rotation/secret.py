@@ -1,8 +1,8 @@
 """One secret under rotation, seen from one version token: every call to Secrets Manager about it.
 
-A rotation that goes well makes eight calls with a single user. createSecret: DescribeSecret, GetSecretValue, PutSecretValue;
-setSecret: GetSecretValue twice; testSecret: GetSecretValue; finishSecret: DescribeSecret, UpdateSecretVersionStage. Alternating
-users need one more, for the admin secret.
+A rotation that goes well makes eight calls with a single user. createSecret: DescribeSecret, GetSecretValue,
+PutSecretValue; setSecret: GetSecretValue twice; testSecret: GetSecretValue; finishSecret: DescribeSecret,
+UpdateSecretVersionStage. Alternating users need one more, for the admin secret.
 """
 
 from collections.abc import Callable, Iterator
@@ -76,8 +76,8 @@ class SecretUnderRotation:
         """Give this version its value; False, and nothing changed, where it has one already.
 
         PutSecretValue with the token of a version that has a value is refused, unless the value is the same
-        (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html): of two createSecrets at once,
-        one writes.
+        (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html): of two createSecrets
+        at once, one writes.
         """
         self.learn(value.credential.password)
         token = {"RotationToken": self.rotation_token} if self.rotation_token else {}
@@ -144,7 +144,7 @@ class SecretUnderRotation:
                     SecretId=self.arn,
                     IncludeDeprecated=True,
                     MaxResults=100,
-                    **page,  # type: ignore[arg-type]
+                    **page,
                 )
             yield from answer["Versions"]
             if "NextToken" not in answer:

@@ -1,8 +1,8 @@
 """What happens in each of the four steps?
 
-A secret is a row of versions; staging labels tell what each is for. Applications read the version that has AWSCURRENT.
-To rotate, Secrets Manager gives the label AWSPENDING to a new, empty version, and calls this program four times, each time
-with the id of that version, the version token:
+A secret is a row of versions; staging labels tell what each is for. Applications read the version that has
+AWSCURRENT. To rotate, Secrets Manager gives the label AWSPENDING to a new, empty version, and calls this program four
+times, each time with the id of that version, the version token:
 
     createSecret    writes a new password into the pending version. The database does not know it yet.
     setSecret       makes the database accept the pending version.
@@ -12,9 +12,9 @@ with the id of that version, the version token:
         AWSCURRENT  v1 ──────────────────────────────────────────── v1 ──▶ v2
         AWSPENDING        v2 empty ─▶ v2 written ─▶ v2 works ─▶ v2 tested
 
-Anything may fail, at any moment, and then Secrets Manager begins again at createSecret, with the same token. It may also
-call a step twice, or two steps at once, and an operator may take the label AWSPENDING away and so abandon the rotation.
-Hence the rules that every line below keeps:
+Anything may fail, at any moment, and then Secrets Manager begins again at createSecret, with the same token. It may
+also call a step twice, or two steps at once, and an operator may take the label AWSPENDING away and so abandon the
+rotation. Hence the rules that every line below keeps:
 
 1.  A step reads what is there, decides, and does the smallest thing that brings the world nearer to done. Nothing is
     remembered between two calls but in Secrets Manager and in the database.
@@ -22,9 +22,9 @@ Hence the rules that every line below keeps:
     password that the database may know already cannot be lost to a second createSecret.
 3.  AWSCURRENT is moved last, and only to a version that logged in.
 4.  A version is used only while it is staged. One without AWSPENDING was abandoned; one that has AWSCURRENT is done.
-5.  A pending version is believed only where it follows from the current one: same place, and the user whose turn it is.
-    createSecret and setSecret compare them, before a credential goes anywhere. testSecret then need not read the current
-    version again: what it reads cannot have changed.
+5.  A pending version is believed only where it follows from the current one: same place, and the user whose turn it
+    is. createSecret and setSecret compare them, before a credential goes anywhere. testSecret then need not read the
+    current version again: what it reads cannot have changed.
 
 Who logs in, and which user gets the password, is the strategy's to know: see `rotation.strategies`.
 """
@@ -127,8 +127,8 @@ def set_secret(rotation: Rotation) -> str:
 def test_secret(rotation: Rotation) -> str:
     """Log in as the application will, run the secret's own statements, and compare the rights of an alternating pair.
 
-    A schedule that is saved without rotating at once has only this step, on a version that may be empty or hold the current
-    value: then it is the current version that is tested.
+    A schedule that is saved without rotating at once has only this step, on a version that may be empty or hold the
+    current value: then it is the current version that is tested.
     """
     value = rotation.secret.pending() or rotation.secret.current()
     strategy = rotation.strategy(value)
@@ -138,7 +138,7 @@ def test_secret(rotation: Rotation) -> str:
         try:
             _test(rotation, strategy, value)
         except LoginRefused:
-            # A password set through an admin may have been set on the primary, and is tested on its replica a little later.
+            # The admin set the password on the primary; it may reach the replica that is tested a little later.
             if not value.admin_secret or rotation.deadline.left() <= pause:
                 raise
             rotation.deadline.pause(pause, doing)
@@ -193,6 +193,6 @@ def _require_follows(pending: SecretValue, current: SecretValue, strategy: Rotat
     if pending.credential != expected:
         raise Unsafe(
             f"comparing the pending version with the current one, {current.credential}",
-            f"it names {pending.credential}, or another engine, database or TLS setting, and so does not follow from it",
-            "Take the label AWSPENDING off that version (aws secretsmanager update-secret-version-stage) and rotate again",
+            f"it names {pending.credential}, or another engine, database or TLS setting: it does not follow from it",
+            "Take AWSPENDING off that version (aws secretsmanager update-secret-version-stage) and rotate again",
         )

@@ -1,17 +1,18 @@
 """Who logs in, and which user gets the new password?
 
-**Single user.** The user changes its own password. From that moment until finishSecret has moved AWSCURRENT, an application
-that reads the secret gets a password that no longer works. Where users may not change their own password, and the secret
-names an admin secret, the admin does it.
+**Single user.** The user changes its own password. From that moment until finishSecret has moved AWSCURRENT, an
+application that reads the secret gets a password that no longer works. Where users may not change their own password,
+and the secret names an admin secret, the admin does it.
 
-**Alternating users.** Two users with the same rights take turns: the admin makes the one that AWSCURRENT does *not* name
-like the one that it names, and gives it the new password. AWSCURRENT works at every instant, also for a reader that cached
-it before the rotation.
+**Alternating users.** Two users with the same rights take turns: the admin makes the one that AWSCURRENT does *not*
+name like the one that it names, and gives it the new password. AWSCURRENT works at every instant, also for a reader
+that cached it before the rotation.
 
 What holds for all of them:
 
-- Before an admin is used, the user that AWSCURRENT names must have logged in. A secret is as powerful as the user that it
-  can log in as, and its owner must not get more power from the admin, whom the owner may name freely in `masterarn`.
+- Before an admin is used, the user that AWSCURRENT names must have logged in. A secret is as powerful as the user
+  that it can log in as, and its owner must not get more power from the admin, whom the owner may name freely in
+  `masterarn`.
 - The password is written last. A login that works then proves that everything before it was finished.
 - Only a refused login leads to another credential. An unreachable server ends the step.
 """
@@ -42,7 +43,8 @@ class Means:
     administrator: Callable[[SecretValue], Credential]
     """Finds the admin of the database that a secret is for, having checked that it is the same database."""
     earlier: Callable[[], Iterator[SecretValue]]
-    """Reads the earlier versions of the secret, one by one: AWSPREVIOUS first, then those without a label, newest first."""
+    """Reads the earlier versions of the secret, one by one: AWSPREVIOUS first, then those without a label, newest
+    first."""
 
 
 class RotationStrategy(Protocol):
@@ -127,7 +129,7 @@ class AlternatingUsers:
             raise Unsupported(
                 f"naming the clone of {current.credential.username}",
                 f"{other} is longer than the {self.kind.username_limit} bytes that {self.kind.name} takes",
-                f"Rename the user to at most {self.kind.username_limit - len(CLONE_SUFFIX)} bytes, or use the single-user strategy",
+                f"Take a name that is {len(CLONE_SUFFIX)} bytes shorter than that, or the single-user strategy",
             )
         return other
 
@@ -173,7 +175,8 @@ def log_in_first(
 ) -> None:
     """Log in with the first of the candidates that the server accepts, and use that session.
 
-    Raises the LoginRefused of the first candidate, which is the one expected to work, where the server refuses them all.
+    Raises the LoginRefused of the first candidate, which is the one expected to work, where the server refuses them
+    all.
     """
     refused: LoginRefused | None = None
     for credential in candidates:
@@ -181,17 +184,19 @@ def log_in_first(
             with means.engine.connect(credential, means.deadline) as session:
                 if use:
                     use(session, credential)
-            return
         except LoginRefused as error:
             refused = refused or error
+        else:
+            return
     if refused:
         raise refused
 
 
 def earlier_passwords(current: SecretValue, means: Means) -> Iterator[Credential]:
-    """Yield the same login with the passwords of earlier versions: after an abandoned rotation one of them is the user's.
+    """Yield the same login with earlier passwords: after an abandoned rotation one of them is the user's.
 
-    Only versions of the same user on the same host count, and only a few: a server may lock a user that fails too often.
+    Only versions of the same user on the same host count, and only a few: a server may lock a user that fails too
+    often.
     """
     user = current.credential
     same = (value.credential for value in means.earlier() if _same_place(value.credential, user))
@@ -212,7 +217,7 @@ def _require_ours(standing: Standing, current: SecretValue, other: str, means: M
         return
     raise Unsafe(
         f"preparing {other}, with which {current.credential.username} takes turns",
-        f"{other} exists, carries no mark of ours, and no earlier version of this secret holds it: it may be somebody else's",
+        f"{other} exists, has no mark of ours, and no earlier version of this secret holds it: it may be another's",
         f"Rename or drop {other}, or use the single-user strategy",
     )
 

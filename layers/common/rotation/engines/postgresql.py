@@ -18,7 +18,7 @@ from psycopg2 import extensions, sql
 from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import Standing
-from rotation.engines.postgresql_pair import Pair
+from rotation.engines.postgresql_pair import Arguments, Pair
 from rotation.errors import (
     DatabaseError,
     LoginBlocked,
@@ -50,23 +50,31 @@ PREFIX = re.compile(r"^connection to server .*? failed: |^(FATAL|ERROR): +", re.
 REFUSED = re.compile(
     r"^(password|PAM|LDAP|RADIUS) authentication failed for user |^role \".*\" does not exist$", re.MULTILINE
 )
-"""What the server says when user or password are wrong. libpq gives no code on a failed connection, only text, so this is the
-one place that reads text; what it does not know is never "refused"."""
+"""What the server says when user or password are wrong. libpq gives no code on a failed connection, only text, so
+this is the one place that reads text; what it does not know is never "refused"."""
+
+CERTIFICATE = "Have the server use a certificate of the RDS authorities, or name its own in DB_CA_BUNDLE"
+HOST_NAME = "Write the host name that the certificate is for into the secret, not an alias"
+NO_TLS = 'Switch TLS on at the server, or say "ssl": false in the secret to send everything in clear'
+NO_BUNDLE = "Correct DB_CA_BUNDLE: it must name a readable PEM file"
+NO_PROOF = "Have pg_hba.conf ask for SCRAM or md5: the server let the user in, or wanted the password in clear"
+NO_ENTRY = "Allow this user, database and TLS setting in pg_hba.conf (on RDS: rds.force_ssl)"
+TOO_MANY = "Raise the limit of the role, the database or the server, or close connections"
 
 LOGIN_PROBLEMS: Sequence[tuple[str, type[DatabaseError], str]] = (
-    ("certificate verify failed", Untrusted, "Have the server use a certificate of the RDS authorities, or name its own in DB_CA_BUNDLE"),
-    ("does not match host name", Untrusted, "Write the host name that the certificate is for into the secret, not an alias"),
-    ("server does not support SSL", Untrusted, 'Switch TLS on at the server, or say "ssl": false in the secret to send everything in clear'),
-    ("root certificate file", Untrusted, "Correct DB_CA_BUNDLE: it must name a readable PEM file"),
-    ("authentication method requirement", Untrusted, "Have the server ask for SCRAM or md5 passwords (pg_hba.conf): it let the user in, or wanted the password in clear"),
-    ("no pg_hba.conf entry", LoginBlocked, "Allow this user, database and TLS setting in pg_hba.conf (on RDS: rds.force_ssl)"),
-    ("is not permitted to log in", LoginBlocked, "Give the user LOGIN"),
+    ("certificate verify failed", Untrusted, CERTIFICATE),
+    ("does not match host name", Untrusted, HOST_NAME),
+    ("server does not support SSL", Untrusted, NO_TLS),
+    ("root certificate file", Untrusted, NO_BUNDLE),
+    ("authentication method requirement", Untrusted, NO_PROOF),
+    ("no pg_hba.conf entry", LoginBlocked, NO_ENTRY),
+    ("is not permitted to log in", LoginBlocked, "Give the role LOGIN"),
     ("does not exist", LoginBlocked, 'Correct "dbname" in the secret'),
     ("permission denied for database", LoginBlocked, "Grant CONNECT on the database to the user"),
-    ("too many connections", LoginBlocked, "Raise the user's or the database's connection limit, or close connections"),
-    ("remaining connection slots", LoginBlocked, "Raise max_connections, or close connections"),
+    ("too many connections", LoginBlocked, TOO_MANY),
+    ("remaining connection slots", LoginBlocked, TOO_MANY),
     ("the database system is", LoginBlocked, "Wait for the server to be up: the rotation is tried again by itself"),
-)  # fmt: skip
+)
 """What else keeps a login out: a part of the text, what it means, and what to do."""
 
 WAITING = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
@@ -123,8 +131,8 @@ class PostgreSQLSession:
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is; see `rotation.engine.Session`.
 
-        All of it happens in this session's one transaction, but what the clone holds in other databases, which is handed
-        over in a transaction for each, before.
+        All of it happens in this session's one transaction, but what the clone holds in other databases, which is
+        handed over in a transaction for each, before.
         """
         pair = Pair(self, user, other)
         pair.prepare()
@@ -137,8 +145,8 @@ class PostgreSQLSession:
     def set_password(self, username: str, password: str) -> None:
         """Give a user this password; see `rotation.engine.Session`.
 
-        The verifier is made here, so the clear password reaches neither the server's statement log, which holds a failed
-        ALTER ROLE even with log_statement = none, nor pg_stat_statements.
+        The verifier is made here, so the clear password reaches neither the server's statement log, which holds a
+        failed ALTER ROLE even with log_statement = none, nor pg_stat_statements.
         """
         doing = f"setting the password of {username}"
         [(encryption,)] = self.execute(doing, "SELECT current_setting('password_encryption')")
@@ -170,7 +178,7 @@ class PostgreSQLSession:
         self._begin()
 
     def execute(
-        self, doing: str, statement: str | sql.Composable, arguments: Sequence[object] = (), remedy: str = ""
+        self, doing: str, statement: str | sql.Composable, arguments: Arguments = (), remedy: str = ""
     ) -> list[tuple[Any, ...]]:
         """Run one statement, for the deadline at most, and return its rows.
 

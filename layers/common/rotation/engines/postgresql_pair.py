@@ -1,24 +1,27 @@
 """What makes two PostgreSQL roles one user?
 
-The two roles of an alternating pair are the *original* and its *clone*. The clone is a member of the original, and acts as it
-from the first moment of a session (`ALTER ROLE clone SET role = original`). So the pair is one owner: a table that either
-makes belongs to the original, and either may alter and drop it. And all that the original is granted, the clone has.
+The two roles of an alternating pair are the *original* and its *clone*. The clone is a member of the original, and
+acts as it from the first moment of a session (`ALTER ROLE clone SET role = original`). So the pair is one owner: a
+table that either makes belongs to the original, and either may alter and drop it. And all that the original is
+granted, the clone has.
 
     what                                    follows how
     rights on objects, roles                the original holds them, for both
     default privileges                      those of the original; copied, for sessions that left its role
     attributes, limits, validity, settings  copied from the current user to the other one
 
-What the clone was given by itself (by an operator, or by other rotation functions in the past) is handed over: while the clone
-is the current user, the original is granted the same; then the clone loses it, and what it owns passes to the original. From
-then on a right that is granted to, or revoked from, the original is granted to, or revoked from, both.
+What the clone was given by itself (by an operator, or by other rotation functions in the past) is handed over: while
+the clone is the current user, the original is granted the same; then the clone loses it, and what it owns passes to
+the original. From then on a right that is granted to, or revoked from, the original is granted to, or revoked from,
+both.
 
-The catalog tells what a role holds by itself: pg_shdepend lists the objects that it owns or that have it in their ACL, in all
-databases (https://www.postgresql.org/docs/current/catalog-pg-shdepend.html). For a healthy pair the list is empty.
+The catalog tells what a role holds by itself: pg_shdepend lists the objects that it owns or that have it in their
+ACL, in all databases (https://www.postgresql.org/docs/current/catalog-pg-shdepend.html). For a healthy pair the list
+is empty.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -27,18 +30,12 @@ from psycopg2 import sql
 from psycopg2.sql import SQL, Identifier, Literal
 
 from rotation.engine import Standing
+from rotation.engines import postgresql_catalog as catalog
 from rotation.errors import RightsDiffer, Unsafe
 
 INHERIT_AND_SET = 160000
-"""The first version in which a membership says by itself what it is good for, and in which CREATEROLE alone rules nobody."""
-
-FLAGS = {
-    "rolsuper": "SUPERUSER",
-    "rolcreaterole": "CREATEROLE",
-    "rolcreatedb": "CREATEDB",
-    "rolreplication": "REPLICATION",
-    "rolbypassrls": "BYPASSRLS",
-}
+"""The first version in which a membership says by itself what it is good for, and in which CREATEROLE alone rules
+nobody."""
 
 LISTS = frozenset({
     "local_preload_libraries", "search_path", "session_preload_libraries",
@@ -46,92 +43,6 @@ LISTS = frozenset({
 })  # fmt: skip
 """Settings whose value is a list of names, to be set one by one (variable_is_guc_list_quote in PostgreSQL's
 src/fe_utils/string_utils.c)."""
-
-ROLES = f"""
-    SELECT rolname, oid, {", ".join(FLAGS)}, rolconnlimit, coalesce(rolvaliduntil, 'infinity')::text, rolcanlogin, rolinherit,
-           coalesce(shobj_description(oid, 'pg_authid'), '')
-    FROM pg_roles WHERE rolname IN (%s, %s)"""  # noqa: S608 - made of constants
-
-SETTINGS = """
-    SELECT r.rolname, d.datname, s.setconfig
-    FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase
-    WHERE r.rolname IN (%s, %s)"""
-
-MEMBERSHIPS = """
-    SELECT r.rolname, m.admin_option, pg_get_userbyid(m.grantor),
-           pg_has_role(%(original)s, m.roleid, CASE WHEN m.admin_option THEN 'MEMBER WITH ADMIN OPTION' ELSE 'MEMBER' END)
-    FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
-    WHERE m.member = %(clone)s AND m.roleid <> %(original)s"""
-
-TRACES = """
-    SELECT s.deptype::text, pg_describe_object(s.classid, s.objid, s.objsubid)
-    FROM pg_shdepend s
-    WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = %s AND s.deptype IN ('o', 'a', 'r')
-      AND s.dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
-      AND s.classid <> 'pg_auth_members'::regclass AND NOT (s.classid = 'pg_default_acl'::regclass AND s.deptype = 'o')
-    ORDER BY 2"""
-"""What the clone owns (o), is granted (a), or has a policy for (r), here or on shared objects."""
-
-ELSEWHERE = """
-    SELECT DISTINCT d.datname
-    FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid
-    WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = %s AND s.deptype IN ('o', 'a', 'r')
-      AND d.datname <> current_database() AND d.datallowconn
-      AND NOT (s.classid = 'pg_default_acl'::regclass AND s.deptype = 'o')
-    ORDER BY 1"""
-
-UNCOVERED = """
-    WITH acls (classid, objid, objsubid, owner, acl) AS (
-        SELECT 'pg_class'::regclass, oid, 0, relowner, relacl FROM pg_class
-        UNION ALL SELECT 'pg_class'::regclass, attrelid, attnum, relowner, attacl
-            FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
-        UNION ALL SELECT 'pg_namespace'::regclass, oid, 0, nspowner, nspacl FROM pg_namespace
-        UNION ALL SELECT 'pg_proc'::regclass, oid, 0, proowner, proacl FROM pg_proc
-        UNION ALL SELECT 'pg_type'::regclass, oid, 0, typowner, typacl FROM pg_type
-        UNION ALL SELECT 'pg_language'::regclass, oid, 0, lanowner, lanacl FROM pg_language
-        UNION ALL SELECT 'pg_foreign_data_wrapper'::regclass, oid, 0, fdwowner, fdwacl FROM pg_foreign_data_wrapper
-        UNION ALL SELECT 'pg_foreign_server'::regclass, oid, 0, srvowner, srvacl FROM pg_foreign_server
-        UNION ALL SELECT 'pg_largeobject'::regclass, oid, 0, lomowner, lomacl FROM pg_largeobject_metadata
-        UNION ALL SELECT 'pg_database'::regclass, oid, 0, datdba, datacl FROM pg_database
-        UNION ALL SELECT 'pg_tablespace'::regclass, oid, 0, spcowner, spcacl FROM pg_tablespace
-        UNION ALL SELECT 'pg_default_acl'::regclass, oid, 0, defaclrole, defaclacl FROM pg_default_acl
-        {parameters}
-    )
-    SELECT o.type, o.identity, c.attname, held.privilege_type, held.is_grantable,
-           pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype::text,
-           CASE WHEN acls.objsubid > 0 THEN (pg_identify_object(acls.classid, acls.objid, 0)).identity ELSE o.identity END
-    FROM acls CROSS JOIN aclexplode(acl) held
-         CROSS JOIN pg_identify_object(acls.classid, acls.objid, acls.objsubid) o
-         LEFT JOIN pg_attribute c ON acls.classid = 'pg_class'::regclass AND c.attrelid = objid AND c.attnum = objsubid AND objsubid > 0
-         LEFT JOIN pg_default_acl d ON acls.classid = 'pg_default_acl'::regclass AND d.oid = objid
-         LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
-    WHERE held.grantee = %(clone)s AND acls.owner <> %(clone)s AND NOT pg_has_role(%(original)s, acls.owner, 'USAGE')
-      AND NOT EXISTS (
-        SELECT FROM aclexplode(acl) other
-        WHERE other.privilege_type = held.privilege_type AND (other.is_grantable OR NOT held.is_grantable)
-          AND CASE WHEN other.grantee = 0 THEN true ELSE pg_has_role(%(original)s, other.grantee, 'USAGE') END)
-      AND NOT (acls.classid = 'pg_class'::regclass AND objsubid > 0 AND has_column_privilege(
-        %(original)s, objid, objsubid::int2,
-        held.privilege_type || CASE WHEN held.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END))
-    ORDER BY 1, 2, 4"""
-"""What the clone is granted, and the original has from nowhere: not from itself, its roles, PUBLIC, or as the owner."""
-
-PARAMETERS = "UNION ALL SELECT 'pg_parameter_acl'::regclass, oid, 0, 10, paracl FROM pg_parameter_acl"
-PARAMETER_ACLS = 150000
-
-DEFAULTS = """
-    SELECT n.nspname, d.objtype, CASE WHEN e.grantee = 0 THEN '' WHEN e.grantee <> %(role)s THEN pg_get_userbyid(e.grantee) END,
-           e.privilege_type, e.is_grantable
-    FROM (SELECT defaclnamespace, defaclobjtype::text, defaclacl FROM pg_default_acl WHERE defaclrole = %(role)s
-          UNION ALL
-          SELECT 0::oid, t.objtype, acldefault(CASE t.objtype WHEN 'S' THEN 's' ELSE t.objtype END::"char", %(role)s)
-          FROM (VALUES ('r'), ('S'), ('f'), ('T'), ('n')) t (objtype)
-          WHERE NOT EXISTS (SELECT FROM pg_default_acl
-                            WHERE defaclrole = %(role)s AND defaclnamespace = 0 AND defaclobjtype::text = t.objtype)
-         ) d (namespace, objtype, acl)
-         CROSS JOIN aclexplode(d.acl) e
-         LEFT JOIN pg_namespace n ON n.oid = d.namespace"""
-"""The default privileges of a role, those that are built in included; the role itself is NULL, PUBLIC is empty."""
 
 KEYWORDS = {
     "sequence": "SEQUENCE", "function": "ROUTINE", "procedure": "ROUTINE", "aggregate": "ROUTINE", "schema": "SCHEMA",
@@ -151,6 +62,10 @@ DEFAULT_KEYWORDS = {
 }
 
 
+type Arguments = Sequence[object] | Mapping[str, object]
+type Attribute = bool | int | str
+
+
 class Connection(Protocol):
     """What a pair needs of a session."""
 
@@ -166,8 +81,8 @@ class Connection(Protocol):
         self,
         doing: str,
         statement: str | sql.Composable,
-        arguments: Any = (),
-        remedy: str = "",  # noqa: ANN401 - as psycopg2
+        arguments: Arguments = (),
+        remedy: str = "",
     ) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows; raises a DatabaseError."""
 
@@ -177,18 +92,19 @@ class Role:
     """A row of pg_roles."""
 
     oid: int
-    attributes: dict[str, bool | int | str]
+    attributes: dict[str, Attribute]
     """Under the words of ALTER ROLE."""
     can_login: bool
     inherits: bool
     comment: str
 
 
-Setting = tuple[str | None, str]
+type Setting = tuple[str | None, str]
 """A database (None: all) and the name of a setting."""
 
-Default = tuple[str | None, str, str | None, str, bool]
-"""A schema (None: all), a type of object, a grantee (None: the role itself), a privilege, and whether it may be passed on."""
+type Default = tuple[str | None, str, str | None, str, bool]
+"""A schema (None: all), a type of object, a grantee (None: the role itself), a privilege, and whether it may be
+passed on."""
 
 
 class Pair:
@@ -209,7 +125,7 @@ class Pair:
             raise Unsafe(
                 f"looking for {self.original}, of which {self.clone} is the clone",
                 f"there is no role {self.original}",
-                f"Create it, or put a user whose name does not end like a clone's into the secret",
+                "Create it, or put a user whose name does not end like a clone's into the secret",
             )
         if self.clone not in self._roles:
             return Standing.ABSENT
@@ -239,7 +155,7 @@ class Pair:
         """Return the other databases in which the clone holds something by itself."""
         if self.clone not in self._roles:
             return []
-        rows = self._run("looking for rights in other databases", ELSEWHERE, (self._roles[self.clone].oid,))
+        rows = self._run("looking for rights in other databases", catalog.ELSEWHERE, (self._roles[self.clone].oid,))
         return [database for (database,) in rows]
 
     def hand_over(self) -> None:
@@ -260,12 +176,12 @@ class Pair:
             names = {"clone": Identifier(self.clone), "original": Identifier(self.original)}
             doing = f"handing over to {self.original} what {self.clone} owns"
             self._run(doing, SQL("REASSIGN OWNED BY {clone} TO {original}").format(**names))
-            # Drops no object: the clone owns none any more. It takes the clone out of every ACL that the admin may change.
+            # Drops no object, for the clone owns none any more: it takes the clone out of every ACL.
             self._run(doing, SQL("DROP OWNED BY {clone}").format(**names))
         self._require_handed_over(self._uncovered(), "left to")
 
     def align(self) -> None:
-        """Copy the attributes, limits, validity and settings of the current user, and the default privileges of the original."""
+        """Copy attributes and settings of the current user, and the default privileges of the original."""
         self._roles = self._read_roles()
         self._align_attributes()
         self._align_settings()
@@ -284,7 +200,7 @@ class Pair:
             for attribute, value in self._attribute_changes().items()
         ]
         differences += [
-            f"{role} has the setting {name}{f' in database {database}' if database else ''} = {now!r} instead of {wanted!r}"
+            f"{role} has {name} = {now!r} instead of {wanted!r}{f' in database {database}' if database else ''}"
             for role, (database, name), now, wanted in self._setting_changes()
         ]
         lacking, surplus = self._default_changes()
@@ -299,7 +215,7 @@ class Pair:
         ]
 
     def holdings(self) -> list[str]:
-        """Say what the clone holds by itself in this database, or on shared objects, that the original does not have."""
+        """Say what the clone holds by itself, here or on shared objects, that the original does not have."""
         if self.clone not in self._roles:
             return []
         return [
@@ -339,7 +255,7 @@ class Pair:
         if not self._roles[self.other].can_login:
             changes.append(SQL("LOGIN"))
         if self.other == self.clone and not self._roles[self.clone].inherits:
-            # Only so may it connect to a database that its original may connect to. It acts as the original from then on.
+            # Only so may it connect wherever its original may. It acts as the original from then on.
             changes.append(SQL("INHERIT"))
         if changes:
             statement = SQL("ALTER ROLE {} WITH {}").format(Identifier(self.other), SQL(" ").join(changes))
@@ -371,7 +287,7 @@ class Pair:
     def _alter_default(self, default: Default, verb: str, preposition: str) -> None:
         schema, object_type, grantee, privilege, grantable = default
         statement = SQL(
-            "ALTER DEFAULT PRIVILEGES FOR ROLE {clone}{schema} {verb} {privilege} ON {type} {preposition} {grantee}{option}"
+            "ALTER DEFAULT PRIVILEGES FOR ROLE {clone}{schema} {verb} {privilege} ON {type} {to} {grantee}{option}"
         )
         self._run(
             f"giving {self.clone} the default privileges of {self.original}",
@@ -381,7 +297,7 @@ class Pair:
                 verb=SQL(verb),
                 privilege=SQL(privilege),
                 type=SQL(DEFAULT_KEYWORDS[object_type]),
-                preposition=SQL(preposition),
+                to=SQL(preposition),
                 grantee=SQL("PUBLIC") if grantee == "" else Identifier(grantee or self.clone),
                 option=SQL(" WITH GRANT OPTION" if grantable and verb == "GRANT" else ""),
             ),
@@ -404,14 +320,14 @@ class Pair:
         yield
         self._run(doing, SQL("REVOKE {} FROM CURRENT_USER").format(Identifier(role)))
 
-    def _attribute_changes(self) -> dict[str, bool | int | str]:
+    def _attribute_changes(self) -> dict[str, Attribute]:
         other = self._roles[self.other].attributes
         return {name: value for name, value in self._roles[self.user].attributes.items() if other[name] != value}
 
     def _setting_changes(self) -> list[tuple[str, Setting, str | None, str | None]]:
         """Return which role's settings have what value, None for none, and should have which."""
         settings: dict[str, dict[Setting, str]] = {self.user: {}, self.other: {}}
-        for role, database, entries in self._run("reading the settings", SETTINGS, (self.user, self.other)):
+        for role, database, entries in self._run("reading the settings", catalog.SETTINGS, (self.user, self.other)):
             settings[role] |= {
                 (database, name): value for name, _, value in (entry.partition("=") for entry in entries)
             }
@@ -438,7 +354,7 @@ class Pair:
 
     def _defaults(self, role: str) -> set[Default]:
         arguments = {"role": self._roles[role].oid}
-        rows = self._run("reading the default privileges", DEFAULTS, arguments)
+        rows = self._run("reading the default privileges", catalog.DEFAULTS, arguments)
         return {tuple(row) for row in rows}
 
     def _is_member(self) -> bool:
@@ -448,20 +364,22 @@ class Pair:
         return bool(self._run("reading the memberships", query, pair))
 
     def _memberships(self) -> list[tuple[Any, ...]]:
-        return self._run("reading the memberships", MEMBERSHIPS, self._oids())
+        return self._run("reading the memberships", catalog.MEMBERSHIPS, self._oids())
 
     def _own_roles(self) -> list[str]:
         return [role for role, _, _, covered in self._memberships() if not covered]
 
     def _traces(self, kind: str) -> list[str]:
-        rows = self._run("reading what the clone holds", TRACES, (self._roles[self.clone].oid,))
+        rows = self._run("reading what the clone holds", catalog.TRACES, (self._roles[self.clone].oid,))
         return [description for trace, description in rows if trace == kind]
 
     def _uncovered(self) -> "list[Grant]":
         # The long query reads every ACL of the database; most of the time the short one says that there is nothing.
         if not self._traces("a"):
             return []
-        query = UNCOVERED.format(parameters=PARAMETERS if self._connection.server_version >= PARAMETER_ACLS else "")
+        query = catalog.UNCOVERED.format(
+            parameters=catalog.PARAMETERS if self._connection.server_version >= catalog.PARAMETER_ACLS else ""
+        )
         return [Grant(*row) for row in self._run("reading what the clone is granted", query, self._oids())]
 
     def _oids(self) -> dict[str, int]:
@@ -474,9 +392,9 @@ class Pair:
     def _read_roles(self) -> dict[str, Role]:
         roles = {}
         for name, oid, *flags, limit, valid_until, can_login, inherits, comment in self._run(
-            "reading the roles", ROLES, (self.user, self.other)
+            "reading the roles", catalog.ROLES, (self.user, self.other)
         ):
-            attributes = dict(zip(FLAGS.values(), flags, strict=True)) | {
+            attributes = dict(zip(catalog.FLAGS.values(), flags, strict=True)) | {
                 "CONNECTION LIMIT": limit,
                 "VALID UNTIL": valid_until,
             }
@@ -484,20 +402,20 @@ class Pair:
         return roles
 
     def _run(
-        self, doing: str, statement: str | sql.Composable, arguments: Any = (), remedy: str = ""
-    ) -> list[tuple[Any, ...]]:  # noqa: ANN401 - as psycopg2
+        self, doing: str, statement: str | sql.Composable, arguments: Arguments = (), remedy: str = ""
+    ) -> list[tuple[Any, ...]]:
         return self._connection.execute(doing, statement, arguments, remedy or self._remedy(self.original, self.clone))
 
     def _remedy(self, *roles: str) -> str:
         """Say how the admin gets to administer roles that it did not make (PostgreSQL 16 and later ask for that)."""
         admin = self._connection.username
         grants = "; ".join(f'GRANT "{role}" TO "{admin}" WITH ADMIN OPTION' for role in roles)
-        return f"Give {admin} CREATEROLE and what it is to hand on, and run as the creator of the role, or as a superuser: {grants}"
+        return f"Give {admin} CREATEROLE, and run as the creator of the roles, or as a superuser: {grants}"
 
 
 @dataclass(frozen=True)
 class Grant:
-    """A right that the clone has by itself: a row of UNCOVERED."""
+    """A right that the clone has by itself: a row of catalog.UNCOVERED."""
 
     object_type: str
     identity: str
@@ -536,7 +454,7 @@ class Grant:
         return f"Grant {self} to {role} as its owner, and revoke it from the clone"
 
 
-def _attribute(name: str, value: bool | int | str) -> sql.Composable:
+def _attribute(name: str, value: Attribute) -> sql.Composable:
     if isinstance(value, bool):
         return SQL(name if value else f"NO{name}")
     return SQL(name + " {}").format(Literal(value))
@@ -553,4 +471,5 @@ def _value(name: str, value: str) -> sql.Composable:
 def _spoken(default: Default) -> str:
     schema, object_type, grantee, privilege, _ = default
     place = f" in schema {schema}" if schema else ""
-    return f"{privilege} on {DEFAULT_KEYWORDS[object_type]}{place} to {'itself' if grantee is None else grantee or 'PUBLIC'}"
+    to = "itself" if grantee is None else grantee or "PUBLIC"
+    return f"{privilege} on {DEFAULT_KEYWORDS[object_type]}{place} to {to}"
