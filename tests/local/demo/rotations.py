@@ -1,0 +1,114 @@
+"""What happens with a strategy? Its application's secret rotates, and the application says how that was."""
+
+from dataclasses import dataclass
+
+from tests.local.demo import DemoError
+from tests.local.demo.application import Application, Tally
+from tests.local.demo.databases import Login, Strategy
+from tests.local.demo.stage import Stage
+from tests.local.demo.versions import comparison, standings
+from tests.local.secrets_manager import Outcome
+from tests.local.secrets_manager_rotation import STEPS
+
+_LOGINS = 12
+"""So many of each application before RotateSecret, and as many after the rotation."""
+_PATIENCE = 120.0
+_GAP = ("setSecret", "testSecret", "finishSecret")
+
+
+@dataclass(frozen=True)
+class Meanwhile:
+    """What the applications counted during one rotation."""
+
+    fresh: Tally
+    caching: Tally
+
+
+def perform(stage: Stage, strategy: Strategy) -> list[Meanwhile]:
+    """Make an application and its secret, and rotate that as often as the strategy wants.
+
+    Raises DemoError: a rotation failed, or logins failed that must not.
+    """
+    stage.screen.chapter(strategy.title, strategy.lesson)
+    secret_id = _create_secret(stage, strategy)
+    titles = [f"RotateSecret {secret_id}"] + [f"RotateSecret {secret_id}, again"] * (strategy.rotations - 1)
+    return [_rotate(stage, strategy, secret_id, title) for title in titles]
+
+
+def _create_secret(stage: Stage, strategy: Strategy) -> str:
+    login, client = stage.database.new_application(strategy.application), stage.manager.client()
+    verify = [stage.database.verifying(login.username)]
+    more: dict[str, object] = {"rotation": {"strategy": strategy.name, "verify": verify}}
+    if strategy.needs_admin:
+        admin = client.create_secret(Name="demo/admin", SecretString=stage.database.admin.secret())
+        more["masterarn"] = admin["ARN"]
+    secret_id = f"demo/{login.username}"
+    client.create_secret(Name=secret_id, SecretString=login.secret(**more))
+    return secret_id
+
+
+def _rotate(stage: Stage, strategy: Strategy, secret_id: str, title: str) -> Meanwhile:
+    client = stage.manager.client()
+    before = standings(client, secret_id, stage.database)
+    fresh, caching = _applications(stage, secret_id)
+    stage.screen.section(title)
+    with stage.screen.rotation(STEPS, (fresh, caching)) as view, fresh, caching, stage.observer.showing(view):
+        _wait_for_logins(fresh, caching)
+        client.rotate_secret(SecretId=secret_id, RotationLambdaARN=stage.function_arn)
+        outcome = _outcome(stage, secret_id)
+        _wait_for_logins(fresh, caching)
+    stage.screen.versions(comparison(before, standings(client, secret_id, stage.database)))
+    seen = Meanwhile(fresh.tally, caching.tally)
+    stage.screen.conclude(_verdict(strategy, seen, outcome))
+    return seen
+
+
+def _applications(stage: Stage, secret_id: str) -> tuple[Application, Application]:
+    client = stage.manager.client()
+
+    def read() -> Login:
+        return Login.parse(client.get_secret_value(SecretId=secret_id)["SecretString"])
+
+    cached = read()
+    return (
+        Application("reads the secret before each login", read, stage.database.work),
+        Application("keeps what it read before the rotation", lambda: cached, stage.database.work),
+    )
+
+
+def _wait_for_logins(*applications: Application) -> None:
+    for application in applications:
+        application.wait_for_more(_LOGINS)
+
+
+def _outcome(stage: Stage, secret_id: str) -> Outcome:
+    try:
+        outcome = stage.manager.wait(secret_id, _PATIENCE)
+    except TimeoutError as error:
+        raise DemoError(f"the rotation of {secret_id} did not end within {_PATIENCE:.0f} s") from error
+    if outcome.result != "succeeded":
+        raise DemoError(
+            f"the rotation of {secret_id} {outcome.result} after {outcome.attempts} attempts: {outcome.error}"
+        )
+    return outcome
+
+
+def _verdict(strategy: Strategy, seen: Meanwhile, outcome: Outcome) -> str:
+    """Return in a sentence what the logins show. Raises DemoError: more failed than the strategy may explain."""
+    failed = seen.fresh.failed + seen.caching.failed
+    if not strategy.has_gap and not failed:
+        return "No login failed."
+    if not strategy.has_gap or seen.fresh.failing_since is not None:
+        tally = seen.fresh if seen.fresh.failed else seen.caching
+        raise DemoError(
+            f"{failed} logins failed that must not fail with the strategy {strategy.name}, the last with: "
+            f"{tally.last_failure}. This is a defect: please report it with this text"
+        )
+    seconds = sum(event.seconds or 0.0 for event in outcome.events if event.step in _GAP)
+    if not seen.fresh.failed:
+        return f"No login fell into the gap this time: setSecret to finishSecret took {seconds:.2f} s."
+    return (
+        f"The gap, expected: {seen.fresh.failed} of {seen.fresh.logins} logins with AWSCURRENT were refused, "
+        f"for {seen.fresh.gap:.2f} s; setSecret to finishSecret took {seconds:.2f} s. An application that caches the "
+        "secret must read it again when it is refused."
+    )

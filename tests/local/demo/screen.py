@@ -1,0 +1,129 @@
+"""How does the demo look? Alive in a terminal, and plain lines elsewhere."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TextIO
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from tests.local.demo.application import Application
+from tests.local.demo.rotation_view import BUSY, RotationView, mark, seconds_taken
+
+_WIDTH = 88
+_LEGEND = "✔ the server accepts the password of that version   ✘ it refuses it"
+
+
+class Screen:
+    """What is shown, from top to bottom. No text is read as markup: a secret's name may hold anything."""
+
+    def __init__(self, console: Console, *, alive: bool) -> None:
+        self._console = console
+        self._alive = alive
+
+    @classmethod
+    def on(cls, output: TextIO) -> "Screen":
+        """Be alive if the output is a terminal that can be; else write lines, without a control character."""
+        is_terminal = output.isatty()
+        console = Console(file=output, force_terminal=is_terminal, highlight=False, markup=False, emoji=False)
+        console.width = min(_WIDTH, console.width) if is_terminal else _WIDTH
+        return cls(console, alive=is_terminal and not console.is_dumb_terminal)
+
+    def title(self, title: str, text: str) -> None:
+        """Say what this is."""
+        self._show(Panel(text, title=Text(title, "bold"), padding=(1, 2), border_style=BUSY), "")
+
+    def chapter(self, title: str, text: str) -> None:
+        """Begin something new."""
+        self._show(Rule(Text(title, "bold"), style=BUSY, align="left"), "", _indented(Text(text)), "")
+
+    def pause(self) -> None:
+        """Leave a line empty."""
+        self._show("")
+
+    def section(self, title: str) -> None:
+        """Begin a part of a chapter."""
+        self._show(_indented(Text(title, "bold")))
+
+    def copyable(self, lines: Sequence[str]) -> None:
+        """Show lines that can be copied, however long they are."""
+        for line in lines:
+            self._console.print(f"  {line}", soft_wrap=True)
+
+    def conclude(self, text: str) -> None:
+        """Say what is to be learnt from it."""
+        self._show(_indented(_line(Text("→", BUSY), text)), "")
+
+    def summary(self, title: str, lines: Sequence[tuple[str, str]]) -> None:
+        """Show what there is to know, in two columns."""
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="bold", no_wrap=True)
+        for head, text in lines:
+            grid.add_row(Text(head), Text(text))
+        self._show(Panel(grid, title=Text(title, "bold"), padding=(1, 2), border_style=BUSY))
+
+    def versions(self, rows: Sequence[tuple[str, str, str, str]]) -> None:
+        """Show the versions of a secret: its id, its user, and what was before and is after."""
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+        for column in ("version", "user", "before", "after"):
+            table.add_column(column, no_wrap=column == "version")
+        for version, user, before, after in rows:
+            table.add_row(version, user, _standing(before), _standing(after))
+        self._show(_indented(table), _indented(Text(_LEGEND, "dim")), "")
+
+    @contextmanager
+    def doing(self, what: str) -> Iterator[Callable[[str], None]]:
+        """Show that something takes a while. What is said in the block is shown at its end, with the seconds."""
+        began, said = time.perf_counter(), [what]
+        if self._alive:
+            with self._console.status(what, spinner_style=BUSY):
+                yield said.append
+        else:
+            yield said.append
+        taken = seconds_taken(time.perf_counter() - began)
+        self._show(_indented(_line(mark(good=True), f"{said[-1]:<72}{taken}")))
+
+    @contextmanager
+    def rotation(self, steps: Sequence[str], applications: Sequence[Application]) -> "Iterator[RotationView]":
+        """Show a rotation as it happens, until the block ends."""
+        view = RotationView(steps, applications, None if self._alive else self._show)
+        if self._alive:
+            with Live(view, console=self._console, refresh_per_second=12):
+                yield view
+        else:
+            yield view
+            self._show(view.logins())
+
+    def _show(self, *renderables: RenderableType) -> None:
+        if self._alive:
+            self._console.print(Group(*renderables))
+            return
+        with self._console.capture() as captured:
+            self._console.print(Group(*renderables))
+        lines = captured.get().splitlines()
+        self._console.file.write("".join(f"{line.rstrip()}\n" for line in lines))
+        self._console.file.flush()
+
+
+def _indented(renderable: RenderableType) -> RenderableType:
+    return Padding(renderable, (0, 0, 0, 2))
+
+
+def _line(sign: Text, text: str) -> RenderableType:
+    """A mark and its text, which keeps clear of the mark where it is wrapped."""
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row(sign, Text(text))
+    return grid
+
+
+def _standing(text: str) -> Text:
+    """What a version is, in the colour of its mark."""
+    colours = {"✔": "green", "✘": "red"}
+    return Text(text, colours.get(text[:1], "dim"))

@@ -1,0 +1,85 @@
+"""What happens in the demo, in which order?"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from tests.local.demo.application import Tally
+from tests.local.demo.databases import Engine
+from tests.local.demo.rotations import Meanwhile, perform
+from tests.local.demo.screen import Screen
+from tests.local.demo.stage import Stage
+
+_SHELL = "export {}={}"
+_AWS = ".local/python/bin/aws secretsmanager {} --secret-id demo/{}"
+
+
+def play(screen: Screen, engine: Engine, linger: Callable[[], None] | None = None) -> None:
+    """Start everything, rotate with each strategy of the engine, say what came of it, and stop everything.
+
+    `linger`, where given, is called before everything is stopped. Raises DemoError and OSError.
+    """
+    with ExitStack() as stack:
+        stage = Stage.prepare(screen, engine, stack)
+        tallies = {strategy.title: perform(stage, strategy) for strategy in engine.strategies}
+        _conclude(screen, stage, tallies)
+        if linger:
+            _invite(screen, stage)
+            linger()
+
+
+def _conclude(screen: Screen, stage: Stage, tallies: dict[str, list[Meanwhile]]) -> None:
+    rotations = stage.manager.outcomes
+    steps = sum(len(outcome.events) // 2 for outcome in rotations)
+    screen.summary(
+        "What this run has shown",
+        [
+            ("server", f"{stage.engine.name} {stage.database.version}, TLS with verified certificate and host name"),
+            ("function", _provenance(stage)),
+            ("rotations", f"{len(rotations)} through RotateSecret, {steps} steps"),
+            ("logins", "\n".join(_logins(title, seen) for title, seen in tallies.items())),
+            ("not shown", "IAM, KMS, networks, the service itself: Secrets Manager was a stand-in"),
+        ],
+    )
+    screen.summary(
+        "Where to go next",
+        [
+            ("README.md", "deploying, attaching to a secret, strategies, what if a step fails"),
+            ("make test", "every promise tested, on several server versions, faults included"),
+            ("make deploy", "shows what would change in your AWS account, and asks first"),
+        ],
+    )
+
+
+def _provenance(stage: Stage) -> str:
+    if stage.runtime.emulated:
+        cold = stage.manager.outcomes[0].events[1].seconds or 0.0
+        return (
+            f"{stage.engine.function}, the artifact of `sam build`, in Lambda's emulator; "
+            f"its cold start is in the first step's {cold:.2f} s"
+        )
+    return (
+        f"{stage.engine.function} from its sources, in plain Python: Lambda's emulator is not for this system, "
+        "so the artifact of `sam build` was not run"
+    )
+
+
+def _logins(title: str, seen: list[Meanwhile]) -> str:
+    fresh, caching = _failed([each.fresh for each in seen]), _failed([each.caching for each in seen])
+    return f"{title}: {fresh} failed; with the secret cached, {caching}"
+
+
+def _failed(tallies: list[Tally]) -> str:
+    return f"{sum(tally.failed for tally in tallies)} of {sum(tally.logins for tally in tallies)}"
+
+
+def _invite(screen: Screen, stage: Stage) -> None:
+    application = stage.engine.strategies[-1].application
+    screen.pause()
+    screen.chapter("Have a look around", "All of it runs until Ctrl-C. In another terminal, in this folder:")
+    screen.copyable(
+        [
+            *(_SHELL.format(name, value) for name, value in stage.manager.environment.items()),
+            _AWS.format("rotate-secret", application),
+            _AWS.format("list-secret-version-ids --include-deprecated", application),
+        ]
+    )

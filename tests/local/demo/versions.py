@@ -1,0 +1,55 @@
+"""Which versions has a secret, what are their labels, and which of their passwords does the server accept?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.local.demo.databases import Database, Login, LoginFailed
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+_ID_SHOWN = 8
+_ABSENT = "none yet"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One version: its user, its labels, and whether its password works."""
+
+    username: str
+    labels: tuple[str, ...]
+    is_accepted: bool
+
+    def __str__(self) -> str:
+        return f"{'✔' if self.is_accepted else '✘'} {', '.join(self.labels) or 'no label'}"
+
+
+def standings(client: "SecretsManagerClient", secret_id: str, database: Database) -> dict[str, Standing]:
+    """Return how each version with a value stands now, by its id, oldest first."""
+    versions = client.list_secret_version_ids(SecretId=secret_id, IncludeDeprecated=True)["Versions"]
+    found = {}
+    for version in sorted(versions, key=lambda version: version["CreatedDate"]):
+        value = client.get_secret_value(SecretId=secret_id, VersionId=version["VersionId"])
+        login = Login.parse(value["SecretString"])
+        labels = tuple(sorted(version.get("VersionStages", [])))
+        found[version["VersionId"]] = Standing(login.username, labels, _is_accepted(database, login))
+    return found
+
+
+def comparison(before: Mapping[str, Standing], after: Mapping[str, Standing]) -> list[tuple[str, str, str, str]]:
+    """Return rows to show: the version's id, its user, and how it stood before and stands after."""
+    return [
+        (version[:_ID_SHOWN], now.username, str(before.get(version, _ABSENT)), str(now))
+        for version, now in after.items()
+    ]
+
+
+def _is_accepted(database: Database, login: Login) -> bool:
+    try:
+        database.work(login)
+    except LoginFailed as error:
+        if not error.refused:
+            raise
+        return False
+    return True
