@@ -1,85 +1,117 @@
-"""Which servers do the tests run against? Ours, started once, and those named on the command line."""
+"""Which servers does a test run against? Each one of those that it asks for, started once, when the first test asks."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
-import psycopg2
 import pytest
 
-from rotation.credential import Credential
+from rotation.kind import EngineKind, Strategy
+from tests import servers
 from tests.laboratories import Laboratory, PostgreSQLLaboratory
-from tests.local import postgresql_server
+from tests.laboratories_mysql import MySQLLaboratory
 
-POSTGRESQL_MAJORS = (15, 18)
-"""One in which CREATEROLE rules all roles, and one in which it rules those it was given."""
+ENGINES = {"postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}
+
+type Laboratories = Callable[[str], Laboratory]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--postgresql-dsn",
-        help="a superuser's connection string to a PostgreSQL server that may be written to, used instead of our own",
-    )
+    for engine, name in ENGINES.items():
+        parser.addoption(
+            f"--{engine}-dsn",
+            help=f"how a superuser connects to a {name} server that may be written to, to be used instead of our own",
+        )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that asks for `postgresql` against each PostgreSQL server."""
-    if "postgresql" in metafunc.fixturenames:
-        dsn = metafunc.config.getoption("--postgresql-dsn")
-        servers = [dsn] if dsn else list(POSTGRESQL_MAJORS)
-        names = ["given"] if dsn else [f"postgresql-{major}" for major in servers]
-        metafunc.parametrize("postgresql", servers, ids=names, indirect=True)
+    """Run a test that asks for an engine's name against each server of it, one that asks for `every_laboratory` against all.
+
+    One that asks for `every_laboratory` runs with each strategy that the engine has, and in each way to it.
+    """
+    available = servers.available(lambda engine: metafunc.config.getoption(f"--{engine}-dsn"))
+    for engine, own in available.items():
+        if engine in metafunc.fixturenames:
+            metafunc.parametrize(engine, list(own), indirect=True)
+    if "every_laboratory" in metafunc.fixturenames:
+        combinations = [
+            (server, strategy, through_admin)
+            for engine, own in available.items()
+            for server in own
+            for strategy, through_admin in _ways(servers.KINDS[engine])
+        ]
+        ids = [
+            f"{server}-{strategy}{'-through-admin' if through_admin else ''}"
+            for server, strategy, through_admin in combinations
+        ]
+        names = ("every_laboratory", "strategy", "through_admin")
+        metafunc.parametrize(names, combinations, indirect=names[:1], ids=ids)
+
+
+def _ways(kind: EngineKind) -> Iterator[tuple[Strategy, bool]]:
+    """Yield each strategy that an engine has, and whether through an admin."""
+    for strategy in sorted(kind.strategies):
+        if strategy is Strategy.SINGLE_USER or (
+            strategy is Strategy.DUAL_PASSWORD and not kind.dual_password_needs_admin
+        ):
+            yield strategy, False
+        if strategy is not Strategy.SINGLE_USER:
+            yield strategy, True
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[Callable[[object], PostgreSQLLaboratory]]:
-    """Start each server once, when the first test asks for it."""
-    started: dict[object, PostgreSQLLaboratory] = {}
+def laboratories(pytestconfig: pytest.Config) -> Iterator[Laboratories]:
+    """Start each server once."""
+    available = servers.available(lambda engine: pytestconfig.getoption(f"--{engine}-dsn"))
+    starters = {server: start for own in available.values() for server, start in own.items()}
+    started: dict[str, Laboratory] = {}
     with ExitStack() as stack:
 
-        def laboratory(wanted: object) -> PostgreSQLLaboratory:
-            if wanted not in started:
-                started[wanted] = _given(str(wanted)) if isinstance(wanted, str) else _our_own(int(str(wanted)), stack)
-            return started[wanted]
+        def laboratory(server: str) -> Laboratory:
+            if server not in started:
+                started[server] = stack.enter_context(starters[server]())
+            return started[server]
 
         yield laboratory
 
 
 @pytest.fixture
-def postgresql(
-    request: pytest.FixtureRequest,
-    servers: Callable[[object], PostgreSQLLaboratory],
-    monkeypatch: pytest.MonkeyPatch,
-) -> PostgreSQLLaboratory:
-    """A PostgreSQL server, whose certificate the driver trusts."""
-    laboratory = servers(request.param)
+def every_laboratory(
+    request: pytest.FixtureRequest, laboratories: Laboratories, monkeypatch: pytest.MonkeyPatch
+) -> Laboratory:
+    """Each server, whose certificate the driver trusts."""
+    laboratory = laboratories(request.param)
     monkeypatch.setenv("DB_CA_BUNDLE", str(laboratory.ca_bundle))
     return laboratory
 
 
-def _our_own(major: int, stack: ExitStack) -> PostgreSQLLaboratory:
-    server = stack.enter_context(postgresql_server.start(major))
-    superuser = Credential(
-        engine="postgres",
-        host=server.host,
-        port=server.port,
-        database="postgres",
-        username=server.superuser,
-        password=server.password,
-        tls=True,
-    )
-    return PostgreSQLLaboratory.prepare(superuser, server.ca_bundle, server.log_file)
+@pytest.fixture
+def postgresql(
+    request: pytest.FixtureRequest, laboratories: Laboratories, monkeypatch: pytest.MonkeyPatch
+) -> PostgreSQLLaboratory:
+    """A PostgreSQL server, whose certificate the driver trusts."""
+    laboratory = laboratories(request.param)
+    monkeypatch.setenv("DB_CA_BUNDLE", str(laboratory.ca_bundle))
+    assert isinstance(laboratory, PostgreSQLLaboratory)
+    return laboratory
 
 
-def _given(dsn: str) -> PostgreSQLLaboratory:
-    parameters = psycopg2.extensions.parse_dsn(dsn)
-    superuser = Credential(
-        engine="postgres",
-        host=parameters["host"],
-        port=int(parameters.get("port", 5432)),
-        database=parameters.get("dbname", "postgres"),
-        username=parameters["user"],
-        password=parameters["password"],
-        tls=True,
-    )
-    return PostgreSQLLaboratory.prepare(superuser, Path(parameters["sslrootcert"]), None)
+@pytest.fixture
+def mysql(
+    request: pytest.FixtureRequest, laboratories: Laboratories, monkeypatch: pytest.MonkeyPatch
+) -> MySQLLaboratory:
+    """A MySQL server, whose certificate the driver trusts."""
+    laboratory = laboratories(request.param)
+    monkeypatch.setenv("DB_CA_BUNDLE", str(laboratory.ca_bundle))
+    assert isinstance(laboratory, MySQLLaboratory)
+    return laboratory
+
+
+@pytest.fixture
+def mariadb(
+    request: pytest.FixtureRequest, laboratories: Laboratories, monkeypatch: pytest.MonkeyPatch
+) -> MySQLLaboratory:
+    """A MariaDB server, whose certificate the driver trusts."""
+    laboratory = laboratories(request.param)
+    monkeypatch.setenv("DB_CA_BUNDLE", str(laboratory.ca_bundle))
+    assert isinstance(laboratory, MySQLLaboratory)
+    return laboratory

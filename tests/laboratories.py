@@ -8,9 +8,9 @@ code.
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import psycopg2
 from psycopg2.sql import SQL, Composable, Identifier, Literal
@@ -72,7 +72,7 @@ class PostgreSQLLaboratory:
     log_file: Path | None
     admin: Credential
     version: int
-    engine: PostgreSQL = PostgreSQL()
+    engine: PostgreSQL = field(default_factory=PostgreSQL)
 
     @classmethod
     def prepare(cls, superuser: Credential, ca_bundle: Path, log_file: Path | None) -> "PostgreSQLLaboratory":
@@ -142,7 +142,7 @@ class PostgreSQLLaboratory:
         connection = psycopg2.connect(self._dsn(credential or self.superuser, database))
         connection.autocommit = True
 
-        def run(statement: str | Composable, *arguments: object) -> list[tuple[object, ...]]:
+        def run(statement: str | Composable, *arguments: object) -> list[tuple[Any, ...]]:
             with connection.cursor() as cursor:
                 cursor.execute(statement, arguments or None)
                 return cursor.fetchall() if cursor.description else []
@@ -167,4 +167,4 @@ class PostgreSQLLaboratory:
 class Run(Protocol):
     """Runs a statement and returns its rows."""
 
-    def __call__(self, statement: str | Composable, *arguments: object) -> list[tuple[object, ...]]: ...
+    def __call__(self, statement: str | Composable, *arguments: object) -> list[tuple[Any, ...]]: ...

@@ -10,6 +10,7 @@ import pytest
 from rotation.credential import Credential
 from rotation.engine import Standing
 from rotation.errors import LoginRefused, NotPermitted, OutOfTime, StatementFailed, Unreachable
+from tests.fakes import FakeLaboratory
 from tests.laboratories import INVOICES, ORDERS, Laboratory, deadline
 
 HOSTILE = ["it's", 'a "name"', "back`tick", "semi; colon --", "per%cent %s", "Ünïcode", "$dollar$", "back\\slash"]
@@ -70,7 +71,7 @@ class EngineContract:
 
     def test_a_server_that_says_nothing_is_unreachable(self, laboratory: Laboratory, silent_port: int) -> None:
         with (
-            pytest.raises(Unreachable, match="no answer|timed out"),
+            pytest.raises(Unreachable, match=r"no answer|timed out"),
             laboratory.engine.connect(replace(laboratory.admin, port=silent_port), deadline(2.0)),
         ):
             pass
@@ -233,6 +234,22 @@ class TestPostgreSQL(EngineContract):
         return postgresql
 
 
+class TestMySQL(EngineContract):
+    """MySQL keeps the contract."""
+
+    @pytest.fixture
+    def laboratory(self, mysql: Laboratory) -> Laboratory:
+        return mysql
+
+
+class TestMariaDB(EngineContract):
+    """MariaDB keeps the contract."""
+
+    @pytest.fixture
+    def laboratory(self, mariadb: Laboratory) -> Laboratory:
+        return mariadb
+
+
 @pytest.fixture
 def closed_port() -> int:
     """A port where nobody listens."""
@@ -245,3 +262,11 @@ def silent_port() -> Iterator[int]:
     """A port that takes connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield int(listener.getsockname()[1])
+
+
+class TestFake(EngineContract):
+    """The fake keeps it, too: so what is decided against the fake is decided against an engine."""
+
+    @pytest.fixture
+    def laboratory(self) -> Laboratory:
+        return FakeLaboratory()

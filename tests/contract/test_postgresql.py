@@ -10,8 +10,8 @@ import pytest
 from psycopg2.sql import SQL, Identifier
 
 from rotation.credential import Credential
-from rotation.errors import LoginBlocked, NotPermitted, RightsDiffer, StatementFailed, Unsafe, Untrusted
 from rotation.engines.postgresql import PostgreSQL
+from rotation.errors import LoginBlocked, NotPermitted, RightsDiffer, StatementFailed, Unsafe, Untrusted
 from tests.laboratories import PostgreSQLLaboratory, deadline
 
 
@@ -339,9 +339,11 @@ def test_no_statement_to_verify_ends_its_transaction(postgresql: PostgreSQLLabor
     table = f"left_{user.username}"
     with postgresql.session() as run:
         run(SQL("GRANT CREATE ON SCHEMA public TO {}").format(Identifier(user.username)))
-    with pytest.raises(StatementFailed, match="running statement 2 of verify"):
-        with postgresql.engine.connect(user, deadline()) as session:
-            session.verify([f'CREATE TABLE public."{table}" (id int)', statement])
+    with (
+        pytest.raises(StatementFailed, match="running statement 2 of verify"),
+        postgresql.engine.connect(user, deadline()) as session,
+    ):
+        session.verify([f'CREATE TABLE public."{table}" (id int)', statement])
     with postgresql.engine.connect(user, deadline()) as session:
         session.verify([f'CREATE TABLE public."{table}" (id int)'])
     with postgresql.session() as run:
@@ -361,9 +363,11 @@ def test_a_certificate_of_another_authority_is_not_trusted(
     postgresql: PostgreSQLLaboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DB_CA_BUNDLE")
-    with pytest.raises(Untrusted, match="certificate verify failed"):
-        with postgresql.engine.connect(postgresql.admin, deadline()):
-            pass
+    with (
+        pytest.raises(Untrusted, match="certificate verify failed"),
+        postgresql.engine.connect(postgresql.admin, deadline()),
+    ):
+        pass
 
 
 def test_a_certificate_for_another_host_name_is_not_trusted(
@@ -371,9 +375,11 @@ def test_a_certificate_for_another_host_name_is_not_trusted(
 ) -> None:
     alias = "localhost.localdomain"
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(0, 0, 0, "", ("127.0.0.1", 0))])
-    with pytest.raises(Untrusted, match="does not match host name"):
-        with postgresql.engine.connect(replace(postgresql.admin, host=alias), deadline()):
-            pass
+    with (
+        pytest.raises(Untrusted, match="does not match host name"),
+        postgresql.engine.connect(replace(postgresql.admin, host=alias), deadline()),
+    ):
+        pass
 
 
 def test_without_tls_only_where_the_secret_says_so(postgresql: PostgreSQLLaboratory) -> None:
@@ -386,18 +392,19 @@ def test_without_tls_only_where_the_secret_says_so(postgresql: PostgreSQLLaborat
 
 def test_a_database_that_does_not_exist_is_not_a_wrong_password(postgresql: PostgreSQLLaboratory) -> None:
     user = postgresql.new_user()
-    with pytest.raises(LoginBlocked, match="dbname"):
-        with postgresql.engine.connect(replace(user, database='role "x" does not exist'), deadline()):
-            pass
+    with (
+        pytest.raises(LoginBlocked, match="dbname"),
+        postgresql.engine.connect(replace(user, database='role "x" does not exist'), deadline()),
+    ):
+        pass
 
 
 def test_a_role_without_login_and_one_without_connections_are_told_apart(postgresql: PostgreSQLLaboratory) -> None:
     for attribute, cause in (("NOLOGIN", "not permitted to log in"), ("CONNECTION LIMIT 0", "too many connections")):
         user = postgresql.new_user()
         alter(postgresql, f"ALTER ROLE {{}} {attribute}", user.username)
-        with pytest.raises(LoginBlocked, match=cause):
-            with postgresql.engine.connect(user, deadline()):
-                pass
+        with pytest.raises(LoginBlocked, match=cause), postgresql.engine.connect(user, deadline()):
+            pass
 
 
 @pytest.fixture
@@ -429,9 +436,8 @@ def test_a_server_that_lets_anybody_in_is_not_trusted(trusting_port: int) -> Non
         password="p",
         tls=False,
     )
-    with pytest.raises(Untrusted, match="authentication"):
-        with PostgreSQL().connect(credential, deadline(5)):
-            pass
+    with pytest.raises(Untrusted, match="authentication"), PostgreSQL().connect(credential, deadline(5)):
+        pass
 
 
 def test_a_statement_waits_no_longer_than_the_time_allows(postgresql: PostgreSQLLaboratory) -> None:
@@ -439,6 +445,5 @@ def test_a_statement_waits_no_longer_than_the_time_allows(postgresql: PostgreSQL
     with postgresql.session() as run:
         run("BEGIN")
         run("LOCK TABLE public.lab_orders IN ACCESS EXCLUSIVE MODE")
-        with pytest.raises(StatementFailed, match="timeout"):
-            with postgresql.engine.connect(user, deadline(2.5)) as session:
-                session.verify(["SELECT 1 FROM lab_orders"])
+        with pytest.raises(StatementFailed, match="timeout"), postgresql.engine.connect(user, deadline(2.5)) as session:
+            session.verify(["SELECT 1 FROM lab_orders"])

@@ -18,12 +18,8 @@ def service() -> Iterator[LocalSecretsManager]:
 
 
 @pytest.fixture
-def new_rig(postgresql: Laboratory, service: LocalSecretsManager) -> Callable[[Strategy], Rig]:
+def new_rig(
+    every_laboratory: Laboratory, through_admin: bool, service: LocalSecretsManager
+) -> Callable[[Strategy], Rig]:
     """Makes rigs."""
-    return lambda strategy: Rig(postgresql, service, strategy)
-
-
-@pytest.fixture(params=[Strategy.SINGLE_USER, Strategy.ALTERNATING_USERS])
-def strategy(request: pytest.FixtureRequest) -> Strategy:
-    """Each strategy that the engine has."""
-    return Strategy(request.param)
+    return lambda strategy: Rig(every_laboratory, service, strategy, through_admin)

@@ -10,6 +10,7 @@ from rotation.kind import Strategy
 from rotation.steps import Step
 from tests.faults import killing
 from tests.laboratories import ORDERS, Laboratory
+from tests.laboratories_mysql import MySQLLaboratory
 from tests.local.secrets_manager import LocalSecretsManager
 
 
@@ -20,6 +21,8 @@ class Rig:
     laboratory: Laboratory
     service: LocalSecretsManager
     strategy: Strategy
+    through_admin: bool
+    """Whether the secret names an admin."""
     name: str = field(default_factory=lambda: f"app-{secrets.token_hex(4)}")
     token: str = ""
 
@@ -27,10 +30,13 @@ class Rig:
         """Make the user and the secrets."""
         self.user = self.laboratory.new_user()
         self.client = self.service.client()
-        fields = {"rotation": {"strategy": self.strategy, "verify": [f"SELECT 1 FROM {ORDERS}"]}}  # noqa: S608 - constant
-        if self.strategy is Strategy.ALTERNATING_USERS:
+        verify = [f"SELECT 1 FROM {ORDERS}"]  # noqa: S608 - a constant
+        fields: dict[str, object] = {"rotation": {"strategy": self.strategy, "verify": verify}}
+        if self.strategy is Strategy.DUAL_PASSWORD and isinstance(self.laboratory, MySQLLaboratory):
+            self.laboratory.allow_two_passwords(self.user.username, by_itself=not self.through_admin)
+        if self.through_admin:
             admin = self._store(f"{self.name}-admin", self.laboratory.admin, {})
-            fields |= {"masterarn": admin}
+            fields["masterarn"] = admin
         self.arn = self._store(self.name, self.user, fields)
         self.function = self.service.register(self.name, lambda _: None)
 
@@ -41,8 +47,10 @@ class Rig:
         self.service.wait(self.arn)
 
     def abandon(self) -> None:
-        """Take AWSPENDING away by hand, as an operator does with a rotation that is stuck; where it is done, do
-        nothing."""
+        """Take AWSPENDING away by hand, as an operator does with a rotation that is stuck.
+
+        Where the rotation is done, do nothing.
+        """
         if self.labels().get("AWSPENDING") not in (None, self.labels()["AWSCURRENT"]):
             self.client.update_secret_version_stage(
                 SecretId=self.arn, VersionStage="AWSPENDING", RemoveFromVersionId=self.token
@@ -93,6 +101,7 @@ class Rig:
             "port": credential.port,
             "username": credential.username,
             "password": credential.password,
+            "dbname": credential.database or "",
             **fields,
         }
         return self.client.create_secret(Name=name, SecretString=json.dumps(value))["ARN"]

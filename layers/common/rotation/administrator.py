@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 INSTANCE_TAG, CLUSTER_TAG = "aws:rds:primarydbinstancearn", "aws:rds:primarydbclusterarn"
+"""In lower case: RDS writes them with capitals, primaryDBInstanceArn."""
 
 ENDPOINT = re.compile(
     r"(?P<id>[a-z][a-z0-9-]*)\.[a-z0-9-]+\.(rds\.)?(?P<region>[a-z]+(-[a-z]+)+-[0-9])(\.rds)?\.amazonaws\.com(\.cn)?"
@@ -76,7 +77,9 @@ class Administrators:
     def _managed(self, fields: Mapping[str, object], user: Credential, arn: str, doing: str) -> Credential:
         """Complete a master secret that RDS manages with what its tags and RDS's API tell."""
         with calling(doing, "secretsmanager:DescribeSecret"):
-            tags = {tag["Key"]: tag["Value"] for tag in self.secrets.describe_secret(SecretId=arn).get("Tags", [])}
+            tags = {
+                tag["Key"].lower(): tag["Value"] for tag in self.secrets.describe_secret(SecretId=arn).get("Tags", [])
+            }
         if arn_of_instance := tags.get(INSTANCE_TAG):
             instance = self._instance(arn_of_instance, arn_of_instance.split(":")[3])
             place = _endpoint(instance) if instance else None

@@ -10,6 +10,7 @@ from botocore.exceptions import (
     ConnectTimeoutError,
     EndpointConnectionError,
     NoCredentialsError,
+    ParamValidationError,
     ReadTimeoutError,
 )
 
@@ -64,6 +65,8 @@ def _unanswered(error: BotoCoreError, doing: str, permission: str) -> ServiceFai
     service = permission.partition(":")[0]
     if isinstance(error, NO_ENDPOINT):
         remedy = f"Give the function's subnets a way to {service}: a VPC endpoint or a NAT gateway, open to it"
+    elif isinstance(error, ParamValidationError):
+        remedy = "A request was refused before it was sent: look whether the event comes from Secrets Manager unchanged"
     elif isinstance(error, NoCredentialsError):
         remedy = "Run this with AWS credentials; on Lambda they are the function's role"
     else:

@@ -6,6 +6,7 @@ The keys are those of AWS's rotation templates
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -83,8 +84,8 @@ class SecretValue:
 def parse_object(text: str, doing: str) -> dict[str, object]:
     """Return the JSON object in `text`; raises InvalidSecret, which quotes nothing of the text."""
     try:
-        value = json.loads(text)
-    except ValueError:
+        value = json.loads(text, parse_float=_finite)
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise _invalid(
@@ -138,10 +139,10 @@ def parse_ssl(fields: Mapping[str, object], doing: str) -> bool:
 
 def _text(fields: Mapping[str, object], key: str, doing: str) -> str:
     value = fields[key]
-    if not isinstance(value, str) or not value or "\0" in value:
+    if not isinstance(value, str) or not value or "\0" in value or not _is_unicode(value):
         raise _invalid(
             doing,
-            f'its "{key}" is not a text, is empty, or holds a NUL character',
+            f'its "{key}" is not a text, is empty, or holds what is no character',
             "Correct it in the JSON of the secret",
         )
     return value
@@ -177,6 +178,23 @@ def _statements(rotation: Mapping[str, object], doing: str) -> tuple[str, ...]:
             'Write it like ["SELECT 1 FROM orders LIMIT 1"]',
         )
     return tuple(verify)
+
+
+def _finite(text: str) -> float:
+    """Read a number that can be written again: beyond its range, JSON's numbers would become no JSON."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def _is_unicode(text: str) -> bool:
+    """Tell whether every character is one: JSON can name halves of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _quoted(keys: list[str]) -> str:

@@ -8,7 +8,7 @@ one of the `DatabaseError`s of `rotation.errors`.
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from enum import Enum, auto
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
@@ -57,6 +57,21 @@ class Session(Protocol):
 
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements as the application would, and roll everything back, whatever the statements are."""
+
+
+@runtime_checkable
+class KeepsOldPassword(Protocol):
+    """A session on an engine whose users can have two passwords."""
+
+    def require_two_passwords(self) -> None:
+        """Raise Unsupported, with the reason, where this server, or the user logged in, cannot have two passwords."""
+
+    def add_password(self, username: str, current: str, password: str) -> None:
+        """Have the user accept `password`, and still `current`, which it accepts now; any other password ends.
+
+        At no instant is `current` refused. May be repeated, and interrupted. Raises NotPermitted where the user who is
+        logged in may not do so, and an admin may.
+        """
 
 
 class Engine(Protocol):

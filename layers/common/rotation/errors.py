@@ -6,7 +6,7 @@
     ├── InvalidSecret           the secret's JSON lacks a field, or names another engine
     ├── NotRotatable            rotation is off, or this version is not staged for it
     ├── Unsafe                  carrying on could change, or disclose, somebody else's credential
-    ├── Unsupported             this engine cannot do what the strategy needs
+    ├── Unsupported             the engine cannot do what the strategy needs
     ├── RightsDiffer            the two users of an alternating pair may not do the same
     ├── OutOfTime               the function's timeout is too near to begin, or to go on
     ├── ServiceFailed           an AWS service refused a call, or did not answer

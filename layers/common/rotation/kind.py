@@ -1,5 +1,6 @@
 """What is known of a kind of database before anybody connects to it?"""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -24,9 +25,13 @@ class EngineKind:
     default_database: str | None
     """Where to connect when the secret has no `dbname`; None where a connection needs no database."""
     username_limit: int
-    """The longest user name, in bytes of UTF-8."""
+    """How long a user name may be, as `username_length` measures it."""
+    username_length: Callable[[str], int] = len
+    """Counts the characters of a name, or what else the engine counts."""
     password_limit: int
     """The longest password, in characters."""
     unusable_in_passwords: str = ""
     """Characters that a password must not hold on this engine, whatever the operator's policy says."""
     strategies: frozenset[Strategy]
+    dual_password_needs_admin: bool = False
+    """Whether only an admin can give a user a second password."""

@@ -4,6 +4,9 @@
 application that reads the secret gets a password that no longer works. Where users may not change their own password,
 and the secret names an admin secret, the admin does it.
 
+**Dual password.** The user gets a second password, and keeps the first: AWSCURRENT works at every instant, and the
+old password until the next rotation. The user does it itself where the server lets it, else the admin does.
+
 **Alternating users.** Two users with the same rights take turns: the admin makes the one that AWSCURRENT does *not*
 name like the one that it names, and gives it the new password. AWSCURRENT works at every instant, also for a reader
 that cached it before the rotation.
@@ -24,7 +27,7 @@ from typing import ClassVar, Protocol
 
 from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
-from rotation.engine import Engine, Session, Standing
+from rotation.engine import Engine, KeepsOldPassword, Session, Standing
 from rotation.errors import InvalidSecret, LoginRefused, NotPermitted, RightsDiffer, Unsafe, Unsupported
 from rotation.kind import EngineKind, Strategy
 
@@ -52,6 +55,9 @@ class RotationStrategy(Protocol):
 
     name: ClassVar[Strategy]
 
+    def require_possible(self, current: SecretValue, means: Means) -> None:
+        """Raise Unsupported where the server cannot do it, before anything is staged; changes nothing."""
+
     def next_username(self, current: SecretValue) -> str:
         """Return the user that gets the new password; raises Unsupported where the engine cannot have such a user."""
 
@@ -72,11 +78,12 @@ def choose(value: SecretValue, kind: EngineKind) -> RotationStrategy:
             f"{kind.name} cannot do {wanted}",
             f'Set "strategy" in the "rotation" of the secret to one of {", ".join(sorted(kind.strategies))}',
         )
-    if wanted is Strategy.ALTERNATING_USERS and not value.admin_secret:
+    needs_admin = wanted is Strategy.ALTERNATING_USERS or (
+        wanted is Strategy.DUAL_PASSWORD and kind.dual_password_needs_admin
+    )
+    if needs_admin and not value.admin_secret:
         raise InvalidSecret(
-            doing,
-            'alternating users need an admin, and the secret has no "masterarn"',
-            "Add the ARN of the admin secret",
+            doing, f'{wanted} needs an admin, and the secret has no "masterarn"', "Add the ARN of the admin secret"
         )
     return STRATEGIES[wanted](kind)
 
@@ -87,6 +94,9 @@ class SingleUser:
 
     kind: EngineKind
     name: ClassVar[Strategy] = Strategy.SINGLE_USER
+
+    def require_possible(self, current: SecretValue, means: Means) -> None:
+        """Every server can do it."""
 
     def next_username(self, current: SecretValue) -> str:
         """Return the user itself."""
@@ -122,14 +132,17 @@ class AlternatingUsers:
     kind: EngineKind
     name: ClassVar[Strategy] = Strategy.ALTERNATING_USERS
 
+    def require_possible(self, current: SecretValue, means: Means) -> None:
+        """Every server can do it."""
+
     def next_username(self, current: SecretValue) -> str:
         """Return the user whose turn is next; raises Unsupported where its name would be too long for the engine."""
         other = counterpart(current.credential.username)
-        if len(other.encode()) > self.kind.username_limit:
+        if self.kind.username_length(other) > self.kind.username_limit:
             raise Unsupported(
                 f"naming the clone of {current.credential.username}",
-                f"{other} is longer than the {self.kind.username_limit} bytes that {self.kind.name} takes",
-                f"Take a name that is {len(CLONE_SUFFIX)} bytes shorter than that, or the single-user strategy",
+                f"{other} is longer than {self.kind.name} takes, which is {self.kind.username_limit}",
+                f"Take a name that leaves room for {CLONE_SUFFIX}, or the single-user strategy",
             )
         return other
 
@@ -159,9 +172,55 @@ class AlternatingUsers:
             _require_equal(session, counterpart(other), other)
 
 
+@dataclass(frozen=True)
+class DualPassword:
+    """The user gets the new password besides the one it has."""
+
+    kind: EngineKind
+    name: ClassVar[Strategy] = Strategy.DUAL_PASSWORD
+
+    def require_possible(self, current: SecretValue, means: Means) -> None:
+        """Ask the server; where it refuses the login, setSecret is to find the way in."""
+        try:
+            with means.engine.connect(current.credential, means.deadline) as session:
+                _two_passwords(session).require_two_passwords()
+        except LoginRefused:
+            return
+
+    def next_username(self, current: SecretValue) -> str:
+        """Return the user itself."""
+        return current.credential.username
+
+    def set_password(self, current: SecretValue, pending: SecretValue, means: Means) -> str:
+        """Log in with what the user has, the likeliest first, and add what `pending` says, or let the admin."""
+        user, password = current.credential, pending.credential.password
+        accepted = user.password
+
+        def add(session: Session, credential: Credential) -> None:
+            nonlocal accepted
+            accepted = credential.password
+            if accepted != password:
+                _two_passwords(session).add_password(user.username, accepted, password)
+
+        try:
+            log_in_first(itertools.chain([user, pending.credential], earlier_passwords(current, means)), means, add)
+        except NotPermitted:
+            if not current.admin_secret:
+                raise
+        else:
+            return f"{user.username} has the pending password, and the one before it"
+        with means.engine.connect(means.administrator(current), means.deadline) as session:
+            _two_passwords(session).add_password(user.username, accepted, password)
+        return f"{user.username} got the pending password from the admin, and keeps the one before it"
+
+    def require_equal_rights(self, pending: SecretValue, session: Session, engine: Engine) -> None:
+        """There is one user only: nothing to compare."""
+
+
 STRATEGIES: dict[Strategy, Callable[[EngineKind], RotationStrategy]] = {
     Strategy.SINGLE_USER: SingleUser,
     Strategy.ALTERNATING_USERS: AlternatingUsers,
+    Strategy.DUAL_PASSWORD: DualPassword,
 }
 
 
@@ -203,6 +262,13 @@ def earlier_passwords(current: SecretValue, means: Means) -> Iterator[Credential
     passwords = (earlier.password for earlier in same if earlier.username == user.username)
     for password in itertools.islice(passwords, EARLIER_PASSWORDS):
         yield replace(user, password=password)
+
+
+def _two_passwords(session: Session) -> KeepsOldPassword:
+    """Return the session as one that can do it: `EngineKind.strategies` says so."""
+    if not isinstance(session, KeepsOldPassword):
+        raise TypeError(type(session).__name__)
+    return session
 
 
 def _same_place(one: Credential, other: Credential) -> bool:

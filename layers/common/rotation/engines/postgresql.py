@@ -1,10 +1,8 @@
 """PostgreSQL, Amazon RDS for PostgreSQL, and Aurora PostgreSQL (versions 13 to 18)."""
 
-import concurrent.futures
 import os
 import re
 import select
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -18,6 +16,7 @@ from psycopg2 import extensions, sql
 from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import Standing
+from rotation.engines import addresses
 from rotation.engines.postgresql_pair import Arguments, Pair
 from rotation.errors import (
     DatabaseError,
@@ -35,7 +34,9 @@ KIND = EngineKind(
     engine_values=frozenset({"postgres", "aurora-postgresql"}),
     default_port=5432,
     default_database="postgres",
-    username_limit=63,  # NAMEDATALEN - 1; the server cuts longer names off, silently
+    # NAMEDATALEN - 1, in bytes; the server cuts longer names off, silently.
+    username_limit=63,
+    username_length=lambda name: len(name.encode()),
     password_limit=128,
     strategies=frozenset({Strategy.SINGLE_USER, Strategy.ALTERNATING_USERS}),
 )
@@ -225,10 +226,10 @@ class PostgreSQLSession:
 
 def _open(credential: Credential, deadline: Deadline, doing: str) -> extensions.connection:
     """Connect to the first address that answers; libpq's own limit is for each address, and leaves the look-up out."""
-    addresses = _addresses(credential, deadline, doing)
-    for last, address in zip([*[False] * (len(addresses) - 1), True], addresses, strict=True):
+    places = addresses.look_up(credential, deadline, doing)
+    for last, address in zip([*[False] * (len(places) - 1), True], places, strict=True):
         try:
-            return _open_at(address, credential, deadline.allow(CONNECT_SECONDS / len(addresses), doing), doing)
+            return _open_at(address, credential, deadline.allow(CONNECT_SECONDS / len(places), doing), doing)
         except Unreachable:
             if last:
                 raise
@@ -262,20 +263,6 @@ def _open_at(address: str, credential: Credential, seconds: float, doing: str) -
             connection.close()
         raise
     return connection
-
-
-def _addresses(credential: Credential, deadline: Deadline, doing: str) -> list[str]:
-    """Look the host up, without waiting beyond the deadline: getaddrinfo itself knows no limit."""
-    pool = concurrent.futures.ThreadPoolExecutor(1)
-    look_up = pool.submit(socket.getaddrinfo, credential.host, credential.port, type=socket.SOCK_STREAM)
-    try:
-        found = look_up.result(deadline.allow(CONNECT_SECONDS, doing))
-    except (OSError, TimeoutError) as error:
-        cause = f"the name {credential.host} cannot be looked up ({type(error).__name__})"
-        raise Unreachable(doing, cause, 'Correct "host" in the secret, or the DNS of the function\'s VPC') from None
-    finally:
-        pool.shutdown(wait=False)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 def _wait(connection: extensions.connection, seconds: float, doing: str) -> None:

@@ -1,0 +1,260 @@
+"""MariaDB, and Amazon RDS for MariaDB (10.4 and later).
+
+What differs from MySQL: the general log shows passwords as they come, so hashes are sent; users may not `ALTER USER`
+themselves; an account has one or more authentication methods, any of which lets it in; and accounts carry no comment.
+
+Two methods make two passwords, and another one makes our mark: a hash that no password has, made of the partner's
+name. The server's own `'invalid'` is of that kind
+(https://mariadb.com/docs/server/reference/plugins/authentication-plugins).
+"""
+
+import base64
+import hashlib
+import json
+import logging
+import re
+import secrets
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from rotation.credential import Credential
+from rotation.deadline import Deadline
+from rotation.engine import Standing
+from rotation.engines.mysql_hash import NATIVE, native
+from rotation.engines.mysql_pair import PairSession
+from rotation.engines.mysql_session import Account, connect
+from rotation.errors import NotPermitted, Unsupported
+from rotation.kind import EngineKind, Strategy
+
+KIND = EngineKind(
+    name="MariaDB",
+    engine_values=frozenset({"mariadb"}),
+    default_port=3306,
+    default_database=None,
+    username_limit=128,
+    password_limit=128,
+    strategies=frozenset(Strategy),
+    dual_password_needs_admin=True,
+)
+
+ED25519 = "ed25519"
+
+UNUSABLE = {NATIVE: "invalid", ED25519: "-" * 43}
+"""For each plugin whose hashes can be made here, one that no password has."""
+
+log = logging.getLogger(__name__)
+
+
+class MariaDB:
+    """The engine; implements `rotation.engine.Engine`."""
+
+    kind = KIND
+    clone_sees_rights = False
+
+    def connect(self, credential: Credential, deadline: Deadline) -> "AbstractContextManager[MariaDBSession]":
+        """Log in; see `rotation.engine.Engine.connect`."""
+        return connect(MariaDBSession, credential, deadline)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to log in to an account."""
+
+    plugin: str
+    secret: str
+    """The hash, as `USING` takes it."""
+
+
+class MariaDBSession(PairSession):
+    """One connection; implements `rotation.engine.Session` and `rotation.engine.KeepsOldPassword`."""
+
+    # The one is for tables, the other for the rest: ALTER USER behind a global read lock, say.
+    limits = "lock_wait_timeout = {seconds}, max_statement_time = {seconds}"
+
+    def change_own_password(self, password: str) -> None:
+        """Give the user who is logged in this password; see `rotation.engine.Session`.
+
+        SET PASSWORD is for the first method of the account, and keeps its plugin.
+        """
+        doing = f"changing the password of {self.username}"
+        self.execute(doing, f"SET PASSWORD = {self._secret(self._own_plugins(doing)[0], password, doing)}")
+
+    def set_password(self, username: str, password: str) -> None:
+        """Give another user this password, on every host at once, in place of its first one; see
+        `rotation.engine.Session`.
+        """
+        doing, users = f"setting the password of {username}", []
+        for account in self.accounts(username):
+            methods = self._methods(account)
+            first = next((number for number, method in enumerate(methods) if method.plugin in UNUSABLE), None)
+            if first is None:
+                plugins = ", ".join(method.plugin for method in methods)
+                raise Unsupported(doing, f"{account} logs in with {plugins}", f"Use {NATIVE} or {ED25519}")
+            ways = [self._way(method) for method in methods]
+            ways[first] = f"{methods[first].plugin} USING {self._secret(methods[first].plugin, password, doing)}"
+            users.append(f"{self.account(account)} IDENTIFIED VIA {' OR '.join(ways)}")
+        remedy = f"GRANT CREATE USER ON *.* TO {self.username}"
+        self.execute(doing, f"ALTER USER {', '.join(users)} ACCOUNT UNLOCK", remedy)
+
+    def require_two_passwords(self) -> None:
+        """See `rotation.engine.KeepsOldPassword`. Clients cannot try a second method after another plugin's first
+        one.
+        """
+        doing = f"asking whether {self.username} can have two passwords"
+        plugins = set(self._own_plugins(doing))
+        if plugins != {NATIVE}:
+            cause = f"{self.username} logs in with {', '.join(sorted(plugins))}"
+            raise Unsupported(doing, cause, f"Use another strategy, or an account with {NATIVE} alone")
+
+    def add_password(self, username: str, current: str, password: str) -> None:
+        """Have the user accept both; see `rotation.engine.KeepsOldPassword`.
+
+        The statement says which two passwords there are, whatever there was before.
+        """
+        doing = f"giving {username} a second password"
+        if username == self.username:
+            cause = "a user may set its first password only, and not keep it"
+            raise NotPermitted(doing, cause, 'Put an admin into "masterarn"')
+        for account in self.accounts(username):
+            methods = self._methods(account)
+            wanted = [Method(NATIVE, native(password)), Method(NATIVE, native(current))]
+            # An account that has neither password is not the secret's, and is left alone.
+            if methods == wanted or not set(methods) & set(wanted):
+                continue
+            ways = [f"{NATIVE} USING {self._secret(NATIVE, text, doing)}" for text in (password, current)]
+            statement = f"ALTER USER {self.account(account)} IDENTIFIED VIA {' OR '.join(ways)}"
+            self.execute(doing, statement, f"GRANT CREATE USER ON *.* TO {self.username}")
+
+    def standing(self, user: str, other: str) -> Standing:
+        """Tell what is known about the pair; see `rotation.engine.Session`.
+
+        Where a policy refused our mark, an account is ours that cannot log in and may do nothing that the user may not.
+        """
+        standing = super().standing(user, other)
+        if standing is Standing.UNKNOWN and all(self._is_harmless(account, user) for account in self.accounts(other)):
+            return Standing.OURS
+        return standing
+
+    def is_marked(self, account: Account, partner: str) -> bool:
+        """See `PairSession`."""
+        return _mark(partner) in self._methods(account)
+
+    def create_locked(self, clone: Account, account: Account) -> None:
+        """See `PairSession`. Where a policy refuses hashes, it gets a password that nobody keeps."""
+        doing = f"creating {clone}, locked"
+        way = self._way(_mark(account.user))
+        if self._refuses_hashes(doing):
+            way = f"{NATIVE} USING PASSWORD({self.text(secrets.token_urlsafe(24) + '-aA1')})"
+        statement = f"CREATE USER {self.account(clone)} IDENTIFIED VIA {way} ACCOUNT LOCK"
+        self.execute(doing, statement, f"GRANT CREATE USER ON *.* TO {self.username}")
+
+    def copy_attributes(self, account: Account, clone: Account) -> None:
+        """See `PairSession`."""
+        doing, name = f"giving {clone} the attributes of {account}", self.account(clone)
+        if not self._refuses_hashes(doing):
+            methods, wanted = self._methods(clone), self._wanted_methods(account, clone)
+            if methods != wanted:
+                self.execute(doing, f"ALTER USER {name} IDENTIFIED VIA {' OR '.join(map(self._way, wanted))}")
+        definition = self._definition(account)
+        if definition != self._definition(clone):
+            self.execute(doing, f"ALTER USER {name} {definition}")
+
+    def copy_default_roles(self, account: Account, clone: Account) -> None:
+        """See `PairSession`."""
+        wanted = self.row(account)["default_role"]
+        if wanted != self.row(clone)["default_role"]:
+            role = self.name(wanted) if wanted else "NONE"
+            doing = f"giving {clone} the default role of {account}"
+            self.execute(doing, f"SET DEFAULT ROLE {role} FOR {self.account(clone)}")
+
+    def attribute_differences(self, account: Account, clone: Account) -> list[str]:
+        """See `PairSession`."""
+        differences = []
+        mine, other = self._definition(account), self._definition(clone)
+        if mine != other:
+            differences.append(f"{clone} is defined as {other}, {account} as {mine}")
+        if self.row(account)["default_role"] != self.row(clone)["default_role"]:
+            differences.append(f"the default role of {clone} is not that of {account}")
+        return differences
+
+    def _own_plugins(self, doing: str) -> list[str]:
+        """Return the plugins of the methods of the user who is logged in, in their order."""
+        [(definition, *_), *_] = self.execute(doing, "SHOW CREATE USER CURRENT_USER()")
+        methods = re.split(r" REQUIRE | WITH | ACCOUNT | PASSWORD EXPIRE", definition.partition(" IDENTIFIED ")[2])[0]
+        return re.findall(r"(?:^VIA|\bOR) (\w+)", methods) or [NATIVE]
+
+    def _methods(self, account: Account) -> list[Method]:
+        """Return how one logs in to the account, in the order in which the server tries it."""
+        whole = self._privileges(account)
+        entries = [{**whole, **entry} for entry in whole.get("auth_or", [{}])]
+        return [Method(entry.get("plugin", ""), entry.get("authentication_string", "")) for entry in entries]
+
+    def _wanted_methods(self, account: Account, clone: Account) -> list[Method]:
+        """Return the clone's own password, of the account's plugin, and our mark where the account does not carry
+        it.
+        """
+        plugin = next((method.plugin for method in self._methods(account) if method.plugin in UNUSABLE), NATIVE)
+        marks = {_mark(account.user), _mark(clone.user)}
+        own = [method for method in self._methods(clone) if method.plugin == plugin and method not in marks]
+        first = own[0] if own else Method(plugin, UNUSABLE[plugin])
+        return [first] if self.is_marked(account, clone.user) else [first, _mark(account.user)]
+
+    def _is_harmless(self, account: Account, user: str) -> bool:
+        allowed = frozenset().union(*(self.rights(one) for one in self.accounts(user)))
+        return bool(self._privileges(account).get("account_locked")) and self.rights(account) <= allowed
+
+    def _definition(self, account: Account) -> str:
+        """Return what an account is but for its name, password, rights and role, as ALTER USER takes it."""
+        row, lifetime = self.row(account), self._privileges(account).get("password_lifetime", -1)
+        expiry = {-1: "DEFAULT", 0: "NEVER"}.get(lifetime, f"INTERVAL {lifetime} DAY")
+        return " ".join([
+            f"REQUIRE {self.requirement(row)}",
+            f"WITH MAX_QUERIES_PER_HOUR {row['max_questions']} MAX_UPDATES_PER_HOUR {row['max_updates']}",
+            f"MAX_CONNECTIONS_PER_HOUR {row['max_connections']} MAX_USER_CONNECTIONS {row['max_user_connections']}",
+            f"MAX_STATEMENT_TIME {row['max_statement_time']}",
+            f"PASSWORD EXPIRE {expiry}",
+        ])  # fmt: skip
+
+    def _privileges(self, account: Account) -> dict[str, Any]:
+        doing, remedy = f"reading {account}", f"GRANT SELECT ON mysql.* TO {self.username}"
+        query = f"SELECT priv FROM mysql.global_priv WHERE {self.matches('user', 'host', account)}"  # noqa: S608 - quoted
+        rows = self.execute(doing, query, remedy)
+        privileges: dict[str, Any] = json.loads(rows[0][0]) if rows else {}
+        return privileges
+
+    def _way(self, method: Method) -> str:
+        return f"{method.plugin} USING {self.text(method.secret)}" if method.secret else method.plugin
+
+    def _secret(self, plugin: str, password: str, doing: str) -> str:
+        """Return what USING takes for a password: its hash, or, where a policy wants to see it, the password itself."""
+        if not self._refuses_hashes(doing):
+            if plugin == NATIVE:
+                return self.text(native(password))
+            if plugin == ED25519:
+                return self.text(_ed25519(password))
+        log.warning("%s: the server's password policy, or the plugin %s, wants the clear text", doing, plugin)
+        return f"PASSWORD({self.text(password)})"
+
+    def _refuses_hashes(self, doing: str) -> bool:
+        """Tell whether the server wants to judge passwords, which it cannot by their hash."""
+        [(strict, plugins)] = self.execute(
+            doing,
+            "SELECT @@strict_password_validation, count(*) FROM information_schema.plugins"
+            " WHERE plugin_type = 'PASSWORD VALIDATION' AND plugin_status = 'ACTIVE'",
+        )
+        return bool(strict and plugins)
+
+
+def _mark(partner: str) -> Method:
+    """Return the mark of an account that takes turns with `partner`: a hash of a text cannot be the hash of a hash."""
+    text = f"This account takes turns with {partner}: rotated by AWS Secrets Manager"
+    return Method(NATIVE, "*" + hashlib.sha1(text.encode()).hexdigest().upper())  # noqa: S324 - as the server
+
+
+def _ed25519(password: str) -> str:
+    """Return what the plugin keeps: the public key that belongs to the password."""
+    from nacl.bindings import crypto_scalarmult_ed25519_base  # noqa: PLC0415 - few accounts need it, and it takes time
+
+    key = crypto_scalarmult_ed25519_base(hashlib.sha512(password.encode()).digest()[:32])
+    return base64.b64encode(key).decode().rstrip("=")

@@ -1,0 +1,280 @@
+"""MySQL, Amazon RDS for MySQL, and Aurora MySQL (8.0.21 and later; single users from 5.7 on)."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import Any
+
+from rotation.credential import Credential
+from rotation.deadline import Deadline
+from rotation.engines.mysql_hash import matches
+from rotation.engines.mysql_pair import PairSession
+from rotation.engines.mysql_session import Account, Refusal, connect
+from rotation.errors import NotPermitted, Unsupported
+from rotation.kind import EngineKind, Strategy
+
+KIND = EngineKind(
+    name="MySQL",
+    engine_values=frozenset({"mysql", "aurora-mysql"}),
+    default_port=3306,
+    default_database=None,
+    username_limit=32,
+    password_limit=128,
+    strategies=frozenset(Strategy),
+)
+
+REPLACE, RETAIN, ATTRIBUTE = (8, 0, 13), (8, 0, 14), (8, 0, 21)
+"""The first versions with these clauses of ALTER USER (https://dev.mysql.com/doc/refman/8.0/en/alter-user.html)."""
+
+DUAL_PLUGINS = frozenset({"caching_sha2_password", "sha256_password", "mysql_native_password"})
+
+WRONG_CURRENT = 3891
+"""REPLACE named another password than the primary one."""
+NEEDS_CURRENT, IN_HISTORY = 3892, 3638
+
+MARK = "rotation"
+"""The attribute of an account that names the one it takes turns with."""
+
+SYSTEM_USER = "SYSTEM_USER"
+
+LOCK_SECONDS = 10
+
+
+class MySQL:
+    """The engine; implements `rotation.engine.Engine`."""
+
+    kind = KIND
+    clone_sees_rights = False
+
+    def connect(self, credential: Credential, deadline: Deadline) -> "AbstractContextManager[MySQLSession]":
+        """Log in; see `rotation.engine.Engine.connect`."""
+        return connect(MySQLSession, credential, deadline)
+
+
+class MySQLSession(PairSession):
+    """One connection; implements `rotation.engine.Session` and `rotation.engine.KeepsOldPassword`.
+
+    Passwords are sent in clear inside of TLS: the server replaces them in its logs, also where a statement fails
+    (https://dev.mysql.com/doc/refman/8.4/en/password-logging.html), and users may not set hashes for themselves.
+    """
+
+    def change_own_password(self, password: str) -> None:
+        """Give the user who is logged in this password; see `rotation.engine.Session`."""
+        statement = f"ALTER USER USER() IDENTIFIED BY {self.text(password)}"
+        doing = f"changing the password of {self.username}"
+        if self.version() >= REPLACE:
+            try:
+                # An account may have to give the current password, and none is hurt by giving it.
+                current = self.text(self._credential.password)
+                self.execute(doing, f"{statement} REPLACE {current}", tell=frozenset({WRONG_CURRENT}))
+            except Refusal:  # logged in with a second password, the one that is kept: see `add_password`
+                self.execute(doing, statement)
+        else:
+            self.execute(doing, statement)
+        self._credential = replace(self._credential, password=password)
+
+    def set_password(self, username: str, password: str) -> None:
+        """Give another user this password, on every host at once; see `rotation.engine.Session`."""
+        users = ", ".join(f"{self.account(a)} IDENTIFIED BY {self.text(password)}" for a in self.accounts(username))
+        remedy = f"GRANT CREATE USER ON *.* TO {self.username}"
+        self.execute(f"setting the password of {username}", f"ALTER USER {users} ACCOUNT UNLOCK", remedy)
+
+    def require_two_passwords(self) -> None:
+        """See `rotation.engine.KeepsOldPassword`."""
+        doing = f"asking whether {self.username} can have two passwords"
+        if self.version() < RETAIN:
+            version = ".".join(map(str, self.version()))
+            raise Unsupported(
+                doing, f"MySQL {version} keeps one password; 8.0.14 was the first to keep two", "Use another strategy"
+            )
+        plugin = re.search(r"IDENTIFIED WITH ['`\"](\w+)", self._own_definition(doing))
+        if not plugin or plugin[1] not in DUAL_PLUGINS:
+            name = plugin[1] if plugin else "its"
+            raise Unsupported(
+                doing, f"the authentication plugin {name} keeps one password", "Use another strategy or plugin"
+            )
+
+    def add_password(self, username: str, current: str, password: str) -> None:
+        """Have the user accept both; see `rotation.engine.KeepsOldPassword`.
+
+        A user has a primary password and a secondary one. RETAIN makes the primary the secondary, and so a repetition
+        would lose the one that is to stay. For oneself REPLACE names the password that must be the primary, and the
+        server compares and sets. For others there is no such clause: an admin holds a lock, and looks first.
+        """
+        if username == self.username:
+            self._add_own(current, password)
+        else:
+            self._add_for(username, current, password)
+
+    def is_marked(self, account: Account, partner: str) -> bool:
+        """See `PairSession`."""
+        return bool(_metadata(self.row(account)).get(MARK) == partner)
+
+    def create_locked(self, clone: Account, account: Account) -> None:
+        """See `PairSession`. A policy may refuse a user without a password, so it gets one that nobody reads."""
+        doing = f"creating {clone}, locked"
+        if self.version() < ATTRIBUTE:
+            raise Unsupported(doing, "MySQL before 8.0.21 cannot mark a user as ours", "Use the single-user strategy")
+        mark = self.text(json.dumps({MARK: account.user}))
+        plugin = self.row(account)["plugin"]
+        password = f"IDENTIFIED WITH {plugin} BY RANDOM PASSWORD"
+        statement = f"CREATE USER {self.account(clone)} {password} ACCOUNT LOCK ATTRIBUTE {mark}"
+        self.execute(doing, statement, f"GRANT CREATE USER ON *.* TO {self.username}")
+
+    def copy_attributes(self, account: Account, clone: Account) -> None:
+        """See `PairSession`. The plugin comes with another password, for no account changes it without."""
+        source, target = self.row(account), self.row(clone)
+        self._require_administrable(account)
+        doing, name = f"giving {clone} the attributes of {account}", self.account(clone)
+        if source["plugin"] != target["plugin"]:
+            self.execute(doing, f"ALTER USER {name} IDENTIFIED WITH {source['plugin']} BY RANDOM PASSWORD")
+        if self._definition(source) != self._definition(target):
+            self.execute(doing, f"ALTER USER {name} {self._definition(source)}")
+        changes = _metadata_changes(_metadata(source), _metadata(target))
+        if not self.is_marked(account, clone.user):
+            changes |= {} if _metadata(target).get(MARK) == account.user else {MARK: account.user}
+        if changes:
+            self.execute(doing, f"ALTER USER {name} ATTRIBUTE {self.text(json.dumps(changes))}")
+        if "additional_password" in _attributes(target):
+            self.execute(doing, f"ALTER USER {name} DISCARD OLD PASSWORD")
+
+    def copy_default_roles(self, account: Account, clone: Account) -> None:
+        """See `PairSession`."""
+        wanted = self._default_roles(account)
+        if wanted != self._default_roles(clone):
+            roles = ", ".join(map(self.account, wanted)) or "NONE"
+            statement = f"ALTER USER {self.account(clone)} DEFAULT ROLE {roles}"
+            self.execute(f"giving {clone} the default roles of {account}", statement)
+
+    def attribute_differences(self, account: Account, clone: Account) -> list[str]:
+        """See `PairSession`."""
+        source, target = self.row(account), self.row(clone)
+        mine, other = self._definition(source), self._definition(target)
+        differences = [] if mine == other else [f"{clone} is defined as {other}, {account} as {mine}"]
+        if source["plugin"] != target["plugin"]:
+            differences.append(f"{clone} has the plugin {target['plugin']}, {account} has {source['plugin']}")
+        if _metadata_changes(_metadata(source), _metadata(target)):
+            differences.append(f"the attributes of {clone} are not those of {account}")
+        if self._default_roles(account) != self._default_roles(clone):
+            differences.append(f"the default roles of {clone} are not those of {account}")
+        return differences
+
+    def _add_own(self, current: str, password: str) -> None:
+        doing = f"giving {self.username} a second password"
+        new, old = self.text(password), self.text(current)
+        compare_and_set = f"ALTER USER USER() IDENTIFIED BY {new} REPLACE {old} RETAIN CURRENT PASSWORD"
+        remedy = f'GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO {self.username}, or put an admin into "masterarn"'
+        try:
+            self.execute(doing, compare_and_set, remedy, frozenset({WRONG_CURRENT}))
+        except Refusal:
+            # The primary is the new password already, or the orphan of an abandoned rotation.
+            if self.accepts(self.username, password):
+                return
+            self._make_primary(current, doing)
+            self.execute(doing, compare_and_set, remedy)
+
+    def _make_primary(self, current: str, doing: str) -> None:
+        """Put the secondary password, with which we are logged in, in the place of an orphan, without a gap."""
+        try:
+            statement = f"ALTER USER USER() IDENTIFIED BY {self.text(current)}"
+            self.execute(doing, statement, tell=frozenset({NEEDS_CURRENT, IN_HISTORY}))
+        except Refusal as refusal:
+            cause = f"an abandoned rotation left a password that it may not replace by itself (error {refusal.number})"
+            raise NotPermitted(doing, cause, 'Put an admin into "masterarn"') from None
+
+    def _add_for(self, username: str, current: str, password: str) -> None:
+        doing = f"giving {username} a second password"
+        with self._lock(f"rotation:{username}", doing):
+            for account in self.accounts(username):
+                self._add_to_account(account, current, password, doing)
+
+    def _add_to_account(self, account: Account, current: str, password: str, doing: str) -> None:
+        """Add the password to an account; one that has neither password is not the secret's, and is left alone."""
+        row = self.row(account)
+        plugin, first = row["plugin"], row["authentication_string"].encode()
+        second = _attributes(row).get("additional_password", "").encode()
+        name, remedy = self.account(account), f"GRANT CREATE USER ON *.* TO {self.username}"
+        if matches(current, second, plugin) and not matches(current, first, plugin):
+            if matches(password, first, plugin):
+                return
+            # The primary is the orphan of an abandoned rotation. As a hash, the other one passes every policy.
+            self.execute(doing, f"ALTER USER {name} IDENTIFIED WITH {plugin} AS 0x{second.hex()}", remedy)
+        elif not matches(current, first, plugin):
+            return
+        self.execute(doing, f"ALTER USER {name} IDENTIFIED BY {self.text(password)} RETAIN CURRENT PASSWORD", remedy)
+
+    @contextmanager
+    def _lock(self, name: str, doing: str) -> Iterator[None]:
+        """Hold a lock of the server, which ends with the session at the latest."""
+        seconds = int(self._deadline.allow(LOCK_SECONDS, doing))
+        [(got,)] = self.execute(doing, f"SELECT GET_LOCK({self.text(name)}, {seconds})")
+        if not got:
+            raise NotPermitted(doing, "another delivery of this step is at it", "The rotation is tried again by itself")
+        yield
+        self.execute(doing, f"DO RELEASE_LOCK({self.text(name)})")
+
+    def _own_definition(self, doing: str) -> str:
+        [(definition,)] = self.execute(doing, "SHOW CREATE USER CURRENT_USER()")
+        return str(definition)
+
+    def _default_roles(self, account: Account) -> list[Account]:
+        query = "SELECT default_role_user, default_role_host FROM mysql.default_roles"
+        rows = self.execute(
+            f"reading the default roles of {account}", f"{query} WHERE {self.matches('user', 'host', account)}"
+        )
+        return sorted(Account(user, host) for user, host in rows)
+
+    def _require_administrable(self, account: Account) -> None:
+        """Refuse to copy SYSTEM_USER where the admin lacks it: it could never touch the clone again."""
+        names = {right.name for right in self.rights(account)}
+        if SYSTEM_USER in names and SYSTEM_USER not in {right.name for right in self.rights(self.own_account())}:
+            remedy = f"Revoke SYSTEM_USER from {account}, or GRANT SYSTEM_USER ON *.* TO {self.username}"
+            raise NotPermitted(
+                f"copying the rights of {account}", f"it has SYSTEM_USER, {self.username} has not", remedy
+            )
+
+    def _definition(self, row: Mapping[str, Any]) -> str:
+        """Return what an account is but for its name, password, rights and roles, as ALTER USER takes it."""
+        locking = _attributes(row).get("Password_locking", {})
+        days = locking.get("password_lock_time_days", 0)
+        return " ".join([
+            f"REQUIRE {self.requirement(row)}",
+            f"WITH MAX_QUERIES_PER_HOUR {row['max_questions']} MAX_UPDATES_PER_HOUR {row['max_updates']}",
+            f"MAX_CONNECTIONS_PER_HOUR {row['max_connections']} MAX_USER_CONNECTIONS {row['max_user_connections']}",
+            f"PASSWORD EXPIRE {_days(row['password_lifetime'], never=0)}",
+            f"PASSWORD HISTORY {_or_default(row['password_reuse_history'])}",
+            f"PASSWORD REUSE INTERVAL {_or_default(row['password_reuse_time'], ' DAY')}",
+            f"PASSWORD REQUIRE CURRENT{ {None: ' DEFAULT', 'N': ' OPTIONAL'}.get(row['password_require_current'], '')}",
+            f"FAILED_LOGIN_ATTEMPTS {locking.get('failed_login_attempts', 0)}",
+            f"PASSWORD_LOCK_TIME {'UNBOUNDED' if days == -1 else days}",
+        ])  # fmt: skip
+
+
+def _attributes(row: Mapping[str, Any]) -> dict[str, Any]:
+    attributes: dict[str, Any] = json.loads(row.get("user_attributes") or "{}")
+    return attributes
+
+
+def _metadata(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what people, and we, have noted at the account."""
+    metadata: dict[str, Any] = _attributes(row).get("metadata", {})
+    return metadata
+
+
+def _metadata_changes(source: Mapping[str, Any], target: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ATTRIBUTE has to say to make the notes the same, our mark aside; null takes a note away."""
+    wanted = {key: value for key, value in source.items() if key != MARK}
+    present = {key: value for key, value in target.items() if key != MARK}
+    return {key: wanted.get(key) for key in wanted.keys() | present.keys() if wanted.get(key) != present.get(key)}
+
+
+def _days(value: int | None, *, never: int) -> str:
+    if value is None:
+        return "DEFAULT"
+    return "NEVER" if value == never else f"INTERVAL {value} DAY"
+
+
+def _or_default(value: int | None, unit: str = "") -> str:
+    return "DEFAULT" if value is None else f"{value}{unit}"

@@ -1,0 +1,219 @@
+"""What may an account do, as SHOW GRANTS prints it, and which statements make it the same as another's?
+
+The rows are read as the grammar that the servers print, token by token: names are in backticks and may hold anything,
+` TO ` and ` ON ` among it. Nothing is split at words.
+
+    GRANT privilege [(column, …)], … ON object TO account [WITH GRANT OPTION]
+    GRANT role, … TO account [WITH ADMIN OPTION]
+    REVOKE privilege, … ON database.* FROM account            a restriction (MySQL's partial_revokes)
+    SET DEFAULT ROLE role FOR account                         (MariaDB)
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+TOKEN = re.compile(
+    r"\s*(?P<name>`(?:[^`]|``)*`)|\s*(?P<text>'(?:[^'\\]|\\.|'')*')|\s*(?P<word>[A-Za-z_*][\w*.]*)|\s*(?P<mark>[^\s])"
+)
+
+GLOBAL = "*.*"
+USAGE, GRANT_OPTION = "USAGE", "GRANT OPTION"
+
+
+class Sort(StrEnum):
+    """What a right is about; what a pair of statements can grant and revoke differs."""
+
+    PRIVILEGE = "privilege"
+    DYNAMIC = "dynamic privilege"
+    ROLE = "role"
+    RESTRICTION = "restriction"
+    DEFAULT_ROLE = "default role"
+
+
+@dataclass(frozen=True, order=True)
+class Right:
+    """One thing that an account may do."""
+
+    sort: Sort
+    name: str
+    """The privilege, in the server's words, or the role, quoted."""
+    item: str = ""
+    """The object as the server prints it: "*.*", "`shop`.`t`", "PROCEDURE `shop`.`p`"."""
+    column: str = ""
+    """The column, quoted, where the right is for one."""
+    grantable: bool = False
+    """For roles and dynamic privileges, which carry it themselves; other objects have a GRANT OPTION of their own."""
+
+    def __str__(self) -> str:
+        column = f" ({self.column})" if self.column else ""
+        place = f" on {self.item}" if self.item else ""
+        option = " with the right to pass it on" if self.grantable else ""
+        return f"{self.sort} {self.name}{column}{place}{option}"
+
+
+class Unreadable(Exception):
+    """A row is not in the grammar."""
+
+
+def parse(rows: Iterable[str]) -> frozenset[Right]:
+    """Return the rights in the rows of SHOW GRANTS, but for proxies; raises Unreadable."""
+    return frozenset(right for row in rows for right in _row(_Tokens(row)))
+
+
+class _Tokens:
+    """A row, token by token."""
+
+    def __init__(self, row: str) -> None:
+        self._tokens = [match.group().strip() for match in TOKEN.finditer(row)]
+        self._at = 0
+
+    def peek(self) -> str:
+        return self._tokens[self._at] if self._at < len(self._tokens) else ""
+
+    def take(self) -> str:
+        token = self.peek()
+        if not token:
+            raise Unreadable
+        self._at += 1
+        return token
+
+    def took(self, *tokens: str) -> bool:
+        """Take these tokens, if they come next."""
+        if tuple(self._tokens[self._at : self._at + len(tokens)]) != tokens:
+            return False
+        self._at += len(tokens)
+        return True
+
+    def ends_with(self, *tokens: str) -> bool:
+        return tuple(self._tokens[-len(tokens) :]) == tokens
+
+    def contains(self, *tokens: str) -> bool:
+        length = len(tokens)
+        return any(tuple(self._tokens[at : at + length]) == tokens for at in range(self._at, len(self._tokens)))
+
+
+def _row(tokens: _Tokens) -> Iterator[Right]:
+    if tokens.took("SET", "DEFAULT", "ROLE"):
+        yield Right(Sort.DEFAULT_ROLE, _account(tokens))
+    elif tokens.took("REVOKE"):
+        privileges = list(_privileges(tokens))
+        place = _object(tokens)
+        yield from (Right(Sort.RESTRICTION, privilege, place) for privilege, _ in privileges)
+    elif not tokens.took("GRANT"):
+        raise Unreadable
+    elif tokens.peek().startswith("`"):
+        roles = list(_roles(tokens))
+        admin = tokens.ends_with("WITH", "ADMIN", "OPTION")
+        yield from (Right(Sort.ROLE, role, grantable=admin) for role in roles)
+    elif tokens.peek() != "PROXY":
+        yield from _granted(tokens)
+
+
+def _granted(tokens: _Tokens) -> Iterator[Right]:
+    privileges = list(_privileges(tokens))
+    place = _object(tokens)
+    # On *.*, MariaDB prints the password and the limits between the account and the option.
+    option = tokens.contains("WITH", "GRANT", "OPTION")
+    static = False
+    for name, column in privileges:
+        if place == GLOBAL and "_" in name:  # no static privilege has an underscore, and every dynamic one has
+            yield Right(Sort.DYNAMIC, name, place, grantable=option)
+            continue
+        static = True
+        if name != USAGE:
+            yield Right(Sort.PRIVILEGE, name, place, column)
+    if option and static:
+        yield Right(Sort.PRIVILEGE, GRANT_OPTION, place)
+
+
+def _privileges(tokens: _Tokens) -> Iterator[tuple[str, str]]:
+    """Yield privileges and columns, up to and with ON."""
+    while True:
+        words = []
+        while tokens.peek() not in {",", "(", "ON"}:
+            words.append(tokens.take())
+        name = " ".join(words)
+        if tokens.took("("):
+            while True:
+                yield name, tokens.take()
+                if not tokens.took(","):
+                    break
+            if not tokens.took(")"):
+                raise Unreadable
+        else:
+            yield name, ""
+        if not tokens.took(","):
+            break
+    if not tokens.took("ON"):
+        raise Unreadable
+
+
+def _object(tokens: _Tokens) -> str:
+    """Return the object, up to TO or FROM, as it is printed."""
+    parts: list[str] = []
+    while tokens.peek() not in {"TO", "FROM"}:
+        parts.append(tokens.take())
+    text = "".join(parts)
+    for kind in ("PROCEDURE", "FUNCTION", "PACKAGE BODY", "PACKAGE"):
+        if text.startswith(kind.replace(" ", "") + "`"):
+            return f"{kind} {text.removeprefix(kind.replace(' ', ''))}"
+    return text
+
+
+def _roles(tokens: _Tokens) -> Iterator[str]:
+    while True:
+        yield _account(tokens)
+        if not tokens.took(","):
+            return
+
+
+def _account(tokens: _Tokens) -> str:
+    name = tokens.take()
+    return f"{name}@{tokens.take()}" if tokens.took("@") else name
+
+
+def statements(have: frozenset[Right], want: frozenset[Right], account: str) -> Iterator[str]:
+    """Yield the statements that make an account that has some rights have others; each is committed at once.
+
+    Rights are taken before any is given, so at no instant are there more than before or after. The order within them
+    matters where a server's memory and its tables would disagree: a dynamic privilege or a role loses the right to
+    pass it on by being revoked and granted again, and what is left of dynamic privileges is granted again after a
+    REVOKE of the global GRANT OPTION, which takes theirs from the table only.
+    """
+    surplus, missing = have - want, want - have
+    yield from (f"GRANT {right.name} ON {right.item} TO {account}" for right in sorted(_of(surplus, Sort.RESTRICTION)))
+    yield from (f"REVOKE {right.name} ON {GLOBAL} FROM {account}" for right in sorted(_of(surplus, Sort.DYNAMIC)))
+    yield from (f"REVOKE {right.name} FROM {account}" for right in sorted(_of(surplus, Sort.ROLE)))
+    for item, rights in _by_item(_of(surplus, Sort.PRIVILEGE)):
+        yield f"REVOKE {', '.join(map(_spelled, rights))} ON {item} FROM {account}"
+    if Right(Sort.PRIVILEGE, GRANT_OPTION, GLOBAL) in surplus:
+        missing |= _of(want, Sort.DYNAMIC)
+    for item, rights in _by_item(_of(missing, Sort.PRIVILEGE)):
+        names = [_spelled(right) for right in rights if right.name != GRANT_OPTION]
+        option = " WITH GRANT OPTION" if len(names) < len(rights) else ""
+        yield f"GRANT {', '.join(names) or USAGE} ON {item} TO {account}{option}"
+    for right in sorted(_of(missing, Sort.DYNAMIC)):
+        yield f"GRANT {right.name} ON {GLOBAL} TO {account}{' WITH GRANT OPTION' if right.grantable else ''}"
+    for right in sorted(_of(missing, Sort.ROLE)):
+        yield f"GRANT {right.name} TO {account}{' WITH ADMIN OPTION' if right.grantable else ''}"
+    yield from (
+        f"REVOKE {right.name} ON {right.item} FROM {account}" for right in sorted(_of(missing, Sort.RESTRICTION))
+    )
+
+
+def _of(rights: frozenset[Right], sort: Sort) -> frozenset[Right]:
+    return frozenset(right for right in rights if right.sort is sort)
+
+
+def _by_item(rights: frozenset[Right]) -> list[tuple[str, list[Right]]]:
+    items: dict[str, list[Right]] = defaultdict(list)
+    for right in sorted(rights):
+        items[right.item].append(right)
+    return sorted(items.items())
+
+
+def _spelled(right: Right) -> str:
+    return f"{right.name} ({right.column})" if right.column else right.name

@@ -1,0 +1,379 @@
+"""What do MySQL and MariaDB share? Their protocol, their errors, and how accounts are written."""
+
+import os
+import re
+import socket
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import pymysql
+from pymysql.converters import escape_string
+from pymysql.cursors import DictCursor
+
+from rotation.credential import Credential
+from rotation.deadline import Deadline
+from rotation.engines import addresses
+from rotation.errors import (
+    DatabaseError,
+    LoginBlocked,
+    LoginRefused,
+    NotPermitted,
+    StatementFailed,
+    Unreachable,
+    Unsupported,
+    Untrusted,
+)
+
+CERTIFICATES = Path(__file__).parents[1] / "certs" / "rds-global-bundle.pem"
+
+CONNECT_SECONDS = 10.0
+STATEMENT_SECONDS = 30.0
+
+NO_ANSWER = "Look whether the server is up, and whether security groups, routes and port let the function through"
+WRONG_PASSWORD = "Put the user's real password into the secret, as a new version, and rotate again"  # noqa: S105 - a remedy
+TOO_MANY = "Raise the limit of the account or of the server, or close connections"
+WRONG_DATABASE = 'Correct "dbname" in the secret, or grant the user something in that database'
+UNLOCK = "Unlock the account (ALTER USER … ACCOUNT UNLOCK), and find out what locked it"
+POLICY = (
+    "Have PASSWORD_LENGTH and the EXCLUDE_… variables of the function suit the server's policy. Then take AWSPENDING"
+    " off this version (aws secretsmanager update-secret-version-stage), whose password stays as it is; rotate again"
+)
+REPLICA = 'The host is a replica, or read-only: name the primary in "host", or an admin in "masterarn"'
+RETRIED = "The rotation is tried again by itself"
+
+LOGIN_PROBLEMS: dict[int, tuple[type[DatabaseError], str]] = {
+    1045: (LoginRefused, WRONG_PASSWORD),  # ER_ACCESS_DENIED_ERROR
+    1698: (LoginRefused, WRONG_PASSWORD),  # ER_ACCESS_DENIED_NO_PASSWORD_ERROR
+    1044: (LoginBlocked, WRONG_DATABASE),  # ER_DBACCESS_DENIED_ERROR
+    1049: (LoginBlocked, WRONG_DATABASE),  # ER_BAD_DB_ERROR
+    3118: (LoginBlocked, UNLOCK),  # ER_ACCOUNT_HAS_BEEN_LOCKED
+    4151: (LoginBlocked, UNLOCK),  # the same in MariaDB
+    3955: (LoginBlocked, UNLOCK),  # ER_USER_ACCESS_DENIED_FOR_USER_ACCOUNT_BLOCKED_BY_PASSWORD_LOCK
+    4150: (LoginBlocked, UNLOCK),  # ER_USER_IS_BLOCKED in MariaDB
+    1862: (LoginBlocked, "Give the account a new password by hand: it has expired"),  # ER_MUST_CHANGE_PASSWORD_LOGIN
+    1820: (LoginBlocked, "Give the account a new password by hand: it has expired"),  # ER_MUST_CHANGE_PASSWORD
+    3159: (LoginBlocked, 'Take "ssl": false out of the secret: the server wants TLS'),  # ER_SECURE_TRANSPORT_REQUIRED
+    1040: (LoginBlocked, TOO_MANY),  # ER_CON_COUNT_ERROR
+    1203: (LoginBlocked, TOO_MANY),  # ER_TOO_MANY_USER_CONNECTIONS
+    1226: (LoginBlocked, TOO_MANY),  # ER_USER_LIMIT_REACHED
+    1129: (LoginBlocked, "Run FLUSH HOSTS: the server blocks the function's address"),  # ER_HOST_IS_BLOCKED
+    1130: (LoginBlocked, "Have an account for the function's address: see its host part"),  # ER_HOST_NOT_PRIVILEGED
+    2059: (LoginBlocked, "Use caching_sha2_password, or another plugin that this function's client knows"),
+    1524: (LoginBlocked, "Load the account's authentication plugin into the server, or use another"),
+}
+"""What a refused connection means (https://dev.mysql.com/doc/mysql-errors/9.1/en/server-error-reference.html)."""
+
+FORBIDDEN = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1410, 1698, 3523, 3530})
+"""A statement that the user may not run. 1045 is among them: a GRANT on *.* that one may not make answers so."""
+
+STATEMENT_PROBLEMS: dict[int, tuple[type[DatabaseError], str]] = {
+    1290: (NotPermitted, REPLICA),  # ER_OPTION_PREVENTS_STATEMENT
+    1836: (NotPermitted, REPLICA),  # ER_READ_ONLY_MODE
+    3032: (NotPermitted, REPLICA),  # ER_SERVER_OFFLINE_MODE
+    1819: (StatementFailed, POLICY),  # ER_NOT_VALID_PASSWORD
+    4165: (StatementFailed, POLICY),  # ER_SINGLE_DATA…: too like the old one
+    3638: (StatementFailed, POLICY),  # ER_CREDENTIALS_CONTRADICT_TO_HISTORY
+    1205: (StatementFailed, f"Look who holds the lock. {RETRIED}"),  # ER_LOCK_WAIT_TIMEOUT
+    1969: (StatementFailed, f"Look what the server is busy with. {RETRIED}"),  # MariaDB's max_statement_time
+    3024: (StatementFailed, f"Look what the server is busy with. {RETRIED}"),  # ER_QUERY_TIMEOUT
+    1524: (StatementFailed, "Load the account's authentication plugin into the server, or use another"),
+}
+
+LOST = frozenset({0, 2003, 2006, 2013, 2055})
+"""The connection is gone, as the client says
+(https://dev.mysql.com/doc/mysql-errors/9.1/en/client-error-reference.html)."""
+
+SYNTAX_ERROR, CANNOT_USER = 1064, 1396
+
+SETTINGS = "sql_mode = '', sql_quote_show_create = 1"
+
+TRANSACTIONAL = (
+    "SELECT",
+    "WITH",
+    "TABLE",
+    "VALUES",
+    "SHOW",
+    "DESCRIBE",
+    "EXPLAIN",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "REPLACE",
+)
+"""The statements that a transaction can take back. All others, DDL and COMMIT and CALL, commit, or may."""
+
+
+@dataclass(frozen=True, order=True)
+class Account:
+    """A user, as from certain hosts."""
+
+    user: str
+    host: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what CURRENT_USER() says: the host comes after the last @."""
+        user, _, host = text.rpartition("@")
+        return cls(user, host)
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}"
+
+
+class Refusal(Exception):
+    """The server refused a statement with a number that the caller asked to be told."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class MySQLFamilySession:
+    """One connection to either server; each statement is committed at once."""
+
+    limits = "lock_wait_timeout = {seconds}"
+    """The settings that bound how long the server may take for a statement."""
+
+    def __init__(self, connection: "pymysql.Connection[Any]", credential: Credential, deadline: Deadline) -> None:
+        self._connection = connection
+        self._credential = credential
+        self._deadline = deadline
+
+    def verify(self, statements: Sequence[str]) -> None:
+        """Run the statements, and roll everything back; see `rotation.engine.Session`.
+
+        The server commits before and after DDL, and when told to: such statements are not run at all
+        (https://dev.mysql.com/doc/refman/8.4/en/implicit-commit.html).
+        """
+        if not statements:
+            return
+        # As the application would: with the server's SQL mode, not with ours.
+        self.execute("preparing to verify", "SET SESSION sql_mode = @@GLOBAL.sql_mode")
+        self.execute("preparing to verify", "START TRANSACTION")
+        for number, statement in enumerate(statements, 1):
+            doing = f"running statement {number} of verify"
+            if statement.split(maxsplit=1)[0].upper() not in TRANSACTIONAL:
+                remedy = f"Begin it with one of {', '.join(TRANSACTIONAL)}"
+                raise StatementFailed(doing, "it could not be rolled back", remedy)
+            self.execute(doing, statement)
+        self.execute("rolling back", "ROLLBACK")
+        self.execute("rolling back", "SET SESSION sql_mode = ''")
+
+    def execute(
+        self, doing: str, statement: str, remedy: str = "", tell: frozenset[int] = frozenset()
+    ) -> list[tuple[Any, ...]]:
+        """Run one statement, for the deadline at most, and return its rows.
+
+        Raises a DatabaseError, for which `remedy` is what to do where the user may not, or Refusal for the numbers to
+        tell.
+        """
+        seconds = self._deadline.allow(STATEMENT_SECONDS, doing)
+        # The client has one limit for all statements, and a server may take long for each.
+        self._connection._read_timeout = seconds  # type: ignore[attr-defined]  # noqa: SLF001 - see above
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(statement)
+                return list(cursor.fetchall())
+        except (pymysql.MySQLError, OSError) as error:
+            number = _number(error)
+            if number in tell:
+                raise Refusal(number) from None
+            raise self._failure(error, f"{doing} as {self.username}", remedy) from None
+
+    @property
+    def username(self) -> str:
+        """Who is logged in."""
+        return self._credential.username
+
+    def own_account(self) -> Account:
+        """Return the account that the login was for."""
+        [(account,)] = self.execute("asking for the account", "SELECT CURRENT_USER()")
+        return Account.parse(account)
+
+    def accounts(self, username: str) -> list[Account]:
+        """Return all accounts of a user name; needs SELECT on mysql.user."""
+        statement = f"SELECT user, host FROM mysql.user WHERE user = {self.text(username)} ORDER BY host"  # noqa: S608 - quoted
+        remedy = f"GRANT SELECT ON mysql.* TO {self.username}"
+        return [Account(user, host) for user, host in self.execute(f"looking for {username}", statement, remedy)]
+
+    def row(self, account: Account) -> dict[str, Any]:
+        """Return the account's row of mysql.user, names in lower case."""
+        self.execute(f"reading {account}", "DO 0")  # the deadline's check, and the error of a lost connection
+        with self._connection.cursor(DictCursor) as cursor:
+            cursor.execute(f"SELECT * FROM mysql.user WHERE {self.matches('user', 'host', account)}")  # noqa: S608 - quoted
+            row = cursor.fetchone()
+        return {name.lower(): value for name, value in (row or {}).items()}
+
+    def version(self) -> tuple[int, ...]:
+        """Return the server's version, (8, 4, 3) say; Aurora tells the version of MySQL that it speaks."""
+        [(text,)] = self.execute("asking for the version", "SELECT VERSION()")
+        return tuple(int(number) for number in re.findall(r"\d+", text)[:3])
+
+    def matches(self, user: str, host: str, account: Account) -> str:
+        """Return the condition that two columns hold this account."""
+        return f"{user} = {self.text(account.user)} AND {host} = {self.text(account.host)}"
+
+    def requirement(self, row: Mapping[str, Any]) -> str:
+        """Return what a row of mysql.user says of TLS, as REQUIRE takes it."""
+        if row["ssl_type"] != "SPECIFIED":
+            return {"": "NONE", "ANY": "SSL", "X509": "X509"}[row["ssl_type"]]
+        parts = {"SUBJECT": row["x509_subject"], "ISSUER": row["x509_issuer"], "CIPHER": row["ssl_cipher"]}
+        return " AND ".join(f"{name} {self.text(_decoded(value))}" for name, value in parts.items() if value)
+
+    def text(self, value: str) -> str:
+        """Return the text as a literal. The session's sql_mode is empty, so a backslash escapes."""
+        return f"'{escape_string(value)}'"
+
+    def name(self, name: str) -> str:
+        """Return a name as an identifier."""
+        return "`" + name.replace("`", "``") + "`"
+
+    def account(self, account: Account) -> str:
+        """Return the account as statements take it."""
+        return f"{self.text(account.user)}@{self.text(account.host)}"
+
+    @contextmanager
+    def as_user(self, credential: Credential) -> "Iterator[MySQLFamilySession]":
+        """Log in besides, as somebody else."""
+        with connect(MySQLFamilySession, credential, self._deadline) as session:
+            yield session
+
+    def accepts(self, username: str, password: str) -> bool:
+        """Tell whether the server of the secret takes this password now."""
+        try:
+            with self.as_user(replace(self._credential, username=username, password=password)):
+                return True
+        except LoginRefused:
+            return False
+
+    def _failure(self, error: Exception, doing: str, remedy: str) -> DatabaseError:
+        number, text = _number(error), _one_line(str(error.args[-1]) if error.args else "")
+        if number in LOST or isinstance(error, OSError):
+            return Unreachable(doing, text or "the connection was lost", NO_ANSWER)
+        if number == SYNTAX_ERROR:  # its text is made of the statement
+            return StatementFailed(
+                doing, "the server does not understand the statement (error 1064)", remedy or "Correct it"
+            )
+        if number == CANNOT_USER:
+            text = "; ".join([text, *self._warnings()])
+        problem, usual = STATEMENT_PROBLEMS.get(number, (StatementFailed, f"Correct the cause. {RETRIED}"))
+        if number in FORBIDDEN:
+            problem, usual = NotPermitted, f"Grant {self.username} what it lacks"
+        return problem(doing, f"{text} (error {number})", remedy or usual)
+
+    def _warnings(self) -> list[str]:
+        """Return what the server adds to an error that says nothing."""
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute("SHOW WARNINGS")
+                return [_one_line(str(message)) for _, number, message in cursor.fetchall() if number != CANNOT_USER]
+        except pymysql.MySQLError:
+            return []
+
+
+@contextmanager
+def connect[S: MySQLFamilySession](kind: type[S], credential: Credential, deadline: Deadline) -> Iterator[S]:
+    """Log in; see `rotation.engine.Engine.connect`."""
+    doing = f"logging in as {credential}{f' to {credential.database}' if credential.database else ''}"
+    connection = _open(kind, credential, deadline, doing)
+    try:
+        yield kind(connection, credential, deadline)
+    finally:
+        connection._force_close()  # type: ignore[attr-defined]  # noqa: SLF001 - close() would speak to a server that is gone
+
+
+def _open(
+    kind: type[MySQLFamilySession], credential: Credential, deadline: Deadline, doing: str
+) -> "pymysql.Connection[Any]":
+    way = _way(credential, deadline, doing)
+    seconds = deadline.allow(STATEMENT_SECONDS, doing)
+    try:
+        connection = pymysql.Connection(
+            host=credential.host,
+            port=credential.port,
+            user=credential.username,
+            password=credential.password.encode(),  # a text would be sent as Latin-1
+            database=credential.database,
+            charset="utf8mb4",
+            autocommit=True,
+            read_timeout=seconds,
+            write_timeout=seconds,
+            # Whatever the server is set to: names come in backticks, and nothing waits for a lock for a year.
+            init_command=f"SET SESSION {SETTINGS}, {kind.limits.format(seconds=max(1, int(seconds)))}",
+            defer_connect=True,
+            **({"ssl": _tls()} if credential.tls else {"ssl_disabled": True}),
+        )
+        connection.connect(way)
+    except (pymysql.MySQLError, OSError, RuntimeError) as error:
+        way.close()
+        raise _login_failure(error, doing) from None
+    except BaseException:
+        way.close()
+        raise
+    return connection
+
+
+def _way(credential: Credential, deadline: Deadline, doing: str) -> socket.socket:
+    """Connect to the first address that answers."""
+    places = addresses.look_up(credential, deadline, doing)
+    causes = []
+    for place in places:
+        seconds = deadline.allow(CONNECT_SECONDS / len(places), doing)
+        try:
+            way = socket.create_connection((place, credential.port), seconds)
+        except OSError as error:
+            causes.append(error.strerror or "timed out")
+        else:
+            way.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            way.settimeout(None)
+            return way
+    raise Unreachable(doing, "; ".join(dict.fromkeys(causes)), NO_ANSWER)
+
+
+def _tls() -> ssl.SSLContext:
+    bundle = os.environ.get("DB_CA_BUNDLE") or str(CERTIFICATES)
+    try:
+        context = ssl.create_default_context(cafile=bundle)
+    except OSError as error:
+        cause = f"{bundle} cannot be read ({type(error).__name__})"
+        raise Untrusted(
+            "reading the certificate authorities", cause, "Correct DB_CA_BUNDLE: it must name a PEM file"
+        ) from None
+    # Chain, dates and host name are verified. The form of RDS's certificates is not ours to judge.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
+
+
+def _login_failure(error: Exception, doing: str) -> DatabaseError | Unsupported:
+    cause = getattr(error, "original_exception", error)
+    if isinstance(cause, ssl.SSLError):
+        remedy = (
+            "Have the server use a certificate of the RDS authorities for this host, or name its own in DB_CA_BUNDLE"
+        )
+        return Untrusted(doing, _one_line(getattr(cause, "verify_message", "") or cause.reason or "TLS failed"), remedy)
+    if isinstance(error, RuntimeError):
+        return Unsupported(doing, _one_line(str(error)), 'Take "ssl": false out of the secret, or use another plugin')
+    number, text = _number(error), _one_line(str(error.args[-1]) if error.args else "")
+    if "SSL connection error" in text or "server doesn't support" in text.lower():
+        return Untrusted(
+            doing, text, 'Switch TLS on at the server, or say "ssl": false in the secret to send all in clear'
+        )
+    problem, remedy = LOGIN_PROBLEMS.get(number, (Unreachable, NO_ANSWER))
+    return problem(doing, f"{text} (error {number})" if number else text or "no answer", remedy)
+
+
+def _number(error: Exception) -> int:
+    """Return the error's number; the client's own errors may have none."""
+    return error.args[0] if error.args and isinstance(error.args[0], int) else 0
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _decoded(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,384 @@
+"""Is one line logged, is it measured, and does no secret leave?"""
+
+import json
+import re
+import sys
+import traceback
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from rotation import errors, lambda_handler
+from rotation.errors import InvalidConfiguration, InvalidEvent, NotRotatable, OutOfTime, RotationError, Unexpected
+from rotation.lambda_handler import rotation_handler
+from tests.fakes import FakeDatabase, reading
+from tests.laboratories import ORDERS
+from tests.local.secrets_manager import LocalSecretsManager
+from tests.service.rig import Rig
+
+STEPS = ["createSecret", "setSecret", "testSecret", "finishSecret"]
+
+CORES = ["Kcurrent7x", "Kpending7x", "Kadmin7x", "Ktoken7x", "Kscram7x"]
+"""What is never to be seen; each is part of a secret that has to be quoted in most languages."""
+CURRENT, PENDING, ADMIN, ROTATION_TOKEN = (f'it\'s "{core}\\" & 100%, ü/{core} and so on' for core in CORES[:4])
+VERIFIERS = f"SCRAM-SHA-256$4096:{CORES[4]}c2FsdA==$c3RvcmVk:{CORES[4]} md50123456789abcdef0123456789abcdef"
+
+
+@dataclass
+class Context:
+    """What Lambda tells a function of its invocation."""
+
+    seconds: float = 30.0
+    aws_request_id = "a-request-id"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return what is left."""
+        return round(self.seconds * 1000)
+
+
+@dataclass
+class Call:
+    """What came of one invocation."""
+
+    error: RotationError | None
+    lines: list[dict[str, Any]]
+    metrics: list[dict[str, Any]]
+    seen: str
+    """All that anybody outside can see."""
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """The one line in the log."""
+        [line] = self.lines
+        return line
+
+    def metric(self, name: str) -> dict[str, Any]:
+        """Return the one metric of that name, with its dimensions."""
+        [metric] = [metric for metric in self.metrics if name in metric]
+        [directive] = metric["_aws"]["CloudWatchMetrics"]
+        assert directive["Namespace"] == "SecretRotation"
+        assert {"engine", "step"} <= set(directive["Dimensions"][0])
+        return metric
+
+
+type Invoke = Callable[..., Call]
+
+
+@pytest.fixture(scope="module")
+def _connected(_service: LocalSecretsManager) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in _service.environment.items():
+            patch.setenv(name, value)
+        # The client is kept from one invocation to the next, as on Lambda.
+        lambda_handler._secrets_manager.cache_clear()  # noqa: SLF001
+        yield
+        lambda_handler._secrets_manager.cache_clear()  # noqa: SLF001
+
+
+@pytest.fixture
+def invoke(_connected: None, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Invoke:
+    """Calls the handler, and returns all that comes out."""
+    to_log = lambda_handler.logger.registered_handler
+
+    def invoke(database: FakeDatabase, event: object, context: Context | None = None) -> Call:
+        error: RotationError | None = None
+        # The logger holds on to the output that there was when it was made.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(to_log, "stream", sys.stdout)
+            try:
+                rotation_handler(database)(event, context or Context())  # type: ignore[arg-type]
+            except RotationError as raised:
+                error = raised
+        out, err = capsys.readouterr()
+        printed = [json.loads(line) for line in out.splitlines()]
+        said = [out, err, caplog.text, json.dumps(printed, ensure_ascii=False)]
+        if error:
+            said += [*traceback.format_exception(error), repr(error), repr(error.args), repr(vars(error))]
+        return Call(
+            error,
+            [line for line in printed if "_aws" not in line],
+            [line for line in printed if "_aws" in line],
+            "\n".join(said),
+        )
+
+    return invoke
+
+
+@pytest.fixture
+def database() -> FakeDatabase:
+    """A database with an admin and an application's user."""
+    database = FakeDatabase()
+    database.new_user("admin", ADMIN, is_admin=True)
+    database.new_user("app", CURRENT, reading(ORDERS))
+    return database
+
+
+@pytest.fixture
+def rig(service: LocalSecretsManager) -> Rig:
+    """The secret of that user, with an empty version to be made by alternating users."""
+    admin = Rig(service, username="admin", password=ADMIN)
+    return Rig(service, password=CURRENT, masterarn=admin.arn).begin()
+
+
+def event(rig: Rig, step: str, **more: object) -> dict[str, object]:
+    """Return the event of a step."""
+    return {"Step": step, "SecretId": rig.arn, "ClientRequestToken": rig.token, **more}
+
+
+# What is logged and measured
+
+
+def test_each_step_logs_one_line_and_how_long_it_took(invoke: Invoke, database: FakeDatabase, rig: Rig) -> None:
+    for step in STEPS:
+        call = invoke(database, event(rig, step))
+        assert call.error is None
+        assert call.line["level"] == "INFO"
+        assert call.line["message"]
+        assert call.line["secret_arn"] == rig.arn
+        assert call.line["version_token"] == rig.token
+        assert call.line["step"] == step
+        assert call.line["engine"] == "FakeDB"
+        assert call.line["strategy"] == ("unknown" if step == "finishSecret" else "alternating-users")
+        assert call.line["function_request_id"] == "a-request-id"
+        assert call.line["duration_ms"] >= 0
+        assert not {"error", "cause", "remedy"} & call.line.keys()
+        assert len(call.metrics) == 1
+        measured = call.metric("StepDuration")
+        assert (measured["engine"], measured["step"]) == ("FakeDB", step)
+        assert measured["StepDuration"] == [call.line["duration_ms"]]
+    assert rig.labels()["AWSCURRENT"] == rig.token
+
+
+def test_a_step_that_fails_logs_why_and_what_to_do_and_is_counted(
+    invoke: Invoke, database: FakeDatabase, rig: Rig
+) -> None:
+    call = invoke(database, event(rig, "setSecret"))
+    assert isinstance(call.error, NotRotatable)
+    assert call.line["level"] == "ERROR"
+    assert call.line["message"] == str(call.error)
+    assert call.line["error"] == "NotRotatable"
+    assert call.line["cause"] == call.error.cause == "it has no value yet"
+    assert call.line["remedy"] == call.error.remedy
+    assert (call.line["secret_arn"], call.line["version_token"]) == (rig.arn, rig.token)
+    assert (call.line["step"], call.line["engine"]) == ("setSecret", "FakeDB")
+    assert call.line["duration_ms"] >= 0
+    failed = call.metric("StepFailed")
+    assert (failed["engine"], failed["step"], failed["error"]) == ("FakeDB", "setSecret", "NotRotatable")
+    assert failed["StepFailed"] == [1.0]
+    assert call.metric("StepDuration")["step"] == "setSecret"
+    assert len(call.metrics) == 2
+
+
+def test_an_invocation_knows_nothing_of_the_one_before(invoke: Invoke, database: FakeDatabase, rig: Rig) -> None:
+    invoke(database, event(rig, "createSecret"))
+    line = invoke(database, {}).line
+    assert "secret_arn" not in line
+    assert (line["step"], line["strategy"]) == ("unknown", "unknown")
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    [
+        None,
+        "createSecret",
+        [],
+        {},
+        {"Step": "createSecret"},
+        {"Step": "deleteSecret", "SecretId": "arn", "ClientRequestToken": "t" * 32, "RotationToken": ROTATION_TOKEN},
+        {"Step": "createSecret", "SecretId": "arn", "ClientRequestToken": "short", "RotationToken": ROTATION_TOKEN},
+        {"Step": ROTATION_TOKEN, "RotationToken": ROTATION_TOKEN},
+        {"Step": "createSecret" + ROTATION_TOKEN, "RotationToken": ROTATION_TOKEN},
+        {"Step": 7, "RotationToken": [ROTATION_TOKEN]},
+    ],
+    ids=[
+        "nothing",
+        "text",
+        "list",
+        "empty",
+        "step only",
+        "unknown step",
+        "short token",
+        "mixed up",
+        "joined",
+        "wrong types",
+    ],
+)
+def test_an_event_that_is_malformed_is_a_clear_error(invoke: Invoke, database: FakeDatabase, malformed: object) -> None:
+    call = invoke(database, malformed)
+    assert isinstance(call.error, InvalidEvent)
+    assert call.line["error"] == "InvalidEvent"
+    assert call.line["step"] == "unknown"
+    assert call.metric("StepFailed")["error"] == "InvalidEvent"
+    assert_clean(call)
+
+
+def test_a_wrong_environment_variable_is_a_clear_error(
+    invoke: Invoke, database: FakeDatabase, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PASSWORD_LENGTH", "3")
+    call = invoke(database, event(rig, "createSecret"))
+    assert isinstance(call.error, InvalidConfiguration)
+    assert (call.line["error"], call.line["step"]) == ("InvalidConfiguration", "createSecret")
+
+
+def test_a_step_that_has_no_time_left_says_so_itself(invoke: Invoke, database: FakeDatabase, rig: Rig) -> None:
+    invoke(database, event(rig, "createSecret"))
+    call = invoke(database, event(rig, "setSecret"), Context(seconds=1.0))
+    assert isinstance(call.error, OutOfTime)
+
+
+def test_passwords_follow_the_environment(
+    invoke: Invoke, database: FakeDatabase, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PASSWORD_LENGTH", "21")
+    invoke(database, event(rig, "createSecret"))
+    pending = rig.secret().pending()
+    assert pending
+    assert len(pending.credential.password) == 21
+
+
+# No secret leaves
+
+
+def assert_clean(call: Call) -> None:
+    """Require that nothing secret can be seen, and that the error brings nothing else along."""
+    for core in [*CORES, "0123456789abcdef0123456789abcdef"]:
+        assert core not in call.seen
+    if call.error:
+        assert call.error.__cause__ is None
+        assert call.error.__context__ is None
+        assert not hasattr(call.error, "__notes__")
+
+
+def telltale() -> str:
+    """Return a text that holds every secret, quoted in several ways."""
+    secrets = [CURRENT, PENDING, ADMIN, ROTATION_TOKEN]
+    quoted = [
+        form for secret in secrets for form in (secret, repr(secret), json.dumps(secret), secret.replace("'", "''"))
+    ]
+    return " ".join([*quoted, VERIFIERS])
+
+
+def written(rig: Rig) -> Rig:
+    """Have the pending version hold the marked password."""
+    rig.client.put_secret_value(
+        SecretId=rig.arn,
+        ClientRequestToken=rig.token,
+        SecretString=json.dumps({**rig.secret().current().fields, "username": "app_clone", "password": PENDING}),
+        VersionStages=["AWSPENDING"],
+    )
+    return rig
+
+
+def fail_as_admin(database: FakeDatabase, error: Exception) -> None:
+    """Have the engine raise the error when every secret has been read, with more of them behind it."""
+
+    def before(statement: str) -> None:
+        if statement == "log in as admin":
+            error.add_note(telltale())
+            try:
+                raise KeyError(telltale())  # noqa: TRY301 - it becomes the context
+            except KeyError:
+                raise error from ValueError(telltale())
+
+    database.before = before
+
+
+def descendants(error: type[RotationError]) -> list[type[RotationError]]:
+    """Return all errors below one."""
+    return [each for child in error.__subclasses__() for each in (child, *descendants(child))]
+
+
+@pytest.mark.parametrize("kind", [RotationError, *descendants(RotationError)])
+def test_no_error_of_ours_brings_a_secret_out(
+    invoke: Invoke, database: FakeDatabase, rig: Rig, kind: type[RotationError]
+) -> None:
+    fail_as_admin(database, kind(telltale(), telltale(), telltale()))
+    call = invoke(database, event(written(rig), "setSecret", RotationToken=ROTATION_TOKEN))
+    assert type(call.error) is kind
+    assert call.line["error"] == kind.__name__
+    assert "***" in call.line["message"]
+    assert_clean(call)
+
+
+class _Silent(Exception):
+    """An exception that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise AssertionError(self.args)
+
+    __repr__ = __str__
+
+
+FOREIGN: list[Exception] = [
+    Exception(telltale()),
+    ValueError(telltale(), [telltale()]),
+    KeyError(telltale()),
+    OSError(5, telltale(), telltale()),
+    UnicodeEncodeError("ascii", telltale(), 0, 1, telltale()),
+    TimeoutError(telltale()),
+    ExceptionGroup(telltale(), [ValueError(telltale())]),
+    _Silent(telltale()),
+]
+
+
+@pytest.mark.parametrize("error", FOREIGN, ids=lambda error: type(error).__name__)
+def test_an_exception_of_somebody_elses_becomes_a_place_and_nothing_more(
+    invoke: Invoke, database: FakeDatabase, rig: Rig, error: Exception
+) -> None:
+    fail_as_admin(database, error)
+    call = invoke(database, event(written(rig), "setSecret", RotationToken=ROTATION_TOKEN))
+    assert type(call.error) is Unexpected
+    place = re.fullmatch(rf"{type(error).__name__} in ([\w.]+), line \d+", call.error.cause)
+    assert place
+    assert place[1] == "test_lambda_handler.py"
+    assert_clean(call)
+
+
+def test_a_rotation_that_goes_well_shows_no_secret(invoke: Invoke, database: FakeDatabase, rig: Rig) -> None:
+    written(rig)
+    # The service takes no RotationToken but its own where the value is written: see the last test but one for that.
+    calls = [invoke(database, event(rig, STEPS[0]))]
+    calls += [invoke(database, event(rig, step, RotationToken=ROTATION_TOKEN)) for step in STEPS[1:]]
+    for call in calls:
+        assert call.error is None
+        assert_clean(call)
+
+
+def test_a_password_that_was_just_made_is_not_shown(invoke: Invoke, database: FakeDatabase, rig: Rig) -> None:
+    seen = "".join(invoke(database, event(rig, step)).seen for step in STEPS)
+    assert rig.secret().current().credential.password not in seen
+    assert rig.secret().current().credential.password != CURRENT
+
+
+def test_what_the_service_refuses_to_write_is_not_shown(invoke: Invoke, database: FakeDatabase, rig: Rig) -> None:
+    call = invoke(database, event(rig, "createSecret", RotationToken=ROTATION_TOKEN))
+    assert call.line["error"] == "ServiceFailed"
+    assert_clean(call)
+
+
+def test_where_the_service_calls_it_the_handler_rotates_and_its_rotation_token_is_not_shown(
+    invoke: Invoke, service: LocalSecretsManager, database: FakeDatabase, rig: Rig
+) -> None:
+    rig.move("AWSPENDING", rig.token, None)
+    events: list[dict[str, object]] = []
+    calls: list[Call] = []
+
+    def function(event: dict[str, object]) -> None:
+        events.append(event)
+        calls.append(invoke(database, event))
+
+    arn = service.register("handler", function)
+    rig.client.rotate_secret(SecretId=rig.arn, RotationLambdaARN=arn, ClientRequestToken=str(uuid.uuid4()))
+    assert service.wait(rig.arn).result == "succeeded"
+    assert [call.line["step"] for call in calls] == STEPS
+    assert database.accepts(rig.secret().current().credential)
+    for call in calls:
+        assert str(events[0]["RotationToken"]) not in call.seen
+
+
+def test_every_error_is_in_the_module_that_draws_the_tree() -> None:
+    assert {kind.__module__ for kind in descendants(RotationError)} == {errors.__name__}

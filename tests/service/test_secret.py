@@ -1,0 +1,423 @@
+"""Does the secret keep its promises over HTTP, on a Secrets Manager that keeps the service's rules?"""
+
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from rotation.administrator import Administrators
+from rotation.errors import InvalidSecret, NotRotatable, ServiceFailed
+from rotation.kind import Strategy
+from rotation.secret import MOVES, READ_EARLIER, SecretUnderRotation
+from rotation.steps import STEPS, Rotation, Step
+from tests.fakes import KIND, FakeDatabase, reading
+from tests.laboratories import ORDERS, deadline
+from tests.local.secrets_manager import LocalSecretsManager, ServiceError
+from tests.service.rig import VALUE, Rig
+from tests.unit.world import ALTERNATING, SINGLE
+
+
+@pytest.fixture
+def rig(service: LocalSecretsManager) -> Rig:
+    """A secret with an empty version to be made."""
+    return Rig(service).begin()
+
+
+def refuse(code: str, status: int = 400) -> Callable[[], object]:
+    """Return what has the service refuse a call."""
+
+    def act() -> None:
+        raise ServiceError(code, "said the service.", status)
+
+    return act
+
+
+# Reading
+
+
+def test_a_pending_version_is_staged(rig: Rig) -> None:
+    assert rig.secret().is_staged()
+    assert rig.operations() == ["DescribeSecret"]
+
+
+def test_a_current_version_is_not_staged_any_more(rig: Rig) -> None:
+    secret = rig.secret()
+    assert secret.stage(rig.successor())
+    assert secret.promote()
+    assert not secret.is_staged()
+
+
+def test_an_abandoned_version_is_not_rotatable(rig: Rig) -> None:
+    rig.move("AWSPENDING", rig.token, None)
+    for ask in [rig.secret().is_staged, rig.secret().pending, rig.secret().promote]:
+        with pytest.raises(NotRotatable, match="abandoned, or never began"):
+            ask()
+
+
+def test_a_version_that_was_abandoned_with_its_value_is_not_rotatable(rig: Rig) -> None:
+    rig.secret().stage(rig.successor())
+    rig.move("AWSPENDING", rig.token, None)
+    for ask in [rig.secret().is_staged, rig.secret().pending, rig.secret().promote]:
+        with pytest.raises(NotRotatable):
+            ask()
+
+
+def test_a_secret_without_rotation_is_not_rotatable(service: LocalSecretsManager) -> None:
+    rig = Rig(service)
+    with pytest.raises(NotRotatable, match="rotation is not enabled"):
+        rig.secret().is_staged()
+
+
+def test_a_cancelled_rotation_stages_nothing(rig: Rig) -> None:
+    rig.client.cancel_rotate_secret(SecretId=rig.arn)
+    with pytest.raises(NotRotatable, match="rotation is not enabled"):
+        rig.secret().is_staged()
+
+
+def test_the_current_value_is_read_with_one_call_and_its_password_is_learned(rig: Rig) -> None:
+    assert dict(rig.secret().current().fields) == VALUE
+    assert rig.operations() == ["GetSecretValue"]
+    assert rig.learned == ["password-0"]
+
+
+def test_an_empty_version_has_no_value(rig: Rig) -> None:
+    assert rig.secret().pending() is None
+
+
+def test_a_version_that_was_written_is_read_with_one_call_and_its_password_is_learned(rig: Rig) -> None:
+    rig.secret().stage(rig.successor())
+    rig.learned.clear()
+    rig.service.calls.clear()
+    assert rig.secret().pending() == rig.successor()
+    assert rig.operations() == ["GetSecretValue"]
+    assert rig.learned == ["password-1"]
+
+
+def test_the_value_of_a_version_that_is_current_already_is_read(rig: Rig) -> None:
+    rig.secret().stage(rig.successor())
+    rig.secret().promote()
+    assert rig.secret().pending() == rig.secret().current() == rig.successor()
+
+
+def test_binary_data_is_no_credential(rig: Rig) -> None:
+    rig.client.put_secret_value(SecretId=rig.arn, SecretBinary=b"binary")
+    with pytest.raises(InvalidSecret, match="binary"):
+        rig.secret().current()
+
+
+def test_a_value_that_cannot_be_read_is_refused_and_the_secret_is_named(rig: Rig) -> None:
+    rig.put("no JSON")
+    with pytest.raises(InvalidSecret, match=rig.arn):
+        rig.secret().current()
+
+
+# Writing
+
+
+def test_staging_writes_the_value_once_and_leaves_the_label_where_it_is(rig: Rig) -> None:
+    assert rig.secret().stage(rig.successor())
+    assert rig.operations() == ["PutSecretValue"]
+    assert rig.labels() == {"AWSCURRENT": rig.first, "AWSPENDING": rig.token}
+
+
+def test_staging_another_value_changes_nothing(rig: Rig) -> None:
+    assert rig.secret().stage(rig.successor("password-1"))
+    assert not rig.secret().stage(rig.successor("password-2"))
+    assert rig.secret().pending() == rig.successor("password-1")
+
+
+def test_a_password_is_learned_before_it_is_sent(rig: Rig) -> None:
+    rig.before("PutSecretValue", lambda: rig.learned.append("the call"))
+    rig.secret().stage(rig.successor())
+    assert rig.learned == ["password-1", "the call"]
+
+
+def test_of_two_create_secrets_at_once_one_writes_and_both_see_the_same(rig: Rig) -> None:
+    together = Barrier(2, timeout=10)
+    rig.before("PutSecretValue", together.wait, times=2)
+    secrets = [rig.secret(), rig.secret()]
+    with ThreadPoolExecutor(2) as pool:
+        wrote = list(pool.map(lambda n: secrets[n].stage(rig.successor(f"password-{n}")), range(2)))
+    assert sorted(wrote) == [False, True]
+    assert secrets[0].pending() == secrets[1].pending() == rig.successor(f"password-{wrote.index(True)}")
+
+
+# Moving AWSCURRENT
+
+
+def test_promoting_moves_current_and_previous_follows(rig: Rig) -> None:
+    rig.secret().stage(rig.successor())
+    rig.service.calls.clear()
+    assert rig.secret().promote()
+    assert rig.operations() == ["DescribeSecret", "UpdateSecretVersionStage"]
+    assert rig.labels() == {"AWSCURRENT": rig.token, "AWSPENDING": rig.token, "AWSPREVIOUS": rig.first}
+
+
+def test_promoting_twice_changes_nothing(rig: Rig) -> None:
+    rig.secret().stage(rig.successor())
+    rig.secret().promote()
+    labels = rig.labels()
+    assert not rig.secret().promote()
+    assert rig.labels() == labels
+
+
+def test_of_two_finish_secrets_at_once_one_moves_the_label_and_both_end_well(rig: Rig) -> None:
+    rig.secret().stage(rig.successor())
+    rig.before("UpdateSecretVersionStage", lambda: rig.move("AWSCURRENT", rig.first, rig.token))
+    assert not rig.secret().promote()
+    assert rig.labels()["AWSPREVIOUS"] == rig.first
+
+
+def test_a_label_that_somebody_moves_meanwhile_is_looked_for_again(rig: Rig) -> None:
+    other = rig.put(json.dumps(VALUE), "SPARE")
+    rig.secret().stage(rig.successor())
+    rig.before("UpdateSecretVersionStage", lambda: rig.move("AWSCURRENT", rig.first, other))
+    assert rig.secret().promote()
+    assert rig.labels()["AWSCURRENT"] == rig.token
+    assert rig.labels()["AWSPREVIOUS"] == other
+
+
+def test_a_label_that_is_moved_each_time_ends_in_an_error(rig: Rig) -> None:
+    other = rig.put(json.dumps(VALUE), "SPARE")
+    rig.secret().stage(rig.successor())
+
+    def move() -> None:
+        here = rig.labels()["AWSCURRENT"]
+        rig.move("AWSCURRENT", here, other if here == rig.first else rig.first)
+
+    # Each try of ours is followed by the other's own call: the first, the third and the fifth are ours.
+    ours = iter([True, False] * MOVES)
+    rig.before("UpdateSecretVersionStage", lambda: move() if next(ours) else None, times=2 * MOVES)
+    with pytest.raises(ServiceFailed, match="UpdateSecretVersionStage answered InvalidParameterException"):
+        rig.secret().promote()
+    assert rig.labels()["AWSPENDING"] == rig.token
+
+
+def test_a_value_that_somebody_puts_meanwhile_abandons_the_rotation(rig: Rig) -> None:
+    rig.secret().stage(rig.successor())
+    rig.before("UpdateSecretVersionStage", lambda: rig.put(json.dumps({**VALUE, "password": "by-hand"})))
+    with pytest.raises(NotRotatable, match="abandoned"):
+        rig.secret().promote()
+    assert rig.secret().current().credential.password == "by-hand"
+
+
+# Earlier versions
+
+
+def passwords(secret: SecretUnderRotation) -> list[str]:
+    """Return the passwords of the earlier versions."""
+    return [value.credential.password for value in secret.earlier()]
+
+
+def put_passwords(rig: Rig, count: int, *labels: str) -> None:
+    """Have an operator write so many versions, one after the other."""
+    for number in range(1, count + 1):
+        rig.put(json.dumps({**VALUE, "password": f"old-{number}"}), *labels)
+
+
+def test_earlier_versions_are_the_previous_one_and_then_the_newest(rig: Rig) -> None:
+    put_passwords(rig, 3)
+    rig.begin().secret().stage(rig.successor())
+    assert passwords(rig.secret()) == ["old-2", "old-1", "password-0"]
+
+
+def test_the_previous_version_comes_first_also_where_it_is_older(rig: Rig) -> None:
+    old = rig.first
+    put_passwords(rig, 3)
+    current = rig.labels()["AWSCURRENT"]
+    rig.move("AWSCURRENT", current, old)
+    rig.move("AWSCURRENT", old, current)
+    assert passwords(rig.begin().secret()) == ["password-0", "old-2", "old-1"]
+
+
+def test_an_abandoned_version_is_an_earlier_one(rig: Rig) -> None:
+    rig.secret().stage(rig.successor("abandoned"))
+    rig.move("AWSPENDING", rig.token, None)
+    assert passwords(rig.begin().secret()) == ["abandoned"]
+
+
+def test_versions_that_cannot_be_read_are_passed_over(rig: Rig) -> None:
+    put_passwords(rig, 1)
+    rig.put("no JSON")
+    rig.put(json.dumps({**VALUE, "engine": "oracle"}))
+    rig.client.put_secret_value(SecretId=rig.arn, SecretBinary=b"binary")
+    put_passwords(rig, 1)
+    rig.begin()
+    rig.move("AWSPENDING", rig.token, None)
+    assert passwords(rig.begin().secret()) == ["old-1", "password-0"]
+
+
+def test_only_a_few_earlier_versions_are_read_and_only_as_far_as_somebody_asks(rig: Rig) -> None:
+    put_passwords(rig, READ_EARLIER + 3)
+    rig.begin()
+    assert len(passwords(rig.secret())) == READ_EARLIER
+    rig.service.calls.clear()
+    next(rig.secret().earlier())
+    assert rig.operations() == ["ListSecretVersionIds", "GetSecretValue"]
+
+
+def test_all_pages_of_versions_are_looked_at(rig: Rig) -> None:
+    put_passwords(rig, 100)
+    rig.begin()
+    assert passwords(rig.secret())[0] == "old-99"
+    assert rig.operations()[:2] == ["ListSecretVersionIds"] * 2
+
+
+# Answers that say no, and no answer
+
+CALLS: dict[str, Callable[[SecretUnderRotation, Rig], object]] = {
+    "DescribeSecret": lambda secret, _: secret.is_staged(),
+    "GetSecretValue": lambda secret, _: secret.current(),
+    "PutSecretValue": lambda secret, rig: secret.stage(rig.successor()),
+    "UpdateSecretVersionStage": lambda secret, _: secret.promote(),
+    "ListSecretVersionIds": lambda secret, _: next(secret.earlier()),
+}
+
+
+@pytest.mark.parametrize("operation", CALLS)
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        ("AccessDeniedException", "Allow secretsmanager:{operation} to the function's role"),
+        ("ThrottlingException", "tried again by itself"),
+        ("InternalServiceError", "tried again by itself"),
+        ("DecryptionFailure", "kms:Decrypt"),
+        ("EncryptionFailure", "kms:GenerateDataKey"),
+        ("SomethingNew", "Correct the cause and rotate again"),
+    ],
+)
+def test_a_refused_call_names_the_permission_and_the_remedy(rig: Rig, operation: str, code: str, remedy: str) -> None:
+    rig.before(operation, refuse(code), times=9)
+    with pytest.raises(ServiceFailed) as caught:
+        CALLS[operation](rig.secret(), rig)
+    assert rig.arn in caught.value.doing
+    assert caught.value.cause == f"secretsmanager:{operation} answered {code}: said the service"
+    assert remedy.format(operation=operation) in caught.value.remedy
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_a_call_without_an_answer_names_the_way_to_the_service(rig: Rig, operation: str) -> None:
+    def cut() -> None:
+        raise ConnectionError
+
+    rig.before(operation, cut, times=9)
+    with pytest.raises(ServiceFailed, match=f"secretsmanager:{operation} gave no answer") as caught:
+        CALLS[operation](rig.secret(), rig)
+    assert caught.value.remedy
+
+
+def test_without_an_endpoint_the_error_asks_for_a_way_to_the_service(closed_endpoint: str) -> None:
+    once = Config(retries={"total_max_attempts": 1}, proxies={})
+    client = boto3.client(
+        "secretsmanager",
+        region_name="us-east-1",
+        endpoint_url=closed_endpoint,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=once,
+    )
+    secret = SecretUnderRotation(client, "arn:secret", "t" * 32, KIND, lambda _: None)
+    with pytest.raises(ServiceFailed, match="a way to secretsmanager: a VPC endpoint") as caught:
+        secret.current()
+    assert "EndpointConnectionError" in caught.value.cause
+
+
+def test_without_credentials_the_error_asks_for_them(
+    monkeypatch: pytest.MonkeyPatch, service: LocalSecretsManager
+) -> None:
+    for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"]:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    session = boto3.Session(region_name="us-east-1")
+    client = session.client("secretsmanager", endpoint_url=service.endpoint_url)
+    secret = SecretUnderRotation(client, "arn:secret", "t" * 32, KIND, lambda _: None)
+    with pytest.raises(ServiceFailed, match="AWS credentials"):
+        secret.current()
+
+
+def test_a_secret_that_is_not_there_is_not_taken_for_an_empty_version(service: LocalSecretsManager) -> None:
+    secret = SecretUnderRotation(service.client(), "gone", "t" * 32, KIND, lambda _: None)
+    for ask in [secret.current, secret.pending, secret.is_staged]:
+        with pytest.raises(ServiceFailed, match="ResourceNotFoundException"):
+            ask()
+
+
+def test_no_password_is_in_the_error_of_a_refused_write(rig: Rig) -> None:
+    rig.before("PutSecretValue", refuse("ValidationException"))
+    with pytest.raises(ServiceFailed) as caught:
+        rig.secret().stage(rig.successor("the-password"))
+    assert "the-password" not in repr(caught.value)
+
+
+# Whole rotations
+
+
+def rotate(service: LocalSecretsManager, strategy: Strategy, watch: Callable[[str, dict[str, Any]], None]) -> list[str]:
+    """Rotate as the service does, the fake database being rotated; return the calls that the function made."""
+    database = FakeDatabase()
+    admin = database.new_user("admin", "admin-password", is_admin=True)
+    database.new_user("app", "password-0", reading(ORDERS))
+    fields = (
+        {"masterarn": Rig(service, username="admin", password=admin.password).arn} if strategy is ALTERNATING else {}
+    )
+    rig = Rig(service, **fields)
+    client = service.client()
+    client.meta.events.register(
+        "before-call.secretsmanager", lambda model, params, **_: watch(model.name, json.loads(params["body"]))
+    )
+
+    def function(event: dict[str, object]) -> None:
+        arn, token = str(event["SecretId"]), str(event["ClientRequestToken"])
+        rotation = Rotation(
+            secret=SecretUnderRotation(client, arn, token, KIND, lambda _: None, str(event["RotationToken"])),
+            engine=database,
+            deadline=deadline(),
+            administrator=Administrators(client, lambda _: service.rds(), KIND, lambda _: None).find,
+            new_password=lambda: f"made for {token}",
+            annotate=lambda _: None,
+        )
+        STEPS[Step(str(event["Step"]))](rotation)
+
+    arn = service.register("fake", function)
+    service.calls.clear()
+    rig.client.rotate_secret(SecretId=rig.arn, RotationLambdaARN=arn, ClientRequestToken="n" * 32)
+    outcome = service.wait(rig.arn)
+    assert (outcome.result, outcome.error) == ("succeeded", None)
+    return [operation for operation in rig.operations() if operation != "RotateSecret"]
+
+
+READ, WRITE = "GetSecretValue", "PutSecretValue"
+DESCRIBE, MOVE = "DescribeSecret", "UpdateSecretVersionStage"
+
+
+def test_a_healthy_rotation_of_a_single_user_makes_eight_calls(service: LocalSecretsManager) -> None:
+    calls = rotate(service, SINGLE, lambda *_: None)
+    assert calls == [DESCRIBE, READ, WRITE, READ, READ, READ, DESCRIBE, MOVE]
+
+
+def test_a_healthy_rotation_of_alternating_users_makes_nine_calls(service: LocalSecretsManager) -> None:
+    calls = rotate(service, ALTERNATING, lambda *_: None)
+    assert calls == [DESCRIBE, READ, WRITE, READ, READ, READ, READ, DESCRIBE, MOVE]
+
+
+def test_the_rotation_token_is_passed_on_where_the_value_is_written_and_nowhere_else(
+    service: LocalSecretsManager,
+) -> None:
+    with_token: list[str] = []
+
+    def watch(operation: str, parameters: dict[str, Any]) -> None:
+        if "RotationToken" in parameters:
+            with_token.append(operation)
+
+    rotate(service, SINGLE, watch)
+    assert with_token == [WRITE]

@@ -1,0 +1,1 @@
+"""Is each decision right?"""

@@ -1,0 +1,106 @@
+"""Do imports point one way?"""
+
+import ast
+import functools
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "layers" / "common" / "rotation"
+MODULES = {
+    path.relative_to(PACKAGE.parent).with_suffix("").as_posix().replace("/", "."): path
+    for path in PACKAGE.rglob("*.py")
+}
+
+CLIENTS = {
+    "postgresql": {"psycopg2"},
+    "mysql": {"pymysql"},
+    "mariadb": {"pymysql", "nacl"},
+}
+"""The packages that a driver may import. One engine more, one line more."""
+
+RELATIVES = {"mariadb": {"mysql"}}
+"""Whose modules a driver shares, besides its own."""
+
+COMMON = {"rotation.engines.addresses"}
+"""What any driver may use, and what knows no driver."""
+
+DECISIONS = ["rotation.steps", "rotation.strategies"]
+ENGINE_MAY = {f"rotation.{name}" for name in ("engine", "credential", "deadline", "errors", "kind")}
+ENGINES = sorted(name for name in MODULES if name.startswith("rotation.engines."))
+
+
+@functools.cache
+def imports(name: str) -> frozenset[str]:
+    """Return what a module imports, wherever in its text."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(MODULES[name].read_text())):
+        match node:
+            case ast.Import():
+                found |= {alias.name for alias in node.names}
+            case ast.ImportFrom(module=str(module), level=0):
+                submodules = {f"{module}.{alias.name}" for alias in node.names} & MODULES.keys()
+                found |= submodules or {module}
+            case ast.ImportFrom():
+                raise AssertionError(f"{name}: a relative import hides where it points to")
+    return frozenset(found)
+
+
+def ours(name: str) -> set[str]:
+    """Return what a module imports of our package."""
+    return {module for module in imports(name) if module.split(".")[0] == "rotation"}
+
+
+def foreign(name: str) -> set[str]:
+    """Return the packages that a module imports, and that neither Python nor we bring."""
+    return {module.split(".")[0] for module in imports(name)} - sys.stdlib_module_names - {"rotation"}
+
+
+def reached(name: str) -> set[str]:
+    """Return all modules of ours that a module brings with it."""
+    found, open_ = set[str](), {name}
+    while open_:
+        module = open_.pop()
+        found.add(module)
+        open_ |= (ours(module) & MODULES.keys()) - found
+    return found
+
+
+def engine_of(module: str) -> str:
+    """Return the engine that a module of rotation.engines belongs to: postgresql_pair is postgresql's."""
+    return module.removeprefix("rotation.engines.").partition("_")[0]
+
+
+@pytest.mark.parametrize("name", DECISIONS)
+def test_decisions_know_no_service_no_client_and_no_engine(name: str) -> None:
+    reachable = reached(name)
+    assert not {package for module in reachable for package in foreign(module)}
+    assert "rotation.secret" not in reachable
+    assert not {module for module in reachable if module.startswith("rotation.engines")}
+
+
+def test_strategies_do_not_know_the_steps() -> None:
+    assert "rotation.steps" not in reached("rotation.strategies")
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_knows_its_protocol_and_its_own_modules_only(name: str) -> None:
+    family = {engine_of(name)} | RELATIVES.get(engine_of(name), set())
+    own = {module for module in ENGINES if engine_of(module) in family}
+    assert ours(name) - ENGINE_MAY - COMMON - own == set()
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_brings_its_own_client_only(name: str) -> None:
+    brought = {package for module in reached(name) for package in foreign(module)}
+    assert brought <= CLIENTS.get(engine_of(name), set())
+
+
+def test_only_engines_import_clients() -> None:
+    clients = {client for packages in CLIENTS.values() for client in packages}
+    assert {name for name in MODULES if foreign(name) & clients} <= set(ENGINES)
+
+
+def test_no_module_of_the_layer_knows_the_tests() -> None:
+    assert not {name for name in MODULES if "tests" in foreign(name)}

@@ -1,0 +1,235 @@
+"""Is a secret's JSON read as AWS's templates read it, and refused where it could mean something else?"""
+
+import json
+
+import pytest
+
+from rotation.credential import Credential, SecretValue, parse_object
+from rotation.errors import InvalidSecret
+from rotation.kind import EngineKind, Strategy
+from tests.fakes import KIND
+
+FULL = {"engine": "fake", "host": "db.example.com", "username": "app", "password": "the-password"}
+DOING = "reading the current version"
+
+
+def parse(fields: object, kind: EngineKind = KIND) -> SecretValue:
+    """Read a secret's JSON."""
+    return SecretValue.parse(json.dumps(fields), kind, DOING)
+
+
+def credential(**fields: object) -> Credential:
+    """Read a secret with some fields changed."""
+    return parse({**FULL, **fields}).credential
+
+
+def refusal(text: str) -> InvalidSecret:
+    """Return the error for a text that is no secret."""
+    with pytest.raises(InvalidSecret) as caught:
+        SecretValue.parse(text, KIND, DOING)
+    assert caught.value.doing == DOING
+    assert caught.value.remedy
+    return caught.value
+
+
+def test_a_secret_of_the_four_required_keys_is_completed_with_the_engines_own() -> None:
+    assert credential() == Credential(
+        engine="fake",
+        host="db.example.com",
+        port=KIND.default_port,
+        database=KIND.default_database,
+        username="app",
+        password="the-password",
+        tls=True,
+    )
+
+
+@pytest.mark.parametrize(("port", "expected"), [(5433, 5433), ("5433", 5433), (1, 1), ("65535", 65535)], ids=repr)
+def test_a_port_is_a_number_or_a_text_of_digits(port: object, expected: int) -> None:
+    assert credential(port=port).port == expected
+
+
+@pytest.mark.parametrize(
+    "port", [0, -1, 65536, "0", "", "5433 ", "+1", "0x10", "٣٣٠٦", 5433.0, True, None, [5433]], ids=repr
+)
+def test_any_other_port_is_refused(port: object) -> None:
+    assert '"port"' in refusal(json.dumps({**FULL, "port": port})).cause
+
+
+@pytest.mark.parametrize("ssl", [True, "true", "True", "TRUE"], ids=repr)
+def test_tls_is_verified_where_the_secret_says_so(ssl: object) -> None:
+    assert credential(ssl=ssl).tls
+
+
+@pytest.mark.parametrize("ssl", [False, "false", "False", "FALSE"], ids=repr)
+def test_only_an_explicit_false_switches_tls_off(ssl: object) -> None:
+    assert not credential(ssl=ssl).tls
+
+
+@pytest.mark.parametrize("ssl", ["", "no", "0", "off", "false ", 0, 1, 0.0, None, [], {}], ids=repr)
+def test_any_other_ssl_is_refused_rather_than_guessed(ssl: object) -> None:
+    assert '"ssl"' in refusal(json.dumps({**FULL, "ssl": ssl})).cause
+
+
+@pytest.mark.parametrize("key", FULL)
+def test_a_missing_key_is_named(key: str) -> None:
+    fields = {name: value for name, value in FULL.items() if name != key}
+    assert f'"{key}"' in refusal(json.dumps(fields)).cause
+
+
+def test_all_missing_keys_are_named_at_once() -> None:
+    assert refusal("{}").cause == 'it has no "engine", "host", "username", "password"'
+
+
+@pytest.mark.parametrize("key", [*FULL, "masterarn"])
+@pytest.mark.parametrize("value", ["", None, 7, ["x"], "a\0b"], ids=["empty", "null", "number", "list", "NUL"])
+def test_a_key_that_is_no_text_is_named(key: str, value: object) -> None:
+    assert f'"{key}"' in refusal(json.dumps({**FULL, key: value})).cause
+
+
+def test_the_secret_of_another_engine_is_refused_and_both_engines_are_named() -> None:
+    cause = refusal(json.dumps({**FULL, "engine": "oracle"})).cause
+    assert "'oracle'" in cause
+    assert "FakeDB (aurora-fake, fake)" in cause
+
+
+@pytest.mark.parametrize(
+    "text", ["", "not JSON", "[]", '"text"', "7", "null", '{"password": "the-password"', "\ufeff{}"]
+)
+def test_a_text_that_is_no_json_object_is_refused_without_a_word_of_it(text: str) -> None:
+    error = refusal(text)
+    assert error.cause == "the value is not a JSON object"
+    assert "the-password" not in str(error)
+    assert error.__cause__ is None
+    assert error.__suppress_context__ or error.__context__ is None
+
+
+def test_json_that_is_nested_too_deeply_is_refused() -> None:
+    with pytest.raises(InvalidSecret):
+        parse_object("[" * 60_000, DOING)
+
+
+HOSTS = [
+    "db.example.com",
+    "db",
+    "10.0.0.1",
+    "::1",
+    "2001:db8::1",
+    "::ffff:10.0.0.1",
+    "a_b.c-d",
+    "DB1.xyz.rds.amazonaws.com",
+]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_host_is_a_name_or_an_address(host: str) -> None:
+    assert credential(host=host).host == host.lower()
+
+
+def test_one_host_is_written_in_one_way() -> None:
+    assert credential(host="DB.Example.COM.").host == "db.example.com"
+
+
+HOSTILE_HOSTS = [
+    "a,b",
+    "/tmp",  # noqa: S108 - nothing is written there
+    "/var/run/postgresql",
+    "@abstract",
+    "host=evil",
+    "postgresql://evil/",
+    "db.example.com:5432",
+    "db.example.com/x",
+    "db example",
+    " db",
+    "db\n",
+    "-db",
+    ".db",
+    "db..",
+    "[::1]",
+    "fe80::1%eth0",
+    "db\\instance",
+    "user@db",
+    "(DESCRIPTION=(ADDRESS=(HOST=evil)))",
+    "dö.example.com",
+]
+
+
+@pytest.mark.parametrize("host", HOSTILE_HOSTS, ids=repr)
+def test_a_host_that_a_client_could_read_more_into_is_refused(host: str) -> None:
+    assert '"host"' in refusal(json.dumps({**FULL, "host": host})).cause
+
+
+@pytest.mark.parametrize("dbname", ["", None], ids=repr)
+def test_an_empty_database_is_the_engines_own(dbname: object) -> None:
+    assert credential(dbname=dbname).database == KIND.default_database
+
+
+def test_a_database_is_taken_as_it_is_written() -> None:
+    assert credential(dbname="My Shop").database == "My Shop"
+
+
+@pytest.mark.parametrize("dbname", [7, ["shop"], "a\0b"], ids=repr)
+def test_a_database_that_is_no_text_is_refused(dbname: object) -> None:
+    assert '"dbname"' in refusal(json.dumps({**FULL, "dbname": dbname})).cause
+
+
+def test_unknown_keys_stay_where_and_what_they_are() -> None:
+    fields = {
+        "zeta": {"b": [1, None, 2.5], "a": "ü"},
+        **FULL,
+        "alpha": True,
+        "dbInstanceIdentifier": "x",
+        "port": "5000",
+    }
+    successor = parse(fields).successor("app_clone", 'new "password"\\')
+    assert json.loads(successor.to_json()) == {**fields, "username": "app_clone", "password": 'new "password"\\'}
+    assert list(json.loads(successor.to_json())) == list(fields)
+    assert SecretValue.parse(successor.to_json(), KIND, DOING) == successor
+
+
+def test_a_successor_differs_in_user_and_password_only() -> None:
+    value = parse({**FULL, "masterarn": "arn:admin", "rotation": {"verify": ["SELECT 1"]}})
+    successor = value.successor("other", "new")
+    assert (successor.credential.username, successor.credential.password) == ("other", "new")
+    assert successor.successor("app", "the-password") == value
+
+
+def test_the_rotation_object_is_read() -> None:
+    value = parse({**FULL, "rotation": {"strategy": "dual-password", "verify": ["SELECT 1", "SELECT 2"], "note": 7}})
+    assert value.strategy is Strategy.DUAL_PASSWORD
+    assert value.verify == ("SELECT 1", "SELECT 2")
+
+
+@pytest.mark.parametrize("fields", [{}, {"rotation": {}}, {"rotation": {"strategy": None, "verify": []}}], ids=repr)
+def test_a_secret_need_not_say_how_it_is_rotated(fields: dict[str, object]) -> None:
+    value = parse({**FULL, **fields})
+    assert (value.strategy, value.verify, value.admin_secret) == (None, (), None)
+
+
+@pytest.mark.parametrize(
+    "rotation",
+    [
+        "single-user",
+        ["single-user"],
+        None,
+        {"strategy": "Single-User"},
+        {"strategy": ""},
+        {"strategy": ["single-user"]},
+        {"strategy": 1},
+        {"verify": "SELECT 1"},
+        {"verify": [""]},
+        {"verify": [1]},
+        {"verify": {"a": "SELECT 1"}},
+    ],
+    ids=str,
+)
+def test_a_rotation_object_that_cannot_be_read_is_refused(rotation: object) -> None:
+    assert '"rotation"' in refusal(json.dumps({**FULL, "rotation": rotation})).cause
+
+
+def test_no_repr_shows_a_password_or_a_key_that_is_not_ours() -> None:
+    value = parse({**FULL, "apiKey": "another-secret", "masterarn": "arn:admin"})
+    shown = f"{value!r} {value} {value.credential!r} {value.credential} {[value]}"
+    assert "the-password" not in shown
+    assert "another-secret" not in shown
+    assert "app at db.example.com:5000" in shown

@@ -1,0 +1,62 @@
+"""Is the error tree complete, and does every error say what it must?"""
+
+import inspect
+import re
+
+import pytest
+
+from rotation import errors
+from rotation.errors import DatabaseError, RotationError
+
+TREE = re.compile(r"^(?:    |│   )*[├└]── (\w+)(?: +(\S.*))?$")
+
+
+def descendants(error: type[RotationError]) -> list[type[RotationError]]:
+    """Return all errors below one, each right after what it is below of."""
+    return [each for child in error.__subclasses__() for each in (child, *descendants(child))]
+
+
+ALL = descendants(RotationError)
+
+
+def test_the_tree_in_the_docstring_shows_every_error_in_its_place() -> None:
+    drawn = [
+        match[1] for line in inspect.cleandoc(errors.__doc__ or "").splitlines() if (match := TREE.match(line.strip()))
+    ]
+    assert drawn == [error.__name__ for error in ALL]
+
+
+def test_the_tree_in_the_docstring_says_what_each_error_says_of_itself() -> None:
+    for line in inspect.cleandoc(errors.__doc__ or "").splitlines():
+        if (match := TREE.match(line.strip())) and match[2]:
+            said = inspect.getdoc(getattr(errors, match[1])) or ""
+            assert said == match[2][0].upper() + match[2][1:] + "."
+
+
+@pytest.mark.parametrize("error", ALL)
+def test_every_error_says_what_was_done_the_cause_and_the_remedy(error: type[RotationError]) -> None:
+    raised = error("logging in", "no answer", "Look whether it is up")
+    assert str(raised) == "logging in: no answer. Look whether it is up."
+    assert (raised.doing, raised.cause, raised.remedy) == ("logging in", "no answer", "Look whether it is up")
+
+
+@pytest.mark.parametrize("error", ALL)
+def test_an_error_that_is_rewritten_stays_what_it_is_and_loses_where_it_came_from(error: type[RotationError]) -> None:
+    try:
+        try:
+            raise ValueError("secret")  # noqa: TRY301 - it becomes the context
+        except ValueError as cause:
+            raise error("a secret", "b secret", "c secret") from cause
+    except RotationError as raised:
+        raised.add_note("secret")
+        clean = raised.rewritten(lambda text: text.replace("secret", "***"))
+    assert type(clean) is error
+    assert clean.args == ("a ***", "b ***", "c ***")
+    assert (clean.__cause__, clean.__context__, clean.__traceback__) == (None, None, None)
+    assert "secret" not in repr(clean.__dict__)
+
+
+def test_only_a_database_says_that_a_login_was_refused_or_something_is_not_permitted() -> None:
+    assert issubclass(errors.LoginRefused, DatabaseError)
+    assert issubclass(errors.NotPermitted, DatabaseError)
+    assert not issubclass(errors.Unreachable, errors.LoginRefused)

@@ -1,0 +1,309 @@
+"""Who logs in, in which order, and whose password is changed?"""
+
+from dataclasses import replace
+
+import pytest
+
+from rotation.engines import postgresql
+from rotation.errors import LoginRefused, NotPermitted, OutOfTime, RightsDiffer, Unreachable, Unsafe, Unsupported
+from rotation.kind import Strategy
+from rotation.steps import Step
+from rotation.strategies import EARLIER_PASSWORDS, choose, counterpart, log_in_first
+from tests.fakes import KIND, PRIMARY, FakeDatabase, reading, verifier
+from tests.laboratories import INVOICES, ORDERS
+from tests.unit.world import ALTERNATING, APP, CLONE, SINGLE, World
+
+
+def staged(world: World) -> World:
+    """Bring a world to where setSecret begins."""
+    world.begin()
+    world.run(Step.CREATE)
+    return world
+
+
+def written(world: World) -> list[str]:
+    """Return the kinds of writes that were made, in order."""
+    return [statement.split()[0] for statement in world.database.log]
+
+
+def change_by_hand(world: World, username: str, password: str) -> None:
+    """Give a user another password behind the secret's back."""
+    world.database.users[username].verifiers = (verifier(username, password),)
+
+
+# Which strategy
+
+
+@pytest.mark.parametrize(
+    ("world", "expected"),
+    [
+        (World(SINGLE), SINGLE),
+        (World(ALTERNATING), ALTERNATING),
+        (World(ALTERNATING, rotation={"strategy": "single-user"}), SINGLE),
+        (World(ALTERNATING, rotation={"strategy": "alternating-users"}), ALTERNATING),
+        (World(SINGLE, rotation={}), SINGLE),
+    ],
+    ids=["plain", "masterarn", "single by name", "alternating by name", "empty"],
+)
+def test_the_secret_chooses_the_strategy(world: World, expected: Strategy) -> None:
+    assert choose(world.secret.read(), KIND).name is expected
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("app", "app_clone"), ("app_clone", "app"), ("a_clone_x", "a_clone_x_clone")]
+)
+def test_the_other_of_a_pair_is_named_by_the_suffix(one: str, other: str) -> None:
+    assert counterpart(one) == other
+    assert counterpart(other) == one
+
+
+def test_a_name_whose_clone_is_too_long_is_measured_as_the_engine_measures_it() -> None:
+    current = World(ALTERNATING).secret.read()
+    pair = choose(current, postgresql.KIND)
+    assert pair.next_username(current.successor("a" * 57, "p")) == "a" * 57 + "_clone"
+    for name in ("a" * 58, "ü" * 29):
+        with pytest.raises(Unsupported, match="is longer than"):
+            pair.next_username(current.successor(name, "p"))
+
+
+# Single user
+
+
+def test_a_single_user_logs_in_with_its_current_password_first() -> None:
+    world = staged(World(SINGLE))
+    world.run(Step.SET)
+    assert [credential.password for credential in world.database.tried] == ["password-0"]
+
+
+def test_a_step_that_comes_again_finds_the_pending_password_and_changes_nothing() -> None:
+    world = staged(World(SINGLE))
+    world.run(Step.SET)
+    world.forget_connections()
+    world.run(Step.SET)
+    assert [credential.password for credential in world.database.tried] == ["password-0", "password-1"]
+    assert written(world) == ["ALTER"]
+
+
+def test_a_password_that_only_an_unlabelled_version_holds_is_found() -> None:
+    world = World(SINGLE)
+    world.begin()
+    world.run(Step.CREATE, Step.SET)
+    world.secret.abandon()
+    staged(world).forget_connections()
+    world.run(Step.SET)
+    assert [credential.password for credential in world.database.tried] == ["password-0", "password-2", "password-1"]
+    assert world.database.accepts(world.database.tried[1])
+
+
+def test_where_every_login_is_refused_the_error_is_that_of_the_likeliest() -> None:
+    world = World(SINGLE)
+    current = world.secret.read().credential
+    candidates = [replace(current, username=username) for username in ("likeliest", "other")]
+    with pytest.raises(LoginRefused, match="logging in as likeliest"):
+        log_in_first(candidates, world.rotation().means())
+    assert world.users_tried() == ["likeliest", "other"]
+
+
+def test_where_every_password_is_refused_only_a_few_were_tried_and_the_admin_was_not_asked() -> None:
+    world = World(SINGLE)
+    for _ in range(9):
+        world.rotate()
+    change_by_hand(world, APP, "lost")
+    staged(world).forget_connections()
+    with pytest.raises(LoginRefused, match=f"logging in as {APP} at {PRIMARY}:5000"):
+        world.run(Step.SET)
+    assert len(world.database.tried) == 2 + EARLIER_PASSWORDS
+    assert world.asked_for_admin == 0
+
+
+@pytest.mark.parametrize("fields", [{"host": "elsewhere.test"}, {"port": 5001}, {"username": "other"}])
+def test_passwords_of_another_user_or_host_are_not_tried(fields: dict[str, object]) -> None:
+    world = World(SINGLE)
+    current = world.secret.read()
+    world.secret.put("foreign", {**current.fields, **fields, "password": "of-another"})
+    world.secret.put("now", current.fields)
+    change_by_hand(world, APP, "lost")
+    with pytest.raises(LoginRefused):
+        staged(world).run(Step.SET)
+    assert "of-another" not in {credential.password for credential in world.database.tried}
+    assert {credential.host for credential in world.database.tried} == {PRIMARY}
+
+
+@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
+def test_a_server_that_does_not_answer_leads_to_no_other_credential(strategy: Strategy) -> None:
+    world = staged(World(strategy))
+    world.database.unreachable.add(PRIMARY)
+    with pytest.raises(Unreachable):
+        world.run(Step.SET)
+    assert world.users_tried() == [APP]
+    assert world.asked_for_admin == 0
+
+
+@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
+def test_a_server_that_falls_silent_after_a_refusal_leads_to_no_other_credential(strategy: Strategy) -> None:
+    world = World(strategy)
+    for _ in range(3):
+        world.rotate()
+    change_by_hand(world, world.secret.read().credential.username, "lost")
+    staged(world).forget_connections()
+
+    def fall_silent(_: str) -> None:
+        if world.database.refused:
+            world.database.unreachable.add(PRIMARY)
+
+    world.database.before = fall_silent
+    with pytest.raises(Unreachable):
+        world.run(Step.SET)
+    assert len(world.database.tried) == 2
+    assert "admin" not in world.users_tried()
+
+
+def test_a_user_that_may_not_change_its_own_password_gets_it_from_the_admin() -> None:
+    world = staged(World(ALTERNATING, rotation={"strategy": "single-user"}))
+    world.database.users[APP].may_change_own_password = False
+    world.run(Step.SET, Step.TEST, Step.FINISH)
+    assert world.users_tried() == [APP, "admin", APP]
+    assert world.database.refused == []
+    assert world.may_log_in(world.secret.read())
+
+
+def test_a_user_that_may_not_change_its_own_password_and_has_no_admin_says_so() -> None:
+    world = staged(World(SINGLE))
+    world.database.users[APP].may_change_own_password = False
+    with pytest.raises(NotPermitted):
+        world.run(Step.SET)
+    assert world.asked_for_admin == 0
+
+
+def test_the_admin_is_not_asked_where_the_single_user_did_not_log_in() -> None:
+    world = staged(World(ALTERNATING, rotation={"strategy": "single-user"}))
+    change_by_hand(world, APP, "lost")
+    with pytest.raises(LoginRefused):
+        world.run(Step.SET)
+    assert world.asked_for_admin == 0
+
+
+def test_the_admin_is_not_asked_where_the_single_user_can_do_it_alone() -> None:
+    world = World(ALTERNATING, rotation={"strategy": "single-user"})
+    world.rotate()
+    assert world.asked_for_admin == 0
+
+
+# Alternating users
+
+
+def test_the_admin_logs_in_only_after_the_current_user_did() -> None:
+    world = staged(World(ALTERNATING))
+    world.run(Step.SET)
+    assert world.users_tried() == [APP, "admin"]
+
+
+def test_without_the_current_users_password_the_admin_is_not_asked() -> None:
+    world = staged(World(ALTERNATING))
+    change_by_hand(world, APP, "lost")
+    with pytest.raises(LoginRefused):
+        world.run(Step.SET)
+    assert world.asked_for_admin == 0
+    assert set(world.users_tried()) == {APP}
+
+
+def test_an_earlier_password_of_the_current_user_proves_as_much() -> None:
+    world = World(ALTERNATING)
+    world.rotate()
+    world.rotate()
+    before, now = world.secret.versions["version-0"], world.secret.read()
+    assert before
+    change_by_hand(world, APP, "password-0")
+    staged(world).forget_connections()
+    world.run(Step.SET)
+    assert world.users_tried() == [APP, APP, "admin"]
+    assert world.database.tried[0].password == now.credential.password
+
+
+def test_the_password_is_written_last() -> None:
+    world = staged(World(ALTERNATING))
+    world.run(Step.SET)
+    assert written(world) == ["CREATE", "MARK", "GRANT", "ALTER"]
+
+
+def test_additions_and_removals_follow_to_the_other_user() -> None:
+    world = World(ALTERNATING)
+    world.rotate()
+    world.database.users[CLONE].rights = {reading(INVOICES)}
+    world.rotate()
+    assert world.secret.read().credential.username == APP
+    assert world.database.users[APP].rights == world.database.users[CLONE].rights == {reading(INVOICES)}
+
+
+def test_somebody_elses_user_with_the_clones_name_is_left_alone() -> None:
+    world = staged(World(ALTERNATING))
+    stranger = world.database.new_user(CLONE, "theirs", reading(INVOICES))
+    with pytest.raises(Unsafe, match="no earlier version of this secret holds it"):
+        world.run(Step.SET)
+    assert world.database.log == []
+    assert world.database.accepts(stranger)
+    assert world.database.users[CLONE].rights == {reading(INVOICES)}
+
+
+def test_a_clone_that_an_earlier_version_holds_is_ours() -> None:
+    """So it is with pairs that AWS's own rotation functions made."""
+    world = World(ALTERNATING)
+    current = world.secret.read()
+    world.database.new_user(CLONE, "older", reading(ORDERS))
+    world.secret.put("older", current.successor(CLONE, "older").fields)
+    world.secret.put("now", current.fields)
+    world.rotate()
+    assert world.secret.read().credential.username == CLONE
+
+
+@pytest.mark.parametrize("fields", [{"host": "elsewhere.test"}, {"port": 5001}])
+def test_a_clone_that_an_earlier_version_holds_for_another_place_is_not_ours(fields: dict[str, object]) -> None:
+    world = World(ALTERNATING)
+    current = world.secret.read()
+    world.database.new_user(CLONE, "older", reading(ORDERS))
+    world.secret.put("older", {**current.successor(CLONE, "older").fields, **fields})
+    world.secret.put("now", current.fields)
+    with pytest.raises(Unsafe):
+        staged(world).run(Step.SET)
+
+
+def test_a_clone_that_carries_our_mark_is_ours() -> None:
+    world = World(ALTERNATING)
+    world.rotate()
+    world.secret.versions = {world.secret.token: world.secret.versions[world.secret.token]}
+    world.rotate()
+    assert world.secret.read().credential.username == APP
+
+
+@pytest.mark.parametrize("name", [APP, CLONE])
+def test_the_admin_is_nobodys_clone(name: str) -> None:
+    world = staged(World(ALTERNATING))
+    if name == CLONE:
+        world.database.new_user(CLONE, "admin-password", is_admin=True)
+    world.admin = world.database.new_user(name, "password-0", is_admin=True)
+    with pytest.raises(Unsafe, match=f"{name} is the admin itself"):
+        world.run(Step.SET)
+    assert world.database.log == []
+
+
+def test_where_only_an_admin_sees_rights_they_are_compared_before_set_secret_ends() -> None:
+    world = staged(World(ALTERNATING, database=FakeDatabase(clone_sees_rights=False)))
+
+    def interfere(statement: str) -> None:
+        if statement.startswith("ALTER"):
+            world.database.users[APP].rights.add(reading(INVOICES))
+
+    world.database.before = interfere
+    with pytest.raises(RightsDiffer, match=INVOICES):
+        world.run(Step.SET)
+    world.run(Step.CREATE, Step.SET, Step.TEST, Step.FINISH)
+    assert world.database.users[CLONE].rights == {reading(ORDERS), reading(INVOICES)}
+
+
+@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
+def test_without_time_nobody_connects(strategy: Strategy) -> None:
+    world = staged(World(strategy))
+    world.clock.left = 1.0
+    with pytest.raises(OutOfTime):
+        world.run(Step.SET)
+    assert world.database.tried == []
