@@ -19,7 +19,7 @@ def service() -> Iterator[LocalSecretsManager]:
 
 @pytest.fixture
 def new_rig(
-    every_laboratory: Laboratory, through_admin: bool, service: LocalSecretsManager
+    every_laboratory: Laboratory, service: LocalSecretsManager, *, through_admin: bool
 ) -> Callable[[Strategy], Rig]:
     """Makes rigs."""
     return lambda strategy: Rig(every_laboratory, service, strategy, through_admin)

@@ -1,9 +1,9 @@
 """How is a rotation killed, or cut off, at a chosen instant?
 
 The steps run in a process of their own, forked from a server that has imported everything. There, the interpreter's
-profiling hook sees each call to an AWS service and each connection and statement to a database, right before it
-happens, whoever makes it: nothing of the code under test is replaced. At the chosen one, the process gets SIGKILL, or
-its connection is cut.
+monitoring (PEP 669) tells of each call to an AWS service and each connection and statement to a database, right before
+it happens: nothing of the code under test is replaced. At the chosen one, the process gets SIGKILL, or its connection
+is cut.
 
 What is done right before a call is done right after the one before it, so "before each" is "after each" as well.
 """
@@ -16,16 +16,16 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from types import FrameType
+from types import CodeType
 from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 import botocore.endpoint
-import psycopg2.extensions
 import pymysql
 
 from rotation import lambda_handler
 from rotation.engine import Engine
+from rotation.engines import postgresql
 from rotation.errors import RotationError
 from rotation.lambda_handler import rotation_handler
 
@@ -33,15 +33,22 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 type Disturbance = Callable[[object], None]
-"""Is called with the connection to the database that is about to be used, None where AWS is about to be called."""
+"""Is called with the number of the socket that is about to be used, None where there is none, or AWS's."""
 
 SECONDS = 30
 
-# Every request goes through it; the stubs of botocore do not know it.
-AWS_CALL = cast("Any", botocore.endpoint.Endpoint)._send.__code__  # noqa: SLF001 - there is no public place to look
-C_CALLS = {"execute", "_connect"}
-"""psycopg2's own, which are written in C."""
-PYMYSQL_CALLS = {pymysql.Connection.connect.__code__, pymysql.Connection.query.__code__}
+CALLS: dict[CodeType, Callable[[Any], object]] = {
+    # Every request to AWS goes through it; there is no public place to look.
+    cast("Any", botocore.endpoint.Endpoint)._send.__code__: lambda _: None,  # noqa: SLF001
+    # psycopg2's own functions are written in C, so it is the driver's that call them.
+    postgresql._open_at.__code__: lambda _: None,  # noqa: SLF001
+    postgresql.PostgreSQLSession.execute.__code__: lambda session: session._connection.fileno(),  # noqa: SLF001
+    pymysql.Connection.connect.__code__: lambda _: None,
+    pymysql.Connection.query.__code__: lambda connection: connection._sock and connection._sock.fileno(),  # noqa: SLF001
+}
+"""The functions that make a call, and what tells of their `self` through which socket it goes, if there is one yet."""
+
+MONITOR = sys.monitoring.DEBUGGER_ID
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ def _run(
     handler = rotation_handler(engine)
     lambda_handler._secrets_manager()  # noqa: SLF001 - Lambda makes it once, and here the hook would slow it down
     watch = _Watch(disturbances)
-    sys.setprofile(watch)
+    watch.begin()
     error = None
     try:
         for event in events:
@@ -112,7 +119,7 @@ def _run(
     except RotationError as raised:
         error = f"{type(raised).__name__}: {raised}"
     finally:
-        sys.setprofile(None)
+        watch.end()
     sender.send((error, watch.moments))
 
 
@@ -123,36 +130,33 @@ class _Watch:
         self.moments = 0
         self._disturbances = disturbances
 
-    def __call__(self, frame: FrameType, event: str, argument: object) -> None:
-        if event == "call" and frame.f_code is AWS_CALL:
-            self._moment(None)
-        elif event == "call" and frame.f_code in PYMYSQL_CALLS:
-            self._moment(frame.f_locals["self"])
-        elif event == "c_call" and getattr(argument, "__name__", "") in C_CALLS:
-            owner = getattr(argument, "__self__", None)
-            if isinstance(owner, psycopg2.extensions.cursor) or owner is psycopg2._psycopg:  # noqa: SLF001 - has _connect
-                self._moment(getattr(owner, "connection", None))
+    def begin(self) -> None:
+        """Be told when one of the functions begins, and of nothing else."""
+        begins = sys.monitoring.events.PY_START
+        sys.monitoring.use_tool_id(MONITOR, __name__)
+        sys.monitoring.register_callback(MONITOR, begins, self._moment)
+        for code in CALLS:
+            sys.monitoring.set_local_events(MONITOR, code, begins)
 
-    def _moment(self, connection: object) -> None:
+    def end(self) -> None:
+        """Be told nothing any more."""
+        sys.monitoring.free_tool_id(MONITOR)
+
+    def _moment(self, code: CodeType, _: int) -> None:
         self.moments += 1
         if self.moments in self._disturbances:
-            self._disturbances[self.moments](connection)
+            owner = sys._getframe(1).f_locals.get("self")  # noqa: SLF001 - the function's own
+            self._disturbances[self.moments](CALLS[code](owner))
 
 
 def _kill(_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _cut(connection: object) -> None:
-    if isinstance(connection, psycopg2.extensions.connection):
-        _shut_down(connection.fileno())
-    elif isinstance(connection, pymysql.Connection) and connection.open:
-        _shut_down(cast("Any", connection)._sock.fileno())  # noqa: SLF001 - there is no public way to it
-
-
-def _shut_down(file_number: int) -> None:
-    with socket.socket(fileno=os.dup(file_number)) as way:
-        way.shutdown(socket.SHUT_RDWR)
+def _cut(file_number: object) -> None:
+    if isinstance(file_number, int) and file_number >= 0:
+        with socket.socket(fileno=os.dup(file_number)) as way:
+            way.shutdown(socket.SHUT_RDWR)
 
 
 # The server that is forked imports this module, so that no child has to. Python 3.13 does not hand it sys.path

@@ -15,12 +15,12 @@ from tests.local.secrets_manager import Call, LocalSecretsManager, ServiceError
 type NewRig = Callable[[Strategy], Rig]
 
 
-@pytest.mark.parametrize("times", list(itertools.product((1, 3), repeat=4)), ids=lambda times: "".join(map(str, times)))
+@pytest.mark.parametrize("times", ["3111", "1311", "1131", "1113", "2222", "3333"])
 def test_each_step_may_be_delivered_again(new_rig: NewRig, strategy: Strategy, times: tuple[int, ...]) -> None:
     rig = new_rig(strategy)
     for _ in range(2):
         rig.begin()
-        ending = rig.run(*(step for step, n in zip(Step, times, strict=True) for _ in range(n)))
+        ending = rig.run(*(step for step, n in zip(Step, times, strict=True) for _ in range(int(n))))
         assert ending.error is None
         rig.require_done()
 
