@@ -41,7 +41,7 @@ class RotationError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.doing}: {self.cause}. {self.remedy}."
+        return f"{self.doing}: {self.cause.rstrip('.')}. {self.remedy.rstrip('.')}."
 
     def rewritten(self, rewrite: Callable[[str], str]) -> Self:
         """Return the same error, each of its texts passed through `rewrite`, without traceback, cause or context."""

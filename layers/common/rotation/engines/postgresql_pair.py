@@ -118,6 +118,7 @@ class Pair:
         self.original, self.clone = sorted((user, other), key=len)
         self._mark = f"Takes turns with {self.original}: rotated by AWS Secrets Manager"
         self._roles = self._read_roles()
+        self._existed = [name for name in (self.original, self.clone) if name in self._roles]
 
     def standing(self) -> Standing:
         """Tell what the server knows about the other user; raises Unsafe where the original is gone."""
@@ -404,7 +405,7 @@ class Pair:
     def _run(
         self, doing: str, statement: str | sql.Composable, arguments: Arguments = (), remedy: str = ""
     ) -> list[tuple[Any, ...]]:
-        return self._connection.execute(doing, statement, arguments, remedy or self._remedy(self.original, self.clone))
+        return self._connection.execute(doing, statement, arguments, remedy or self._remedy(*self._existed))
 
     def _remedy(self, *roles: str) -> str:
         """Say how the admin gets to administer roles that it did not make (PostgreSQL 16 and later ask for that)."""
