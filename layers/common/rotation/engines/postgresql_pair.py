@@ -117,6 +117,7 @@ class Pair:
         self.other = other
         self.original, self.clone = sorted((user, other), key=len)
         self._mark = f"Takes turns with {self.original}: rotated by AWS Secrets Manager"
+        self._existed: list[str] = []
         self._roles = self._read_roles()
         self._existed = [name for name in (self.original, self.clone) if name in self._roles]
 
