@@ -4,7 +4,8 @@
 ARCHITECTURE ?=#                   arm64 or x86_64, for build; empty: what samconfig.toml or else the template says
 CONFIG_ENV ?= default#             the table of samconfig.toml, for build and deploy
 EVENT ?= events/postgresql-create-secret.json#  for invoke
-PYTEST_ARGS ?=#                    for test: -n 2, -k alternating, tests/unit …
+ENGINE ?= postgresql#              for demo: the database: postgresql, mysql or mariadb
+PYTEST_ARGS ?=#                    for test: -k alternating, --durations=15, -n 0 (one process instead of one per core) …
 
 # Of the Python 3.13 that works here, and of no package that happens to be installed beside it.
 BIN := .local/python/bin
@@ -25,13 +26,13 @@ export SAM_CLI_TELEMETRY := 0
 help: ## list these tasks
 	@awk -F ': .*## ' '/^[a-z]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## watch a real PostgreSQL credential rotate, on this machine alone
-	@$(BIN)/python -m tests.local.postgresql_binaries
-	@$(BIN)/python -m tests.local.demo
+demo: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## watch a real credential rotate, on this machine alone (ENGINE=postgresql, mysql or mariadb)
+	@$(BIN)/python -m tests.local.fetch_servers $(ENGINE)
+	@$(BIN)/python -m tests.local.demo --engine $(ENGINE)
 
 test: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## run all tests, against real servers and the built artifacts (PYTEST_ARGS="-k …")
-	@$(BIN)/python -m tests.local.postgresql_binaries || test -z "$$CI" # without: those tests are skipped, except in CI
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m tests.local.fetch_servers || test -z "$$CI" # without: those tests are skipped, except in CI
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
 check: $(DEVELOPMENT) ## format, lint and types: say what is wrong, change nothing
 	@$(BIN)/ruff format --check
@@ -51,8 +52,9 @@ validate: $(SAM) ## check the template against CloudFormation's rules; no AWS ac
 invoke: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## call a function with one event, with your AWS credentials (EVENT=events/….json)
 	@$(BIN)/python -m tests.local.invoke $(EVENT)
 
-deploy: build ## build, show what would change in your AWS account, ask, deploy (CONFIG_ENV=default)
+deploy: ## build, show what would change in your AWS account, ask, deploy (CONFIG_ENV=default)
 	@test -z "$(ARCHITECTURE)" || { echo "Name the architecture in samconfig.toml: build and deployment must agree, next time too."; exit 1; }
+	@$(MAKE) build
 	.local/sam/bin/sam deploy --config-env $(CONFIG_ENV)
 
 clean: ## remove everything that these tasks have made or installed

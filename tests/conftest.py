@@ -1,5 +1,6 @@
 """Which servers does a test run against? Each one of those that it asks for, started once, when the first test asks."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -9,6 +10,7 @@ from rotation.kind import EngineKind, Strategy
 from tests import servers
 from tests.laboratories import Laboratory, PostgreSQLLaboratory
 from tests.laboratories_mysql import MySQLLaboratory
+from tests.local import fetch_servers
 
 ENGINES = {"postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}
 
@@ -24,9 +26,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that asks for an engine's name against each server of it, one that asks for `every_laboratory` against all.
+    """Run a test that asks for an engine's name against each server of it.
 
-    One that asks for `every_laboratory` runs with each strategy that the engine has, and in each way to it.
+    One that asks for `every_laboratory` runs against all, with each strategy of the engine, and in each way to it.
     """
     available = servers.available(lambda engine: metafunc.config.getoption(f"--{engine}-dsn"))
     for engine, own in available.items():
@@ -60,15 +62,24 @@ def _ways(kind: EngineKind) -> Iterator[tuple[Strategy, bool]]:
 
 @pytest.fixture(scope="session")
 def laboratories(pytestconfig: pytest.Config) -> Iterator[Laboratories]:
-    """Start each server once."""
+    """Start each server once; skip what needs one that cannot be had, but in CI."""
     available = servers.available(lambda engine: pytestconfig.getoption(f"--{engine}-dsn"))
     starters = {server: start for own in available.values() for server, start in own.items()}
     started: dict[str, Laboratory] = {}
+    unavailable: dict[str, str] = {}
     with ExitStack() as stack:
 
         def laboratory(server: str) -> Laboratory:
+            if server in unavailable:
+                pytest.skip(unavailable[server])
             if server not in started:
-                started[server] = stack.enter_context(starters[server]())
+                try:
+                    started[server] = stack.enter_context(starters[server]())
+                except fetch_servers.UNAVAILABLE as error:
+                    if os.environ.get("CI"):
+                        raise
+                    unavailable[server] = str(error)
+                    pytest.skip(unavailable[server])
             return started[server]
 
         yield laboratory

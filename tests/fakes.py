@@ -22,7 +22,7 @@ from rotation.errors import (
     Unsafe,
 )
 from rotation.kind import EngineKind, Strategy
-from tests.laboratories import ORDERS, THINGS
+from tests.laboratories import ORDERS, THINGS, Logins
 
 KIND = EngineKind(
     name="FakeDB",
@@ -291,6 +291,10 @@ class FakeLaboratory:
     def log_text(self) -> str:
         """Return the log."""
         return "\n".join(self.engine.log)
+
+    def logins(self) -> Logins:
+        """Count those that the database has seen; this laboratory makes none."""
+        return Logins(len(self.engine.tried), len(self.engine.refused))
 
 
 # The secret

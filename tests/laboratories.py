@@ -52,10 +52,25 @@ class Laboratory(Protocol):
         """Revoke it."""
 
     def may_read(self, credential: Credential, thing: str) -> bool:
-        """Tell whether the user, logged in, can read the thing."""
+        """Tell whether the user logs in, and can read the thing."""
 
     def log_text(self) -> str:
         """Return all that the server has logged."""
+
+    def logins(self) -> "Logins | None":
+        """Count all logins so far, this laboratory's own included; None where nobody can read the server's log."""
+
+
+@dataclass(frozen=True)
+class Logins:
+    """What a server has logged of logins."""
+
+    tried: int
+    refused: int
+    """Among those that were tried."""
+
+    def __sub__(self, before: "Logins") -> "Logins":
+        return Logins(self.tried - before.tried, self.refused - before.refused)
 
 
 def deadline(seconds: float = 30.0) -> Deadline:
@@ -128,13 +143,18 @@ class PostgreSQLLaboratory:
         try:
             with self.session(credential) as run:
                 run(SQL("SELECT FROM public.{}").format(Identifier(thing)))
-        except psycopg2.errors.InsufficientPrivilege:
+        except (psycopg2.errors.InsufficientPrivilege, psycopg2.OperationalError):
             return False
         return True
 
     def log_text(self) -> str:
         """Return the statement log, which on a test server holds every statement."""
         return self.log_file.read_text(errors="replace") if self.log_file else ""
+
+    def logins(self) -> Logins | None:
+        """Read the log, where a login that ends in an error of any kind is FATAL."""
+        refused = self.log_text().count(" FATAL: ")
+        return Logins(self.log_text().count("connection authorized: ") + refused, refused) if self.log_file else None
 
     @contextmanager
     def session(self, credential: Credential | None = None, database: str | None = None) -> Iterator["Run"]:

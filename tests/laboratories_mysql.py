@@ -1,5 +1,6 @@
 """How do the tests look into a MySQL or MariaDB server?"""
 
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,9 +12,11 @@ from pymysql.converters import escape_string
 
 from rotation.credential import Credential
 from rotation.engine import Engine
-from tests.laboratories import ORDERS, THINGS, Run
+from tests.laboratories import ORDERS, THINGS, Logins, Run
 
 SCHEMA = "lab"
+
+CONNECT = re.compile(r"\d Connect\t(Access denied)?")
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class MySQLLaboratory:
     def forbid(self, username: str, thing: str) -> None:
         """Revoke SELECT on a table, where it is granted."""
         with self.session() as run, suppress(pymysql.OperationalError, pymysql.ProgrammingError):
-            run(f"REVOKE SELECT ON {SCHEMA}.{thing} FROM {quoted(username)}@'%'")
+            run(f"REVOKE SELECT ON {SCHEMA}.{thing} FROM {quoted(username)}@'%'")  # noqa: S608 - constants, and a quoted name
 
     def may_read(self, credential: Credential, thing: str) -> bool:
         """Read a table."""
@@ -83,6 +86,12 @@ class MySQLLaboratory:
     def log_text(self) -> str:
         """Return the general log, which on a test server holds every statement, and the error log."""
         return "".join(path.read_text(errors="replace") for path in self.log_files if path.exists())
+
+    def logins(self) -> Logins | None:
+        """Read the general log: each login has a line, and each wrong password another one."""
+        lines = CONNECT.findall(self.log_text())
+        refused = sum(map(bool, lines))
+        return Logins(len(lines) - refused, refused) if self.log_files else None
 
     @contextmanager
     def session(self, credential: Credential | None = None) -> Iterator[Run]:

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from tests.laboratories import Laboratory, PostgreSQLLaboratory
 from tests.laboratories_mysql import MySQLLaboratory
 from tests.local import mariadb_server, mysql_server, postgresql_binaries, postgresql_server
 
-type Starter = Callable[[], "contextmanager[Laboratory]"]
+type Starter = Callable[[], AbstractContextManager[Laboratory]]
 
 ENGINES: list[Engine] = [PostgreSQL(), MySQL(), MariaDB()]
 """Assigned so, mypy checks that every driver is an engine."""
@@ -29,13 +29,13 @@ KINDS = {engine.kind.name.lower(): engine.kind for engine in ENGINES}
 
 
 def available(dsn: Callable[[str], str | None]) -> dict[str, dict[str, Starter]]:
-    """Return, by engine, how to get a laboratory on each server; `dsn` tells what the command line names for an engine."""
+    """Return, by engine, how to get a laboratory on each server; `dsn` is what the command line names for an engine."""
     servers: dict[str, dict[str, Starter]] = {
         "postgresql": {f"postgresql-{major}": partial(_postgresql, major) for major in postgresql_binaries.MAJORS},
         "mysql": {"mysql-9": _mysql},
         "mariadb": {f"mariadb-{version}": partial(_mariadb, version) for version in mariadb_server.PACKAGES},
     }
-    given = {
+    given: dict[str, Callable[[str], AbstractContextManager[Laboratory]]] = {
         "postgresql": _given_postgresql,
         "mysql": partial(_given_mysql, MySQL()),
         "mariadb": partial(_given_mysql, MariaDB()),

@@ -19,7 +19,7 @@ from botocore.config import Config
 
 from tests.local.demo import __main__ as command
 from tests.local.demo import stage
-from tests.local.postgresql_binaries import MAJORS, BinariesUnavailableError, unpack
+from tests.local.fetch_servers import UNAVAILABLE, fetch_newest
 from tests.local.secrets_manager_rotation import STEPS
 
 CHECKOUT = Path(__file__).parents[2]
@@ -29,22 +29,42 @@ IN_A_TERMINAL = [
     "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))",
 ]
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+SINGLE_USER, ALTERNATING_USERS, DUAL_PASSWORD = "Single user", "Alternating users", "Dual password"
+SEAMLESS = {
+    "postgresql": [ALTERNATING_USERS],
+    "mysql": [ALTERNATING_USERS, DUAL_PASSWORD],
+    "mariadb": [ALTERNATING_USERS, DUAL_PASSWORD],
+}
+CHAPTER = f"^({SINGLE_USER}|{ALTERNATING_USERS}|{DUAL_PASSWORD}) ─+$"
 COUNTS = re.compile(r"… (reads|keeps) .*? (\d+) +(\d+)\b")
+VERIFIER = re.compile(r"SCRAM-SHA-256\$|\$A\$005\$|\*[0-9A-F]{40}")
 PATIENCE = 60
 INTERRUPTED = 130
 
 type Demo = subprocess.Popen[str]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def server_programs() -> None:
-    """Skip where no server can be had, but in CI."""
+@pytest.fixture(scope="module", params=["postgresql", "mysql", "mariadb"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each engine; skipped where its server cannot be had, but in CI."""
+    return available(request.param)
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> str:
+    """The one that starts fastest, for what has nothing to do with the engine."""
+    return available("postgresql")
+
+
+def available(engine: str) -> str:
+    """Return the engine's name, once its server is here."""
     try:
-        unpack(MAJORS[-1])
-    except BinariesUnavailableError as error:
+        fetch_newest(engine)
+    except UNAVAILABLE as error:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))
+    return engine
 
 
 @pytest.fixture
@@ -84,37 +104,40 @@ def read_until(demo: Demo, expected: str) -> str:
     pytest.fail(f"{expected!r} is not in\n{''.join(lines)}")
 
 
-def test_it_shows_each_step_of_each_strategy_and_no_login_fails_with_alternating_users(room: Path) -> None:
-    with running(room) as demo:
+def test_it_shows_each_step_of_each_strategy_and_no_login_fails_but_of_a_single_user(room: Path, engine: str) -> None:
+    with running(room, "--engine", engine) as demo:
         output, _ = demo.communicate(timeout=PATIENCE)
     assert demo.returncode == 0, output
-    _, single, alternating = re.split(r"^(?:Single|Alternating) users? ─+$", output, flags=re.MULTILINE)
-    assert re.findall(r"✔ (\w+) +\d+\.\d\d s  \w", single) == list(STEPS)
-    assert re.findall(r"✔ (\w+) +\d+\.\d\d s  \w", alternating) == [*STEPS, *STEPS]
-    (fresh, cached), *pairs = batched(
-        (int(failed) for _, _, failed in COUNTS.findall(single + alternating)), 2, strict=True
-    )
+    _, *chapters = re.split(CHAPTER, output, flags=re.MULTILINE)
+    strategies = dict(batched(chapters, 2, strict=True))
+    assert list(strategies) == [SINGLE_USER, *SEAMLESS[engine]]
+    steps = {name: re.findall(r"✔ (\w+) +\d+\.\d\d s  \w", text) for name, text in strategies.items()}
+    assert steps == {SINGLE_USER: [*STEPS], **{name: [*STEPS, *STEPS] for name in SEAMLESS[engine]}}
+    failed = {name: [int(number) for *_, number in COUNTS.findall(text)] for name, text in strategies.items()}
+    fresh, cached = failed.pop(SINGLE_USER)
     assert fresh < cached, "a cached password stays refused"
-    assert pairs == [(0, 0), (0, 0)]
+    assert failed == {name: [0, 0, 0, 0] for name in SEAMLESS[engine]}
     assert min(int(logins) for _, logins, _ in COUNTS.findall(output)) >= 24, "it logged in all the while"
     assert not CONTROL_CHARACTERS.search(output)
     assert max(map(len, output.splitlines())) < 90
     assert not list(room.iterdir())
 
 
-def test_it_prints_no_password(room: Path) -> None:
+def test_it_prints_no_password(room: Path, engine: str) -> None:
     """What every version of every secret holds is read from the demo's own Secrets Manager, while it lasts."""
-    with running(room, "--keep") as demo:
+    with running(room, "--engine", engine, "--keep") as demo:
         output = read_until(demo, "list-secret-version-ids")
         passwords = all_passwords(dict(re.findall(r"export (\w+)=(\S+)", output)))
         demo.send_signal(signal.SIGINT)
         rest, _ = demo.communicate(timeout=PATIENCE)
     assert demo.returncode == 0, rest
-    assert len(passwords) == 2 + 3 + 1, "two versions of the single user, three of the pair, one admin"
+    assert len(passwords) == 2 + 3 * len(SEAMLESS[engine]) + 1, (
+        "single user two versions, other strategies three; admin"
+    )
     shown = re.sub(r"[\s│]", "", output + rest)  # one that was wrapped is whole again
     leaked = sum(password in shown for password in passwords)
     assert leaked == 0
-    assert "SCRAM-SHA-256$" not in output + rest
+    assert not VERIFIER.search(output + rest)
 
 
 def all_passwords(environment: dict[str, str]) -> set[str]:
@@ -135,8 +158,8 @@ def all_passwords(environment: dict[str, str]) -> set[str]:
     return {json.loads(value)["password"] for value in values}
 
 
-def test_after_an_interrupt_nothing_is_left(room: Path) -> None:
-    with running(room) as demo:
+def test_after_an_interrupt_nothing_is_left(room: Path, engine: str) -> None:
+    with running(room, "--engine", engine) as demo:
         read_until(demo, "✔ createSecret")
         started = descendants(demo.pid)
         demo.send_signal(signal.SIGINT)
@@ -148,8 +171,8 @@ def test_after_an_interrupt_nothing_is_left(room: Path) -> None:
     assert not list(room.iterdir())
 
 
-def test_ctrl_c_in_a_terminal_leaves_the_terminal_as_it_was(room: Path) -> None:
-    with running(room, inside=IN_A_TERMINAL) as demo:
+def test_ctrl_c_in_a_terminal_leaves_the_terminal_as_it_was(room: Path, postgresql: str) -> None:
+    with running(room, "--engine", postgresql, inside=IN_A_TERMINAL) as demo:
         output = read_until(demo, "finishSecret")
         assert demo.stdin
         demo.stdin.write("\x03")

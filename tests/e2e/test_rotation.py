@@ -1,47 +1,77 @@
 """Does what `sam build` made rotate a real credential, in Lambda's own runtime, through RotateSecret?"""
 
 import json
+import re
 import secrets
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
 from rotation.credential import Credential
 from rotation.kind import Strategy
-from tests.laboratories import ORDERS, PostgreSQLLaboratory
+from tests.laboratories import ORDERS, Laboratory, Logins
+from tests.laboratories_mysql import MySQLLaboratory
+from tests.local import template
 from tests.local.lambda_runtime import FunctionError, LambdaRuntime
 from tests.local.secrets_manager import LocalSecretsManager, Outcome
 
-PASSWORD = r"[A-Za-z0-9!#$%&()*+,\-.:;<=>?\[\]^_`{|}~]{32}"
+TEMPLATE = template.load(Path(__file__).parents[2] / "template.yaml")
+
+VERIFY = [f"SELECT 1 FROM {ORDERS}"]  # noqa: S608 - a constant
+
+CALLS, CALLS_WITH_ADMIN = 8, 9
+
+CONNECTIONS = {
+    "single-user": 2,  # change, test
+    "alternating-users-through-admin": 3,  # prove, mirror as the admin, test
+    "mysql-dual-password": 3,  # ask whether the server can do it, change, test
+    "mysql-dual-password-through-admin": 4,  # ask, prove and be refused the change, change as the admin, test
+    "mariadb-dual-password-through-admin": 3,  # prove, change as the admin, test
+}
+"""So many does a healthy rotation make: one that has an admin in its secret needs it."""
+
+VERIFIER = re.compile(r"SCRAM-SHA-256\$|\$A\$005\$|\*[0-9A-F]{40}")
+"""What the servers keep in place of passwords."""
+
+type Runtimes = Callable[[Laboratory], LambdaRuntime]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A function that is deployed, as far as a laptop goes."""
+    """A function that is deployed, as far as a laptop goes, and a strategy."""
 
-    laboratory: PostgreSQLLaboratory
+    laboratory: Laboratory
     service: LocalSecretsManager
     runtime: LambdaRuntime
     function_arn: str
+    strategy: Strategy
+    through_admin: bool
+    printed_before: int
+    """How much the function had printed when the test began."""
+
+    def new_user(self) -> Credential:
+        """Make a user with whom the strategy is possible."""
+        user = self.laboratory.new_user()
+        if self.strategy is Strategy.DUAL_PASSWORD and isinstance(self.laboratory, MySQLLaboratory):
+            self.laboratory.allow_two_passwords(user.username, by_itself=not self.through_admin)
+        return user
 
     def secret(self, user: Credential, **fields: object) -> str:
-        """Store a user's credential; return its ARN."""
-        value = {
-            "engine": user.engine,
-            "host": user.host,
-            "port": str(user.port),
-            "username": user.username,
-            "password": user.password,
-            **fields,
-        }
-        name = f"secret-{secrets.token_hex(4)}"
-        return self.service.client().create_secret(Name=name, SecretString=json.dumps(value))["ARN"]
+        """Store a user's credential, to be rotated with the strategy; return its ARN."""
+        # As the secrets for AWS's templates, which say so by the presence of an admin, where that is enough.
+        implied = Strategy.ALTERNATING_USERS if self.through_admin else Strategy.SINGLE_USER
+        rotation = {} if self.strategy is implied else {"strategy": self.strategy}
+        admin = {"masterarn": self._store(self.laboratory.admin)} if self.through_admin else {}
+        return self._store(user, **admin, **fields, rotation={"verify": VERIFY, **rotation})
 
-    def admin_secret(self) -> str:
-        """Store the admin's credential; return its ARN."""
-        return self.secret(self.laboratory.admin)
+    @property
+    def connections(self) -> int:
+        """How many a healthy rotation makes."""
+        way = f"{self.strategy}{'-through-admin' if self.through_admin else ''}"
+        return CONNECTIONS.get(way) or CONNECTIONS[f"{self.laboratory.engine.kind.name.lower()}-{way}"]
 
     def rotate(self, arn: str) -> Outcome:
         """Rotate, as an operator does, and wait for the end."""
@@ -53,79 +83,135 @@ class Stage:
         value: dict[str, object] = json.loads(self.service.client().get_secret_value(SecretId=arn)["SecretString"])
         return value
 
+    def write(self, arn: str, **fields: object) -> None:
+        """Change the current value by hand."""
+        value = {**self.read(arn), **fields}
+        self.service.client().put_secret_value(SecretId=arn, SecretString=json.dumps(value))
+
+    def printed(self) -> str:
+        """Return what the function has printed during this test."""
+        return self.runtime.logs()[self.printed_before :]
+
     def lines(self) -> list[dict[str, object]]:
         """Return what the function logged, without the metrics and the runtime's own lines."""
-        lines = [json.loads(line) for line in self.runtime.logs().splitlines() if line.startswith("{")]
+        lines = [json.loads(line) for line in self.printed().splitlines() if line.startswith("{")]
         return [line for line in lines if "message" in line]
+
+    def _store(self, user: Credential, **fields: object) -> str:
+        value = {
+            "engine": user.engine,
+            "host": user.host,
+            "port": str(user.port),
+            "username": user.username,
+            "password": user.password,
+            **({"dbname": user.database} if user.database != self.laboratory.engine.kind.default_database else {}),
+            **fields,
+        }
+        name = f"secret-{secrets.token_hex(4)}"
+        return self.service.client().create_secret(Name=name, SecretString=json.dumps(value))["ARN"]
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[LocalSecretsManager]:
+    """Secrets Manager, which tries a failing rotation twice."""
+    with LocalSecretsManager(attempts=2) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def runtimes(service: LocalSecretsManager) -> Iterator[Runtimes]:
+    """Starts each server's function once, like Lambda, where what a call leaves behind meets the next one."""
+    started: dict[Path | None, LambdaRuntime] = {}
+    with ExitStack() as stack:
+
+        def runtime(laboratory: Laboratory) -> LambdaRuntime:
+            bundle = laboratory.ca_bundle
+            if bundle not in started:
+                environment = {**service.environment, "DB_CA_BUNDLE": str(bundle)}
+                started[bundle] = stack.enter_context(LambdaRuntime(function_for(laboratory), environment))
+            return started[bundle]
+
+        yield runtime
 
 
 @pytest.fixture
-def stage(postgresql: PostgreSQLLaboratory) -> Iterator[Stage]:
-    """The built function, attached to Secrets Manager."""
-    with LocalSecretsManager(attempts=2) as service:
-        environment = {**service.environment, "DB_CA_BUNDLE": str(postgresql.ca_bundle)}
-        with LambdaRuntime("PostgreSqlFunction", environment) as runtime:
-            arn = service.register("postgresql", runtime.invoke)
-            yield Stage(postgresql, service, runtime, arn)
+def stage(
+    every_laboratory: Laboratory,
+    strategy: Strategy,
+    service: LocalSecretsManager,
+    runtimes: Runtimes,
+    *,
+    through_admin: bool,
+) -> Stage:
+    """The built function of each server, attached to Secrets Manager, for each strategy."""
+    runtime = runtimes(every_laboratory)
+    arn = service.register(f"rotate-{secrets.token_hex(4)}", runtime.invoke)
+    return Stage(every_laboratory, service, runtime, arn, strategy, through_admin, len(runtime.logs()))
 
 
-def statements(log: str) -> Counter[str]:
-    """Count what the server logged of connections and logins."""
-    return Counter(
-        kind
-        for line in log.splitlines()
-        for kind in ("connection authorized", "password authentication failed", "FATAL", "ERROR")
-        if kind in line
-    )
+def function_for(laboratory: Laboratory) -> str:
+    """Return the function of the template that is named after the server's kind."""
+    wanted = f"{laboratory.engine.kind.name}Function".casefold()
+    [name] = (n for n in template.resources(TEMPLATE, "AWS::Serverless::Function") if n.casefold() == wanted)
+    return name
 
 
-@pytest.mark.parametrize(
-    ("strategy", "calls", "connections"), [(Strategy.SINGLE_USER, 8, 2), (Strategy.ALTERNATING_USERS, 9, 3)]
-)
-def test_a_healthy_rotation_makes_few_calls_and_no_failed_login(
-    stage: Stage, strategy: Strategy, calls: int, connections: int
-) -> None:
-    user = stage.laboratory.new_user()
-    verify = [f"SELECT 1 FROM {ORDERS}"]  # noqa: S608 - a constant
-    fields: dict[str, object] = {"rotation": {"verify": verify}, "owner's own": ["kept", 1]}
-    if strategy is Strategy.ALTERNATING_USERS:
-        fields["masterarn"] = stage.admin_secret()
-    arn = stage.secret(user, **fields)
+def test_a_healthy_rotation_makes_few_calls_and_no_failed_login(stage: Stage) -> None:
+    user = stage.new_user()
+    arn = stage.secret(user, **{"owner's own": ["kept", 1]})
+    first = current = user
     for number in range(3):
-        before = stage.laboratory.log_text()
+        logged = stage.laboratory.logins()
         stage.service.calls.clear()
         outcome = stage.rotate(arn)
         assert (outcome.result, outcome.attempts, outcome.error) == ("succeeded", 1, None)
         made = [call.operation for call in stage.service.calls if call.operation != "RotateSecret"]
-        assert len(made) == calls, made
-        logged = statements(stage.laboratory.log_text().removeprefix(before))
-        assert logged == Counter({"connection authorized": connections})
-        value = stage.read(arn)
-        assert {**value, "username": "", "password": ""} == {
-            **value, **fields, "host": user.host, "port": str(user.port), "username": "", "password": "",
-        }  # fmt: skip
+        assert len(made) == (CALLS_WITH_ADMIN if stage.through_admin else CALLS), made
+        if (now := stage.laboratory.logins()) and logged:
+            assert now - logged == Logins(stage.connections, 0)
+        before, value = current, stage.read(arn)
         current = replace(user, username=str(value["username"]), password=str(value["password"]))
+        assert current.password != before.password
+        turns = stage.strategy is Strategy.ALTERNATING_USERS and number % 2 == 0
+        assert current.username == first.username + ("_clone" if turns else "")
         assert stage.laboratory.may_read(current, ORDERS)
-        turns = strategy is Strategy.ALTERNATING_USERS and number % 2 == 0
-        assert current.username == user.username + ("_clone" if turns else "")
+        assert stage.laboratory.logs_in(before) == (stage.strategy is not Strategy.SINGLE_USER)
+
+
+def test_all_else_in_the_secret_stays(stage: Stage) -> None:
+    arn = stage.secret(stage.new_user(), **{"owner's own": ["kept", 1]})
+    before = stage.read(arn)
+    assert stage.rotate(arn).result == "succeeded"
+    after = stage.read(arn)
+    changed = {"username", "password"} if stage.strategy is Strategy.ALTERNATING_USERS else {"password"}
+    assert {key for key in before | after if before.get(key) != after.get(key)} == changed
+
+
+def test_without_tls_it_rotates_where_the_secret_says_so(stage: Stage) -> None:
+    arn = stage.secret(stage.new_user(), ssl=False)
+    for _ in range(2):
+        outcome = stage.rotate(arn)
+        assert (outcome.result, outcome.attempts, outcome.error) == ("succeeded", 1, None)
 
 
 def test_one_line_tells_an_operator_what_was_done(stage: Stage) -> None:
-    arn = stage.secret(stage.laboratory.new_user())
+    arn = stage.secret(stage.new_user())
     outcome = stage.rotate(arn)
     lines = stage.lines()
     assert [line["step"] for line in lines] == ["createSecret", "setSecret", "testSecret", "finishSecret"]
     for line in lines:
+        assert line["level"] == "INFO"
         assert line["secret_arn"] == arn
         assert line["version_token"] == outcome.version_token
-        assert line["engine"] == "PostgreSQL"
+        assert line["engine"] == stage.laboratory.engine.kind.name
         assert isinstance(line["duration_ms"], int)
-    assert [line["strategy"] for line in lines[:3]] == ["single-user"] * 3
+    assert [line["strategy"] for line in lines[:3]] == [stage.strategy] * 3
 
 
 def test_a_failure_says_cause_and_remedy_and_heals_when_the_cause_is_gone(stage: Stage) -> None:
-    user = stage.laboratory.new_user()
+    user = stage.new_user()
     arn = stage.secret(replace(user, password="not it"))
+    logged = stage.laboratory.logins()
     outcome = stage.rotate(arn)
     assert outcome.result == "failed"
     assert "LoginRefused" in str(outcome.error)
@@ -134,51 +220,52 @@ def test_a_failure_says_cause_and_remedy_and_heals_when_the_cause_is_gone(stage:
     [failure, *_] = [line for line in stage.lines() if line["level"] == "ERROR"]
     assert failure["error"] == "LoginRefused"
     assert failure["step"] == "setSecret"
-    value = {**stage.read(arn), "password": user.password}
-    stage.service.client().put_secret_value(SecretId=arn, SecretString=json.dumps(value))
+    if (now := stage.laboratory.logins()) and logged:
+        refusals = now - logged
+        assert 0 < refusals.refused == refusals.tried, "no admin is asked, and refusals can be seen"
+    stage.write(arn, password=user.password)
     assert stage.rotate(arn).result == "succeeded"
 
 
 def test_no_secret_is_in_what_the_function_prints_or_the_server_logs(stage: Stage) -> None:
-    user = stage.laboratory.new_user()
-    secrets_seen = {user.password, stage.laboratory.admin.password}
-    arn = stage.secret(user, masterarn=stage.admin_secret())
+    user = stage.new_user()
+    theirs, ours = {user.password, stage.laboratory.admin.password}, set()
+    arn = stage.secret(user)
     for _ in range(3):
         assert stage.rotate(arn).result == "succeeded"
-        secrets_seen.add(str(stage.read(arn)["password"]))
-    stage.secret(replace(user, password="wrong-" + user.password))
-    broken = stage.secret(replace(user, username="nobody"), rotation={"verify": ["SELECT 1/0"]})
-    assert stage.rotate(broken).result == "failed"
-    printed = stage.runtime.logs()
-    server = stage.laboratory.log_text()
-    for secret in secrets_seen:
-        assert secret not in printed
+        ours.add(str(stage.read(arn)["password"]))
+    stage.write(arn, rotation={**rotation_of(stage.read(arn)), "verify": ["SELECT 1 FROM nothing_here"]})
+    assert stage.rotate(arn).result == "failed"
+    ours |= passwords(stage, arn)
+    theirs.add(wrong := f"wrong-{secrets.token_hex()}")
+    assert stage.rotate(stage.secret(replace(stage.new_user(), password=wrong))).result == "failed"
+    printed, server = stage.printed(), stage.laboratory.log_text()
+    assert [secret in printed for secret in ours | theirs] == [False] * len(ours | theirs)
     # The laboratory itself sends the passwords that it makes up in clear, the function never does.
-    for secret in secrets_seen - {user.password, stage.laboratory.admin.password}:
-        assert secret not in server
-    assert "SCRAM-SHA-256$" not in printed
+    assert len(ours - theirs) == 4
+    assert [secret in server for secret in ours - theirs] == [False] * len(ours - theirs)
+    assert not VERIFIER.search(printed)
     assert "RotationToken" not in printed
 
 
 def test_an_error_of_a_verified_statement_names_it(stage: Stage) -> None:
-    arn = stage.secret(stage.laboratory.new_user(), rotation={"verify": ["SELECT 1", "SELECT 1 FROM nothing_here"]})
+    arn = stage.secret(stage.new_user())
+    stage.write(arn, rotation={**rotation_of(stage.read(arn)), "verify": ["SELECT 1", "SELECT 1 FROM nothing_here"]})
     outcome = stage.rotate(arn)
     assert outcome.result == "failed"
     assert "running statement 2 of verify" in str(outcome.error)
-    assert 'relation "nothing_here" does not exist' in str(outcome.error)
+    assert "nothing_here" in str(outcome.error)
 
 
-@pytest.mark.parametrize(
-    "event", [{}, {"Step": "setSecret"}, {"Step": "drop", "SecretId": "a", "ClientRequestToken": "b"}]
-)
-def test_what_is_not_a_rotation_event_is_refused(stage: Stage, event: dict[str, object]) -> None:
-    with pytest.raises(FunctionError) as raised:
-        stage.runtime.invoke(event)
-    assert raised.value.error_type == "InvalidEvent"
+def test_what_is_not_a_rotation_event_is_refused(stage: Stage) -> None:
+    for event in ({}, {"Step": "setSecret"}, {"Step": "drop", "SecretId": "a", "ClientRequestToken": "b"}):
+        with pytest.raises(FunctionError) as raised:
+            stage.runtime.invoke(event)
+        assert raised.value.error_type == "InvalidEvent"
 
 
 def test_a_schedule_that_is_saved_without_rotating_only_tests(stage: Stage) -> None:
-    arn = stage.secret(stage.laboratory.new_user())
+    arn = stage.secret(stage.new_user())
     before = stage.read(arn)
     stage.service.client().rotate_secret(
         SecretId=arn,
@@ -189,3 +276,18 @@ def test_a_schedule_that_is_saved_without_rotating_only_tests(stage: Stage) -> N
     assert stage.service.wait(arn).result == "succeeded"
     assert stage.read(arn) == before
     assert [line["step"] for line in stage.lines()] == ["testSecret"]
+
+
+def rotation_of(value: dict[str, object]) -> dict[str, object]:
+    """Return what a secret says about its rotation."""
+    rotation = value["rotation"]
+    assert isinstance(rotation, dict)
+    return rotation
+
+
+def passwords(stage: Stage, arn: str) -> set[str]:
+    """Return the passwords of all versions of a secret that have a value."""
+    client = stage.service.client()
+    versions = client.list_secret_version_ids(SecretId=arn, IncludeDeprecated=True)["Versions"]
+    values = (client.get_secret_value(SecretId=arn, VersionId=version["VersionId"]) for version in versions)
+    return {json.loads(value["SecretString"])["password"] for value in values}

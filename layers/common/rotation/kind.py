@@ -33,5 +33,7 @@ class EngineKind:
     unusable_in_passwords: str = ""
     """Characters that a password must not hold on this engine, whatever the operator's policy says."""
     strategies: frozenset[Strategy]
+    dual_password_needs_version: bool = False
+    """Whether some versions that are in use cannot give a user a second password."""
     dual_password_needs_admin: bool = False
     """Whether only an admin can give a user a second password."""

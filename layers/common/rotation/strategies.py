@@ -20,6 +20,7 @@ What holds for all of them:
 - Only a refused login leads to another credential. An unreachable server ends the step.
 """
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -180,12 +181,16 @@ class DualPassword:
     name: ClassVar[Strategy] = Strategy.DUAL_PASSWORD
 
     def require_possible(self, current: SecretValue, means: Means) -> None:
-        """Ask the server; where it refuses the login, setSecret is to find the way in."""
-        try:
-            with means.engine.connect(current.credential, means.deadline) as session:
+        """Ask the server, if not all servers of the engine can do it.
+
+        Where it refuses the login, setSecret is to find the way in.
+        """
+        if self.kind.dual_password_needs_version:
+            with (
+                contextlib.suppress(LoginRefused),
+                means.engine.connect(current.credential, means.deadline) as session,
+            ):
                 _two_passwords(session).require_two_passwords()
-        except LoginRefused:
-            return
 
     def next_username(self, current: SecretValue) -> str:
         """Return the user itself."""
@@ -200,6 +205,7 @@ class DualPassword:
             nonlocal accepted
             accepted = credential.password
             if accepted != password:
+                _two_passwords(session).require_two_passwords()
                 _two_passwords(session).add_password(user.username, accepted, password)
 
         try:

@@ -5,6 +5,7 @@ story         what happens, in which order
 strategies    what there is to learn from each
 databases     what an engine has to offer
 postgresql    PostgreSQL's part
+mysql         MySQL's part, and MariaDB's
 application   the application that logs in all the while, and counts
 screen        how it looks, in a terminal and elsewhere
 """

@@ -46,10 +46,11 @@ def main(words: Sequence[str] | None = None) -> int:
 def _play(words: Sequence[str] | None) -> None:
     # Imported here: what is not installed is said in one line. The heavy part comes last: something is shown at once.
     with _postponed():
+        from tests.local.demo.mysql import MARIADB, MYSQL  # noqa: PLC0415
         from tests.local.demo.postgresql import POSTGRESQL  # noqa: PLC0415
         from tests.local.demo.screen import Screen  # noqa: PLC0415
 
-    engines = {"postgresql": POSTGRESQL}
+    engines = {"postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MARIADB}
     arguments = _arguments(words, list(engines))
     engine = engines[arguments.engine]
     if isinstance(sys.stdout, io.TextIOWrapper):

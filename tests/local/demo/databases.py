@@ -71,8 +71,8 @@ class Database(Protocol):
     def admin(self) -> Login:
         """A user with what an RDS master may do, and no more."""
 
-    def new_application(self, username: str) -> Login:
-        """Have the admin make a user, and the user its table."""
+    def new_application(self, strategy: Strategy) -> Login:
+        """Have the admin make the user whose secret is to rotate so, and the user its table."""
 
     def verifying(self, username: str) -> str:
         """A statement that the user can run, for testSecret to try."""

@@ -13,7 +13,7 @@ from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from tests.local import postgresql_binaries, postgresql_server
 from tests.local.demo import DemoError
-from tests.local.demo.databases import Engine, Login, LoginFailed
+from tests.local.demo.databases import Engine, Login, LoginFailed, Strategy
 from tests.local.demo.strategies import ALTERNATING_USERS, SINGLE_USER
 from tests.local.processes import ProcessFailedError
 
@@ -49,10 +49,10 @@ class PostgreSql:
                 _run(session, SQL("CREATE DATABASE {}").format(Identifier(admin.dbname)))
             yield replace(database, version=version)
 
-    def new_application(self, username: str) -> Login:
+    def new_application(self, strategy: Strategy) -> Login:
         """Give the user a schema with its name, and a table of orders in it."""
-        login = replace(self.admin, username=username, password=secrets.token_urlsafe())
-        schema = Identifier(username)
+        login = replace(self.admin, username=strategy.application, password=secrets.token_urlsafe())
+        schema = Identifier(strategy.application)
         with self._session(self.admin) as session:
             _make_role(session, login, SQL(""))
             _run(session, SQL("GRANT CREATE ON DATABASE {} TO {}").format(Identifier(login.dbname), schema))

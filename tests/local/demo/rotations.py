@@ -36,12 +36,11 @@ def perform(stage: Stage, strategy: Strategy) -> list[Meanwhile]:
 
 
 def _create_secret(stage: Stage, strategy: Strategy) -> str:
-    login, client = stage.database.new_application(strategy.application), stage.manager.client()
+    login, client = stage.database.new_application(strategy), stage.manager.client()
     verify = [stage.database.verifying(login.username)]
     more: dict[str, object] = {"rotation": {"strategy": strategy.name, "verify": verify}}
     if strategy.needs_admin:
-        admin = client.create_secret(Name="demo/admin", SecretString=stage.database.admin.secret())
-        more["masterarn"] = admin["ARN"]
+        more["masterarn"] = stage.admin_secret
     secret_id = f"demo/{login.username}"
     client.create_secret(Name=secret_id, SecretString=login.secret(**more))
     return secret_id

@@ -25,6 +25,7 @@ class Stage:
     manager: LocalSecretsManager
     runtime: LambdaRuntime
     function_arn: str
+    admin_secret: str
     observer: "Observer"
 
     @classmethod
@@ -43,7 +44,8 @@ class Stage:
             say(f"{engine.function} {where}")
         screen.pause()
         function_arn = manager.register(engine.function, runtime.invoke)
-        return cls(screen, engine, database, manager, runtime, function_arn, observer)
+        admin = manager.client().create_secret(Name="demo/admin", SecretString=database.admin.secret())
+        return cls(screen, engine, database, manager, runtime, function_arn, admin["ARN"], observer)
 
 
 class Observer:
