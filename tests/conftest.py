@@ -28,18 +28,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that asks for an engine's name against each server of it.
 
-    One that asks for `every_laboratory` runs against all, with each strategy of the engine, and in each way to it.
+    One that asks for `every_laboratory` runs against all, with each strategy of the engine, and in each way to it; the
+    markers `strategies` and `newest` say that fewer will do.
     """
     available = servers.available(lambda engine: metafunc.config.getoption(f"--{engine}-dsn"))
     for engine, own in available.items():
         if engine in metafunc.fixturenames:
             metafunc.parametrize(engine, list(own), indirect=True)
     if "every_laboratory" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("strategies")
+        newest = -1 if metafunc.definition.get_closest_marker("newest") else 0
         combinations = [
             (server, strategy, through_admin)
             for engine, own in available.items()
-            for server in own
+            for server in list(own)[newest:]
             for strategy, through_admin in _ways(servers.KINDS[engine])
+            if not marker or strategy in marker.args
         ]
         ids = [
             f"{server}-{strategy}{'-through-admin' if through_admin else ''}"

@@ -89,24 +89,27 @@ def test_several_abandoned_rotations_in_a_row_leave_no_dead_end(new_rig: NewRig,
     rig.require_done()
 
 
-@pytest.mark.parametrize("phase", ["before", "after"])
 def test_a_call_that_aws_refuses_ends_the_step_and_heals(
-    new_rig: NewRig, service: LocalSecretsManager, strategy: Strategy, phase: str
+    new_rig: NewRig, service: LocalSecretsManager, strategy: Strategy
 ) -> None:
     rig = new_rig(strategy)
     for number in itertools.count(1):
-        rig.begin()
-        refused = refuse(service, phase, number, ServiceError("AccessDeniedException", "not authorized"))
-        error = rig.run().error
-        service.intercept = None
-        if not refused:
-            assert error is None
-            return
-        assert f"secretsmanager:{refused[0].operation}" in str(error)
-        if strategy is Strategy.ALTERNATING_USERS:
-            assert rig.application_works()
-        assert rig.run().error is None
-        rig.require_done()
+        # A call that was answered with a refusal may have taken effect all the same, if it writes.
+        for phase in ("before", "after"):
+            rig.begin()
+            refused = refuse(service, phase, number, ServiceError("AccessDeniedException", "not authorized"))
+            error = rig.run().error
+            service.intercept = None
+            if not refused:
+                assert error is None
+                return
+            assert f"secretsmanager:{refused[0].operation}" in str(error)
+            if strategy is not Strategy.SINGLE_USER:
+                assert rig.application_works()
+            assert rig.run().error is None
+            rig.require_done()
+            if not refused[0].operation.startswith(("Put", "Update")):
+                break
 
 
 @pytest.mark.parametrize("phase", ["before", "after"])

@@ -1,7 +1,7 @@
 """It is killed, at any call to Secrets Manager and at any statement: does it heal?"""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -29,22 +29,35 @@ def heal_by_new_rotation(rig: Rig) -> None:
 HEALS = (heal_by_retry, heal_by_new_rotation)
 
 
+@pytest.mark.strategies(Strategy.ALTERNATING_USERS)
 def test_a_first_rotation_that_is_killed_at_any_call_heals(new_rig: NewRig, strategy: Strategy) -> None:
+    # There is no clone yet. Where there is one user only, a first rotation is like any other.
     for moment, heal in zip(itertools.count(1), itertools.cycle(HEALS), strict=False):
         if not disturb(new_rig(strategy), heal, kill_at=moment).killed:
             return
 
 
-@pytest.mark.parametrize(("disturbance", "before"), [("kill_at", 1), ("cut_at", 2)])
-def test_later_rotations_that_are_disturbed_at_any_call_heal(
-    new_rig: NewRig, strategy: Strategy, disturbance: str, before: int
-) -> None:
+def test_later_rotations_that_are_killed_at_any_call_heal(new_rig: NewRig, strategy: Strategy) -> None:
     rig = new_rig(strategy)
-    for _ in range(before):
-        rig.rotate()
-    # The users of a pair take turns, and so do the ways to heal. Killed and cut off begin with the other of each.
+    rig.rotate()
+    disturb_everywhere(rig, "kill_at", HEALS)
+
+
+@pytest.mark.newest
+def test_later_rotations_that_are_cut_off_at_any_call_heal(new_rig: NewRig, strategy: Strategy) -> None:
+    rig = new_rig(strategy)
+    rig.rotate()
+    rig.rotate()
+    disturb_everywhere(rig, "cut_at", HEALS[::-1])
+
+
+def disturb_everywhere(rig: Rig, disturbance: str, heals: Sequence[Callable[[Rig], None]]) -> None:
+    """Rotate again and again, disturbed one call later each time.
+
+    The users of a pair take turns, and so do the ways to heal. Killed and cut off begin with the other of each.
+    """
     undisturbed = 0
-    for moment, heal in zip(itertools.count(1), itertools.cycle(HEALS[:: -1 if before > 1 else 1]), strict=False):
+    for moment, heal in zip(itertools.count(1), itertools.cycle(heals), strict=False):
         undisturbed += disturb(rig, heal, **{disturbance: moment}).moments < moment
         if undisturbed > 1:
             return
