@@ -160,10 +160,10 @@ def _cut(file_number: object) -> None:
             way.shutdown(socket.SHUT_RDWR)
 
 
-# The server that is forked imports this module, so that no child has to. Python 3.13 does not hand it sys.path
-# otherwise.
+# The server that is forked imports this module, and the drivers, so that no child has to. Python 3.13 does not hand it
+# sys.path otherwise.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload([__name__])
+_CONTEXT.set_forkserver_preload([__name__, "tests.servers"])
 # The data that every client is made of is read here, once.
 boto3.client("secretsmanager", region_name="us-east-1")
