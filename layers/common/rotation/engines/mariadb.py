@@ -14,6 +14,7 @@ import json
 import logging
 import re
 import secrets
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from rotation.deadline import Deadline
 from rotation.engine import Standing
 from rotation.engines.mysql_hash import NATIVE, native
 from rotation.engines.mysql_pair import PairSession
+from rotation.engines.mysql_rights import Sort
 from rotation.engines.mysql_session import Account, connect
 from rotation.errors import NotPermitted, Unsupported
 from rotation.kind import EngineKind, Strategy
@@ -40,8 +42,8 @@ KIND = EngineKind(
 
 ED25519 = "ed25519"
 
-UNUSABLE = {NATIVE: "invalid", ED25519: "-" * 43}
-"""For each plugin whose hashes can be made here, one that no password has."""
+HASHED = (NATIVE, ED25519)
+"""The plugins whose hashes can be made here."""
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ class MariaDB:
     kind = KIND
     clone_sees_rights = False
 
-    def connect(self, credential: Credential, deadline: Deadline) -> "AbstractContextManager[MariaDBSession]":
+    def connect(self, credential: Credential, deadline: Deadline) -> AbstractContextManager["MariaDBSession"]:
         """Log in; see `rotation.engine.Engine.connect`."""
         return connect(MariaDBSession, credential, deadline)
 
@@ -70,7 +72,8 @@ class MariaDBSession(PairSession):
     """One connection; implements `rotation.engine.Session` and `rotation.engine.KeepsOldPassword`."""
 
     # The one is for tables, the other for the rest: ALTER USER behind a global read lock, say.
-    limits = "lock_wait_timeout = {seconds}, max_statement_time = {seconds}"
+    limits = "lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}, max_statement_time = {seconds}"
+    users_only = " AND is_role = 'N'"
 
     def change_own_password(self, password: str) -> None:
         """Give the user who is logged in this password; see `rotation.engine.Session`.
@@ -81,31 +84,32 @@ class MariaDBSession(PairSession):
         self.execute(doing, f"SET PASSWORD = {self._secret(self._own_plugins(doing)[0], password, doing)}")
 
     def set_password(self, username: str, password: str) -> None:
-        """Give another user this password, on every host at once, in place of its first one; see
-        `rotation.engine.Session`.
+        """Give another user this password, on every host at once; see `rotation.engine.Session`.
+
+        It takes the place of the first one that there is.
         """
         doing, users = f"setting the password of {username}", []
-        for account in self.accounts(username):
+        for account in self.accounts_to_open(username):
             methods = self._methods(account)
-            first = next((number for number, method in enumerate(methods) if method.plugin in UNUSABLE), None)
-            if first is None:
-                plugins = ", ".join(method.plugin for method in methods)
-                raise Unsupported(doing, f"{account} logs in with {plugins}", f"Use {NATIVE} or {ED25519}")
-            ways = [self._way(method) for method in methods]
-            ways[first] = f"{methods[first].plugin} USING {self._secret(methods[first].plugin, password, doing)}"
+            first = _first(account, methods)
+            if _hash(first.plugin, password) == first.secret:
+                users.append(self.account(account))  # an earlier delivery has set it: a policy may refuse it now
+                continue
+            # A policy that wants to see passwords refuses the whole statement for the sake of one hash.
+            hidden = self._refuses_hashes(doing)
+            ways = [self._way(method) for method in methods if method is not first and not (hidden and method.secret)]
+            ways.insert(0, f"{first.plugin} USING {self._secret(first.plugin, password, doing)}")
             users.append(f"{self.account(account)} IDENTIFIED VIA {' OR '.join(ways)}")
         remedy = f"GRANT CREATE USER ON *.* TO {self.username}"
         self.execute(doing, f"ALTER USER {', '.join(users)} ACCOUNT UNLOCK", remedy)
 
     def require_two_passwords(self) -> None:
-        """See `rotation.engine.KeepsOldPassword`. Clients cannot try a second method after another plugin's first
-        one.
+        """See `rotation.engine.KeepsOldPassword`.
+
+        Clients cannot try a second method after another plugin's first one.
         """
         doing = f"asking whether {self.username} can have two passwords"
-        plugins = set(self._own_plugins(doing))
-        if plugins != {NATIVE}:
-            cause = f"{self.username} logs in with {', '.join(sorted(plugins))}"
-            raise Unsupported(doing, cause, f"Use another strategy, or an account with {NATIVE} alone")
+        _require_native(self.username, self._own_plugins(doing), doing)
 
     def add_password(self, username: str, current: str, password: str) -> None:
         """Have the user accept both; see `rotation.engine.KeepsOldPassword`.
@@ -116,23 +120,30 @@ class MariaDBSession(PairSession):
         if username == self.username:
             cause = "a user may set its first password only, and not keep it"
             raise NotPermitted(doing, cause, 'Put an admin into "masterarn"')
+        known = False
         for account in self.accounts(username):
             methods = self._methods(account)
             wanted = [Method(NATIVE, native(password)), Method(NATIVE, native(current))]
-            # An account that has neither password is not the secret's, and is left alone.
-            if methods == wanted or not set(methods) & set(wanted):
-                continue
-            ways = [f"{NATIVE} USING {self._secret(NATIVE, text, doing)}" for text in (password, current)]
-            statement = f"ALTER USER {self.account(account)} IDENTIFIED VIA {' OR '.join(ways)}"
-            self.execute(doing, statement, f"GRANT CREATE USER ON *.* TO {self.username}")
+            if not set(methods) & set(wanted):
+                continue  # an account that has neither password is not the secret's, and is left alone
+            known = True
+            _require_native(account, (method.plugin for method in methods), doing)
+            if methods != wanted:
+                ways = [f"{NATIVE} USING {self._secret(NATIVE, text, doing)}" for text in (password, current)]
+                statement = f"ALTER USER {self.account(account)} IDENTIFIED VIA {' OR '.join(ways)}"
+                self.execute(doing, statement, f"GRANT CREATE USER ON *.* TO {self.username}")
+        if not known:
+            cause = f"no account of {username} on this server has the password that is to stay"
+            raise Unsupported(doing, cause, "Correct the host of the admin secret")
 
     def standing(self, user: str, other: str) -> Standing:
         """Tell what is known about the pair; see `rotation.engine.Session`.
 
-        Where a policy refused our mark, an account is ours that cannot log in and may do nothing that the user may not.
+        Where a policy refuses our mark, an account is ours that cannot log in and may do nothing that the user may not.
         """
         standing = super().standing(user, other)
-        if standing is Standing.UNKNOWN and all(self._is_harmless(account, user) for account in self.accounts(other)):
+        unmarkable = standing is Standing.UNKNOWN and self._refuses_hashes(f"looking for {other}")
+        if unmarkable and all(self._is_harmless(account, user) for account in self.accounts(other)):
             return Standing.OURS
         return standing
 
@@ -140,30 +151,40 @@ class MariaDBSession(PairSession):
         """See `PairSession`."""
         return _mark(partner) in self._methods(account)
 
+    def is_locked(self, account: Account) -> bool:
+        """See `PairSession`."""
+        return bool(self._privileges(account).get("account_locked"))
+
+    def require_copiable(self, account: Account) -> None:
+        """See `PairSession`."""
+        _first(account, self._methods(account))
+
     def create_locked(self, clone: Account, account: Account) -> None:
         """See `PairSession`. Where a policy refuses hashes, it gets a password that nobody keeps."""
         doing = f"creating {clone}, locked"
         way = self._way(_mark(account.user))
         if self._refuses_hashes(doing):
-            way = f"{NATIVE} USING PASSWORD({self.text(secrets.token_urlsafe(24) + '-aA1')})"
+            way = self._throw_away(account)
         statement = f"CREATE USER {self.account(clone)} IDENTIFIED VIA {way} ACCOUNT LOCK"
         self.execute(doing, statement, f"GRANT CREATE USER ON *.* TO {self.username}")
 
     def copy_attributes(self, account: Account, clone: Account) -> None:
         """See `PairSession`."""
         doing, name = f"giving {clone} the attributes of {account}", self.account(clone)
+        methods, wanted = self._methods(clone), self._wanted_methods(account, clone)
         if not self._refuses_hashes(doing):
-            methods, wanted = self._methods(clone), self._wanted_methods(account, clone)
             if methods != wanted:
                 self.execute(doing, f"ALTER USER {name} IDENTIFIED VIA {' OR '.join(map(self._way, wanted))}")
+        elif methods[0].plugin != wanted[0].plugin:
+            self.execute(doing, f"ALTER USER {name} IDENTIFIED VIA {self._throw_away(account)}")
         definition = self._definition(account)
         if definition != self._definition(clone):
             self.execute(doing, f"ALTER USER {name} {definition}")
 
     def copy_default_roles(self, account: Account, clone: Account) -> None:
         """See `PairSession`."""
-        wanted = self.row(account)["default_role"]
-        if wanted != self.row(clone)["default_role"]:
+        wanted = self._default_role(account)
+        if wanted != self._default_role(clone):
             role = self.name(wanted) if wanted else "NONE"
             doing = f"giving {clone} the default role of {account}"
             self.execute(doing, f"SET DEFAULT ROLE {role} FOR {self.account(clone)}")
@@ -174,13 +195,16 @@ class MariaDBSession(PairSession):
         mine, other = self._definition(account), self._definition(clone)
         if mine != other:
             differences.append(f"{clone} is defined as {other}, {account} as {mine}")
-        if self.row(account)["default_role"] != self.row(clone)["default_role"]:
+        plugin, others = self._wanted_methods(account, clone)[0].plugin, self._methods(clone)
+        if plugin not in {method.plugin for method in others}:
+            differences.append(f"{clone} has the plugin {others[0].plugin}, {account} has {plugin}")
+        if self._default_role(account) != self._default_role(clone):
             differences.append(f"the default role of {clone} is not that of {account}")
         return differences
 
     def _own_plugins(self, doing: str) -> list[str]:
         """Return the plugins of the methods of the user who is logged in, in their order."""
-        [(definition, *_), *_] = self.execute(doing, "SHOW CREATE USER CURRENT_USER()")
+        definition = self.own_definition(doing)
         methods = re.split(r" REQUIRE | WITH | ACCOUNT | PASSWORD EXPIRE", definition.partition(" IDENTIFIED ")[2])[0]
         return re.findall(r"(?:^VIA|\bOR) (\w+)", methods) or [NATIVE]
 
@@ -191,18 +215,27 @@ class MariaDBSession(PairSession):
         return [Method(entry.get("plugin", ""), entry.get("authentication_string", "")) for entry in entries]
 
     def _wanted_methods(self, account: Account, clone: Account) -> list[Method]:
-        """Return the clone's own password, of the account's plugin, and our mark where the account does not carry
-        it.
-        """
-        plugin = next((method.plugin for method in self._methods(account) if method.plugin in UNUSABLE), NATIVE)
+        """Return the clone's own password, of the account's plugin, and our mark, if the account does not carry it."""
+        plugin = _first(account, self._methods(account)).plugin
         marks = {_mark(account.user), _mark(clone.user)}
         own = [method for method in self._methods(clone) if method.plugin == plugin and method not in marks]
-        first = own[0] if own else Method(plugin, UNUSABLE[plugin])
+        first = own[0] if own else Method(plugin, _hash(plugin, secrets.token_urlsafe()))
         return [first] if self.is_marked(account, clone.user) else [first, _mark(account.user)]
 
     def _is_harmless(self, account: Account, user: str) -> bool:
         allowed = frozenset().union(*(self.rights(one) for one in self.accounts(user)))
-        return bool(self._privileges(account).get("account_locked")) and self.rights(account) <= allowed
+        return self.is_locked(account) and not self.proxies(account) and self.rights(account) <= allowed
+
+    def _default_role(self, account: Account) -> str:
+        """Return the default role, if it is granted: the server forgets neither when it is revoked."""
+        role: str = self.row(account)["default_role"]
+        granted = {right.name for right in self.rights(account) if right.sort is Sort.ROLE}
+        return role if self.name(role) in granted else ""
+
+    def _throw_away(self, account: Account) -> str:
+        """Return a way to log in that nobody knows, of the account's plugin."""
+        plugin = _first(account, self._methods(account)).plugin
+        return f"{plugin} USING PASSWORD({self.text(secrets.token_urlsafe(24) + '-aA1')})"
 
     def _definition(self, account: Account) -> str:
         """Return what an account is but for its name, password, rights and role, as ALTER USER takes it."""
@@ -228,28 +261,49 @@ class MariaDBSession(PairSession):
 
     def _secret(self, plugin: str, password: str, doing: str) -> str:
         """Return what USING takes for a password: its hash, or, where a policy wants to see it, the password itself."""
-        if not self._refuses_hashes(doing):
-            if plugin == NATIVE:
-                return self.text(native(password))
-            if plugin == ED25519:
-                return self.text(_ed25519(password))
+        known = _hash(plugin, password)
+        if known and not self._refuses_hashes(doing):
+            return self.text(known)
         log.warning("%s: the server's password policy, or the plugin %s, wants the clear text", doing, plugin)
         return f"PASSWORD({self.text(password)})"
 
     def _refuses_hashes(self, doing: str) -> bool:
         """Tell whether the server wants to judge passwords, which it cannot by their hash."""
-        [(strict, plugins)] = self.execute(
-            doing,
-            "SELECT @@strict_password_validation, count(*) FROM information_schema.plugins"
-            " WHERE plugin_type = 'PASSWORD VALIDATION' AND plugin_status = 'ACTIVE'",
+        # Selected beside an aggregate, the variable is 0, whatever it is.
+        statement = (
+            "SELECT plugin_name FROM information_schema.plugins WHERE plugin_type = 'PASSWORD VALIDATION'"
+            " AND plugin_status = 'ACTIVE' AND @@strict_password_validation"
         )
-        return bool(strict and plugins)
+        return bool(self.execute(doing, statement))
+
+
+def _first(account: Account, methods: Sequence[Method]) -> Method:
+    """Return the first of an account's methods that is a password; raises Unsupported where there is none."""
+    for method in methods:
+        if method.plugin in HASHED:
+            return method
+    plugins = ", ".join(method.plugin for method in methods)
+    raise Unsupported(f"preparing {account}", f"it logs in with {plugins}", f"Use {' or '.join(HASHED)}")
+
+
+def _require_native(who: Account | str, plugins: Iterable[str], doing: str) -> None:
+    """Raise Unsupported unless all methods are of the one plugin of which an account can have two passwords."""
+    if others := set(plugins) - {NATIVE}:
+        cause = f"{who} logs in with {', '.join(sorted(others))}"
+        raise Unsupported(doing, cause, f"Use another strategy, or an account with {NATIVE} alone")
 
 
 def _mark(partner: str) -> Method:
     """Return the mark of an account that takes turns with `partner`: a hash of a text cannot be the hash of a hash."""
     text = f"This account takes turns with {partner}: rotated by AWS Secrets Manager"
     return Method(NATIVE, "*" + hashlib.sha1(text.encode()).hexdigest().upper())  # noqa: S324 - as the server
+
+
+def _hash(plugin: str, password: str) -> str:
+    """Return what a plugin keeps of a password; nothing where it is not known here."""
+    if plugin == NATIVE:
+        return native(password)
+    return _ed25519(password) if plugin == ED25519 else ""
 
 
 def _ed25519(password: str) -> str:

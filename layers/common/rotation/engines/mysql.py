@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +11,8 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.mysql_hash import matches
 from rotation.engines.mysql_pair import PairSession
-from rotation.engines.mysql_session import Account, Refusal, connect
-from rotation.errors import NotPermitted, Unsupported
+from rotation.engines.mysql_session import RETRIED, Account, Refusal, connect
+from rotation.errors import NotPermitted, StatementFailed, Unsupported
 from rotation.kind import EngineKind, Strategy
 
 KIND = EngineKind(
@@ -23,6 +23,7 @@ KIND = EngineKind(
     username_limit=32,
     password_limit=128,
     strategies=frozenset(Strategy),
+    dual_password_needs_version=True,
 )
 
 REPLACE, RETAIN, ATTRIBUTE = (8, 0, 13), (8, 0, 14), (8, 0, 21)
@@ -77,9 +78,17 @@ class MySQLSession(PairSession):
 
     def set_password(self, username: str, password: str) -> None:
         """Give another user this password, on every host at once; see `rotation.engine.Session`."""
-        users = ", ".join(f"{self.account(a)} IDENTIFIED BY {self.text(password)}" for a in self.accounts(username))
-        remedy = f"GRANT CREATE USER ON *.* TO {self.username}"
-        self.execute(f"setting the password of {username}", f"ALTER USER {users} ACCOUNT UNLOCK", remedy)
+        doing, remedy = f"setting the password of {username}", f"GRANT CREATE USER ON *.* TO {self.username}"
+        accounts = self.accounts_to_open(username)
+        # A policy on histories refuses a password that an account has already: an earlier delivery has set it.
+        secret = f" IDENTIFIED BY {self.text(password)}"
+        users = [self.account(account) + ("" if self._has(account, password) else secret) for account in accounts]
+        self.execute(doing, f"ALTER USER {', '.join(users)} ACCOUNT UNLOCK", remedy)
+
+    def _has(self, account: Account, password: str) -> bool:
+        row = self.row(account)
+        expired = row.get("password_expired") == "Y"
+        return not expired and matches(password, row["authentication_string"].encode(), row["plugin"])
 
     def require_two_passwords(self) -> None:
         """See `rotation.engine.KeepsOldPassword`."""
@@ -89,7 +98,7 @@ class MySQLSession(PairSession):
             raise Unsupported(
                 doing, f"MySQL {version} keeps one password; 8.0.14 was the first to keep two", "Use another strategy"
             )
-        plugin = re.search(r"IDENTIFIED WITH ['`\"](\w+)", self._own_definition(doing))
+        plugin = re.search(r"IDENTIFIED WITH '(\w+)", self.own_definition(doing))
         if not plugin or plugin[1] not in DUAL_PLUGINS:
             name = plugin[1] if plugin else "its"
             raise Unsupported(
@@ -112,11 +121,26 @@ class MySQLSession(PairSession):
         """See `PairSession`."""
         return bool(_metadata(self.row(account)).get(MARK) == partner)
 
+    def is_locked(self, account: Account) -> bool:
+        """See `PairSession`."""
+        return bool(self.row(account)["account_locked"] == "Y")
+
+    def require_copiable(self, account: Account) -> None:
+        """See `PairSession`. Without SYSTEM_USER, an admin could never touch a clone that has it."""
+        doing = f"preparing the clone of {account}"
+        if self.version() < ATTRIBUTE:
+            raise Unsupported(doing, "MySQL before 8.0.21 cannot mark a user as ours", "Use the single-user strategy")
+        if (plugin := self.row(account)["plugin"]) not in DUAL_PLUGINS:
+            cause = f"it logs in with {plugin}, not with a password that we can set"
+            raise Unsupported(doing, cause, f"Use one of {', '.join(sorted(DUAL_PLUGINS))}, or drop that account")
+        names = {right.name for right in self.rights(account)}
+        if SYSTEM_USER in names and SYSTEM_USER not in {right.name for right in self.rights(self.own_account())}:
+            remedy = f"Revoke SYSTEM_USER from {account}, or GRANT SYSTEM_USER ON *.* TO {self.username}"
+            raise NotPermitted(doing, f"it has SYSTEM_USER, {self.username} has not", remedy)
+
     def create_locked(self, clone: Account, account: Account) -> None:
         """See `PairSession`. A policy may refuse a user without a password, so it gets one that nobody reads."""
         doing = f"creating {clone}, locked"
-        if self.version() < ATTRIBUTE:
-            raise Unsupported(doing, "MySQL before 8.0.21 cannot mark a user as ours", "Use the single-user strategy")
         mark = self.text(json.dumps({MARK: account.user}))
         plugin = self.row(account)["plugin"]
         password = f"IDENTIFIED WITH {plugin} BY RANDOM PASSWORD"
@@ -126,7 +150,6 @@ class MySQLSession(PairSession):
     def copy_attributes(self, account: Account, clone: Account) -> None:
         """See `PairSession`. The plugin comes with another password, for no account changes it without."""
         source, target = self.row(account), self.row(clone)
-        self._require_administrable(account)
         doing, name = f"giving {clone} the attributes of {account}", self.account(clone)
         if source["plugin"] != target["plugin"]:
             self.execute(doing, f"ALTER USER {name} IDENTIFIED WITH {source['plugin']} BY RANDOM PASSWORD")
@@ -169,11 +192,17 @@ class MySQLSession(PairSession):
         try:
             self.execute(doing, compare_and_set, remedy, frozenset({WRONG_CURRENT}))
         except Refusal:
-            # The primary is the new password already, or the orphan of an abandoned rotation.
-            if self.accepts(self.username, password):
-                return
-            self._make_primary(current, doing)
-            self.execute(doing, compare_and_set, remedy)
+            # The primary is the new password already, or the orphan of an abandoned rotation. Healing does not
+            # compare, so it could undo what another delivery of this step has just done: one at a time.
+            with self._lock(f"rotation:{self.username}", doing):
+                if self.accepts(self.username, password):
+                    return
+                self._make_primary(current, doing)
+                with suppress(Refusal):  # from here on, the first statement of another delivery succeeds, too
+                    self.execute(doing, compare_and_set, remedy, frozenset({WRONG_CURRENT}))
+                    return
+                if not self.accepts(self.username, password):
+                    raise StatementFailed(doing, "another rotation changes the password", RETRIED) from None
 
     def _make_primary(self, current: str, doing: str) -> None:
         """Put the secondary password, with which we are logged in, in the place of an orphan, without a gap."""
@@ -187,23 +216,26 @@ class MySQLSession(PairSession):
     def _add_for(self, username: str, current: str, password: str) -> None:
         doing = f"giving {username} a second password"
         with self._lock(f"rotation:{username}", doing):
-            for account in self.accounts(username):
-                self._add_to_account(account, current, password, doing)
+            added = [self._add_to_account(account, current, password, doing) for account in self.accounts(username)]
+        if not any(added):
+            cause = f"no account of {username} on this server has the password that is to stay, in a format known here"
+            raise Unsupported(doing, cause, "Correct the host of the admin secret, or use another strategy or plugin")
 
-    def _add_to_account(self, account: Account, current: str, password: str, doing: str) -> None:
-        """Add the password to an account; one that has neither password is not the secret's, and is left alone."""
+    def _add_to_account(self, account: Account, current: str, password: str, doing: str) -> bool:
+        """Add the password to an account; False where it has not the current one: it is not the secret's."""
         row = self.row(account)
         plugin, first = row["plugin"], row["authentication_string"].encode()
         second = _attributes(row).get("additional_password", "").encode()
         name, remedy = self.account(account), f"GRANT CREATE USER ON *.* TO {self.username}"
-        if matches(current, second, plugin) and not matches(current, first, plugin):
+        if not matches(current, first, plugin):
+            if not matches(current, second, plugin):
+                return False
             if matches(password, first, plugin):
-                return
+                return True
             # The primary is the orphan of an abandoned rotation. As a hash, the other one passes every policy.
             self.execute(doing, f"ALTER USER {name} IDENTIFIED WITH {plugin} AS 0x{second.hex()}", remedy)
-        elif not matches(current, first, plugin):
-            return
         self.execute(doing, f"ALTER USER {name} IDENTIFIED BY {self.text(password)} RETAIN CURRENT PASSWORD", remedy)
+        return True
 
     @contextmanager
     def _lock(self, name: str, doing: str) -> Iterator[None]:
@@ -211,13 +243,9 @@ class MySQLSession(PairSession):
         seconds = int(self._deadline.allow(LOCK_SECONDS, doing))
         [(got,)] = self.execute(doing, f"SELECT GET_LOCK({self.text(name)}, {seconds})")
         if not got:
-            raise NotPermitted(doing, "another delivery of this step is at it", "The rotation is tried again by itself")
+            raise StatementFailed(doing, "another delivery of this step is at it", RETRIED)
         yield
         self.execute(doing, f"DO RELEASE_LOCK({self.text(name)})")
-
-    def _own_definition(self, doing: str) -> str:
-        [(definition,)] = self.execute(doing, "SHOW CREATE USER CURRENT_USER()")
-        return str(definition)
 
     def _default_roles(self, account: Account) -> list[Account]:
         query = "SELECT default_role_user, default_role_host FROM mysql.default_roles"
@@ -225,15 +253,6 @@ class MySQLSession(PairSession):
             f"reading the default roles of {account}", f"{query} WHERE {self.matches('user', 'host', account)}"
         )
         return sorted(Account(user, host) for user, host in rows)
-
-    def _require_administrable(self, account: Account) -> None:
-        """Refuse to copy SYSTEM_USER where the admin lacks it: it could never touch the clone again."""
-        names = {right.name for right in self.rights(account)}
-        if SYSTEM_USER in names and SYSTEM_USER not in {right.name for right in self.rights(self.own_account())}:
-            remedy = f"Revoke SYSTEM_USER from {account}, or GRANT SYSTEM_USER ON *.* TO {self.username}"
-            raise NotPermitted(
-                f"copying the rights of {account}", f"it has SYSTEM_USER, {self.username} has not", remedy
-            )
 
     def _definition(self, row: Mapping[str, Any]) -> str:
         """Return what an account is but for its name, password, rights and roles, as ALTER USER takes it."""
@@ -264,10 +283,24 @@ def _metadata(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _metadata_changes(source: Mapping[str, Any], target: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what ATTRIBUTE has to say to make the notes the same, our mark aside; null takes a note away."""
-    wanted = {key: value for key, value in source.items() if key != MARK}
-    present = {key: value for key, value in target.items() if key != MARK}
-    return {key: wanted.get(key) for key in wanted.keys() | present.keys() if wanted.get(key) != present.get(key)}
+    """Return what ATTRIBUTE has to say to make the notes the same, our mark aside."""
+    return {key: value for key, value in _patch(source, target).items() if key != MARK}
+
+
+def _patch(source: Mapping[str, Any], target: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the merge patch (https://datatracker.ietf.org/doc/html/rfc7396) that makes of one object another.
+
+    null takes a member away, and an object is merged into the one that is there.
+    """
+    patch: dict[str, Any] = {}
+    for key in source.keys() | target.keys():
+        wanted, present = source.get(key), target.get(key)
+        if isinstance(wanted, dict) and isinstance(present, dict):
+            if inner := _patch(wanted, present):
+                patch[key] = inner
+        elif wanted != present:
+            patch[key] = wanted
+    return patch
 
 
 def _days(value: int | None, *, never: int) -> str:

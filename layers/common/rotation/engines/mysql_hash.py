@@ -5,6 +5,7 @@ An admin reads the hashes of an account, and so knows which of its passwords com
 
 import hashlib
 import hmac
+import re
 
 NATIVE = "mysql_native_password"
 
@@ -14,6 +15,7 @@ ORDER = (
     (15, 25, 5), (6, 16, 26), (27, 7, 17), (18, 28, 8), (9, 19, 29),
 )  # fmt: skip
 SALT, DIGEST = 20, 43
+CACHING_SHA2 = re.compile(rb"\$A\$([0-9A-Fa-f]{3})\$")
 
 
 def native(password: str) -> str:
@@ -30,8 +32,8 @@ def matches(password: str, stored: bytes, plugin: str) -> bool:
     """
     if plugin == NATIVE:
         return hmac.compare_digest(stored, native(password).encode())
-    if stored.startswith(b"$A$") and stored[6:7] == b"$":
-        rounds, rest = int(stored[3:6], 16) * 1000, stored[7:]
+    if header := CACHING_SHA2.match(stored):
+        rounds, rest = int(header[1], 16) * 1000, stored[header.end() :]
     elif stored.startswith(b"$5$"):
         rounds, rest = 5000, stored[3:]
     else:

@@ -12,15 +12,27 @@ other one loses. Nothing is ever written to the current user.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 
+from rotation.credential import Credential
+from rotation.deadline import Deadline
 from rotation.engine import Standing
 from rotation.engines.mysql_rights import Right, Sort, Unreadable, parse, statements
-from rotation.engines.mysql_session import Account, MySQLFamilySession
-from rotation.errors import StatementFailed, Unsafe
+from rotation.engines.mysql_session import Account, Connection, MySQLFamilySession, Refusal
+from rotation.errors import NotPermitted, StatementFailed, Unsafe
+
+GONE = frozenset({1049, 1054, 1146, 1305})
+"""ER_BAD_DB_ERROR, ER_BAD_FIELD_ERROR, ER_NO_SUCH_TABLE, ER_SP_DOES_NOT_EXIST."""
+NO_ROUTINE = frozenset({1305})
 
 
 class PairSession(MySQLFamilySession, ABC):
     """A session that can make accounts alike; what differs between the servers is abstract."""
+
+    def __init__(self, connection: Connection, credential: Credential, deadline: Deadline) -> None:
+        super().__init__(connection, credential, deadline)
+        self._kept_locked: set[Account] = set()
+        """The clones, met by this session, of accounts that are locked."""
 
     def standing(self, user: str, other: str) -> Standing:
         """Tell what is known about the pair; see `rotation.engine.Session`."""
@@ -42,14 +54,17 @@ class PairSession(MySQLFamilySession, ABC):
         """Make `other` what `user` is, on every host; see `rotation.engine.Session`."""
         accounts, others = self.accounts(user), self.accounts(other)
         for account in accounts:
+            self.require_copiable(account)
+        for left in set(others) - {Account(other, account.host) for account in accounts}:
+            self._drop(left, user)
+        for account in accounts:
             clone = Account(other, account.host)
             if clone not in others:
                 self.create_locked(clone, account)
             self.copy_attributes(account, clone)
+            self._copy_lock(account, clone)
             self._copy_rights(account, clone)
             self.copy_default_roles(account, clone)
-        for left in set(others) - {Account(other, account.host) for account in accounts}:
-            self.execute(f"dropping {left}, because there is no {user}@{left.host}", f"DROP USER {self.account(left)}")
 
     def differences(self, user: str, other: str) -> Sequence[str]:
         """Say in what the two differ, on any host; see `rotation.engine.Session`."""
@@ -60,11 +75,21 @@ class PairSession(MySQLFamilySession, ABC):
             if account.host not in hosts:
                 clone = Account(other, account.host)
                 differences += self.attribute_differences(account, clone) + self._right_differences(account, clone)
+                if self.is_locked(account) and not self.is_locked(clone):
+                    differences.append(f"{account} is locked, {clone} is not")
         return differences
 
     @abstractmethod
     def is_marked(self, account: Account, partner: str) -> bool:
         """Tell whether the account carries our mark, as the one that takes turns with `partner`."""
+
+    @abstractmethod
+    def is_locked(self, account: Account) -> bool:
+        """Tell whether the account is locked."""
+
+    @abstractmethod
+    def require_copiable(self, account: Account) -> None:
+        """Raise Unsupported or NotPermitted where there can be no clone of this account."""
 
     @abstractmethod
     def create_locked(self, clone: Account, account: Account) -> None:
@@ -102,14 +127,47 @@ class PairSession(MySQLFamilySession, ABC):
             remedy = "Use the single-user strategy, and report the server's version"
             raise StatementFailed(doing, "a row of SHOW GRANTS is not in the known grammar", remedy) from None
 
-    def _copy_rights(self, account: Account, clone: Account) -> None:
-        wanted, present = self._grants(account), self._grants(clone)
-        for statement in statements(present, wanted, self.account(clone)):
-            doing = f"giving {clone} the grants of {account}"
-            remedy = (
-                f"Let {self.username} grant it (WITH GRANT OPTION, ROLE_ADMIN), or take it from {account}: {statement}"
+    def accounts_to_open(self, username: str) -> list[Account]:
+        """Return the accounts that are to get a password; raises StatementFailed where there is none."""
+        accounts = [account for account in self.accounts(username) if account not in self._kept_locked]
+        if not accounts:
+            raise StatementFailed(
+                f"setting the password of {username}", "there is no such user", "The rotation is tried again by itself"
             )
-            self.execute(doing, statement, remedy)
+        return accounts
+
+    def _drop(self, account: Account, user: str) -> None:
+        """Drop an account on a host that the user has no longer, where it is ours."""
+        doing = f"looking for the other of {account}"
+        if not self.is_marked(account, user):
+            cause = f"there is no {user}@{account.host}, and {account} has no mark of ours: it may be another's"
+            raise Unsafe(doing, cause, f"Drop {account}, or create {user}@{account.host}")
+        self.execute(f"dropping {account}, whose other is gone", f"DROP USER {self.account(account)}")
+
+    def _copy_lock(self, account: Account, clone: Account) -> None:
+        """Lock the clone where the account is locked, so that no other account lets the same host in."""
+        if self.is_locked(account):
+            self._lock_account(clone)
+            self._kept_locked.add(clone)
+
+    def _lock_account(self, clone: Account) -> None:
+        if not self.is_locked(clone):
+            self.execute(f"locking {clone}", f"ALTER USER {self.account(clone)} ACCOUNT LOCK")
+
+    def _copy_rights(self, account: Account, clone: Account) -> None:
+        present = self._grants(clone)
+        # A routine is not looked for: the server does not tell a user that may not see it from one that is gone.
+        wanted = frozenset(
+            right for right in self._grants(account) if right in present or right.is_for_routine or self._exists(right)
+        )
+        if any(right.sort is Sort.RESTRICTION for right in wanted - present):
+            self._lock_account(clone)  # it is going to have too much for an instant
+        for statement in statements(present, wanted, self.account(clone)):
+            remedy = f"Let {self.username} grant it (WITH GRANT OPTION, ROLE_ADMIN), or take it from {account}"
+            if statement.startswith("REVOKE"):
+                remedy = f"Let {self.username} revoke it (WITH GRANT OPTION, ROLE_ADMIN), or take it from {clone}"
+            with suppress(Refusal):
+                self.execute(f"giving {clone} the grants of {account}", statement, f"{remedy}: {statement}", NO_ROUTINE)
         self._copy_proxies(account, clone)
 
     def _copy_proxies(self, account: Account, clone: Account) -> None:
@@ -126,30 +184,22 @@ class PairSession(MySQLFamilySession, ABC):
         wanted, present = self._grants(account), self._grants(clone)
         proxies, others = self.proxies(account), self.proxies(clone)
         return [
-            *(f"{clone} lacks {right}" for right in sorted(wanted - present)),
+            *(f"{clone} lacks {right}" for right in sorted(wanted - present) if self._exists(right)),
             *(f"{clone} has {right}, {account} has not" for right in sorted(present - wanted)),
             *(f"{clone} lacks the proxy {proxied}" for proxied, _ in sorted(proxies - others)),
             *(f"{clone} has the proxy {proxied}, {account} has not" for proxied, _ in sorted(others - proxies)),
         ]
 
     def _grants(self, account: Account) -> frozenset[Right]:
-        """Return the rights on things that exist: a dropped table keeps its grants, and nobody can copy them."""
-        rights = (right for right in self.rights(account) if right.sort is not Sort.DEFAULT_ROLE)
-        return frozenset(right for right in rights if self._exists(right))
+        return frozenset(right for right in self.rights(account) if right.sort is not Sort.DEFAULT_ROLE)
 
     def _exists(self, right: Right) -> bool:
-        if right.sort is not Sort.PRIVILEGE or not right.item.startswith("`") or right.item.endswith("`.*"):
+        """Tell whether the server does not say that what the right is for is gone."""
+        try:
+            if probe := right.probe():
+                self.execute(f"looking for {right.item}", probe, tell=GONE)
+        except Refusal:
+            return False
+        except (NotPermitted, StatementFailed):  # it is there, or it is not ours to know
             return True
-        schema, table = (name.replace("``", "`") for name in _names(right.item))
-        found = self.execute(
-            f"looking for {right.item}",
-            "SELECT 1 FROM information_schema.tables"  # noqa: S608 - quoted
-            f" WHERE table_schema = {self.text(schema)} AND table_name = {self.text(table)}",
-        )
-        return bool(found) or right.name == "CREATE"
-
-
-def _names(item: str) -> tuple[str, str]:
-    """Return the two names of "`schema`.`table`"."""
-    schema, _, table = item[1:-1].partition("`.`")
-    return schema, table
+        return True

@@ -20,7 +20,9 @@ TOKEN = re.compile(
 )
 
 GLOBAL = "*.*"
-USAGE, GRANT_OPTION = "USAGE", "GRANT OPTION"
+USAGE, GRANT_OPTION, ALL, CREATE = "USAGE", "GRANT OPTION", "ALL PRIVILEGES", "CREATE"
+
+ROUTINES = ("PROCEDURE", "FUNCTION", "PACKAGE BODY", "PACKAGE")
 
 
 class Sort(StrEnum):
@@ -46,6 +48,22 @@ class Right:
     """The column, quoted, where the right is for one."""
     grantable: bool = False
     """For roles and dynamic privileges, which carry it themselves; other objects have a GRANT OPTION of their own."""
+
+    @property
+    def is_for_routine(self) -> bool:
+        """Whether the object is a procedure or the like."""
+        return self.item.startswith(ROUTINES)
+
+    def probe(self) -> str:
+        """Return a statement that fails where the object is gone: it keeps its grants, and nobody can copy them.
+
+        Return none where nothing has to exist: privileges on databases and CREATE are for things to come, too.
+        """
+        if self.sort is not Sort.PRIVILEGE or self.item.endswith(".*") or self.name == CREATE:
+            return ""
+        if self.is_for_routine:
+            return f"SHOW CREATE {self.item}"
+        return f"SELECT {self.column or 1} FROM {self.item} LIMIT 0"  # noqa: S608 - the server's own quoting
 
     def __str__(self) -> str:
         column = f" ({self.column})" if self.column else ""
@@ -157,7 +175,7 @@ def _object(tokens: _Tokens) -> str:
     while tokens.peek() not in {"TO", "FROM"}:
         parts.append(tokens.take())
     text = "".join(parts)
-    for kind in ("PROCEDURE", "FUNCTION", "PACKAGE BODY", "PACKAGE"):
+    for kind in ROUTINES:
         if text.startswith(kind.replace(" ", "") + "`"):
             return f"{kind} {text.removeprefix(kind.replace(' ', ''))}"
     return text
@@ -178,19 +196,18 @@ def _account(tokens: _Tokens) -> str:
 def statements(have: frozenset[Right], want: frozenset[Right], account: str) -> Iterator[str]:
     """Yield the statements that make an account that has some rights have others; each is committed at once.
 
-    Rights are taken before any is given, so at no instant are there more than before or after. The order within them
-    matters where a server's memory and its tables would disagree: a dynamic privilege or a role loses the right to
-    pass it on by being revoked and granted again, and what is left of dynamic privileges is granted again after a
-    REVOKE of the global GRANT OPTION, which takes theirs from the table only.
+    Rights are taken before any is given, so at no instant are there more than before or after, but for restrictions:
+    a privilege can only be restricted once it is there.
     """
-    surplus, missing = have - want, want - have
-    yield from (f"GRANT {right.name} ON {right.item} TO {account}" for right in sorted(_of(surplus, Sort.RESTRICTION)))
+    surplus, missing = _implied(have, want)
     yield from (f"REVOKE {right.name} ON {GLOBAL} FROM {account}" for right in sorted(_of(surplus, Sort.DYNAMIC)))
     yield from (f"REVOKE {right.name} FROM {account}" for right in sorted(_of(surplus, Sort.ROLE)))
     for item, rights in _by_item(_of(surplus, Sort.PRIVILEGE)):
-        yield f"REVOKE {', '.join(map(_spelled, rights))} ON {item} FROM {account}"
-    if Right(Sort.PRIVILEGE, GRANT_OPTION, GLOBAL) in surplus:
-        missing |= _of(want, Sort.DYNAMIC)
+        # ALL PRIVILEGES ends the list of a statement: what is in the grammar beside it means something else.
+        everything = [right for right in rights if right.name == ALL]
+        for some in (everything, [right for right in rights if right.name != ALL]):
+            if some:
+                yield f"REVOKE {', '.join(map(_spelled, some))} ON {item} FROM {account}"
     for item, rights in _by_item(_of(missing, Sort.PRIVILEGE)):
         names = [_spelled(right) for right in rights if right.name != GRANT_OPTION]
         option = " WITH GRANT OPTION" if len(names) < len(rights) else ""
@@ -202,6 +219,31 @@ def statements(have: frozenset[Right], want: frozenset[Right], account: str) -> 
     yield from (
         f"REVOKE {right.name} ON {right.item} FROM {account}" for right in sorted(_of(missing, Sort.RESTRICTION))
     )
+    yield from (f"GRANT {right.name} ON {right.item} TO {account}" for right in sorted(_of(surplus, Sort.RESTRICTION)))
+
+
+def _implied(have: frozenset[Right], want: frozenset[Right]) -> tuple[frozenset[Right], frozenset[Right]]:
+    """Return what to take and what to give, where taking one thing takes others with it.
+
+    - REVOKE of the global GRANT OPTION takes that of the dynamic privileges from the server's tables, and leaves it in
+      its memory. So they go first, and come back after it: an interruption leaves memory and tables of one mind.
+    - A privilege on a table takes the same one on its columns with it; ALL PRIVILEGES takes all there is.
+    - ALL PRIVILEGES brings all there is; what is there need not be taken.
+    - A restriction ends with its global privilege.
+    """
+    surplus, missing = have - want, want - have
+    if Right(Sort.PRIVILEGE, GRANT_OPTION, GLOBAL) in surplus:
+        passed_on = frozenset(right for right in _of(have, Sort.DYNAMIC) if right.grantable)
+        surplus |= passed_on
+        missing |= passed_on & want
+    taken = {(right.name, right.item) for right in _of(surplus, Sort.PRIVILEGE) if not right.column}
+    missing |= {right for right in want if right.column and (right.name, right.item) in taken}
+    missing |= {right for right in _of(want, Sort.PRIVILEGE) if (ALL, right.item) in taken}
+    covered = {right.item for right in missing if right.name == ALL}
+    surplus = frozenset(right for right in surplus if right.item not in covered or right.name in (ALL, GRANT_OPTION))
+    ending = {right.name for right in have - want if right.sort is Sort.PRIVILEGE and right.item == GLOBAL}
+    surplus = frozenset(right for right in surplus if right.sort is not Sort.RESTRICTION or right.name not in ending)
+    return surplus, missing
 
 
 def _of(rights: frozenset[Right], sort: Sort) -> frozenset[Right]:

@@ -1,10 +1,13 @@
 """What do MySQL and MariaDB share? Their protocol, their errors, and how accounts are written."""
 
+import io
 import os
 import re
 import socket
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+import struct
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +15,7 @@ from typing import Any, Self
 
 import pymysql
 from pymysql.converters import escape_string
-from pymysql.cursors import DictCursor
+from pymysql.cursors import Cursor, DictCursor
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
@@ -71,7 +74,6 @@ FORBIDDEN = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1410, 1698, 3523, 353
 """A statement that the user may not run. 1045 is among them: a GRANT on *.* that one may not make answers so."""
 
 STATEMENT_PROBLEMS: dict[int, tuple[type[DatabaseError], str]] = {
-    1290: (NotPermitted, REPLICA),  # ER_OPTION_PREVENTS_STATEMENT
     1836: (NotPermitted, REPLICA),  # ER_READ_ONLY_MODE
     3032: (NotPermitted, REPLICA),  # ER_SERVER_OFFLINE_MODE
     1819: (StatementFailed, POLICY),  # ER_NOT_VALID_PASSWORD
@@ -89,6 +91,12 @@ LOST = frozenset({0, 2003, 2006, 2013, 2055})
 
 SYNTAX_ERROR, CANNOT_USER = 1064, 1396
 
+OPTION_PREVENTS = 1290
+"""ER_OPTION_PREVENTS_STATEMENT: only its text tells which option, and only read-only means another server."""
+
+NOT_ROLLED_BACK = 1196
+"""ER_WARNING_NOT_COMPLETE_ROLLBACK, a warning: a table of an engine like MyISAM keeps what was done to it."""
+
 SETTINGS = "sql_mode = '', sql_quote_show_create = 1"
 
 TRANSACTIONAL = (
@@ -105,6 +113,11 @@ TRANSACTIONAL = (
     "REPLACE",
 )
 """The statements that a transaction can take back. All others, DDL and COMMIT and CALL, commit, or may."""
+
+FIRST_WORD = re.compile(r"[\s(]*([A-Za-z]+)")
+"""Where it does not match, the statement begins with a comment, which may be one that the server runs: /*! … */."""
+
+QUOTED_NAME = re.compile(r"`(?:[^`]|``)*`")
 
 
 @dataclass(frozen=True, order=True)
@@ -135,10 +148,13 @@ class Refusal(Exception):
 class MySQLFamilySession:
     """One connection to either server; each statement is committed at once."""
 
-    limits = "lock_wait_timeout = {seconds}"
+    limits = "lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}"
     """The settings that bound how long the server may take for a statement."""
 
-    def __init__(self, connection: "pymysql.Connection[Any]", credential: Credential, deadline: Deadline) -> None:
+    users_only = ""
+    """The condition by which mysql.user shows users, where it shows roles that are no accounts too."""
+
+    def __init__(self, connection: "Connection", credential: Credential, deadline: Deadline) -> None:
         self._connection = connection
         self._credential = credential
         self._deadline = deadline
@@ -156,11 +172,15 @@ class MySQLFamilySession:
         self.execute("preparing to verify", "START TRANSACTION")
         for number, statement in enumerate(statements, 1):
             doing = f"running statement {number} of verify"
-            if statement.split(maxsplit=1)[0].upper() not in TRANSACTIONAL:
+            word = FIRST_WORD.match(statement)
+            if not word or word[1].upper() not in TRANSACTIONAL:
                 remedy = f"Begin it with one of {', '.join(TRANSACTIONAL)}"
                 raise StatementFailed(doing, "it could not be rolled back", remedy)
             self.execute(doing, statement)
         self.execute("rolling back", "ROLLBACK")
+        if any(number == NOT_ROLLED_BACK for number, _ in self._warnings()):
+            remedy = "Take statements that change such tables out of verify, and undo by hand what they did"
+            raise StatementFailed("rolling back", "a table that knows no transactions was changed", remedy)
         self.execute("rolling back", "SET SESSION sql_mode = ''")
 
     def execute(
@@ -171,13 +191,19 @@ class MySQLFamilySession:
         Raises a DatabaseError, for which `remedy` is what to do where the user may not, or Refusal for the numbers to
         tell.
         """
+        return list(self._execute(Cursor, doing, statement, remedy, tell))
+
+    def _execute(
+        self, kind: type[Cursor], doing: str, statement: str, remedy: str = "", tell: frozenset[int] = frozenset()
+    ) -> Sequence[Any]:
         seconds = self._deadline.allow(STATEMENT_SECONDS, doing)
-        # The client has one limit for all statements, and a server may take long for each.
-        self._connection._read_timeout = seconds  # type: ignore[attr-defined]  # noqa: SLF001 - see above
         try:
-            with self._connection.cursor() as cursor:
+            limits = self._connection.allow(seconds)
+            with self._connection.cursor(kind) as cursor:
+                if limits:
+                    cursor.execute(f"SET SESSION {self.limits.format(seconds=limits)}")
                 cursor.execute(statement)
-                return list(cursor.fetchall())
+                return cursor.fetchall()
         except (pymysql.MySQLError, OSError) as error:
             number = _number(error)
             if number in tell:
@@ -196,17 +222,26 @@ class MySQLFamilySession:
 
     def accounts(self, username: str) -> list[Account]:
         """Return all accounts of a user name; needs SELECT on mysql.user."""
-        statement = f"SELECT user, host FROM mysql.user WHERE user = {self.text(username)} ORDER BY host"  # noqa: S608 - quoted
-        remedy = f"GRANT SELECT ON mysql.* TO {self.username}"
-        return [Account(user, host) for user, host in self.execute(f"looking for {username}", statement, remedy)]
+        statement = (
+            f"SELECT user, host FROM mysql.user WHERE user = {self.text(username)}{self.users_only} ORDER BY host"  # noqa: S608 - quoted
+        )
+        rows = self.execute(f"looking for {username}", statement, self._remedy_to_read)
+        return [Account(user, host) for user, host in rows]
 
     def row(self, account: Account) -> dict[str, Any]:
         """Return the account's row of mysql.user, names in lower case."""
-        self.execute(f"reading {account}", "DO 0")  # the deadline's check, and the error of a lost connection
-        with self._connection.cursor(DictCursor) as cursor:
-            cursor.execute(f"SELECT * FROM mysql.user WHERE {self.matches('user', 'host', account)}")  # noqa: S608 - quoted
-            row = cursor.fetchone()
-        return {name.lower(): value for name, value in (row or {}).items()}
+        statement = f"SELECT * FROM mysql.user WHERE {self.matches('user', 'host', account)}"  # noqa: S608 - quoted
+        [row] = self._execute(DictCursor, f"reading {account}", statement, self._remedy_to_read)
+        return {name.lower(): value for name, value in row.items()}
+
+    @property
+    def _remedy_to_read(self) -> str:
+        return f"GRANT SELECT ON mysql.* TO {self.username}"
+
+    def own_definition(self, doing: str) -> str:
+        """Return what SHOW CREATE USER says of the user who is logged in, but for names, which may hold anything."""
+        [(definition, *_), *_] = self.execute(doing, "SHOW CREATE USER CURRENT_USER()")
+        return QUOTED_NAME.sub("``", definition)
 
     def version(self) -> tuple[int, ...]:
         """Return the server's version, (8, 4, 3) say; Aurora tells the version of MySQL that it speaks."""
@@ -255,24 +290,65 @@ class MySQLFamilySession:
         if number in LOST or isinstance(error, OSError):
             return Unreachable(doing, text or "the connection was lost", NO_ANSWER)
         if number == SYNTAX_ERROR:  # its text is made of the statement
-            return StatementFailed(
-                doing, "the server does not understand the statement (error 1064)", remedy or "Correct it"
-            )
+            return StatementFailed(doing, "the server does not understand the statement (error 1064)", "Correct it")
         if number == CANNOT_USER:
-            text = "; ".join([text, *self._warnings()])
+            warnings = [(told, more) for told, more in self._warnings() if told != CANNOT_USER]
+            number = next((told for told, _ in warnings if told in STATEMENT_PROBLEMS), number)
+            text = "; ".join([text, *(more for _, more in warnings)])
         problem, usual = STATEMENT_PROBLEMS.get(number, (StatementFailed, f"Correct the cause. {RETRIED}"))
+        if number == OPTION_PREVENTS and "read" in text:
+            problem, usual = NotPermitted, REPLICA
         if number in FORBIDDEN:
-            problem, usual = NotPermitted, f"Grant {self.username} what it lacks"
-        return problem(doing, f"{text} (error {number})", remedy or usual)
+            problem, usual = NotPermitted, remedy or f"Grant {self.username} what it lacks"
+        return problem(doing, f"{text} (error {number})", usual)
 
-    def _warnings(self) -> list[str]:
-        """Return what the server adds to an error that says nothing."""
+    def _warnings(self) -> list[tuple[int, str]]:
+        """Return what the server adds to an answer that says nothing."""
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute("SHOW WARNINGS")
-                return [_one_line(str(message)) for _, number, message in cursor.fetchall() if number != CANNOT_USER]
-        except pymysql.MySQLError:
+                return [(int(number), _one_line(str(message))) for _, number, message in cursor.fetchall()]
+        except (pymysql.MySQLError, OSError):
             return []
+
+
+class Connection(pymysql.Connection):
+    """A connection on which no answer takes longer than it may.
+
+    The client's own limit is for a piece of an answer: a server that sends a byte now and then would never meet it.
+    """
+
+    _sock: socket.socket
+    _rfile: io.BufferedReader
+    _force_close: Callable[[], None]
+
+    _ends = 0.0
+    _limit = int(STATEMENT_SECONDS)
+
+    def allow(self, seconds: float) -> int:
+        """Give the next answers so much time; return the server's limit in seconds where it must be told a new one."""
+        self._ends = time.monotonic() + seconds
+        # The server is to give up before the client does, and to say why.
+        limit = max(1, int(seconds) - 1)
+        lower, self._limit = limit < self._limit, min(limit, self._limit)
+        return limit if lower else 0
+
+    def _read_bytes(self, num_bytes: int) -> bytes:
+        data = b""
+        while len(data) < num_bytes:
+            data += self._read_some(num_bytes - len(data))
+        return data
+
+    def _read_some(self, most: int) -> bytes:
+        cause = ""
+        try:
+            self._sock.settimeout(max(0.001, self._ends - time.monotonic()))
+            if some := self._rfile.read1(most):
+                return bytes(some)
+        except OSError as error:
+            cause = f" ({error})"
+        self._force_close()
+        raise pymysql.OperationalError(2013, f"Lost connection to the server{cause}")
 
 
 @contextmanager
@@ -283,16 +359,15 @@ def connect[S: MySQLFamilySession](kind: type[S], credential: Credential, deadli
     try:
         yield kind(connection, credential, deadline)
     finally:
-        connection._force_close()  # type: ignore[attr-defined]  # noqa: SLF001 - close() would speak to a server that is gone
+        if connection.open:
+            connection.close()
 
 
-def _open(
-    kind: type[MySQLFamilySession], credential: Credential, deadline: Deadline, doing: str
-) -> "pymysql.Connection[Any]":
+def _open(kind: type[MySQLFamilySession], credential: Credential, deadline: Deadline, doing: str) -> Connection:
     way = _way(credential, deadline, doing)
     seconds = deadline.allow(STATEMENT_SECONDS, doing)
     try:
-        connection = pymysql.Connection(
+        connection = Connection(
             host=credential.host,
             port=credential.port,
             user=credential.username,
@@ -300,15 +375,15 @@ def _open(
             database=credential.database,
             charset="utf8mb4",
             autocommit=True,
-            read_timeout=seconds,
             write_timeout=seconds,
-            # Whatever the server is set to: names come in backticks, and nothing waits for a lock for a year.
-            init_command=f"SET SESSION {SETTINGS}, {kind.limits.format(seconds=max(1, int(seconds)))}",
             defer_connect=True,
             **({"ssl": _tls()} if credential.tls else {"ssl_disabled": True}),
         )
+        # Whatever the server is set to: names come in backticks, and nothing waits for a lock for a year.
+        limits = kind.limits.format(seconds=connection.allow(seconds))
+        connection.init_command = f"SET SESSION {SETTINGS}, {limits}"
         connection.connect(way)
-    except (pymysql.MySQLError, OSError, RuntimeError) as error:
+    except (pymysql.MySQLError, OSError, RuntimeError, LookupError, ValueError, struct.error) as error:
         way.close()
         raise _login_failure(error, doing) from None
     except BaseException:
@@ -357,6 +432,8 @@ def _login_failure(error: Exception, doing: str) -> DatabaseError | Unsupported:
         return Untrusted(doing, _one_line(getattr(cause, "verify_message", "") or cause.reason or "TLS failed"), remedy)
     if isinstance(error, RuntimeError):
         return Unsupported(doing, _one_line(str(error)), 'Take "ssl": false out of the secret, or use another plugin')
+    if isinstance(error, (LookupError, ValueError, struct.error)):  # the client does not understand the greeting
+        return Unreachable(doing, "what answers is no MySQL or MariaDB", 'Correct "host" and "port" in the secret')
     number, text = _number(error), _one_line(str(error.args[-1]) if error.args else "")
     if "SSL connection error" in text or "server doesn't support" in text.lower():
         return Untrusted(

@@ -1,0 +1,182 @@
+"""Are the rows of SHOW GRANTS read as they are printed, and which statements make one account like another?"""
+
+import pytest
+
+from rotation.engines.mysql_rights import Right, Sort, Unreadable, parse, statements
+
+ACCOUNT = "'x'@'%'"
+
+
+def privilege(name: str, item: str, column: str = "") -> Right:
+    return Right(Sort.PRIVILEGE, name, item, column)
+
+
+def dynamic(name: str, *, grantable: bool = False) -> Right:
+    return Right(Sort.DYNAMIC, name, "*.*", grantable=grantable)
+
+
+def role(name: str, *, grantable: bool = False) -> Right:
+    return Right(Sort.ROLE, name, grantable=grantable)
+
+
+ROWS: dict[str, set[Right]] = {
+    "GRANT USAGE ON *.* TO `a`@`%`": set(),
+    "GRANT USAGE ON *.* TO `a`@`%` WITH GRANT OPTION": {privilege("GRANT OPTION", "*.*")},
+    "GRANT SELECT, CREATE TEMPORARY TABLES ON *.* TO `a`@`%`": {
+        privilege("SELECT", "*.*"),
+        privilege("CREATE TEMPORARY TABLES", "*.*"),
+    },
+    "GRANT APPLICATION_PASSWORD_ADMIN,ROLE_ADMIN ON *.* TO `a`@`%` WITH GRANT OPTION": {
+        dynamic("APPLICATION_PASSWORD_ADMIN", grantable=True),
+        dynamic("ROLE_ADMIN", grantable=True),
+    },
+    "GRANT ALL PRIVILEGES ON `shop`.* TO `a`@`%` WITH GRANT OPTION": {
+        privilege("ALL PRIVILEGES", "`shop`.*"),
+        privilege("GRANT OPTION", "`shop`.*"),
+    },
+    r"GRANT SELECT, UPDATE ON `sh\_p`.* TO `a`@`%`": {
+        privilege("SELECT", r"`sh\_p`.*"),
+        privilege("UPDATE", r"`sh\_p`.*"),
+    },
+    "GRANT SELECT ON `we``ird TO x`.* TO `a`@`%`": {privilege("SELECT", "`we``ird TO x`.*")},
+    "GRANT SELECT ON `a``.``b`.`t ON x, WITH GRANT OPTION` TO ` TO `@`%`": {
+        privilege("SELECT", "`a``.``b`.`t ON x, WITH GRANT OPTION`")
+    },
+    "GRANT SELECT (`co,l`, `i)d`), INSERT, DELETE HISTORY ON `shop`.`t` TO `a`@`%`": {
+        privilege("SELECT", "`shop`.`t`", "`co,l`"),
+        privilege("SELECT", "`shop`.`t`", "`i)d`"),
+        privilege("INSERT", "`shop`.`t`"),
+        privilege("DELETE HISTORY", "`shop`.`t`"),
+    },
+    "GRANT EXECUTE ON PROCEDURE `shop`.`p' \"q` TO `a`@`%`": {privilege("EXECUTE", "PROCEDURE `shop`.`p' \"q`")},
+    "GRANT USAGE ON FUNCTION `shop`.`f` TO `a`@`%` WITH GRANT OPTION": {
+        privilege("GRANT OPTION", "FUNCTION `shop`.`f`")
+    },
+    "GRANT EXECUTE ON PACKAGE BODY `shop`.`f` TO `a`@`%`": {privilege("EXECUTE", "PACKAGE BODY `shop`.`f`")},
+    "GRANT `r w`@`%`,`ro`@`10.%` TO `a`@`%`": {role("`r w`@`%`"), role("`ro`@`10.%`")},
+    "GRANT `r``x TO y`@`%` TO `a`@`%` WITH ADMIN OPTION": {role("`r``x TO y`@`%`", grantable=True)},
+    "GRANT `r``x` TO `a`@`%` WITH ADMIN OPTION": {role("`r``x`", grantable=True)},
+    r"REVOKE SELECT, INSERT ON `sh\_p`.* FROM `a`@`%`": {
+        Right(Sort.RESTRICTION, "SELECT", r"`sh\_p`.*"),
+        Right(Sort.RESTRICTION, "INSERT", r"`sh\_p`.*"),
+    },
+    "GRANT PROXY ON ``@`` TO `a`@`%` WITH GRANT OPTION": set(),
+    "GRANT PROXY ON 'o'r'@'10.%' TO 'a'@'%'": set(),
+    "SET DEFAULT ROLE `ro` FOR `a`@`%`": {Right(Sort.DEFAULT_ROLE, "`ro`")},
+    "GRANT SELECT ON *.* TO `a`@`%` IDENTIFIED BY PASSWORD '*B690' WITH GRANT OPTION": {
+        privilege("SELECT", "*.*"),
+        privilege("GRANT OPTION", "*.*"),
+    },
+    "GRANT USAGE ON *.* TO `a`@`%` IDENTIFIED VIA mysql_native_password USING '*66' OR unix_socket"
+    " REQUIRE ISSUER '/CN=b'c' SUBJECT '/CN=a' CIPHER 'AES' WITH GRANT OPTION MAX_STATEMENT_TIME 5.500000": {
+        privilege("GRANT OPTION", "*.*")
+    },
+}
+
+
+@pytest.mark.parametrize(("row", "rights"), ROWS.items(), ids=range(len(ROWS)))
+def test_a_row_is_read_as_it_is_meant(row: str, rights: set[Right]) -> None:
+    assert parse([row]) == rights
+
+
+@pytest.mark.parametrize("row", ["", "GRANT", "GRANT SELECT", "GRANT SELECT (`a` ON", "DENY SELECT ON *.* TO `a`@`%`"])
+def test_a_row_that_is_not_understood_is_not_passed_over(row: str) -> None:
+    with pytest.raises(Unreadable):
+        parse([row])
+
+
+def planned(have: set[Right], want: set[Right]) -> list[str]:
+    return [
+        statement.replace(f" FROM {ACCOUNT}", "").replace(f" TO {ACCOUNT}", "")
+        for statement in statements(frozenset(have), frozenset(want), ACCOUNT)
+    ]
+
+
+SELECT, OPTION = privilege("SELECT", "*.*"), privilege("GRANT OPTION", "*.*")
+TABLE = "`s`.`t`"
+
+
+def test_equal_rights_need_no_statement() -> None:
+    rights = {SELECT, OPTION, dynamic("ROLE_ADMIN"), role("`r`")}
+    assert planned(rights, rights) == []
+
+
+def test_rights_are_taken_before_any_is_given() -> None:
+    assert planned({SELECT, role("`r`")}, {privilege("INSERT", "`s`.*"), role("`q`", grantable=True)}) == [
+        "REVOKE `r`",
+        "REVOKE SELECT ON *.*",
+        "GRANT INSERT ON `s`.*",
+        "GRANT `q` WITH ADMIN OPTION",
+    ]
+
+
+def test_an_option_alone_is_granted_with_nothing_else() -> None:
+    assert planned({SELECT}, {SELECT, OPTION}) == ["GRANT USAGE ON *.* WITH GRANT OPTION"]
+
+
+@pytest.mark.parametrize("sort", [dynamic, role])
+def test_a_right_that_loses_its_option_is_revoked_and_granted_again(sort: type[Right]) -> None:
+    name = "ROLE_ADMIN"
+    statements_ = planned({sort(name, grantable=True)}, {sort(name)})  # type: ignore[call-arg, arg-type]
+    assert [statement.split()[0] for statement in statements_] == ["REVOKE", "GRANT"]
+
+
+def test_dynamic_privileges_keep_their_option_where_the_static_ones_lose_it() -> None:
+    kept = dynamic("ROLE_ADMIN", grantable=True)
+    plain = dynamic("XA_RECOVER_ADMIN")
+    assert planned({SELECT, OPTION, kept, plain}, {SELECT, kept, plain}) == [
+        "REVOKE ROLE_ADMIN ON *.*",
+        "REVOKE GRANT OPTION ON *.*",
+        "GRANT ROLE_ADMIN ON *.* WITH GRANT OPTION",
+    ]
+
+
+def test_all_privileges_stands_alone_in_a_revoke() -> None:
+    have = {privilege("ALL PRIVILEGES", "`s`.*"), privilege("GRANT OPTION", "`s`.*")}
+    assert planned(have, {privilege("SELECT", "`s`.*")}) == [
+        "REVOKE ALL PRIVILEGES ON `s`.*",
+        "REVOKE GRANT OPTION ON `s`.*",
+        "GRANT SELECT ON `s`.*",
+    ]
+
+
+def test_all_privileges_replaces_what_is_there_without_taking_it_first() -> None:
+    assert planned({privilege("SELECT", "`s`.*")}, {privilege("ALL PRIVILEGES", "`s`.*")}) == [
+        "GRANT ALL PRIVILEGES ON `s`.*"
+    ]
+
+
+def test_a_column_that_goes_with_its_table_comes_back() -> None:
+    column = privilege("SELECT", TABLE, "`c`")
+    assert planned({privilege("SELECT", TABLE), column}, {column}) == [
+        f"REVOKE SELECT ON {TABLE}",
+        f"GRANT SELECT (`c`) ON {TABLE}",
+    ]
+
+
+def test_a_restriction_comes_after_its_privilege_and_goes_with_it() -> None:
+    restriction = Right(Sort.RESTRICTION, "SELECT", "`s`.*")
+    assert planned(set(), {SELECT, restriction}) == ["GRANT SELECT ON *.*", "REVOKE SELECT ON `s`.*"]
+    assert planned({SELECT, restriction}, set()) == ["REVOKE SELECT ON *.*"]
+    assert planned({SELECT, restriction}, {SELECT}) == ["GRANT SELECT ON `s`.*"]
+
+
+@pytest.mark.parametrize(
+    ("right", "probe"),
+    [
+        (SELECT, ""),
+        (privilege("SELECT", "`s`.*"), ""),
+        (privilege("CREATE", TABLE), ""),
+        (role("`r`"), ""),
+        (privilege("SELECT", "`s.*`.`*`"), "SELECT 1 FROM `s.*`.`*` LIMIT 0"),
+        (privilege("SELECT", TABLE, "`c`"), "SELECT `c` FROM `s`.`t` LIMIT 0"),
+        (privilege("EXECUTE", "FUNCTION `s`.`f`"), "SHOW CREATE FUNCTION `s`.`f`"),
+    ],
+)
+def test_only_rights_on_things_that_can_be_gone_are_looked_for(right: Right, probe: str) -> None:
+    assert right.probe() == probe
+
+
+def test_a_right_is_described_for_people() -> None:
+    assert str(privilege("SELECT", TABLE, "`c`")) == "privilege SELECT (`c`) on `s`.`t`"
+    assert str(role("`r`", grantable=True)) == "role `r` with the right to pass it on"
