@@ -74,6 +74,9 @@ def test_what_is_no_text_or_too_short_to_be_masked_leaves_texts_as_they_are(not_
     "verifier",
     [
         "SCRAM-SHA-256$4096:c2FsdHNhbHRzYWx0c2FsdA==$c3RvcmVkc3RvcmVk:c2VydmVyc2VydmVy",
+        "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19",
+        "$A$005$saltsaltsaltsaltsaltQ1hDaGVja2luZ1RoZURpZ2VzdE9mVGhpc1Rlc3RPbmx5MTIz",
+        "0x24412430303524" + "5A" * 60,
         "md5" + "0123456789abcdef" * 2,
     ],
 )

@@ -17,6 +17,9 @@ SHORTEST = 4
 VERIFIER = re.compile(
     r"SCRAM-SHA-256\$[^\s'\"]+"  # PostgreSQL
     r"|\bmd5[0-9a-f]{32}\b"  # PostgreSQL
+    r"|\*[0-9A-F]{40}\b"  # mysql_native_password
+    r"|\$A\$[0-9A-F]{3}\$[^'\"]+"  # caching_sha2_password
+    r"|\b0x[0-9A-Fa-f]{80,}"  # the same, as a number
 )
 """What databases keep in place of a password."""
 
