@@ -90,43 +90,42 @@ def laboratories(pytestconfig: pytest.Config) -> Iterator[Laboratories]:
 
 
 @pytest.fixture
-def every_laboratory(
-    request: pytest.FixtureRequest, laboratories: Laboratories, monkeypatch: pytest.MonkeyPatch
-) -> Laboratory:
-    """Each server, whose certificate the driver trusts."""
-    laboratory = laboratories(request.param)
-    monkeypatch.setenv("DB_CA_BUNDLE", str(laboratory.ca_bundle))
+def trusted(laboratories: Laboratories, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Laboratory]:
+    """Returns a server's laboratory, and has the driver trust its certificate."""
+
+    def laboratory(server: str) -> Laboratory:
+        wanted = laboratories(server)
+        monkeypatch.setenv("DB_CA_BUNDLE", str(wanted.ca_bundle))
+        return wanted
+
     return laboratory
 
 
 @pytest.fixture
-def postgresql(
-    request: pytest.FixtureRequest, laboratories: Laboratories, monkeypatch: pytest.MonkeyPatch
-) -> PostgreSQLLaboratory:
-    """A PostgreSQL server, whose certificate the driver trusts."""
-    laboratory = laboratories(request.param)
-    monkeypatch.setenv("DB_CA_BUNDLE", str(laboratory.ca_bundle))
+def every_laboratory(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> Laboratory:
+    """Each server."""
+    return trusted(request.param)
+
+
+@pytest.fixture
+def postgresql(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> PostgreSQLLaboratory:
+    """Each PostgreSQL server."""
+    laboratory = trusted(request.param)
     assert isinstance(laboratory, PostgreSQLLaboratory)
     return laboratory
 
 
 @pytest.fixture
-def mysql(
-    request: pytest.FixtureRequest, laboratories: Laboratories, monkeypatch: pytest.MonkeyPatch
-) -> MySQLLaboratory:
-    """A MySQL server, whose certificate the driver trusts."""
-    laboratory = laboratories(request.param)
-    monkeypatch.setenv("DB_CA_BUNDLE", str(laboratory.ca_bundle))
+def mysql(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> MySQLLaboratory:
+    """Each MySQL server."""
+    laboratory = trusted(request.param)
     assert isinstance(laboratory, MySQLLaboratory)
     return laboratory
 
 
 @pytest.fixture
-def mariadb(
-    request: pytest.FixtureRequest, laboratories: Laboratories, monkeypatch: pytest.MonkeyPatch
-) -> MySQLLaboratory:
-    """A MariaDB server, whose certificate the driver trusts."""
-    laboratory = laboratories(request.param)
-    monkeypatch.setenv("DB_CA_BUNDLE", str(laboratory.ca_bundle))
+def mariadb(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> MySQLLaboratory:
+    """Each MariaDB server."""
+    laboratory = trusted(request.param)
     assert isinstance(laboratory, MySQLLaboratory)
     return laboratory

@@ -23,7 +23,7 @@ CLIENTS = {
 RELATIVES = {"mariadb": {"mysql"}}
 """Whose modules a driver shares, besides its own."""
 
-COMMON = {"rotation.engines.addresses"}
+COMMON = {"rotation.engines.server"}
 """What any driver may use, and what knows no driver."""
 
 DECISIONS = ["rotation.steps", "rotation.strategies"]

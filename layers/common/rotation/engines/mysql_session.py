@@ -1,7 +1,6 @@
 """What do MySQL and MariaDB share? Their protocol, their errors, and how accounts are written."""
 
 import io
-import os
 import re
 import socket
 import ssl
@@ -10,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Self
 
 import pymysql
@@ -19,7 +17,15 @@ from pymysql.cursors import Cursor, DictCursor
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engines import addresses
+from rotation.engines.server import (
+    CONNECT_SECONDS,
+    NO_ANSWER,
+    STATEMENT_SECONDS,
+    WRONG_PASSWORD,
+    ca_bundle,
+    look_up,
+    one_line,
+)
 from rotation.errors import (
     DatabaseError,
     LoginBlocked,
@@ -31,13 +37,6 @@ from rotation.errors import (
     Untrusted,
 )
 
-CERTIFICATES = Path(__file__).parents[1] / "certs" / "rds-global-bundle.pem"
-
-CONNECT_SECONDS = 10.0
-STATEMENT_SECONDS = 30.0
-
-NO_ANSWER = "Look whether the server is up, and whether security groups, routes and port let the function through"
-WRONG_PASSWORD = "Put the user's real password into the secret, as a new version, and rotate again"  # noqa: S105 - a remedy
 TOO_MANY = "Raise the limit of the account or of the server, or close connections"
 WRONG_DATABASE = 'Correct "dbname" in the secret, or grant the user something in that database'
 UNLOCK = "Unlock the account (ALTER USER … ACCOUNT UNLOCK), and find out what locked it"
@@ -286,7 +285,7 @@ class MySQLFamilySession:
             return False
 
     def _failure(self, error: Exception, doing: str, remedy: str) -> DatabaseError:
-        number, text = _number(error), _one_line(str(error.args[-1]) if error.args else "")
+        number, text = _number(error), one_line(str(error.args[-1]) if error.args else "")
         if number in LOST or isinstance(error, OSError):
             return Unreachable(doing, text or "the connection was lost", NO_ANSWER)
         if number == SYNTAX_ERROR:  # its text is made of the statement
@@ -307,7 +306,7 @@ class MySQLFamilySession:
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute("SHOW WARNINGS")
-                return [(int(number), _one_line(str(message))) for _, number, message in cursor.fetchall()]
+                return [(int(number), one_line(str(message))) for _, number, message in cursor.fetchall()]
         except (pymysql.MySQLError, OSError):
             return []
 
@@ -394,7 +393,7 @@ def _open(kind: type[MySQLFamilySession], credential: Credential, deadline: Dead
 
 def _way(credential: Credential, deadline: Deadline, doing: str) -> socket.socket:
     """Connect to the first address that answers."""
-    places = addresses.look_up(credential, deadline, doing)
+    places = look_up(credential, deadline, doing)
     causes = []
     for place in places:
         seconds = deadline.allow(CONNECT_SECONDS / len(places), doing)
@@ -410,7 +409,7 @@ def _way(credential: Credential, deadline: Deadline, doing: str) -> socket.socke
 
 
 def _tls() -> ssl.SSLContext:
-    bundle = os.environ.get("DB_CA_BUNDLE") or str(CERTIFICATES)
+    bundle = ca_bundle()
     try:
         context = ssl.create_default_context(cafile=bundle)
     except OSError as error:
@@ -429,12 +428,12 @@ def _login_failure(error: Exception, doing: str) -> DatabaseError | Unsupported:
         remedy = (
             "Have the server use a certificate of the RDS authorities for this host, or name its own in DB_CA_BUNDLE"
         )
-        return Untrusted(doing, _one_line(getattr(cause, "verify_message", "") or cause.reason or "TLS failed"), remedy)
+        return Untrusted(doing, one_line(getattr(cause, "verify_message", "") or cause.reason or "TLS failed"), remedy)
     if isinstance(error, RuntimeError):
-        return Unsupported(doing, _one_line(str(error)), 'Take "ssl": false out of the secret, or use another plugin')
+        return Unsupported(doing, one_line(str(error)), 'Take "ssl": false out of the secret, or use another plugin')
     if isinstance(error, (LookupError, ValueError, struct.error)):  # the client does not understand the greeting
         return Unreachable(doing, "what answers is no MySQL or MariaDB", 'Correct "host" and "port" in the secret')
-    number, text = _number(error), _one_line(str(error.args[-1]) if error.args else "")
+    number, text = _number(error), one_line(str(error.args[-1]) if error.args else "")
     if "SSL connection error" in text or "server doesn't support" in text.lower():
         return Untrusted(
             doing, text, 'Switch TLS on at the server, or say "ssl": false in the secret to send all in clear'
@@ -446,10 +445,6 @@ def _login_failure(error: Exception, doing: str) -> DatabaseError | Unsupported:
 def _number(error: Exception) -> int:
     """Return the error's number; the client's own errors may have none."""
     return error.args[0] if error.args and isinstance(error.args[0], int) else 0
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _decoded(value: str | bytes) -> str:

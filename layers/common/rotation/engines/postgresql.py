@@ -1,13 +1,11 @@
 """PostgreSQL, Amazon RDS for PostgreSQL, and Aurora PostgreSQL (versions 13 to 18)."""
 
-import os
 import re
 import select
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -16,8 +14,16 @@ from psycopg2 import extensions, sql
 from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import Standing
-from rotation.engines import addresses
 from rotation.engines.postgresql_pair import Arguments, Pair
+from rotation.engines.server import (
+    CONNECT_SECONDS,
+    NO_ANSWER,
+    STATEMENT_SECONDS,
+    WRONG_PASSWORD,
+    ca_bundle,
+    look_up,
+    one_line,
+)
 from rotation.errors import (
     DatabaseError,
     LoginBlocked,
@@ -40,11 +46,6 @@ KIND = EngineKind(
     password_limit=128,
     strategies=frozenset({Strategy.SINGLE_USER, Strategy.ALTERNATING_USERS}),
 )
-
-CERTIFICATES = Path(__file__).parents[1] / "certs" / "rds-global-bundle.pem"
-
-CONNECT_SECONDS = 10.0
-STATEMENT_SECONDS = 30.0
 
 PREFIX = re.compile(r"^connection to server .*? failed: |^(FATAL|ERROR): +", re.MULTILINE)
 
@@ -79,9 +80,6 @@ LOGIN_PROBLEMS: Sequence[tuple[str, type[DatabaseError], str]] = (
 """What else keeps a login out: a part of the text, what it means, and what to do."""
 
 WAITING = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
-
-NO_ANSWER = "Look whether the server is up, and whether security groups, routes and port let the function through"
-WRONG_PASSWORD = "Put the user's real password into the secret, as a new version, and rotate again"  # noqa: S105 - a remedy
 
 
 class PostgreSQL:
@@ -226,7 +224,7 @@ class PostgreSQLSession:
 
 def _open(credential: Credential, deadline: Deadline, doing: str) -> extensions.connection:
     """Connect to the first address that answers; libpq's own limit is for each address, and leaves the look-up out."""
-    places = addresses.look_up(credential, deadline, doing)
+    places = look_up(credential, deadline, doing)
     for last, address in zip([*[False] * (len(places) - 1), True], places, strict=True):
         try:
             return _open_at(address, credential, deadline.allow(CONNECT_SECONDS / len(places), doing), doing)
@@ -248,7 +246,7 @@ def _open_at(address: str, credential: Credential, seconds: float, doing: str) -
             user=credential.username,
             password=credential.password,
             sslmode="verify-full" if credential.tls else "disable",
-            sslrootcert=os.environ.get("DB_CA_BUNDLE") or str(CERTIFICATES),
+            sslrootcert=ca_bundle(),
             # A server that lets anybody in, or asks for the password in clear, proves nothing and learns nothing.
             require_auth="scram-sha-256,md5",
             gssencmode="disable",
@@ -278,15 +276,15 @@ def _wait(connection: extensions.connection, seconds: float, doing: str) -> None
 def _login_failure(error: psycopg2.Error, doing: str) -> DatabaseError:
     cause = PREFIX.sub("", PREFIX.sub("", str(error))).strip()
     if REFUSED.search(cause):
-        return LoginRefused(doing, _one_line(cause), WRONG_PASSWORD)
+        return LoginRefused(doing, one_line(cause), WRONG_PASSWORD)
     for part, problem, remedy in LOGIN_PROBLEMS:
         if part in cause:
-            return problem(doing, _one_line(cause), remedy)
-    return Unreachable(doing, _one_line(cause) or "the connection was lost", NO_ANSWER)
+            return problem(doing, one_line(cause), remedy)
+    return Unreachable(doing, one_line(cause) or "the connection was lost", NO_ANSWER)
 
 
 def _failure(error: psycopg2.Error, doing: str, remedy: str) -> DatabaseError:
-    cause = _one_line(": ".join(filter(None, (error.diag.message_primary or str(error), error.diag.message_detail))))
+    cause = one_line(": ".join(filter(None, (error.diag.message_primary or str(error), error.diag.message_detail))))
     match error.pgcode or "":
         case "42501":  # insufficient_privilege
             return NotPermitted(doing, cause, remedy or "Grant the user what it lacks")
@@ -306,7 +304,3 @@ def _failure(error: psycopg2.Error, doing: str, remedy: str) -> DatabaseError:
                 f"{cause} (SQLSTATE {code})",
                 remedy or "Correct the cause; the rotation is tried again",
             )
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
