@@ -161,9 +161,9 @@ class AlternatingUsers:
         with means.engine.connect(admin, means.deadline) as session:
             _require_ours(session.standing(user, other), current, other, means)
             session.mirror(user, other)
-            session.set_password(other, pending.credential.password)
             if not means.engine.clone_sees_rights:
                 _require_equal(session, user, other)
+            session.set_password(other, pending.credential.password)
         return f"{other} mirrors {user} and has the pending password"
 
     def require_equal_rights(self, pending: SecretValue, session: Session, engine: Engine) -> None:
