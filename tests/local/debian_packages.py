@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CACHE = Path(__file__).parents[2] / ".local"
-DEFAULT_MIRROR = "http://deb.debian.org/debian"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 # The machine's sources and the way to them may need the credentials and proxies that the machine's apt has.
 SOURCES = Path("/etc/apt")
@@ -176,7 +175,7 @@ class _Apt:
         return sorted(archives.glob("*.deb"))
 
     def _update(self, say: Say) -> None:
-        refused = []
+        refused = [_unavailable(self.wanted, f"apt's sources in {SOURCES} name no mirror of Debian")]
         for mirror in _mirrors(SOURCES):
             say(f"reading the package lists of Debian {self.wanted.suite} from {mirror}")
             # A late mirror is good enough for a test server; its signature must be right all the same.
@@ -220,7 +219,7 @@ def _pretend(package: str, architecture: str) -> str:
 
 
 def _mirrors(sources: Path) -> list[str]:
-    """The Debian mirrors that the machine's apt uses, then the default one, without repetition.
+    """The Debian mirrors that the machine's apt uses, without repetition.
 
     Somebody else's repository that looks like one is harmless: Debian's signature is asked for in any case.
     """
@@ -229,7 +228,7 @@ def _mirrors(sources: Path) -> list[str]:
     is_debian = re.compile(rf"(https?://\S+/debian[^/\s]*)/? .*\b{_DEBIAN_RELEASES} .*\bmain\b")
     found = [match[1] for line in lines if (match := is_debian.match(line))]
     main = [mirror for mirror in found if not mirror.endswith(("-security", "-debug", "-ports"))]
-    return list(dict.fromkeys([*main, DEFAULT_MIRROR]))
+    return list(dict.fromkeys(main))
 
 
 def _one_line_sources(file: Path) -> Iterator[str]:
