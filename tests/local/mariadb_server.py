@@ -64,6 +64,7 @@ def start(version: str, directory: Path, *, general_log: bool = False, options: 
         "--no-defaults",
         f"--basedir={root}/usr",
         f"--datadir={directory}/data",
+        f"--tmpdir={directory}",  # a server that starts removes what others, too, have as #sql… in a shared one
         f"--lc-messages-dir={share}",
         f"--character-sets-dir={share}/charsets",
         f"--plugin-dir={root}/usr/lib/mysql/plugin",

@@ -111,6 +111,7 @@ def start(directory: Path, *, general_log: bool = False, options: Sequence[str] 
         "--no-defaults",
         f"--basedir={root}/usr",
         f"--datadir={directory}/data",
+        f"--tmpdir={directory}",  # a server that starts removes what others, too, have as #sql… in a shared one
         f"--lc-messages-dir={root}/usr/share/mysql",
         f"--plugin-dir={root}/usr/lib/mysql/plugin",
         "--secure-file-priv=NULL",
