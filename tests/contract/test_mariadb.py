@@ -13,40 +13,11 @@ from rotation.credential import Credential
 from rotation.engine import Standing
 from rotation.engines.mariadb import MariaDBSession
 from rotation.errors import LoginBlocked, NotPermitted, StatementFailed, Unsupported
+from tests.contract.mysql_accounts import Pair, account, alter, asked, differences, mirror, new_clone
 from tests.laboratories import deadline
 from tests.laboratories_mysql import MySQLLaboratory, quoted
 
-type Pair = tuple[Credential, Credential]
-
 LOGGER = "rotation.engines.mariadb"
-
-
-def account(user: Credential | str, host: str = "%") -> str:
-    name = user if isinstance(user, str) else user.username
-    return f"{quoted(name)}@{quoted(host)}"
-
-
-def alter(laboratory: MySQLLaboratory, *statements: str) -> None:
-    """Run statements as the superuser."""
-    with laboratory.session() as run:
-        for statement in statements:
-            run(statement)
-
-
-def asked(laboratory: MySQLLaboratory, statement: str, *arguments: str) -> list[tuple[object, ...]]:
-    with laboratory.session() as run:
-        return run(statement, *arguments)
-
-
-def mirror(laboratory: MySQLLaboratory, user: Credential, other: Credential) -> None:
-    with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-        session.mirror(user.username, other.username)
-        session.set_password(other.username, other.password)
-
-
-def differences(laboratory: MySQLLaboratory, user: Credential, other: Credential) -> list[str]:
-    with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-        return list(session.differences(user.username, other.username))
 
 
 def standing(laboratory: MySQLLaboratory, user: Credential, other: Credential) -> Standing:
@@ -69,10 +40,6 @@ def require_two(laboratory: MySQLLaboratory, user: Credential) -> None:
     with laboratory.engine.connect(user, deadline()) as session:
         assert isinstance(session, MariaDBSession)
         session.require_two_passwords()
-
-
-def new_clone(user: Credential) -> Credential:
-    return replace(user, username=f"{user.username}_clone", password=secrets.token_urlsafe())
 
 
 def changed(user: Credential) -> Credential:

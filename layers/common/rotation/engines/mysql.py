@@ -85,11 +85,6 @@ class MySQLSession(PairSession):
         users = [self.account(account) + ("" if self._has(account, password) else secret) for account in accounts]
         self.execute(doing, f"ALTER USER {', '.join(users)} ACCOUNT UNLOCK", remedy)
 
-    def _has(self, account: Account, password: str) -> bool:
-        row = self.row(account)
-        expired = row.get("password_expired") == "Y"
-        return not expired and matches(password, row["authentication_string"].encode(), row["plugin"])
-
     def require_two_passwords(self) -> None:
         """See `rotation.engine.KeepsOldPassword`."""
         doing = f"asking whether {self.username} can have two passwords"
@@ -184,6 +179,11 @@ class MySQLSession(PairSession):
             differences.append(f"the default roles of {clone} are not those of {account}")
         return differences
 
+    def _has(self, account: Account, password: str) -> bool:
+        row = self.row(account)
+        expired = row.get("password_expired") == "Y"
+        return not expired and matches(password, row["authentication_string"].encode(), row["plugin"])
+
     def _add_own(self, current: str, password: str) -> None:
         doing = f"giving {self.username} a second password"
         new, old = self.text(password), self.text(current)
@@ -262,7 +262,7 @@ class MySQLSession(PairSession):
             f"REQUIRE {self.requirement(row)}",
             f"WITH MAX_QUERIES_PER_HOUR {row['max_questions']} MAX_UPDATES_PER_HOUR {row['max_updates']}",
             f"MAX_CONNECTIONS_PER_HOUR {row['max_connections']} MAX_USER_CONNECTIONS {row['max_user_connections']}",
-            f"PASSWORD EXPIRE {_days(row['password_lifetime'], never=0)}",
+            f"PASSWORD EXPIRE {_days(row['password_lifetime'])}",
             f"PASSWORD HISTORY {_or_default(row['password_reuse_history'])}",
             f"PASSWORD REUSE INTERVAL {_or_default(row['password_reuse_time'], ' DAY')}",
             f"PASSWORD REQUIRE CURRENT{ {None: ' DEFAULT', 'N': ' OPTIONAL'}.get(row['password_require_current'], '')}",
@@ -303,10 +303,10 @@ def _patch(source: Mapping[str, Any], target: Mapping[str, Any]) -> dict[str, An
     return patch
 
 
-def _days(value: int | None, *, never: int) -> str:
-    if value is None:
+def _days(lifetime: int | None) -> str:
+    if lifetime is None:
         return "DEFAULT"
-    return "NEVER" if value == never else f"INTERVAL {value} DAY"
+    return f"INTERVAL {lifetime} DAY" if lifetime else "NEVER"
 
 
 def _or_default(value: int | None, unit: str = "") -> str:
