@@ -23,7 +23,7 @@ import boto3
 import botocore.endpoint
 import pymysql
 
-from rotation import lambda_handler
+from rotation.aws import own_clients
 from rotation.engine import Engine
 from rotation.engines import postgresql
 from rotation.errors import RotationError
@@ -109,7 +109,7 @@ def _run(
     os.environ.update(environment)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     handler = rotation_handler(engine)
-    lambda_handler._secrets_manager()  # noqa: SLF001 - Lambda makes it once, and here the hook would slow it down
+    own_clients()  # Lambda makes them once, and here the hook would slow it down
     watch = _Watch(disturbances)
     watch.begin()
     error = None

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from rotation.aws import own_clients
 from tests.local.secrets_manager import LocalSecretsManager
+from tests.service.invoking import Invoke, invoker
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +22,23 @@ def service(_service: LocalSecretsManager) -> Iterator[LocalSecretsManager]:
     _service.calls.clear()
     yield _service
     _service.intercept = None
+
+
+@pytest.fixture(scope="module")
+def _connected(_service: LocalSecretsManager) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in _service.environment.items():
+            patch.setenv(name, value)
+        # The clients are kept from one invocation to the next, as on Lambda.
+        own_clients.cache_clear()
+        yield
+        own_clients.cache_clear()
+
+
+@pytest.fixture
+def invoke(_connected: None, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Invoke:
+    """Calls the handler, and returns all that comes out."""
+    return invoker(capsys, caplog)
 
 
 @pytest.fixture

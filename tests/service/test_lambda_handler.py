@@ -2,109 +2,22 @@
 
 import json
 import re
-import sys
-import traceback
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
-from rotation import errors, lambda_handler
+from rotation import errors
 from rotation.errors import InvalidConfiguration, InvalidEvent, NotRotatable, OutOfTime, RotationError, Unexpected
-from rotation.lambda_handler import rotation_handler
 from tests.fakes import FakeDatabase, reading
 from tests.laboratories import ORDERS
 from tests.local.secrets_manager import LocalSecretsManager
+from tests.service.invoking import STEPS, Call, Context, Invoke, event
 from tests.service.rig import Rig
-
-STEPS = ["createSecret", "setSecret", "testSecret", "finishSecret"]
 
 CORES = ["Kcurrent7x", "Kpending7x", "Kadmin7x", "Ktoken7x", "Kscram7x"]
 """What is never to be seen; each is part of a secret that has to be quoted in most languages."""
 CURRENT, PENDING, ADMIN, ROTATION_TOKEN = (f'it\'s "{core}\\" & 100%, ü/{core} and so on' for core in CORES[:4])
 VERIFIERS = f"SCRAM-SHA-256$4096:{CORES[4]}c2FsdA==$c3RvcmVk:{CORES[4]} md50123456789abcdef0123456789abcdef"
-
-
-@dataclass
-class Context:
-    """What Lambda tells a function of its invocation."""
-
-    seconds: float = 30.0
-    aws_request_id = "a-request-id"
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Return what is left."""
-        return round(self.seconds * 1000)
-
-
-@dataclass
-class Call:
-    """What came of one invocation."""
-
-    error: RotationError | None
-    lines: list[dict[str, Any]]
-    metrics: list[dict[str, Any]]
-    seen: str
-    """All that anybody outside can see."""
-
-    @property
-    def line(self) -> dict[str, Any]:
-        """The one line in the log."""
-        [line] = self.lines
-        return line
-
-    def metric(self, name: str) -> dict[str, Any]:
-        """Return the one metric of that name, with its dimensions."""
-        [metric] = [metric for metric in self.metrics if name in metric]
-        [directive] = metric["_aws"]["CloudWatchMetrics"]
-        assert directive["Namespace"] == "SecretRotation"
-        assert {"engine", "step"} <= set(directive["Dimensions"][0])
-        return metric
-
-
-type Invoke = Callable[..., Call]
-
-
-@pytest.fixture(scope="module")
-def _connected(_service: LocalSecretsManager) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in _service.environment.items():
-            patch.setenv(name, value)
-        # The client is kept from one invocation to the next, as on Lambda.
-        lambda_handler._secrets_manager.cache_clear()  # noqa: SLF001
-        yield
-        lambda_handler._secrets_manager.cache_clear()  # noqa: SLF001
-
-
-@pytest.fixture
-def invoke(_connected: None, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Invoke:
-    """Calls the handler, and returns all that comes out."""
-    to_log = lambda_handler.logger.registered_handler
-
-    def invoke(database: FakeDatabase, event: object, context: Context | None = None) -> Call:
-        error: RotationError | None = None
-        # The logger holds on to the output that there was when it was made.
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(to_log, "stream", sys.stdout)
-            try:
-                rotation_handler(database)(event, context or Context())  # type: ignore[arg-type]
-            except RotationError as raised:
-                error = raised
-        out, err = capsys.readouterr()
-        printed = [json.loads(line) for line in out.splitlines()]
-        said = [out, err, caplog.text, json.dumps(printed, ensure_ascii=False)]
-        if error:
-            said += [*traceback.format_exception(error), repr(error), repr(error.args), repr(vars(error))]
-        return Call(
-            error,
-            [line for line in printed if "_aws" not in line],
-            [line for line in printed if "_aws" in line],
-            "\n".join(said),
-        )
-
-    return invoke
 
 
 @pytest.fixture
@@ -121,11 +34,6 @@ def rig(service: LocalSecretsManager) -> Rig:
     """The secret of that user, with an empty version to be made by alternating users."""
     admin = Rig(service, username="admin", password=ADMIN)
     return Rig(service, password=CURRENT, masterarn=admin.arn).begin()
-
-
-def event(rig: Rig, step: str, **more: object) -> dict[str, object]:
-    """Return the event of a step."""
-    return {"Step": step, "SecretId": rig.arn, "ClientRequestToken": rig.token, **more}
 
 
 # What is logged and measured

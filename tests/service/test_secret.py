@@ -284,8 +284,12 @@ CALLS: dict[str, Callable[[SecretUnderRotation, Rig], object]] = {
 @pytest.mark.parametrize(
     ("code", "remedy"),
     [
-        ("AccessDeniedException", "Allow secretsmanager:{operation} to the function's role"),
+        (
+            "AccessDeniedException",
+            "Allow secretsmanager:{operation} to the function's role, or to the role that it assumed",
+        ),
         ("ThrottlingException", "tried again by itself"),
+        ("Throttling", "tried again by itself"),
         ("InternalServiceError", "tried again by itself"),
         ("DecryptionFailure", "kms:Decrypt"),
         ("EncryptionFailure", "kms:GenerateDataKey"),

@@ -23,6 +23,8 @@
 end the step, and Secrets Manager tries the rotation again.
 """
 
+import os
+import traceback
 from collections.abc import Callable
 from typing import Self
 
@@ -86,6 +88,16 @@ class ServiceFailed(RotationError):
 
 class Unexpected(RotationError):
     """A defect of this program."""
+
+    @classmethod
+    def from_exception(cls, error: Exception, doing: str) -> Self:
+        """Say where it happened, and nothing of what it says: that may hold a secret."""
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return cls(
+            doing,
+            f"{type(error).__name__} in {os.path.basename(place.filename)}, line {place.lineno}",  # noqa: PTH119 - no path needed
+            "This is a defect of the function: please report it with this place",
+        )
 
 
 class DatabaseError(RotationError):

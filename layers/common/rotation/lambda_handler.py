@@ -1,23 +1,21 @@
 """An event comes in: one step is done, one line is logged, and no secret leaves."""
 
-import functools
 import os
 import time
-import traceback
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from aws_lambda_powertools import Logger, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
 from rotation.administrator import Administrators
-from rotation.aws import CONFIG
+from rotation.aws import Clients, own_clients
 from rotation.deadline import Deadline
 from rotation.engine import Engine
 from rotation.errors import RotationError, Unexpected
 from rotation.event import RotationEvent
 from rotation.passwords import PasswordPolicy
 from rotation.redaction import Redactor
+from rotation.roles import SecretRoles, clients_in_role
 from rotation.secret import SecretUnderRotation
 from rotation.steps import STEPS, Rotation
 from rotation.strategies import RotationStrategy
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
-    from mypy_boto3_rds import RDSClient
-    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 logger = Logger(service=os.environ.get("POWERTOOLS_SERVICE_NAME", "rotation"))
 NAMESPACE = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "SecretRotation")
@@ -54,6 +50,7 @@ class _Invocation:
 
     def __init__(self, engine: Engine, context: "LambdaContext") -> None:
         self._engine = engine
+        self._context = context
         self._deadline = Deadline(lambda: context.get_remaining_time_in_millis() / 1000)
         self._redact = Redactor()
         self._began = time.monotonic()
@@ -71,7 +68,7 @@ class _Invocation:
         except RotationError as error:
             return self._failed(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold a secret and must not get out
-            return self._failed(_unexpected(error))
+            return self._failed(Unexpected.from_exception(error, "doing the step"))
         logger.info(self._redact(outcome), extra=self._measured())
         return None
 
@@ -84,16 +81,22 @@ class _Invocation:
             "version_token": event.version_token,
         }
         policy = PasswordPolicy.from_environment(os.environ, self._engine.kind)
-        client, kind, learn = _secrets_manager(), self._engine.kind, self._redact.learn
+        clients, kind, learn = self._clients(event.secret_id), self._engine.kind, self._redact.learn
+        client = clients.secrets_manager
         rotation = Rotation(
             secret=SecretUnderRotation(client, event.secret_id, event.version_token, kind, learn, event.rotation_token),
             engine=self._engine,
             deadline=self._deadline,
-            administrator=Administrators(client, _rds, kind, learn).find,
+            administrator=Administrators(client, clients.rds, kind, learn).find,
             new_password=policy.generate,
             annotate=self._annotate,
         )
         return STEPS[event.step](rotation)
+
+    def _clients(self, secret_arn: str) -> Clients:
+        """Return what every call about this secret is made with."""
+        role = SecretRoles.from_environment(os.environ).role_for(secret_arn)
+        return clients_in_role(role, self._context.function_name, self._redact.learn) if role else own_clients()
 
     def _annotate(self, strategy: RotationStrategy) -> None:
         self._fields["strategy"] = strategy.name
@@ -121,26 +124,3 @@ class _Invocation:
     def _dimensions(self, metric: Any) -> None:  # noqa: ANN401 - Powertools gives the metric no public type
         metric.add_dimension("engine", self._fields["engine"])
         metric.add_dimension("step", self._fields["step"])
-
-
-def _unexpected(error: Exception) -> Unexpected:
-    """Say where it happened, and nothing of what it says."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return Unexpected(
-        "doing the step",
-        f"{type(error).__name__} in {os.path.basename(place.filename)}, line {place.lineno}",  # noqa: PTH119 - no path needed
-        "This is a defect of the rotation function: please report it with this place",
-    )
-
-
-@functools.cache
-def _secrets_manager() -> "SecretsManagerClient":
-    # AWS's templates read this variable; the SDK's own AWS_ENDPOINT_URL… work as well.
-    return boto3.client(
-        "secretsmanager", config=CONFIG, endpoint_url=os.environ.get("SECRETS_MANAGER_ENDPOINT") or None
-    )
-
-
-@functools.cache
-def _rds(region: str) -> "RDSClient":
-    return boto3.client("rds", region_name=region, config=CONFIG)

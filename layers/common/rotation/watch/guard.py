@@ -1,0 +1,169 @@
+"""May these functions go, or does a secret still need one of them?
+
+A secret keeps its rotation function when that function is deleted, and is then rotated by nothing; the first to notice
+would be who needs the new password. So the stack has a resource, Custom::AttachedSecrets, that names its functions as
+FunctionArns and depends on them: CloudFormation asks here before it deletes one.
+
+Not in the way are secrets whose rotation is off, and those that the stack itself attached (ScheduledSecretArns): their
+schedules go together with the function, and turn the rotation off. The list of secrets would show that too late, and
+where an update is rolled back, the schedules that it made go last.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from rotation.aws import own_clients
+from rotation.deadline import Deadline
+from rotation.errors import InvalidEvent, RotationError
+from rotation.lambda_handler import logger
+from rotation.redaction import Redactor
+from rotation.watch.attached import SLOWEST_PAGE, AttachedSecret, attached_secrets, unqualified
+from rotation.watch.custom_resource import Event, answer
+from rotation.watch.invocation import attempted, seconds_left
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+ANSWERING = SLOWEST_PAGE + 13.0
+"""Seconds that are left when the last page of the list is asked for: even if it hangs, there is time to say so. The
+function's timeout must be longer by what listing the secrets takes."""
+MOST_NAMED = 5
+LONGEST_NAME = 80
+
+NEW, OLD = "ResourceProperties", "OldResourceProperties"
+
+type Attached = Callable[[Collection[str]], Sequence[AttachedSecret]]
+"""Returns the secrets that name one of these functions."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What CloudFormation is told."""
+
+    text: str
+    is_refusal: bool = False
+    secret_arns: Sequence[str] = ()
+    """Those that stand in the way."""
+
+
+def guard_handler() -> "Callable[[object, LambdaContext], None]":
+    """Return the function that CloudFormation calls: it refuses to let a function go that a secret needs.
+
+    Each call logs one line. Whatever happens, CloudFormation gets an answer; only where that cannot be delivered is an
+    error raised, for Lambda to try again. The address of the answer is neither logged nor raised.
+    """
+
+    def handler(event: object, context: "LambdaContext") -> None:
+        failure = _Invocation(event, context).run()
+        # Raised here, outside of any `except`: the error carries no chain to an exception that may hold the address.
+        if failure:
+            raise failure
+
+    return handler
+
+
+def verdict(event: Event, attached: Attached) -> Verdict:
+    """Decide; the secrets are looked at only where a function is about to go. Raises InvalidEvent."""
+    going = _going(event)
+    if not going:
+        return Verdict("no rotation function is about to go")
+    scheduled = {arn for properties in (NEW, OLD) for arn in _texts(event, properties, "ScheduledSecretArns") or ()}
+    needed = [secret for secret in attached(going) if secret.rotation_enabled and secret.arn not in scheduled]
+    if not needed:
+        return Verdict("no secret needs the rotation functions that are about to go")
+    return Verdict(_refusal(needed), is_refusal=True, secret_arns=[secret.arn for secret in needed])
+
+
+class _Invocation:
+    """One call of the function."""
+
+    def __init__(self, event: object, context: "LambdaContext") -> None:
+        self._event: Event = event if isinstance(event, dict) else {}
+        self._seconds_left = seconds_left(context)
+        self._redact = Redactor()
+        self._fields = {
+            "request_type": self._event.get("RequestType"),
+            "stack_id": self._event.get("StackId"),
+            "function_request_id": context.aws_request_id,
+        }
+
+    def run(self) -> RotationError | None:
+        """Answer CloudFormation, and log what; return why it could not be answered."""
+        url = self._event.get("ResponseURL")
+        self._redact.learn(url)
+        self._redact.learn(str(url).partition("?")[2])
+        found = attempted(partial(verdict, self._event, self._attached), self._redact)
+        if isinstance(found, RotationError):
+            found = Verdict(f"{found} {self._way_out()}", is_refusal=True)
+        text = self._redact(found.text)
+        refusal = text if found.is_refusal else None
+        failure = attempted(partial(answer, self._event, refusal, Deadline(self._seconds_left)), self._redact)
+        if failure:
+            logger.error(f"{failure} The answer was to be: {text}", extra=self._fields)
+        elif refusal:
+            logger.error(text, extra={**self._fields, "secret_arns": found.secret_arns})
+        else:
+            logger.info(text, extra=self._fields)
+        return failure
+
+    def _attached(self, functions: Collection[str]) -> Sequence[AttachedSecret]:
+        deadline = Deadline(lambda: self._seconds_left() - ANSWERING)
+        return attached_secrets(own_clients().secrets_manager, functions.__contains__, deadline)
+
+    def _way_out(self) -> str:
+        if self._event.get("RequestType") != "Delete":
+            return "Then deploy again."
+        return (
+            "Then delete the stack again; or delete it although secrets may still need its functions, with aws "
+            f"cloudformation delete-stack and --retain-resources {self._event.get('LogicalResourceId')} or "
+            "--deletion-mode FORCE_DELETE_STACK."
+        )
+
+
+def _going(event: Event) -> frozenset[str]:
+    """Return the functions that will not be there after what CloudFormation asks for."""
+    named = _functions(event, NEW)
+    match event.get("RequestType"):
+        case "Create" if named is not None:
+            return frozenset()
+        case "Update" if named is not None:
+            return (_functions(event, OLD) or frozenset()) - named
+        case "Delete":
+            # None where the properties were wrong: then it was never created, and guards nothing.
+            return named or frozenset()
+        case _:
+            raise InvalidEvent(
+                "reading what CloudFormation asks for",
+                "its RequestType is not Create, Update or Delete, or its property FunctionArns is no list of texts",
+                "Correct the resource Custom::AttachedSecrets in the template",
+            )
+
+
+def _functions(event: Event, properties: str) -> frozenset[str] | None:
+    arns = _texts(event, properties, "FunctionArns")
+    return None if arns is None else frozenset(map(unqualified, arns))
+
+
+def _texts(event: Event, properties: str, name: str) -> frozenset[str] | None:
+    """Return a property that is a list of texts; None where it is not there, or anything else."""
+    values = (event.get(properties) or {}).get(name)
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        return None
+    return frozenset(values)
+
+
+def _refusal(needed: Sequence[AttachedSecret]) -> str:
+    named = ", ".join(_shortened(secret.name) for secret in needed[:MOST_NAMED])
+    more = f" and {len(needed) - MOST_NAMED} more" if len(needed) > MOST_NAMED else ""
+    return (
+        f"These secrets would be rotated by nothing: {named}{more}. Give each another function (aws secretsmanager "
+        "rotate-secret --secret-id … --rotation-lambda-arn …), or turn its rotation off (aws secretsmanager "
+        "cancel-rotate-secret --secret-id …), or, if it is in a …SecretArns parameter of this stack, take it out there "
+        "and deploy that first. Then try again, in five minutes: the list of secrets may be that old."
+    )
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"

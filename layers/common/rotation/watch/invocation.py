@@ -1,0 +1,24 @@
+"""What do the functions of the watch do alike, whatever they watch?"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rotation.errors import RotationError, Unexpected
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+
+def seconds_left(context: "LambdaContext") -> Callable[[], float]:
+    """Return the function that tells how many seconds Lambda still gives."""
+    return lambda: context.get_remaining_time_in_millis() / 1000
+
+
+def attempted[T](work: Callable[[], T], redact: Callable[[str], str] = str) -> T | RotationError:
+    """Return what the work returns, or what went wrong: free of secrets and of other exceptions."""
+    try:
+        return work()
+    except RotationError as error:
+        return error.rewritten(redact)
+    except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold a secret and must not get out
+        return Unexpected.from_exception(error, "watching the rotations")

@@ -1,0 +1,294 @@
+"""Is a rotation that never ran told from one that is not due, and a function that is needed from one that may go?"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from rotation.deadline import RESERVE, Deadline
+from rotation.errors import InvalidEvent, OutOfTime, RotationError, Unexpected
+from rotation.watch.attached import AttachedSecret, attached_secrets, functions_of_stack
+from rotation.watch.custom_resource import LONGEST_REASON
+from rotation.watch.guard import verdict
+from rotation.watch.invocation import attempted
+from rotation.watch.overdue import GRACE, is_overdue
+from tests.unit.world import Clock
+
+NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
+FUNCTION = "arn:aws:lambda:eu-west-1:123456789012:function:"
+POSTGRESQL, MYSQL = f"{FUNCTION}secret-rotation-PostgreSql", f"{FUNCTION}secret-rotation-MySql"
+SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:"
+
+DUE = AttachedSecret(f"{SECRET}orders/app-a1B2c3", POSTGRESQL, rotation_enabled=True, next_rotation=NOW)
+
+
+@dataclass
+class Listing:
+    """Lists secrets in pages that were written down before, as the client of Secrets Manager does."""
+
+    pages: Sequence[Sequence[dict[str, object]]]
+    asked: list[dict[str, object]] = field(default_factory=list)
+
+    def list_secrets(self, **request: Any) -> dict[str, object]:  # noqa: ANN401 - whatever botocore takes
+        """Return the page that the token names."""
+        self.asked.append(request)
+        number = int(request.get("NextToken", 0))
+        more = {"NextToken": str(number + 1)} if number + 1 < len(self.pages) else {}
+        return {"SecretList": self.pages[number], **more}
+
+
+def listed(name: str, function_arn: str | None, **more: object) -> dict[str, object]:
+    """Return an entry of the list of secrets, as the service words it."""
+    function = {} if function_arn is None else {"RotationLambdaARN": function_arn}
+    return {"ARN": f"{SECRET}{name}-a1B2c3", "Name": name, **function, **more}
+
+
+def attached(*pages: Sequence[dict[str, object]], prefix: str = f"{FUNCTION}secret-rotation-") -> list[AttachedSecret]:
+    """Return the secrets on these pages that are attached to the stack's functions."""
+    deadline = Deadline(lambda: 60)
+    return attached_secrets(Listing(pages), functions_of_stack(prefix), deadline)  # type: ignore[arg-type]
+
+
+# Which secrets are attached
+
+
+def test_a_secret_is_read_as_the_service_lists_it() -> None:
+    entry = listed("orders/app", POSTGRESQL, RotationEnabled=True, NextRotationDate=NOW)
+    [secret] = attached([entry])
+    assert secret == DUE
+    assert secret.name == "orders/app"
+
+
+def test_dates_are_told_in_utc_wherever_the_function_runs() -> None:
+    [secret] = attached([listed("app", POSTGRESQL, NextRotationDate=NOW.astimezone(timezone(timedelta(hours=9))))])
+    assert str(secret.next_rotation) == "2027-03-01 12:00:00+00:00"
+
+
+def test_what_was_never_attached_or_is_attached_elsewhere_is_left_out() -> None:
+    elsewhere = f"{FUNCTION}another-rotation-PostgreSql"
+    assert not attached([listed("never", None), listed("elsewhere", elsewhere, RotationEnabled=True)])
+
+
+@pytest.mark.parametrize("qualifier", ["live", "$LATEST", "7"])
+def test_a_secret_may_name_a_version_or_an_alias_of_the_function(qualifier: str) -> None:
+    [secret] = attached([listed("app", f"{POSTGRESQL}:{qualifier}")])
+    assert secret.function_arn == POSTGRESQL
+
+
+def test_a_function_that_the_stack_no_longer_has_is_the_stacks_still() -> None:
+    assert attached([listed("app", f"{FUNCTION}secret-rotation-Oracle", RotationEnabled=True)])
+
+
+@pytest.mark.parametrize("name", ["secret-rotation-production-PostgreSql", "secret-rotation-", "secret-rotation"])
+def test_a_stack_does_not_take_what_another_stack_of_a_longer_name_has(name: str) -> None:
+    assert not attached([listed("app", f"{FUNCTION}{name}")])
+    assert attached(
+        [listed("app", f"{FUNCTION}secret-rotation-production-PostgreSql")],
+        prefix=f"{FUNCTION}secret-rotation-production-",
+    )
+
+
+def test_a_secret_that_says_nothing_of_its_rotation_is_not_rotated() -> None:
+    [secret] = attached([listed("app", POSTGRESQL)])
+    assert not secret.rotation_enabled
+    assert secret.next_rotation is None
+
+
+def test_every_page_is_read() -> None:
+    pages = [[listed(f"app-{page}-{number}", MYSQL) for number in range(2)] for page in range(3)]
+    client = Listing(pages)
+    secrets = attached_secrets(client, functions_of_stack(MYSQL[:-5]), Deadline(lambda: 60))  # type: ignore[arg-type]
+    assert [secret.name for secret in secrets] == ["app-0-0", "app-0-1", "app-1-0", "app-1-1", "app-2-0", "app-2-1"]
+    assert [request["MaxResults"] for request in client.asked] == [100, 100, 100]
+
+
+def test_no_page_is_begun_when_the_time_is_up() -> None:
+    clock = Clock(left=RESERVE + 1)
+
+    class Slow(Listing):
+        def list_secrets(self, **request: object) -> dict[str, object]:
+            clock.sleep(1)
+            return super().list_secrets(**request)
+
+    client = Slow([[], [], []])
+    with pytest.raises(OutOfTime, match="listing the secrets"):
+        attached_secrets(client, lambda _: True, Deadline(clock.seconds_left))  # type: ignore[arg-type]
+    assert len(client.asked) == 1
+
+
+# Which are overdue
+
+
+@pytest.mark.parametrize(
+    ("late", "overdue"),
+    [
+        (timedelta(days=-30), False),
+        (timedelta(0), False),
+        (GRACE, False),
+        (GRACE + timedelta(seconds=1), True),
+        (timedelta(days=3), True),
+    ],
+    ids=["not due", "due now", "within the grace", "just past the grace", "days late"],
+)
+def test_a_rotation_is_overdue_an_hour_after_its_date(late: timedelta, overdue: bool) -> None:
+    assert timedelta(hours=1) == GRACE
+    assert is_overdue(DUE, NOW + late) is overdue
+
+
+def test_a_secret_whose_rotation_is_off_is_never_overdue() -> None:
+    assert not is_overdue(replace(DUE, rotation_enabled=False), NOW + timedelta(days=3))
+
+
+def test_a_secret_without_a_date_is_never_overdue() -> None:
+    assert not is_overdue(replace(DUE, next_rotation=None), NOW)
+
+
+# Which functions may go
+
+
+def named(*functions: str, scheduled: Sequence[str] = ()) -> dict[str, object]:
+    """Return the resource's properties; `scheduled` are the secrets that the stack attaches by itself."""
+    return {"ServiceToken": "arn", "FunctionArns": list(functions), "ScheduledSecretArns": list(scheduled)}
+
+
+def request(kind: str, now: object, before: object = None) -> dict[str, Any]:
+    """Return what CloudFormation asks, with the resource's properties and, in an update, those before."""
+    old = {} if before is None else {"OldResourceProperties": before}
+    return {"RequestType": kind, "ResourceProperties": now, **old}
+
+
+@dataclass
+class Account:
+    """The secrets of an account, and which functions somebody asked about."""
+
+    secrets: Sequence[AttachedSecret] = (DUE,)
+    asked: list[Collection[str]] = field(default_factory=list)
+
+    def attached(self, functions: Collection[str]) -> Sequence[AttachedSecret]:
+        """Return the secrets of these functions."""
+        self.asked.append(functions)
+        return [secret for secret in self.secrets if secret.function_arn in functions]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        request("Create", named(POSTGRESQL, MYSQL)),
+        request("Update", named(POSTGRESQL, MYSQL), named(POSTGRESQL, MYSQL)),
+        request("Update", named(POSTGRESQL, MYSQL), named(MYSQL)),
+        request("Update", named(POSTGRESQL), named(f"{POSTGRESQL}:live")),
+        request("Delete", named()),
+        request("Delete", {"FunctionArns": "no list"}),
+        request("Delete", {"ServiceToken": "arn"}),
+    ],
+    ids=["created", "as before", "one more", "another alias", "had none", "never created", "created without"],
+)
+def test_where_no_function_goes_the_secrets_are_not_even_looked_at(event: dict[str, Any]) -> None:
+    account = Account()
+    assert not verdict(event, account.attached).is_refusal
+    assert account.asked == []
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        request("Delete", named(POSTGRESQL, MYSQL)),
+        request("Update", named(MYSQL), named(POSTGRESQL, MYSQL)),
+        request("Delete", named(f"{POSTGRESQL}:live")),
+    ],
+    ids=["stack deleted", "engine turned off", "alias deleted"],
+)
+def test_a_function_that_a_secret_needs_may_not_go(event: dict[str, Any]) -> None:
+    refused = verdict(event, Account().attached)
+    assert refused.is_refusal
+    assert refused.secret_arns == [DUE.arn]
+    assert "orders/app." in refused.text
+    for remedy in ("--rotation-lambda-arn", "cancel-rotate-secret", "SecretArns"):
+        assert remedy in refused.text
+
+
+def test_a_function_may_go_whose_engine_no_secret_needs() -> None:
+    account = Account()
+    assert not verdict(request("Update", named(POSTGRESQL), named(POSTGRESQL, MYSQL)), account.attached).is_refusal
+    assert account.asked == [{MYSQL}]
+
+
+def test_a_secret_whose_rotation_is_off_does_not_hold_its_function() -> None:
+    account = Account([replace(DUE, rotation_enabled=False)])
+    assert not verdict(request("Delete", named(POSTGRESQL)), account.attached).is_refusal
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        request("Delete", named(POSTGRESQL, scheduled=[DUE.arn])),
+        request("Update", named(MYSQL), named(POSTGRESQL, MYSQL, scheduled=[DUE.arn])),
+        request("Update", named(MYSQL, scheduled=[DUE.arn]), named(POSTGRESQL, MYSQL)),
+    ],
+    ids=["stack deleted", "engine turned off, or an update that adds it rolled back", "moved to another engine"],
+)
+def test_a_secret_that_the_stack_itself_attached_does_not_hold_its_function(event: dict[str, Any]) -> None:
+    assert not verdict(event, Account().attached).is_refusal
+    other = replace(DUE, arn=f"{SECRET}by-hand-a1B2c3")
+    assert verdict(event, Account([DUE, other]).attached).secret_arns == [other.arn]
+
+
+@pytest.mark.parametrize("count", [5, 6, 5000])
+def test_a_refusal_names_five_secrets_and_counts_the_rest(count: int) -> None:
+    secrets = [replace(DUE, arn=f"{SECRET}{number:04}{'x' * 500}-a1B2c3") for number in range(count)]
+    refused = verdict(request("Delete", named(POSTGRESQL)), Account(secrets).attached)
+    assert [f"{number:04}xxx" in refused.text for number in range(6)] == [True] * 5 + [False]
+    assert (f" and {count - 5} more." in refused.text) is (count > 5)
+    assert len(refused.text) <= LONGEST_REASON
+    assert refused.secret_arns == [secret.arn for secret in secrets]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {},
+        request("Rename", named(POSTGRESQL)),
+        request("Create", {"FunctionArns": "arn,arn"}),
+        request("Create", {}),
+        request("Create", {"FunctionArns": [POSTGRESQL, 7]}),
+        request("Update", {}, named(POSTGRESQL)),
+        {"RequestType": "Create"},
+    ],
+    ids=["nothing", "unknown", "text", "missing", "number", "update without", "no properties"],
+)
+def test_a_request_that_makes_no_sense_is_an_error(event: dict[str, Any]) -> None:
+    with pytest.raises(InvalidEvent):
+        verdict(event, Account().attached)
+
+
+# What a failure tells
+
+
+def test_an_error_comes_back_redacted_and_without_what_led_to_it() -> None:
+    def fail() -> None:
+        try:
+            raise KeyError("secret")  # noqa: TRY301 - it becomes the context
+        except KeyError:
+            raise InvalidEvent("secret", "secret", "secret") from ValueError("secret")
+
+    error = attempted(fail, lambda text: text.replace("secret", "***"))
+    assert isinstance(error, InvalidEvent)
+    assert (error.doing, error.cause, error.remedy) == ("***", "***", "***")
+    assert (error.__cause__, error.__context__, error.__traceback__) == (None, None, None)
+
+
+def test_an_exception_of_somebody_elses_becomes_a_place_and_nothing_more() -> None:
+    def fail() -> None:
+        raise KeyError("secret")
+
+    error = attempted(fail)
+    assert isinstance(error, Unexpected)
+    assert error.cause.startswith("KeyError in test_watch.py, line ")
+    assert "secret" not in str(error)
+
+
+def test_what_goes_well_comes_back() -> None:
+    assert attempted(lambda: 7) == 7
+    assert not isinstance(attempted(lambda: None), RotationError)
