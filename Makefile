@@ -2,9 +2,11 @@
 
 # For the tasks that have a choice:
 ARCHITECTURE ?=#                   arm64 or x86_64, for build; empty: what samconfig.toml or else the template says
-CONFIG_ENV ?= default#             the table of samconfig.toml, for build and deploy
-EVENT ?= events/postgresql-create-secret.json#  for invoke
-ENGINE ?= postgresql#              for demo: the database: postgresql, mysql or mariadb
+ENV ?= default#                    for build and deploy: the environment of samconfig.toml: default, staging or production
+ENGINE ?= postgresql#              for demo, invoke and aws: the database: postgresql, mysql or mariadb
+EVENT ?= create-secret#            for invoke: create-secret, set-secret, test-secret, finish-secret, or the path of a file
+AWS ?=#                            for invoke: laptop, or account: the one of your credentials, or that AWS_ENDPOINT_URL names
+ADDRESS ?= host.docker.internal#   for aws: where a container reaches this machine
 PYTEST_ARGS ?=#                    for test: -k alternating, --durations=15, -n 0 (one process instead of one per core) …
 
 # Of the Python 3.13 that works here, and of no package that happens to be installed beside it.
@@ -12,16 +14,19 @@ BIN := .local/python/bin
 DEVELOPMENT := .local/python/.complete
 SAM := .local/sam/.complete
 RUNTIME := .local/runtime/.complete
+CHECKOV := .local/checkov/.complete
 INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-input --require-hashes
 
 # What the tests and the demo run: the same artifacts, for this machine's processor, beside those that are deployed.
 HOST_ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 HOST_BUILD := .local/build/template.yaml
+# One of each partition, and the one where everything is: what the template uses must be there.
+REGIONS := us-east-1 eu-central-1 cn-north-1 us-gov-west-1
 SOURCES := template.yaml samconfig.toml $(shell find functions layers ! -name '__pycache__' ! -name '*.pyc')
 
 export SAM_CLI_TELEMETRY := 0
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format build validate invoke deploy clean
+.PHONY: help demo test check format build validate invoke aws deploy clean
 
 help: ## list these tasks
 	@awk -F ': .*## ' '/^[a-z]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,16 +51,23 @@ format: $(DEVELOPMENT) ## mend what of the format and the lint can be mended by 
 build: $(DEVELOPMENT) $(SAM) ## build what is deployed, into .aws-sam/build (ARCHITECTURE=arm64 or x86_64)
 	$(call sam_build,.aws-sam/build,$(ARCHITECTURE))
 
-validate: $(SAM) ## check the template against CloudFormation's rules; no AWS account needed
+validate: $(SAM) $(CHECKOV) ## check the template against CloudFormation's rules, in every partition, and for its security; no AWS account needed
 	@.local/sam/bin/sam validate --lint
+	@.local/sam/bin/cfn-lint --regions $(REGIONS) -- template.yaml
+	@.local/sam/bin/python tests/local/transform.py < tests/local/everything.json > .local/transformed.json
+	@.local/checkov/bin/checkov --config-file .checkov.yaml --file .local/transformed.json
 
-invoke: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## call a function with one event, with your AWS credentials (EVENT=events/….json)
-	@$(BIN)/python -m tests.local.invoke $(EVENT)
+invoke: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## have one step done, on this machine (ENGINE=mysql EVENT=set-secret) or in your account (AWS=account)
+	@$(BIN)/python -m tests.local.invoke $(EVENT) --engine $(ENGINE) $(if $(AWS),--aws $(AWS))
 
-deploy: ## build, show what would change in your AWS account, ask, deploy (CONFIG_ENV=default)
+aws: $(DEVELOPMENT) $(HOST_BUILD) ## run a laptop-sized AWS until Ctrl-C, for `sam local invoke` (ENGINE=mysql ADDRESS=172.17.0.1)
+	@$(BIN)/python -m tests.local.fetch_servers $(ENGINE)
+	@$(BIN)/python -m tests.local.aws --engine $(ENGINE) --address $(ADDRESS)
+
+deploy: ## build, show what would change in your AWS account, ask, deploy (ENV=default, staging or production)
 	@test -z "$(ARCHITECTURE)" || { echo "Name the architecture in samconfig.toml: build and deployment must agree, next time too."; exit 1; }
 	@$(MAKE) build
-	.local/sam/bin/sam deploy --config-env $(CONFIG_ENV)
+	.local/sam/bin/sam deploy --config-env $(ENV)
 
 clean: ## remove everything that these tasks have made or installed
 	rm -rf .aws-sam .local
@@ -66,7 +78,7 @@ clean: ## remove everything that these tasks have made or installed
 define sam_build
 	@mkdir -p $(1)
 	@echo "Building into $(1) …"
-	@PATH="$(CURDIR)/$(BIN):$$PATH" .local/sam/bin/sam build --config-env $(CONFIG_ENV) --build-dir $(1) \
+	@PATH="$(CURDIR)/$(BIN):$$PATH" .local/sam/bin/sam build --config-env $(ENV) --build-dir $(1) \
 		$(if $(2),--parameter-overrides Architecture=$(2)) > $(1).log 2>&1 || { cat $(1).log; exit 1; }
 	@$(BIN)/python -m compileall -q --invalidation-mode unchecked-hash $(1)
 endef
@@ -84,6 +96,13 @@ $(DEVELOPMENT): tests/requirements/development.txt
 
 $(SAM): tests/requirements/sam.txt
 	@echo "Installing SAM into $(@D), once …"
+	@rm -rf $(@D)
+	@python=$$(tests/local/find-python.sh) && "$$python" -m venv $(@D)
+	@$(@D)/bin/python $(INSTALL) --requirement $<
+	@touch $@
+
+$(CHECKOV): tests/requirements/checkov.txt
+	@echo "Installing the security linter into $(@D), once …"
 	@rm -rf $(@D)
 	@python=$$(tests/local/find-python.sh) && "$$python" -m venv $(@D)
 	@$(@D)/bin/python $(INSTALL) --requirement $<

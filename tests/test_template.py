@@ -1,9 +1,12 @@
-"""Does what is deployed match what was tested, and may it do what the code does, and no more?"""
+"""Does what is deployed match what was tested, in every account, Region and partition where it may be deployed?
+
+What the functions may do, and whether they use it, is asked in tests/e2e/test_permissions.py.
+"""
 
 import importlib.util
 import json
 import re
-from collections.abc import Iterator
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +15,50 @@ import pytest
 from rotation.event import RotationEvent
 from rotation.steps import Step
 from tests.local import template
+from tests.local.deployed import Stack
 
 CHECKOUT = Path(__file__).parents[1]
-TEMPLATE = template.load(CHECKOUT / "template.yaml")
+SOURCE = CHECKOUT / "template.yaml"
+TEMPLATE = template.load(SOURCE)
 FUNCTIONS = template.resources(TEMPLATE, "AWS::Serverless::Function")
+ENGINES = [name.removesuffix("Function") for name in FUNCTIONS]
+WATCH = template.resources(TEMPLATE, "AWS::Lambda::Function")
 CODE = "".join(path.read_text() for path in (CHECKOUT / "layers/common/rotation").rglob("*.py"))
-# Secrets Manager needs these of us, and only where it uses them for us.
-BY_WAY_OF_SECRETS_MANAGER = {"kms:Decrypt", "kms:GenerateDataKey"}
+CONFIGURATION = tomllib.loads((CHECKOUT / "samconfig.toml").read_text())
+ACCOUNT, REGION = "123456789012", "eu-central-1"
+# Of the actions that know no narrower resource.
+EVERYTHING_IS_MEANT = {"UseNetwork", "ListSecrets"}
 
 
-@pytest.fixture(params=FUNCTIONS)
-def name(request: pytest.FixtureRequest) -> str:
-    """The logical id of each function."""
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """The template's name of each engine."""
     return str(request.param)
 
 
-@pytest.fixture
-def function(name: str) -> dict[str, Any]:
+@pytest.fixture(params=[*FUNCTIONS, *WATCH])
+def function(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The properties of each function, those that Globals give it included."""
-    return template.function_properties(TEMPLATE, name)
+    if request.param in FUNCTIONS:
+        return template.function_properties(TEMPLATE, request.param)
+    return WATCH[request.param]
 
 
-def statements() -> Iterator[dict[str, Any]]:
-    """Each statement that the template writes out."""
-    for policy in template.resources(TEMPLATE, "AWS::IAM::ManagedPolicy").values():
-        yield from policy["PolicyDocument"]["Statement"]
-    for properties in FUNCTIONS.values():
-        for policy in properties["Policies"]:
-            yield from policy.get("Statement", [])
+def deployed(**parameters: str) -> Stack:
+    """The stack that these parameters make."""
+    return Stack.deploy(SOURCE, name="rotation", region=REGION, account_id=ACCOUNT, parameters=parameters)
+
+
+def statements(stack: Stack) -> dict[str, list[dict[str, Any]]]:
+    """Each statement of a stack's roles and managed policies, resolved, by its Sid."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name in [*stack.of_type("AWS::IAM::Role"), *stack.of_type("AWS::IAM::ManagedPolicy")]:
+        properties = stack.properties(name)
+        inline = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
+        for document in [*inline, *filter(None, [properties.get("PolicyDocument")])]:
+            for statement in document["Statement"]:
+                found.setdefault(statement["Sid"], []).append(statement)
+    return found
 
 
 def as_list(value: object) -> list[Any]:
@@ -47,20 +66,14 @@ def as_list(value: object) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def actions() -> set[str]:
-    """Each action that the template allows, SAM's own policies aside."""
-    return {action for statement in statements() for action in as_list(statement["Action"])}
-
-
-def substituted(value: dict[str, str]) -> str:
-    """What is in a `!Sub`."""
-    return value["Fn::Sub"]
+# ------------------------------------------------------------------------------------------------------- the artifacts
 
 
 def test_handler_is_loaded_as_lambda_does(function: dict[str, Any]) -> None:
-    """The handler is found where `CodeUri` and `Handler` say, and can be called."""
+    """The handler is found where the template says, and can be called."""
     module, _, attribute = function["Handler"].partition(".")
-    spec = importlib.util.spec_from_file_location(module, CHECKOUT / function["CodeUri"] / f"{module}.py")
+    folder = function.get("CodeUri") or function["Code"]
+    spec = importlib.util.spec_from_file_location(module, CHECKOUT / folder / f"{module}.py")
     assert spec
     assert spec.loader
     app = importlib.util.module_from_spec(spec)
@@ -68,9 +81,10 @@ def test_handler_is_loaded_as_lambda_does(function: dict[str, Any]) -> None:
     assert callable(getattr(app, attribute))
 
 
-def test_artifact_has_what_it_imports_and_no_more(function: dict[str, Any]) -> None:
-    """A function's folder holds its binding and its client, pinned by hash."""
-    folder = CHECKOUT / function["CodeUri"]
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_artifact_has_what_it_imports_and_no_more(name: str) -> None:
+    """An engine's folder holds its binding and its client, pinned by hash."""
+    folder = CHECKOUT / FUNCTIONS[name]["CodeUri"]
     assert {path.name for path in folder.iterdir()} - {"__pycache__"} == {"app.py", "requirements.txt"}
     requirements = (folder / "requirements.txt").read_text()
     assert re.search(r"^[\w.-]+==\S+ \\$", requirements, re.MULTILINE)
@@ -87,79 +101,329 @@ def test_layer_is_built_for_the_functions(function: dict[str, Any]) -> None:
     assert layer["Properties"]["CompatibleArchitectures"] == function["Architectures"]
 
 
-def test_function_rotates_only_secrets_that_chose_it(function: dict[str, Any]) -> None:
-    """Both policies on rotated secrets name this function, by the name that it has."""
-    function_name = substituted(function["FunctionName"])
-    managed, inline = function["Policies"][:2]
-    assert managed == {"AWSSecretsManagerRotationPolicy": {"FunctionName": function["FunctionName"]}}
-    for statement in inline["Statement"]:
-        chosen = statement["Condition"]["StringEquals"]["secretsmanager:resource/AllowRotationLambdaArn"]
-        assert substituted(chosen).endswith(f":function:{function_name}")
+def test_every_variable_is_read(function: dict[str, Any]) -> None:
+    """No function is given a variable that nobody reads."""
+    unread = [name for name in function["Environment"]["Variables"] if name not in CODE]
+    assert set(unread) <= {"POWERTOOLS_LOG_LEVEL", "AWS_STS_REGIONAL_ENDPOINTS"}  # Powertools and the SDK read them
 
 
-def test_secrets_manager_of_this_account_alone_invokes(name: str) -> None:
-    """Each function has one permission, for Secrets Manager, in the name of this account."""
-    permissions = template.resources(TEMPLATE, "AWS::Lambda::Permission").values()
-    [permission] = (one for one in permissions if one["FunctionName"] == {"Ref": name})
-    assert permission == {
-        "FunctionName": {"Ref": name},
-        "Action": "lambda:InvokeFunction",
-        "Principal": "secretsmanager.amazonaws.com",
-        "SourceAccount": {"Ref": "AWS::AccountId"},
-    }
+# ------------------------------------------------------------------------------------------------------- the engines
 
 
-def test_log_group_is_the_functions_own(function: dict[str, Any]) -> None:
-    """Logs go where Lambda's basic policy lets them go, and do not stay for ever."""
-    group = TEMPLATE["Resources"][function["LoggingConfig"]["LogGroup"]["Ref"]]["Properties"]
-    assert substituted(group["LogGroupName"]) == f"/aws/lambda/{substituted(function['FunctionName'])}"
-    assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+def test_the_engines_differ_in_names_only() -> None:
+    """Who has read one engine's resources, outputs and conditions has read them all."""
+    seen = set()
+    for engine in ENGINES:
+        ours = {
+            section: {key: value for key, value in TEMPLATE[section].items() if engine in key}
+            for section in ("Resources", "Conditions", "Outputs", "Parameters")
+        }
+        text = json.dumps(ours, sort_keys=True)
+        folder = FUNCTIONS[f"{engine}Function"]["CodeUri"].removeprefix("functions/")
+        text = re.sub(rf"RDS for [^.]*|(?i:{folder})", "ENGINE", text)
+        seen.add(text)
+    assert len(seen) == 1
 
 
-def test_function_can_be_found_after_deployment(name: str) -> None:
-    """Its ARN, which a secret is told, is an output."""
-    assert {"Fn::GetAtt": f"{name}.Arn"} in [output["Value"] for output in TEMPLATE["Outputs"].values()]
+@pytest.mark.parametrize("wanted", ["true", "false"])
+def test_nothing_is_there_of_an_engine_that_is_not_wanted(engine: str, wanted: str) -> None:
+    """Not its function, its role, its alarm or its schedules, whatever else is said about it."""
+    secret = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:one-AbCdEf"
+    parameters = {f"Deploy{engine}": wanted, f"{engine}SecretArns": secret, "SecretAccountIds": "210987654321"}
+    stack = deployed(**parameters)
+    made = {name.removeprefix(engine) for name in stack.resources if name.startswith(engine)}
+    everything = {"Function", "Role", "Permission", "FailedAlarm", "Permission210987654321"}
+    schedule = "Schedule" + re.sub(r"\W", "", secret)
+    assert made == ({*everything, schedule} if wanted == "true" else set())
 
 
-def test_nothing_is_allowed_on_everything() -> None:
-    """No statement of ours has a wildcard for an action, or for all resources."""
-    for statement in statements():
-        assert not [action for action in as_list(statement["Action"]) if "*" in action]
-        assert "*" not in as_list(statement["Resource"])
+def test_a_function_rotates_only_secrets_that_chose_it(engine: str) -> None:
+    """Of this account, in this Region, and by the name that the function has."""
+    stack = deployed()
+    role = stack.properties(f"{engine}Role")
+    [statement] = [each for policy in role["Policies"] for each in policy["PolicyDocument"]["Statement"]]
+    function = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:rotation-{engine}"
+    assert stack.resolver.arn(f"{engine}Function") == function
+    assert statement["Condition"] == {"StringEquals": {"secretsmanager:resource/AllowRotationLambdaArn": function}}
+    assert statement["Resource"] == f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:*"
+
+
+def test_a_function_reads_the_admin_secrets_of_its_own_engine(engine: str) -> None:
+    """No other function may, and without any there is no such statement."""
+    arn = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:admin-AbCdEf"
+    assert "ReadAdminSecrets" not in statements(deployed())
+    stack = deployed(**{f"{engine}AdminSecretArns": arn})
+    [statement] = statements(stack)["ReadAdminSecrets"]
+    assert statement["Resource"] == [arn]
+    assert statement in stack.properties(f"{engine}Role")["Policies"][0]["PolicyDocument"]["Statement"]
+
+
+def test_secrets_manager_invokes_for_the_accounts_that_were_named(engine: str) -> None:
+    """Secrets of this account, and of the accounts in SecretAccountIds; no permission is for everybody."""
+    stack = deployed(SecretAccountIds="210987654321,321098765432")
+    permissions = [
+        stack.properties(name) for name in stack.of_type("AWS::Lambda::Permission") if name.startswith(engine)
+    ]
+    assert {permission["SourceAccount"] for permission in permissions} == {ACCOUNT, "210987654321", "321098765432"}
+    assert {permission["Principal"] for permission in permissions} == {"secretsmanager.amazonaws.com"}
+    assert {permission["FunctionName"] for permission in permissions} == {f"rotation-{engine}"}
+
+
+def test_a_schedule_waits_for_the_permission_and_does_not_rotate_at_once(engine: str) -> None:
+    """Secrets Manager invokes the function as soon as it is attached, if only to test."""
+    arns = [f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}" for name in ("a/b-AbCdEf", "a-b-AbCdEg")]
+    stack = deployed(**{f"{engine}SecretArns": ",".join(arns)})
+    schedules = stack.of_type("AWS::SecretsManager::RotationSchedule")
+    assert {stack.properties(name)["SecretId"] for name in schedules} == set(arns)
+    for name in schedules:
+        assert set(stack.resources[name]["DependsOn"]) == {f"{engine}Permission", "Guard"}
+        properties = stack.properties(name)
+        assert properties["RotationLambdaARN"] == stack.resolver.arn(f"{engine}Function")
+        assert properties["RotateImmediatelyOnUpdate"] == "false"
+        assert properties["RotationRules"] == {"ScheduleExpression": "rate(30 days)", "Duration": "2h"}
+
+
+def test_a_function_can_be_found_after_deployment(engine: str) -> None:
+    """Its ARN, which a secret is told, is an output that other stacks can import."""
+    output = TEMPLATE["Outputs"][f"{engine}FunctionArn"]
+    assert output["Value"] == {"Fn::GetAtt": f"{engine}Function.Arn"}
+    assert output["Export"]["Name"] == {"Fn::Sub": f"${{AWS::StackName}}-{engine}FunctionArn"}
+
+
+def test_the_guard_knows_all_functions_and_goes_before_what_they_need() -> None:
+    """CloudFormation deletes the guard before what its properties refer to."""
+    guard = TEMPLATE["Resources"]["Guard"]["Properties"]
+    arns = [value["Fn::If"][1] for value in guard["FunctionArns"]]
+    assert arns == [{"Fn::GetAtt": f"{name}.Arn"} for name in FUNCTIONS]
+    scheduled = guard["ScheduledSecretArns"]["Fn::Split"][1]["Fn::Join"][1]
+    assert [value["Fn::If"][0] for value in scheduled] == [f"{engine}Scheduled" for engine in ENGINES]
+    kept = {value["Fn::If"][1]["Ref"] for value in guard["Keeps"]}
+    assert kept == {f"{each}Permission" for each in ENGINES} | {"DatabaseRule", "SecretsManagerEndpoint", "RdsEndpoint"}
+
+
+# ------------------------------------------------------------------------------------------------------- permissions
+
+
+def test_nothing_is_allowed_on_everything_without_a_reason() -> None:
+    """No action has a wildcard, and of the resources only those whose actions know no narrower one."""
+    arn = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1"
+    everything = statements(
+        deployed(
+            VpcSubnetIds="subnet-1",
+            VpcSecurityGroupIds="sg-1",
+            DescribeDatabases="true",
+            KmsKeyArns=arn,
+            AdminKmsKeyArns=arn,
+            SecretRoleArns="arn:aws:iam::210987654321:role/rotation",
+            PostgreSqlAdminSecretArns=f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:admin-AbCdEf",
+        )
+    )
+    assert len(everything) == 9
+    for sid, same in everything.items():
+        for statement in same:
+            assert not [action for action in as_list(statement["Action"]) if "*" in action]
+            assert ("*" in as_list(statement["Resource"])) == (sid in EVERYTHING_IS_MEANT)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "sid"),
+    [
+        ("VpcSubnetIds", "subnet-1", "UseNetwork"),
+        ("KmsKeyArns", "arn:aws:kms:eu-central-1:123456789012:key/1", "UseKeys"),
+        ("AdminKmsKeyArns", "arn:aws:kms:eu-central-1:123456789012:key/1", "DecryptAdminSecrets"),
+        ("DescribeDatabases", "true", "FindDatabases"),
+        ("SecretRoleArns", "arn:aws:iam::210987654321:role/rotation", "AssumeSecretRoles"),
+    ],
+)
+def test_a_statement_is_there_only_where_it_is_needed(parameter: str, value: str, sid: str) -> None:
+    """Each that is not needed by all has a parameter."""
+    assert sid not in statements(deployed())
+    assert sid in statements(deployed(**{parameter: value}))
 
 
 def test_keys_are_used_by_way_of_secrets_manager_only() -> None:
-    """Every statement on a key says through which service."""
-    for statement in statements():
-        if any(action.startswith("kms:") for action in as_list(statement["Action"])):
-            service = substituted(statement["Condition"]["StringEquals"]["kms:ViaService"])
-            assert service == "secretsmanager.${AWS::Region}.${AWS::URLSuffix}"
+    """Every statement on a key says through which service, and on which keys."""
+    stack = deployed(KmsKeyArns="key-1,key-2", AdminKmsKeyArns="key-3")
+    found = statements(stack)
+    for sid, keys in {"UseKeys": ["key-1", "key-2"], "DecryptAdminSecrets": ["key-3"]}.items():
+        [statement] = found[sid]
+        via = {"StringEquals": {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"}}
+        assert (statement["Resource"], statement["Condition"]) == (keys, via)
 
 
-@pytest.mark.parametrize("action", sorted(actions() - BY_WAY_OF_SECRETS_MANAGER))
-def test_every_permission_is_used(action: str) -> None:
-    """The code makes the call that the permission is for."""
-    operation = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", action.partition(":")[2]).lower()
-    assert f".{operation}(" in CODE
+# ------------------------------------------------------------------------------------------------------- network
 
 
-def test_parameters_are_grouped_and_labelled() -> None:
-    """The console shows every parameter in a group, under a name, and says what empty means."""
+def test_outside_a_vpc_there_is_nothing_of_a_network() -> None:
+    """Nor does a function say anything about one."""
+    stack = deployed()
+    assert not [name for name, resource in stack.resources.items() if resource["Type"].startswith("AWS::EC2::")]
+    assert not [name for name in stack.of_type("AWS::Lambda::Function") if "VpcConfig" in stack.properties(name)]
+
+
+def test_the_network_is_made_where_there_is_none() -> None:
+    """Its own security group, the rule that lets it in to the databases, and the endpoints."""
+    stack = deployed(
+        VpcId="vpc-1",
+        VpcSubnetIds="subnet-1,subnet-2",
+        DatabaseSecurityGroupId="sg-database",
+        DatabasePort="3306",
+        CreateSecretsManagerEndpoint="true",
+        CreateRdsEndpoint="true",
+        IpAddressType="dualstack",
+    )
+    group = stack.resolver.name("FunctionSecurityGroup")
+    assert stack.properties("PostgreSqlFunction")["VpcConfig"] == {
+        "SubnetIds": ["subnet-1", "subnet-2"],
+        "SecurityGroupIds": [group],
+        "Ipv6AllowedForDualStack": True,
+    }
+    rule = stack.properties("DatabaseRule")
+    assert (rule["GroupId"], str(rule["FromPort"]), str(rule["ToPort"])) == ("sg-database", "3306", "3306")
+    assert rule["SourceSecurityGroupId"] == group
+    for name, service in {"SecretsManagerEndpoint": "secretsmanager", "RdsEndpoint": "rds"}.items():
+        endpoint = stack.properties(name)
+        assert endpoint["ServiceName"] == f"com.amazonaws.{REGION}.{service}"
+        assert endpoint["PrivateDnsEnabled"] is True
+        assert endpoint["IpAddressType"] == "dualstack"
+
+
+def test_security_groups_that_were_given_are_used() -> None:
+    """No other is made, and the first of them is the source of the databases' rule."""
+    stack = deployed(
+        VpcId="vpc-1",
+        VpcSubnetIds="subnet-1",
+        VpcSecurityGroupIds="sg-1,sg-2",
+        DatabaseSecurityGroupId="sg-database",
+    )
+    assert stack.of_type("AWS::EC2::SecurityGroup") == []
+    assert stack.properties("PostgreSqlFunction")["VpcConfig"]["SecurityGroupIds"] == ["sg-1", "sg-2"]
+    assert stack.properties("DatabaseRule")["SourceSecurityGroupId"] == "sg-1"
+
+
+def test_in_another_partition_everything_is_called_as_there() -> None:
+    """ARNs, the service that keys are used through, and the endpoints' services have other names in China."""
+    stack = Stack.deploy(
+        SOURCE,
+        name="rotation",
+        region="cn-north-1",
+        account_id=ACCOUNT,
+        parameters={
+            "AWS::Partition": "aws-cn",
+            "AWS::URLSuffix": "amazonaws.com.cn",
+            "KmsKeyArns": "key-1",
+            "DescribeDatabases": "true",
+            "VpcId": "vpc-1",
+            "VpcSubnetIds": "subnet-1",
+            "CreateSecretsManagerEndpoint": "true",
+        },
+    )
+    everything = json.dumps([stack.properties(name) for name in stack.resources])
+    assert "arn:aws:" not in everything
+    [keys] = statements(stack)["UseKeys"]
+    assert keys["Condition"]["StringEquals"]["kms:ViaService"] == "secretsmanager.cn-north-1.amazonaws.com.cn"
+    service = stack.properties("SecretsManagerEndpoint")["ServiceName"]
+    assert service == "cn.com.amazonaws.cn-north-1.secretsmanager"
+
+
+# ------------------------------------------------------------------------------------------------------- operations
+
+
+def test_logs_do_not_stay_for_ever_but_outlive_the_stack() -> None:
+    """All functions write into one group, with the retention and the key that were asked for."""
+    stack = deployed(LogRetentionDays="30", LogKmsKeyArn="key-1")
+    assert stack.properties("LogGroup") == {"RetentionInDays": "30", "KmsKeyId": "key-1"}
+    assert stack.resources["LogGroup"]["DeletionPolicy"] == "RetainExceptOnCreate"
+    for name in stack.of_type("AWS::Lambda::Function"):
+        assert stack.properties(name)["LoggingConfig"] == {"LogGroup": stack.resolver.name("LogGroup")}
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_alarms_and_failed_rotations_are_told_to_one_topic(*, own: bool) -> None:
+    """The stack's own, or the one that was given."""
+    stack = deployed(**{} if own else {"AlarmTopicArn": "arn:topic"})
+    topic = stack.resolver.arn("AlarmTopic") if own else "arn:topic"
+    alarms = stack.of_type("AWS::CloudWatch::Alarm")
+    assert len(alarms) == len(ENGINES) + 1
+    for name in alarms:
+        assert stack.properties(name)["AlarmActions"] == [topic]
+    [target] = stack.properties("RotationFailedRule")["Targets"]
+    assert target["Arn"] == topic
+    assert (stack.of_type("AWS::SNS::Topic") == ["AlarmTopic"]) == own
+
+
+def test_metrics_are_those_that_the_code_writes() -> None:
+    """Alarms and dashboard ask for names and dimensions that exist; CloudWatch shows nothing where they do not."""
+    stack = deployed()
+    widgets = json.loads(stack.properties("Dashboard")["DashboardBody"])["widgets"]
+    metrics = [metric for widget in widgets for metric in widget["properties"].get("metrics", [])]
+    searches = [metric[0]["expression"] for metric in metrics if len(metric) == 1]
+    names = {metric[1] for metric in metrics if len(metric) > 1}
+    names |= {name for search in searches for name in re.findall(r'MetricName="(\w+)"', search)}
+    assert names == {"StepDuration", "StepFailed", "SecretsAttached", "SecretsOverdue"}
+    assert [name for name in names if f'"{name}"' not in CODE] == []
+    alarm = stack.properties("OverdueAlarm")
+    assert f'"{alarm["MetricName"]}"' in CODE
+    assert alarm["Dimensions"] == [{"Name": "service", "Value": "rotation"}]
+    schemas = {schema for search in searches for schema in re.findall(r"\{([\w,]+)\}", search)}
+    assert schemas == {"SecretRotation,engine,service,step", "SecretRotation,engine,error,service,step"}
+
+
+def test_code_signing_boundary_and_concurrency_reach_what_they_are_for() -> None:
+    """Every function is signed, every role is bounded; concurrency is set aside for the engines."""
+    stack = deployed(CodeSigningConfigArn="csc", PermissionsBoundaryArn="boundary", ReservedConcurrency="2")
+    functions = stack.of_type("AWS::Lambda::Function")
+    assert len(functions) == len(FUNCTIONS) + len(WATCH)
+    assert {stack.properties(name)["CodeSigningConfigArn"] for name in functions} == {"csc"}
+    assert {stack.properties(name)["PermissionsBoundary"] for name in stack.of_type("AWS::IAM::Role")} == {"boundary"}
+    assert {stack.properties(name)["ReservedConcurrentExecutions"] for name in FUNCTIONS} == {"2"}
+
+
+# ------------------------------------------------------------------------------------------------------- for its users
+
+
+def test_parameters_are_grouped_and_say_what_their_defaults_mean() -> None:
+    """The console shows every parameter in a group; "empty" and "none" are explained."""
     interface = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]
     grouped = [parameter for group in interface["ParameterGroups"] for parameter in group["Parameters"]]
-    assert sorted(grouped) == sorted(interface["ParameterLabels"]) == sorted(TEMPLATE["Parameters"])
+    assert sorted(grouped) == sorted(TEMPLATE["Parameters"])
     for parameter in TEMPLATE["Parameters"].values():
-        assert parameter["Default"] != "" or "mpty" in parameter["Description"]
+        assert parameter["Default"] != "" or "Empty: " in parameter["Description"]
+        assert parameter["Default"] != "none" or '"none": ' in parameter["Description"]
+
+
+def test_readme_explains_every_parameter() -> None:
+    """Each has its row."""
+    readme = (CHECKOUT / "README.md").read_text()
+    rows = {name for line in readme.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)`", line)}
+    assert set(TEMPLATE["Parameters"]) - rows == set()
+
+
+@pytest.mark.parametrize("environment", ["default", "staging", "production"])
+def test_each_environment_builds_and_deploys(environment: str) -> None:
+    """It says all that `sam` must be told, and no parameter that the template does not have."""
+    tables = CONFIGURATION[environment]
+    common = tables["global"]["parameters"]
+    assert common["language_extensions"] is True
+    named = {value.partition("=")[0] for value in common.get("parameter_overrides", [])}
+    assert named <= set(TEMPLATE["Parameters"])
+    assert tables["deploy"]["parameters"]["capabilities"] == ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+    assert len({each["global"]["parameters"]["stack_name"] for each in list(CONFIGURATION.values())[1:]}) == 3
+
+
+def test_one_version_everywhere() -> None:
+    """What is published is what pyproject.toml says."""
+    application = TEMPLATE["Metadata"]["AWS::ServerlessRepo::Application"]
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    assert application["SemanticVersion"] == project["version"]
+    assert application["SpdxLicenseId"] == project["license"]
+    for file in (application["LicenseUrl"], application["ReadmeUrl"]):
+        assert (CHECKOUT / file).is_file()
 
 
 @pytest.mark.parametrize("step", Step)
-def test_event_for_each_step_of_each_engine(name: str, step: Step) -> None:
-    """`events/` has a valid event for every step of every function."""
-    file_name = f"{name.removesuffix('Function').lower()}-{step.removesuffix('Secret')}-secret.json"
+def test_event_for_each_step_of_each_engine(engine: str, step: Step) -> None:
+    """`events/` has a valid event for every step of every engine."""
+    file_name = f"{engine.lower()}-{step.removesuffix('Secret')}-secret.json"
     event = json.loads((CHECKOUT / "events" / file_name).read_text())
     assert RotationEvent.parse(event).step is step
-
-
-def test_every_event_is_tested() -> None:
-    """`events/` has no file that the test above does not know."""
-    assert len(list((CHECKOUT / "events").iterdir())) == len(FUNCTIONS) * len(Step)

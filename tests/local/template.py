@@ -35,14 +35,19 @@ def load(path: Path) -> dict[str, Any]:
 
 def resources(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
     """The properties of all resources of a type, by logical id."""
-    return {name: one["Properties"] for name, one in template["Resources"].items() if one["Type"] == kind}
+    # What stands below Fn::ForEach is a list, and made by CloudFormation.
+    single = {name: one for name, one in template["Resources"].items() if isinstance(one, dict)}
+    return {name: one["Properties"] for name, one in single.items() if one["Type"] == kind}
 
 
 def function_properties(template: dict[str, Any], name: str) -> dict[str, Any]:
     """A function's properties, those that Globals give it included. Raises LookupError: no such function."""
-    functions = resources(template, "AWS::Serverless::Function")
+    # Globals are for SAM's functions only.
+    plain, functions = resources(template, "AWS::Lambda::Function"), resources(template, "AWS::Serverless::Function")
+    if name in plain:
+        return plain[name]
     if name not in functions:
-        raise LookupError(f"no function {name} in the template, only {', '.join(functions)}")
+        raise LookupError(f"no function {name} in the template, only {', '.join((*plain, *functions))}")
     merged: dict[str, Any] = _merged(template["Globals"]["Function"], functions[name])
     return merged
 

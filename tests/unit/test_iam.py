@@ -1,0 +1,166 @@
+"""Does the stand-in for IAM decide as IAM does, and never guess?"""
+
+from typing import Any
+
+import pytest
+
+from tests.local.iam import AccessDenied, Permission, Request, Role, Unsupported
+
+SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:app-AbCdEf"
+FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:rotation-PostgreSql"
+ATTACHED = "secretsmanager:resource/AllowRotationLambdaArn"
+
+
+def role(*statements: dict[str, Any]) -> Role:
+    """Return a role with these statements, of which each allows to read every secret where it says nothing else."""
+    whole: list[dict[str, Any]] = [
+        {
+            "Sid": f"Statement{number}",
+            "Effect": "Allow",
+            "Action": "secretsmanager:GetSecretValue",
+            "Resource": "*",
+            **one,
+        }
+        for number, one in enumerate(statements)
+    ]
+    return Role.of("rotation", "arn:aws:sts::123456789012:assumed-role/rotation/session", [{"Statement": whole}])
+
+
+def reading(resource: str = SECRET, attached: str | None = None) -> Request:
+    """Return the request to read a secret that chose a function."""
+    return Request("secretsmanager:GetSecretValue", resource, {ATTACHED: attached})
+
+
+def test_what_no_statement_allows_is_refused_in_awss_words() -> None:
+    with pytest.raises(AccessDenied) as caught:
+        role({"Action": "secretsmanager:DescribeSecret"}).authorize(reading())
+    assert str(caught.value) == (
+        "User: arn:aws:sts::123456789012:assumed-role/rotation/session is not authorized to perform: "
+        f"secretsmanager:GetSecretValue on resource: {SECRET} "
+        "because no identity-based policy allows the secretsmanager:GetSecretValue action"
+    )
+
+
+def test_a_deny_wins() -> None:
+    with pytest.raises(AccessDenied, match="with an explicit deny"):
+        role({}, {"Effect": "Deny"}).authorize(reading())
+    assert not role({}, {"Effect": "Deny"}).allows(reading())
+
+
+def test_a_deny_of_something_else_does_not_matter() -> None:
+    assert role({}, {"Effect": "Deny", "Action": "secretsmanager:PutSecretValue"}).allows(reading())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "allowed"),
+    [
+        ("secretsmanager:GetSecretValue", True),
+        ("SecretsManager:getsecretvalue", True),
+        ("secretsmanager:Get*", True),
+        ("secretsmanager:GetSecretValu?", True),
+        ("*", True),
+        (["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"], True),
+        ("secretsmanager:Get", False),
+        ("secretsmanager:GetSecretValue?", False),
+        ("secretsmanager.GetSecretValue", False),
+    ],
+)
+def test_actions_match_in_any_case_and_with_wildcards(pattern: object, *, allowed: bool) -> None:
+    assert role({"Action": pattern}).allows(reading()) == allowed
+
+
+@pytest.mark.parametrize(
+    ("pattern", "allowed"),
+    [
+        (SECRET, True),
+        ("*", True),
+        ("arn:aws:secretsmanager:*:123456789012:secret:app-??????", True),
+        ([FUNCTION, SECRET], True),
+        (SECRET.lower(), False),
+        ("arn:aws:secretsmanager:us-east-1:999999999999:secret:*", False),
+        ("arn:aws:secretsmanager:*:secret:app-AbCdEf", False),
+        ("arn:*", False),
+        ("arn:aws:secretsmanager:us-east-1:123456789012:secret:ap", False),
+    ],
+)
+def test_a_wildcard_in_a_resource_stays_within_its_part_of_the_arn(pattern: object, *, allowed: bool) -> None:
+    assert role({"Resource": pattern}).allows(reading()) == allowed
+
+
+def test_a_call_without_resource_needs_a_statement_on_everything() -> None:
+    everywhere = reading("*")
+    assert role({}).allows(everywhere)
+    assert not role({"Resource": "arn:aws:secretsmanager:us-east-1:123456789012:secret:*"}).allows(everywhere)
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "allowed"),
+    [
+        ({"StringEquals": {ATTACHED: FUNCTION}}, FUNCTION, True),
+        ({"StringEquals": {ATTACHED.upper(): FUNCTION}}, FUNCTION, True),
+        ({"StringEquals": {ATTACHED: ["other", FUNCTION]}}, FUNCTION, True),
+        ({"StringEquals": {ATTACHED: FUNCTION}}, FUNCTION.lower(), False),
+        ({"StringEquals": {ATTACHED: FUNCTION}}, None, False),
+        ({"StringEquals": {ATTACHED: "arn:*"}}, FUNCTION, False),
+        ({"StringLike": {ATTACHED: "*:rotation-*"}}, FUNCTION, True),
+        ({"StringLike": {ATTACHED: "*"}}, None, False),
+        ({"ArnEquals": {ATTACHED: "arn:aws:lambda:*:123456789012:function:rotation-*"}}, FUNCTION, True),
+        ({"ArnLike": {ATTACHED: "arn:aws:lambda:*:rotation-*"}}, FUNCTION, False),
+        ({"Bool": {ATTACHED: "true"}}, "True", True),
+        ({"Bool": {ATTACHED: True}}, "false", False),
+        ({"Bool": {ATTACHED: "true"}}, None, False),
+        ({"Null": {ATTACHED: "false"}}, FUNCTION, True),
+        ({"Null": {ATTACHED: "false"}}, None, False),
+        ({"Null": {ATTACHED: "true"}}, None, True),
+        ({"Null": {ATTACHED: "true"}}, FUNCTION, False),
+        ({"StringEquals": {ATTACHED: FUNCTION}, "Null": {ATTACHED: "true"}}, FUNCTION, False),
+    ],
+)
+def test_all_conditions_hold_with_one_of_their_values(
+    condition: dict[str, Any], value: str | None, *, allowed: bool
+) -> None:
+    assert role({"Condition": condition}).allows(reading(attached=value)) == allowed
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        {"NotAction": "iam:*"},
+        {"NotResource": SECRET},
+        {"Principal": "*"},
+        {"Sid": ""},
+        {"Condition": {"StringNotEquals": {ATTACHED: FUNCTION}}},
+        {"Condition": {"StringEqualsIfExists": {ATTACHED: FUNCTION}}},
+        {"Condition": {"ForAllValues:StringEquals": {ATTACHED: FUNCTION}}},
+        {"Condition": {"StringLike": {ATTACHED: "*:${aws:username}"}}},
+        {"Resource": "arn:aws:s3:::${aws:username}"},
+    ],
+)
+def test_what_is_not_known_of_the_policy_language_is_not_passed_over(statement: dict[str, Any]) -> None:
+    with pytest.raises(Unsupported):
+        role(statement)
+
+
+def test_a_condition_on_what_nobody_knows_of_a_call_is_not_taken_to_fail() -> None:
+    with pytest.raises(Unsupported, match="a condition on aws:SourceIp"):
+        role({"Effect": "Deny", "Condition": {"StringEquals": {"aws:SourceIp": "10.0.0.1"}}}).authorize(reading())
+
+
+def test_what_is_used_is_remembered_with_its_calls() -> None:
+    used = role({"Sid": "Read", "Action": ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"]})
+    used.authorize(reading())
+    assert used.used == {Permission("Read", "secretsmanager:GetSecretValue"): [reading()]}
+    assert set(used.permissions()) - used.used.keys() == {Permission("Read", "secretsmanager:DescribeSecret")}
+
+
+def test_what_two_statements_allow_needs_neither() -> None:
+    used = role({}, {})
+    used.authorize(reading())
+    assert used.used == {}
+
+
+def test_a_refused_call_uses_nothing() -> None:
+    used = role({"Resource": FUNCTION})
+    with pytest.raises(AccessDenied):
+        used.authorize(reading())
+    assert used.used == {}
