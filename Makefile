@@ -62,7 +62,7 @@ invoke: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## have one step done, on this m
 
 aws: $(DEVELOPMENT) $(HOST_BUILD) ## run a laptop-sized AWS until Ctrl-C, for `sam local invoke` (ENGINE=mysql ADDRESS=172.17.0.1)
 	@$(BIN)/python -m tests.local.fetch_servers $(ENGINE)
-	@$(BIN)/python -m tests.local.aws --engine $(ENGINE) --address $(ADDRESS)
+	@$(BIN)/python -m tests.local.waiting_rotation --engine $(ENGINE) --address $(ADDRESS)
 
 deploy: ## build, show what would change in your AWS account, ask, deploy (ENV=default, staging or production)
 	@test -z "$(ARCHITECTURE)" || { echo "Name the architecture in samconfig.toml: build and deployment must agree, next time too."; exit 1; }

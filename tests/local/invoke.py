@@ -1,54 +1,95 @@
-"""Call one function with one event, as Lambda would, and show what it logs and answers."""
+"""Have one step of a rotation done, as Lambda would, and show what the function logs, answers and changes.
+
+As a rule all of it is on this machine: a database server and a stand-in for Secrets Manager are started, and a secret
+is brought to where Secrets Manager would call for that step.
+"""
 
 import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import boto3
 
-from tests.local import template
+from tests.local.demo import DemoError
+from tests.local.demo.command import run
+from tests.local.demo.engines import ENGINES
+from tests.local.demo.laptop import Event
+from tests.local.demo.screen import Screen
+from tests.local.demo.stage import Stage
+from tests.local.demo.versions import comparison, standings
+from tests.local.fetch_servers import UNAVAILABLE, fetch_newest
 from tests.local.lambda_runtime import FunctionError, LambdaRuntime
+from tests.local.secrets_manager_rotation import STEPS
 
-_CHECKOUT = Path(__file__).parents[2]
-_PASSED_ON = ("AWS_ENDPOINT_URL", "SECRETS_MANAGER_ENDPOINT", "DB_CA_BUNDLE")
-
-
-def main() -> None:
-    """End with status 1 where the function fails."""
-    arguments = _arguments()
-    function = arguments.function or _function_for(arguments.event)
-    with LambdaRuntime(function, {**_account(), **_settings()}) as runtime:
-        try:
-            answer = runtime.invoke(json.loads(arguments.event.read_text()))
-        except FunctionError as error:
-            print(runtime.logs())
-            sys.exit(f"{function} failed with {error}")
-        print(runtime.logs())
-    print(f"{function} returned {json.dumps(answer)}")
+_EVENTS = Path(__file__).parents[2] / "events"
+_LAPTOP, _ACCOUNT = "laptop", "account"
+_ENDPOINTS = ("AWS_ENDPOINT_URL", "SECRETS_MANAGER_ENDPOINT")
+_PASSED_ON = (*_ENDPOINTS, "DB_CA_BUNDLE")
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.local.invoke",
-        description=__doc__,
-        epilog=f"The function gets your AWS credentials and Region, and, where set, {', '.join(_PASSED_ON)}.",
+def main(words: Sequence[str] | None = None) -> int:
+    """Return 0: the function returned; 1: it failed, or was not called; 130: Ctrl-C. Whatever was started has ended."""
+    return run(lambda: _invoke(_arguments(words)), "The invocation")
+
+
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m tests.local.invoke", description=__doc__)
+    parser.add_argument("event", help="create-secret, set-secret, test-secret, finish-secret, or the path of a file")
+    parser.add_argument("--engine", choices=ENGINES, default="postgresql", help="the database; default: %(default)s")
+    parser.add_argument(
+        "--aws",
+        choices=(_LAPTOP, _ACCOUNT),
+        default=_ACCOUNT if any(_environment(_ENDPOINTS)) else _LAPTOP,
+        help=f"{_ACCOUNT}: send the event as it is to the AWS of your credentials and Region, or to the one that "
+        f"{_ENDPOINTS[0]}… names; default: {_ACCOUNT} where that is set, else {_LAPTOP}",
     )
-    parser.add_argument("event", type=Path, help="a file of events/")
-    parser.add_argument("--function", help="its logical id in the template; else the one that the file is named after")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
-def _function_for(event: Path) -> str:
-    """The function whose name, without `Function`, the event's file name begins with."""
-    for name in template.resources(template.load(_CHECKOUT / "template.yaml"), "AWS::Serverless::Function"):
-        if event.name.startswith(name.removesuffix("Function").lower() + "-"):
-            return name
-    sys.exit(f"No function goes with {event.name}; name one with --function.")
+def _invoke(arguments: argparse.Namespace) -> None:
+    path = _event_file(arguments.event, arguments.engine)
+    named_after = path.name.partition("-")[0]
+    engine = named_after if named_after in ENGINES else arguments.engine
+    event = _read(path)
+    if arguments.aws == _ACCOUNT:
+        _invoke_with_account(ENGINES[engine].function, event)
+    else:
+        _invoke_on_laptop(engine, event)
 
 
-def _account() -> dict[str, str]:
+def _event_file(name: str, engine: str) -> Path:
+    for path in (_EVENTS / f"{engine}-{name}.json", Path(name)):
+        if path.is_file():
+            return path
+    steps = [path.stem.removeprefix(f"{engine}-") for path in sorted(_EVENTS.glob(f"{engine}-*.json"))]
+    raise DemoError(f"there is no event {name} for {engine}. Name {', '.join(steps)}, or the path of a file")
+
+
+def _read(path: Path) -> Event:
+    try:
+        event = json.loads(path.read_text())
+    except ValueError as error:
+        raise DemoError(f"{path} is not JSON: {error}") from error
+    if not isinstance(event, dict):
+        raise DemoError(f"{path} holds no JSON object, which an event is")
+    return event
+
+
+def _invoke_with_account(function: str, event: Event) -> None:
+    with LambdaRuntime(function, {**_credentials(), **_environment(_PASSED_ON)}) as runtime:
+        try:
+            print(f"{function} returned {json.dumps(runtime.invoke(event))}")
+        except FunctionError as error:
+            raise DemoError(f"{function} failed with {error}") from error
+        finally:
+            print(*_printed(runtime.logs()), sep="\n")
+
+
+def _credentials() -> dict[str, str]:
     """The caller's own credentials and Region, however they were configured; nothing where there are none."""
     session = boto3.Session()
     values: dict[str, str | None] = {"AWS_REGION": session.region_name}
@@ -60,9 +101,66 @@ def _account() -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
-def _settings() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
+def _environment(beginnings: tuple[str, ...]) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith(beginnings) and value}
+
+
+def _invoke_on_laptop(engine: str, event: Event) -> None:
+    screen = Screen.on(sys.stdout)
+    try:
+        fetch_newest(engine)
+    except UNAVAILABLE as error:
+        raise DemoError(str(error)) from error
+    with ExitStack() as stack:
+        stage = Stage.prepare(screen, ENGINES[engine], stack)
+        secret_id, expected = _secret_before(stage, event)
+        event |= {key: expected[key] for key in ("SecretId", "ClientRequestToken")}
+        screen.pause()
+        screen.section("The event, with SecretId and ClientRequestToken of the secret that was made for it")
+        screen.copyable([json.dumps(event)])
+        _show_call(stage, secret_id, event)
+
+
+def _show_call(stage: Stage, secret_id: str, event: Event) -> None:
+    """Call the function, and show what it prints, changes and returns. Raises DemoError: it failed."""
+    screen, function, client = stage.screen, stage.engine.function, stage.manager.client()
+    printed_before = len(stage.runtime.logs())
+    before = standings(client, secret_id, stage.database)
+    answer, failure = None, None
+    try:
+        answer = stage.runtime.invoke(event)
+    except FunctionError as error:
+        failure = error
+    screen.pause()
+    screen.section("What the function printed")
+    screen.copyable(_printed(stage.runtime.logs()[printed_before:]))
+    screen.versions(comparison(before, standings(client, secret_id, stage.database)))
+    if failure:
+        raise DemoError(f"{function} failed with {failure}") from failure
+    screen.conclude(f"{function} returned {json.dumps(answer)}")
+
+
+def _printed(log: str) -> list[str]:
+    """What of a log is there on Lambda, too: the emulator adds lines about itself."""
+    return [line for line in log.splitlines() if "] (rapid) " not in line]
+
+
+def _secret_before(stage: Stage, event: Event) -> tuple[str, Event]:
+    """Return a secret to which Secrets Manager would send such an event now, and what it would send."""
+    step = event["Step"] if event.get("Step") in STEPS else STEPS[0]
+    sent: list[Event] = []
+
+    def stop_before_step(next_event: Event) -> None:
+        if sent or next_event["Step"] == step:
+            sent.append(next_event)
+        else:
+            stage.runtime.invoke(next_event)
+
+    secret_id = stage.new_secret(stage.engine.strategies[0])
+    with stage.screen.doing(f"RotateSecret {secret_id}, up to {step}"):
+        stage.rotate(secret_id, stop_before_step)
+    return secret_id, sent[0]
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,8 +1,12 @@
 """What does a stranger run first? A real credential rotates, with an application that logs in all the while.
 
-__main__      the command line, and how it ends: also on Ctrl-C, also on failure
+__main__      the command line
+command       how it ends: also on Ctrl-C, also on failure
 story         what happens, in which order
 strategies    what there is to learn from each
+stage         what has to run: a laptop-sized AWS, and the function
+laptop        the laptop-sized AWS alone: `make invoke` and `make aws` use it too
+engines       which databases there are
 databases     what an engine has to offer
 postgresql    PostgreSQL's part
 mysql         MySQL's part, and MariaDB's

@@ -30,20 +30,9 @@ def perform(stage: Stage, strategy: Strategy) -> list[Meanwhile]:
     Raises DemoError: a rotation failed, or logins failed that must not.
     """
     stage.screen.chapter(strategy.title, strategy.lesson)
-    secret_id = _create_secret(stage, strategy)
+    secret_id = stage.new_secret(strategy)
     titles = [f"RotateSecret {secret_id}"] + [f"RotateSecret {secret_id}, again"] * (strategy.rotations - 1)
     return [_rotate(stage, strategy, secret_id, title) for title in titles]
-
-
-def _create_secret(stage: Stage, strategy: Strategy) -> str:
-    login, client = stage.database.new_application(strategy), stage.manager.client()
-    verify = [stage.database.verifying(login.username)]
-    more: dict[str, object] = {"rotation": {"strategy": strategy.name, "verify": verify}}
-    if strategy.needs_admin:
-        more["masterarn"] = stage.admin_secret
-    secret_id = f"demo/{login.username}"
-    client.create_secret(Name=secret_id, SecretString=login.secret(**more))
-    return secret_id
 
 
 def _rotate(stage: Stage, strategy: Strategy, secret_id: str, title: str) -> Meanwhile:

@@ -1,5 +1,6 @@
 """How does the demo look? Alive in a terminal, and plain lines elsewhere."""
 
+import io
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ class Screen:
     @classmethod
     def on(cls, output: TextIO) -> "Screen":
         """Be alive if the output is a terminal that can be; else write lines, without a control character."""
+        if isinstance(output, io.TextIOWrapper):
+            output.reconfigure(errors="replace")  # a tick that a terminal cannot show is no reason to fail
         is_terminal = output.isatty()
         console = Console(file=output, force_terminal=is_terminal, highlight=False, markup=False, emoji=False)
         console.width = min(_WIDTH, console.width) if is_terminal else _WIDTH

@@ -1,4 +1,4 @@
-"""What has to run so that a credential can rotate? A server, a Secrets Manager, and the function."""
+"""What has to run so that a credential can rotate? A laptop-sized AWS, and the function in it."""
 
 import json
 from collections.abc import Iterator
@@ -7,45 +7,35 @@ from dataclasses import dataclass
 from typing import Self
 
 from tests.local.demo import DemoError
-from tests.local.demo.databases import Database, Engine
+from tests.local.demo.databases import Engine
+from tests.local.demo.laptop import Laptop
 from tests.local.demo.rotation_view import RotationView
 from tests.local.demo.screen import Screen
 from tests.local.lambda_runtime import LambdaRuntime
 from tests.local.processes import ProcessFailedError
-from tests.local.secrets_manager import LocalSecretsManager, StepEvent
+from tests.local.secrets_manager import StepEvent
 
 
 @dataclass(frozen=True)
-class Stage:
-    """Everything runs, until the ExitStack that it was prepared with is closed."""
+class Stage(Laptop):
+    """A laptop-sized AWS, and the function in it."""
 
-    screen: Screen
-    engine: Engine
-    database: Database
-    manager: LocalSecretsManager
     runtime: LambdaRuntime
     function_arn: str
-    admin_secret: str
     observer: "Observer"
 
     @classmethod
     def prepare(cls, screen: Screen, engine: Engine, stack: ExitStack) -> Self:
         """Start everything. Raises DemoError: what could not be started, why, and what helps."""
-        with screen.doing(f"{engine.name} starts") as say:
-            database = stack.enter_context(engine.start())
-            say(f"{engine.name} {database.version} is up, with TLS")
-        with screen.doing("A stand-in for Secrets Manager starts") as say:
-            observer = Observer()
-            manager = stack.enter_context(LocalSecretsManager(observer=observer))
-            say("A stand-in for Secrets Manager answers AWS clients")
+        observer = Observer()
+        laptop = Laptop.start(screen, engine, stack, observer)
         with screen.doing(f"{engine.function} starts") as say:
-            observer.runtime = runtime = _function(engine, manager, database, stack)
+            observer.runtime = runtime = _function(laptop, stack)
             where = "from `sam build` is ready in Lambda's emulator" if runtime.emulated else "is ready in plain Python"
             say(f"{engine.function} {where}")
         screen.pause()
-        function_arn = manager.register(engine.function, runtime.invoke)
-        admin = manager.client().create_secret(Name="demo/admin", SecretString=database.admin.secret())
-        return cls(screen, engine, database, manager, runtime, function_arn, admin["ARN"], observer)
+        function_arn = laptop.manager.register(engine.function, runtime.invoke)
+        return cls(**vars(laptop), runtime=runtime, function_arn=function_arn, observer=observer)
 
 
 class Observer:
@@ -83,12 +73,12 @@ class Observer:
         return ""
 
 
-def _function(engine: Engine, manager: LocalSecretsManager, database: Database, stack: ExitStack) -> LambdaRuntime:
-    environment = {**manager.environment, "DB_CA_BUNDLE": str(database.ca_bundle)}
+def _function(laptop: Laptop, stack: ExitStack) -> LambdaRuntime:
+    name = laptop.engine.function
+    environment = {**laptop.manager.environment, "DB_CA_BUNDLE": str(laptop.database.ca_bundle)}
     try:
-        return stack.enter_context(LambdaRuntime(engine.function, environment))
+        return stack.enter_context(LambdaRuntime(name, environment))
     except (FileNotFoundError, LookupError) as error:
-        message = f"{engine.function} is not built. `make demo` builds it first."
-        raise DemoError(message) from error
+        raise DemoError(f"{name} is not built. `make demo` builds it first.") from error
     except ProcessFailedError as error:
-        raise DemoError(f"{engine.function} could not be started: {error}") from error
+        raise DemoError(f"{name} could not be started: {error}") from error

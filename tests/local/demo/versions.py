@@ -15,25 +15,30 @@ _ABSENT = "none yet"
 
 @dataclass(frozen=True)
 class Standing:
-    """One version: its user, its labels, and whether its password works."""
+    """One version: its labels, and, where it has a value, its user and whether the password works."""
 
-    username: str
     labels: tuple[str, ...]
-    is_accepted: bool
+    username: str = ""
+    is_accepted: bool | None = None
 
     def __str__(self) -> str:
-        return f"{'✔' if self.is_accepted else '✘'} {', '.join(self.labels) or 'no label'}"
+        sign = {True: "✔", False: "✘", None: "·"}[self.is_accepted]
+        return f"{sign} {', '.join(self.labels) or 'no label'}{', empty' if self.is_accepted is None else ''}"
 
 
 def standings(client: "SecretsManagerClient", secret_id: str, database: Database) -> dict[str, Standing]:
-    """Return how each version with a value stands now, by its id, oldest first."""
+    """Return how each version stands now, by its id, oldest first."""
     versions = client.list_secret_version_ids(SecretId=secret_id, IncludeDeprecated=True)["Versions"]
     found = {}
     for version in sorted(versions, key=lambda version: version["CreatedDate"]):
-        value = client.get_secret_value(SecretId=secret_id, VersionId=version["VersionId"])
-        login = Login.parse(value["SecretString"])
         labels = tuple(sorted(version.get("VersionStages", [])))
-        found[version["VersionId"]] = Standing(login.username, labels, _is_accepted(database, login))
+        try:
+            value = client.get_secret_value(SecretId=secret_id, VersionId=version["VersionId"])
+        except client.exceptions.ResourceNotFoundException:
+            found[version["VersionId"]] = Standing(labels)
+            continue
+        login = Login.parse(value["SecretString"])
+        found[version["VersionId"]] = Standing(labels, login.username, _is_accepted(database, login))
     return found
 
 

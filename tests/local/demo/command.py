@@ -1,0 +1,86 @@
+"""How does a command of ours end? Well, with a reason in one line, or because somebody wants it to."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from tests.local.demo import DemoError
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_UNWINDING = 3.0
+"""Seconds in which everything has been stopped, as a rule in one."""
+
+
+class _Interrupted(BaseException):
+    """Somebody wants it to end: no exception handler on the way may think that it is about something else."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_status = 128 + number
+
+
+def run(task: Callable[[], None], name: str) -> int:
+    """Return 0: all was as promised; 1: something failed; 130: Ctrl-C. Whatever the task started has ended by then."""
+    with _interruptible():
+        try:
+            task()
+        except _Interrupted as interruption:
+            print("Interrupted: everything that was started has been stopped.", file=sys.stderr)
+            return interruption.exit_status
+        except ModuleNotFoundError as error:
+            return _failed(name, f"{error.name} is not installed for this Python. `make demo` installs what is needed.")
+        except BrokenPipeError:  # as after `| head`; what Python still wants to write at its end has to go somewhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except (DemoError, OSError) as error:
+            return _failed(name, str(error))
+    return 0
+
+
+def wait_for_interrupt() -> None:
+    """Wait for Ctrl-C, which is how this ends well."""
+    try:
+        while True:
+            signal.pause()
+    except _Interrupted as interruption:
+        if interruption.exit_status != 128 + signal.SIGINT:
+            raise
+
+
+@contextmanager
+def postponed() -> Iterator[None]:
+    """Let signals wait until the block ends: modules that are being imported may swallow an interruption."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let a signal to end unwind everything. Impatience does not disturb that, but after a while is heard again."""
+    last = -_UNWINDING
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last > _UNWINDING:
+            last = now
+            raise _Interrupted(number)
+
+    before = {each: signal.signal(each, interrupt) for each in _SIGNALS}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _failed(name: str, message: str) -> int:
+    print(f"{name} failed: {message}", file=sys.stderr)
+    return 1
