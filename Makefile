@@ -15,6 +15,7 @@ DEVELOPMENT := .local/python/.complete
 SAM := .local/sam/.complete
 RUNTIME := .local/runtime/.complete
 CHECKOV := .local/checkov/.complete
+AWS_STAND_IN := .local/aws/.complete
 INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-input --require-hashes
 
 # What the tests and the demo run: the same artifacts, for this machine's processor, beside those that are deployed.
@@ -35,7 +36,7 @@ demo: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## watch a real credential rotate,
 	@$(BIN)/python -m tests.local.fetch_servers $(ENGINE)
 	@$(BIN)/python -m tests.local.demo --engine $(ENGINE)
 
-test: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## run all tests, against real servers and the built artifacts (PYTEST_ARGS="-k …")
+test: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(HOST_BUILD) ## run all tests, against real servers and the built artifacts (PYTEST_ARGS="-k …")
 	@$(BIN)/python -m tests.local.fetch_servers || test -z "$$CI" # without: those tests are skipped, except in CI
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
@@ -94,15 +95,9 @@ $(DEVELOPMENT): tests/requirements/development.txt
 	@$(@D)/bin/python $(INSTALL) --requirement $<
 	@touch $@
 
-$(SAM): tests/requirements/sam.txt
-	@echo "Installing SAM into $(@D), once …"
-	@rm -rf $(@D)
-	@python=$$(tests/local/find-python.sh) && "$$python" -m venv $(@D)
-	@$(@D)/bin/python $(INSTALL) --requirement $<
-	@touch $@
-
-$(CHECKOV): tests/requirements/checkov.txt
-	@echo "Installing the security linter into $(@D), once …"
+# SAM, the security linter, the AWS that a test deploys to: each in an environment of its own, for they pin much.
+$(SAM) $(CHECKOV) $(AWS_STAND_IN): .local/%/.complete: tests/requirements/%.txt
+	@echo "Installing $(basename $(notdir $<)) into $(@D), once …"
 	@rm -rf $(@D)
 	@python=$$(tests/local/find-python.sh) && "$$python" -m venv $(@D)
 	@$(@D)/bin/python $(INSTALL) --requirement $<

@@ -1,0 +1,214 @@
+"""Does CloudFormation make what was built, does that rotate, and does it go when it may go?
+
+SAM's command line deploys the built template with samconfig.toml, as a user would, to an AWS on this machine;
+tests/local/cloudformation.py says what that is, and what it cannot show.
+"""
+
+import json
+import secrets
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import Any
+
+import pytest
+from botocore.exceptions import WaiterError
+
+from rotation.credential import Credential
+from tests.laboratories import PostgreSQLLaboratory
+from tests.local import cloudformation
+from tests.local.cloudformation import LocalAws
+from tests.local.secrets_manager import REGION, LocalSecretsManager
+from tests.local.secrets_manager_rotation import STEPS
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the libraries in the artifacts are for Linux")
+
+ONLY_POSTGRESQL = {"DeployMySql": "false", "DeployMariaDb": "false"}
+AT_ONCE = {"Delay": 0.1, "MaxAttempts": 600}
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What was deployed under a name."""
+
+    aws: LocalAws
+    name: str
+
+    @property
+    def cloudformation(self) -> Any:  # noqa: ANN401 - as LocalAws.client
+        """A client."""
+        return self.aws.client("cloudformation")
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What CloudFormation says of it."""
+        [description] = self.cloudformation.describe_stacks(StackName=self.name)["Stacks"]
+        return dict(description)
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """Its outputs, by name."""
+        return {output["OutputKey"]: output["OutputValue"] for output in self.description["Outputs"]}
+
+    @property
+    def events(self) -> list[tuple[str, str, str]]:
+        """Logical id, status and reason of whatever happened to a resource, from the first to the latest."""
+        events = self.cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
+        return [
+            (event["LogicalResourceId"], event["ResourceStatus"], event.get("ResourceStatusReason", ""))
+            for event in reversed(events)
+        ]
+
+    @property
+    def functions(self) -> set[str]:
+        """The names of its functions."""
+        functions = self.aws.client("lambda").list_functions()["Functions"]
+        return {name for one in functions if (name := one["FunctionName"]).startswith(f"{self.name}-")}
+
+    def physical_id(self, logical_id: str) -> str:
+        """Return the name that a resource was given."""
+        found = self.cloudformation.describe_stack_resource(StackName=self.name, LogicalResourceId=logical_id)
+        return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
+    def delete(self) -> None:
+        """Have it deleted. Raises WaiterError: it cannot be."""
+        self.cloudformation.delete_stack(StackName=self.name)
+        self.cloudformation.get_waiter("stack_delete_complete").wait(StackName=self.name, WaiterConfig=AT_ONCE)
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[LocalSecretsManager]:
+    """Secrets Manager, which tries a rotation once."""
+    with LocalSecretsManager(attempts=1) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def stack(service: LocalSecretsManager) -> Iterator[Stack]:
+    """A stack with one engine."""
+    with cloudformation.start(service) as running:
+        running.deploy("deployed", **ONLY_POSTGRESQL)
+        yield Stack(running, "deployed")
+
+
+@pytest.fixture
+def brief_stack(stack: Stack) -> Stack:
+    """Another one of the same artifacts, to be deleted."""
+    twin = replace(stack, name=f"brief{secrets.token_hex(4)}")
+    twin.cloudformation.create_stack(
+        StackName=twin.name,
+        TemplateURL=url_of_template(stack.aws),
+        Parameters=stack.description["Parameters"],
+        Capabilities=stack.description["Capabilities"],
+    )
+    twin.cloudformation.get_waiter("stack_create_complete").wait(StackName=twin.name, WaiterConfig=AT_ONCE)
+    return twin
+
+
+def url_of_template(running: LocalAws) -> str:
+    """Return where SAM has put the one template that it deployed."""
+    s3 = running.client("s3")
+    [bucket] = [one["Name"] for one in s3.list_buckets()["Buckets"]]
+    keys = [one["Key"] for one in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    [key] = [key for key in keys if key.endswith(".template")]
+    return f"{running.endpoint_url}/{bucket}/{key}"
+
+
+def attach(service: LocalSecretsManager, stack: Stack, **value: str) -> str:
+    """Make a secret that chooses the stack's function for its rotation, and return its name once that was tried."""
+    function_arn = stack.outputs["PostgreSqlFunctionArn"]
+    registered = service.register(f"{stack.name}-PostgreSql", lambda event: stack.aws.invoke(function_arn, event))
+    assert registered == function_arn
+    name = f"secret-{secrets.token_hex(4)}"
+    service.client().create_secret(Name=name, SecretString=json.dumps(value))
+    service.client().rotate_secret(SecretId=name, RotationLambdaARN=function_arn)
+    service.wait(name)
+    return name
+
+
+def test_the_wanted_functions_are_there_and_the_outputs_name_them(stack: Stack, service: LocalSecretsManager) -> None:
+    assert stack.description["StackStatus"] == "CREATE_COMPLETE"
+    assert stack.functions == {"deployed-PostgreSql", *map(stack.physical_id, ("OverdueFunction", "GuardFunction"))}
+    arns = {name: value for name, value in stack.outputs.items() if name.endswith("FunctionArn")}
+    arn = f"arn:aws:lambda:{REGION}:{service.account_id}:function:deployed-PostgreSql"
+    assert arns == {"PostgreSqlFunctionArn": arn}
+
+
+def test_to_deploy_the_same_again_changes_nothing(stack: Stack) -> None:
+    before = stack.events
+    stack.aws.deploy(stack.name, **ONLY_POSTGRESQL)
+    assert stack.events == before
+
+
+def test_the_deployed_function_rotates_the_password_of_a_database(
+    stack: Stack, service: LocalSecretsManager, postgresql: PostgreSQLLaboratory
+) -> None:
+    trust(stack, postgresql)
+    user = postgresql.new_user()
+    secret = attach(service, stack, **value_for(user))
+    outcome = service.wait(secret)
+    assert (outcome.result, outcome.error) == ("succeeded", None)
+    assert [event.step for event in outcome.events if event.state == "finished"] == list(STEPS)
+    current = service.client().get_secret_value(SecretId=secret)
+    assert current["VersionId"] == outcome.version_token
+    assert postgresql.logs_in(replace(user, password=json.loads(current["SecretString"])["password"]))
+    assert not postgresql.logs_in(user)
+
+
+def test_the_deployed_watch_writes_its_figures_into_the_log_of_the_stack(
+    stack: Stack, service: LocalSecretsManager
+) -> None:
+    attach(service, stack)
+    stack.aws.invoke(stack.physical_id("OverdueFunction"), {})
+    figures = [json.loads(line) for line in logged(stack, stack.outputs["LogGroupName"]) if '"_aws"' in line]
+    [*_, attached, overdue] = [line for line in figures if line["service"] == stack.name and "step" not in line]
+    assert attached["SecretsAttached"] >= [1]
+    assert overdue["SecretsOverdue"] == [0]
+
+
+def test_a_stack_stays_while_a_secret_needs_its_function(brief_stack: Stack, service: LocalSecretsManager) -> None:
+    secret = attach(service, brief_stack)
+    with pytest.raises(WaiterError, match="DELETE_FAILED"):
+        brief_stack.delete()
+    [(_, _, reason)] = [event for event in brief_stack.events if event[:2] == ("Guard", "DELETE_FAILED")]
+    assert f"These secrets would be rotated by nothing: {secret}." in reason
+    # CloudFormation then keeps whatever the guard needs. The stand-in does not, but it asked the guard before.
+    before = takewhile(lambda event: event[:2] != ("Guard", "DELETE_FAILED"), brief_stack.events)
+    gone = {logical_id for logical_id, status, _ in before if status == "DELETE_COMPLETE"}
+    assert not gone & {"PostgreSqlFunction", "PostgreSqlPermission", "PostgreSqlRole", "FunctionPolicy", "LogGroup"}
+
+
+def test_a_stack_goes_once_no_secret_needs_its_function_and_leaves_its_log(
+    brief_stack: Stack, service: LocalSecretsManager
+) -> None:
+    log_group = brief_stack.outputs["LogGroupName"]
+    service.client().cancel_rotate_secret(SecretId=attach(service, brief_stack))
+    brief_stack.delete()
+    assert not brief_stack.functions
+    assert any("createSecret" in line for line in logged(brief_stack, log_group))
+
+
+def value_for(user: Credential) -> dict[str, str]:
+    """Return the value of a user's secret."""
+    return {
+        "engine": user.engine,
+        "host": user.host,
+        "port": str(user.port),
+        "username": user.username,
+        "password": user.password,
+    }
+
+
+def trust(stack: Stack, laboratory: PostgreSQLLaboratory) -> None:
+    """Let the function know the authority of the server's certificate, which is none of RDS's."""
+    client, name = stack.aws.client("lambda"), f"{stack.name}-PostgreSql"
+    variables = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    variables["DB_CA_BUNDLE"] = str(laboratory.ca_bundle)
+    client.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+
+
+def logged(stack: Stack, log_group: str) -> list[str]:
+    """Return the lines of a log group."""
+    events = stack.aws.client("logs").filter_log_events(logGroupName=log_group)["events"]
+    return [event["message"] for event in events]
