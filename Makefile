@@ -16,6 +16,7 @@ SAM := .local/sam/.complete
 RUNTIME := .local/runtime/.complete
 CHECKOV := .local/checkov/.complete
 AWS_STAND_IN := .local/aws/.complete
+AUDIT := .local/audit/.complete
 INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-input --require-hashes
 
 # What the tests and the demo run: the same artifacts, for this machine's processor, beside those that are deployed.
@@ -40,10 +41,11 @@ test: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(HOST_BUILD) ## run all tests, 
 	@$(BIN)/python -m tests.local.fetch_servers || test -z "$$CI" # without: those tests are skipped, except in CI
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
-check: $(DEVELOPMENT) ## format, lint and types: say what is wrong, change nothing
+check: $(DEVELOPMENT) $(AUDIT) ## format, lint, types, known vulnerabilities: say what is wrong, change nothing
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
+	@$(BIN)/python -m tests.local.audit
 
 format: $(DEVELOPMENT) ## mend what of the format and the lint can be mended by itself
 	@$(BIN)/ruff format
@@ -96,7 +98,7 @@ $(DEVELOPMENT): tests/requirements/development.txt
 	@touch $@
 
 # SAM, the security linter, the AWS that a test deploys to: each in an environment of its own, for they pin much.
-$(SAM) $(CHECKOV) $(AWS_STAND_IN): .local/%/.complete: tests/requirements/%.txt
+$(SAM) $(CHECKOV) $(AWS_STAND_IN) $(AUDIT): .local/%/.complete: tests/requirements/%.txt
 	@echo "Installing $(basename $(notdir $<)) into $(@D), once …"
 	@rm -rf $(@D)
 	@python=$$(tests/local/find-python.sh) && "$$python" -m venv $(@D)

@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 
@@ -14,11 +13,9 @@ from rotation.credential import Credential
 from rotation.kind import Strategy
 from tests.laboratories import ORDERS, Laboratory, Logins
 from tests.laboratories_mysql import MySQLLaboratory
-from tests.local import template
+from tests.local.deployed import Stack
 from tests.local.lambda_runtime import FunctionError, LambdaRuntime
-from tests.local.secrets_manager import LocalSecretsManager, Outcome
-
-TEMPLATE = template.load(Path(__file__).parents[2] / "template.yaml")
+from tests.local.secrets_manager import REGION, LocalSecretsManager, Outcome
 
 VERIFY = [f"SELECT 1 FROM {ORDERS}"]  # noqa: S608 - a constant
 
@@ -36,7 +33,8 @@ CONNECTIONS = {
 VERIFIER = re.compile(r"SCRAM-SHA-256\$|\$A\$005\$|\*[0-9A-F]{40}")
 """What the servers keep in place of passwords."""
 
-type Runtimes = Callable[[Laboratory], LambdaRuntime]
+type Functions = Callable[[Laboratory], tuple[LambdaRuntime, str]]
+"""Returns the function for a server, which runs, and its ARN, which is attached to Secrets Manager."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +62,8 @@ class Stage:
         # As the secrets for AWS's templates, which say so by the presence of an admin, where that is enough.
         implied = Strategy.ALTERNATING_USERS if self.through_admin else Strategy.SINGLE_USER
         rotation = {} if self.strategy is implied else {"strategy": self.strategy}
-        admin = {"masterarn": self._store(self.laboratory.admin)} if self.through_admin else {}
-        return self._store(user, **admin, **fields, rotation={"verify": VERIFY, **rotation})
+        admin = {"masterarn": self._store(self.laboratory.admin, "admin")} if self.through_admin else {}
+        return self._store(user, "app", **admin, **fields, rotation={"verify": VERIFY, **rotation})
 
     @property
     def connections(self) -> int:
@@ -97,7 +95,7 @@ class Stage:
         lines = [json.loads(line) for line in self.printed().splitlines() if line.startswith("{")]
         return [line for line in lines if "message" in line]
 
-    def _store(self, user: Credential, **fields: object) -> str:
+    def _store(self, user: Credential, prefix: str, **fields: object) -> str:
         value = {
             "engine": user.engine,
             "host": user.host,
@@ -107,7 +105,7 @@ class Stage:
             **({"dbname": user.database} if user.database != self.laboratory.engine.kind.default_database else {}),
             **fields,
         }
-        name = f"secret-{secrets.token_hex(4)}"
+        name = f"{prefix}-{secrets.token_hex(4)}"
         return self.service.client().create_secret(Name=name, SecretString=json.dumps(value))["ARN"]
 
 
@@ -119,19 +117,35 @@ def service() -> Iterator[LocalSecretsManager]:
 
 
 @pytest.fixture(scope="module")
-def runtimes(service: LocalSecretsManager) -> Iterator[Runtimes]:
-    """Starts each server's function once, like Lambda, where what a call leaves behind meets the next one."""
-    started: dict[Path | None, LambdaRuntime] = {}
-    with ExitStack() as stack:
+def stack(service: LocalSecretsManager) -> Stack:
+    """The built template, deployed for secrets whose admin secrets are called `admin-…`."""
+    admins = f"arn:aws:secretsmanager:{REGION}:{service.account_id}:secret:admin-*"
+    engines = ("PostgreSql", "MySql", "MariaDb")
+    return Stack.deploy(
+        region=REGION,
+        account_id=service.account_id,
+        parameters={f"{engine}AdminSecretArns": admins for engine in engines},
+    )
 
-        def runtime(laboratory: Laboratory) -> LambdaRuntime:
-            bundle = laboratory.ca_bundle
+
+@pytest.fixture(scope="module")
+def functions(service: LocalSecretsManager, stack: Stack) -> Iterator[Functions]:
+    """Starts each server's function once, like Lambda, where what a call leaves behind meets the next one.
+
+    A function may do what its role allows in the template, and gets the environment that it has there.
+    """
+    started: dict[str, LambdaRuntime] = {}
+    with ExitStack() as exits:
+
+        def function(laboratory: Laboratory) -> tuple[LambdaRuntime, str]:
+            name, bundle = function_for(laboratory, stack), str(laboratory.ca_bundle)
             if bundle not in started:
-                environment = {**service.environment, "DB_CA_BUNDLE": str(bundle)}
-                started[bundle] = stack.enter_context(LambdaRuntime(function_for(laboratory), environment))
-            return started[bundle]
+                environment = {**stack.environment(name), **service.acting_as(stack.role_of(name))}
+                runtime = LambdaRuntime(name, {**environment, "DB_CA_BUNDLE": bundle})
+                started[bundle] = exits.enter_context(runtime)
+            return started[bundle], service.register(stack.resolver.name(name), started[bundle].invoke)
 
-        yield runtime
+        yield function
 
 
 @pytest.fixture
@@ -139,20 +153,19 @@ def stage(
     every_laboratory: Laboratory,
     strategy: Strategy,
     service: LocalSecretsManager,
-    runtimes: Runtimes,
+    functions: Functions,
     *,
     through_admin: bool,
 ) -> Stage:
     """The built function of each server, attached to Secrets Manager, for each strategy."""
-    runtime = runtimes(every_laboratory)
-    arn = service.register(f"rotate-{secrets.token_hex(4)}", runtime.invoke)
+    runtime, arn = functions(every_laboratory)
     return Stage(every_laboratory, service, runtime, arn, strategy, through_admin, len(runtime.logs()))
 
 
-def function_for(laboratory: Laboratory) -> str:
+def function_for(laboratory: Laboratory, stack: Stack) -> str:
     """Return the function of the template that is named after the server's kind."""
     wanted = f"{laboratory.engine.kind.name}Function".casefold()
-    [name] = (n for n in template.resources(TEMPLATE, "AWS::Serverless::Function") if n.casefold() == wanted)
+    [name] = (name for name in stack.of_type("AWS::Lambda::Function") if name.casefold() == wanted)
     return name
 
 

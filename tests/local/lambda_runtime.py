@@ -76,7 +76,7 @@ class Function:
         values = ((key, template.literal(whole, value)) for key, value in variables)
         return cls(
             name=name,
-            directory=path.parent / properties["CodeUri"],
+            directory=path.parent / (properties.get("CodeUri") or properties["Code"]),
             handler=properties["Handler"],
             layers=tuple(_layer(content) for content in contents),
             timeout=properties["Timeout"],

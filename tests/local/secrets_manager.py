@@ -13,11 +13,14 @@ moto keeps the secrets. Where moto and the service differ, the service's rules h
   runs testSecret only, on a temporary version.
 - *Answers.* Refusals are HTTP 400 with the service's names and words. A value has at most 64 KiB, a version
   at most 20 labels.
+- *Permissions.* A process `acting_as` a role may do what the role's policies allow, also with the KMS key of a
+  secret, with RDS and with STS; everybody else may do everything.
 
-It is a stand-in: one account and one Region, no IAM, no KMS, no quotas, no schedule that fires, and versions
-are never pruned. What nobody wrote down about the service is our choice: a `RotationToken` that is not the
-rotation's own is an InvalidParameterException; no step begins once the rotation is cancelled or abandoned; a
-refused `RotateSecret` starts no new attempt. moto's RDS API answers at the same endpoint, as moto has it.
+It is a stand-in: one account and one Region, no policies of secrets and keys, no encryption, no quotas, no
+schedule that fires, and versions are never pruned. What nobody wrote down about the service is our choice: a
+`RotationToken` that is not the rotation's own is an InvalidParameterException; no step begins once the rotation
+is cancelled or abandoned; a refused `RotateSecret` starts no new attempt. moto's RDS and STS answer at the same
+endpoint, as moto has them.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ from moto.secretsmanager.models import secretsmanager_backends
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
+from tests.local.authorization import Gate
 from tests.local.secrets_manager_api import RotationService, SecretsManagerApi
 from tests.local.secrets_manager_rotation import Outcome, StepEvent
 from tests.local.secrets_manager_rules import SecretsManagerRules
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
     from mypy_boto3_rds import RDSClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
+    from tests.local.iam import Role
     from tests.local.secrets_manager_rotation import Function, Observer
 
 __all__ = ["REGION", "Call", "LocalSecretsManager", "Outcome", "ServiceError", "StepEvent"]
@@ -109,6 +114,7 @@ class LocalSecretsManager:
         self.calls: list[Call] = []
         self.account_id = f"{next(_ACCOUNTS):012d}"
         self._lock = RLock()
+        self._gate = Gate(self.account_id)
         self._store = SecretsManagerRules(REGION, self.account_id)
         self._rotations = RotationService(self._store, self._lock, attempts, test_version_has_value, observer)
         self.outcomes = self._rotations.outcomes
@@ -159,6 +165,11 @@ class LocalSecretsManager:
             "NO_PROXY": "127.0.0.1",
         }
 
+    def acting_as(self, role: Role) -> dict[str, str]:
+        """Return the environment of a process that has a role."""
+        self._gate.roles[role.name] = role
+        return {**self.environment, "AWS_ACCESS_KEY_ID": role.name}
+
     def register(self, function_name: str, function: Function) -> str:
         """Let RotateSecret invoke the function, an exception being its failure; return the function's ARN."""
         arn = f"arn:aws:lambda:{REGION}:{self.account_id}:function:{function_name}"
@@ -177,7 +188,7 @@ class LocalSecretsManager:
             return self._answer_as_moto(environ, start_response)
         parameters = json.loads(Request(environ).get_data())
         try:
-            body, status = self._call(target.removeprefix(_TARGET), parameters), 200
+            body, status = self._call(target.removeprefix(_TARGET), parameters, environ), 200
         except JsonRESTError as error:
             # moto's own not-found is a 404; the service's is a 400 like the rest.
             body, status = error.description, 400 if error.code == _NOT_FOUND else error.code
@@ -188,15 +199,16 @@ class LocalSecretsManager:
     def _answer_as_moto(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ["HTTP_X_MOTO_ACCOUNT_ID"] = self.account_id
         with self._lock:
-            answer: Iterable[bytes] = self._moto(environ, start_response)
+            answer: Iterable[bytes] = (self._gate.refuse_query(environ) or self._moto)(environ, start_response)
         return answer
 
-    def _call(self, operation: str, parameters: dict[str, Any]) -> str:
+    def _call(self, operation: str, parameters: dict[str, Any], environ: WSGIEnvironment) -> str:
         call = Call(operation, {name: value for name, value in parameters.items() if name not in _SENSITIVE})
         self.calls.append(call)
         if self.intercept:
             self.intercept(call, "before")
         with self._lock:
+            self._gate.check_call(environ, operation, call.secret_id, self._store.secrets)
             body = SecretsManagerApi(self._rotations, parameters).perform(operation)
         if self.rotate_before_answering and operation == "RotateSecret":
             self.wait(parameters["SecretId"], timeout=600)
