@@ -1,7 +1,7 @@
 """Has anything that is deployed a known vulnerability?
 
-pip-audit asks the advisory database of PyPI. Where that cannot be reached, this says so and is content: whether the code
-is right must not depend on the network. A vulnerability that is found is a failure.
+pip-audit asks the advisory database of PyPI. Where that cannot be reached, this says so and is content: whether the
+code is right must not depend on the network. A vulnerability that is found is a failure.
 """
 
 import json
