@@ -10,7 +10,9 @@ from rotation.kind import EngineKind, Strategy
 from tests import servers
 from tests.laboratories import Laboratory, PostgreSQLLaboratory
 from tests.laboratories_mysql import MySQLLaboratory
+from tests.leaks import Leaks
 from tests.local import fetch_servers
+from tests.local.evidence import keep_text
 
 ENGINES = {"postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}
 
@@ -23,8 +25,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             f"--{engine}-dsn",
             help=f"how a superuser connects to a {name} server that may be written to, to be used instead of our own",
         )
+    parser.addoption(
+        "--every-crash-point",
+        action="store_true",
+        help="kill and cut off rotations at every message, not at a sample; print and keep a table of what came of it",
+    )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # in the process that has workers, or has no need of them
+        config.pluginmanager.register(Leaks())
+    if config.getoption("--hypothesis-profile"):
+        from tests import profiles  # noqa: F401, PLC0415 - it is registered there; few runs ask for one
+    if config.getoption("--every-crash-point"):
+        from tests.faults.table import Table  # noqa: PLC0415 - no other run has to wait for what it imports
+
+        config.pluginmanager.register(Table())
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that asks for an engine's name against each server of it.
 
@@ -87,6 +106,8 @@ def laboratories(pytestconfig: pytest.Config) -> Iterator[Laboratories]:
             return started[server]
 
         yield laboratory
+        for server, found in started.items():
+            keep_text(f"the log of {server}", found.log_text())
 
 
 @pytest.fixture

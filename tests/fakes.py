@@ -194,6 +194,11 @@ class FakeSession:
         """Give another user this password and let it log in."""
         self._set_password(username, password, may=self._is_admin)
 
+    def reset_password(self, username: str, password: str) -> None:
+        """Give another user this password, unless it is locked."""
+        locked = self.server.users.get(username, User()).verifiers == ()
+        self._set_password(username, password, may=self._is_admin, locked=locked)
+
     def differences(self, user: str, other: str) -> Sequence[str]:
         """Say in what `other` is not what `user` is."""
         users, may = self.server.users, self._is_admin
@@ -226,10 +231,10 @@ class FakeSession:
             raise StatementFailed(f"looking at {username}", "there is no such user", "Create it")
         return self.server.users[username]
 
-    def _set_password(self, username: str, password: str, *, may: bool) -> None:
+    def _set_password(self, username: str, password: str, *, may: bool, locked: bool = False) -> None:
         # One password at a time. Where an engine keeps the old one, the dual-password strategy will add to this tuple.
-        verifiers = (verifier(username, password),)
-        statement = f"ALTER USER {username} IDENTIFIED BY VERIFIER {verifiers[0]}"
+        verifiers = () if locked else (verifier(username, password),)
+        statement = f"ALTER USER {username} IDENTIFIED BY VERIFIER {verifier(username, password)}"
         self._write(statement, lambda: setattr(self._user(username), "verifiers", verifiers), may=may)
 
     def _write(self, statement: str, act: Callable[..., object], *arguments: object, may: bool | None = None) -> None:

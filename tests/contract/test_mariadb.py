@@ -12,7 +12,7 @@ import pytest
 from rotation.credential import Credential
 from rotation.engine import Standing
 from rotation.engines.mariadb import MariaDBSession
-from rotation.errors import LoginBlocked, NotPermitted, StatementFailed, Unsupported
+from rotation.errors import LoginBlocked, NotPermitted, PasswordRefused, StatementFailed, Unsupported
 from tests.contract.mysql_accounts import Pair, account, alter, asked, differences, mirror, new_clone
 from tests.laboratories import deadline
 from tests.laboratories_mysql import MySQLLaboratory, quoted
@@ -187,7 +187,7 @@ def last(mariadb: MySQLLaboratory, user: Credential) -> Credential:
 
 def test_a_password_against_the_policy_has_a_remedy(mariadb: MySQLLaboratory) -> None:
     user = mariadb.new_user()
-    refused = pytest.raises(StatementFailed, match=r"1819.*PASSWORD_LENGTH")
+    refused = pytest.raises(PasswordRefused, match=r"1819.*PASSWORD_LENGTH")
     with policy(mariadb):
         with refused:
             change(mariadb, user, replace(user, password="weak"))

@@ -22,6 +22,7 @@ from rotation.errors import (
     LoginBlocked,
     LoginRefused,
     NotPermitted,
+    PasswordRefused,
     StatementFailed,
     Unreachable,
     Unsafe,
@@ -814,7 +815,7 @@ def test_a_policy_is_met_by_a_clone_and_a_password_against_it_has_a_remedy(mysql
     try:
         mirror(mysql, user, clone)
         assert mysql.logs_in(clone)
-        refused = pytest.raises(StatementFailed, match=r"error 1819.*PASSWORD_LENGTH")
+        refused = pytest.raises(PasswordRefused, match=r"error 1819.*PASSWORD_LENGTH")
         with refused, mysql.engine.connect(mysql.admin, deadline()) as session:
             session.set_password(user.username, "weak")
         with refused, mysql.engine.connect(user, deadline()) as session:
@@ -829,7 +830,7 @@ def test_a_password_in_the_history_has_a_remedy(mysql: MySQLLaboratory) -> None:
     new = changed(user)
     with mysql.engine.connect(user, deadline()) as session:
         session.change_own_password(new.password)
-        with pytest.raises(StatementFailed, match=r"error 3638.*AWSPENDING"):
+        with pytest.raises(PasswordRefused, match=r"error 3638.*PASSWORD_LENGTH"):
             session.change_own_password(new.password)
 
 

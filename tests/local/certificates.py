@@ -24,14 +24,15 @@ class Certificates:
     key: Path
 
 
-def issue(directory: Path) -> Certificates:
-    """Write a new authority and its certificate for `localhost` and 127.0.0.1 into an existing directory.
+def issue(directory: Path, *, host: str = HOST_NAME, ends: timedelta = _VALID) -> Certificates:
+    """Write a new authority and its certificate for a host into an existing directory.
 
-    The authority's key is thrown away. The server's key can be read by its owner only: whoever calls this.
+    The certificate of `localhost` is good for 127.0.0.1, too; it ends so long from now, or has ended where that is
+    negative. The authority's key is thrown away. The server's key can be read by its owner only: whoever calls this.
     """
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca = _authority(ca_key)
-    certificate = _server_certificate(key.public_key(), ca, ca_key)
+    certificate = _server_certificate(key.public_key(), ca, ca_key, host, ends)
     files = Certificates(directory / "ca.crt", directory / "server.crt", directory / "server.key")
     files.ca.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
     files.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
@@ -55,7 +56,7 @@ def _authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
         decipher_only=False,
     )
     return (
-        _builder(name, name, key.public_key())
+        _builder(name, name, key.public_key(), _VALID)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -64,11 +65,13 @@ def _authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
 
 
 def _server_certificate(
-    key: ec.EllipticCurvePublicKey, ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey
+    key: ec.EllipticCurvePublicKey, ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey, host: str, ends: timedelta
 ) -> x509.Certificate:
-    names = [x509.DNSName(HOST_NAME), x509.IPAddress(ADDRESS)]
+    names: list[x509.GeneralName] = [x509.DNSName(host)]
+    if host == HOST_NAME:
+        names.append(x509.IPAddress(ADDRESS))
     return (
-        _builder(_name(HOST_NAME), ca.subject, key)
+        _builder(_name(host), ca.subject, key, ends)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -77,7 +80,9 @@ def _server_certificate(
     )
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, ends: timedelta
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -85,8 +90,8 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + _VALID)
+        .not_valid_before(now - _VALID)
+        .not_valid_after(now + ends)
     )
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from tests.local import template
+from tests.local.evidence import keep_text
 from tests.local.processes import LOOPBACK, accepts_connections, free_port, running
 
 _CHECKOUT = Path(__file__).parents[2]
@@ -136,6 +137,7 @@ class LambdaRuntime:
         return self
 
     def __exit__(self, *_: object) -> None:
+        keep_text(f"the log of {self.function.name}", self.logs())
         self._stack.close()
 
     def invoke(self, event: Mapping[str, object]) -> Any:  # noqa: ANN401 - whatever the function returns
@@ -144,7 +146,11 @@ class LambdaRuntime:
         Threads take turns, as on Lambda each call has an environment of its own.
         """
         with self._one_at_a_time:
-            return self._runtime.call(json.dumps(event))
+            try:
+                return self._runtime.call(json.dumps(event))
+            except FunctionError as error:
+                keep_text(f"an error of {self.function.name}", str(error))
+                raise
 
     def logs(self) -> str:
         """Everything that the function, and its runtime, has printed so far."""

@@ -41,6 +41,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from tests.local.authorization import Gate
+from tests.local.evidence import keep_password
 from tests.local.secrets_manager_api import RotationService, SecretsManagerApi
 from tests.local.secrets_manager_rotation import Outcome, StepEvent
 from tests.local.secrets_manager_rules import SecretsManagerRules
@@ -66,7 +67,9 @@ type Intercept = Callable[[Call, Phase], object]
 
 _TARGET: Final = "secretsmanager."
 _NOT_FOUND: Final = 404
-_ONE_TRY: Final = Config(retries={"total_max_attempts": 1}, proxies={})
+_OPERATOR: Final = "operator"
+"""What a client of ours says of itself: who puts a value with another one is a function, which has generated it."""
+_ONE_TRY: Final = Config(retries={"total_max_attempts": 1}, proxies={}, user_agent_extra=_OPERATOR)
 _SENSITIVE: Final = {"SecretString", "SecretBinary", "RotationToken"}
 # moto keeps its stores per account for the whole process: each server is an account of its own.
 _ACCOUNTS: Final = itertools.count(123456789012)
@@ -205,6 +208,8 @@ class LocalSecretsManager:
     def _call(self, operation: str, parameters: dict[str, Any], environ: WSGIEnvironment) -> str:
         call = Call(operation, {name: value for name, value in parameters.items() if name not in _SENSITIVE})
         self.calls.append(call)
+        if operation == "PutSecretValue" and _OPERATOR not in environ.get("HTTP_USER_AGENT", ""):
+            keep_password(parameters.get("SecretString", ""))
         if self.intercept:
             self.intercept(call, "before")
         with self._lock:

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from botocore.config import Config
 
 from rotation.credential import SecretValue
+from rotation.deadline import Deadline
 from rotation.secret import SecretUnderRotation
 from tests.fakes import KIND, PRIMARY
-from tests.local.secrets_manager import Call, LocalSecretsManager
+from tests.laboratories import deadline
+from tests.local.secrets_manager import Call, LocalSecretsManager, Phase
 
 VALUE = {"engine": "fake", "host": PRIMARY, "username": "app", "password": "password-0"}
 NEW = "password-1"
@@ -41,10 +43,12 @@ class Rig:
         self.service.calls.clear()
         return self
 
-    def secret(self, config: Config | None = None, rotation_token: str | None = None) -> SecretUnderRotation:
+    def secret(
+        self, config: Config | None = None, rotation_token: str | None = None, until: Deadline | None = None
+    ) -> SecretUnderRotation:
         """Return what is under test, seen from the version that was begun last."""
-        client = self.service.client(config)
-        return SecretUnderRotation(client, self.arn, self.token, KIND, self.learned.append, rotation_token)
+        client, until = self.service.client(config), until or deadline()
+        return SecretUnderRotation(client, self.arn, self.token, KIND, self.learned.append, until, rotation_token)
 
     def successor(self, password: str = NEW) -> SecretValue:
         """Return the value that is to be staged."""
@@ -74,12 +78,12 @@ class Rig:
         """Return the calls so far."""
         return [call.operation for call in self.service.calls]
 
-    def before(self, operation: str, act: Callable[[], object], times: int = 1) -> None:
-        """Have something happen right before a call arrives, so many times."""
+    def before(self, operation: str, act: Callable[[], object], times: int = 1, phase: Phase = "before") -> None:
+        """Have something happen right before a call arrives, or after it took effect, so many times."""
         left = iter(range(times))
 
-        def intercept(call: Call, phase: str) -> None:
-            if call.operation == operation and phase == "before" and next(left, None) is not None:
+        def intercept(call: Call, when: Phase) -> None:
+            if call.operation == operation and when == phase and next(left, None) is not None:
                 act()
 
         self.service.intercept = intercept

@@ -16,6 +16,7 @@ from rotation.administrator import Administrators
 from rotation.credential import Credential, SecretValue
 from rotation.engines.postgresql import KIND
 from rotation.errors import InvalidSecret, ServiceFailed, Unsafe
+from tests.laboratories import deadline
 from tests.local.secrets_manager import REGION, LocalSecretsManager
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Account:
             **fields,
         }
         user = SecretValue.parse(json.dumps(value), KIND, "making a secret")
-        return Administrators(self.secrets, rds or self.rds, KIND, self.learned.append).find(user)
+        return Administrators(self.secrets, rds or self.rds, KIND, self.learned.append, deadline()).find(user)
 
 
 def _host(made: Any) -> str:  # noqa: ANN401 - boto3's answer

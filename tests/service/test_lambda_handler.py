@@ -2,12 +2,22 @@
 
 import json
 import re
+import shlex
 import uuid
 
 import pytest
 
 from rotation import errors
-from rotation.errors import InvalidConfiguration, InvalidEvent, NotRotatable, OutOfTime, RotationError, Unexpected
+from rotation.errors import (
+    InvalidConfiguration,
+    InvalidEvent,
+    NotRotatable,
+    OutOfTime,
+    PasswordRefused,
+    RotationError,
+    Unexpected,
+)
+from rotation.strategies import BY_ADMIN
 from tests.fakes import FakeDatabase, reading
 from tests.laboratories import ORDERS
 from tests.local.secrets_manager import LocalSecretsManager
@@ -136,6 +146,86 @@ def test_a_step_that_has_no_time_left_says_so_itself(invoke: Invoke, database: F
     invoke(database, event(rig, "createSecret"))
     call = invoke(database, event(rig, "setSecret"), Context(seconds=1.0))
     assert isinstance(call.error, OutOfTime)
+
+
+def lose_password(database: FakeDatabase) -> None:
+    """Have nothing that the secret holds log in."""
+    database.new_user("app", "lost", reading(ORDERS))
+
+
+@pytest.mark.parametrize("allowed", [None, "false"])
+def test_an_admin_repairs_nothing_unless_it_is_told_to(
+    invoke: Invoke, database: FakeDatabase, rig: Rig, monkeypatch: pytest.MonkeyPatch, allowed: str | None
+) -> None:
+    if allowed:
+        monkeypatch.setenv("ALLOW_ADMIN_REPAIR", allowed)
+    lose_password(database)
+    invoke(database, event(rig, "createSecret"))
+    call = invoke(database, event(rig, "setSecret"))
+    assert call.line["error"] == "LoginRefused"
+    assert "ALLOW_ADMIN_REPAIR" in call.line["remedy"]
+    assert "healed" not in call.line
+    assert "admin" not in {credential.username for credential in database.tried}
+
+
+def test_what_was_healed_is_a_warning_with_a_field_of_its_own(
+    invoke: Invoke, database: FakeDatabase, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALLOW_ADMIN_REPAIR", "true")
+    lose_password(database)
+    lines = [invoke(database, event(rig, step)).line for step in STEPS]
+    assert [line["level"] for line in lines] == ["INFO", "WARNING", "INFO", "INFO"]
+    assert lines[1]["healed"] == BY_ADMIN
+    assert database.accepts(rig.secret().current().credential)
+
+
+def test_a_leave_that_cannot_be_read_ends_the_step_before_anything_is_called(
+    invoke: Invoke, service: LocalSecretsManager, database: FakeDatabase, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALLOW_ADMIN_REPAIR", "perhaps")
+    service.calls.clear()
+    call = invoke(database, event(rig, "setSecret"))
+    assert isinstance(call.error, InvalidConfiguration)
+    assert "ALLOW_ADMIN_REPAIR" in call.line["message"]
+    assert service.calls == []
+
+
+def run_commands(rig: Rig, remedy: str) -> None:
+    """Do what the AWS CLI would do with the commands in a remedy."""
+    commands = [shlex.split(command) for command in remedy.partition("Give it up: ")[2].rstrip(".").split(" && ")]
+    assert [command[:3] for command in commands] == [
+        ["aws", "secretsmanager", "update-secret-version-stage"],
+        ["aws", "secretsmanager", "rotate-secret"],
+    ]
+    for command in commands:
+        options = dict(zip(command[3::2], command[4::2], strict=True))
+        operation = getattr(rig.client, command[2].replace("-", "_"))
+        operation(**{"".join(word.title() for word in name.split("-")): value for name, value in options.items()})
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"), [({"port": 5001}, "Superseded"), ({}, "PasswordRefused")], ids=["host", "policy"]
+)
+def test_a_version_that_cannot_work_any_more_comes_with_the_commands_that_clear_it(
+    invoke: Invoke, database: FakeDatabase, rig: Rig, fields: dict[str, object], error: str
+) -> None:
+    def refuse(statement: str) -> None:
+        if statement.startswith("ALTER") and not fields:
+            raise PasswordRefused("setting a password", "it is too short", "Make longer ones")
+
+    invoke(database, event(rig, "createSecret"))
+    rig.put(json.dumps({**rig.secret().current().fields, **fields}), "SPARE")
+    rig.move("AWSCURRENT", rig.first, rig.labels()["SPARE"])
+    database.before = refuse
+    call = invoke(database, event(rig, "setSecret"))
+    assert call.line["error"] == error
+    stuck = rig.token
+    assert rig.labels()["AWSPENDING"] == stuck
+    run_commands(rig, call.line["remedy"])
+    rig.service.wait(rig.arn)
+    assert rig.labels()["AWSPENDING"] != stuck
+    rig.token = rig.labels()["AWSPENDING"]
+    assert invoke(FakeDatabase(), event(rig, "createSecret")).error is None
 
 
 def test_passwords_follow_the_environment(

@@ -4,15 +4,18 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
 
+import rotation.aws
+import rotation.deadline
 from rotation.administrator import Administrators
-from rotation.errors import InvalidSecret, NotRotatable, ServiceFailed
+from rotation.deadline import RESERVE, Deadline
+from rotation.errors import InvalidSecret, NotRotatable, OutOfTime, ServiceFailed
 from rotation.kind import Strategy
 from rotation.secret import MOVES, READ_EARLIER, SecretUnderRotation
 from rotation.steps import STEPS, Rotation, Step
@@ -20,7 +23,7 @@ from tests.fakes import KIND, FakeDatabase, reading
 from tests.laboratories import ORDERS, deadline
 from tests.local.secrets_manager import LocalSecretsManager, ServiceError
 from tests.service.rig import VALUE, Rig
-from tests.unit.world import ALTERNATING, SINGLE
+from tests.unit.world import ALTERNATING, SINGLE, Clock
 
 
 @pytest.fixture
@@ -276,7 +279,7 @@ CALLS: dict[str, Callable[[SecretUnderRotation, Rig], object]] = {
     "GetSecretValue": lambda secret, _: secret.current(),
     "PutSecretValue": lambda secret, rig: secret.stage(rig.successor()),
     "UpdateSecretVersionStage": lambda secret, _: secret.promote(),
-    "ListSecretVersionIds": lambda secret, _: next(secret.earlier()),
+    "ListSecretVersionIds": lambda secret, _: list(secret.earlier()),
 }
 
 
@@ -288,9 +291,6 @@ CALLS: dict[str, Callable[[SecretUnderRotation, Rig], object]] = {
             "AccessDeniedException",
             "Allow secretsmanager:{operation} to the function's role, or to the role that it assumed",
         ),
-        ("ThrottlingException", "tried again by itself"),
-        ("Throttling", "tried again by itself"),
-        ("InternalServiceError", "tried again by itself"),
         ("DecryptionFailure", "kms:Decrypt"),
         ("EncryptionFailure", "kms:GenerateDataKey"),
         ("SomethingNew", "Correct the cause and rotate again"),
@@ -300,25 +300,94 @@ def test_a_refused_call_names_the_permission_and_the_remedy(rig: Rig, operation:
     rig.before(operation, refuse(code), times=9)
     with pytest.raises(ServiceFailed) as caught:
         CALLS[operation](rig.secret(), rig)
+    assert rig.operations().count(operation) == 1
     assert rig.arn in caught.value.doing
     assert caught.value.cause == f"secretsmanager:{operation} answered {code}: said the service"
     assert remedy.format(operation=operation) in caught.value.remedy
     assert caught.value.__cause__ is None
-    assert caught.value.__suppress_context__
+    assert caught.value.__context__ is None
+
+
+def cut() -> None:
+    """Have the connection cut."""
+    raise ConnectionError
+
+
+PASSING = {
+    "throttled": refuse("ThrottlingException"),
+    "throttled in older words": refuse("Throttling"),
+    "a problem of its own": refuse("InternalServiceError", 500),
+    "unavailable": refuse("SomethingNew", 503),
+    "too many requests": refuse("SomethingNew", 429),
+    "reset": cut,
+}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The shortest timeout that we promise something for; time passes only where somebody waits for it."""
+    clock = Clock(left=10)
+    monkeypatch.setattr(rotation.deadline, "time", clock)
+    return clock
 
 
 @pytest.mark.parametrize("operation", CALLS)
-def test_a_call_without_an_answer_names_the_way_to_the_service(rig: Rig, operation: str) -> None:
-    def cut() -> None:
-        raise ConnectionError
+@pytest.mark.parametrize("failure", PASSING)
+def test_ten_failures_in_a_row_that_pass_are_healed(rig: Rig, clock: Clock, operation: str, failure: str) -> None:
+    rig.before(operation, PASSING[failure], times=10)
+    CALLS[operation](rig.secret(until=Deadline(clock.seconds_left)), rig)
+    assert rig.operations().count(operation) == 11
+    assert len(clock.waits) == 10
+    assert clock.left >= RESERVE
 
-    rig.before(operation, cut, times=9)
-    with pytest.raises(ServiceFailed, match=f"secretsmanager:{operation} gave no answer") as caught:
-        CALLS[operation](rig.secret(), rig)
-    assert caught.value.remedy
+
+@pytest.mark.parametrize("operation", ["PutSecretValue", "UpdateSecretVersionStage"])
+@pytest.mark.parametrize("failure", PASSING)
+def test_a_write_that_took_effect_and_was_not_answered_is_not_done_twice(
+    rig: Rig, clock: Clock, operation: str, failure: str
+) -> None:
+    rig.before(operation, PASSING[failure], times=10, phase="after")
+    secret = rig.secret(until=Deadline(clock.seconds_left))
+    secret.stage(rig.successor())
+    secret.promote()
+    assert rig.labels() == {"AWSCURRENT": rig.token, "AWSPENDING": rig.token, "AWSPREVIOUS": rig.first}
+    assert secret.current() == rig.successor()
 
 
-def test_without_an_endpoint_the_error_asks_for_a_way_to_the_service(closed_endpoint: str) -> None:
+@pytest.mark.parametrize("operation", CALLS)
+@pytest.mark.parametrize("failure", PASSING)
+def test_a_failure_that_does_not_pass_ends_the_call_in_time_and_says_how_often_it_was_made(
+    rig: Rig, clock: Clock, operation: str, failure: str
+) -> None:
+    rig.before(operation, PASSING[failure], times=99)
+    with pytest.raises(ServiceFailed, match=rf"secretsmanager:{operation} .* \((\d+) times\)") as caught:
+        CALLS[operation](rig.secret(until=Deadline(clock.seconds_left)), rig)
+    assert f"({rig.operations().count(operation)} times)" in caught.value.cause
+    assert "tried again by itself" in caught.value.remedy
+    assert clock.left >= RESERVE
+
+
+def test_without_time_a_call_is_not_begun(rig: Rig, clock: Clock) -> None:
+    clock.left = RESERVE
+    for operation, call in CALLS.items():
+        with pytest.raises(OutOfTime):
+            call(rig.secret(until=Deadline(clock.seconds_left)), rig)
+        assert operation not in rig.operations()
+
+
+def test_answers_that_do_not_come_are_asked_for_again(rig: Rig, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotation.aws, "TRY_SECONDS", 0.05)
+    forever = Event()
+    rig.before("PutSecretValue", forever.wait, times=10)
+    try:
+        assert rig.secret(until=Deadline(clock.seconds_left)).stage(rig.successor())
+    finally:
+        forever.set()
+    assert rig.operations().count("PutSecretValue") == 11
+    assert rig.secret().pending() == rig.successor()
+
+
+def test_without_an_endpoint_the_error_asks_for_a_way_to_the_service(closed_endpoint: str, clock: Clock) -> None:
     once = Config(retries={"total_max_attempts": 1}, proxies={})
     client = boto3.client(
         "secretsmanager",
@@ -328,7 +397,7 @@ def test_without_an_endpoint_the_error_asks_for_a_way_to_the_service(closed_endp
         aws_secret_access_key="test",
         config=once,
     )
-    secret = SecretUnderRotation(client, "arn:secret", "t" * 32, KIND, lambda _: None)
+    secret = SecretUnderRotation(client, "arn:secret", "t" * 32, KIND, lambda _: None, Deadline(clock.seconds_left))
     with pytest.raises(ServiceFailed, match="a way to secretsmanager: a VPC endpoint") as caught:
         secret.current()
     assert "EndpointConnectionError" in caught.value.cause
@@ -344,13 +413,13 @@ def test_without_credentials_the_error_asks_for_them(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     session = boto3.Session(region_name="us-east-1")
     client = session.client("secretsmanager", endpoint_url=service.endpoint_url)
-    secret = SecretUnderRotation(client, "arn:secret", "t" * 32, KIND, lambda _: None)
+    secret = SecretUnderRotation(client, "arn:secret", "t" * 32, KIND, lambda _: None, deadline())
     with pytest.raises(ServiceFailed, match="AWS credentials"):
         secret.current()
 
 
 def test_a_secret_that_is_not_there_is_not_taken_for_an_empty_version(service: LocalSecretsManager) -> None:
-    secret = SecretUnderRotation(service.client(), "gone", "t" * 32, KIND, lambda _: None)
+    secret = SecretUnderRotation(service.client(), "gone", "t" * 32, KIND, lambda _: None, deadline())
     for ask in [secret.current, secret.pending, secret.is_staged]:
         with pytest.raises(ServiceFailed, match="ResourceNotFoundException"):
             ask()
@@ -383,10 +452,12 @@ def rotate(service: LocalSecretsManager, strategy: Strategy, watch: Callable[[st
     def function(event: dict[str, object]) -> None:
         arn, token = str(event["SecretId"]), str(event["ClientRequestToken"])
         rotation = Rotation(
-            secret=SecretUnderRotation(client, arn, token, KIND, lambda _: None, str(event["RotationToken"])),
+            secret=SecretUnderRotation(
+                client, arn, token, KIND, lambda _: None, deadline(), str(event["RotationToken"])
+            ),
             engine=database,
             deadline=deadline(),
-            administrator=Administrators(client, lambda _: service.rds(), KIND, lambda _: None).find,
+            administrator=Administrators(client, lambda _: service.rds(), KIND, lambda _: None, deadline()).find,
             new_password=lambda: f"made for {token}",
             annotate=lambda _: None,
         )

@@ -1,9 +1,11 @@
 """Does everything fit the time left?"""
 
+from threading import Event
+
 import pytest
 
 from rotation import deadline
-from rotation.deadline import RESERVE, Deadline
+from rotation.deadline import LEAST, RESERVE, Deadline, within
 from rotation.errors import OutOfTime
 from tests.unit.world import Clock
 
@@ -25,7 +27,7 @@ def test_what_is_wanted_is_allowed_as_far_as_there_is_time(clock: Clock, wanted:
     assert Deadline(clock.seconds_left).allow(wanted, "connecting") == allowed
 
 
-@pytest.mark.parametrize("left", [RESERVE, 1.0, 0.0, -5.0])
+@pytest.mark.parametrize("left", [RESERVE + LEAST / 2, RESERVE, 1.0, 0.0, -5.0])
 def test_without_time_nothing_is_begun_and_the_error_names_what(clock: Clock, left: float) -> None:
     clock.left = left
     with pytest.raises(OutOfTime, match="connecting: the function's timeout is too near"):
@@ -41,3 +43,36 @@ def test_a_pause_ends_with_the_time(clock: Clock) -> None:
     waiting.pause(60, "waiting")
     assert clock.waits == [4, 6]
     assert clock.left == RESERVE
+
+
+def test_the_time_left_is_shared_among_the_attempts(clock: Clock) -> None:
+    assert Deadline(clock.seconds_left).share(30, 4, "connecting") == 2.5
+    assert Deadline(clock.seconds_left).share(2, 4, "connecting") == 0.5
+    clock.left = RESERVE
+    with pytest.raises(OutOfTime):
+        Deadline(clock.seconds_left).share(30, 4, "connecting")
+
+
+@pytest.mark.parametrize(("pause", "outlasted"), [(1, True), (10 - LEAST, True), (10 - LEAST / 2, False), (60, False)])
+def test_a_pause_after_which_nothing_could_be_begun_is_known_before(
+    clock: Clock, pause: float, outlasted: bool
+) -> None:
+    assert Deadline(clock.seconds_left).outlasts(pause) is outlasted
+
+
+def test_work_that_knows_no_limit_of_its_own_is_waited_for_no_longer_than_it_may_take() -> None:
+    forever = Event()
+    try:
+        with pytest.raises(TimeoutError):
+            within(0.01, forever.wait)
+    finally:
+        forever.set()
+
+
+def test_work_that_ends_in_time_gives_what_it_returns_or_raises() -> None:
+    def fail() -> None:
+        raise KeyError("place")
+
+    assert within(10, lambda: "done") == "done"
+    with pytest.raises(KeyError, match="place"):
+        within(10, fail)

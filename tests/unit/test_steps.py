@@ -1,5 +1,6 @@
 """Is each of the four steps right, whatever came before it?"""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,8 +13,8 @@ from rotation.errors import (
     NotRotatable,
     RightsDiffer,
     StatementFailed,
+    Superseded,
     Unreachable,
-    Unsafe,
     Unsupported,
 )
 from rotation.kind import Strategy
@@ -228,7 +229,7 @@ def test_a_pending_version_that_does_not_follow_is_refused_before_anybody_connec
 ) -> None:
     turn = {"username": CLONE} if world.strategy is ALTERNATING else {}
     world.stage({"password": "theirs", **turn, **fields})
-    with pytest.raises(Unsafe, match="does not follow"):
+    with pytest.raises(Superseded, match="does not follow"):
         world.run(step)
     assert world.database.tried == []
     assert world.asked_for_admin == 0
@@ -237,8 +238,21 @@ def test_a_pending_version_that_does_not_follow_is_refused_before_anybody_connec
 def test_a_pending_version_for_the_user_whose_turn_it_is_not_is_refused() -> None:
     world = World(ALTERNATING)
     world.stage({"password": "theirs"})
-    with pytest.raises(Unsafe):
+    with pytest.raises(Superseded):
         world.run(Step.SET)
+    assert world.database.tried == []
+
+
+@pytest.mark.parametrize("fields", FOREIGN[:4], ids=lambda fields: next(iter(fields)))
+def test_a_pending_version_under_which_the_secret_was_changed_is_told_from_a_passing_failure(
+    world: World, fields: dict[str, object]
+) -> None:
+    world.begin()
+    world.run(Step.CREATE)
+    world.secret.versions["version-0"] = json.dumps({**world.secret.read().fields, **fields})
+    with pytest.raises(Superseded) as caught:
+        world.run(Step.SET)
+    assert caught.value.ends_version
     assert world.database.tried == []
 
 

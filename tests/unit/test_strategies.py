@@ -8,7 +8,14 @@ from rotation.engines import postgresql
 from rotation.errors import LoginRefused, NotPermitted, OutOfTime, RightsDiffer, Unreachable, Unsafe, Unsupported
 from rotation.kind import Strategy
 from rotation.steps import Step
-from rotation.strategies import EARLIER_PASSWORDS, choose, counterpart, log_in_first
+from rotation.strategies import (
+    BY_ADMIN,
+    BY_EARLIER_VERSION,
+    EARLIER_PASSWORDS,
+    choose,
+    counterpart,
+    log_in_first,
+)
 from tests.fakes import KIND, PRIMARY, FakeDatabase, reading, verifier
 from tests.laboratories import INVOICES, ORDERS
 from tests.unit.world import ALTERNATING, APP, CLONE, SINGLE, World
@@ -93,6 +100,17 @@ def test_a_password_that_only_an_unlabelled_version_holds_is_found() -> None:
     world.run(Step.SET)
     assert [credential.password for credential in world.database.tried] == ["password-0", "password-2", "password-1"]
     assert world.database.accepts(world.database.tried[1])
+    assert world.healed == [BY_EARLIER_VERSION]
+
+
+def test_a_password_that_an_earlier_version_holds_as_well_is_not_tried_twice() -> None:
+    world = World(SINGLE)
+    world.secret.put("again", world.secret.read().fields)
+    change_by_hand(world, APP, "lost")
+    staged(world).forget_connections()
+    with pytest.raises(LoginRefused):
+        world.run(Step.SET)
+    assert [credential.password for credential in world.database.tried] == ["password-0", "password-1"]
 
 
 def test_where_every_login_is_refused_the_error_is_that_of_the_likeliest() -> None:
@@ -189,6 +207,113 @@ def test_the_admin_is_not_asked_where_the_single_user_can_do_it_alone() -> None:
     assert world.asked_for_admin == 0
 
 
+# Nothing that the secret holds logs in
+
+
+def locked_out(strategy: Strategy, *, allowed: bool = True) -> World:
+    """Bring a world with an admin to where setSecret begins, and no password of the secret works."""
+    world = World(ALTERNATING, rotation={"strategy": strategy})
+    world.allow_admin_repair = allowed
+    change_by_hand(world, APP, "lost")
+    staged(world).forget_connections()
+    return world
+
+
+@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
+def test_without_leave_the_admin_is_not_asked_and_the_error_says_what_there_is_and_why_it_is_off(
+    strategy: Strategy,
+) -> None:
+    world = locked_out(strategy, allowed=False)
+    with pytest.raises(LoginRefused) as caught:
+        world.run(Step.SET)
+    assert caught.value.doing == f"logging in as {APP} at {PRIMARY}:5000"
+    assert "ALLOW_ADMIN_REPAIR (parameter AllowAdminRepair)" in caught.value.remedy
+    assert "whoever may write the secret could then take any user over" in caught.value.remedy
+    assert (world.asked_for_admin, world.database.log, world.healed) == (0, [], [])
+
+
+def test_of_an_admin_that_the_secret_does_not_name_nothing_is_said() -> None:
+    world = staged(World(SINGLE))
+    world.allow_admin_repair = True
+    change_by_hand(world, APP, "lost")
+    with pytest.raises(LoginRefused) as caught:
+        world.run(Step.SET)
+    assert "ALLOW_ADMIN_REPAIR" not in str(caught.value)
+    assert world.asked_for_admin == 0
+
+
+def test_with_leave_the_admin_gives_a_single_user_the_pending_password() -> None:
+    world = locked_out(SINGLE)
+    world.run(Step.SET, Step.TEST, Step.FINISH)
+    assert world.users_tried() == [APP, APP, "admin", APP]
+    assert world.healed == [BY_ADMIN]
+    assert world.may_log_in(world.secret.read())
+    world.rotate()
+    assert world.healed == [BY_ADMIN]
+
+
+def test_with_leave_the_admin_mirrors_a_user_that_did_not_log_in_and_leaves_its_password_alone() -> None:
+    world = locked_out(ALTERNATING)
+    world.run(Step.SET, Step.TEST, Step.FINISH)
+    assert world.healed == [BY_ADMIN]
+    assert world.secret.read().credential.username == CLONE
+    assert world.may_log_in(world.secret.read())
+    assert written(world) == ["CREATE", "MARK", "GRANT", "ALTER"]
+
+
+@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
+def test_a_repair_may_come_again(strategy: Strategy) -> None:
+    world = locked_out(strategy)
+    world.run(Step.SET)
+    world.run(Step.CREATE, Step.SET, Step.TEST, Step.FINISH)
+    assert world.may_log_in(world.secret.read())
+
+
+@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
+def test_with_leave_the_admin_itself_is_still_nobodys_user(strategy: Strategy) -> None:
+    world = locked_out(strategy)
+    world.admin = world.database.new_user(APP, "the admin's own", is_admin=True)
+    with pytest.raises(Unsafe, match=f"{APP} is the admin itself"):
+        world.run(Step.SET)
+    assert world.database.log == []
+
+
+def test_with_leave_somebody_elses_user_with_the_clones_name_is_still_left_alone() -> None:
+    world = locked_out(ALTERNATING)
+    stranger = world.database.new_user(CLONE, "theirs")
+    with pytest.raises(Unsafe, match="no version of this secret holds its password"):
+        world.run(Step.SET)
+    assert world.database.accepts(stranger)
+
+
+@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
+def test_with_leave_a_server_that_does_not_answer_still_leads_to_no_admin(strategy: Strategy) -> None:
+    world = locked_out(strategy)
+    world.database.unreachable.add(PRIMARY)
+    with pytest.raises(Unreachable):
+        world.run(Step.SET)
+    assert world.asked_for_admin == 0
+
+
+def test_with_leave_a_user_that_somebody_locked_stays_locked() -> None:
+    world = locked_out(SINGLE)
+    world.database.users[APP].verifiers = ()
+    world.run(Step.SET)
+    assert world.database.users[APP].verifiers == ()
+    with pytest.raises(LoginRefused):
+        world.run(Step.TEST)
+
+
+def test_with_leave_nothing_is_repaired_that_works() -> None:
+    for strategy in [SINGLE, ALTERNATING]:
+        world = World(ALTERNATING, rotation={"strategy": strategy})
+        world.allow_admin_repair = True
+        for _ in range(3):
+            world.rotate()
+        assert world.healed == []
+        assert world.asked_for_admin == (0 if strategy is SINGLE else 3)
+
+
 # Alternating users
 
 
@@ -217,6 +342,7 @@ def test_an_earlier_password_of_the_current_user_proves_as_much() -> None:
     staged(world).forget_connections()
     world.run(Step.SET)
     assert world.users_tried() == [APP, APP, "admin"]
+    assert world.healed == [BY_EARLIER_VERSION]
     assert world.database.tried[0].password == now.credential.password
 
 
@@ -238,11 +364,32 @@ def test_additions_and_removals_follow_to_the_other_user() -> None:
 def test_somebody_elses_user_with_the_clones_name_is_left_alone() -> None:
     world = staged(World(ALTERNATING))
     stranger = world.database.new_user(CLONE, "theirs", reading(INVOICES))
-    with pytest.raises(Unsafe, match="no earlier version of this secret holds it"):
+    with pytest.raises(Unsafe, match="no version of this secret holds its password"):
         world.run(Step.SET)
     assert world.database.log == []
     assert world.database.accepts(stranger)
     assert world.database.users[CLONE].rights == {reading(INVOICES)}
+
+
+def test_somebody_elses_user_is_left_alone_however_often_the_rotation_begins_anew() -> None:
+    world = World(ALTERNATING)
+    stranger = world.database.new_user(CLONE, "theirs", reading(INVOICES))
+    for _ in range(3):
+        # Each of them leaves a version with the stranger's name, and a password of ours.
+        with pytest.raises(Unsafe):
+            staged(world).run(Step.SET)
+        world.secret.abandon()
+    assert world.database.log == []
+    assert world.database.accepts(stranger)
+
+
+def test_a_clone_without_a_mark_is_ours_where_an_interrupted_step_has_set_its_password() -> None:
+    world = staged(World(ALTERNATING))
+    pending = world.secret.pending()
+    assert pending
+    world.database.new_user(CLONE, pending.credential.password, reading(ORDERS))
+    world.run(Step.SET, Step.TEST, Step.FINISH)
+    assert world.secret.read().credential.username == CLONE
 
 
 def test_a_clone_that_an_earlier_version_holds_is_ours() -> None:

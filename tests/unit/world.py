@@ -59,6 +59,8 @@ class World:
         self.clock = Clock()
         self.asked_for_admin = 0
         self.annotated: list[Strategy] = []
+        self.allow_admin_repair = False
+        self.healed: list[str] = []
         self._passwords = (f"password-{number}" for number in itertools.count(1))
         self._tokens = (f"version-{number}" for number in itertools.count(1))
 
@@ -71,6 +73,8 @@ class World:
             administrator=self._administrator,
             new_password=lambda: next(self._passwords),
             annotate=lambda strategy: self.annotated.append(strategy.name),
+            allow_admin_repair=self.allow_admin_repair,
+            healed=self.healed.append,
         )
 
     def run(self, *steps: Step) -> list[str]:

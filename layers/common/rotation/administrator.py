@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from rotation.aws import calling, error_code
+from rotation.aws import ask
 from rotation.credential import Credential, SecretValue, parse_credential, parse_object
+from rotation.deadline import Deadline
 from rotation.errors import InvalidSecret, Unsafe
 from rotation.kind import EngineKind
 
@@ -52,6 +53,7 @@ class Administrators:
     kind: EngineKind
     learn: Callable[[str], None]
     """Is told every password that is read, so that none gets into a log."""
+    deadline: Deadline
 
     def find(self, value: SecretValue) -> Credential:
         """Return the admin of the database that `value` is for, to be logged in where it belongs.
@@ -61,9 +63,10 @@ class Administrators:
         """
         arn = str(value.admin_secret)
         doing = f"reading the admin secret {arn}"
-        with calling(doing, "secretsmanager:GetSecretValue"):
-            text = self.secrets.get_secret_value(SecretId=arn).get("SecretString", "")
-        fields = parse_object(text, doing)
+        answer = ask(
+            lambda: self.secrets.get_secret_value(SecretId=arn), self.deadline, doing, "secretsmanager:GetSecretValue"
+        )
+        fields = parse_object(answer.get("SecretString", ""), doing)
         self.learn(str(fields.get("password", "")))
         admin = (
             parse_credential(fields, self.kind, doing)
@@ -76,10 +79,10 @@ class Administrators:
 
     def _managed(self, fields: Mapping[str, object], user: Credential, arn: str, doing: str) -> Credential:
         """Complete a master secret that RDS manages with what its tags and RDS's API tell."""
-        with calling(doing, "secretsmanager:DescribeSecret"):
-            tags = {
-                tag["Key"].lower(): tag["Value"] for tag in self.secrets.describe_secret(SecretId=arn).get("Tags", [])
-            }
+        answer = ask(
+            lambda: self.secrets.describe_secret(SecretId=arn), self.deadline, doing, "secretsmanager:DescribeSecret"
+        )
+        tags = {tag["Key"].lower(): tag["Value"] for tag in answer.get("Tags", [])}
         if arn_of_instance := tags.get(INSTANCE_TAG):
             instance = self._instance(arn_of_instance, arn_of_instance.split(":")[3])
             place = _endpoint(instance) if instance else None
@@ -147,23 +150,31 @@ class Administrators:
         return cluster if cluster and (place.host, place.port) in _doors(cluster) else None
 
     def _instance(self, name: str, region: str) -> "DBInstanceTypeDef | None":
-        with calling(f"asking RDS for the instance {name}", "rds:DescribeDBInstances"):
-            try:
-                found = self.rds(region).describe_db_instances(DBInstanceIdentifier=name)["DBInstances"]
-            except ClientError as error:
-                if error_code(error) not in ABSENT:
-                    raise
-                return None
+        rds = self.rds(region)
+        try:
+            found = ask(
+                lambda: rds.describe_db_instances(DBInstanceIdentifier=name),
+                self.deadline,
+                f"asking RDS for the instance {name}",
+                "rds:DescribeDBInstances",
+                tell=ABSENT,
+            )["DBInstances"]
+        except ClientError:
+            return None
         return found[0] if found else None
 
     def _cluster(self, name: str, region: str) -> "DBClusterTypeDef | None":
-        with calling(f"asking RDS for the cluster {name}", "rds:DescribeDBClusters"):
-            try:
-                found = self.rds(region).describe_db_clusters(DBClusterIdentifier=name)["DBClusters"]
-            except ClientError as error:
-                if error_code(error) not in ABSENT:
-                    raise
-                return None
+        rds = self.rds(region)
+        try:
+            found = ask(
+                lambda: rds.describe_db_clusters(DBClusterIdentifier=name),
+                self.deadline,
+                f"asking RDS for the cluster {name}",
+                "rds:DescribeDBClusters",
+                tell=ABSENT,
+            )["DBClusters"]
+        except ClientError:
+            return None
         return found[0] if found else None
 
 

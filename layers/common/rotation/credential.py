@@ -22,6 +22,13 @@ string."""
 SSL = {True: True, False: False, "true": True, "false": False}
 HIGHEST_PORT = 65535
 
+LARGEST = 65536
+"""How many bytes a secret may have
+(https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html)."""
+
+NAME = re.compile(r"[A-Za-z_][\w.-]{0,39}", re.ASCII)
+"""A key that is short and plain enough to be quoted."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Credential:
@@ -77,14 +84,29 @@ class SecretValue:
         )
 
     def to_json(self) -> str:
-        """Return the text to store, keys in their old order."""
-        return json.dumps(self.fields, ensure_ascii=False)
+        """Return the text to store, keys in their old order.
+
+        It is no larger than it was, where size is scarce. Half a character, which no text can hold, stays escaped.
+        """
+        text = json.dumps(self.fields, ensure_ascii=False)
+        if not _is_unicode(text):
+            return json.dumps(self.fields)
+        small = len(text.encode()) <= LARGEST
+        return text if small else json.dumps(self.fields, ensure_ascii=False, separators=(",", ":"))
 
 
 def parse_object(text: str, doing: str) -> dict[str, object]:
-    """Return the JSON object in `text`; raises InvalidSecret, which quotes nothing of the text."""
+    """Return the JSON object in `text`; raises InvalidSecret, which quotes nothing of the text but a key's name.
+
+    A key that is there twice has two values. Programs differ in which they read, and one would be lost when the secret
+    is written again.
+    """
     try:
-        value = json.loads(text, parse_float=_finite)
+        value = json.loads(text, parse_float=_finite, object_pairs_hook=_unique)
+    except _Repeated as repeated:
+        raise _invalid(
+            doing, f"it has {repeated} twice", "Decide which of the two is right, and remove the other"
+        ) from None
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
@@ -139,7 +161,7 @@ def parse_ssl(fields: Mapping[str, object], doing: str) -> bool:
 
 def _text(fields: Mapping[str, object], key: str, doing: str) -> str:
     value = fields[key]
-    if not isinstance(value, str) or not value or "\0" in value or not _is_unicode(value):
+    if not isinstance(value, str) or not _is_text(value):
         raise _invalid(
             doing,
             f'its "{key}" is not a text, is empty, or holds what is no character',
@@ -171,10 +193,10 @@ def _strategy(rotation: Mapping[str, object], doing: str) -> Strategy | None:
 
 def _statements(rotation: Mapping[str, object], doing: str) -> tuple[str, ...]:
     verify = rotation.get("verify", [])
-    if not isinstance(verify, list) or not all(isinstance(statement, str) and statement for statement in verify):
+    if not isinstance(verify, list) or not all(map(_is_text, verify)):
         raise _invalid(
             doing,
-            '"verify" in its "rotation" is not a list of statements',
+            '"verify" in its "rotation" is not a list of statements, or one holds what is no character',
             'Write it like ["SELECT 1 FROM orders LIMIT 1"]',
         )
     return tuple(verify)
@@ -186,6 +208,28 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(text)
     return number
+
+
+class _Repeated(Exception):
+    """A key is twice in one object."""
+
+    def __str__(self) -> str:
+        return f'the key "{self.args[0]}"' if NAME.fullmatch(self.args[0]) else "one of its keys"
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return the object of these keys and values; raises _Repeated."""
+    fields: dict[str, object] = {}
+    for key, value in pairs:
+        if key in fields:
+            raise _Repeated(key)
+        fields[key] = value
+    return fields
+
+
+def _is_text(value: object) -> bool:
+    """Tell whether it is a text, not empty, and of characters that servers can be sent."""
+    return isinstance(value, str) and bool(value) and "\0" not in value and _is_unicode(value)
 
 
 def _is_unicode(text: str) -> bool:

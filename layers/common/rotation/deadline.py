@@ -1,12 +1,21 @@
-"""How much time has a step left?"""
+"""How much time has a step left, and what may it still begin?
+
+Lambda ends a function at its timeout, without a word. So everything that waits asks here first, and is told how long it
+may take: connections, statements, calls to AWS, pauses. What could not even begin in the time left is not begun. What
+knows no limit of its own is waited for on another thread, no longer than it may take.
+"""
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from rotation.errors import OutOfTime
 
 RESERVE = 1.5
 """Seconds kept back for telling what went wrong: Lambda's own "Task timed out" tells nothing."""
+
+LEAST = 0.25
+"""Seconds below which nothing is begun: in less, hardly a login ends."""
 
 
 class Deadline:
@@ -23,10 +32,10 @@ class Deadline:
     def allow(self, seconds: float, doing: str) -> float:
         """Return how many seconds `doing` may take: `seconds`, or what is left where that is less.
 
-        Raises OutOfTime where nothing is left.
+        Raises OutOfTime where too little is left to begin it.
         """
         left = self.left()
-        if left <= 0:
+        if left < LEAST:
             raise OutOfTime(
                 doing,
                 "the function's timeout is too near",
@@ -34,6 +43,29 @@ class Deadline:
             )
         return min(seconds, left)
 
+    def share(self, seconds: float, among: int, doing: str) -> float:
+        """Return how many seconds the next of so many attempts may take, if each is to have its turn.
+
+        Together they take no longer than `seconds`, or what is left. Raises OutOfTime.
+        """
+        return self.allow(seconds, doing) / among
+
+    def outlasts(self, seconds: float) -> bool:
+        """Tell whether something may still be begun after a pause of so many seconds."""
+        return self.left() - seconds >= LEAST
+
     def pause(self, seconds: float, doing: str) -> None:
         """Wait for `seconds`, or until the time is up; raises OutOfTime where no time is left at the start."""
         time.sleep(self.allow(seconds, doing))
+
+
+def within[T](seconds: float, work: Callable[[], T]) -> T:
+    """Return what `work` returns; raises TimeoutError where that takes longer.
+
+    Then the work goes on by itself, and nobody learns what comes of it: it must be such that it may be repeated.
+    """
+    pool = ThreadPoolExecutor(1)
+    try:
+        return pool.submit(work).result(seconds)
+    finally:
+        pool.shutdown(wait=False)

@@ -50,7 +50,13 @@ class Session(Protocol):
         """
 
     def set_password(self, username: str, password: str) -> None:
-        """Give another user this password and let it log in. May be repeated."""
+        """Give another user this password and let it log in. May be repeated.
+
+        Raises PasswordRefused where the server's policy does not take the password; all that set one do.
+        """
+
+    def reset_password(self, username: str, password: str) -> None:
+        """Give another user this password; whoever was kept from logging in still is. May be repeated."""
 
     def differences(self, user: str, other: str) -> Sequence[str]:
         """Say in what `other` is not what `user` is, a sentence each; none where there is nothing. Changes nothing."""

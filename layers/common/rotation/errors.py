@@ -6,6 +6,7 @@
     ├── InvalidSecret           the secret's JSON lacks a field, or names another engine
     ├── NotRotatable            rotation is off, or this version is not staged for it
     ├── Unsafe                  carrying on could change, or disclose, somebody else's credential
+    │   └── Superseded          the pending version does not follow from the current one
     ├── Unsupported             the engine cannot do what the strategy needs
     ├── RightsDiffer            the two users of an alternating pair may not do the same
     ├── OutOfTime               the function's timeout is too near to begin, or to go on
@@ -18,15 +19,17 @@
         ├── Unreachable         nobody answered
         ├── NotPermitted        the user who is logged in may not do this
         └── StatementFailed     the server refused a statement for another reason
+            └── PasswordRefused  the server's policy does not take the pending password
 
 `LoginRefused` and `NotPermitted` are the two errors that decide something: another credential is tried. All others
-end the step, and Secrets Manager tries the rotation again.
+end the step, and Secrets Manager tries the rotation again. `Superseded` and `PasswordRefused` do not pass with that:
+they say that this version can never become current, and how to give it up.
 """
 
 import os
 import traceback
 from collections.abc import Callable
-from typing import Self
+from typing import ClassVar, Self
 
 
 class RotationError(Exception):
@@ -35,6 +38,9 @@ class RotationError(Exception):
     Every error says three things: what was being done and to what, the cause, and what the operator can do about it.
     None of the three may hold a password, a token or a statement with a value in it.
     """
+
+    ends_version: ClassVar[bool] = False
+    """Whether the pending version can never become current, however often it is tried again."""
 
     def __init__(self, doing: str, cause: str, remedy: str) -> None:
         super().__init__(doing, cause, remedy)
@@ -68,6 +74,12 @@ class NotRotatable(RotationError):
 
 class Unsafe(RotationError):
     """Carrying on could change, or disclose, somebody else's credential."""
+
+
+class Superseded(Unsafe):
+    """The pending version does not follow from the current one."""
+
+    ends_version = True
 
 
 class Unsupported(RotationError):
@@ -126,3 +138,9 @@ class NotPermitted(DatabaseError):
 
 class StatementFailed(DatabaseError):
     """The server refused a statement for another reason."""
+
+
+class PasswordRefused(StatementFailed):
+    """The server's policy does not take the pending password."""
+
+    ends_version = True

@@ -1,6 +1,7 @@
 """An event comes in: one step is done, one line is logged, and no secret leaves."""
 
 import os
+import shlex
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from rotation.administrator import Administrators
 from rotation.aws import Clients, own_clients
 from rotation.deadline import Deadline
 from rotation.engine import Engine
+from rotation.environment import boolean
 from rotation.errors import RotationError, Unexpected
 from rotation.event import RotationEvent
 from rotation.passwords import PasswordPolicy
@@ -69,7 +71,9 @@ class _Invocation:
             return self._failed(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold a secret and must not get out
             return self._failed(Unexpected.from_exception(error, "doing the step"))
-        logger.info(self._redact(outcome), extra=self._measured())
+        # What had to be healed is worth a look, also of those who want to read of no step that goes well.
+        log = logger.warning if "healed" in self._fields else logger.info
+        log(self._redact(outcome), extra=self._measured())
         return None
 
     def _step(self, raw: object) -> str:
@@ -81,27 +85,39 @@ class _Invocation:
             "version_token": event.version_token,
         }
         policy = PasswordPolicy.from_environment(os.environ, self._engine.kind)
+        allow_admin_repair = boolean(os.environ, "ALLOW_ADMIN_REPAIR", default=False)
         clients, kind, learn = self._clients(event.secret_id), self._engine.kind, self._redact.learn
         client = clients.secrets_manager
         rotation = Rotation(
-            secret=SecretUnderRotation(client, event.secret_id, event.version_token, kind, learn, event.rotation_token),
+            secret=SecretUnderRotation(
+                client, event.secret_id, event.version_token, kind, learn, self._deadline, event.rotation_token
+            ),
             engine=self._engine,
             deadline=self._deadline,
-            administrator=Administrators(client, clients.rds, kind, learn).find,
+            administrator=Administrators(client, clients.rds, kind, learn, self._deadline).find,
             new_password=policy.generate,
             annotate=self._annotate,
+            allow_admin_repair=allow_admin_repair,
+            healed=self._healed,
         )
         return STEPS[event.step](rotation)
 
     def _clients(self, secret_arn: str) -> Clients:
         """Return what every call about this secret is made with."""
         role = SecretRoles.from_environment(os.environ).role_for(secret_arn)
-        return clients_in_role(role, self._context.function_name, self._redact.learn) if role else own_clients()
+        if not role:
+            return own_clients()
+        return clients_in_role(role, self._context.function_name, self._redact.learn, self._deadline)
 
     def _annotate(self, strategy: RotationStrategy) -> None:
         self._fields["strategy"] = strategy.name
 
+    def _healed(self, what: str) -> None:
+        self._fields["healed"] = what
+
     def _failed(self, error: RotationError) -> RotationError:
+        if error.ends_version:
+            error = type(error)(error.doing, error.cause, f"{error.remedy}. {self._way_out()}")
         clean = error.rewritten(self._redact)
         name = type(clean).__name__
         logger.error(
@@ -112,6 +128,15 @@ class _Invocation:
             self._dimensions(metric)
             metric.add_dimension("error", name)
         return clean
+
+    def _way_out(self) -> str:
+        """Say how to give the pending version up, which no other try can save."""
+        arn, token = shlex.quote(self._fields["secret_arn"]), shlex.quote(self._fields["version_token"])
+        return (
+            "This version can never become current. Give it up: aws secretsmanager update-secret-version-stage"
+            f" --secret-id {arn} --version-stage AWSPENDING --remove-from-version-id {token}"
+            f" && aws secretsmanager rotate-secret --secret-id {arn}"
+        )
 
     def _measured(self) -> dict[str, object]:
         milliseconds = round((time.monotonic() - self._began) * 1000)

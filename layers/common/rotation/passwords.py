@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from rotation.errors import InvalidConfiguration
+from rotation.environment import boolean, integer, invalid
 from rotation.kind import EngineKind
 
 CLASSES = {
@@ -25,16 +25,6 @@ CLASSES = {
 DEFAULT_LENGTH = 32
 DEFAULT_EXCLUDED = "/@\"'\\"
 SHORTEST = 8
-BOOLEANS = {
-    "true": True,
-    "yes": True,
-    "y": True,
-    "1": True,
-    "false": False,
-    "no": False,
-    "n": False,
-    "0": False,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,22 +43,20 @@ class PasswordPolicy:
 
         Raises InvalidConfiguration for values that cannot be read, or that leave nothing to choose from.
         """
-        length = _integer(environment, "PASSWORD_LENGTH", DEFAULT_LENGTH)
+        length = integer(environment, "PASSWORD_LENGTH", DEFAULT_LENGTH)
         if not SHORTEST <= length <= kind.password_limit:
-            raise _invalid(
+            raise invalid(
                 "PASSWORD_LENGTH",
                 f"{length} is not between {SHORTEST} and {kind.password_limit}, which {kind.name} takes",
             )
         excluded = environment.get("EXCLUDE_CHARACTERS", DEFAULT_EXCLUDED) + kind.unusable_in_passwords
-        wanted = [chars for name, chars in CLASSES.items() if not _boolean(environment, name, default=False)]
+        wanted = [chars for name, chars in CLASSES.items() if not boolean(environment, name, default=False)]
         classes = tuple(rest for chars in wanted if (rest := "".join(c for c in chars if c not in excluded)))
         if not classes:
-            raise _invalid("EXCLUDE_CHARACTERS", "together with the other EXCLUDE_… variables it leaves no character")
-        each_class = _boolean(environment, "REQUIRE_EACH_INCLUDED_TYPE", default=True)
+            raise invalid("EXCLUDE_CHARACTERS", "together with the other EXCLUDE_… variables it leaves no character")
+        each_class = boolean(environment, "REQUIRE_EACH_INCLUDED_TYPE", default=True)
         if each_class and len(classes) < len(wanted):
-            raise _invalid(
-                "EXCLUDE_CHARACTERS", "it leaves nothing of a class that REQUIRE_EACH_INCLUDED_TYPE asks for"
-            )
+            raise invalid("EXCLUDE_CHARACTERS", "it leaves nothing of a class that REQUIRE_EACH_INCLUDED_TYPE asks for")
         return cls(length=length, classes=classes, each_class=each_class)
 
     def generate(self) -> str:
@@ -82,25 +70,3 @@ class PasswordPolicy:
             password = "".join(secrets.choice(alphabet) for _ in range(self.length))
             if not self.each_class or all(any(c in chars for c in password) for chars in self.classes):
                 return password
-
-
-def _integer(environment: Mapping[str, str], name: str, default: int) -> int:
-    text = environment.get(name, str(default))
-    try:
-        return int(text)
-    except ValueError:
-        raise _invalid(name, f"{text!r} is not a number") from None
-
-
-def _boolean(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
-    text = environment.get(name, str(default))
-    try:
-        return BOOLEANS[text.strip().lower()]
-    except KeyError:
-        raise _invalid(name, f"{text!r} is neither true nor false") from None
-
-
-def _invalid(name: str, cause: str) -> InvalidConfiguration:
-    return InvalidConfiguration(
-        f"reading the environment variable {name}", cause, "Correct it in the configuration of the function"
-    )

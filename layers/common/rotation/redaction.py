@@ -24,6 +24,19 @@ VERIFIER = re.compile(
 """What databases keep in place of a password."""
 
 
+def ways_to_write(secret: str) -> set[str]:
+    """Return how it looks in texts of all sorts: as it is, in JSON, in Python, in SQL, in a URL."""
+    return {
+        secret,
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        repr(secret)[1:-1],
+        secret.replace("'", "''"),
+        quote(secret, safe="", errors="replace"),  # half a character, which JSON can name, has no bytes
+        quote_plus(secret, errors="replace"),
+    }
+
+
 class Redactor:
     """Masks the secrets that it has learned, and whatever looks like a verifier."""
 
@@ -33,15 +46,7 @@ class Redactor:
     def learn(self, secret: object) -> None:
         """Mask this secret from now on, also where it is quoted as JSON, Python, SQL or a URL would quote it."""
         if isinstance(secret, str) and len(secret) >= SHORTEST:
-            self._forms |= {
-                secret,
-                json.dumps(secret)[1:-1],
-                json.dumps(secret, ensure_ascii=False)[1:-1],
-                repr(secret)[1:-1],
-                secret.replace("'", "''"),
-                quote(secret, safe=""),
-                quote_plus(secret),
-            }
+            self._forms |= ways_to_write(secret)
 
     def __call__(self, text: str) -> str:
         """Return the text with every known secret masked, the longest first, for one may be part of another."""

@@ -18,7 +18,8 @@ from typing import Self
 
 import boto3
 
-from rotation.aws import CONFIG, Clients, calling, new_clients
+from rotation.aws import CONFIG, Clients, ask, new_clients
+from rotation.deadline import Deadline
 from rotation.errors import InvalidConfiguration
 
 VARIABLE = "SECRET_ROLE_ARNS"
@@ -61,20 +62,20 @@ class SecretRoles:
         return self.by_account.get(match["account"]) if match else None
 
 
-def clients_in_role(role: str, function_name: str, learn: Callable[[str], None]) -> Clients:
+def clients_in_role(role: str, function_name: str, learn: Callable[[str], None], deadline: Deadline) -> Clients:
     """Assume the role, and return clients that call AWS in it for as long as an invocation takes.
 
-    `learn` is told the secrets of the session. Raises ServiceFailed.
+    `learn` is told the secrets of the session. Raises ServiceFailed, and OutOfTime.
     """
-    with calling(
+    sts = boto3.client("sts", config=CONFIG)
+    session = ask(
+        lambda: sts.assume_role(RoleArn=role, RoleSessionName=session_name(function_name), DurationSeconds=SECONDS),
+        deadline,
         f"assuming the role {role}",
         "sts:AssumeRole",
         if_denied="Allow sts:AssumeRole on it to the function's role (parameter SecretRoleArns), "
         "and name the function's role in its trust policy",
-    ):
-        session = boto3.client("sts", config=CONFIG).assume_role(
-            RoleArn=role, RoleSessionName=session_name(function_name), DurationSeconds=SECONDS
-        )["Credentials"]
+    )["Credentials"]
     learn(session["SecretAccessKey"])
     learn(session["SessionToken"])
     return new_clients(

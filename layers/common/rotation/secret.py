@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from rotation.aws import calling, error_code
+from rotation.aws import ask
 from rotation.credential import SecretValue
+from rotation.deadline import Deadline
 from rotation.errors import InvalidSecret, NotRotatable
 from rotation.kind import EngineKind
 
@@ -28,6 +29,8 @@ CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 READ_EARLIER = 10
 """How many earlier versions are read at most."""
 
+EXISTS, NOT_FOUND, WRONG = "ResourceExistsException", "ResourceNotFoundException", "InvalidParameterException"
+
 MOVES = 3
 """How often a label that others move at the same time is tried to be moved."""
 
@@ -42,6 +45,7 @@ class SecretUnderRotation:
     kind: EngineKind
     learn: Callable[[str], None]
     """Is told every password that is read or written, so that none gets into a log."""
+    deadline: Deadline
     rotation_token: str | None = None
 
     def is_staged(self) -> bool:
@@ -54,7 +58,7 @@ class SecretUnderRotation:
             raise NotRotatable(
                 f"looking at {self.arn}",
                 "rotation is not enabled for this secret",
-                "Enable it: aws secretsmanager rotate-secret --secret-id … --rotation-lambda-arn …",
+                f"Enable it: aws secretsmanager rotate-secret --secret-id {self.arn} --rotation-lambda-arn …",
             )
         return self._is_pending(stages)
 
@@ -81,17 +85,22 @@ class SecretUnderRotation:
         """
         self.learn(value.credential.password)
         token = {"RotationToken": self.rotation_token} if self.rotation_token else {}
-        with calling(f"writing version {self.token} of {self.arn}", "secretsmanager:PutSecretValue"):
-            try:
-                self.client.put_secret_value(
+        try:
+            ask(
+                lambda: self.client.put_secret_value(
                     SecretId=self.arn,
                     ClientRequestToken=self.token,
                     SecretString=value.to_json(),
                     VersionStages=[PENDING],
                     **token,
-                )
-            except self.client.exceptions.ResourceExistsException:
-                return False
+                ),
+                self.deadline,
+                f"writing version {self.token} of {self.arn}",
+                "secretsmanager:PutSecretValue",
+                tell={EXISTS},
+            )
+        except ClientError:
+            return False
         return True
 
     def promote(self) -> bool:
@@ -99,22 +108,16 @@ class SecretUnderRotation:
 
         Raises NotRotatable where the version is not pending any more.
         """
-        with calling(
-            f"moving AWSCURRENT to version {self.token} of {self.arn}",
-            "secretsmanager:UpdateSecretVersionStage",
-        ):
-            for attempt in range(1, MOVES + 1):
-                _, stages = self._describe()
-                if not self._is_pending(stages):
-                    return False
-                try:
-                    self._move_current(next((v for v, labels in stages.items() if CURRENT in labels), None))
-                except ClientError as error:
-                    # Somebody moved the label between the two calls: look again.
-                    if error_code(error) != "InvalidParameterException" or attempt == MOVES:
-                        raise
-                else:
-                    return True
+        for attempt in range(1, MOVES + 1):
+            _, stages = self._describe()
+            if not self._is_pending(stages):
+                return False
+            holder = next((version for version, labels in stages.items() if CURRENT in labels), None)
+            try:
+                self._move_current(holder, tell={WRONG} if attempt < MOVES else set())
+            except ClientError:
+                continue  # somebody moved the label between the two calls, or an earlier try has: look again
+            return True
         raise AssertionError
 
     def earlier(self) -> Iterator[SecretValue]:
@@ -139,21 +142,26 @@ class SecretUnderRotation:
     def _versions(self, doing: str) -> "Iterator[SecretVersionsListEntryTypeDef]":
         page: dict[str, str] = {}
         while True:
-            with calling(doing, "secretsmanager:ListSecretVersionIds"):
-                answer = self.client.list_secret_version_ids(
-                    SecretId=self.arn,
-                    IncludeDeprecated=True,
-                    MaxResults=100,
-                    **page,
-                )
+            answer = ask(
+                lambda page=page: self.client.list_secret_version_ids(  # type: ignore[misc]
+                    SecretId=self.arn, IncludeDeprecated=True, MaxResults=100, **page
+                ),
+                self.deadline,
+                doing,
+                "secretsmanager:ListSecretVersionIds",
+            )
             yield from answer["Versions"]
             if "NextToken" not in answer:
                 return
             page = {"NextToken": answer["NextToken"]}
 
     def _describe(self) -> tuple[bool, dict[str, list[str]]]:
-        with calling(f"looking at {self.arn}", "secretsmanager:DescribeSecret"):
-            answer = self.client.describe_secret(SecretId=self.arn)
+        answer = ask(
+            lambda: self.client.describe_secret(SecretId=self.arn),
+            self.deadline,
+            f"looking at {self.arn}",
+            "secretsmanager:DescribeSecret",
+        )
         return answer.get("RotationEnabled", False), answer.get("VersionIdsToStages", {})
 
     def _is_pending(self, stages: dict[str, list[str]]) -> bool:
@@ -165,28 +173,37 @@ class SecretUnderRotation:
         raise NotRotatable(
             f"looking at version {self.token} of {self.arn}",
             "it has neither AWSPENDING nor AWSCURRENT: this rotation was abandoned, or never began",
-            "Start a new rotation: aws secretsmanager rotate-secret --secret-id …",
+            f"Start a new rotation: aws secretsmanager rotate-secret --secret-id {self.arn}",
         )
 
     def _get(self, version: "dict[str, str]", doing: str) -> tuple[SecretValue, list[str]]:
         request: GetSecretValueRequestTypeDef = {"SecretId": self.arn, **version}  # type: ignore[typeddict-item]
-        with calling(doing, "secretsmanager:GetSecretValue"):
-            try:
-                answer = self.client.get_secret_value(**request)
-            except self.client.exceptions.ResourceNotFoundException:
-                if "VersionId" in version:
-                    raise _NoValue from None
-                raise
+        try:
+            answer = ask(
+                lambda: self.client.get_secret_value(**request),
+                self.deadline,
+                doing,
+                "secretsmanager:GetSecretValue",
+                tell={NOT_FOUND} if "VersionId" in version else set(),
+            )
+        except ClientError:
+            raise _NoValue from None
         if "SecretString" not in answer:
             raise InvalidSecret(doing, "it holds binary data", "Store the credential as a JSON text")
         value = SecretValue.parse(answer["SecretString"], self.kind, doing)
         self.learn(value.credential.password)
         return value, answer.get("VersionStages", [])
 
-    def _move_current(self, holder: str | None) -> None:
+    def _move_current(self, holder: str | None, tell: set[str]) -> None:
         source = {"RemoveFromVersionId": holder} if holder else {}
-        self.client.update_secret_version_stage(
-            SecretId=self.arn, VersionStage=CURRENT, MoveToVersionId=self.token, **source
+        ask(
+            lambda: self.client.update_secret_version_stage(
+                SecretId=self.arn, VersionStage=CURRENT, MoveToVersionId=self.token, **source
+            ),
+            self.deadline,
+            f"moving AWSCURRENT to version {self.token} of {self.arn}",
+            "secretsmanager:UpdateSecretVersionStage",
+            tell=tell,
         )
 
 

@@ -38,8 +38,8 @@ from rotation import strategies
 from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
 from rotation.engine import Engine
-from rotation.errors import LoginRefused, NotRotatable, RightsDiffer, Unsafe
-from rotation.strategies import Means, RotationStrategy
+from rotation.errors import LoginRefused, NotRotatable, RightsDiffer, Superseded
+from rotation.strategies import Means, RotationStrategy, unheard
 
 
 class Step(StrEnum):
@@ -87,6 +87,10 @@ class Rotation:
     new_password: Callable[[], str]
     annotate: Callable[[RotationStrategy], None]
     """Tells the log which strategy it is, as soon as that is known."""
+    allow_admin_repair: bool = False
+    """See `rotation.strategies.Means`."""
+    healed: Callable[[str], None] = unheard
+    """Tells the log what was broken, where it is healed."""
 
     def strategy(self, value: SecretValue) -> RotationStrategy:
         """Return the strategy that the secret asks for."""
@@ -96,7 +100,9 @@ class Rotation:
 
     def means(self) -> Means:
         """Return what a strategy may use of all this."""
-        return Means(self.engine, self.deadline, self.administrator, self.secret.earlier)
+        return Means(
+            self.engine, self.deadline, self.administrator, self.secret.earlier, self.allow_admin_repair, self.healed
+        )
 
 
 def create_secret(rotation: Rotation) -> str:
@@ -179,7 +185,7 @@ def _test_when_replicated(rotation: Rotation, strategy: RotationStrategy, value:
         try:
             _test(rotation, strategy, value)
         except LoginRefused:
-            if rotation.deadline.left() <= pause:
+            if not rotation.deadline.outlasts(pause):
                 raise
         else:
             return
@@ -206,8 +212,8 @@ def _require_follows(pending: SecretValue, current: SecretValue, strategy: Rotat
         current.credential, username=strategy.next_username(current), password=pending.credential.password
     )
     if pending.credential != expected:
-        raise Unsafe(
+        raise Superseded(
             f"comparing the pending version with the current one, {current.credential}",
             f"it names {pending.credential}, or another engine, database or TLS setting: it does not follow from it",
-            "Take AWSPENDING off that version (aws secretsmanager update-secret-version-stage) and rotate again",
+            "The secret was changed under it, or somebody else wrote it: look which",
         )

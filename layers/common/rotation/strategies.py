@@ -15,14 +15,15 @@ What holds for all of them:
 
 - Before an admin is used, the user that AWSCURRENT names must have logged in. A secret is as powerful as the user
   that it can log in as, and its owner must not get more power from the admin, whom the owner may name freely in
-  `masterarn`.
+  `masterarn`. Only where the operator of the function says that all who may write secrets are trusted so far, the
+  admin helps without that proof (`Means.allow_admin_repair`).
 - The password is written last. A login that works then proves that everything before it was finished.
 - Only a refused login leads to another credential. An unreachable server ends the step.
 """
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
@@ -37,6 +38,14 @@ CLONE_SUFFIX = "_clone"
 
 EARLIER_PASSWORDS = 5
 
+BY_EARLIER_VERSION = "the server refuses the password of AWSCURRENT, and takes that of an earlier version"
+BY_ADMIN = "the server refuses every password that the secret holds, and the admin was allowed to repair that"
+"""What was found broken and healed."""
+
+
+def unheard(_: str) -> None:
+    """Tell nobody."""
+
 
 @dataclass(frozen=True)
 class Means:
@@ -49,6 +58,11 @@ class Means:
     earlier: Callable[[], Iterator[SecretValue]]
     """Reads the earlier versions of the secret, one by one: AWSPREVIOUS first, then those without a label, newest
     first."""
+    allow_admin_repair: bool = False
+    """Whether the admin may help a user of whom the secret holds no password that works: whoever may write the secret
+    could name any user in it."""
+    healed: Callable[[str], None] = unheard
+    """Is told what was broken, where it is healed."""
 
 
 class RotationStrategy(Protocol):
@@ -112,15 +126,19 @@ class SingleUser:
                 session.change_own_password(password)
 
         try:
-            log_in_first(itertools.chain([user, pending.credential], earlier_passwords(current, means)), means, change)
+            _log_in([user, pending.credential], current, means, change)
         except NotPermitted:
             if not current.admin_secret:
                 raise
+            admin, why = means.administrator(current), "because it may not change its own"
+        except LoginRefused as refused:
+            _require_repair(refused, current, means)
+            admin, why = _administrator(current, means, user.username), "because nothing else logs in"
         else:
             return f"{user.username} has the pending password"
-        with means.engine.connect(means.administrator(current), means.deadline) as session:
-            session.set_password(user.username, password)
-        return f"{user.username} got the pending password from the admin, because it may not change its own"
+        with means.engine.connect(admin, means.deadline) as session:
+            session.reset_password(user.username, password)
+        return f"{user.username} got the pending password from the admin, {why}"
 
     def require_equal_rights(self, pending: SecretValue, session: Session, engine: Engine) -> None:
         """There is one user only: nothing to compare."""
@@ -150,16 +168,13 @@ class AlternatingUsers:
     def set_password(self, current: SecretValue, pending: SecretValue, means: Means) -> str:
         """Prove that the secret holds its user, then let the admin mirror it and set the other's password, last."""
         user, other = current.credential.username, pending.credential.username
-        log_in_first(itertools.chain([current.credential], earlier_passwords(current, means)), means)
-        admin = means.administrator(current)
-        if admin.username in (user, other):
-            raise Unsafe(
-                f"mirroring {user} onto {other}",
-                f"{admin.username} is the admin itself",
-                "Put a user of the application into the secret, and the admin only into the admin secret",
-            )
+        try:
+            _log_in([current.credential], current, means)
+        except LoginRefused as refused:
+            _require_repair(refused, current, means)
+        admin = _administrator(current, means, user, other)
         with means.engine.connect(admin, means.deadline) as session:
-            _require_ours(session.standing(user, other), current, other, means)
+            _require_ours(session.standing(user, other), current, pending.credential, means)
             session.mirror(user, other)
             if not means.engine.clone_sees_rights:
                 _require_equal(session, user, other)
@@ -209,15 +224,19 @@ class DualPassword:
                 _two_passwords(session).add_password(user.username, accepted, password)
 
         try:
-            log_in_first(itertools.chain([user, pending.credential], earlier_passwords(current, means)), means, add)
+            _log_in([user, pending.credential], current, means, add)
         except NotPermitted:
             if not current.admin_secret:
                 raise
-        else:
-            return f"{user.username} has the pending password, and the one before it"
-        with means.engine.connect(means.administrator(current), means.deadline) as session:
-            _two_passwords(session).add_password(user.username, accepted, password)
-        return f"{user.username} got the pending password from the admin, and keeps the one before it"
+            with means.engine.connect(means.administrator(current), means.deadline) as session:
+                _two_passwords(session).add_password(user.username, accepted, password)
+            return f"{user.username} got the pending password from the admin, and keeps the one before it"
+        except LoginRefused as refused:
+            _require_repair(refused, current, means)
+            with means.engine.connect(_administrator(current, means, user.username), means.deadline) as session:
+                session.reset_password(user.username, password)
+            return f"{user.username} got the pending password from the admin, because nothing else logs in"
+        return f"{user.username} has the pending password, and the one before it"
 
     def require_equal_rights(self, pending: SecretValue, session: Session, engine: Engine) -> None:
         """There is one user only: nothing to compare."""
@@ -257,6 +276,53 @@ def log_in_first(
         raise refused
 
 
+def _log_in(
+    likely: Sequence[Credential],
+    current: SecretValue,
+    means: Means,
+    use: Callable[[Session, Credential], None] | None = None,
+) -> None:
+    """Log in as the user that AWSCURRENT names: with what is likely to work, else with an earlier password.
+
+    Raises the LoginRefused of the likeliest where the server refuses them all.
+    """
+
+    def note_and_use(session: Session, credential: Credential) -> None:
+        if credential not in likely:
+            means.healed(BY_EARLIER_VERSION)
+        if use:
+            use(session, credential)
+
+    earlier = (credential for credential in earlier_passwords(current, means) if credential not in likely)
+    log_in_first(itertools.chain(likely, earlier), means, note_and_use)
+
+
+def _require_repair(refused: LoginRefused, current: SecretValue, means: Means) -> None:
+    """Let an admin help although nobody has proved to hold the user, where that is allowed; else raise LoginRefused."""
+    if not current.admin_secret:
+        raise refused
+    if not means.allow_admin_repair:
+        user = current.credential.username
+        remedy = (
+            f"{refused.remedy}; or set ALLOW_ADMIN_REPAIR (parameter AllowAdminRepair) to true, and the admin lets"
+            f" {user} in again. That is off, because whoever may write the secret could then take any user over"
+        )
+        raise LoginRefused(refused.doing, f"{refused.cause}, with every password that the secret holds", remedy)
+    means.healed(BY_ADMIN)
+
+
+def _administrator(current: SecretValue, means: Means, *users: str) -> Credential:
+    """Return the admin, who is about to change one of the users; raises Unsafe where it is one of them itself."""
+    admin = means.administrator(current)
+    if admin.username in users:
+        raise Unsafe(
+            f"changing {' and '.join(users)} as the admin",
+            f"{admin.username} is the admin itself",
+            "Put a user of the application into the secret, and the admin only into the admin secret",
+        )
+    return admin
+
+
 def earlier_passwords(current: SecretValue, means: Means) -> Iterator[Credential]:
     """Yield the same login with earlier passwords: after an abandoned rotation one of them is the user's.
 
@@ -281,15 +347,22 @@ def _same_place(one: Credential, other: Credential) -> bool:
     return (one.host, one.port) == (other.host, other.port)
 
 
-def _require_ours(standing: Standing, current: SecretValue, other: str, means: Means) -> None:
-    """Let nobody take over a user that merely happens to be called like the clone (promise 8)."""
+def _require_ours(standing: Standing, current: SecretValue, pending: Credential, means: Means) -> None:
+    """Let nobody take over a user that merely happens to be called like the clone (promise 8).
+
+    Where the server does not know it as ours, one of the secret's passwords that logs in is the proof. That a version
+    holds the name is none: a rotation that was refused here has left one that does.
+    """
     if standing is not Standing.UNKNOWN:
         return
-    if any(v.credential.username == other and _same_place(v.credential, current.credential) for v in means.earlier()):
-        return
+    other = pending.username
+    earlier = earlier_passwords(replace(current, credential=replace(current.credential, username=other)), means)
+    for credential in itertools.chain(earlier, [pending]):  # the pending one: set by a step that was cut off
+        with contextlib.suppress(LoginRefused), means.engine.connect(credential, means.deadline):
+            return
     raise Unsafe(
         f"preparing {other}, with which {current.credential.username} takes turns",
-        f"{other} exists, has no mark of ours, and no earlier version of this secret holds it: it may be another's",
+        f"{other} exists, has no mark of ours, and no version of this secret holds its password: it may be another's",
         f"Rename or drop {other}, or use the single-user strategy",
     )
 

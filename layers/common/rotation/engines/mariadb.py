@@ -88,6 +88,13 @@ class MariaDBSession(PairSession):
 
         It takes the place of the first one that there is.
         """
+        self._set_password(username, password, " ACCOUNT UNLOCK")
+
+    def reset_password(self, username: str, password: str) -> None:
+        """Give another user this password, on every host at once; see `rotation.engine.Session`."""
+        self._set_password(username, password)
+
+    def _set_password(self, username: str, password: str, option: str = "") -> None:
         doing, users = f"setting the password of {username}", []
         for account in self.accounts_to_open(username):
             methods = self._methods(account)
@@ -101,7 +108,7 @@ class MariaDBSession(PairSession):
             ways.insert(0, f"{first.plugin} USING {self._secret(first.plugin, password, doing)}")
             users.append(f"{self.account(account)} IDENTIFIED VIA {' OR '.join(ways)}")
         remedy = f"GRANT CREATE USER ON *.* TO {self.username}"
-        self.execute(doing, f"ALTER USER {', '.join(users)} ACCOUNT UNLOCK", remedy)
+        self.execute(doing, f"ALTER USER {', '.join(users)}{option}", remedy)
 
     def require_two_passwords(self) -> None:
         """See `rotation.engine.KeepsOldPassword`.

@@ -78,12 +78,19 @@ class MySQLSession(PairSession):
 
     def set_password(self, username: str, password: str) -> None:
         """Give another user this password, on every host at once; see `rotation.engine.Session`."""
+        self._set_password(username, password, " ACCOUNT UNLOCK")
+
+    def reset_password(self, username: str, password: str) -> None:
+        """Give another user this password, on every host at once; see `rotation.engine.Session`."""
+        self._set_password(username, password)
+
+    def _set_password(self, username: str, password: str, option: str = "") -> None:
         doing, remedy = f"setting the password of {username}", f"GRANT CREATE USER ON *.* TO {self.username}"
         accounts = self.accounts_to_open(username)
         # A policy on histories refuses a password that an account has already: an earlier delivery has set it.
         secret = f" IDENTIFIED BY {self.text(password)}"
         users = [self.account(account) + ("" if self._has(account, password) else secret) for account in accounts]
-        self.execute(doing, f"ALTER USER {', '.join(users)} ACCOUNT UNLOCK", remedy)
+        self.execute(doing, f"ALTER USER {', '.join(users)}{option}", remedy)
 
     def require_two_passwords(self) -> None:
         """See `rotation.engine.KeepsOldPassword`."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import pymysql
 from pymysql.converters import escape_string
@@ -20,6 +20,8 @@ from rotation.deadline import Deadline
 from rotation.engines.server import (
     CONNECT_SECONDS,
     NO_ANSWER,
+    POLICY,
+    REPLICA,
     STATEMENT_SECONDS,
     WRONG_PASSWORD,
     ca_bundle,
@@ -31,6 +33,7 @@ from rotation.errors import (
     LoginBlocked,
     LoginRefused,
     NotPermitted,
+    PasswordRefused,
     StatementFailed,
     Unreachable,
     Unsupported,
@@ -40,11 +43,6 @@ from rotation.errors import (
 TOO_MANY = "Raise the limit of the account or of the server, or close connections"
 WRONG_DATABASE = 'Correct "dbname" in the secret, or grant the user something in that database'
 UNLOCK = "Unlock the account (ALTER USER … ACCOUNT UNLOCK), and find out what locked it"
-POLICY = (
-    "Have PASSWORD_LENGTH and the EXCLUDE_… variables of the function suit the server's policy. Then take AWSPENDING"
-    " off this version (aws secretsmanager update-secret-version-stage), whose password stays as it is; rotate again"
-)
-REPLICA = 'The host is a replica, or read-only: name the primary in "host", or an admin in "masterarn"'
 RETRIED = "The rotation is tried again by itself"
 
 LOGIN_PROBLEMS: dict[int, tuple[type[DatabaseError], str]] = {
@@ -62,10 +60,14 @@ LOGIN_PROBLEMS: dict[int, tuple[type[DatabaseError], str]] = {
     1040: (LoginBlocked, TOO_MANY),  # ER_CON_COUNT_ERROR
     1203: (LoginBlocked, TOO_MANY),  # ER_TOO_MANY_USER_CONNECTIONS
     1226: (LoginBlocked, TOO_MANY),  # ER_USER_LIMIT_REACHED
+    3032: (LoginBlocked, f"Wait for the server's offline mode to end. {RETRIED}"),  # ER_SERVER_OFFLINE_MODE
+    1053: (LoginBlocked, f"Wait for the server to be up. {RETRIED}"),  # ER_SERVER_SHUTDOWN
     1129: (LoginBlocked, "Run FLUSH HOSTS: the server blocks the function's address"),  # ER_HOST_IS_BLOCKED
     1130: (LoginBlocked, "Have an account for the function's address: see its host part"),  # ER_HOST_NOT_PRIVILEGED
     2059: (LoginBlocked, "Use caching_sha2_password, or another plugin that this function's client knows"),
     1524: (LoginBlocked, "Load the account's authentication plugin into the server, or use another"),
+    2012: (Untrusted, "Look who answers at the host and port of the secret"),  # CR_SERVER_HANDSHAKE_ERR
+    2061: (Untrusted, "Have the account use caching_sha2_password, or another plugin that shows no password"),
 }
 """What a refused connection means (https://dev.mysql.com/doc/mysql-errors/9.1/en/server-error-reference.html)."""
 
@@ -75,23 +77,28 @@ FORBIDDEN = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1410, 1698, 3523, 353
 STATEMENT_PROBLEMS: dict[int, tuple[type[DatabaseError], str]] = {
     1836: (NotPermitted, REPLICA),  # ER_READ_ONLY_MODE
     3032: (NotPermitted, REPLICA),  # ER_SERVER_OFFLINE_MODE
-    1819: (StatementFailed, POLICY),  # ER_NOT_VALID_PASSWORD
-    4165: (StatementFailed, POLICY),  # ER_SINGLE_DATA…: too like the old one
-    3638: (StatementFailed, POLICY),  # ER_CREDENTIALS_CONTRADICT_TO_HISTORY
+    1819: (PasswordRefused, POLICY),  # ER_NOT_VALID_PASSWORD
+    4165: (PasswordRefused, POLICY),  # ER_SINGLE_DATA…: too like the old one
+    3638: (PasswordRefused, POLICY),  # ER_CREDENTIALS_CONTRADICT_TO_HISTORY
     1205: (StatementFailed, f"Look who holds the lock. {RETRIED}"),  # ER_LOCK_WAIT_TIMEOUT
     1969: (StatementFailed, f"Look what the server is busy with. {RETRIED}"),  # MariaDB's max_statement_time
     3024: (StatementFailed, f"Look what the server is busy with. {RETRIED}"),  # ER_QUERY_TIMEOUT
     1524: (StatementFailed, "Load the account's authentication plugin into the server, or use another"),
 }
 
-LOST = frozenset({0, 2003, 2006, 2013, 2055})
+LOST = frozenset({0, 2003, 2006, 2013, 2055, 1053, 1927, 3169, 4031})
 """The connection is gone, as the client says
-(https://dev.mysql.com/doc/mysql-errors/9.1/en/client-error-reference.html)."""
+(https://dev.mysql.com/doc/mysql-errors/9.1/en/client-error-reference.html), or is about to be, as the server does: it
+shuts down, or somebody or something has killed the session."""
 
 SYNTAX_ERROR, CANNOT_USER = 1064, 1396
 
 OPTION_PREVENTS = 1290
 """ER_OPTION_PREVENTS_STATEMENT: only its text tells which option, and only read-only means another server."""
+
+REVEALING = ("mysql_clear_password", "dialog", "mysql_old_password")
+"""The plugins that have the client send its password, or a hash that is as good. No account whose password we set has
+one of them: who asks for one has something else in mind."""
 
 NOT_ROLLED_BACK = 1196
 """ER_WARNING_NOT_COMPLETE_ROLLBACK, a warning: a table of an engine like MyISAM keeps what was done to it."""
@@ -332,6 +339,24 @@ class Connection(pymysql.Connection):
         lower, self._limit = limit < self._limit, min(limit, self._limit)
         return limit if lower else 0
 
+    def _write_bytes(self, data: bytes) -> None:
+        # TLS, too, begins with what is set here.
+        self._write_timeout = max(0.001, self._ends - time.monotonic())
+        super()._write_bytes(data)  # type: ignore[misc] # the client's own
+
+    def _get_server_information(self) -> None:
+        """Read the greeting.
+
+        Who says at this point that the password is wrong has heard neither user nor password, and has not proved who it
+        is: it is not to make us try another credential.
+        """
+        try:
+            super()._get_server_information()  # type: ignore[misc]  # its stubs leave it out
+        except pymysql.MySQLError as error:
+            if LOGIN_PROBLEMS.get(_number(error), (None,))[0] is LoginRefused:
+                raise pymysql.OperationalError(2012, "the login was refused before anybody logged in") from None
+            raise
+
     def _read_bytes(self, num_bytes: int) -> bytes:
         data = b""
         while len(data) < num_bytes:
@@ -348,6 +373,17 @@ class Connection(pymysql.Connection):
             cause = f" ({error})"
         self._force_close()
         raise pymysql.OperationalError(2013, f"Lost connection to the server{cause}")
+
+
+class _Refusing:
+    """Answers a server that asks for too much; in the form that the client wants of an authentication plugin."""
+
+    def __init__(self, connection: pymysql.Connection) -> None:
+        """Need nothing of the connection."""
+
+    def authenticate(self, _: object) -> NoReturn:
+        """Send nothing."""
+        raise pymysql.OperationalError(2061, "the server asks for the password in clear, or as good as that")
 
 
 @contextmanager
@@ -374,8 +410,8 @@ def _open(kind: type[MySQLFamilySession], credential: Credential, deadline: Dead
             database=credential.database,
             charset="utf8mb4",
             autocommit=True,
-            write_timeout=seconds,
             defer_connect=True,
+            auth_plugin_map=dict.fromkeys(REVEALING, _Refusing),
             **({"ssl": _tls()} if credential.tls else {"ssl_disabled": True}),
         )
         # Whatever the server is set to: names come in backticks, and nothing waits for a lock for a year.
@@ -395,8 +431,8 @@ def _way(credential: Credential, deadline: Deadline, doing: str) -> socket.socke
     """Connect to the first address that answers."""
     places = look_up(credential, deadline, doing)
     causes = []
-    for place in places:
-        seconds = deadline.allow(CONNECT_SECONDS / len(places), doing)
+    for left, place in zip(range(len(places), 0, -1), places, strict=True):
+        seconds = deadline.share(CONNECT_SECONDS, left, doing)
         try:
             way = socket.create_connection((place, credential.port), seconds)
         except OSError as error:

@@ -3,7 +3,7 @@
 import re
 import select
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -18,6 +18,8 @@ from rotation.engines.postgresql_pair import Arguments, Pair
 from rotation.engines.server import (
     CONNECT_SECONDS,
     NO_ANSWER,
+    POLICY,
+    REPLICA,
     STATEMENT_SECONDS,
     WRONG_PASSWORD,
     ca_bundle,
@@ -29,6 +31,7 @@ from rotation.errors import (
     LoginBlocked,
     LoginRefused,
     NotPermitted,
+    PasswordRefused,
     StatementFailed,
     Unreachable,
     Untrusted,
@@ -55,7 +58,9 @@ REFUSED = re.compile(
 """What the server says when user or password are wrong. libpq gives no code on a failed connection, only text, so
 this is the one place that reads text; what it does not know is never "refused"."""
 
-CERTIFICATE = "Have the server use a certificate of the RDS authorities, or name its own in DB_CA_BUNDLE"
+CERTIFICATE = (
+    "Have the server use a certificate of the RDS authorities that has not expired, or name its own in DB_CA_BUNDLE"
+)
 HOST_NAME = "Write the host name that the certificate is for into the secret, not an alias"
 NO_TLS = 'Switch TLS on at the server, or say "ssl": false in the secret to send everything in clear'
 NO_BUNDLE = "Correct DB_CA_BUNDLE: it must name a readable PEM file"
@@ -74,10 +79,18 @@ LOGIN_PROBLEMS: Sequence[tuple[str, type[DatabaseError], str]] = (
     ("does not exist", LoginBlocked, 'Correct "dbname" in the secret'),
     ("permission denied for database", LoginBlocked, "Grant CONNECT on the database to the user"),
     ("too many connections", LoginBlocked, TOO_MANY),
+    ("too many clients", LoginBlocked, TOO_MANY),
     ("remaining connection slots", LoginBlocked, TOO_MANY),
     ("the database system is", LoginBlocked, "Wait for the server to be up: the rotation is tried again by itself"),
 )
 """What else keeps a login out: a part of the text, what it means, and what to do."""
+
+PASSWORD_POLICIES = frozenset({"22023", "28000", "28P01"})
+"""The SQLSTATEs by which modules like passwordcheck refuse a password: invalid_parameter_value,
+invalid_authorization_specification, invalid_password."""
+
+LIMITS = sql.SQL("SET LOCAL statement_timeout TO {limit}; SET LOCAL lock_timeout TO {limit}")
+"""The server is to give up before we do: it says why, and it does not do in our absence what we have given up."""
 
 WAITING = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
 
@@ -115,6 +128,8 @@ class PostgreSQLSession:
         self._credential = credential
         self._deadline = deadline
         self._connect = connect
+        self._limit = 0
+        """How long the server gives a statement, in milliseconds; 0 where no transaction says so."""
         self._begin()
 
     def change_own_password(self, password: str) -> None:
@@ -154,7 +169,12 @@ class PostgreSQLSession:
         self.execute(
             doing,
             sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(username), sql.Literal(verifier)),
+            policies=PASSWORD_POLICIES,
         )
+
+    def reset_password(self, username: str, password: str) -> None:
+        """Give a user this password; see `rotation.engine.Session`. Whether a role may log in is another matter."""
+        self.set_password(username, password)
 
     def differences(self, user: str, other: str) -> Sequence[str]:
         """Say in what the two differ; see `rotation.engine.Session`."""
@@ -173,28 +193,44 @@ class PostgreSQLSession:
         for number, statement in enumerate(statements, 1):
             body = sql.SQL("BEGIN EXECUTE {}; END").format(sql.Literal(statement)).as_string(self._connection)
             self.execute(f"running statement {number} of verify", sql.SQL("DO {}").format(sql.Literal(body)))
-        self.execute("rolling back", "ROLLBACK")
+        self._end("rolling back", "ROLLBACK")
         self._begin()
 
     def execute(
-        self, doing: str, statement: str | sql.Composable, arguments: Arguments = (), remedy: str = ""
+        self,
+        doing: str,
+        statement: str | sql.Composable,
+        arguments: Arguments = (),
+        remedy: str = "",
+        policies: Container[str] = (),
     ) -> list[tuple[Any, ...]]:
         """Run one statement, for the deadline at most, and return its rows.
 
-        Raises a DatabaseError; `remedy` is what to do where the user may not.
+        Raises a DatabaseError; `remedy` is what to do where the user may not, `policies` are the SQLSTATEs that mean
+        that a password is not taken.
         """
         seconds = self._deadline.allow(STATEMENT_SECONDS, doing)
-        cursor = self._connection.cursor()
         try:
-            cursor.execute(statement, arguments or None)
-            _wait(self._connection, seconds, doing)
-            return cursor.fetchall() if cursor.description else []
+            if _milliseconds(seconds) < self._limit:
+                self._limit = _milliseconds(seconds)
+                self._run(LIMITS.format(limit=sql.Literal(self._limit)), (), seconds, doing)
+            return self._run(statement, arguments, seconds, doing)
         except psycopg2.Error as error:
+            if error.pgcode and error.pgcode in policies:
+                raise PasswordRefused(doing, f"{_cause(error)} (SQLSTATE {error.pgcode})", POLICY) from None
             raise _failure(error, f"{doing} as {self.username}", remedy) from None
+
+    def _run(
+        self, statement: str | sql.Composable, arguments: Arguments, seconds: float, doing: str
+    ) -> list[tuple[Any, ...]]:
+        cursor = self._connection.cursor()
+        cursor.execute(statement, arguments or None)
+        _wait(self._connection, seconds, doing)
+        return cursor.fetchall() if cursor.description else []
 
     def commit(self) -> None:
         """End the transaction well."""
-        self.execute("committing", "COMMIT")
+        self._end("committing", "COMMIT")
 
     @property
     def username(self) -> str:
@@ -209,14 +245,19 @@ class PostgreSQLSession:
     def _begin(self) -> None:
         """Begin a transaction in which names mean what they say, and that the server ends when this program is gone."""
         standby = self._connection.info.parameter_status("in_hot_standby") == "on"
-        milliseconds = sql.Literal(int(900 * self._deadline.allow(STATEMENT_SECONDS, "beginning a transaction")))
+        self._limit = 0
+        limit = _milliseconds(self._deadline.allow(STATEMENT_SECONDS, "beginning a transaction"))
         self.execute(
             "beginning a transaction",
-            sql.SQL(
-                "BEGIN {mode}; SET LOCAL search_path TO pg_catalog, pg_temp;"
-                " SET LOCAL statement_timeout TO {limit}; SET LOCAL lock_timeout TO {limit}"
-            ).format(mode=sql.SQL("READ ONLY" if standby else "READ WRITE"), limit=milliseconds),
+            sql.SQL("BEGIN {mode}; SET LOCAL search_path TO pg_catalog, pg_temp; {limits}").format(
+                mode=sql.SQL("READ ONLY" if standby else "READ WRITE"), limits=LIMITS.format(limit=sql.Literal(limit))
+            ),
         )
+        self._limit = limit
+
+    def _end(self, doing: str, statement: str) -> None:
+        self._limit = 0  # a transaction that has failed takes nothing else any more
+        self.execute(doing, statement)
 
     def _in(self, database: str) -> "AbstractContextManager[PostgreSQLSession]":
         return self._connect(replace(self._credential, database=database), self._deadline)
@@ -225,11 +266,11 @@ class PostgreSQLSession:
 def _open(credential: Credential, deadline: Deadline, doing: str) -> extensions.connection:
     """Connect to the first address that answers; libpq's own limit is for each address, and leaves the look-up out."""
     places = look_up(credential, deadline, doing)
-    for last, address in zip([*[False] * (len(places) - 1), True], places, strict=True):
+    for left, address in zip(range(len(places), 0, -1), places, strict=True):
         try:
-            return _open_at(address, credential, deadline.allow(CONNECT_SECONDS / len(places), doing), doing)
+            return _open_at(address, credential, deadline.share(CONNECT_SECONDS, left, doing), doing)
         except Unreachable:
-            if last:
+            if left == 1:
                 raise
     raise AssertionError
 
@@ -254,11 +295,11 @@ def _open_at(address: str, credential: Credential, seconds: float, doing: str) -
             application_name="secret-rotation",
         )
         _wait(connection, seconds, doing)
-    except psycopg2.Error as error:
-        raise _login_failure(error, doing) from None
-    except BaseException:
+    except BaseException as error:
         if connection:
             connection.close()
+        if isinstance(error, psycopg2.Error):
+            raise _login_failure(error, doing) from None
         raise
     return connection
 
@@ -273,6 +314,11 @@ def _wait(connection: extensions.connection, seconds: float, doing: str) -> None
             raise Unreachable(doing, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER)
 
 
+def _milliseconds(seconds: float) -> int:
+    """Return how long a server may take for what we wait for so many seconds, by the second where there are some."""
+    return 1000 * int(0.9 * seconds) or int(900 * seconds)
+
+
 def _login_failure(error: psycopg2.Error, doing: str) -> DatabaseError:
     cause = PREFIX.sub("", PREFIX.sub("", str(error))).strip()
     if REFUSED.search(cause):
@@ -284,14 +330,12 @@ def _login_failure(error: psycopg2.Error, doing: str) -> DatabaseError:
 
 
 def _failure(error: psycopg2.Error, doing: str, remedy: str) -> DatabaseError:
-    cause = one_line(": ".join(filter(None, (error.diag.message_primary or str(error), error.diag.message_detail))))
+    cause = _cause(error)
     match error.pgcode or "":
         case "42501":  # insufficient_privilege
             return NotPermitted(doing, cause, remedy or "Grant the user what it lacks")
         case "25006":  # read_only_sql_transaction
-            return NotPermitted(
-                doing, cause, 'The host is a replica: name the primary in "host", or an admin in "masterarn"'
-            )
+            return NotPermitted(doing, cause, REPLICA)
         case "" | "57P01" | "57P02" | "57P03":  # the connection was lost, or the server is going down
             return Unreachable(doing, cause or "the connection was lost", NO_ANSWER)
         case "57014" | "55P03":  # query_canceled, lock_not_available
@@ -304,3 +348,7 @@ def _failure(error: psycopg2.Error, doing: str, remedy: str) -> DatabaseError:
                 f"{cause} (SQLSTATE {code})",
                 remedy or "Correct the cause; the rotation is tried again",
             )
+
+
+def _cause(error: psycopg2.Error) -> str:
+    return one_line(": ".join(filter(None, (error.diag.message_primary or str(error), error.diag.message_detail))))

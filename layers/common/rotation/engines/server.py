@@ -1,12 +1,11 @@
 """What does every driver need to reach a server, and to say why it cannot?"""
 
-import concurrent.futures
 import os
 import socket
 from pathlib import Path
 
 from rotation.credential import Credential
-from rotation.deadline import Deadline
+from rotation.deadline import Deadline, within
 from rotation.errors import Unreachable
 
 CONNECT_SECONDS = 10.0
@@ -14,6 +13,11 @@ STATEMENT_SECONDS = 30.0
 """How long a login, and a statement, may take at most; the deadline may allow less."""
 
 NO_ANSWER = "Look whether the server is up, and whether security groups, routes and port let the function through"
+POLICY = "Have PASSWORD_LENGTH and the EXCLUDE_… variables of the function suit the server's policy"
+REPLICA = (
+    'The host is a replica, or read-only: name the primary in "host", or an admin in "masterarn". While it fails over,'
+    " wait: the rotation is tried again by itself"
+)
 WRONG_PASSWORD = "Put the user's real password into the secret, as a new version, and rotate again"  # noqa: S105 - a remedy
 
 
@@ -33,13 +37,12 @@ def look_up(credential: Credential, deadline: Deadline, doing: str) -> list[str]
 
     Waits no longer than the deadline allows: getaddrinfo itself knows no limit.
     """
-    pool = concurrent.futures.ThreadPoolExecutor(1)
-    answer = pool.submit(socket.getaddrinfo, credential.host, credential.port, type=socket.SOCK_STREAM)
     try:
-        found = answer.result(deadline.allow(CONNECT_SECONDS, doing))
+        found = within(
+            deadline.allow(CONNECT_SECONDS, doing),
+            lambda: socket.getaddrinfo(credential.host, credential.port, type=socket.SOCK_STREAM),
+        )
     except (OSError, TimeoutError) as error:
         cause = f"the name {credential.host} cannot be looked up ({type(error).__name__})"
         raise Unreachable(doing, cause, 'Correct "host" in the secret, or the DNS of the function\'s VPC') from None
-    finally:
-        pool.shutdown(wait=False)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
-from rotation.aws import calling
+from rotation.aws import ask
 from rotation.deadline import Deadline
 from rotation.errors import ServiceFailed
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.type_defs import SecretListEntryTypeDef
 
 DOING = "listing the secrets of this account and their rotation functions"
-SLOWEST_PAGE = 27.0
-"""Seconds that a page takes at most: three tries of a connection and an answer, and the pauses between them."""
 
 type IsOurs = Callable[[str], bool]
 """Tells whether a function, whose ARN names no version and no alias, is one of those that are asked for."""
@@ -84,9 +82,12 @@ def unqualified(function_arn: str) -> str:
 def _entries(client: "SecretsManagerClient", deadline: Deadline) -> "Iterator[SecretListEntryTypeDef]":
     page: dict[str, str] = {}
     while True:
-        deadline.allow(SLOWEST_PAGE, DOING)
-        with calling(DOING, "secretsmanager:ListSecrets"):
-            answer = client.list_secrets(MaxResults=100, **page)  # type: ignore[arg-type]
+        answer = ask(
+            lambda page=page: client.list_secrets(MaxResults=100, **page),  # type: ignore[misc]
+            deadline,
+            DOING,
+            "secretsmanager:ListSecrets",
+        )
         yield from answer["SecretList"]
         if not answer.get("NextToken"):
             return

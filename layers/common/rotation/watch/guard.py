@@ -19,16 +19,16 @@ from rotation.deadline import Deadline
 from rotation.errors import InvalidEvent, RotationError
 from rotation.lambda_handler import logger
 from rotation.redaction import Redactor
-from rotation.watch.attached import SLOWEST_PAGE, AttachedSecret, attached_secrets, unqualified
+from rotation.watch.attached import AttachedSecret, attached_secrets, unqualified
 from rotation.watch.custom_resource import Event, answer
 from rotation.watch.invocation import attempted, seconds_left
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-ANSWERING = SLOWEST_PAGE + 13.0
-"""Seconds that are left when the last page of the list is asked for: even if it hangs, there is time to say so. The
-function's timeout must be longer by what listing the secrets takes."""
+ANSWERING = 40.0
+"""Seconds that are kept for the answer, and for giving it again, whatever becomes of the list. The function's timeout
+must be longer by what listing the secrets takes."""
 MOST_NAMED = 5
 LONGEST_NAME = 80
 

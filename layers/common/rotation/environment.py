@@ -1,0 +1,41 @@
+"""What do the function's environment variables say?"""
+
+from collections.abc import Mapping
+
+from rotation.errors import InvalidConfiguration
+
+BOOLEANS = {
+    "true": True,
+    "yes": True,
+    "y": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "n": False,
+    "0": False,
+}
+
+
+def boolean(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
+    """Return what a variable says, or the default where it is not set; raises InvalidConfiguration."""
+    text = environment.get(name, str(default))
+    try:
+        return BOOLEANS[text.strip().lower()]
+    except KeyError:
+        raise invalid(name, f"{text!r} is neither true nor false") from None
+
+
+def integer(environment: Mapping[str, str], name: str, default: int) -> int:
+    """Return the number that a variable says, or the default where it is not set; raises InvalidConfiguration."""
+    text = environment.get(name, str(default))
+    try:
+        return int(text)
+    except ValueError:
+        raise invalid(name, f"{text!r} is not a number") from None
+
+
+def invalid(name: str, cause: str) -> InvalidConfiguration:
+    """Return the error for a variable that says something impossible."""
+    return InvalidConfiguration(
+        f"reading the environment variable {name}", cause, "Correct it in the configuration of the function"
+    )

@@ -1,0 +1,56 @@
+"""What goes over the wire between a driver and its server?"""
+
+import socket
+import socketserver
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Thread
+
+from tests.local.processes import LOOPBACK
+
+
+class Tap:
+    """A port that leads to a server, and all that went through it, in both directions."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self._parts: list[bytes] = []
+
+    def copy(self, source: socket.socket, target: socket.socket) -> None:
+        """Pass on what one side says until it ends, and keep it."""
+        with suppress(OSError):
+            while data := source.recv(65536):
+                self._parts.append(data)
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def shows(self, text: str) -> bool:
+        """Tell whether the text could be read on the wire, in one direction or the other."""
+        return text.encode() in b"".join(self._parts)
+
+
+@contextmanager
+def tapping(port: int) -> Iterator[Tap]:
+    """Stand before a server at a port of 127.0.0.1; all is there when the block has ended."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection((LOOPBACK, port)) as server:
+                answers = Thread(target=tap.copy, args=(server, self.request))
+                answers.start()
+                tap.copy(self.request, server)
+                answers.join()
+
+    with _Server((LOOPBACK, 0), Handler) as listener:
+        tap = Tap(listener.server_address[1])
+        thread = Thread(target=listener.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield tap
+        finally:
+            listener.shutdown()
+            thread.join()
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads = False  # so that its end waits for them

@@ -1,0 +1,770 @@
+"""What it talks to misbehaves: does each step end in time, say what is wrong, and heal once that is over?
+
+The steps run here, and their clock is real: a step has to end with an error of ours, a second before Lambda would end
+it. Where a server has to be waited for, many rotations wait at the same time.
+"""
+
+import itertools
+import json
+import secrets
+import shutil
+import signal
+import socket
+import struct
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from threading import Event, Thread
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import psycopg2
+import pymysql
+import pytest
+from psycopg2.sql import SQL, Identifier, Literal
+
+from rotation.aws import own_clients
+from rotation.credential import Credential
+from rotation.deadline import Deadline
+from rotation.engines.mysql import MySQL
+from rotation.errors import (
+    DatabaseError,
+    LoginBlocked,
+    LoginRefused,
+    NotPermitted,
+    OutOfTime,
+    PasswordRefused,
+    RotationError,
+    ServiceFailed,
+    StatementFailed,
+    Unreachable,
+)
+from rotation.kind import Strategy
+from rotation.lambda_handler import rotation_handler
+from rotation.steps import Step
+from tests.fakes import FakeLaboratory
+from tests.faults.stalling import Relay
+from tests.laboratories import ORDERS, Laboratory, PostgreSQLLaboratory, Run, deadline
+from tests.laboratories_mysql import MySQLLaboratory, quoted
+from tests.local import postgresql_binaries, postgresql_server
+from tests.local.processes import free_port, group_of, run_once, running, unprivileged_user
+from tests.local.secrets_manager import Call, LocalSecretsManager, Phase
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+SHORTEST = 10.0
+"""The shortest timeout of a function for which we promise something."""
+
+PROMISED = 1.0
+"""How many seconds before that timeout a step has ended, whatever happens."""
+
+SAMPLE = 8
+"""At how many places a server falls silent; with --every-crash-point at all of them."""
+
+PASSWORD = "Strong-{}-9a"
+"""What every password policy takes."""
+
+
+class Context:
+    """What Lambda tells a function of its invocation, by a clock that goes on."""
+
+    aws_request_id = "00000000-0000-0000-0000-000000000000"
+    function_name = "secret-rotation"
+
+    def __init__(self, seconds: float) -> None:
+        self._ends = monotonic() + seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return what is left."""
+        return round((self._ends - monotonic()) * 1000)
+
+    def deadline(self) -> Deadline:
+        """Return what the handler makes of it."""
+        return Deadline(lambda: self.get_remaining_time_in_millis() / 1000)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How the last step of a run ended."""
+
+    step: Step
+    error: RotationError | None
+    left: float
+    """The seconds that Lambda would still have given."""
+
+    def require(self, *errors: type[RotationError], match: str = "") -> None:
+        """Require one of these errors, in time."""
+        assert isinstance(self.error, errors), self
+        assert match in str(self.error)
+        assert self.left >= PROMISED, self
+
+
+class Case:
+    """A user of a laboratory, its secret, and a rotation of it."""
+
+    def __init__(  # noqa: PLR0913 - what a case is made of
+        self,
+        laboratory: Laboratory,
+        service: LocalSecretsManager,
+        strategy: Strategy = Strategy.SINGLE_USER,
+        *,
+        with_admin: bool = False,
+        port: int | None = None,
+        user: Credential | None = None,
+    ) -> None:
+        """Make the secret, and the user if there is none; the port is where the function is to find the server."""
+        self.laboratory = laboratory
+        self.service = service
+        self.client = service.client()
+        self.user = user or laboratory.new_user(password=PASSWORD.format(secrets.token_hex(8)))
+        self._port = port
+        if isinstance(laboratory, MySQLLaboratory) and strategy is Strategy.DUAL_PASSWORD:
+            laboratory.allow_two_passwords(self.user.username, by_itself=not with_admin)
+        fields: dict[str, object] = {"rotation": {"strategy": strategy}}
+        if with_admin:
+            fields["masterarn"] = self._store(laboratory.admin, {})
+        self.arn = self._store(self.user, fields)
+        self.function = service.register(f"function-{secrets.token_hex(4)}", lambda _: None)
+        self.token = ""
+
+    def begin(self) -> "Case":
+        """Have the service stage a new, empty version, and leave the steps to the test."""
+        self.token = str(uuid.uuid4())
+        self.client.rotate_secret(SecretId=self.arn, RotationLambdaARN=self.function, ClientRequestToken=self.token)
+        self.service.wait(self.arn)
+        return self
+
+    def stage(self, password: str) -> None:
+        """Have an operator choose the pending password."""
+        value = {**self._value("AWSCURRENT"), "password": password}
+        self.client.put_secret_value(
+            SecretId=self.arn,
+            ClientRequestToken=self.token,
+            SecretString=json.dumps(value),
+            VersionStages=["AWSPENDING"],
+        )
+
+    def run(self, *steps: Step, seconds: float = SHORTEST) -> Ending:
+        """Run the steps, all four where none are named, until one fails; each has so much time."""
+        step, *others = steps or tuple(Step)
+        context = Context(seconds)
+        error = None
+        event = {"Step": step, "SecretId": self.arn, "ClientRequestToken": self.token}
+        try:
+            # As much of a context as the function uses.
+            rotation_handler(self.laboratory.engine)(event, cast("LambdaContext", context))
+        except RotationError as raised:
+            error = raised
+        if others and not error:
+            return self.run(*others, seconds=seconds)
+        return Ending(step, error, context.get_remaining_time_in_millis() / 1000)
+
+    def read(self, stage: str = "AWSCURRENT") -> Credential:
+        """Read the secret as an application does, and go to the server itself."""
+        value = self._value(stage)
+        return replace(self.user, username=str(value["username"]), password=str(value["password"]))
+
+    def require_healed(self) -> None:
+        """Require that the same version becomes the current one after all, and works."""
+        ending = self.run(seconds=60)
+        assert ending.error is None, ending
+        versions = self.client.describe_secret(SecretId=self.arn)["VersionIdsToStages"]
+        assert "AWSCURRENT" in versions[self.token]
+        assert self.laboratory.may_read(self.read(), ORDERS)
+
+    def _value(self, stage: str) -> dict[str, object]:
+        text = self.client.get_secret_value(SecretId=self.arn, VersionStage=stage)["SecretString"]
+        return dict(json.loads(text))
+
+    def _store(self, credential: Credential, fields: dict[str, object]) -> str:
+        value = {
+            "engine": credential.engine,
+            "host": credential.host,
+            "port": self._port or credential.port,
+            "username": credential.username,
+            "password": credential.password,
+            "dbname": credential.database or "",
+            **fields,
+        }
+        return self.client.create_secret(Name=f"secret-{secrets.token_hex(8)}", SecretString=json.dumps(value))["ARN"]
+
+
+type NewCase = Callable[..., Case]
+
+
+@pytest.fixture(autouse=True)
+def _connected(service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the function call the service, and keep its clients for as long as a test takes."""
+    for name, value in service.environment.items():
+        monkeypatch.setenv(name, value)
+    own_clients.cache_clear()
+    own_clients()
+    yield
+    service.intercept = None
+    own_clients.cache_clear()
+
+
+@pytest.fixture
+def new_case(
+    every_laboratory: Laboratory, service: LocalSecretsManager, strategy: Strategy, *, through_admin: bool
+) -> NewCase:
+    """Makes cases."""
+
+    def new(*, with_admin: bool = through_admin, port: int | None = None) -> Case:
+        return Case(every_laboratory, service, strategy, with_admin=with_admin, port=port)
+
+    return new
+
+
+def at_once(work: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    """Do the same with each, all at the same time."""
+    with ThreadPoolExecutor(len(items)) as pool:
+        return list(pool.map(work, items))
+
+
+def places(total: int, *, every: bool) -> list[int]:
+    """Choose some of so many places, the first and the last among them, or all."""
+    if every:
+        return list(range(total))
+    return sorted({round(number * (total - 1) / (SAMPLE - 1)) for number in range(SAMPLE)})
+
+
+# Nobody answers any more
+
+
+@pytest.mark.newest
+@pytest.mark.strategies(Strategy.ALTERNATING_USERS)
+def test_a_server_that_falls_silent_at_any_time_ends_the_step_in_time(
+    every_laboratory: Laboratory, new_case: NewCase, pytestconfig: pytest.Config
+) -> None:
+    with ExitStack() as stack:
+
+        def behind_relay() -> tuple[Case, Relay]:
+            relay = stack.enter_context(Relay(every_laboratory.admin.port))
+            return new_case(port=relay.port).begin(), relay
+
+        model, model_relay = behind_relay()
+        assert model.run(seconds=60).error is None
+        wanted = places(model_relay.pieces, every=pytestconfig.getoption("--every-crash-point", default=False))
+        cases, relays = zip(*(behind_relay() for _ in wanted), strict=True)
+        cached = [case.read() for case in cases]
+        for relay, place in zip(relays, wanted, strict=True):
+            relay.stall_after(place)
+        endings = at_once(Case.run, cases)
+        for case, relay, ending, before in zip(cases, relays, endings, cached, strict=True):
+            assert relay.is_stalled or ending.error is None
+            if ending.error:
+                ending.require(Unreachable, OutOfTime)
+            assert every_laboratory.logs_in(before)
+            assert every_laboratory.logs_in(case.read())
+            relay.stall_after(None)
+            case.require_healed()
+
+
+@pytest.mark.parametrize("for_good", [False, True], ids=["once", "for good"])
+def test_a_secrets_manager_that_falls_silent_at_any_call_ends_the_step_in_time(
+    service: LocalSecretsManager, *, for_good: bool
+) -> None:
+    cases = [Case(FakeLaboratory(), service).begin() for _ in range(8)]
+    silent_from = {case.arn: number for number, case in enumerate(cases, 1)}
+    counters = {case.arn: itertools.count(1) for case in cases}
+    over = Event()
+
+    def fall_silent(call: Call, phase: Phase) -> None:
+        if phase == "before" and call.secret_id in counters:
+            number = next(counters[call.secret_id])
+            if number == silent_from[call.secret_id] or (for_good and number > silent_from[call.secret_id]):
+                over.wait()
+
+    service.intercept = fall_silent
+    try:
+        endings = at_once(Case.run, cases)
+    finally:
+        over.set()
+        service.intercept = None
+    for case, ending in zip(cases, endings, strict=True):
+        if for_good:
+            ending.require(ServiceFailed, match="a way to secretsmanager")
+        else:
+            assert ending.error is None
+        case.require_healed()
+
+
+@pytest.mark.newest
+@pytest.mark.strategies(Strategy.SINGLE_USER)
+def test_a_server_that_is_not_there_is_told_at_once_and_waited_for_by_nobody(
+    every_laboratory: Laboratory, new_case: NewCase
+) -> None:
+    with Relay(every_laboratory.admin.port) as relay:
+        case = new_case(port=relay.port).begin()
+        assert case.run(Step.CREATE).error is None
+    ending = case.run(Step.SET)
+    ending.require(Unreachable, match="refused")
+    assert ending.left > SHORTEST / 2
+
+
+# Somebody holds a lock, or kills sessions
+
+
+def until(condition: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the condition is about
+    """Return what the condition returns, as soon as that is something."""
+    pause = Event()
+    for _ in range(1000):
+        if found := condition():
+            return found
+        pause.wait(0.01)
+    raise TimeoutError
+
+
+@contextmanager
+def looking_at(laboratory: Laboratory) -> Iterator[Run]:
+    """Run statements as the superuser."""
+    assert isinstance(laboratory, PostgreSQLLaboratory | MySQLLaboratory)
+    with laboratory.session() as run:
+        yield run
+
+
+@contextmanager
+def nobody_may_be_changed(laboratory: Laboratory) -> Iterator[None]:
+    """Hold a lock that every change of a user has to wait for."""
+    with looking_at(laboratory) as run:
+        if isinstance(laboratory, PostgreSQLLaboratory):
+            run("BEGIN")
+            run("LOCK TABLE pg_authid IN SHARE MODE")
+        else:
+            run("FLUSH TABLES WITH READ LOCK")
+        yield
+
+
+def waiting(run: Run, user: Credential) -> int | None:
+    """Return the session of this user that waits for a lock."""
+    if user.engine == "postgres":
+        rows = run("SELECT pid FROM pg_stat_activity WHERE usename = %s AND wait_event_type = 'Lock'", user.username)
+    else:
+        query = "SELECT id FROM information_schema.processlist WHERE user = %s AND state LIKE 'Waiting for%%'"
+        rows = run(query, user.username)
+    return rows[0][0] if rows else None
+
+
+@pytest.mark.newest
+@pytest.mark.strategies(Strategy.SINGLE_USER)
+def test_a_change_that_waits_for_a_lock_is_given_up_by_the_server_in_time(
+    every_laboratory: Laboratory, new_case: NewCase
+) -> None:
+    case = new_case().begin()
+    with nobody_may_be_changed(every_laboratory):
+        # Less than our shortest timeout, for it has to be waited for; but as long before the end.
+        ending = case.run(seconds=5)
+        ending.require(StatementFailed, match="tried again by itself")
+    assert ending.step is Step.SET
+    assert every_laboratory.logs_in(case.read())
+    assert not every_laboratory.logs_in(case.read("AWSPENDING"))
+    case.require_healed()
+
+
+def test_a_postgresql_gives_up_before_we_do_however_late_in_a_session_it_has_to_wait(
+    postgresql: PostgreSQLLaboratory,
+) -> None:
+    user, context = postgresql.new_user(), Context(6)
+    with postgresql.engine.connect(user, context.deadline()) as session, nobody_may_be_changed(postgresql):
+        session.execute("passing the time", "SELECT pg_sleep(2)")
+        with pytest.raises(StatementFailed, match="timeout"):
+            session.change_own_password("never known")
+    assert context.get_remaining_time_in_millis() >= PROMISED * 1000
+    assert postgresql.logs_in(user)
+
+
+@pytest.mark.newest
+@pytest.mark.strategies(Strategy.SINGLE_USER)
+def test_a_session_that_is_killed_in_the_middle_of_a_statement_is_no_answer(
+    every_laboratory: Laboratory, new_case: NewCase
+) -> None:
+    case = new_case().begin()
+    with (
+        nobody_may_be_changed(every_laboratory),
+        looking_at(every_laboratory) as run,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        ending = pool.submit(case.run)
+        session = until(lambda: waiting(run, case.user))
+        kill = "SELECT pg_terminate_backend(%s)" if case.user.engine == "postgres" else "KILL CONNECTION %s"
+        run(kill, session)
+        ending.result().require(Unreachable)
+    case.require_healed()
+
+
+# The server takes nobody, or only those who read
+
+
+@contextmanager
+def setting(laboratory: MySQLLaboratory, on: str, off: str) -> Iterator[None]:
+    """Have a MySQL or MariaDB server set to something for a while."""
+    with laboratory.session() as run:
+        try:
+            run(f"SET GLOBAL {on}")
+            yield
+        finally:
+            run(f"SET GLOBAL {off}")
+
+
+READ_ONLY = {"MySQL": ("super_read_only = ON", "read_only = OFF"), "MariaDB": ("read_only = ON", "read_only = OFF")}
+FEWEST = {"MySQL": "max_connections = 1", "MariaDB": "max_connections = 10"}
+
+
+def require_blocked(case: Case) -> None:
+    """Require that the server says: not now."""
+    ending = case.run()
+    ending.require(LoginBlocked)
+    assert ending.step is Step.SET
+    assert ending.left > SHORTEST / 2
+
+
+def read_only_node(laboratory: MySQLLaboratory, service: LocalSecretsManager) -> None:
+    """Rotate while a MySQL or MariaDB server lets nobody write, and afterwards."""
+    case = Case(laboratory, service).begin()
+    with setting(laboratory, *READ_ONLY[laboratory.engine.kind.name]):
+        case.run().require(NotPermitted, match="While it fails over, wait")
+    case.require_healed()
+
+
+def fill(stack: ExitStack, session: Callable[[], AbstractContextManager[Run]]) -> NoReturn:
+    """Open sessions until the server takes no more, and raise what it says then."""
+    while True:
+        stack.enter_context(session())
+
+
+def crowded(laboratory: MySQLLaboratory, service: LocalSecretsManager) -> None:
+    """Rotate while a MySQL or MariaDB server takes no more connections, and afterwards."""
+    case, other = Case(laboratory, service).begin(), laboratory.new_user()
+    with setting(laboratory, FEWEST[laboratory.engine.kind.name], "max_connections = 151"), ExitStack() as stack:
+        with pytest.raises(pymysql.OperationalError, match="1040"):
+            fill(stack, lambda: laboratory.session(other))
+        require_blocked(case)
+    case.require_healed()
+
+
+def test_a_read_only_mysql_is_told_from_a_user_that_may_not(
+    mysql: MySQLLaboratory, service: LocalSecretsManager
+) -> None:
+    read_only_node(mysql, service)
+
+
+def test_a_read_only_mariadb_is_told_from_a_user_that_may_not(
+    mariadb: MySQLLaboratory, service: LocalSecretsManager
+) -> None:
+    read_only_node(mariadb, service)
+
+
+def test_a_mysql_without_free_connections_is_told_from_a_wrong_password(
+    mysql: MySQLLaboratory, service: LocalSecretsManager
+) -> None:
+    crowded(mysql, service)
+
+
+def test_a_mariadb_without_free_connections_is_told_from_a_wrong_password(
+    mariadb: MySQLLaboratory, service: LocalSecretsManager
+) -> None:
+    crowded(mariadb, service)
+
+
+def test_a_mysql_that_is_offline_is_told_from_a_wrong_password(
+    mysql: MySQLLaboratory, service: LocalSecretsManager
+) -> None:
+    case = Case(mysql, service).begin()
+    with setting(mysql, "offline_mode = ON", "offline_mode = OFF"):
+        require_blocked(case)
+    case.require_healed()
+
+
+@pytest.mark.parametrize("number", [1040, 1053, 1129, 1130])
+def test_a_mysql_that_refuses_before_it_asks_for_a_password_is_told_from_one_that_is_wrong(number: int) -> None:
+    error = b"\xff" + struct.pack("<H", number) + b"said the server"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            with listener.accept()[0] as connection:
+                connection.sendall(struct.pack("<I", len(error)) + error)
+
+        thread = Thread(target=refuse)
+        thread.start()
+        credential = Credential(
+            engine="mysql",
+            host="127.0.0.1",
+            port=listener.getsockname()[1],
+            database=None,
+            username="app",
+            password="p",
+            tls=True,
+        )
+        with (
+            pytest.raises(LoginBlocked, match=f"said the server.*error {number}"),
+            MySQL().connect(credential, deadline()),
+        ):
+            pass
+        thread.join()
+
+
+def test_a_mysql_that_hangs_while_tls_begins_takes_the_time_of_one_login_and_not_of_two() -> None:
+    greeting = (
+        b"\x0a8.4.0\0" + struct.pack("<I", 1) + b"12345678\0" + struct.pack("<H", 0xFFFF) + b"\xff\2\0\xff\xdf\x15"
+    )
+    greeting += bytes(10) + b"123456789012\0caching_sha2_password\0"
+    over = Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet_late() -> None:
+            with listener.accept()[0] as connection:
+                over.wait(1.5)
+                connection.sendall(struct.pack("<I", len(greeting)) + greeting)
+                over.wait()
+
+        thread = Thread(target=greet_late)
+        thread.start()
+        credential = Credential(
+            engine="mysql",
+            host="127.0.0.1",
+            port=listener.getsockname()[1],
+            database=None,
+            username="app",
+            password="p",
+            tls=True,
+        )
+        context = Context(4)
+        with pytest.raises(DatabaseError), MySQL().connect(credential, context.deadline()):
+            pass
+        over.set()
+        thread.join()
+    assert context.get_remaining_time_in_millis() >= PROMISED * 1000
+
+
+NEWEST = postgresql_binaries.MAJORS[-1]
+
+
+@pytest.fixture(scope="module")
+def small_postgresql() -> Iterator[PostgreSQLLaboratory]:
+    """A PostgreSQL of our own, that takes few connections."""
+    with postgresql_server.start(NEWEST, {"max_connections": "8"}) as server:
+        superuser = Credential(
+            engine="postgres",
+            host=server.host,
+            port=server.port,
+            database="postgres",
+            username=server.superuser,
+            password=server.password,
+            tls=True,
+        )
+        yield PostgreSQLLaboratory.prepare(superuser, server.ca_bundle, server.log_file)
+
+
+def test_a_postgresql_without_free_connections_is_told_from_a_wrong_password(
+    small_postgresql: PostgreSQLLaboratory, service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_CA_BUNDLE", str(small_postgresql.ca_bundle))
+    case = Case(small_postgresql, service).begin()
+    with ExitStack() as stack:
+        with pytest.raises(psycopg2.OperationalError, match="too many clients"):
+            fill(stack, small_postgresql.session)
+        require_blocked(case)
+    case.require_healed()
+
+
+class Copy:
+    """A copy of a PostgreSQL, which is a standby until somebody promotes it."""
+
+    def __init__(self, primary: PostgreSQLLaboratory) -> None:
+        """Copy it."""
+        assert primary.log_file
+        self._directory, self._user = primary.log_file.parent, unprivileged_user()
+        self._data, self._port = self._directory / "copy", free_port()
+        installed = postgresql_binaries.unpack(NEWEST)
+        copied = self._directory / installed.name
+        self._programs = copied if copied.exists() else installed
+        self._environment = {"LC_ALL": "C", "PGPASSWORD": primary.superuser.password}
+        self._data.mkdir(mode=0o700)
+        if self._user:
+            shutil.chown(self._data, self._user, group_of(self._user))
+        place = primary.superuser
+        where = ["--host", place.host, "--port", str(place.port), "--username", place.username, "--no-password"]
+        self._run_once(
+            "pg_basebackup", "--pgdata", str(self._data), "--checkpoint=fast", "--write-recovery-conf", *where
+        )
+        self.laboratory = replace(
+            primary,
+            superuser=replace(primary.superuser, port=self._port),
+            admin=replace(primary.admin, port=self._port),
+        )
+
+    @contextmanager
+    def running(self, *, hot: bool) -> Iterator[None]:
+        """Run it; a hot standby lets those in who only read."""
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "port": self._port,
+            "max_connections": 8,
+            "ssl": "on",
+            "ssl_cert_file": self._directory / "server.crt",
+            "ssl_key_file": self._directory / "server.key",
+            "hot_standby": "on" if hot else "off",
+        }
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        with running(
+            [self._programs / "bin/postgres", "-D", self._data, *options],
+            log=self._directory / "copy.log",
+            environment=self._environment,
+            directory=self._directory,
+            user=self._user,
+            stop=signal.SIGQUIT,
+        ) as process:
+            process.wait_until(lambda: "the database system is" in self._answer() if not hot else not self._answer())
+            yield
+
+    def promote(self) -> None:
+        """Make a primary of it."""
+        with self.laboratory.session() as run:
+            assert run("SELECT pg_promote()") == [(True,)]
+
+    def _answer(self) -> str:
+        """Return what it says to one who logs in, nothing if it lets one in."""
+        try:
+            with self.laboratory.session():
+                return ""
+        except psycopg2.OperationalError as error:
+            return str(error)
+
+    def _run_once(self, program: str, *arguments: str) -> None:
+        command: list[str | Path] = [self._programs / "bin" / program, *arguments]
+        run_once(command, environment=self._environment, directory=self._directory, user=self._user)
+
+
+def test_a_postgresql_that_fails_over_is_waited_for_and_heals(
+    small_postgresql: PostgreSQLLaboratory, service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_CA_BUNDLE", str(small_postgresql.ca_bundle))
+    user = small_postgresql.new_user()
+    copy = Copy(small_postgresql)
+    case = Case(copy.laboratory, service, user=replace(user, port=copy.laboratory.superuser.port)).begin()
+    case.run().require(Unreachable, match="refused")
+    with copy.running(hot=False):
+        case.run().require(LoginBlocked, match="the database system is")
+    with copy.running(hot=True):
+        case.run().require(NotPermitted, match="While it fails over, wait")
+        assert copy.laboratory.logs_in(case.read())
+        copy.promote()
+        case.require_healed()
+
+
+# The server's policy does not take the password
+
+
+@contextmanager
+def policy(laboratory: Laboratory, user: Credential) -> Iterator[str]:
+    """Have the server judge passwords; yields one that it does not take."""
+    if isinstance(laboratory, PostgreSQLLaboratory):
+        with laboratory.session() as run:
+            module = SQL("ALTER ROLE {} SET session_preload_libraries TO 'passwordcheck'")
+            run(module.format(Identifier(user.username)))
+        yield user.username
+        return
+    assert isinstance(laboratory, MySQLLaboratory)
+    install, uninstall = {
+        "MySQL": (
+            "INSTALL COMPONENT 'file://component_validate_password'",
+            "UNINSTALL COMPONENT 'file://component_validate_password'",
+        ),
+        "MariaDB": ("INSTALL SONAME 'simple_password_check'", "UNINSTALL SONAME 'simple_password_check'"),
+    }[laboratory.engine.kind.name]
+    with laboratory.session() as run:
+        run(install)
+        try:
+            yield "weak"
+        finally:
+            run(uninstall)
+
+
+@pytest.mark.newest
+@pytest.mark.strategies(Strategy.SINGLE_USER)
+def test_a_password_that_the_servers_policy_refuses_comes_with_the_commands_that_clear_it(
+    every_laboratory: Laboratory, new_case: NewCase
+) -> None:
+    case = new_case().begin()
+    with policy(every_laboratory, case.user) as refused:
+        case.stage(refused)
+        ending = case.run()
+        ending.require(PasswordRefused, match="PASSWORD_LENGTH")
+        assert ending.step is Step.SET
+        assert f"--secret-id {case.arn} --version-stage AWSPENDING --remove-from-version-id {case.token}" in str(
+            ending.error
+        )
+        assert every_laboratory.logs_in(case.read())
+        case.client.update_secret_version_stage(
+            SecretId=case.arn, VersionStage="AWSPENDING", RemoveFromVersionId=case.token
+        )
+        case.begin().stage(PASSWORD.format(secrets.token_hex(8)))
+        case.require_healed()
+
+
+# Nothing that the secret holds logs in
+
+
+def lose_password(case: Case) -> None:
+    """Change the user's password behind the secret's back."""
+    lost, name = PASSWORD.format(secrets.token_hex(8)), case.user.username
+    if isinstance(case.laboratory, PostgreSQLLaboratory):
+        with case.laboratory.session() as run:
+            run(SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(name), Literal(lost)))
+    else:
+        assert isinstance(case.laboratory, MySQLLaboratory)
+        with case.laboratory.session() as run:
+            run(f"ALTER USER {quoted(name)}@'%' IDENTIFIED BY {quoted(lost)}")
+
+
+@pytest.mark.newest
+def test_an_admin_that_may_repair_lets_the_user_in_again(new_case: NewCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = new_case(with_admin=True).begin()
+    lose_password(case)
+    for allowed in (None, "false"):
+        if allowed:
+            monkeypatch.setenv("ALLOW_ADMIN_REPAIR", allowed)
+        case.run().require(LoginRefused, match="whoever may write the secret could then take any user over")
+    monkeypatch.setenv("ALLOW_ADMIN_REPAIR", "true")
+    case.require_healed()
+    monkeypatch.delenv("ALLOW_ADMIN_REPAIR")
+    for _ in range(2):
+        case.begin().require_healed()
+
+
+@pytest.mark.newest
+@pytest.mark.strategies(Strategy.SINGLE_USER)
+def test_an_admin_that_may_repair_unlocks_nobody(
+    every_laboratory: Laboratory, new_case: NewCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALLOW_ADMIN_REPAIR", "true")
+    case = new_case(with_admin=True).begin()
+    lose_password(case)
+    lock, unlock = (
+        ("ALTER ROLE {} NOLOGIN", "ALTER ROLE {} LOGIN")
+        if isinstance(every_laboratory, PostgreSQLLaboratory)
+        else ("ALTER USER {}@'%' ACCOUNT LOCK", "ALTER USER {}@'%' ACCOUNT UNLOCK")
+    )
+    alter(every_laboratory, lock, case.user)
+    case.run().require(LoginBlocked)
+    assert not every_laboratory.logs_in(case.read("AWSPENDING"))
+    alter(every_laboratory, unlock, case.user)
+    case.require_healed()
+
+
+def alter(laboratory: Laboratory, statement: str, user: Credential) -> None:
+    """Run a statement about a user as the superuser."""
+    if isinstance(laboratory, PostgreSQLLaboratory):
+        with laboratory.session() as run:
+            run(SQL(statement).format(Identifier(user.username)))
+    else:
+        assert isinstance(laboratory, MySQLLaboratory)
+        with laboratory.session() as run:
+            run(statement.format(quoted(user.username)))

@@ -1,0 +1,198 @@
+"""What does who may edit a secret, or its versions, get out of a function that may do more than they?
+
+The whole handler runs, against the fake database and the local Secrets Manager. docs/threat-model.md lists the cases.
+"""
+
+import copy
+import json
+import secrets
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from rotation.credential import Credential
+from rotation.engines.postgresql import PostgreSQL
+from rotation.errors import LoginBlocked, LoginRefused, NotPermitted, RotationError, Unsafe, Untrusted
+from tests.contract import impostor
+from tests.contract.impostor import Line, posing
+from tests.fakes import FakeDatabase, reading
+from tests.laboratories import INVOICES, ORDERS, deadline
+from tests.local.secrets_manager import LocalSecretsManager
+from tests.service.invoking import STEPS, Invoke, event
+from tests.service.rig import VALUE, Rig
+
+ADMIN_PASSWORD, BILLING_PASSWORD, CLONES_PASSWORD = "the-admins-password", "billings-password", "the-strangers-password"
+GUESS = "a-guess-of-the-writer"
+ALTERNATING, SINGLE = {"strategy": "alternating-users"}, {"strategy": "single-user"}
+
+
+@dataclass
+class Company:
+    """A database with an admin, the user of the secret that is edited, and another application's user."""
+
+    service: LocalSecretsManager
+    invoke: Invoke
+
+    def __post_init__(self) -> None:
+        self.database = FakeDatabase()
+        self.database.new_user("admin", ADMIN_PASSWORD, is_admin=True)
+        self.database.new_user("billing", BILLING_PASSWORD, reading(INVOICES))
+        self.database.new_user("app", str(VALUE["password"]), reading(ORDERS))
+        self.admin_arn = self.secret(username="admin", password=ADMIN_PASSWORD)
+        self.billing_arn = self.secret(username="billing", password=BILLING_PASSWORD)
+        self.rig = Rig(self.service, masterarn=self.admin_arn)
+
+    def secret(self, **fields: object) -> str:
+        """Store another secret."""
+        text = json.dumps({**VALUE, **fields})
+        return self.service.client().create_secret(Name=f"s-{secrets.token_hex(4)}", SecretString=text)["ARN"]
+
+    def edit(self, **fields: object) -> None:
+        """Have the writer of the secret put another current version."""
+        self.rig.put(json.dumps({**VALUE, "masterarn": self.admin_arn, **fields}))
+
+    def rotate(self, rig: Rig | None = None) -> RotationError | None:
+        """Rotate; return what ended it."""
+        under_way = (rig or self.rig).begin()
+        for step in STEPS:
+            call = self.invoke(self.database, event(under_way, step))
+            for password in (ADMIN_PASSWORD, BILLING_PASSWORD, CLONES_PASSWORD):
+                assert password not in call.seen
+            if call.error:
+                return call.error
+        return None
+
+    def require_refused(self, expected: type[RotationError]) -> None:
+        """Rotate, and see it refused, with nothing written."""
+        before = copy.deepcopy(self.database.users)
+        error = self.rotate()
+        assert type(error) is expected, error
+        assert self.database.users == before
+
+    @property
+    def admin_logged_in(self) -> bool:
+        """Whether the admin's password went anywhere."""
+        return any(credential.password == ADMIN_PASSWORD for credential in self.database.tried)
+
+
+@pytest.fixture
+def company(service: LocalSecretsManager, invoke: Invoke) -> Company:
+    """Where somebody may edit one secret."""
+    return Company(service, invoke)
+
+
+def test_without_an_edit_it_rotates(company: Company) -> None:
+    assert company.rotate() is None
+    assert company.admin_logged_in
+
+
+@pytest.mark.parametrize("rotation", [{}, SINGLE, ALTERNATING], ids=str)
+@pytest.mark.parametrize("username", ["billing", "admin"])
+def test_a_secret_that_names_another_user_without_its_password_is_refused_whatever_the_strategy(
+    company: Company, username: str, rotation: dict[str, str]
+) -> None:
+    company.edit(username=username, password=GUESS, rotation=rotation)
+    company.require_refused(LoginRefused)
+    assert not company.admin_logged_in
+
+
+@pytest.mark.parametrize("rotation", [SINGLE, ALTERNATING], ids=str)
+def test_an_edited_strategy_gives_the_admin_nothing_else_to_do_than_this_user_and_its_clone(
+    company: Company, rotation: dict[str, str]
+) -> None:
+    company.database.users["app"].may_change_own_password = False
+    others = {name: copy.deepcopy(company.database.users[name]) for name in ("admin", "billing")}
+    company.edit(rotation=rotation)
+    assert company.rotate() is None
+    assert company.admin_logged_in
+    assert {name: company.database.users[name] for name in others} == others
+    assert set(company.database.users) - {"app_clone"} == {"admin", "billing", "app"}
+
+
+def test_an_alias_of_the_host_is_another_host_for_the_admin(company: Company) -> None:
+    company.database.new_replica("alias.test", 0)  # the user logs in there, too
+    company.edit(host="alias.test")
+    company.require_refused(Unsafe)
+    assert not company.admin_logged_in
+
+
+def test_a_secret_is_not_its_own_admin(company: Company) -> None:
+    company.edit(masterarn=company.rig.arn)
+    company.require_refused(Unsafe)
+
+
+def test_an_admins_secret_is_not_its_own_admin_either(company: Company) -> None:
+    """So the admin gets no clone."""
+    company.edit(username="admin", password=ADMIN_PASSWORD, masterarn=company.rig.arn)
+    company.require_refused(Unsafe)
+
+
+def test_a_user_that_may_not_change_its_password_may_not_either_where_it_is_named_as_the_admin(
+    company: Company,
+) -> None:
+    company.database.users["app"].may_change_own_password = False
+    company.edit(masterarn=company.rig.arn, rotation=SINGLE)
+    company.require_refused(NotPermitted)
+
+
+@pytest.mark.parametrize("rotation", [SINGLE, ALTERNATING], ids=str)
+def test_the_secret_of_another_application_is_no_admin(company: Company, rotation: dict[str, str]) -> None:
+    company.database.users["app"].may_change_own_password = False
+    company.edit(masterarn=company.billing_arn, rotation=rotation)
+    company.require_refused(NotPermitted)
+
+
+@pytest.mark.parametrize("label", ["AWSPREVIOUS", "MINE"])
+def test_a_version_that_claims_somebody_elses_user_proves_nothing_without_its_password(
+    company: Company, label: str
+) -> None:
+    """Who may write the secret may write any version of it, and give it any label."""
+    company.database.new_user("app_clone", CLONES_PASSWORD, reading(INVOICES))
+    claim = json.dumps({**VALUE, "username": "app_clone", "password": GUESS})
+    company.rig.put(claim, label)
+    company.rig.put(claim)
+    company.edit()
+    company.require_refused(Unsafe)
+
+
+def test_of_two_secrets_of_one_user_the_second_proves_nothing_once_the_first_has_rotated(company: Company) -> None:
+    first, second = (Rig(company.service) for _ in range(2))
+    assert company.rotate(first) is None
+    changed = copy.deepcopy(company.database.users["app"])
+    assert type(company.rotate(second)) is LoginRefused
+    assert company.database.users["app"] == changed
+
+
+READ_MORE = {
+    "parameters": "host=127.0.0.1 port={port}",
+    "an address": "postgresql://127.0.0.1:{port}/",
+    "a quote": "x' host='127.0.0.1' port='{port}",
+}
+
+
+@pytest.mark.parametrize("key", ["database", "username", "password"])
+@pytest.mark.parametrize("text", READ_MORE.values(), ids=list(READ_MORE))
+def test_no_text_of_a_secret_leads_the_client_to_another_server(key: str, text: str) -> None:
+    """The client library, libpq, takes whole connection strings in the place of a database."""
+
+    def refuse(line: Line) -> None:
+        line.hear()
+        line.say(impostor.NO_TLS)
+
+    with posing(refuse) as right, posing(refuse) as wrong:
+        credential = Credential(
+            engine="postgres",
+            host="localhost",
+            port=right.port,
+            database="shop",
+            username="app",
+            password="p",
+            tls=True,
+        )
+        changed: dict[str, Any] = {key: text.format(port=wrong.port)}
+        hostile = replace(credential, **changed)
+        with pytest.raises((Untrusted, LoginBlocked)), PostgreSQL().connect(hostile, deadline(6.0)):
+            pass
+    assert right.heard
+    assert not wrong.lines
