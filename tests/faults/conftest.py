@@ -1,13 +1,19 @@
 """What the fault tests share."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from urllib.parse import urlsplit
 
 import pytest
 
 from rotation.kind import Strategy
-from tests.faults.rig import Rig
+from tests.faults.rig import AWS, DATABASE, Rig
+from tests.faults.wire import Wire
 from tests.laboratories import Laboratory
+from tests.local.certificates import HOST_NAME
 from tests.local.secrets_manager import LocalSecretsManager
+
+type NewRig = Callable[[Strategy], Rig]
 
 
 @pytest.fixture(scope="session")
@@ -17,9 +23,27 @@ def service() -> Iterator[LocalSecretsManager]:
         yield service
 
 
+@pytest.fixture(scope="session")
+def _wires(service: LocalSecretsManager) -> Iterator[Callable[[int], Wire]]:
+    """Lays a wire to AWS and to the database at this port, once."""
+    wires: dict[int, Wire] = {}
+    with ExitStack() as stack:
+
+        def wire(port: int) -> Wire:
+            if port not in wires:
+                parties = {AWS: urlsplit(service.endpoint_url).port or 0, DATABASE: port}
+                wires[port] = stack.enter_context(Wire(parties))
+            return wires[port]
+
+        yield wire
+
+
 @pytest.fixture
 def new_rig(
-    every_laboratory: Laboratory, service: LocalSecretsManager, *, through_admin: bool
-) -> Callable[[Strategy], Rig]:
+    every_laboratory: Laboratory, service: LocalSecretsManager, _wires: Callable[[int], Wire], *, through_admin: bool
+) -> NewRig:
     """Makes rigs."""
-    return lambda strategy: Rig(every_laboratory, service, strategy, through_admin)
+    if every_laboratory.admin.host != HOST_NAME:
+        pytest.skip(f"a wire can be laid to a server at {HOST_NAME} only: its certificate must be for that")
+    wire = _wires(every_laboratory.admin.port)
+    return lambda strategy: Rig(every_laboratory, service, wire, strategy, through_admin)

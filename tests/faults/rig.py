@@ -9,17 +9,26 @@ from rotation.credential import Credential
 from rotation.kind import Strategy
 from rotation.steps import Step
 from tests.faults import killing
+from tests.faults.wire import Watch, Wire
 from tests.laboratories import ORDERS, Laboratory
 from tests.laboratories_mysql import MySQLLaboratory
+from tests.local.processes import LOOPBACK
 from tests.local.secrets_manager import LocalSecretsManager
+
+AWS, DATABASE = "AWS", "database"
+"""The parties that a function talks to, over a wire."""
 
 
 @dataclass
 class Rig:
-    """A secret of a new user in a laboratory, under rotation by hand: no service retries behind the test's back."""
+    """A secret of a new user in a laboratory, under rotation by hand: no service retries behind the test's back.
+
+    The function reaches the database and AWS over the wire alone, all others reach them directly.
+    """
 
     laboratory: Laboratory
     service: LocalSecretsManager
+    wire: Wire
     strategy: Strategy
     through_admin: bool
     """Whether the secret names an admin."""
@@ -56,17 +65,18 @@ class Rig:
                 SecretId=self.arn, VersionStage="AWSPENDING", RemoveFromVersionId=self.token
             )
 
-    def run(self, *steps: Step, kill_at: int = 0, cut_at: int = 0) -> killing.Ending:
+    def run(self, *steps: Step, watch: Watch | None = None) -> killing.Ending:
         """Run the steps, all four where none are named."""
         events = [
             {"Step": step, "SecretId": self.arn, "ClientRequestToken": self.token} for step in steps or tuple(Step)
         ]
         environment = {
             **self.service.environment,
+            "AWS_ENDPOINT_URL": f"http://{LOOPBACK}:{self.wire.port(AWS)}",
             "DB_CA_BUNDLE": str(self.laboratory.ca_bundle),
             "POWERTOOLS_METRICS_DISABLED": "true",
         }
-        return killing.run(self.laboratory.engine, events, environment, kill_at=kill_at, cut_at=cut_at)
+        return killing.run(self.laboratory.engine, events, environment, self.wire, watch or Watch())
 
     def rotate(self) -> None:
         """Rotate once, undisturbed."""
@@ -75,13 +85,23 @@ class Rig:
 
     def read(self, stage: str = "AWSCURRENT") -> Credential:
         """Read the secret as an application does."""
-        value = json.loads(self.client.get_secret_value(SecretId=self.arn, VersionStage=stage)["SecretString"])
-        return replace(self.user, username=value["username"], password=value["password"])
+        return self._credential(self.client.get_secret_value(SecretId=self.arn, VersionStage=stage)["SecretString"])
+
+    def version_logs_in(self, version: str) -> bool:
+        """Tell whether the server takes what a version holds, whatever its labels; False where it holds nothing."""
+        try:
+            text = self.client.get_secret_value(SecretId=self.arn, VersionId=version)["SecretString"]
+        except self.client.exceptions.ResourceNotFoundException:
+            return False
+        return self.laboratory.logs_in(self._credential(text))
+
+    def versions(self) -> dict[str, list[str]]:
+        """Return the labels of each version that has one."""
+        return self.client.describe_secret(SecretId=self.arn)["VersionIdsToStages"]
 
     def labels(self) -> dict[str, str]:
         """Return which version has which label."""
-        versions = self.client.describe_secret(SecretId=self.arn)["VersionIdsToStages"]
-        return {label: version for version, labels in versions.items() for label in labels}
+        return {label: version for version, labels in self.versions().items() for label in labels}
 
     def application_works(self) -> bool:
         """Tell whether an application that reads the secret now can work."""
@@ -94,11 +114,15 @@ class Rig:
         assert labels.get("AWSPENDING", self.token) == self.token
         assert self.application_works()
 
+    def _credential(self, text: str) -> Credential:
+        value = json.loads(text)
+        return replace(self.user, username=value["username"], password=value["password"])
+
     def _store(self, name: str, credential: Credential, fields: dict[str, object]) -> str:
         value = {
             "engine": credential.engine,
             "host": credential.host,
-            "port": credential.port,
+            "port": self.wire.port(DATABASE),
             "username": credential.username,
             "password": credential.password,
             "dbname": credential.database or "",

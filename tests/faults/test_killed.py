@@ -1,78 +1,88 @@
-"""It is killed, at any call to Secrets Manager and at any statement: does it heal?"""
+"""It is killed, or cut off, at any message to Secrets Manager and to the database: does it heal?
+
+`make test` takes a sample of the matrix, `make faults` all of it: see `tests.faults.matrix`.
+"""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
 from rotation.kind import Strategy
-from tests.faults.killing import Ending
-from tests.faults.rig import Rig
+from tests import servers
+from tests.faults.conftest import NewRig
+from tests.faults.matrix import CASES, Case, Rotation, sample
+from tests.faults.rig import AWS, DATABASE
+from tests.faults.table import HEALED, Cell
+from tests.faults.wire import Place
 
-type NewRig = Callable[[Strategy], Rig]
-
-GAPLESS = {Strategy.ALTERNATING_USERS, Strategy.DUAL_PASSWORD}
-"""Where AWSCURRENT works at every instant."""
-
-
-def heal_by_retry(rig: Rig) -> None:
-    """Do what the service does: begin again at createSecret, with the same token."""
-    assert rig.run().error is None
+type Choose = Callable[[Sequence[Place]], Iterable[tuple[Case, Place]]]
 
 
-def heal_by_new_rotation(rig: Rig) -> None:
-    """Do what an operator does: take AWSPENDING away, and start another rotation."""
-    rig.abandon()
-    rig.rotate()
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run one test for each rotation, or, where every message has its turn, for each case."""
+    whole = metafunc.config.getoption("--every-crash-point")
+    cases = [(case.rotation, case) for case in CASES] if whole else [(rotation, None) for rotation in Rotation]
+    metafunc.parametrize(("rotation", "only"), cases, ids=[str(only or rotation) for rotation, only in cases])
 
 
-HEALS = (heal_by_retry, heal_by_new_rotation)
+@pytest.fixture
+def server(request: pytest.FixtureRequest) -> str:
+    """The name of the server."""
+    name: str = request.node.callspec.params["every_laboratory"]
+    return name
 
 
-@pytest.mark.strategies(Strategy.ALTERNATING_USERS)
-def test_a_first_rotation_that_is_killed_at_any_call_heals(new_rig: NewRig, strategy: Strategy) -> None:
-    # There is no clone yet. Where there is one user only, a first rotation is like any other.
-    for moment, heal in zip(itertools.count(1), itertools.cycle(HEALS), strict=False):
-        if not disturb(new_rig(strategy), heal, kill_at=moment).killed:
-            return
+@pytest.fixture
+def choose(
+    pytestconfig: pytest.Config, server: str, rotation: Rotation, only: Case | None, *, through_admin: bool
+) -> Choose:
+    """Chooses the cells of a rotation that has these messages: all of the case, or a sample."""
+    if only:
+        return lambda places: [(only, place) for place in places]
+    available = servers.available(lambda engine: pytestconfig.getoption(f"--{engine}-dsn"))
+    number = list(itertools.chain.from_iterable(available.values())).index(server) + through_admin
+    return lambda places: sample(number, rotation, places)
 
 
-def test_later_rotations_that_are_killed_at_any_call_heal(new_rig: NewRig, strategy: Strategy) -> None:
-    rig = new_rig(strategy)
-    rig.rotate()
-    disturb_everywhere(rig, "kill_at", HEALS)
+@pytest.fixture(scope="session")
+def known_places() -> dict[tuple[object, ...], Sequence[Place]]:
+    """The messages of rotations that were looked at already."""
+    return {}
 
 
-@pytest.mark.newest
-def test_later_rotations_that_are_cut_off_at_any_call_heal(new_rig: NewRig, strategy: Strategy) -> None:
-    rig = new_rig(strategy)
-    rig.rotate()
-    rig.rotate()
-    disturb_everywhere(rig, "cut_at", HEALS[::-1])
+@pytest.fixture
+def places(  # noqa: PLR0913 - all that makes a rotation what it is
+    new_rig: NewRig,
+    known_places: dict[tuple[object, ...], Sequence[Place]],
+    server: str,
+    strategy: Strategy,
+    rotation: Rotation,
+    *,
+    through_admin: bool,
+) -> Sequence[Place]:
+    """The messages of the rotation."""
+    key = (server, strategy, through_admin, rotation)
+    if key not in known_places:
+        known_places[key] = places = rotation.places(lambda: new_rig(strategy))
+        assert {place.party for place in places} == {AWS, DATABASE}
+    return known_places[key]
 
 
-def disturb_everywhere(rig: Rig, disturbance: str, heals: Sequence[Callable[[Rig], None]]) -> None:
-    """Rotate again and again, disturbed one call later each time.
-
-    The users of a pair take turns, and so do the ways to heal. Killed and cut off begin with the other of each.
-    """
-    undisturbed = 0
-    for moment, heal in zip(itertools.count(1), itertools.cycle(heals), strict=False):
-        undisturbed += disturb(rig, heal, **{disturbance: moment}).moments < moment
-        if undisturbed > 1:
-            return
-
-
-def disturb(rig: Rig, heal: Callable[[Rig], None], **disturbance: int) -> Ending:
-    """Rotate with a disturbance, heal it, and look at every instant at which a look is possible."""
-    cached = rig.read()
-    rig.begin()
-    ending = rig.run(**disturbance)
-    if rig.strategy in GAPLESS:
-        assert rig.laboratory.logs_in(cached), f"a reader of the old version is locked out: {disturbance}"
-        assert rig.application_works(), f"the application is locked out: {disturbance}"
-    heal(rig)
-    rig.require_done()
-    if rig.strategy in GAPLESS:
-        assert rig.laboratory.logs_in(rig.read("AWSPREVIOUS"))
-    return ending
+def test_wherever_it_is_disturbed_it_heals(  # noqa: PLR0913, PLR0917 - fixtures
+    new_rig: NewRig,
+    places: Sequence[Place],
+    choose: Choose,
+    server: str,
+    strategy: Strategy,
+    record_property: Callable[[str, object], None],
+    *,
+    through_admin: bool,
+) -> None:
+    problems = {}
+    for case, place in choose(places):
+        outcome = "; ".join(case.problems(lambda: new_rig(strategy), place)) or HEALED
+        record_property(*Cell(server, strategy, through_admin, *case.kinds, str(place), outcome).to_property())
+        if outcome != HEALED:
+            problems[f"{case}, {place}"] = outcome
+    assert not problems

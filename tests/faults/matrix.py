@@ -1,0 +1,157 @@
+"""Which rotations are disturbed, at which messages, how do they heal, and what must hold then?
+
+A cell of the matrix is one message of one rotation, with one disturbance and one way to heal. Each has a user, a secret
+and a history of its own, so it can be looked at alone. A rotation that nobody disturbs tells which messages there are.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rotation.kind import Strategy
+from tests.faults.killing import Ending
+from tests.faults.rig import Rig
+from tests.faults.wire import Disturbance, Place, Watch
+from tests.laboratories import INVOICES, ORDERS, THINGS
+
+GAPLESS = {Strategy.ALTERNATING_USERS, Strategy.DUAL_PASSWORD}
+"""Where AWSCURRENT works at every instant."""
+
+EVERY, FURTHER = 5, 7
+"""A sample takes one message of so many, and goes so far on in the cases from one server to the next."""
+
+
+class Rotation(StrEnum):
+    """Which rotation of the secret is disturbed: each has something else to do with a pair."""
+
+    FIRST = "first"
+    """There is no clone yet. It gets two rights."""
+    SECOND = "second"
+    """The clone is the current user, and was granted something by itself."""
+    THIRD = "third"
+    """The original is the current user again, and has lost something that both had."""
+
+    def prepared(self, new_rig: Callable[[], Rig]) -> Rig:
+        """Return a rig right before the rotation, with something to do for it."""
+        rig = new_rig()
+        if self is Rotation.SECOND:
+            rig.rotate()
+        rig.laboratory.allow(rig.read().username, INVOICES)
+        if self is Rotation.THIRD:
+            rig.rotate()
+            rig.rotate()
+            rig.laboratory.forbid(rig.user.username, INVOICES)
+        # They work here every day: a first login may take more messages than those that follow.
+        for daily in (rig.read(), rig.laboratory.admin):
+            assert rig.laboratory.logs_in(daily)
+        return rig
+
+    def places(self, new_rig: Callable[[], Rig]) -> Sequence[Place]:
+        """Return the messages that there are, as a rotation says them that nobody disturbs."""
+        rig = self.prepared(new_rig)
+        rig.begin()
+        ending = rig.run()
+        assert ending.error is None
+        rig.require_done()
+        return ending.places
+
+
+class Healing(StrEnum):
+    """What is done about it."""
+
+    SAME_TOKEN = "same token"
+    """What the service does: it begins again at createSecret, with the same token."""
+    NEW_TOKEN = "new token"
+    """What an operator does: takes AWSPENDING away, and starts another rotation."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of cell: what is done, wherever it is done."""
+
+    rotation: Rotation
+    disturbance: Disturbance
+    healing: Healing
+
+    def __str__(self) -> str:
+        return ", ".join(self.kinds)
+
+    @property
+    def kinds(self) -> tuple[Rotation, Disturbance, Healing]:
+        """All that tells it from others."""
+        return self.rotation, self.disturbance, self.healing
+
+    def problems(self, new_rig: Callable[[], Rig], place: Place) -> Iterator[str]:
+        """Disturb a rotation at a message, heal it, and yield what does not hold."""
+        rig = self.rotation.prepared(new_rig)
+        former, cached = rig.labels()["AWSCURRENT"], rig.read()
+        rights = [thing for thing in THINGS if rig.laboratory.may_read(cached, thing)]
+        rig.begin()
+        yield from self._wrong_ending(rig.run(watch=Watch(self.disturbance, place)))
+        if rig.strategy in GAPLESS:
+            if not rig.laboratory.logs_in(cached):
+                yield "disturbed: who read the secret before is locked out"
+            yield from (f"disturbed: {text}" for text in self._wrong_application(rig, rights))
+        disturbed = rig.token
+        if self.healing is Healing.NEW_TOKEN:
+            former = rig.labels()["AWSCURRENT"]
+            rig.abandon()
+            rig.begin()
+        if error := rig.run().error:
+            yield f"does not heal: {error}"
+            return
+        yield from wrong_labels(rig, former)
+        yield from self._wrong_application(rig)
+        if rig.strategy in GAPLESS and not rig.laboratory.logs_in(rig.read("AWSPREVIOUS")):
+            yield "AWSPREVIOUS does not log in"
+        if disturbed not in (rig.token, former) and rig.version_logs_in(disturbed):
+            yield "the password of the abandoned version logs in"
+
+    def _wrong_ending(self, ending: Ending) -> Iterator[str]:
+        if not ending.is_disturbed:
+            yield "never came to this message"
+        if ending.is_killed is (self.disturbance is Disturbance.CUT_OFF):
+            yield "was killed" if ending.is_killed else "was not killed"
+        if ending.error and "LoginRefused" in ending.error:
+            yield f"took silence for a refusal: {ending.error}"
+
+    def _wrong_application(self, rig: Rig, rights: Sequence[str] | None = None) -> Iterator[str]:
+        """Say what an application cannot do that reads the secret now, or can do and should not.
+
+        While the rotation is under way, it keeps at least the `rights` that it had.
+        """
+        wanted = [ORDERS] if self.rotation is Rotation.THIRD else [ORDERS, INVOICES]
+        current = rig.read()
+        for thing in THINGS:
+            can = rig.laboratory.may_read(current, thing)
+            if not can and thing in (wanted if rights is None else rights):
+                yield f"AWSCURRENT cannot read {thing}"
+            if can and rights is None and thing not in wanted:
+                yield f"AWSCURRENT can still read {thing}"
+
+
+CASES = [Case(*kinds) for kinds in itertools.product(Rotation, Disturbance, Healing)]
+
+
+def sample(number: int, rotation: Rotation, places: Sequence[Place]) -> Iterator[tuple[Case, Place]]:
+    """Choose some cells of a rotation, the same ones each time.
+
+    Each server and way to rotate there has a `number`. With another number begins another sequence of messages and of
+    cases, so that together they have each message of a strategy several times, and each case.
+    """
+    for turn, place in enumerate(places[number % EVERY :: EVERY]):
+        case = CASES[(turn + FURTHER * number) % len(CASES)]
+        if case.rotation is rotation:
+            yield case, place
+
+
+def wrong_labels(rig: Rig, former: str) -> Iterator[str]:
+    """Say what is wrong where this rotation is done, and the version `former` was current before."""
+    versions = rig.versions()
+    for label, expected in (("AWSCURRENT", [rig.token]), ("AWSPREVIOUS", [former])):
+        if (holders := [version for version, labels in versions.items() if label in labels]) != expected:
+            yield f"{label} is on {holders}, not on {expected}"
+    for version, labels in versions.items():
+        if "AWSPENDING" in labels and version != rig.token:
+            yield f"AWSPENDING is stuck on {version}"

@@ -1,0 +1,251 @@
+"""Does the model notice when a guard of the program is taken out? `python -m tests.model.guards` prints a table.
+
+Each guard is a piece of the source, and what is left of it. A copy of the program without it is put in front of the
+real one, in a process of its own, and the model runs until a promise breaks.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LAYER = ROOT / "layers" / "common"
+EXAMPLES = 1500
+
+SINGLE, ALTERNATING, DUAL = "single-user", "alternating-users", "dual-password"
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A piece of the program without which a promise breaks."""
+
+    name: str
+    module: str
+    piece: str
+    instead: str
+    strategy: str
+    """The one whose model is to notice."""
+
+    def take_out(self, layer: Path) -> None:
+        """Remove it from a copy of the layer."""
+        path = layer / "rotation" / f"{self.module}.py"
+        source = path.read_text()
+        assert source.count(self.piece) == 1, f"{self.name}: {self.module}.py has changed"
+        path.write_text(source.replace(self.piece, self.instead))
+
+
+GUARDS = [
+    Guard(
+        "createSecret looks whether its version is staged",
+        "steps",
+        "    if not rotation.secret.is_staged():",
+        "    if False:",
+        SINGLE,
+    ),
+    Guard(
+        "a version without AWSPENDING is not read",
+        "secret",
+        "        self._is_pending({self.token: stages})\n",
+        "",
+        SINGLE,
+    ),
+    Guard(
+        "setSecret leaves a version alone that is current already",
+        "steps",
+        '    if pending == current:\n        return "the version is current already"\n',
+        "",
+        ALTERNATING,
+    ),
+    Guard(
+        "createSecret and setSecret compare pending with current",
+        "steps",
+        "    if pending.credential != expected:\n",
+        "    if False:\n",
+        ALTERNATING,
+    ),
+    Guard(
+        "finishSecret looks whether its version is pending",
+        "secret",
+        "            if not self._is_pending(stages):\n                return False\n",
+        "",
+        DUAL,
+    ),
+    Guard(
+        "what was written once into a version stays",
+        "secret",
+        "        except ClientError:\n            return False\n        return True\n\n    def promote",
+        "        except ClientError:\n            self.client.put_secret_value(SecretId=self.arn, ClientRequestToken=self.token[::-1],\n                SecretString=value.to_json(), VersionStages=[PENDING])\n            return False\n        return True\n\n    def promote",
+        SINGLE,
+    ),
+    Guard(
+        "the likeliest password comes first",
+        "strategies",
+        "_log_in([user, pending.credential], current, means, change)",
+        "_log_in([pending.credential, user], current, means, change)",
+        SINGLE,
+    ),
+    Guard(
+        "unlabelled versions are tried",
+        "strategies",
+        "    for password in itertools.islice(passwords, EARLIER_PASSWORDS):",
+        "    for password in itertools.islice(passwords, 0):",
+        SINGLE,
+    ),
+    Guard(
+        "only a few passwords are tried",
+        "strategies",
+        "    for password in itertools.islice(passwords, EARLIER_PASSWORDS):",
+        "    for password in passwords:",
+        SINGLE,
+    ),
+    Guard(
+        "passwords are tried at their own host only",
+        "strategies",
+        "    same = (value.credential for value in means.earlier() if _same_place(value.credential, user))",
+        "    same = (value.credential for value in means.earlier())",
+        SINGLE,
+    ),
+    Guard(
+        "only a refused login leads to another credential",
+        "strategies",
+        "        except LoginRefused as error:\n            refused = refused or error",
+        "        except (LoginRefused, __import__('rotation.errors').errors.Unreachable) as error:\n"
+        "            refused = refused or error",
+        DUAL,
+    ),
+    Guard(
+        "the current user logs in before the admin is used",
+        "strategies",
+        "            _log_in([current.credential], current, means)\n        except",
+        "            pass\n        except",
+        ALTERNATING,
+    ),
+    Guard(
+        "an admin repairs only where that is allowed",
+        "strategies",
+        "    if not means.allow_admin_repair:\n",
+        "    if False:\n",
+        ALTERNATING,
+    ),
+    Guard(
+        "a clone that nothing proves is left alone",
+        "strategies",
+        "    if standing is not Standing.UNKNOWN:",
+        "    if True:",
+        ALTERNATING,
+    ),
+    Guard(
+        "a name alone proves nothing",
+        "strategies",
+        "with contextlib.suppress(LoginRefused), means.engine.connect(credential, means.deadline):\n            return",
+        "return",
+        ALTERNATING,
+    ),
+    Guard(
+        "the password that a step has set before it was cut off proves a clone",
+        "strategies",
+        "itertools.chain(earlier, [pending])",
+        "itertools.chain(earlier, [])",
+        ALTERNATING,
+    ),
+    Guard(
+        "the password is written last",
+        "strategies",
+        "            session.mirror(user, other)\n",
+        "            session.mirror(user, other) if session.standing(user, other) is not Standing.OURS else None\n"
+        "            session.set_password(other, pending.credential.password)\n"
+        "            session.mirror(user, other)\n",
+        ALTERNATING,
+    ),
+    Guard(
+        "testSecret compares the rights of the pair",
+        "strategies",
+        "        if engine.clone_sees_rights:\n            other = pending.credential.username\n",
+        "        if False:\n            other = pending.credential.username\n",
+        ALTERNATING,
+    ),
+    Guard(
+        "testSecret logs in",
+        "steps",
+        "        _test(rotation, strategy, value)\n    except LoginRefused:\n        if not",
+        "        pass\n    except LoginRefused:\n        if not",
+        DUAL,
+    ),
+    Guard(
+        "the admin changes what the user may not, where it logs in",
+        "strategies",
+        "        with means.engine.connect(admin, means.deadline) as session:\n            session.reset_password(user.username, password)\n",
+        "",
+        SINGLE,
+    ),
+    Guard(
+        "the password that is kept is the one that logs in",
+        "strategies",
+        "            accepted = credential.password\n",
+        "",
+        DUAL,
+    ),
+    Guard(
+        "the admin's host is the secret's",
+        "administrator",
+        "            self._require_related(admin, value.credential)",
+        "            admin = replace(admin, host=value.credential.host)",
+        ALTERNATING,
+    ),
+    Guard(
+        "no message holds a password",
+        "credential",
+        'return f"{self.username} at {self.host}:{self.port}"',
+        'return f"{self.username}:{self.password} at {self.host}:{self.port}"',
+        SINGLE,
+    ),
+    Guard(
+        "without time nothing is begun",
+        "deadline",
+        "        if left < LEAST:\n",
+        "        if False:\n",
+        SINGLE,
+    ),
+]
+
+SCRIPT = """
+import sys
+sys.path[:0] = [{layer!r}, {root!r}]
+from tests.model.finding import find
+found = find({strategy!r}, {examples})
+if found:
+    print(*found)
+"""
+
+
+def main() -> int:
+    """Take out each guard, and tell by what it was missed; 1 where one was not."""
+    with ThreadPoolExecutor(2) as pool:
+        findings = list(pool.map(_missed, GUARDS))
+    rows = [(guard.name, guard.strategy, *finding) for guard, finding in zip(GUARDS, findings, strict=True)]
+    print("| without | noticed by the model of | after examples | because |\n| --- | --- | --- | --- |")  # noqa: T201
+    for row in rows:
+        print(f"| {' | '.join(row)} |")  # noqa: T201 - this is its purpose
+    return int(any(not examples for _, _, examples, _ in rows))
+
+
+def _missed(guard: Guard) -> tuple[str, str]:
+    """Return after how many examples it was missed, and how; nothing where it was not."""
+    with tempfile.TemporaryDirectory() as folder:
+        layer = Path(folder) / "common"
+        shutil.copytree(LAYER, layer, ignore=shutil.ignore_patterns("__pycache__", "certs"))
+        guard.take_out(layer)
+        script = SCRIPT.format(layer=str(layer), root=str(ROOT), strategy=guard.strategy, examples=EXAMPLES)
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)  # noqa: S603 - ourselves
+    if done.returncode:
+        return "", done.stderr.strip().splitlines()[-1]
+    examples, _, why = done.stdout.strip().partition(" ")
+    return examples, why or "nothing was noticed"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,596 @@
+"""What may happen to a rotation, in which order soever, and what holds all the while?
+
+The rules say what the service, the network, the Lambda runtime, operators and attackers do. What must hold are the
+promises of the design, as far as they can be seen here; each is checked after every single call, and where a step or a
+rotation ends. What an operator breaks by hand we did not promise; that none of *our* calls breaks it, we did.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from rotation.credential import SecretValue
+from rotation.errors import (
+    LoginRefused,
+    NotRotatable,
+    OutOfTime,
+    RotationError,
+    ServiceFailed,
+    Unexpected,
+    Unreachable,
+    Unsafe,
+)
+from rotation.kind import Strategy
+from rotation.steps import Step
+from rotation.strategies import EARLIER_PASSWORDS, counterpart
+from tests.fakes import CURRENT, PENDING, PREVIOUS, PRIMARY, reading
+from tests.laboratories import INVOICES, ORDERS
+from tests.model.database import IMPOSTOR, KIND
+from tests.model.invocations import Fault, Invocation
+from tests.model.world import ADMIN, CLONE, TELLTALE, USERS, VICTIM, World
+
+MOST_AT_ONCE = 3
+GAPLESS = {Strategy.ALTERNATING_USERS, Strategy.DUAL_PASSWORD}
+CONNECTIONS = 4
+"""How many a healthy rotation makes at most: the last is for a clone that has no mark."""
+
+FORGERIES: list[dict[str, object]] = [
+    {},
+    {"host": IMPOSTOR},
+    {"username": VICTIM},
+    {"username": ADMIN},
+    {"username": VICTIM, "host": IMPOSTOR},
+    {"port": 1},
+    {"ssl": False},
+]
+"""What somebody who may write the secret puts into it, with a password of his own."""
+
+FAULTS = st.sampled_from([None, *Fault])
+A_FEW = st.integers(1, 6)
+WHICH = st.integers(0, MOST_AT_ONCE - 1)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What was true before a call."""
+
+    labels: dict[str, str]
+    current: SecretValue
+    current_works: bool
+    cached_works: bool
+    pending_works: bool
+    current_rights: frozenset[str]
+    users: dict[str, object]
+
+
+class RotationMachine(RuleBasedStateMachine):
+    """All that can happen to a secret of one strategy."""
+
+    strategy: ClassVar[Strategy]
+    world: World
+
+    @initialize(through_admin=st.booleans(), has_marks=st.booleans(), is_foreign=st.booleans())
+    def begin_with_a_secret(self, *, through_admin: bool, has_marks: bool, is_foreign: bool) -> None:
+        """Make it; with `is_foreign`, somebody else has a user that is called like the clone."""
+        self.world = World(self.strategy, through_admin=through_admin, has_marks=has_marks)
+        self.under_way: list[Invocation] = []
+        self.tokens = [self.world.labels[CURRENT]]
+        self.succeeded: dict[str, dict[Step, int]] = {self.tokens[0]: dict.fromkeys(Step, 0)}
+        """Which steps of which versions did, and when the last of them began."""
+        self.now = 0
+        self.rights_changed = self.passwords_changed = -1
+        """When anybody but a rotation that is up to date did so last."""
+        self.cached = self.world.read()
+        """What an application has read before the rotation that began last, or since an operator moved AWSCURRENT."""
+        self.is_foreign = is_foreign and self.strategy is Strategy.ALTERNATING_USERS
+        """Whether somebody else's user has the clone's name."""
+        if self.is_foreign:
+            self.world.database.new_user(CLONE, self.world.new_password(), reading(INVOICES))
+
+    def teardown(self) -> None:
+        """Leave no thread behind."""
+        for invocation in getattr(self, "under_way", ()):
+            invocation.kill()
+
+    # What the service does
+
+    @precondition(lambda self: not self.world.is_unfinished)
+    @rule()
+    def a_rotation_begins(self) -> None:
+        self._begin()
+
+    @precondition(lambda self: len(self.under_way) < MOST_AT_ONCE)
+    @rule(step=st.integers(0, len(Step) - 1), age=st.sampled_from([0, 0, 0, 1, 2]))
+    def a_step_is_delivered(self, step: int, age: int) -> None:
+        """Begin a step of the rotation that is under way, or of an older one, and leave it before its first call.
+
+        The service calls a step only where the one before it has succeeded.
+        """
+        token = [self.world.labels.get(PENDING, self.tokens[-1]), *reversed(self.tokens)][age % (len(self.tokens) + 1)]
+        self._deliver(token, self._possible(token)[step % len(self._possible(token))])
+
+    @precondition(lambda self: self.under_way)
+    @rule(which=WHICH, calls=A_FEW, fault=FAULTS)
+    def it_goes_on(self, which: int, calls: int, fault: Fault | None) -> None:
+        """Have a step make a few calls, to the last of which something happens."""
+        invocation = self._pick(which)
+        for left in range(calls, 0, -1):
+            if not invocation.is_over:
+                self._go_on(invocation, fault if left == 1 else None)
+
+    @precondition(lambda self: self.under_way)
+    @rule(which=WHICH)
+    def it_comes_to_its_end(self, which: int) -> None:
+        self._finish(self._pick(which))
+
+    @precondition(lambda self: self.under_way)
+    @rule(which=WHICH)
+    def it_is_killed(self, which: int) -> None:
+        invocation = self._pick(which)
+        invocation.kill()
+        self.under_way.remove(invocation)
+
+    @precondition(lambda self: self.world.is_unfinished and len(self.under_way) < MOST_AT_ONCE)
+    @rule(calls=st.integers(0, 12), fault=FAULTS)
+    def the_next_step_is_delivered_and_disturbed(self, calls: int, fault: Fault | None) -> None:
+        """Do the first step that has not succeeded yet, until it is killed, or something happens to it."""
+        invocation = self._deliver_next()
+        for _ in range(calls):
+            if not invocation.is_over:
+                self._go_on(invocation)
+        if not invocation.is_over and fault is not None:
+            self._go_on(invocation, fault)
+            self._finish(invocation)
+        if not invocation.is_over:
+            invocation.kill()
+            self.under_way.remove(invocation)
+
+    @precondition(lambda self: self.world.is_unfinished and len(self.under_way) < MOST_AT_ONCE)
+    @rule(steps=st.integers(1, len(Step)))
+    def the_next_steps_are_delivered(self, steps: int) -> None:
+        """Do the first steps that have not succeeded yet, undisturbed, besides all that is under way."""
+        for _ in range(steps):
+            if self.world.is_unfinished:
+                self._finish(self._deliver_next())
+
+    @rule(age=st.integers(1, 3), back=st.sampled_from([0, 0, 1, 2, 3]))
+    def a_step_of_an_older_rotation_comes_late(self, age: int, back: int) -> None:
+        token = self.tokens[-1 - age % len(self.tokens)]
+        possible = self._possible(token)
+        self._finish(self._deliver(token, possible[-1 - back % len(possible)]))
+
+    @rule(
+        steps=st.integers(0, len(Step) - 1),
+        what=st.sampled_from(["rights", "password", "roll back", "abandon", "begin"]),
+        username=st.sampled_from(USERS),
+    )
+    def something_happens_between_two_steps(self, steps: int, what: str, username: str) -> None:
+        """Do the first steps of a rotation; then an operator does something; then come the others.
+
+        One that fails is the last.
+        """
+        if not self.world.is_unfinished:
+            self._begin()
+        token = self.world.labels[PENDING]
+        for number, step in enumerate(Step):
+            if number == steps:
+                self._do(what, username)
+            self._finish(invocation := self._deliver(token, step))
+            if invocation.error:
+                return
+
+    # What operators and others do
+
+    @precondition(lambda self: self.world.is_unfinished)
+    @rule()
+    def an_operator_abandons_the_rotation(self) -> None:
+        self._abandon()
+
+    @precondition(lambda self: PREVIOUS in self.world.labels)
+    @rule()
+    def an_operator_rolls_back(self) -> None:
+        self._roll_back()
+
+    @rule(username=st.sampled_from(USERS))
+    def an_operator_changes_a_password_behind_our_back(self, username: str) -> None:
+        self._change_password(username)
+
+    @rule()
+    def an_operator_puts_a_password_that_is_right(self) -> None:
+        self._repair()
+
+    @rule(may=st.booleans())
+    def an_operator_changes_rights(self, *, may: bool) -> None:
+        """Grant the current user something, or revoke it."""
+        self._change_rights(self.world.read().credential.username, may=may)
+
+    @precondition(lambda self: self.is_foreign and not self.under_way)
+    @rule()
+    def that_user_is_dropped(self) -> None:
+        del self.world.database.users[CLONE]
+        self.is_foreign = False
+
+    @precondition(lambda self: self.world.is_unfinished and self.world.value(self.world.labels[PENDING]) is None)
+    @rule(fields=st.sampled_from(FORGERIES))
+    def somebody_else_writes_the_pending_version(self, fields: dict[str, object]) -> None:
+        self.world.put(self.world.labels[PENDING], PENDING, **{**fields, "password": self.world.new_password()})
+
+    @precondition(lambda self: not self.under_way)
+    @rule(fields=st.sampled_from(FORGERIES[1:]))
+    def somebody_else_writes_the_current_version(self, fields: dict[str, object]) -> None:
+        self._put(CURRENT, **{**fields, "password": self.world.new_password()})
+
+    def _do(self, what: str, username: str) -> None:
+        if what == "rights":
+            self._change_rights(username, may=reading(INVOICES) not in self.world.rights(username))
+        elif what == "password":
+            self._change_password(username)
+        elif what == "roll back" and PREVIOUS in self.world.labels:
+            self._roll_back()
+        elif what == "abandon" and self.world.is_unfinished:
+            self._abandon()
+        elif what == "begin" and not self.world.is_unfinished:
+            self._begin()
+
+    # What heals it
+
+    @rule(anew=st.booleans(), with_remedy=st.booleans())
+    def it_comes_to_rest(self, *, anew: bool, with_remedy: bool) -> None:
+        """Whatever is under way dies, and the service tries again, or an operator does with a new version.
+
+        Where that is right to fail, an operator may do as the message says: then it must succeed.
+        """
+        self.teardown()
+        self.under_way.clear()
+        if anew and self.world.is_unfinished:
+            self._abandon()
+        if not self.world.is_unfinished:
+            self._begin()
+        obstacles = self._obstacles(self.world.labels[PENDING])
+        if obstacles:
+            self._require_refused(self.world.labels[PENDING], obstacles)
+        if obstacles and with_remedy:
+            self._follow_the_remedies()
+        if with_remedy or not obstacles:
+            self._require_healed(self.world.labels[PENDING])
+
+    def _follow_the_remedies(self) -> None:
+        """Do what our messages say, whatever it is that stands in the way."""
+        if not self.world.is_reachable():
+            self._repair()
+        other = counterpart(self.world.read().credential.username)
+        if self.is_foreign or self._is_unproven(other):
+            self.is_foreign = False
+            del self.world.database.users[other]
+            self.passwords_changed = self.rights_changed = self._tick()
+        if self.world.is_unfinished:
+            self._abandon()
+        self._begin()
+
+    def _require_refused(self, token: str, expected: tuple[type[RotationError], ...]) -> None:
+        before = self.world.users()
+        error = self._run_all(token)
+        assert isinstance(error, expected), f"promise 8: {error!r} instead of {expected}"
+        assert self.world.users() == before, "promise 8: a user was changed by a rotation that was refused"
+
+    def _require_healed(self, token: str) -> None:
+        world, former, labels = self.world, self.world.read(), self.world.labels
+        worked = world.logs_in(former)
+        error = self._run_all(token)
+        assert error is None, f"promise 3: it does not heal: {error!r}"
+        assert world.labels[CURRENT] == token, "promise 3: every step succeeded, and the version is not current"
+        assert world.labels[PREVIOUS] == labels[CURRENT], "AWSPREVIOUS is not the former current version"
+        assert not world.is_unfinished
+        assert world.logs_in(world.read()), "promise 2: AWSCURRENT does not log in at rest"
+        assert reading(ORDERS) in world.rights(world.read().credential.username)
+        if self.strategy in GAPLESS and worked:
+            assert world.logs_in(former), "promise 2: the version before does not log in at rest"
+        if self.strategy is Strategy.ALTERNATING_USERS:
+            assert world.rights(USERS[0]) == world.rights(USERS[1]), "promise 5: the rights of the pair differ"
+
+    def _obstacles(self, token: str) -> tuple[type[RotationError], ...]:
+        """Return with what a rotation is right to fail, whatever it does; nothing where it must succeed."""
+        if self.world.read().credential.host != PRIMARY:
+            return (RotationError,)
+        if not self.world.follows(token):
+            return (Unsafe,)
+        if not self.world.is_reachable():
+            return (LoginRefused, Unreachable) if self.world.read().credential.port == 1 else (LoginRefused,)
+        return (
+            (Unsafe,)
+            if self.is_foreign or self._is_unproven(counterpart(self.world.read().credential.username))
+            else ()
+        )
+
+    def _is_unproven(self, other: str) -> bool:
+        """Tell whether nothing says that the user whose turn it is belongs to the secret."""
+        if self.strategy is not Strategy.ALTERNATING_USERS or self.world.database.has_marks:
+            return False
+        user = self.world.database.users.get(other)
+        return bool(user and user.verifiers) and not self.world.holds(other)
+
+    def _run_all(self, token: str) -> RotationError | None:
+        """Do the four steps, undisturbed, up to the first that fails."""
+        is_healthy = self._is_healthy(token)
+        logins = []
+        for step in Step:
+            invocation = self._deliver(token, step)
+            self._finish(invocation)
+            logins += invocation.logins
+            if invocation.error:
+                return invocation.error
+        if is_healthy:
+            refused = [login.credential for login in logins if login.answer == "refused"]
+            assert not refused, f"promise 7: a healthy rotation had failed logins: {refused}"
+            assert len(logins) <= CONNECTIONS, "promise 7: a healthy rotation logs in too often"
+        return None
+
+    def _is_healthy(self, token: str) -> bool:
+        """Tell whether nothing has gone wrong before: AWSCURRENT logs in, and what else there is proves itself."""
+        previous = self.world.labels.get(PREVIOUS)
+        needs_proof = not self.world.database.has_marks and previous is not None
+        if needs_proof and (previous == token or not self.world.logs_in(self.world.value(str(previous)))):
+            return False
+        return self.world.logs_in(self.world.read()) and not self._obstacles(token)
+
+    # How it is done
+
+    def _begin(self) -> None:
+        token = self.world.new_token()
+        self.world.service.begin(self.world.arn, token)
+        self.tokens.append(token)
+        self.succeeded[token] = {}
+        self._current_was_moved()
+
+    def _abandon(self) -> None:
+        self.world.call(
+            "UpdateSecretVersionStage", VersionStage=PENDING, RemoveFromVersionId=self.world.labels[PENDING]
+        )
+        self._labels_were_moved()
+
+    def _roll_back(self) -> None:
+        labels = self.world.labels
+        self.world.call(
+            "UpdateSecretVersionStage",
+            VersionStage=CURRENT,
+            RemoveFromVersionId=labels[CURRENT],
+            MoveToVersionId=labels[PREVIOUS],
+        )
+        self._current_was_moved()
+
+    def _is_ours(self, username: str) -> bool:
+        return (
+            username in USERS and username in self.world.database.users and not (self.is_foreign and username == CLONE)
+        )
+
+    def _change_password(self, username: str) -> None:
+        if self._is_ours(username):
+            self.world.change_password(username)
+            self.passwords_changed = self._tick()
+
+    def _change_rights(self, username: str, *, may: bool) -> None:
+        if self._is_ours(username):
+            rights = self.world.database.users[username].rights
+            (rights.add if may else rights.discard)(reading(INVOICES))
+            self.rights_changed = self._tick()
+            for invocation in self.under_way:
+                invocation.rights_changed = True
+
+    def _put(self, label: str, **fields: object) -> None:
+        token = self.world.new_token()
+        self.world.put(token, label, **fields)
+        self.tokens.append(token)
+        self.succeeded[token] = {}
+        self._current_was_moved()
+
+    def _repair(self) -> None:
+        """Put a version that has the database's password, as our message says."""
+        username = self._user_of_the_secret()
+        password = self.world.change_password(username)
+        self.passwords_changed = self._tick()
+        self._put(CURRENT, username=username, password=password, host=PRIMARY, port=KIND.default_port, ssl=True)
+
+    def _user_of_the_secret(self) -> str:
+        """Return the user that it is for, whatever somebody else wrote into it."""
+        username = self.world.read().credential.username
+        return username if self._is_ours(username) else USERS[0]
+
+    def _tick(self) -> int:
+        self.now += 1
+        return self.now
+
+    def _current_was_moved(self) -> None:
+        """Have an application read the secret: no call of a rotation may lock it out until the next one begins."""
+        self.cached = self.world.read()
+        self._labels_were_moved()
+
+    def _labels_were_moved(self) -> None:
+        for invocation in self.under_way:
+            self._overtake(invocation)
+
+    def _overtake(self, invocation: Invocation) -> None:
+        """Note that labels were moved: what it has seen of them already is no longer so."""
+        if invocation.calls:
+            invocation.was_overtaken = True
+        else:
+            self._describe(invocation)
+
+    def _possible(self, token: str) -> list[Step]:
+        steps = list(Step)
+        return [step for at, step in enumerate(steps) if all(s in self.succeeded[token] for s in steps[:at])]
+
+    def _pick(self, which: int) -> Invocation:
+        return self.under_way[which % len(self.under_way)]
+
+    def _deliver_next(self) -> Invocation:
+        token = self.world.labels[PENDING]
+        return self._deliver(token, self._possible(token)[-1])
+
+    def _deliver(self, token: str, step: Step) -> Invocation:
+        invocation = self.world.invoke(token, step)
+        invocation.began_at = self._tick()
+        self._describe(invocation)
+        self.under_way.append(invocation)
+        if invocation.is_over:
+            self._examine(invocation)
+        return invocation
+
+    def _describe(self, invocation: Invocation) -> None:
+        """Note what its version is as it begins."""
+        labels = self.world.labels
+        invocation.was_staged = invocation.token in (labels[CURRENT], labels.get(PENDING))
+        invocation.was_current = invocation.token == labels[CURRENT]
+        invocation.login_user = self.world.read().credential.username
+
+    def _finish(self, invocation: Invocation) -> None:
+        while not invocation.is_over:
+            self._go_on(invocation)
+
+    def _go_on(self, invocation: Invocation, fault: Fault | None = None) -> None:
+        """Make one call, and see what has become of the promises."""
+        before, call = self._look(invocation), invocation.next_call
+        self.world.go_on(invocation, fault)
+        if self.world.labels != before.labels:
+            for other in self.under_way:
+                if other.token != invocation.token:
+                    self._overtake(other)
+        if invocation.was_overtaken:
+            self.passwords_changed = self.rights_changed = self._tick()
+        else:
+            self._require_nothing_lost(invocation, before, call)
+        self._require_nobody_else_touched(before, call)
+        if invocation.is_over:
+            self._examine(invocation)
+
+    def _look(self, invocation: Invocation) -> Scene:
+        world = self.world
+        current = world.read()
+        return Scene(
+            labels=world.labels,
+            current=current,
+            current_works=world.logs_in(current),
+            cached_works=world.logs_in(self.cached),
+            pending_works=world.logs_in(world.value(invocation.token)),
+            current_rights=world.rights(current.credential.username),
+            users=world.users(),
+        )
+
+    def _require_nothing_lost(self, invocation: Invocation, before: Scene, call: str) -> None:
+        world, token, labels = self.world, invocation.token, self.world.labels
+        current = world.read()
+        assert labels.get(PENDING) == before.labels.get(PENDING), f"promise 1: {call} moved AWSPENDING"
+        if labels[CURRENT] != before.labels[CURRENT]:
+            self._require_promoted(invocation, before, call)
+        else:
+            assert labels.get(PREVIOUS) == before.labels.get(PREVIOUS), f"{call} moved AWSPREVIOUS"
+            rights = world.rights(current.credential.username)
+            assert rights == before.current_rights, f"promise 5: {call} changed the rights of the current user"
+            if self.strategy in GAPLESS and before.current_works:
+                assert world.logs_in(current), f"promise 2: after {call} AWSCURRENT does not log in"
+        if self.strategy in GAPLESS and before.cached_works:
+            assert world.logs_in(self.cached), f"promise 2: {call} locks out who has read the secret before"
+        if self.strategy is Strategy.ALTERNATING_USERS and not before.pending_works and not invocation.rights_changed:
+            pending = world.value(token)
+            if world.logs_in(pending):
+                assert self._pair_is_equal(), (
+                    f"promise 4: after {call} the clone logs in, and its rights are not complete"
+                )
+
+    def _require_promoted(self, invocation: Invocation, before: Scene, call: str) -> None:
+        world, token, labels = self.world, invocation.token, self.world.labels
+        assert labels[CURRENT] == token, f"promise 1: {call} made another version current"
+        assert before.labels.get(PENDING) == token, f"promise 1: {call} made a version current that was not pending"
+        assert labels[PREVIOUS] == before.labels[CURRENT], "AWSPREVIOUS is not the former current version"
+        tested = self.succeeded[token][Step.TEST]
+        if self.passwords_changed < tested:
+            assert world.logs_in(world.read()), f"promise 2: {call} made a version current that does not log in"
+        if self.strategy is Strategy.ALTERNATING_USERS and self.rights_changed < tested:
+            assert self._pair_is_equal(), "promise 5: the version that became current has not the rights of the former"
+
+    def _require_nobody_else_touched(self, before: Scene, call: str) -> None:
+        for name in (ADMIN, VICTIM, *([CLONE] if self.is_foreign else [])):
+            assert self.world.users()[name] == before.users[name], f"promise 8: {call} touched {name}"
+
+    def _pair_is_equal(self) -> bool:
+        return self.world.rights(USERS[0]) == self.world.rights(USERS[1])
+
+    def _examine(self, invocation: Invocation) -> None:
+        """Look at a step that is over."""
+        self.under_way.remove(invocation)
+        if invocation.defect:
+            raise invocation.defect
+        self._require_silence(invocation)
+        self._require_careful_logins(invocation)
+        assert not invocation.late, f"promise 11: though no time was left, it went on to {invocation.late}"
+        if invocation.error is None:
+            self.succeeded[invocation.token][invocation.step] = invocation.began_at
+        if invocation.was_overtaken:
+            return
+        if not invocation.was_disturbed:
+            wrong = (ServiceFailed, Unreachable, OutOfTime)
+            if self.world.read().credential.host == PRIMARY and self.world.read().credential.port != 1:
+                assert not isinstance(invocation.error, wrong), (
+                    f"promise 11: it blames what is well: {invocation.error!r}"
+                )
+        if invocation.was_current:
+            assert not invocation.writes, f"promise 1: a step that came again wrote {invocation.writes}"
+            if invocation.step is not Step.TEST and not invocation.was_disturbed:
+                assert invocation.error is None, f"promise 1: a step that came again failed: {invocation.error!r}"
+        elif not invocation.was_staged:
+            assert not invocation.writes, f"promise 1: an abandoned rotation went on: {invocation.writes}"
+            refused = invocation.was_disturbed or isinstance(invocation.error, NotRotatable)
+            assert refused, f"promise 1: an abandoned rotation went on, to {invocation.outcome or invocation.error!r}"
+        elif invocation.step in (Step.CREATE, Step.SET) and self._is_somebody_elses(invocation.token):
+            assert not invocation.writes, "promise 8: it wrote what somebody else's version asks for"
+            assert not invocation.logins, "promise 8: it logged in with what somebody else wrote"
+            refused = invocation.was_disturbed or isinstance(invocation.error, Unsafe)
+            assert refused, f"promise 8: it took what somebody else wrote: {invocation.outcome or invocation.error!r}"
+
+    def _is_somebody_elses(self, token: str) -> bool:
+        """Tell whether a pending version does not follow from the current one."""
+        return token != self.world.labels[CURRENT] and not self.world.follows(token)
+
+    def _require_silence(self, invocation: Invocation) -> None:
+        error = invocation.error
+        said = [invocation.outcome or "", *map(str, error.args if error else ()), *self.world.database.log]
+        assert not any(TELLTALE in text for text in said), "promise 9: a password is in what is said, or logged"
+        assert not isinstance(error, Unexpected)
+        assert not error or all((error.doing, error.cause, error.remedy)), "promise 11: an error does not say all"
+
+    def _require_careful_logins(self, invocation: Invocation) -> None:
+        logins = invocation.logins
+        assert sum(login.answer == "refused" for login in logins) <= 2 + EARLIER_PASSWORDS, "promise 7: too many logins"
+        silent = next((at for at, login in enumerate(logins) if login.answer == "silence"), len(logins))
+        assert len({repr(login.credential) + login.credential.password for login in logins[silent:]}) <= 1, (
+            "promise 6: silence led to another credential"
+        )
+        proved = False
+        for login in logins:
+            who = login.credential
+            assert who.host in self.world.held_at(who.password), f"promise 8: a password was sent to {who.host}"
+            if self.world.is_admin(who) and not invocation.was_overtaken:
+                assert proved, "promise 8: the admin was used before the secret's user had logged in"
+            proved = proved or (login.answer == "accepted" and who.username == invocation.login_user)
+
+
+class SingleUserMachine(RotationMachine):
+    """The single user."""
+
+    strategy = Strategy.SINGLE_USER
+
+
+class AlternatingUsersMachine(RotationMachine):
+    """The pair."""
+
+    strategy = Strategy.ALTERNATING_USERS
+
+
+class DualPasswordMachine(RotationMachine):
+    """The user with two passwords."""
+
+    strategy = Strategy.DUAL_PASSWORD
+
+
+MACHINES = [SingleUserMachine, AlternatingUsersMachine, DualPasswordMachine]

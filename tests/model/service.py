@@ -1,0 +1,115 @@
+"""How is the corrected Secrets Manager called without a wire?"""
+
+import functools
+import json
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import boto3
+from botocore.exceptions import ClientError, ReadTimeoutError
+from moto.core.exceptions import JsonRESTError
+from moto.secretsmanager.models import FakeSecret
+
+from tests.local.secrets_manager_api import RotationService, SecretsManagerApi
+from tests.local.secrets_manager_rules import SecretsManagerRules
+from tests.local.secrets_manager_versions import holder_of
+from tests.model.invocations import Fault
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+REGION, ACCOUNT = "us-east-1", "123456789012"
+FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:rotation"
+
+
+class Pause(Protocol):
+    """Is called before every call, with its name, and tells what is to become of it."""
+
+    def __call__(self, call: str, /) -> Fault | None: ...
+
+
+class Service:
+    """The store of the local Secrets Manager, whose rotations begin and are not carried out: the model does that."""
+
+    def __init__(self) -> None:
+        """Make an empty one."""
+        self.rules = SecretsManagerRules(REGION, ACCOUNT)
+        self._rotations = RotationService(self.rules, RLock(), 1, True, None)  # noqa: FBT003 - as it is declared
+        self._created = 0
+
+    def call(self, operation: str, **parameters: object) -> Any:  # noqa: ANN401 - an answer of the service
+        """Have one call answered; raises what the service refuses with."""
+        answer = SecretsManagerApi(self._rotations, parameters).perform(operation)
+        self._date_versions()
+        return json.loads(answer)
+
+    def enable_rotation(self, secret: str) -> None:
+        """Attach the function, as the first RotateSecret does."""
+        found = self.rules.secrets[secret]
+        assert isinstance(found, FakeSecret)
+        found.rotation_requested = found.rotation_enabled = True
+        found.rotation_lambda_arn = FUNCTION
+
+    def begin(self, secret: str, token: str) -> None:
+        """Stage an empty version, as RotateSecret does."""
+        self.rules.begin_rotation(
+            secret, version_token=token, function_arn=FUNCTION, functions={FUNCTION}, schedule=None, version_is_new=True
+        )
+        self._date_versions()
+
+    def labels(self, secret: str) -> dict[str, str]:
+        """Return which version has which label."""
+        found = self.rules.secrets[secret]
+        labels = ("AWSCURRENT", "AWSPENDING", "AWSPREVIOUS")
+        return {label: holder for label in labels if (holder := holder_of(found, label))}
+
+    def client(self, pause: Pause) -> "SecretsManagerClient":
+        """Return what stands for boto3's client: it asks before each call."""
+        return cast("SecretsManagerClient", _Client(self, pause))
+
+    def _date_versions(self) -> None:
+        """Have versions made one after the other be so by their dates, too: real ones are not made in one instant."""
+        for secret in self.rules.secrets.values():
+            for version in secret.versions.values():
+                if "made" not in version:
+                    self._created += 1
+                    version["made"] = version["createdate"] = self._created
+
+
+class _Client:
+    """The calls that the rotation makes."""
+
+    def __init__(self, service: Service, pause: Pause) -> None:
+        self._service = service
+        self._pause = pause
+        self.exceptions = _exceptions()
+
+    def _call(self, operation: str, **parameters: object) -> Any:  # noqa: ANN401 - an answer of the service
+        fault = self._pause(operation)
+        if fault is Fault.REFUSED:
+            raise self._error("ThrottlingException", "Rate exceeded", operation)
+        try:
+            answer = self._service.call(operation, **parameters)
+        except JsonRESTError as error:
+            told = json.loads(error.description)
+            raise self._error(told["__type"], told["message"], operation) from None
+        if fault is Fault.LOST:
+            raise ReadTimeoutError(endpoint_url="https://secretsmanager")
+        return answer
+
+    def _error(self, code: str, message: str, operation: str) -> ClientError:
+        kind = self.exceptions.from_code(code)
+        return cast("ClientError", kind({"Error": {"Code": code, "Message": message}}, operation))
+
+    get_secret_value = functools.partialmethod(_call, "GetSecretValue")
+    put_secret_value = functools.partialmethod(_call, "PutSecretValue")
+    describe_secret = functools.partialmethod(_call, "DescribeSecret")
+    list_secret_version_ids = functools.partialmethod(_call, "ListSecretVersionIds")
+    update_secret_version_stage = functools.partialmethod(_call, "UpdateSecretVersionStage")
+
+
+@functools.cache
+def _exceptions() -> Any:  # noqa: ANN401 - boto3 makes these classes as it runs
+    return boto3.client(
+        "secretsmanager", region_name=REGION, aws_access_key_id="none", aws_secret_access_key="none"
+    ).exceptions

@@ -1,0 +1,17 @@
+"""Do the promises hold whatever happens, in whatever order?"""
+
+import pytest
+from hypothesis.stateful import run_state_machine_as_test
+
+from rotation import deadline
+from tests.model.machine import MACHINES, RotationMachine
+from tests.model.world import Clock
+from tests.profiles import examples
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=[machine.strategy for machine in MACHINES])
+def test_the_promises_hold_whatever_happens_in_whatever_order(
+    machine: type[RotationMachine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadline, "time", Clock)
+    run_state_machine_as_test(machine, settings=examples(150, steps=30))
