@@ -78,7 +78,10 @@ GUARDS = [
         "what was written once into a version stays",
         "secret",
         "        except ClientError:\n            return False\n        return True\n\n    def promote",
-        "        except ClientError:\n            self.client.put_secret_value(SecretId=self.arn, ClientRequestToken=self.token[::-1],\n                SecretString=value.to_json(), VersionStages=[PENDING])\n            return False\n        return True\n\n    def promote",
+        "        except ClientError:\n"
+        "            self.client.put_secret_value(SecretId=self.arn, ClientRequestToken=self.token[::-1],\n"
+        "                SecretString=value.to_json(), VersionStages=[PENDING])\n"
+        "            return False\n        return True\n\n    def promote",
         SINGLE,
     ),
     Guard(
@@ -178,7 +181,8 @@ GUARDS = [
     Guard(
         "the admin changes what the user may not, where it logs in",
         "strategies",
-        "        with means.engine.connect(admin, means.deadline) as session:\n            session.reset_password(user.username, password)\n",
+        "        with means.engine.connect(admin, means.deadline) as session:\n"
+        "            session.reset_password(user.username, password)\n",
         "",
         SINGLE,
     ),
