@@ -36,6 +36,9 @@ GAPLESS = {Strategy.ALTERNATING_USERS, Strategy.DUAL_PASSWORD}
 CONNECTIONS = 4
 """How many a healthy rotation makes at most: the last is for a clone that has no mark."""
 
+ENDLESS = 200
+"""More calls than any step makes."""
+
 FORGERIES: list[dict[str, object]] = [
     {},
     {"host": IMPOSTOR},
@@ -447,6 +450,7 @@ class RotationMachine(RuleBasedStateMachine):
     def _finish(self, invocation: Invocation) -> None:
         while not invocation.is_over:
             self._go_on(invocation)
+            assert invocation.calls < ENDLESS, f"promise 11: it does not end: {invocation.next_call}"
 
     def _go_on(self, invocation: Invocation, fault: Fault | None = None) -> None:
         """Make one call, and see what has become of the promises."""
