@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -21,6 +22,7 @@ from rotation.engine import Engine
 from rotation.errors import RotationError
 from rotation.lambda_handler import rotation_handler
 from tests.faults.wire import Place, Watch, Wire
+from tests.local.evidence import keep_text
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -57,27 +59,36 @@ def run(
     """Run the steps, one after the other, until one fails or the watch ends it."""
     wire.watch(watch)
     receiver, sender = _CONTEXT.Pipe(duplex=False)
-    process = _CONTEXT.Process(target=_run, args=(sender, engine, events, dict(environment)))
-    process.start()
-    watch.victim.set_result(cast("int", process.pid))
-    sender.close()
     error, is_killed = None, False
-    try:
-        error = receiver.recv()
-    except EOFError:
-        is_killed = True
-    process.join()
-    assert process.exitcode == (-signal.SIGKILL if is_killed else 0)
+    with tempfile.NamedTemporaryFile("r") as written:
+        process = _CONTEXT.Process(target=_run, args=(sender, written.name, engine, events, dict(environment)))
+        process.start()
+        watch.victim.set_result(cast("int", process.pid))
+        sender.close()
+        try:
+            error = receiver.recv()
+        except EOFError:
+            is_killed = True
+        process.join()
+        text = written.read()
+    keep_text("a function that was to be disturbed", f"{text}\n{error}")
+    assert process.exitcode == (-signal.SIGKILL if is_killed else 0), text
     if is_killed:
         wire.forget_the_dead()
     return Ending(tuple(watch.places), error, watch.is_disturbed, is_killed)
 
 
 def _run(
-    sender: Connection, engine: Engine, events: Sequence[Mapping[str, object]], environment: Mapping[str, str]
+    sender: Connection,
+    output: str,
+    engine: Engine,
+    events: Sequence[Mapping[str, object]],
+    environment: Mapping[str, str],
 ) -> None:
     os.environ.update(environment)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    file = os.open(output, os.O_WRONLY | os.O_APPEND)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
     handler = rotation_handler(engine)
     own_clients()  # Lambda makes them once
     error = None
