@@ -19,10 +19,9 @@ from psycopg2.sql import SQL, Identifier
 from rotation.aws import own_clients
 from rotation.credential import Credential
 from rotation.errors import InvalidSecret, RotationError, Unexpected, Unsupported
-from rotation.kind import Strategy
+from rotation.kind import Strategy, counterpart
 from rotation.lambda_handler import rotation_handler
 from rotation.steps import Step
-from rotation.strategies import counterpart
 from tests.contract.sql_log import MYSQL, POSTGRESQL, Grammar
 from tests.fakes import FakeLaboratory
 from tests.laboratories import Laboratory, PostgreSQLLaboratory

@@ -228,13 +228,13 @@ if found:
 
 def main() -> int:
     """Take out each guard, and tell by what it was missed; 1 where one was not."""
-    with ThreadPoolExecutor(2) as pool:
-        findings = list(pool.map(_missed, GUARDS))
-    rows = [(guard.name, guard.strategy, *finding) for guard, finding in zip(GUARDS, findings, strict=True)]
     print("| without | noticed by the model of | after examples | because |\n| --- | --- | --- | --- |")  # noqa: T201
-    for row in rows:
-        print(f"| {' | '.join(row)} |")  # noqa: T201 - this is its purpose
-    return int(any(not examples for _, _, examples, _ in rows))
+    unnoticed = 0
+    with ThreadPoolExecutor(2) as pool:
+        for guard, finding in zip(GUARDS, pool.map(_missed, GUARDS), strict=True):
+            print(f"| {' | '.join((guard.name, guard.strategy, *finding))} |", flush=True)  # noqa: T201 - this is its purpose
+            unnoticed += not finding[0]
+    return min(unnoticed, 1)
 
 
 def _missed(guard: Guard) -> tuple[str, str]:

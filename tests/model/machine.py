@@ -22,9 +22,9 @@ from rotation.errors import (
     Unreachable,
     Unsafe,
 )
-from rotation.kind import Strategy
+from rotation.kind import Strategy, counterpart
 from rotation.steps import Step
-from rotation.strategies import EARLIER_PASSWORDS, counterpart
+from rotation.strategies import EARLIER_PASSWORDS
 from tests.fakes import CURRENT, PENDING, PREVIOUS, PRIMARY, reading
 from tests.laboratories import INVOICES, ORDERS
 from tests.model.database import IMPOSTOR, KIND

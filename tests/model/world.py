@@ -12,10 +12,10 @@ from rotation.administrator import Administrators
 from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
 from rotation.errors import InvalidSecret
-from rotation.kind import Strategy
+from rotation.kind import Strategy, counterpart
 from rotation.secret import READ_EARLIER, SecretUnderRotation
 from rotation.steps import STEPS, Rotation, Step
-from rotation.strategies import EARLIER_PASSWORDS, counterpart
+from rotation.strategies import EARLIER_PASSWORDS
 from tests.fakes import CURRENT, PENDING, PREVIOUS, PRIMARY, User, reading, verifier
 from tests.laboratories import INVOICES, ORDERS
 from tests.model.database import KIND, ModelDatabase

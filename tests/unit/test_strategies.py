@@ -6,16 +6,9 @@ import pytest
 
 from rotation.engines import postgresql
 from rotation.errors import LoginRefused, NotPermitted, OutOfTime, RightsDiffer, Unreachable, Unsafe, Unsupported
-from rotation.kind import Strategy
+from rotation.kind import Strategy, counterpart
 from rotation.steps import Step
-from rotation.strategies import (
-    BY_ADMIN,
-    BY_EARLIER_VERSION,
-    EARLIER_PASSWORDS,
-    choose,
-    counterpart,
-    log_in_first,
-)
+from rotation.strategies import BY_ADMIN, BY_EARLIER_VERSION, EARLIER_PASSWORDS, choose, log_in_first
 from tests.fakes import KIND, PRIMARY, FakeDatabase, reading, verifier
 from tests.laboratories import INVOICES, ORDERS
 from tests.unit.world import ALTERNATING, APP, CLONE, SINGLE, World

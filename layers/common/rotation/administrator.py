@@ -73,7 +73,7 @@ class Administrators:
             if "host" in fields
             else self._managed(fields, value.credential, arn, doing)
         )
-        if (admin.host, admin.port) != (value.credential.host, value.credential.port):
+        if not self._is_at((admin.host, admin.port), value.credential):
             self._require_related(admin, value.credential)
         return replace(admin, database=value.credential.database)
 
@@ -100,6 +100,14 @@ class Administrators:
                 doing, "RDS does not know the database that its tags name", "Correct masterarn in the secret"
             )
         found = {"engine": user.engine, "host": place[0], "port": place[1]}
+        if self.kind.tls_has_own_port:
+            if not user.tls:
+                raise Unsafe(
+                    doing,
+                    'RDS manages it, so the admin logs in over TLS only, and the secret says "ssl": false',
+                    "Put the server's port for TLS into the secret, or let masterarn name an admin secret of your own",
+                )
+            found["port"] = user.port
         return parse_credential({**found, **fields}, self.kind, doing)
 
     def _require_related(self, admin: Credential, user: Credential) -> None:
@@ -132,10 +140,15 @@ class Administrators:
             return False
         return member.get("DBClusterIdentifier") == cluster["DBClusterIdentifier"]
 
+    def _is_at(self, endpoint: tuple[str, int], place: Credential) -> bool:
+        """Tell whether this is an endpoint of the server that a login is for."""
+        host, port = endpoint
+        return host == place.host and (port == place.port or self.kind.tls_has_own_port)
+
     def _instance_at(self, place: Credential) -> "DBInstanceTypeDef | None":
         match = ENDPOINT.fullmatch(place.host)
         instance = self._instance(match["id"], match["region"]) if match else None
-        return instance if instance and _endpoint(instance) == (place.host, place.port) else None
+        return instance if instance and self._is_at(_endpoint(instance), place) else None
 
     def _cluster_at(self, place: Credential) -> "DBClusterTypeDef | None":
         """Return the cluster that has this endpoint, or whose member has it."""

@@ -64,6 +64,8 @@ class SecretValue:
     def parse(cls, text: str, kind: EngineKind, doing: str) -> Self:
         """Read a version of a secret; raises InvalidSecret, which names the key and what to put there."""
         fields = parse_object(text, doing)
+        if kind.needs_database and not fields.get("dbname"):
+            raise _invalid(doing, 'it has no "dbname"', f"Add the database to log in to: {kind.name} has no other way")
         rotation = fields.get("rotation", {})
         if not isinstance(rotation, dict):
             raise _invalid(doing, '"rotation" is not an object', 'Write it like {"strategy": "single-user"}')

@@ -13,6 +13,15 @@ class Strategy(StrEnum):
     DUAL_PASSWORD = "dual-password"  # noqa: S105 - the name of a strategy, not a password
 
 
+CLONE_SUFFIX = "_clone"
+"""AWS's templates name the second user so; secrets written for them must rotate here unchanged."""
+
+
+def counterpart(username: str) -> str:
+    """Return the other user of the pair."""
+    return username.removesuffix(CLONE_SUFFIX) if username.endswith(CLONE_SUFFIX) else username + CLONE_SUFFIX
+
+
 @dataclass(frozen=True, kw_only=True)
 class EngineKind:
     """The facts of one engine that a secret's JSON is checked against."""
@@ -23,11 +32,19 @@ class EngineKind:
     """What RDS, and so the secret, calls it."""
     default_port: int
     default_database: str | None
-    """Where to connect when the secret has no `dbname`; None where a connection needs no database."""
+    """Where to connect when the secret has no `dbname`; None where there is no such database."""
+    tls_has_own_port: bool = False
+    """Whether a server has two ports, one of them for TLS: RDS's API tells the other one only."""
+    needs_database: bool = False
+    """Whether a secret must say `dbname`: there is no default, and no connection without."""
     username_limit: int
     """How long a user name may be, as `username_length` measures it."""
     username_length: Callable[[str], int] = len
     """Counts the characters of a name, or what else the engine counts."""
+    normal_name: Callable[[str], str] = str
+    """Returns a user's name as the server keeps it: names of which it makes the same are one user's."""
+    counterpart: Callable[[str], str] = counterpart
+    """Returns the other user of an alternating pair."""
     password_limit: int
     """The longest password, in characters."""
     unusable_in_passwords: str = ""

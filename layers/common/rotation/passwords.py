@@ -43,7 +43,7 @@ class PasswordPolicy:
 
         Raises InvalidConfiguration for values that cannot be read, or that leave nothing to choose from.
         """
-        length = integer(environment, "PASSWORD_LENGTH", DEFAULT_LENGTH)
+        length = integer(environment, "PASSWORD_LENGTH", min(DEFAULT_LENGTH, kind.password_limit))
         if not SHORTEST <= length <= kind.password_limit:
             raise invalid(
                 "PASSWORD_LENGTH",

@@ -31,10 +31,7 @@ from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
 from rotation.engine import Engine, KeepsOldPassword, Session, Standing
 from rotation.errors import InvalidSecret, LoginRefused, NotPermitted, RightsDiffer, Unsafe, Unsupported
-from rotation.kind import EngineKind, Strategy
-
-CLONE_SUFFIX = "_clone"
-"""AWS's templates name the second user so; secrets written for them must rotate here unchanged."""
+from rotation.kind import CLONE_SUFFIX, EngineKind, Strategy
 
 EARLIER_PASSWORDS = 5
 
@@ -156,7 +153,7 @@ class AlternatingUsers:
 
     def next_username(self, current: SecretValue) -> str:
         """Return the user whose turn is next; raises Unsupported where its name would be too long for the engine."""
-        other = counterpart(current.credential.username)
+        other = self.kind.counterpart(current.credential.username)
         if self.kind.username_length(other) > self.kind.username_limit:
             raise Unsupported(
                 f"naming the clone of {current.credential.username}",
@@ -185,7 +182,7 @@ class AlternatingUsers:
         """Compare the pair as the pending user sees it; where only an admin may, setSecret has done it."""
         if engine.clone_sees_rights:
             other = pending.credential.username
-            _require_equal(session, counterpart(other), other)
+            _require_equal(session, self.kind.counterpart(other), other)
 
 
 @dataclass(frozen=True)
@@ -249,11 +246,6 @@ STRATEGIES: dict[Strategy, Callable[[EngineKind], RotationStrategy]] = {
 }
 
 
-def counterpart(username: str) -> str:
-    """Return the other user of the pair."""
-    return username.removesuffix(CLONE_SUFFIX) if username.endswith(CLONE_SUFFIX) else username + CLONE_SUFFIX
-
-
 def log_in_first(
     candidates: Iterable[Credential], means: Means, use: Callable[[Session, Credential], None] | None = None
 ) -> None:
@@ -313,8 +305,8 @@ def _require_repair(refused: LoginRefused, current: SecretValue, means: Means) -
 
 def _administrator(current: SecretValue, means: Means, *users: str) -> Credential:
     """Return the admin, who is about to change one of the users; raises Unsafe where it is one of them itself."""
-    admin = means.administrator(current)
-    if admin.username in users:
+    admin, normal = means.administrator(current), means.engine.kind.normal_name
+    if normal(admin.username) in map(normal, users):
         raise Unsafe(
             f"changing {' and '.join(users)} as the admin",
             f"{admin.username} is the admin itself",
@@ -329,9 +321,9 @@ def earlier_passwords(current: SecretValue, means: Means) -> Iterator[Credential
     Only versions of the same user on the same host count, and only a few: a server may lock a user that fails too
     often.
     """
-    user = current.credential
+    user, normal = current.credential, means.engine.kind.normal_name
     same = (value.credential for value in means.earlier() if _same_place(value.credential, user))
-    passwords = (earlier.password for earlier in same if earlier.username == user.username)
+    passwords = (earlier.password for earlier in same if normal(earlier.username) == normal(user.username))
     for password in itertools.islice(passwords, EARLIER_PASSWORDS):
         yield replace(user, password=password)
 

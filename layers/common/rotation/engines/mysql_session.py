@@ -18,15 +18,14 @@ from pymysql.cursors import Cursor, DictCursor
 from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.server import (
-    CONNECT_SECONDS,
     NO_ANSWER,
     POLICY,
     REPLICA,
     STATEMENT_SECONDS,
     WRONG_PASSWORD,
-    ca_bundle,
-    look_up,
     one_line,
+    open_way,
+    tls_context,
 )
 from rotation.errors import (
     DatabaseError,
@@ -399,7 +398,7 @@ def connect[S: MySQLFamilySession](kind: type[S], credential: Credential, deadli
 
 
 def _open(kind: type[MySQLFamilySession], credential: Credential, deadline: Deadline, doing: str) -> Connection:
-    way = _way(credential, deadline, doing)
+    way = open_way(credential, deadline, doing)
     seconds = deadline.allow(STATEMENT_SECONDS, doing)
     try:
         connection = Connection(
@@ -412,7 +411,7 @@ def _open(kind: type[MySQLFamilySession], credential: Credential, deadline: Dead
             autocommit=True,
             defer_connect=True,
             auth_plugin_map=dict.fromkeys(REVEALING, _Refusing),
-            **({"ssl": _tls()} if credential.tls else {"ssl_disabled": True}),
+            **({"ssl": tls_context()} if credential.tls else {"ssl_disabled": True}),
         )
         # Whatever the server is set to: names come in backticks, and nothing waits for a lock for a year.
         limits = kind.limits.format(seconds=connection.allow(seconds))
@@ -425,37 +424,6 @@ def _open(kind: type[MySQLFamilySession], credential: Credential, deadline: Dead
         way.close()
         raise
     return connection
-
-
-def _way(credential: Credential, deadline: Deadline, doing: str) -> socket.socket:
-    """Connect to the first address that answers."""
-    places = look_up(credential, deadline, doing)
-    causes = []
-    for left, place in zip(range(len(places), 0, -1), places, strict=True):
-        seconds = deadline.share(CONNECT_SECONDS, left, doing)
-        try:
-            way = socket.create_connection((place, credential.port), seconds)
-        except OSError as error:
-            causes.append(error.strerror or "timed out")
-        else:
-            way.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            way.settimeout(None)
-            return way
-    raise Unreachable(doing, "; ".join(dict.fromkeys(causes)), NO_ANSWER)
-
-
-def _tls() -> ssl.SSLContext:
-    bundle = ca_bundle()
-    try:
-        context = ssl.create_default_context(cafile=bundle)
-    except OSError as error:
-        cause = f"{bundle} cannot be read ({type(error).__name__})"
-        raise Untrusted(
-            "reading the certificate authorities", cause, "Correct DB_CA_BUNDLE: it must name a PEM file"
-        ) from None
-    # Chain, dates and host name are verified. The form of RDS's certificates is not ours to judge.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context
 
 
 def _login_failure(error: Exception, doing: str) -> DatabaseError | Unsupported:

@@ -2,11 +2,12 @@
 
 import os
 import socket
+import ssl
 from pathlib import Path
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline, within
-from rotation.errors import Unreachable
+from rotation.errors import Unreachable, Untrusted
 
 CONNECT_SECONDS = 10.0
 STATEMENT_SECONDS = 30.0
@@ -46,3 +47,35 @@ def look_up(credential: Credential, deadline: Deadline, doing: str) -> list[str]
         cause = f"the name {credential.host} cannot be looked up ({type(error).__name__})"
         raise Unreachable(doing, cause, 'Correct "host" in the secret, or the DNS of the function\'s VPC') from None
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def open_way(credential: Credential, deadline: Deadline, doing: str) -> socket.socket:
+    """Return a connection to the first address of the credential's host that answers; raises Unreachable."""
+    places = look_up(credential, deadline, doing)
+    causes = []
+    for left, place in zip(range(len(places), 0, -1), places, strict=True):
+        seconds = deadline.share(CONNECT_SECONDS, left, doing)
+        try:
+            way = socket.create_connection((place, credential.port), seconds)
+        except OSError as error:
+            causes.append(error.strerror or "timed out")
+        else:
+            way.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            way.settimeout(None)
+            return way
+    raise Unreachable(doing, "; ".join(dict.fromkeys(causes)), NO_ANSWER)
+
+
+def tls_context() -> ssl.SSLContext:
+    """Return what verifies chain, dates and host name with the authorities; raises Untrusted."""
+    bundle = ca_bundle()
+    try:
+        context = ssl.create_default_context(cafile=bundle)
+    except OSError as error:
+        cause = f"{bundle} cannot be read ({type(error).__name__})"
+        raise Untrusted(
+            "reading the certificate authorities", cause, "Correct DB_CA_BUNDLE: it must name a PEM file"
+        ) from None
+    # The form of RDS's certificates is not ours to judge.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
