@@ -1,0 +1,265 @@
+"""Are Oracle's names, rights and errors read right?"""
+
+import json
+import ssl
+from typing import Any, cast
+
+import oracledb
+import pytest
+
+from rotation.administrator import Administrators
+from rotation.credential import Credential, SecretValue
+from rotation.engines.oracle import KIND, counterpart
+from rotation.engines.oracle_rights import Right, Sort, collected, remedy, statements
+from rotation.engines.oracle_session import LOGIN_PROBLEMS, STATEMENT_PROBLEMS, Told, _failure, _login_failure, normal
+from rotation.errors import (
+    DatabaseError,
+    InvalidConfiguration,
+    InvalidSecret,
+    LoginBlocked,
+    LoginRefused,
+    NotPermitted,
+    StatementFailed,
+    Unreachable,
+    Unsafe,
+    Untrusted,
+)
+from rotation.passwords import PasswordPolicy
+from tests.laboratories import deadline
+
+FIELDS: dict[str, object] = {
+    "engine": "oracle",
+    "host": "h",
+    "username": "app",
+    "password": "p",
+    "dbname": "ORCL",
+}
+
+
+def told(text: str, cause: BaseException | None = None) -> Told:
+    error = oracledb.DatabaseError(text)
+    error.__cause__ = cause
+    return Told.of(error)
+
+
+# Names and secrets
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("app", "app_clone"),
+        ("APP", "APP_CLONE"),
+        ("App", "App_clone"),
+        ('"app"', '"app_clone"'),
+        ('"APP"', '"APP_CLONE"'),
+        ('"a b"', '"a b_clone"'),
+    ],
+)
+def test_the_other_of_a_pair_is_written_like_the_one(one: str, other: str) -> None:
+    assert counterpart(one) == other
+    assert counterpart(other) == one
+
+
+def test_a_clone_that_awss_template_made_goes_back_to_its_user() -> None:
+    assert counterpart("APP_CLONE") == "APP"
+    assert counterpart("app_CLONE") == "app"
+
+
+def test_what_the_case_does_not_tell_apart_is_one_user() -> None:
+    assert KIND.normal_name("app_clone") == KIND.normal_name("APP_CLONE") == KIND.normal_name('"APP_CLONE"')
+    assert KIND.normal_name('"app"') != KIND.normal_name("app")
+    assert KIND.username_length('"app"') == 3
+
+
+@pytest.mark.parametrize("name", ['a"b', '"', '""', "a\0b", ""])
+def test_what_can_be_no_name_is_told(name: str) -> None:
+    with pytest.raises(InvalidSecret):
+        normal(name)
+
+
+@pytest.mark.parametrize("engine", ["oracle", "oracle-ee", "oracle-se2-cdb", "custom-oracle-ee"])
+def test_secrets_name_the_engine_as_awss_templates_and_rds_do(engine: str) -> None:
+    value = SecretValue.parse(str({**FIELDS, "engine": engine}).replace("'", '"'), KIND, "reading")
+    assert (value.credential.port, value.credential.database) == (1521, "ORCL")
+
+
+@pytest.mark.parametrize("dbname", [None, ""])
+def test_a_secret_must_say_its_database(dbname: str | None) -> None:
+    fields = {key: value for key, value in FIELDS.items() if key != "dbname"}
+    text = str(fields if dbname is None else {**fields, "dbname": dbname}).replace("'", '"')
+    with pytest.raises(InvalidSecret, match="dbname"):
+        SecretValue.parse(text, KIND, "reading")
+
+
+def test_passwords_are_of_thirty_characters_and_hold_no_double_quote() -> None:
+    policy = PasswordPolicy.from_environment({"EXCLUDE_CHARACTERS": ""}, KIND)
+    made = [policy.generate() for _ in range(50)]
+    assert {len(password) for password in made} == {30}
+    assert '"' not in "".join(made)
+    with pytest.raises(InvalidConfiguration, match="30"):
+        PasswordPolicy.from_environment({"PASSWORD_LENGTH": "31"}, KIND)
+
+
+# The admin
+
+HOST = "db.c1a2b3c4d5e6.eu-west-1.rds.amazonaws.com"
+ARN = "arn:aws:rds:eu-west-1:123456789012:db:db"
+
+
+class Account:
+    """As much of Secrets Manager and of RDS as it takes to find a master that RDS manages."""
+
+    def __init__(self, **fields: object) -> None:
+        self.admin = json.dumps({"username": "admin", "password": "the-admins", **fields})
+
+    def get_secret_value(self, **_: str) -> dict[str, str]:
+        return {"SecretString": self.admin}
+
+    def describe_secret(self, **_: str) -> dict[str, object]:
+        return {"Tags": [{"Key": "aws:rds:primaryDBInstanceArn", "Value": ARN}]}
+
+    def describe_db_instances(self, **_: str) -> dict[str, object]:
+        return {"DBInstances": [{"Endpoint": {"Address": HOST, "Port": 1521}, "DBInstanceArn": ARN}]}
+
+    def find(self, **fields: object) -> Credential:
+        value = SecretValue.parse(json.dumps({**FIELDS, "host": HOST, "masterarn": "a", **fields}), KIND, "reading")
+        client = cast("Any", self)
+        return Administrators(client, lambda _: client, KIND, lambda _: None, deadline()).find(value)
+
+
+def test_a_master_that_rds_manages_logs_in_at_the_port_that_the_secret_names() -> None:
+    admin = Account().find(port=2484)
+    assert (admin.host, admin.port, admin.tls, admin.database) == (HOST, 2484, True, "ORCL")
+    with pytest.raises(Unsafe, match="over TLS only"):
+        Account().find(ssl=False)
+
+
+def test_an_admin_secret_may_name_the_other_port_of_the_same_host_and_no_other_host() -> None:
+    admin = Account(engine="oracle", host=HOST, port=2484).find(ssl=False)
+    assert (admin.port, admin.tls) == (2484, True)
+    with pytest.raises(Unsafe):
+        Account(engine="oracle", host="elsewhere", port=2484).find(port=2484)
+
+
+# Rights
+
+TABLE = Right(Sort.OBJECT, "UPDATE", "S", "T")
+COLUMN = Right(Sort.OBJECT, "UPDATE", "S", "T", column="C")
+ROLE = Right(Sort.ROLE, "R")
+SYSTEM = Right(Sort.SYSTEM, "CREATE TABLE")
+
+
+def passed_on(right: Right) -> Right:
+    return Right(right.sort, right.name, right.owner, right.item, right.kind, right.column, option=True)
+
+
+@pytest.mark.parametrize(
+    ("have", "want", "expected"),
+    [
+        ({TABLE}, {TABLE}, []),
+        (set(), {ROLE}, ['GRANT "R" TO "U"']),
+        (set(), {passed_on(ROLE)}, ['GRANT "R" TO "U" WITH ADMIN OPTION']),
+        ({ROLE}, {passed_on(ROLE)}, ['GRANT "R" TO "U" WITH ADMIN OPTION']),
+        ({passed_on(ROLE)}, {ROLE}, ['REVOKE "R" FROM "U"', 'GRANT "R" TO "U"']),
+        ({SYSTEM}, set(), ['REVOKE CREATE TABLE FROM "U"']),
+        ({TABLE}, {COLUMN}, ['REVOKE UPDATE ON "S"."T" FROM "U"', 'GRANT UPDATE ("C") ON "S"."T" TO "U"']),
+        ({TABLE, COLUMN}, set(), ['REVOKE UPDATE ON "S"."T" FROM "U"']),
+        ({TABLE, COLUMN}, {COLUMN}, ['REVOKE UPDATE ON "S"."T" FROM "U"', 'GRANT UPDATE ("C") ON "S"."T" TO "U"']),
+        (
+            set(),
+            {TABLE, Right(Sort.OBJECT, "SELECT", "S", "T"), passed_on(COLUMN)},
+            ['GRANT SELECT, UPDATE ON "S"."T" TO "U"', 'GRANT UPDATE ("C") ON "S"."T" TO "U" WITH GRANT OPTION'],
+        ),
+        (
+            set(),
+            {Right(Sort.OBJECT, "READ", "SYS", "D", "DIRECTORY"), Right(Sort.SCHEMA, "SELECT ANY TABLE", item="S")},
+            ['GRANT READ ON DIRECTORY "D" TO "U"', 'GRANT SELECT ANY TABLE ON SCHEMA "S" TO "U"'],
+        ),
+        (
+            set(),
+            {Right(Sort.OBJECT, "USE", "S", "P", "SQL TRANSLATION PROFILE")},
+            ['GRANT USE ON SQL TRANSLATION PROFILE "S"."P" TO "U"'],
+        ),
+    ],
+)
+def test_statements_take_before_they_give(have: set[Right], want: set[Right], expected: list[str]) -> None:
+    found = [statement for statement, _ in statements(frozenset(have), frozenset(want), "U")]
+    assert sorted(found) == sorted(expected)
+    assert [text.split()[0] for text in found] == sorted((text.split()[0] for text in found), reverse=True)
+
+
+def test_several_grantors_of_one_right_are_one_right() -> None:
+    assert collected([TABLE, passed_on(TABLE), TABLE]) == {passed_on(TABLE)}
+
+
+def test_the_remedy_names_what_the_admin_lacks() -> None:
+    [(statement, right)] = statements(frozenset(), frozenset({Right(Sort.OBJECT, "SELECT", "SYS", "V_$SESSION")}), "U")
+    assert "rdsadmin.rdsadmin_util.grant_sys_object" in remedy(statement, right, "A")
+    [(statement, right)] = statements(frozenset({SYSTEM}), frozenset(), "U")
+    assert "GRANT ANY PRIVILEGE" in remedy(statement, right, "A")
+
+
+# Errors
+
+CREDENTIAL = Credential(engine="oracle", host="h", port=1521, database="d", username="app", password="secret", tls=True)
+
+
+@pytest.mark.parametrize("code", LOGIN_PROBLEMS)
+def test_every_known_refusal_of_a_login_is_told_apart(code: str) -> None:
+    error = _login_failure(told(f"{code}: text\nHelp: https://docs.oracle.com/error-help/db/x/"), CREDENTIAL, "doing")
+    assert type(error) is LOGIN_PROBLEMS[code][0]
+    assert error.cause == f"{code}: text"
+
+
+@pytest.mark.parametrize("code", STATEMENT_PROBLEMS)
+def test_every_known_refusal_of_a_statement_is_told_apart(code: str) -> None:
+    error = _failure(told(f"{code}: text"), "doing", "the remedy")
+    assert type(error) is STATEMENT_PROBLEMS[code][0]
+    assert error.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "cause", "problem"),
+    [
+        (
+            "DPY-6005: cannot connect to database (CONNECTION_ID=x).\n[Errno 111]",
+            ConnectionRefusedError(111, "no"),
+            Unreachable,
+        ),
+        ("DPY-6005: cannot connect", ConnectionResetError(104, "reset"), Unreachable),
+        ("DPY-6005: cannot connect", TimeoutError("timed out"), Unreachable),
+        ("DPY-6005: cannot connect", ssl.SSLCertVerificationError(1, "certificate verify failed"), Untrusted),
+        ("DPY-6005: cannot connect", ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"), Untrusted),
+        ("DPY-6000: Listener refused connection. (Similar to ORA-12516)", None, LoginBlocked),
+        ("DPY-6000: Listener refused connection. (Similar to ORA-12528)", None, LoginBlocked),
+        ("DPY-6000: Listener refused connection. (Similar to ORA-99999)", None, Unreachable),
+        ("DPY-4011: the database or network closed the connection", None, Unreachable),
+        ("ORA-01017: invalid username/password; logon denied", None, LoginRefused),
+        ("", None, Unreachable),
+    ],
+)
+def test_only_the_servers_word_is_a_wrong_password(
+    text: str, cause: BaseException | None, problem: type[DatabaseError]
+) -> None:
+    assert type(_login_failure(told(text, cause), CREDENTIAL, "doing")) is problem
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("ORA-01031: insufficient privileges", NotPermitted),
+        ("ORA-16000: database open for read-only access", NotPermitted),
+        ("ORA-01918: user 'X' does not exist", StatementFailed),
+        ("DPY-4024: call timeout of 5 ms exceeded", Unreachable),
+        ("DPY-4011: the database or network closed the connection\nORA-03113: end-of-file", Unreachable),
+        ("ORA-12345: something new", StatementFailed),
+    ],
+)
+def test_what_a_statement_met_with_is_told_apart(text: str, problem: type[DatabaseError]) -> None:
+    assert type(_failure(told(text), "doing", "remedy")) is problem
+
+
+def test_a_syntax_error_does_not_repeat_the_statement() -> None:
+    text = "ORA-03049: SQL keyword 'X' is not syntactically valid following 'IDENTIFIED BY \"secret\"'"
+    assert "secret" not in str(_failure(told(text), "doing", ""))
