@@ -1,0 +1,113 @@
+"""Which questions are SQL Server's catalog views asked?
+
+They show what the one who asks may see, and no error says that there is more
+(https://learn.microsoft.com/en-us/sql/relational-databases/security/metadata-visibility-configuration). So the
+permissions that show all are asked for first.
+"""
+
+SEES_SERVER = ("ALTER ANY LOGIN", "VIEW ANY DEFINITION", "VIEW ANY DATABASE")
+SEES_DATABASE = ("ALTER ANY USER", "VIEW DEFINITION")
+"""What it takes to see all of a server, and of one database."""
+
+BY_DATABASE = 2
+"""What `authentication_type` says of a contained user: its password is the database's."""
+
+OWN_KIND = "SELECT authentication_type FROM sys.database_principals WHERE principal_id = DATABASE_PRINCIPAL_ID()"
+KIND = "SELECT authentication_type FROM sys.database_principals WHERE name = %s"
+
+LOGIN = """
+    SELECT principal_id, sid, credential_id, default_database_name, default_language_name, is_policy_checked,
+        is_expiration_checked
+    FROM sys.sql_logins WHERE name = %s"""
+STATE = "SELECT is_disabled, CAST(LOGINPROPERTY(name, 'IsLocked') AS int) FROM sys.sql_logins WHERE name = %s"
+OTHER_KIND = "SELECT 1 FROM sys.server_principals WHERE name = %s"
+HAS_LOGIN = "SELECT 1 FROM sys.server_principals WHERE sid = %s"
+
+DATABASES = "SELECT name, HAS_DBACCESS(name) FROM sys.databases WHERE state = 0 ORDER BY name"
+
+_USER = """
+    SELECT principal_id, name, sid, default_schema_name, default_language_name, allow_encrypted_value_modifications
+    FROM sys.database_principals"""
+USERS_BY_SID = f"{_USER} WHERE sid IN (%s, %s)"
+USER_OF_LOGIN_BY_NAME = f"{_USER} WHERE name = %s AND type = 'S' AND authentication_type = 1"
+CONTAINED_USER = f"{_USER} WHERE name = %s AND authentication_type = {BY_DATABASE}"
+
+SERVER_ROLES = """
+    SELECT m.member_principal_id, r.name
+    FROM sys.server_role_members m JOIN sys.server_principals r ON r.principal_id = m.role_principal_id
+    WHERE m.member_principal_id IN ({ids})"""
+DATABASE_ROLES = """
+    SELECT m.member_principal_id, r.name
+    FROM sys.database_role_members m JOIN sys.database_principals r ON r.principal_id = m.role_principal_id
+    WHERE m.member_principal_id IN ({ids})"""
+
+OWNED = "OWNED"
+"""What is said here, where others have the state of a permission, of what belongs to somebody."""
+
+SERVER_RIGHTS = """
+    SELECT grantee_principal_id, class, class_desc, major_id, minor_id, permission_name, state_desc
+    FROM sys.server_permissions WHERE grantee_principal_id IN ({ids})
+    UNION ALL SELECT owning_principal_id, 101, 'SERVER_PRINCIPAL', principal_id, 0, NULL, 'OWNED'
+    FROM sys.server_principals WHERE type = 'R' AND owning_principal_id IN ({ids})"""
+DATABASE_RIGHTS = """
+    SELECT grantee_principal_id, class, class_desc, major_id, minor_id, permission_name, state_desc
+    FROM sys.database_permissions WHERE grantee_principal_id IN ({ids})
+    UNION ALL SELECT principal_id, 3, 'SCHEMA', schema_id, 0, NULL, 'OWNED'
+    FROM sys.schemas WHERE principal_id IN ({ids})
+    UNION ALL SELECT owning_principal_id, 4, 'DATABASE_PRINCIPAL', principal_id, 0, NULL, 'OWNED'
+    FROM sys.database_principals WHERE type = 'R' AND owning_principal_id IN ({ids})
+    UNION ALL SELECT principal_id, 1, 'OBJECT_OR_COLUMN', object_id, 0, NULL, 'OWNED'
+    FROM sys.all_objects WHERE principal_id IN ({ids})"""
+"""What some principals are granted and denied, and what they own. A table that belongs to whoever owns its schema is
+not among it. {ids} are numbers from the catalog, here and below."""
+
+WHOLE = frozenset({0, 100})
+"""The classes of permissions on the database, and the server, itself
+(https://learn.microsoft.com/en-us/sql/relational-databases/system-catalog-views/sys-database-permissions-transact-sql,
+…/sys-server-permissions-transact-sql)."""
+
+OBJECT, DATABASE_PRINCIPAL, SERVER_PRINCIPAL = 1, 4, 101
+
+
+def _of_schema(keyword: str, view: str, key: str) -> str:
+    return (
+        f"SELECT t.{key}, '{keyword}', s.name, t.name FROM {view} t JOIN sys.schemas s ON s.schema_id = t.schema_id"  # noqa: S608
+        f" WHERE t.{key} IN ({{ids}})"
+    )
+
+
+def _of_database(keyword: str, view: str, key: str) -> str:
+    return f"SELECT {key}, {keyword}, NULL, name FROM {view} WHERE {key} IN ({{ids}})"  # noqa: S608 - constants
+
+
+NAMES = {
+    1: _of_schema("OBJECT", "sys.all_objects", "object_id"),
+    3: _of_database("'SCHEMA'", "sys.schemas", "schema_id"),
+    4: _of_database(
+        "CASE type WHEN 'R' THEN 'ROLE' WHEN 'A' THEN 'APPLICATION ROLE' ELSE 'USER' END",
+        "sys.database_principals",
+        "principal_id",
+    ),
+    5: _of_database("'ASSEMBLY'", "sys.assemblies", "assembly_id"),
+    6: _of_schema("TYPE", "sys.types", "user_type_id"),
+    10: _of_schema("XML SCHEMA COLLECTION", "sys.xml_schema_collections", "xml_collection_id"),
+    15: _of_database("'MESSAGE TYPE'", "sys.service_message_types", "message_type_id"),
+    16: _of_database("'CONTRACT'", "sys.service_contracts", "service_contract_id"),
+    17: _of_database("'SERVICE'", "sys.services", "service_id"),
+    18: _of_database("'REMOTE SERVICE BINDING'", "sys.remote_service_bindings", "remote_service_binding_id"),
+    19: _of_database("'ROUTE'", "sys.routes", "route_id"),
+    23: _of_database("'FULLTEXT CATALOG'", "sys.fulltext_catalogs", "fulltext_catalog_id"),
+    24: _of_database("'SYMMETRIC KEY'", "sys.symmetric_keys", "symmetric_key_id"),
+    25: _of_database("'CERTIFICATE'", "sys.certificates", "certificate_id"),
+    26: _of_database("'ASYMMETRIC KEY'", "sys.asymmetric_keys", "asymmetric_key_id"),
+    29: _of_database("'FULLTEXT STOPLIST'", "sys.fulltext_stoplists", "stoplist_id"),
+    31: _of_database("'SEARCH PROPERTY LIST'", "sys.registered_search_property_lists", "property_list_id"),
+    32: _of_database("'DATABASE SCOPED CREDENTIAL'", "sys.database_scoped_credentials", "credential_id"),
+    101: _of_database(
+        "CASE type WHEN 'R' THEN 'SERVER ROLE' ELSE 'LOGIN' END", "sys.server_principals", "principal_id"
+    ),
+    105: _of_database("'ENDPOINT'", "sys.endpoints", "endpoint_id"),
+}
+"""By the class of a permission: number, keyword, schema and name of the things that it is on."""
+
+COLUMNS = "SELECT object_id, column_id, name FROM sys.all_columns WHERE object_id IN ({ids})"
