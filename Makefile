@@ -3,7 +3,7 @@
 # For the tasks that have a choice:
 ARCHITECTURE ?=#                   arm64 or x86_64, for build; empty: what samconfig.toml or else the template says
 ENV ?= default#                    for build and deploy: the environment of samconfig.toml: default, staging or production
-ENGINE ?= postgresql#              for demo, invoke and aws: the database: postgresql, mysql or mariadb
+ENGINE ?= postgresql#              for demo, invoke and aws: the database: postgresql, mysql, mariadb or sqlserver (a stand-in)
 EVENT ?= create-secret#            for invoke: create-secret, set-secret, test-secret, finish-secret, or the path of a file
 AWS ?=#                            for invoke: laptop, or account: the one of your credentials, or that AWS_ENDPOINT_URL names
 ADDRESS ?= host.docker.internal#   for aws: where a container reaches this machine
@@ -33,8 +33,7 @@ export SAM_CLI_TELEMETRY := 0
 help: ## list these tasks
 	@awk -F ': .*## ' '/^[a-z]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## watch a real credential rotate, on this machine alone (ENGINE=postgresql, mysql or mariadb)
-	@$(BIN)/python -m tests.local.fetch_servers $(ENGINE)
+demo: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## watch a real credential rotate, on this machine alone (ENGINE=postgresql, mysql, mariadb or sqlserver)
 	@$(BIN)/python -m tests.local.demo --engine $(ENGINE)
 
 test: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(HOST_BUILD) ## run all tests, against real servers and the built artifacts (PYTEST_ARGS="-k …")
@@ -68,7 +67,6 @@ invoke: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## have one step done, on this m
 	@$(BIN)/python -m tests.local.invoke $(EVENT) --engine $(ENGINE) $(if $(AWS),--aws $(AWS))
 
 aws: $(DEVELOPMENT) $(HOST_BUILD) ## run a laptop-sized AWS until Ctrl-C, for `sam local invoke` (ENGINE=mysql ADDRESS=172.17.0.1)
-	@$(BIN)/python -m tests.local.fetch_servers $(ENGINE)
 	@$(BIN)/python -m tests.local.waiting_rotation --engine $(ENGINE) --address $(ADDRESS)
 
 deploy: ## build, show what would change in your AWS account, ask, deploy (ENV=default, staging or production)

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import batched
 from pathlib import Path
 
@@ -19,7 +20,10 @@ from botocore.config import Config
 
 from tests.local.demo import __main__ as command
 from tests.local.demo import stage
+from tests.local.demo.databases import LoginFailed
+from tests.local.demo.engines import ENGINES
 from tests.local.fetch_servers import UNAVAILABLE, fetch_newest
+from tests.local.processes import free_port
 from tests.local.secrets_manager_rotation import STEPS
 
 CHECKOUT = Path(__file__).parents[2]
@@ -34,6 +38,7 @@ SEAMLESS = {
     "postgresql": [ALTERNATING_USERS],
     "mysql": [ALTERNATING_USERS, DUAL_PASSWORD],
     "mariadb": [ALTERNATING_USERS, DUAL_PASSWORD],
+    "sqlserver": [ALTERNATING_USERS],
 }
 CHAPTER = f"^({SINGLE_USER}|{ALTERNATING_USERS}|{DUAL_PASSWORD}) ─+$"
 COUNTS = re.compile(r"… (reads|keeps) .*? (\d+) +(\d+)\b")
@@ -44,7 +49,7 @@ INTERRUPTED = 130
 type Demo = subprocess.Popen[str]
 
 
-@pytest.fixture(scope="module", params=["postgresql", "mysql", "mariadb"])
+@pytest.fixture(scope="module", params=SEAMLESS)
 def engine(request: pytest.FixtureRequest) -> str:
     """Each engine; skipped where its server cannot be had, but in CI."""
     return available(request.param)
@@ -118,6 +123,7 @@ def test_it_shows_each_step_of_each_strategy_and_no_login_fails_but_of_a_single_
     assert fresh < cached, "a cached password stays refused"
     assert failed == {name: [0, 0, 0, 0] for name in SEAMLESS[engine]}
     assert min(int(logins) for _, logins, _ in COUNTS.findall(output)) >= 24, "it logged in all the while"
+    assert ("A real server, " in output) == ENGINES[engine].is_real
     assert not CONTROL_CHARACTERS.search(output)
     assert max(map(len, output.splitlines())) < 90
     assert not list(room.iterdir())
@@ -166,7 +172,8 @@ def test_after_an_interrupt_nothing_is_left(room: Path, engine: str) -> None:
         rest, _ = demo.communicate(timeout=PATIENCE)
     assert demo.returncode == INTERRUPTED
     assert "Traceback" not in rest
-    assert len(started) > 2, "the server and the emulator were seen"
+    own = ENGINES[engine].is_real  # a stand-in is no process of its own
+    assert len(started) > 1 + own, "the server and the emulator were seen"
     assert_ended(started)
     assert not list(room.iterdir())
 
@@ -195,6 +202,28 @@ def test_what_is_not_built_is_said_in_one_line_with_the_remedy(
     assert command.main([]) == 1
     errors = capsys.readouterr().err
     assert errors == "The demo failed: PostgreSqlFunction is not built. `make demo` builds it first.\n"
+
+
+def test_an_engine_that_is_not_there_is_said_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--engine", "oracle"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err == (
+        "The demo failed: there is no engine oracle here. Name one of postgresql, mysql, mariadb, sqlserver\n"
+    )
+    assert not captured.out
+
+
+def test_only_an_answer_says_that_a_password_is_refused() -> None:
+    """SQL Server's client gives the answer to an earlier login where there is none."""
+    engine = ENGINES["sqlserver"]
+    with engine.start() as database:
+        login = database.new_application(engine.strategies[0])
+        database.work(login)
+        wrong, nowhere = replace(login, password="wrong"), replace(login, port=free_port())
+        for attempt, refused in ((wrong, True), (nowhere, False), (wrong, True), (nowhere, False)):
+            with pytest.raises(LoginFailed) as failed:
+                database.work(attempt)
+            assert failed.value.refused == refused
 
 
 def assert_ended(processes: set[int]) -> None:

@@ -26,15 +26,16 @@ ANOTHER_ADDRESS = "127.0.0.2"
 
 
 @pytest.fixture(scope="module")
-def engine() -> str:
-    """The one that starts fastest; skipped where its server cannot be had, but in CI."""
+def engine(request: pytest.FixtureRequest) -> str:
+    """The one that starts fastest, or which a test names; skipped where its server cannot be had, but in CI."""
+    engine: str = getattr(request, "param", "postgresql")
     try:
-        fetch_newest("postgresql")
+        fetch_newest(engine)
     except UNAVAILABLE as error:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))
-    return "postgresql"
+    return engine
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,9 @@ def waiting(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("engine", ["postgresql", "sqlserver"], indirect=True)
 def test_a_step_is_done_with_nothing_running(engine: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a real server, and on a stand-in."""
     assert invoke.main(["set-secret", "--engine", engine, "--aws", "laptop"]) == 0
     shown = capsys.readouterr().out
     [line] = [record for record in records(shown) if "message" in record]
@@ -57,7 +60,7 @@ def test_a_step_is_done_with_nothing_running(engine: str, capsys: pytest.Capture
     assert (line["secret_arn"], line["version_token"]) == (event["SecretId"], event["ClientRequestToken"])
     assert "✔ AWSCURRENT   ✘ AWSCURRENT" in shown
     assert "✘ AWSPENDING   ✔ AWSPENDING" in shown
-    assert "PostgreSqlFunction returned null" in shown
+    assert f"{ENGINES[engine].function} returned null" in shown
 
 
 def test_what_the_function_refuses_is_said_in_one_line(
@@ -70,6 +73,18 @@ def test_what_the_function_refuses_is_said_in_one_line(
     assert captured.err.startswith("The invocation failed: PostgreSqlFunction failed with InvalidEvent: ")
     assert captured.err.count("\n") == 1
     assert "· AWSPENDING, empty   · AWSPENDING, empty" in captured.out
+
+
+@pytest.mark.parametrize("words", [["create-secret", "--engine", "oracle"], ["events/oracle-create-secret.json"]])
+def test_an_engine_that_is_not_there_is_said_with_those_that_are(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An event of its own is not sent to the function of another one."""
+    monkeypatch.chdir(CHECKOUT)
+    assert invoke.main(words) == 1
+    assert capsys.readouterr().err == (
+        "The invocation failed: there is no engine oracle here. Name one of postgresql, mysql, mariadb, sqlserver\n"
+    )
 
 
 def test_an_event_that_is_not_there_is_said_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:

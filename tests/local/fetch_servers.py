@@ -16,22 +16,22 @@ _FETCH: dict[str, Sequence[Callable[[], object]]] = {
     ],
     "mysql": [partial(debian_packages.unpack, mysql_server.PACKAGES)],
     "mariadb": [partial(debian_packages.unpack, packages) for packages in mariadb_server.PACKAGES.values()],
+    "sqlserver": [],  # a stand-in of ours: it is here
 }
 """For each engine, what fetches its versions, oldest first; nothing where they are here."""
 
 
 def fetch_newest(engine: str) -> None:
     """Have the version that the demo runs. Raises one of UNAVAILABLE."""
-    _FETCH[engine][-1]()
+    for fetch in _FETCH[engine][-1:]:
+        fetch()
 
 
 def main() -> None:
-    """Fetch every version of every engine, or the newest of the one that is named; fail where one cannot be had."""
-    parser = argparse.ArgumentParser("python -m tests.local.fetch_servers", description=main.__doc__)
-    parser.add_argument("engine", nargs="?", choices=_FETCH)
-    engine = parser.parse_args().engine
+    """Fetch every version of every engine; fail where one cannot be had."""
+    argparse.ArgumentParser("python -m tests.local.fetch_servers", description=main.__doc__).parse_args()
     missing = False
-    for fetch in [_FETCH[engine][-1]] if engine else [fetch for each in _FETCH.values() for fetch in each]:
+    for fetch in (fetch for each in _FETCH.values() for fetch in each):
         try:
             fetch()
         except UNAVAILABLE as error:

@@ -16,12 +16,11 @@ import boto3
 
 from tests.local.demo import DemoError
 from tests.local.demo.command import run
-from tests.local.demo.engines import ENGINES
+from tests.local.demo.engines import ENGINES, engine_named, fetch_server
 from tests.local.demo.laptop import Event
 from tests.local.demo.screen import Screen
 from tests.local.demo.stage import Stage
 from tests.local.demo.versions import comparison, standings
-from tests.local.fetch_servers import UNAVAILABLE, fetch_newest
 from tests.local.lambda_runtime import FunctionError, LambdaRuntime
 from tests.local.secrets_manager_rotation import STEPS
 
@@ -39,7 +38,8 @@ def main(words: Sequence[str] | None = None) -> int:
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tests.local.invoke", description=__doc__)
     parser.add_argument("event", help="create-secret, set-secret, test-secret, finish-secret, or the path of a file")
-    parser.add_argument("--engine", choices=ENGINES, default="postgresql", help="the database; default: %(default)s")
+    databases = f"the database: {', '.join(ENGINES)}; default: %(default)s"
+    parser.add_argument("--engine", default="postgresql", help=databases)
     parser.add_argument(
         "--aws",
         choices=(_LAPTOP, _ACCOUNT),
@@ -51,12 +51,13 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _invoke(arguments: argparse.Namespace) -> None:
+    engine_named(arguments.engine)
     path = _event_file(arguments.event, arguments.engine)
-    named_after = path.name.partition("-")[0]
-    engine = named_after if named_after in ENGINES else arguments.engine
+    engine = _named_after(path) or arguments.engine
+    function = engine_named(engine).function
     event = _read(path)
     if arguments.aws == _ACCOUNT:
-        _invoke_with_account(ENGINES[engine].function, event)
+        _invoke_with_account(function, event)
     else:
         _invoke_on_laptop(engine, event)
 
@@ -67,6 +68,12 @@ def _event_file(name: str, engine: str) -> Path:
             return path
     steps = [path.stem.removeprefix(f"{engine}-") for path in sorted(_EVENTS.glob(f"{engine}-*.json"))]
     raise DemoError(f"there is no event {name} for {engine}. Name {', '.join(steps)}, or the path of a file")
+
+
+def _named_after(path: Path) -> str:
+    """Return the engine whose event it is, to go by the name of the file; empty where that says nothing."""
+    engine = path.name.partition("-")[0]
+    return engine if (_EVENTS / f"{engine}-create-secret.json").is_file() else ""
 
 
 def _read(path: Path) -> Event:
@@ -107,10 +114,7 @@ def _environment(beginnings: tuple[str, ...]) -> dict[str, str]:
 
 def _invoke_on_laptop(engine: str, event: Event) -> None:
     screen = Screen.on(sys.stdout)
-    try:
-        fetch_newest(engine)
-    except UNAVAILABLE as error:
-        raise DemoError(str(error)) from error
+    fetch_server(engine)
     with ExitStack() as stack:
         stage = Stage.prepare(screen, ENGINES[engine], stack)
         secret_id, expected = _secret_before(stage, event)

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from tests.local.demo import DemoError
 from tests.local.demo.command import run, wait_for_interrupt
 from tests.local.demo.databases import Engine
-from tests.local.demo.engines import ENGINES
+from tests.local.demo.engines import ENGINES, engine_named, fetch_server
 from tests.local.demo.laptop import Event, Laptop
 from tests.local.demo.screen import Screen
 from tests.local.processes import LOOPBACK
@@ -39,7 +39,8 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tests.local.waiting_rotation", description=__doc__)
-    parser.add_argument("--engine", choices=ENGINES, default="postgresql", help="the database; default: %(default)s")
+    databases = f"the database: {', '.join(ENGINES)}; default: %(default)s"
+    parser.add_argument("--engine", default="postgresql", help=databases)
     parser.add_argument(
         "--address",
         default="host.docker.internal",
@@ -50,7 +51,8 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _serve(arguments: argparse.Namespace) -> None:
-    screen, engine = Screen.on(sys.stdout), ENGINES[arguments.engine]
+    screen, engine = Screen.on(sys.stdout), engine_named(arguments.engine)
+    fetch_server(arguments.engine)
     with waiting_rotation(screen, engine, arguments.address, _FILES / arguments.engine) as waiting:
         _invite(screen, waiting)
         wait_for_interrupt()

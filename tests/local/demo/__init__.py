@@ -10,6 +10,7 @@ engines       which databases there are
 databases     what an engine has to offer
 postgresql    PostgreSQL's part
 mysql         MySQL's part, and MariaDB's
+sqlserver     SQL Server's part, which is a stand-in's
 application   the application that logs in all the while, and counts
 screen        how it looks, in a terminal and elsewhere
 """

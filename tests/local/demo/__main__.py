@@ -15,17 +15,18 @@ def main(words: Sequence[str] | None = None) -> int:
 def _play(words: Sequence[str] | None) -> None:
     # Imported here: what is not installed is said in one line. The heavy part comes last: something is shown at once.
     with postponed():
-        from tests.local.demo.engines import ENGINES  # noqa: PLC0415
+        from tests.local.demo.engines import ENGINES, engine_named, fetch_server  # noqa: PLC0415
         from tests.local.demo.screen import Screen  # noqa: PLC0415
 
     arguments = _arguments(words, list(ENGINES))
-    engine = ENGINES[arguments.engine]
+    engine = engine_named(arguments.engine)
     screen = Screen.on(sys.stdout)
     screen.title(
-        f"A {engine.name} credential rotates, on this machine alone",
-        "A real server, the rotation function, and a stand-in for Secrets Manager that keeps the rules of the service. "
-        "No AWS account is needed, and nothing leaves this machine. Ctrl-C ends it.",
+        f"{engine.name} credentials rotate, on this machine alone",
+        f"{engine.server}, the rotation function, and a stand-in for Secrets Manager that keeps the rules of the "
+        "service. No AWS account is needed, and nothing leaves this machine. Ctrl-C ends it.",
     )
+    fetch_server(arguments.engine)
     with postponed():
         from tests.local.demo.story import play  # noqa: PLC0415
 
@@ -34,7 +35,8 @@ def _play(words: Sequence[str] | None) -> None:
 
 def _arguments(words: Sequence[str] | None, engines: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tests.local.demo", description=__doc__)
-    parser.add_argument("--engine", choices=engines, default=engines[0], help="the database; default: %(default)s")
+    databases = f"the database: {', '.join(engines)}; default: %(default)s"
+    parser.add_argument("--engine", default=engines[0], help=databases)
     parser.add_argument("--keep", action="store_true", help="leave all of it running for a look around, until Ctrl-C")
     return parser.parse_args(words)
 

@@ -90,3 +90,10 @@ class Engine:
     """The rotation function's name in the template."""
     start: Callable[[], AbstractContextManager[Database]]
     strategies: tuple[Strategy, ...]
+    is_real: bool = True
+    """Whether what is started is what is run in production, and no stand-in for it."""
+
+    @property
+    def server(self) -> str:
+        """What is started, in words."""
+        return "A real server" if self.is_real else f"A wire-level stand-in for {self.name}"

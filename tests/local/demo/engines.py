@@ -1,8 +1,26 @@
 """Which databases can be had on a laptop?"""
 
+from tests.local.demo import DemoError
 from tests.local.demo.databases import Engine
 from tests.local.demo.mysql import MARIADB, MYSQL
 from tests.local.demo.postgresql import POSTGRESQL
+from tests.local.demo.sqlserver import SQLSERVER
+from tests.local.fetch_servers import UNAVAILABLE, fetch_newest
 
-ENGINES: dict[str, Engine] = {"postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MARIADB}
+ENGINES: dict[str, Engine] = {"postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MARIADB, "sqlserver": SQLSERVER}
 """By the name that ENGINE has for `make`, and the files in `events/` have."""
+
+
+def engine_named(name: str) -> Engine:
+    """Return the engine that has this name. Raises DemoError: none has."""
+    if name not in ENGINES:
+        raise DemoError(f"there is no engine {name} here. Name one of {', '.join(ENGINES)}")
+    return ENGINES[name]
+
+
+def fetch_server(name: str) -> None:
+    """Have the server of an engine on this machine, before anything waits for it. Raises DemoError."""
+    try:
+        fetch_newest(name)
+    except UNAVAILABLE as error:
+        raise DemoError(str(error)) from error

@@ -37,7 +37,7 @@ def _conclude(screen: Screen, stage: Stage, tallies: dict[str, list[Meanwhile]])
             ("function", _provenance(stage)),
             ("rotations", f"{len(rotations)} through RotateSecret, {steps} steps"),
             ("logins", "\n".join(_logins(title, seen) for title, seen in tallies.items())),
-            ("not shown", "IAM, KMS, networks, the service itself: Secrets Manager was a stand-in"),
+            ("not shown", _not_shown(stage.engine)),
         ],
     )
     screen.summary(
@@ -61,6 +61,12 @@ def _provenance(stage: Stage) -> str:
         f"{stage.engine.function} from its sources, in plain Python: Lambda's emulator is not for this system, "
         "so the artifact of `sam build` was not run"
     )
+
+
+def _not_shown(engine: Engine) -> str:
+    if engine.is_real:
+        return "IAM, KMS, networks, the service itself: Secrets Manager was a stand-in"
+    return f"IAM, KMS, networks, Secrets Manager itself, {engine.name} itself: these two were stand-ins"
 
 
 def _logins(title: str, seen: list[Meanwhile]) -> str:
