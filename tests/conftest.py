@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from rotation.kind import EngineKind, Strategy
+from rotation.kind import Strategy
 from tests import servers
 from tests.laboratories import Laboratory, PostgreSQLLaboratory
 from tests.laboratories_mysql import MySQLLaboratory
@@ -14,16 +14,15 @@ from tests.leaks import Leaks
 from tests.local import fetch_servers
 from tests.local.evidence import keep_text
 
-ENGINES = {"postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}
-
 type Laboratories = Callable[[str], Laboratory]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    for engine, name in ENGINES.items():
+    for engine, own in servers.SERVERS.items():
         parser.addoption(
             f"--{engine}-dsn",
-            help=f"how a superuser connects to a {name} server that may be written to, to be used instead of our own",
+            help=f"how a superuser connects to a server of {own.engine.kind.name} that may be written to, to be used "
+            "instead of our own",
         )
     parser.addoption(
         "--every-crash-point",
@@ -48,7 +47,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that asks for an engine's name against each server of it.
 
     One that asks for `every_laboratory` runs against all, with each strategy of the engine, and in each way to it; the
-    markers `strategies` and `newest` say that fewer will do.
+    markers `strategies`, `newest` and `real_servers` say that fewer will do.
     """
     available = servers.available(lambda engine: metafunc.config.getoption(f"--{engine}-dsn"))
     for engine, own in available.items():
@@ -57,11 +56,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "every_laboratory" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("strategies")
         newest = -1 if metafunc.definition.get_closest_marker("newest") else 0
+        real = metafunc.definition.get_closest_marker("real_servers")
         combinations = [
             (server, strategy, through_admin)
             for engine, own in available.items()
+            if not real or servers.SERVERS[engine].are_real
             for server in list(own)[newest:]
-            for strategy, through_admin in _ways(servers.KINDS[engine])
+            for strategy, through_admin in _ways(servers.SERVERS[engine])
             if not marker or strategy in marker.args
         ]
         ids = [
@@ -72,14 +73,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(names, combinations, indirect=names[:1], ids=ids)
 
 
-def _ways(kind: EngineKind) -> Iterator[tuple[Strategy, bool]]:
+def _ways(tested: servers.Servers) -> Iterator[tuple[Strategy, bool]]:
     """Yield each strategy that an engine has, and whether through an admin."""
-    for strategy in sorted(kind.strategies):
-        if strategy is Strategy.SINGLE_USER or (
-            strategy is Strategy.DUAL_PASSWORD and not kind.dual_password_needs_admin
-        ):
+    for strategy in sorted(tested.engine.kind.strategies):
+        is_dual = strategy is Strategy.DUAL_PASSWORD
+        if strategy is Strategy.SINGLE_USER or (is_dual and not tested.engine.kind.dual_password_needs_admin):
             yield strategy, False
-        if strategy is not Strategy.SINGLE_USER:
+        if strategy is Strategy.ALTERNATING_USERS or (is_dual and tested.admin_adds_passwords):
             yield strategy, True
 
 

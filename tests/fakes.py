@@ -293,6 +293,13 @@ class FakeLaboratory:
         """Tell whether the user, logged in, can read the thing."""
         return self.engine.accepts(credential) and reading(thing) in self.engine.users[credential.username].rights
 
+    def allow_two_passwords(self, username: str, *, by_itself: bool) -> None:
+        """Every user can have two, by itself."""
+
+    def change_password(self, credential: Credential) -> None:
+        """Change it."""
+        self.engine.users[credential.username].verifiers = (verifier(credential.username, credential.password),)
+
     def log_text(self) -> str:
         """Return the log."""
         return "\n".join(self.engine.log)

@@ -54,6 +54,12 @@ class Laboratory(Protocol):
     def may_read(self, credential: Credential, thing: str) -> bool:
         """Tell whether the user logs in, and can read the thing."""
 
+    def allow_two_passwords(self, username: str, *, by_itself: bool) -> None:
+        """Prepare a user for the strategy dual password, if the engine has it; that it adds one by itself, or not."""
+
+    def change_password(self, credential: Credential) -> None:
+        """Give a user the password of this credential, behind the back of everybody."""
+
     def log_text(self) -> str:
         """Return all that the server has logged."""
 
@@ -146,6 +152,14 @@ class PostgreSQLLaboratory:
         except (psycopg2.errors.InsufficientPrivilege, psycopg2.OperationalError):
             return False
         return True
+
+    def allow_two_passwords(self, username: str, *, by_itself: bool) -> None:
+        """No role can have two."""
+
+    def change_password(self, credential: Credential) -> None:
+        """Change it as the superuser."""
+        with self.session() as run:
+            run(SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(credential.username), Literal(credential.password)))
 
     def log_text(self) -> str:
         """Return the statement log, which on a test server holds every statement."""

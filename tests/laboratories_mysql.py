@@ -83,6 +83,11 @@ class MySQLLaboratory:
             with self.session() as run:
                 run(f"GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO {quoted(username)}@'%'")
 
+    def change_password(self, credential: Credential) -> None:
+        """Change it as the superuser."""
+        with self.session() as run:
+            run(f"ALTER USER {quoted(credential.username)}@'%' IDENTIFIED BY {quoted(credential.password)}")
+
     def log_text(self) -> str:
         """Return the general log, which on a test server holds every statement, and the error log."""
         return "".join(path.read_text(errors="replace") for path in self.log_files if path.exists())

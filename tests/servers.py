@@ -2,10 +2,11 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -15,34 +16,37 @@ from rotation.credential import Credential
 from rotation.engine import Engine
 from rotation.engines.mariadb import MariaDB
 from rotation.engines.mysql import MySQL
+from rotation.engines.oracle import Oracle
 from rotation.engines.postgresql import PostgreSQL
+from rotation.engines.sqlserver import SQLServer
+from tests import laboratories_oracle, laboratories_sqlserver
 from tests.laboratories import Laboratory, PostgreSQLLaboratory
 from tests.laboratories_mysql import MySQLLaboratory
 from tests.local import mariadb_server, mysql_server, postgresql_binaries, postgresql_server
 
 type Starter = Callable[[], AbstractContextManager[Laboratory]]
 
-ENGINES: list[Engine] = [PostgreSQL(), MySQL(), MariaDB()]
-"""Assigned so, mypy checks that every driver is an engine."""
 
-KINDS = {engine.kind.name.lower(): engine.kind for engine in ENGINES}
+@dataclass(frozen=True)
+class Servers:
+    """What an engine is tested on."""
+
+    engine: Engine
+    own: Mapping[str, Starter]
+    """What starts each server of ours, the oldest first, and returns a look into it."""
+    given: Callable[[str], AbstractContextManager[Laboratory]]
+    """Returns a look into a server that is not ours; takes what the command line says of it."""
+    are_real: bool = True
+    """Whether they are what is run in production, and no stand-in for it."""
+    admin_adds_passwords: bool = True
+    """Whether a user of two passwords may be kept from adding one by itself, so that an admin does it."""
 
 
 def available(dsn: Callable[[str], str | None]) -> dict[str, dict[str, Starter]]:
     """Return, by engine, how to get a laboratory on each server; `dsn` is what the command line names for an engine."""
-    servers: dict[str, dict[str, Starter]] = {
-        "postgresql": {f"postgresql-{major}": partial(_postgresql, major) for major in postgresql_binaries.MAJORS},
-        "mysql": {"mysql-9": _mysql},
-        "mariadb": {f"mariadb-{version}": partial(_mariadb, version) for version in mariadb_server.PACKAGES},
-    }
-    given: dict[str, Callable[[str], AbstractContextManager[Laboratory]]] = {
-        "postgresql": _given_postgresql,
-        "mysql": partial(_given_mysql, MySQL()),
-        "mariadb": partial(_given_mysql, MariaDB()),
-    }
     return {
-        engine: {f"{engine}-given": partial(given[engine], text)} if (text := dsn(engine)) else own
-        for engine, own in servers.items()
+        engine: {f"{engine}-given": partial(servers.given, text)} if (text := dsn(engine)) else dict(servers.own)
+        for engine, servers in SERVERS.items()
     }
 
 
@@ -130,3 +134,35 @@ def _given_mysql(engine: Engine, dsn: str) -> Iterator[Laboratory]:
     )
     bundle = Path(parse_qs(parts.query).get("ca", [os.devnull])[0])
     yield MySQLLaboratory(engine, superuser, bundle, (), superuser)
+
+
+SERVERS = {
+    "postgresql": Servers(
+        PostgreSQL(),
+        {f"postgresql-{major}": partial(_postgresql, major) for major in postgresql_binaries.MAJORS},
+        _given_postgresql,
+    ),
+    "mysql": Servers(MySQL(), {"mysql-9": _mysql}, partial(_given_mysql, MySQL())),
+    "mariadb": Servers(
+        MariaDB(),
+        {f"mariadb-{version}": partial(_mariadb, version) for version in mariadb_server.PACKAGES},
+        partial(_given_mysql, MariaDB()),
+    ),
+    "oracle": Servers(
+        Oracle(),
+        {"oracle-stand-in": laboratories_oracle.own},
+        laboratories_oracle.given,
+        are_real=False,
+        admin_adds_passwords=False,
+    ),
+    "sqlserver": Servers(
+        SQLServer(), {"sqlserver-stand-in": laboratories_sqlserver.own}, laboratories_sqlserver.given, are_real=False
+    ),
+}
+"""By the name that the command line has for the engine. One engine more, one line more."""
+
+if find_spec("ibm_db"):  # IBM publishes it for x86_64 only
+    from rotation.engines.db2 import Db2
+    from tests import laboratories_db2
+
+    SERVERS["db2"] = Servers(Db2(), {"db2-stand-in": laboratories_db2.own}, laboratories_db2.given, are_real=False)

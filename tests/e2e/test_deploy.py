@@ -24,7 +24,9 @@ from tests.local.secrets_manager_rotation import STEPS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the libraries in the artifacts are for Linux")
 
-ONLY_POSTGRESQL = {"DeployMySql": "false", "DeployMariaDb": "false"}
+ONLY_POSTGRESQL = dict.fromkeys(
+    ("DeployMySql", "DeployMariaDb", "DeployOracle", "DeploySqlServer", "DeployDb2"), "false"
+)
 AT_ONCE = {"Delay": 0.1, "MaxAttempts": 600}
 
 

@@ -11,7 +11,6 @@ from rotation.steps import Step
 from tests.faults import killing
 from tests.faults.wire import Watch, Wire
 from tests.laboratories import ORDERS, Laboratory
-from tests.laboratories_mysql import MySQLLaboratory
 from tests.local.processes import LOOPBACK
 from tests.local.secrets_manager import LocalSecretsManager
 
@@ -41,7 +40,7 @@ class Rig:
         self.client = self.service.client()
         verify = [f"SELECT 1 FROM {ORDERS}"]  # noqa: S608 - a constant
         fields: dict[str, object] = {"rotation": {"strategy": self.strategy, "verify": verify}}
-        if self.strategy is Strategy.DUAL_PASSWORD and isinstance(self.laboratory, MySQLLaboratory):
+        if self.strategy is Strategy.DUAL_PASSWORD:
             self.laboratory.allow_two_passwords(self.user.username, by_itself=not self.through_admin)
         if self.through_admin:
             admin = self._store(f"{self.name}-admin", self.laboratory.admin, {})

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import psycopg2
 import pymysql
 import pytest
-from psycopg2.sql import SQL, Identifier, Literal
+from psycopg2.sql import SQL, Identifier
 
 from rotation.aws import own_clients
 from rotation.credential import Credential
@@ -123,7 +123,7 @@ class Case:
         self.client = service.client()
         self.user = user or laboratory.new_user(password=PASSWORD.format(secrets.token_hex(8)))
         self._port = port
-        if isinstance(laboratory, MySQLLaboratory) and strategy is Strategy.DUAL_PASSWORD:
+        if strategy is Strategy.DUAL_PASSWORD:
             laboratory.allow_two_passwords(self.user.username, by_itself=not with_admin)
         fields: dict[str, object] = {"rotation": {"strategy": strategy}}
         if with_admin:
@@ -351,6 +351,7 @@ def waiting(run: Run, user: Credential) -> int | None:
     return rows[0][0] if rows else None
 
 
+@pytest.mark.real_servers
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
 def test_a_change_that_waits_for_a_lock_is_given_up_by_the_server_in_time(
@@ -379,6 +380,7 @@ def test_a_postgresql_gives_up_before_we_do_however_late_in_a_session_it_has_to_
     assert postgresql.logs_in(user)
 
 
+@pytest.mark.real_servers
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
 def test_a_session_that_is_killed_in_the_middle_of_a_statement_is_no_answer(
@@ -687,6 +689,7 @@ def policy(laboratory: Laboratory, user: Credential) -> Iterator[str]:
             run(uninstall)
 
 
+@pytest.mark.real_servers
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
 def test_a_password_that_the_servers_policy_refuses_comes_with_the_commands_that_clear_it(
@@ -714,14 +717,7 @@ def test_a_password_that_the_servers_policy_refuses_comes_with_the_commands_that
 
 def lose_password(case: Case) -> None:
     """Change the user's password behind the secret's back."""
-    lost, name = PASSWORD.format(secrets.token_hex(8)), case.user.username
-    if isinstance(case.laboratory, PostgreSQLLaboratory):
-        with case.laboratory.session() as run:
-            run(SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(name), Literal(lost)))
-    else:
-        assert isinstance(case.laboratory, MySQLLaboratory)
-        with case.laboratory.session() as run:
-            run(f"ALTER USER {quoted(name)}@'%' IDENTIFIED BY {quoted(lost)}")
+    case.laboratory.change_password(replace(case.user, password=PASSWORD.format(secrets.token_hex(8))))
 
 
 @pytest.mark.newest
@@ -739,6 +735,7 @@ def test_an_admin_that_may_repair_lets_the_user_in_again(new_case: NewCase, monk
         case.begin().require_healed()
 
 
+@pytest.mark.real_servers
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
 def test_an_admin_that_may_repair_unlocks_nobody(

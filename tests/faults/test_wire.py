@@ -43,6 +43,15 @@ def test_what_is_said_in_clear_before_is_a_message(parts: tuple[bytes, ...]) -> 
     assert heard(*parts) == [b"TLS, please", HELLO]
 
 
+def test_a_handshake_in_packets_of_sql_server_has_a_message_a_packet() -> None:
+    greeting, hello, end = (bytes([0x12, 1, 0, 8 + len(body), 0, 0, 0, 0]) + body for body in (b"TLS?", HELLO, CHANGE))
+    speech = Speech()
+    assert list(speech.parts(greeting)) == [(True, greeting)]
+    assert list(speech.parts(hello)) == [(True, hello)]
+    assert list(speech.parts(end[:6])) == []
+    assert list(speech.parts(end[6:] + STATEMENT)) == [(True, end), (True, STATEMENT)]
+
+
 def test_in_clear_a_message_ends_with_its_answer() -> None:
     speech = Speech()
     assert list(speech.parts(b"header")) == [(True, b"header")]

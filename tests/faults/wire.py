@@ -25,12 +25,16 @@ from typing import Self
 
 from tests.local.processes import LOOPBACK
 
-CLIENT_HELLO = re.compile(rb"\x16\x03[\x00-\x04]..\x01", re.DOTALL)
-"""How a client begins TLS, be it right after what it has said in clear."""
+CLIENT_HELLO = re.compile(rb"(?:\x12\x01..\x00\x00.\x00)?\x16\x03[\x00-\x04]..\x01", re.DOTALL)
+"""How a client begins TLS, be it right after what it has said in clear; SQL Server's client does so in a packet."""
 
 HEADER, CHANGE_CIPHER_SPEC = 5, 20
 """The length of a record's header; the type of the record that says nothing, and goes before another one
 (https://www.rfc-editor.org/rfc/rfc8446#section-5)."""
+
+PRELOGIN = 0x12
+"""The type of the packets that hold SQL Server's TLS handshake, and no type of a record ([MS-TDS] 2.2.6.5). Their length
+is in the third and fourth byte."""
 
 OPERATION = re.compile(rb"^x-amz-target: \w+\.(\w+)", re.IGNORECASE | re.MULTILINE)
 
@@ -289,4 +293,8 @@ class Speech:
             yield record[0] != CHANGE_CIPHER_SPEC, record
 
     def _length(self) -> int:
-        return HEADER + int.from_bytes(self._record[3:HEADER]) if len(self._record) >= HEADER else HEADER
+        if len(self._record) < HEADER:
+            return HEADER
+        if self._record[0] == PRELOGIN:
+            return int.from_bytes(self._record[2:4])
+        return HEADER + int.from_bytes(self._record[3:HEADER])

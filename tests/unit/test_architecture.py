@@ -17,6 +17,9 @@ CLIENTS = {
     "postgresql": {"psycopg2"},
     "mysql": {"pymysql"},
     "mariadb": {"pymysql", "nacl"},
+    "oracle": {"oracledb"},
+    "sqlserver": {"pytds"},
+    "db2": {"ibm_db"},
 }
 """The packages that a driver may import. One engine more, one line more."""
 
