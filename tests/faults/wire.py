@@ -33,8 +33,8 @@ HEADER, CHANGE_CIPHER_SPEC = 5, 20
 (https://www.rfc-editor.org/rfc/rfc8446#section-5)."""
 
 PRELOGIN = 0x12
-"""The type of the packets that hold SQL Server's TLS handshake, and no type of a record ([MS-TDS] 2.2.6.5). Their length
-is in the third and fourth byte."""
+"""The type of the packets that hold SQL Server's TLS handshake, and no type of a record ([MS-TDS] 2.2.6.5). Their
+length is in the third and fourth byte."""
 
 OPERATION = re.compile(rb"^x-amz-target: \w+\.(\w+)", re.IGNORECASE | re.MULTILINE)
 
