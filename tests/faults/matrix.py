@@ -18,7 +18,7 @@ from tests.laboratories import INVOICES, ORDERS, THINGS
 GAPLESS = {Strategy.ALTERNATING_USERS, Strategy.DUAL_PASSWORD}
 """Where AWSCURRENT works at every instant."""
 
-EVERY, FURTHER = 5, 7
+EVERY, EVERY_OF_STAND_IN, FURTHER = 5, 15, 7
 """A sample takes one message of so many, and goes so far on in the cases from one server to the next."""
 
 
@@ -134,13 +134,15 @@ class Case:
 CASES = [Case(*kinds) for kinds in itertools.product(Rotation, Disturbance, Healing)]
 
 
-def sample(number: int, rotation: Rotation, places: Sequence[Place]) -> Iterator[tuple[Case, Place]]:
-    """Choose some cells of a rotation, the same ones each time.
+def sample(
+    number: int, rotation: Rotation, places: Sequence[Place], every: int = EVERY
+) -> Iterator[tuple[Case, Place]]:
+    """Choose some cells of a rotation, one message of so many, the same ones each time.
 
     Each server and way to rotate there has a `number`. With another number begins another sequence of messages and of
     cases, so that together they have each message of a strategy several times, and each case.
     """
-    for turn, place in enumerate(places[number % EVERY :: EVERY]):
+    for turn, place in enumerate(places[number % every :: every]):
         case = CASES[(turn + FURTHER * number) % len(CASES)]
         if case.rotation is rotation:
             yield case, place

@@ -11,7 +11,7 @@ import pytest
 from rotation.kind import Strategy
 from tests import servers
 from tests.faults.conftest import NewRig
-from tests.faults.matrix import CASES, Case, Rotation, sample
+from tests.faults.matrix import CASES, EVERY, EVERY_OF_STAND_IN, Case, Rotation, sample
 from tests.faults.rig import AWS, DATABASE
 from tests.faults.table import HEALED, Cell
 from tests.faults.wire import Place
@@ -42,7 +42,9 @@ def choose(
         return lambda places: [(only, place) for place in places]
     available = servers.available(lambda engine: pytestconfig.getoption(f"--{engine}-dsn"))
     number = list(itertools.chain.from_iterable(available.values())).index(server) + through_admin
-    return lambda places: sample(number, rotation, places)
+    [engine] = (engine for engine, own in available.items() if server in own)
+    every = EVERY if servers.SERVERS[engine].are_real else EVERY_OF_STAND_IN
+    return lambda places: sample(number, rotation, places, every)
 
 
 @pytest.fixture(scope="session")

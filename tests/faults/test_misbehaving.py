@@ -257,9 +257,10 @@ def test_a_server_that_falls_silent_at_any_time_ends_the_step_in_time(
             relay.stall_after(place)
         endings = at_once(Case.run, cases)
         for case, relay, ending, before in zip(cases, relays, endings, cached, strict=True):
-            assert relay.is_stalled or ending.error is None
+            # What has fallen silent may hold a lock that another one waits for.
+            assert relay.is_stalled or not ending.error or "Look who holds the lock" in ending.error.remedy
             if ending.error:
-                ending.require(Unreachable, OutOfTime)
+                ending.require(Unreachable, OutOfTime, *([] if relay.is_stalled else [StatementFailed]))
             assert every_laboratory.logs_in(before)
             assert every_laboratory.logs_in(case.read())
             relay.stall_after(None)

@@ -142,6 +142,12 @@ def test_an_admin_secret_may_name_the_other_port_of_the_same_host_and_no_other_h
         Account(engine="oracle", host="elsewhere", port=2484).find(port=2484)
 
 
+def test_where_a_host_is_not_of_rds_another_port_may_be_another_server() -> None:
+    assert Account(engine="oracle", host="one", port=2484).find(host="one", port=2484).port == 2484
+    with pytest.raises(Unsafe):
+        Account(engine="oracle", host="one", port=2484).find(host="one", port=1521, ssl=False)
+
+
 # Rights
 
 TABLE = Right(Sort.OBJECT, "UPDATE", "S", "T")

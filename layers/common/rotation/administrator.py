@@ -141,9 +141,13 @@ class Administrators:
         return member.get("DBClusterIdentifier") == cluster["DBClusterIdentifier"]
 
     def _is_at(self, endpoint: tuple[str, int], place: Credential) -> bool:
-        """Tell whether this is an endpoint of the server that a login is for."""
+        """Tell whether this is an endpoint of the server that a login is for.
+
+        On RDS a host is one server, whatever the port; elsewhere, another port may be another server.
+        """
         host, port = endpoint
-        return host == place.host and (port == place.port or self.kind.tls_has_own_port)
+        may_differ = self.kind.tls_has_own_port and ENDPOINT.fullmatch(host)
+        return host == place.host and bool(port == place.port or may_differ)
 
     def _instance_at(self, place: Credential) -> "DBInstanceTypeDef | None":
         match = ENDPOINT.fullmatch(place.host)
