@@ -71,7 +71,7 @@ def _mysql() -> Iterator[Laboratory]:
         tempfile.TemporaryDirectory(prefix="mysql-") as directory,
         mysql_server.start(Path(directory), general_log=True) as server,
     ):
-        yield _mysql_laboratory(MySQL(), server, mysql_server.create_rds_master(server))
+        yield mysql_laboratory(MySQL(), server, mysql_server.create_rds_master(server))
 
 
 @contextmanager
@@ -80,10 +80,11 @@ def _mariadb(version: str) -> Iterator[Laboratory]:
         tempfile.TemporaryDirectory(prefix="mariadb-") as directory,
         mariadb_server.start(version, Path(directory), general_log=True) as server,
     ):
-        yield _mysql_laboratory(MariaDB(), server, mariadb_server.create_rds_master(server))
+        yield mysql_laboratory(MariaDB(), server, mariadb_server.create_rds_master(server))
 
 
-def _mysql_laboratory(engine: Engine, server: mysql_server.Server, admin_password: str) -> MySQLLaboratory:
+def mysql_laboratory(engine: Engine, server: mysql_server.Server, admin_password: str) -> MySQLLaboratory:
+    """Return a look into a MySQL or MariaDB of ours, and its master."""
     superuser = Credential(
         engine=min(engine.kind.engine_values, key=len),
         host=server.host,

@@ -14,8 +14,10 @@ import struct
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -28,6 +30,8 @@ from psycopg2.sql import SQL, Identifier
 from rotation.aws import own_clients
 from rotation.credential import Credential
 from rotation.deadline import Deadline
+from rotation.engine import Engine
+from rotation.engines.mariadb import MariaDB
 from rotation.engines.mysql import MySQL
 from rotation.errors import (
     DatabaseError,
@@ -48,13 +52,12 @@ from tests.fakes import FakeLaboratory
 from tests.faults.stalling import Relay
 from tests.laboratories import ORDERS, Laboratory, PostgreSQLLaboratory, Run, deadline
 from tests.laboratories_mysql import MySQLLaboratory, quoted
-from tests.local import postgresql_binaries, postgresql_server
+from tests.local import mariadb_server, mysql_server, postgresql_binaries, postgresql_server
 from tests.local.processes import free_port, group_of, run_once, running, unprivileged_user
 from tests.local.secrets_manager import Call, LocalSecretsManager, Phase
+from tests.servers import mysql_laboratory
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 SHORTEST = 10.0
@@ -660,6 +663,53 @@ def test_a_postgresql_that_fails_over_is_waited_for_and_heals(
         assert copy.laboratory.logs_in(case.read())
         copy.promote()
         case.require_healed()
+    # It ends once more, without notice, in the middle of a change.
+    case.begin()
+    with ExitStack() as life, ThreadPoolExecutor(1) as pool:
+        life.enter_context(copy.running(hot=True))
+        require_no_answer(case, pool, life.close)
+    case.run().require(Unreachable, match="refused")
+    with copy.running(hot=True):
+        case.require_healed()
+
+
+def require_no_answer(case: Case, pool: ThreadPoolExecutor, end: Callable[[], None]) -> None:
+    """Require that a step does not take for an answer that the server ends while the step waits for it."""
+    with suppress(psycopg2.Error), nobody_may_be_changed(case.laboratory), looking_at(case.laboratory) as run:
+        ending = pool.submit(case.run)
+        until(lambda: waiting(run, case.user))
+        end()
+    ending.result().require(Unreachable)
+
+
+def restarts(
+    engine: Engine, start: Callable[..., AbstractContextManager[mysql_server.Server]], service: LocalSecretsManager
+) -> None:
+    """Have a MySQL or MariaDB end without notice in the middle of a change, and start again later."""
+    create_master = (mariadb_server if engine.kind.name == "MariaDB" else mysql_server).create_rds_master
+    start = partial(start, options=["--innodb-flush-log-at-trx-commit=1"])  # nothing is lost then
+    with ExitStack() as life, ThreadPoolExecutor(1) as pool:
+        server = life.enter_context(start())
+        laboratory = mysql_laboratory(engine, server, create_master(server))
+        case = Case(laboratory, service).begin()
+        require_no_answer(case, pool, life.close)
+    case.run().require(Unreachable, match="refused")
+    with start(again=server):
+        case.require_healed()
+
+
+def test_a_mysql_that_restarts_in_the_middle_of_a_change_is_no_answer_and_heals(
+    tmp_path: Path, service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_CA_BUNDLE", str(tmp_path / "ca.crt"))
+    restarts(MySQL(), partial(mysql_server.start, tmp_path), service)
+
+
+def test_a_mariadb_that_restarts_in_the_middle_of_a_change_is_no_answer_and_heals(
+    tmp_path: Path, service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_CA_BUNDLE", str(tmp_path / "ca.crt"))
+    restarts(MariaDB(), partial(mariadb_server.start, list(mariadb_server.PACKAGES)[-1], tmp_path), service)
 
 
 # The server's policy does not take the password

@@ -48,17 +48,23 @@ def create_rds_master(server: Server, user: str = "admin") -> str:
 
 
 @contextmanager
-def start(version: str, directory: Path, *, general_log: bool = False, options: Sequence[str] = ()) -> Iterator[Server]:
-    """Run a new MariaDB with its data in an empty or missing directory, until the block ends.
+def start(
+    version: str,
+    directory: Path,
+    *,
+    again: Server | None = None,
+    general_log: bool = False,
+    options: Sequence[str] = (),
+) -> Iterator[Server]:
+    """Run a new MariaDB with its data in an empty or missing directory, until the block ends without notice to it.
 
-    The version is one of PACKAGES. The superuser is `root` from anywhere. `options` go to mariadbd. Raises
-    PackagesUnavailableError and ProcessFailedError.
+    Or run one `again` that ran in this directory before. The version is one of PACKAGES. The superuser is `root` from
+    anywhere. `options` go to mariadbd. Raises PackagesUnavailableError and ProcessFailedError.
     """
     unpacked = debian_packages.unpack(PACKAGES[version])
     root, share = unpacked.root, _share(unpacked.root)
     directory = directory.resolve()
-    (directory / "data").mkdir(mode=0o700, parents=True)
-    server = describe(directory)
+    server = again or describe(directory)
     program = [
         *unpacked.command("usr/sbin/mariadbd"),
         "--no-defaults",
@@ -71,9 +77,11 @@ def start(version: str, directory: Path, *, general_log: bool = False, options: 
         *as_whom(),
         *_SMALL,
     ]
-    script = write_privately(directory / "initialise.sql", _system_tables(share, server))
-    from_script = ["/bin/sh", "-c", 'exec "$@" <"$0"', str(script)]
-    run_once([*from_script, *program, "--bootstrap", "--skip-networking"], environment=environment())
+    if not again:
+        (directory / "data").mkdir(mode=0o700)
+        script = write_privately(directory / "initialise.sql", _system_tables(share, server))
+        from_script = ["/bin/sh", "-c", 'exec "$@" <"$0"', str(script)]
+        run_once([*from_script, *program, "--bootstrap", "--skip-networking"], environment=environment())
     settings = serving(directory, server, general_log=general_log)
     with answering([*program, *settings, *options], server) as ready:
         yield ready

@@ -95,17 +95,19 @@ def create_rds_master(server: Server, user: str = "admin", grant: str = RDS_MAST
 
 
 @contextmanager
-def start(directory: Path, *, general_log: bool = False, options: Sequence[str] = ()) -> Iterator[Server]:
-    """Run a new MySQL with its data in an empty or missing directory, until the block ends.
+def start(
+    directory: Path, *, again: Server | None = None, general_log: bool = False, options: Sequence[str] = ()
+) -> Iterator[Server]:
+    """Run a new MySQL with its data in an empty or missing directory, until the block ends without notice to it.
 
-    The superuser is `root` from anywhere. `options` go to mysqld. Raises PackagesUnavailableError and
-    ProcessFailedError.
+    Or run one `again` that ran in this directory before. The superuser is `root` from anywhere. `options` go to mysqld.
+    Raises PackagesUnavailableError and ProcessFailedError.
     """
     unpacked = debian_packages.unpack(PACKAGES)
     root = unpacked.root
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
-    server = describe(directory)
+    server = again or describe(directory)
     program = [
         *unpacked.command("usr/sbin/mysqld"),
         "--no-defaults",
@@ -118,8 +120,9 @@ def start(directory: Path, *, general_log: bool = False, options: Sequence[str] 
         *as_whom(),
         *_SMALL,
     ]
-    script = write_privately(directory / "initialise.sql", _accounts(server))
-    run_once([*program, "--initialize-insecure", f"--init-file={script}"], environment=environment())
+    if not again:
+        script = write_privately(directory / "initialise.sql", _accounts(server))
+        run_once([*program, "--initialize-insecure", f"--init-file={script}"], environment=environment())
     settings = ["--mysqlx=OFF", *serving(directory, server, general_log=general_log), *options]
     with answering([*program, *settings], server) as ready:
         yield ready
