@@ -211,7 +211,8 @@ GUARDS = [
         "without time nothing is begun",
         "deadline",
         "        if left < LEAST:\n",
-        "        if left < -60:\n",  # not never: what tries again while time is left would go on for ever
+        # Once only: what tries again while time is left would go on for ever.
+        "        left = left if left < -60 else 60.0\n        if left < LEAST:\n",
         SINGLE,
     ),
 ]
@@ -248,7 +249,8 @@ def _missed(guard: Guard) -> tuple[str, str]:
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)  # noqa: S603 - ourselves
     if done.returncode:
         return "", done.stderr.strip().splitlines()[-1]
-    examples, _, why = done.stdout.strip().partition(" ")
+    found = done.stdout.strip().rpartition("\n")[2]  # what comes before are the search's own words
+    examples, _, why = found.partition(" ")
     return examples, why or "nothing was noticed"
 
 
