@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,12 +24,14 @@ from rotation.errors import (
     LoginRefused,
     NotPermitted,
     OutOfTime,
+    PasswordRefused,
     StatementFailed,
     Unreachable,
     Unsafe,
     Unsupported,
     Untrusted,
 )
+from tests.contract.impostor import Line, posing
 from tests.contract.test_engine import HOSTILE, EngineContract, closed_port, silent_port
 from tests.laboratories import INVOICES, Laboratory, deadline
 from tests.laboratories_db2 import Db2Laboratory, quoted
@@ -95,6 +99,19 @@ class TestDb2Alone:
         ):
             pass
         assert laboratory.admin.password.encode() not in b"".join(heard)
+
+    def test_an_expired_certificate_is_not_trusted(
+        self, laboratory: Db2Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        expired = certificates.issue(tmp_path, ends=timedelta(days=-1))
+        monkeypatch.setenv("DB_CA_BUNDLE", str(expired.ca))
+        with (
+            posing(partial(show, expired)) as impostor,
+            pytest.raises(Untrusted, match=r"414.*certificate of the RDS authorities"),
+            laboratory.engine.connect(replace(laboratory.admin, port=impostor.port), deadline()),
+        ):
+            pass
+        assert impostor.heard == b"", "neither user nor password"
 
     def test_an_authority_anywhere_in_the_bundle_is_trusted(
         self, laboratory: Db2Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -229,6 +246,22 @@ class TestDb2Alone:
             session.set_password(user.username, "Another-1")
         assert laboratory.logs_in(replace(user, password="Another-1"))
 
+    def test_a_password_against_the_policy_has_a_remedy(
+        self, laboratory: Db2Laboratory, instance: Instance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        user = laboratory.new_user()
+        monkeypatch.setattr(instance, "shortest_password", 12)
+        with (
+            pytest.raises(PasswordRefused, match=r"SQL30083N.*NEW PASSWORD INVALID.*PASSWORD_LENGTH") as caught,
+            laboratory.engine.connect(user, deadline()) as session,
+        ):
+            session.change_own_password("Another-1")
+        assert "Another-1" not in str(caught.value)
+        assert laboratory.logs_in(user)
+        with laboratory.engine.connect(user, deadline()) as session:
+            session.change_own_password("Another-longer-1")
+        assert laboratory.logs_in(replace(user, password="Another-longer-1"))
+
     def test_a_user_without_the_packages_of_dynamic_sql_is_told_the_role(self, laboratory: Db2Laboratory) -> None:
         user = laboratory.new_user()
         with laboratory.session() as run:
@@ -270,10 +303,11 @@ class TestDb2Alone:
         monkeypatch.setattr(instance, "delay", 0.2)
         monkeypatch.setattr(User, "change_password", refuse)
         with (
-            pytest.raises(StatementFailed, match=r"RDS's task \d+ failed: .*the directory is full"),
+            pytest.raises(StatementFailed, match=r"RDS's task \d+ failed: .*the directory is full") as caught,
             laboratory.engine.connect(laboratory.admin, deadline()) as session,
         ):
             session.set_password(user.username, "Another-1")
+        assert not caught.value.ends_version, "whether it was about the password, RDS does not say"
         assert laboratory.logs_in(user)
 
     def test_a_server_that_is_not_of_rds_is_said_to_be_none(
@@ -720,6 +754,11 @@ def serving_once(answer: bytes) -> Iterator[tuple[int, list[bytes]]]:
 
         threading.Thread(target=serve, daemon=True).start()
         yield int(listener.getsockname()[1]), heard
+
+
+def show(issued: certificates.Certificates, line: Line) -> None:
+    """Talk as Db2 does where there is TLS: that comes first."""
+    line.show(issued)
 
 
 @contextmanager

@@ -1,21 +1,26 @@
 """What else does Oracle promise?"""
 
+import gc
 import itertools
+import re
 import secrets
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from rotation.credential import Credential
 from rotation.engine import Standing
-from rotation.engines.oracle import OracleSession
+from rotation.engines.oracle import Oracle, OracleSession
 from rotation.engines.oracle_session import LOGIN
 from rotation.errors import (
     DatabaseError,
@@ -23,12 +28,14 @@ from rotation.errors import (
     LoginBlocked,
     LoginRefused,
     NotPermitted,
+    PasswordRefused,
     StatementFailed,
     Unreachable,
     Unsafe,
     Unsupported,
     Untrusted,
 )
+from tests.contract.impostor import Line, posing
 from tests.contract.test_engine import EngineContract, closed_port, silent_port
 from tests.laboratories import INVOICES, ORDERS, Laboratory, deadline
 from tests.laboratories_oracle import OWNER, ROLLOVER_PROFILE, OracleLaboratory, known, new_password, own, quoted
@@ -43,9 +50,16 @@ type Pair = tuple[Credential, Credential]
 __all__ = ["closed_port", "silent_port"]
 
 LEAKS = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
+    r"ignore:Exception ignored in. <(socket\.socket|ssl\.SSLSocket):pytest.PytestUnraisableExceptionWarning"
 )
 """The client leaves it to the garbage collector to close the socket of a connection that was lost."""
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Have it done at the end of the test, and not in another one, which would be blamed for it."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
@@ -246,6 +260,87 @@ def test_a_certificate_for_another_host_is_not_trusted(oracle: OracleLaboratory)
     assert oracle.logins() == before, "no credential was sent"
 
 
+@LEAKS
+@pytest.mark.usefixtures("collected")
+@pytest.mark.parametrize(("days", "problem", "cause"), [(1, Unreachable, None), (-1, Untrusted, "expired")])
+def test_an_expired_certificate_is_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int, problem: type[DatabaseError], cause: str | None
+) -> None:
+    issued = certificates.issue(tmp_path, ends=timedelta(days=days))
+    monkeypatch.setenv("DB_CA_BUNDLE", str(issued.ca))
+    with (
+        posing(partial(show, issued)) as impostor,
+        pytest.raises(problem, match=cause),
+        Oracle().connect(elsewhere(impostor.port), deadline()),
+    ):
+        pass
+    assert bool(impostor.heard) is (days > 0), "the one that has not ended is spoken to, the other one told nothing"
+
+
+def show(issued: certificates.Certificates, line: Line) -> None:
+    """Talk as Oracle's listener does where there is TLS, which comes first, and go away."""
+    line.show(issued)
+    line.hear()
+    raise ConnectionError
+
+
+def elsewhere(port: int) -> Credential:
+    """Return a login at what is no server of ours."""
+    return Credential(
+        engine="oracle",
+        host=certificates.HOST_NAME,
+        port=port,
+        database="ORCL",
+        username="app",
+        password=new_password(),
+        tls=True,
+    )
+
+
+@LEAKS
+@pytest.mark.usefixtures("collected")
+def test_the_suite_that_rds_presets_is_told_from_a_port_without_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's names of the two are SSL_RSA_WITH_AES_256_CBC_SHA and TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384."""
+    preset, better = "AES256-SHA", "ECDHE-RSA-AES256-GCM-SHA384"
+    # Without ECDHE, the key of the certificate has to be one of RSA, as on RDS.
+    monkeypatch.setattr(ec, "generate_private_key", lambda _: rsa.generate_private_key(65537, 2048))
+    issued = certificates.issue(tmp_path)
+    monkeypatch.setenv("DB_CA_BUNDLE", str(issued.ca))
+    with (
+        tls_only(issued, preset) as port,
+        pytest.raises(Untrusted, match=r"no cipher suite in common.*SQLNET\.CIPHER_SUITE") as raised,
+        Oracle().connect(elsewhere(port), deadline()),
+    ):
+        pass
+    assert "there is no TLS" not in raised.value.cause
+    lax = ssl.create_default_context(cafile=issued.ca)
+    lax.set_ciphers(preset)
+    with tls_only(issued, preset) as port, socket.create_connection((certificates.HOST_NAME, port)) as way:
+        lax.wrap_socket(way, server_hostname=certificates.HOST_NAME).close()
+    with tls_only(issued, better) as port, pytest.raises(Unreachable), Oracle().connect(elsewhere(port), deadline()):
+        pass
+
+
+@contextmanager
+def tls_only(issued: certificates.Certificates, suites: str = "DEFAULT") -> Iterator[int]:
+    """Shake hands with a client, as TLS 1.2 has it, and hang up."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(issued.certificate, issued.key)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(suites)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            way, _ = listener.accept()
+            with suppress(OSError), way, context.wrap_socket(way, server_side=True):
+                pass
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield int(listener.getsockname()[1])
+
+
 def test_an_unreadable_bundle_is_told(oracle: OracleLaboratory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DB_CA_BUNDLE", "/nowhere.pem")
     with pytest.raises(Untrusted, match="DB_CA_BUNDLE"), oracle.engine.connect(oracle.admin, deadline()):
@@ -272,18 +367,8 @@ def test_without_tls_where_the_secret_says_so(oracle: OracleLaboratory, stand_in
 
 @LEAKS
 def test_a_port_with_tls_only_is_told(oracle: OracleLaboratory, tmp_path: Path) -> None:
-    files = certificates.issue(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(files.certificate, files.key)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            way, _ = listener.accept()
-            with suppress(OSError), way, context.wrap_socket(way, server_side=True):
-                pass
-
-        threading.Thread(target=serve, daemon=True).start()
-        plain = replace(oracle.admin, port=listener.getsockname()[1], tls=False)
+    with tls_only(certificates.issue(tmp_path)) as port:
+        plain = replace(oracle.admin, port=port, tls=False)
         with pytest.raises(Unreachable, match=r'"ssl": true'), oracle.engine.connect(plain, deadline()):
             pass
 
@@ -361,7 +446,7 @@ def test_a_verify_function_gets_the_old_password(oracle: OracleLaboratory) -> No
     with oracle.engine.connect(user, deadline()) as session:
         session.change_own_password(now.password)
     assert oracle.logs_in(now)
-    with pytest.raises(StatementFailed, match="PASSWORD_LENGTH"), oracle.engine.connect(now, deadline()) as session:
+    with pytest.raises(PasswordRefused, match="PASSWORD_LENGTH"), oracle.engine.connect(now, deadline()) as session:
         session.change_own_password(f"{now.password[:-1]}!")
     assert oracle.logs_in(now)
 
@@ -377,9 +462,20 @@ def test_a_history_does_not_stand_in_the_way_of_a_repetition(oracle: OracleLabor
     assert oracle.logs_in(now)
     with oracle.engine.connect(oracle.admin, deadline()) as session:
         session.set_password(clone.username, later.password)
-        with pytest.raises(StatementFailed, match="PASSWORD_LENGTH"):
+        with pytest.raises(PasswordRefused, match="PASSWORD_LENGTH"):
             session.set_password(clone.username, now.password)
     assert oracle.logs_in(later)
+
+
+def test_what_is_too_long_for_the_server_is_the_name_or_the_password(old_oracle: OracleLaboratory) -> None:
+    user = old_oracle.new_user()
+    with (
+        pytest.raises(StatementFailed, match=r"ORA-00972.*the user's name or the password.*PASSWORD_LENGTH") as raised,
+        old_oracle.engine.connect(old_oracle.admin, deadline()) as session,
+    ):
+        session.set_password(user.username, "x" * 31)
+    assert not raised.value.ends_version, "a shorter name may do as well"
+    assert old_oracle.logs_in(user)
 
 
 def test_the_admin_unlocks_a_user_that_failed_too_often(oracle: OracleLaboratory, pair: Pair) -> None:
@@ -726,6 +822,66 @@ def test_a_right_that_the_admin_may_not_give_is_an_error_that_says_how(
     assert oracle.logs_in(user)
     lacking = {f"the role {things}_ROLE", f"{things}_ROLE as a default role"}
     assert set(differences(oracle, user, clone)) == {f"{name_of(clone)} lacks {what}" for what in lacking}
+
+
+AS_DOCUMENTED = (
+    'CREATE USER rotator IDENTIFIED BY "…"',
+    "GRANT CREATE SESSION, ALTER USER TO rotator",
+    "GRANT SELECT_CATALOG_ROLE TO rotator",
+    "GRANT CREATE USER TO rotator",
+    "GRANT CREATE SESSION TO rotator WITH ADMIN OPTION",
+    "GRANT CREATE TABLE TO rotator WITH ADMIN OPTION",
+    "GRANT that_role TO rotator WITH ADMIN OPTION",
+    "GRANT GRANT ANY OBJECT PRIVILEGE TO rotator",
+)
+"""The admin, as the page of Oracle has it; all but its beginning is for alternating users."""
+FOR_SINGLE_USER, FOR_DUAL_PASSWORD = AS_DOCUMENTED[:2], AS_DOCUMENTED[:3]
+
+
+def documented(oracle: OracleLaboratory, role: str, statements: Sequence[str] = AS_DOCUMENTED) -> Credential:
+    """Make an admin by these statements, and by nothing else."""
+    admin = replace(oracle.admin, username=f"rotator_{secrets.token_hex(3)}", password=new_password())
+    for statement in statements:
+        named = statement.replace("rotator", admin.username).replace("that_role", role)
+        oracle.alter(named.replace('"…"', quoted(admin.password)))
+    return admin
+
+
+def test_the_page_of_oracle_tells_what_is_tested_here() -> None:
+    page = (Path(__file__).parents[2] / "docs/engines/oracle.md").read_text()
+    [block] = re.findall(r"```sql\n(CREATE USER rotator.*?)```", page, re.DOTALL)
+    assert tuple(re.sub(r"\s*--.*", "", block).split(";\n")) == (*AS_DOCUMENTED, "")
+
+
+def test_an_admin_as_documented_makes_and_keeps_a_pair(oracle: OracleLaboratory, things: str) -> None:
+    user, role = oracle.new_user(), f"{things}_ROLE"
+    clone = new_clone(user)
+    oracle.alter(
+        f"GRANT CREATE TABLE, {role} TO {account(user)}",
+        f"GRANT SELECT, UPDATE (price) ON {things}.parts TO {account(user)}",
+        f"ALTER USER {account(user)} QUOTA 1048576 ON users",
+        f"ALTER USER {account(user)} PROFILE {ROLLOVER_PROFILE}",
+    )
+    admin = documented(oracle, role)
+    for current, other in ((user, clone), (clone, changed(user))):
+        with oracle.engine.connect(admin, deadline()) as session:
+            assert session.standing(current.username, other.username) is not Standing.UNKNOWN
+            session.mirror(current.username, other.username)
+            session.set_password(other.username, other.password)
+            assert session.differences(current.username, other.username) == []
+        assert oracle.may_read(other, ORDERS)
+        assert definition(oracle, current) == definition(oracle, other)
+
+
+def test_an_admin_as_documented_serves_a_single_user_and_two_passwords(
+    oracle: OracleLaboratory, dual: Credential
+) -> None:
+    now, later = changed(dual), changed(dual)
+    with oracle.engine.connect(documented(oracle, "", FOR_SINGLE_USER), deadline()) as session:
+        session.reset_password(dual.username, now.password)
+    oracle.alter(f"ALTER USER {account(dual)} EXPIRE PASSWORD ROLLOVER PERIOD")
+    add(oracle, now, later, documented(oracle, "", FOR_DUAL_PASSWORD))
+    assert [oracle.logs_in(one) for one in (dual, now, later)] == [False, True, True]
 
 
 def test_objects_of_sys_are_a_matter_of_rds(

@@ -10,7 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
+import pymssql
 import pytest
 
 from rotation.credential import Credential
@@ -21,6 +25,7 @@ from rotation.errors import (
     LoginBlocked,
     LoginRefused,
     NotPermitted,
+    PasswordRefused,
     RotationError,
     StatementFailed,
     Unreachable,
@@ -38,7 +43,7 @@ from tests.laboratories_sqlserver import (
     quoted,
     strong_password,
 )
-from tests.local import sqlserver_server, tds_server
+from tests.local import certificates, sqlserver_server, tds_server
 
 __all__ = ["closed_port", "silent_port"]  # fixtures of the contract
 
@@ -418,6 +423,61 @@ def test_a_database_changes_whole_or_not_at_all(sqlserver: SQLServerLaboratory, 
     assert asked(sqlserver, USER, clone.username, database=furnished) == []
 
 
+AS_DOCUMENTED = (
+    "CREATE LOGIN rotator WITH PASSWORD = '…'",
+    "GRANT ALTER ANY LOGIN TO rotator",
+    "CREATE USER rotator FOR LOGIN rotator",
+    "ALTER ROLE db_owner ADD MEMBER rotator",
+    "GRANT VIEW ANY DEFINITION TO rotator",
+    "GRANT VIEW ANY DATABASE TO rotator",
+)
+"""The admin, as the page of SQL Server has it; all but its beginning is for alternating users."""
+FOR_SINGLE_USER = AS_DOCUMENTED[:3]
+IN_DATABASE = AS_DOCUMENTED[2:4]
+
+
+def documented(sqlserver: SQLServerLaboratory, statements: Sequence[str] = AS_DOCUMENTED) -> Credential:
+    """Make an admin by these statements, and by nothing else."""
+    admin = replace(sqlserver.admin, username=f"rotator_{secrets.token_hex(3)}", password=strong_password())
+    for statement in statements:
+        named = statement.replace("rotator", admin.username).replace("'…'", quoted(admin.password))
+        alter(sqlserver, named, database=DATABASE if statement in IN_DATABASE else "master")
+    return admin
+
+
+def test_the_page_of_sql_server_tells_what_is_tested_here() -> None:
+    page = (Path(__file__).parents[2] / "docs/engines/sql-server.md").read_text()
+    [block] = re.findall(r"```sql\n(.*?CREATE LOGIN rotator.*?)```", page, re.DOTALL)
+    assert tuple(re.sub(r"\s*--.*", "", block).replace("\n", "").split(";")) == (*AS_DOCUMENTED, "")
+
+
+def test_an_admin_as_documented_makes_and_keeps_a_pair(sqlserver: SQLServerLaboratory) -> None:
+    user = sqlserver.new_user()
+    clone, role = clone_of(user), f"clerks_{secrets.token_hex(3)}"
+    alter(
+        sqlserver,
+        f"CREATE ROLE {role}",
+        f"ALTER ROLE {role} ADD MEMBER {user.username}",
+        f"GRANT INSERT ON SCHEMA::dbo TO {user.username}",
+        f"DENY DELETE ON dbo.{ORDERS} TO {user.username}",
+        database=DATABASE,
+    )
+    admin = documented(sqlserver)
+    for current, other in ((user, clone), (clone, changed(user))):
+        mirror(sqlserver, current, other, admin)
+        assert differences(sqlserver, current, other, admin) == ""
+        assert sqlserver.may_read(other, ORDERS)
+        assert has(sqlserver, current.username, DATABASE) == has(sqlserver, other.username, DATABASE)
+
+
+def test_an_admin_as_documented_serves_a_single_user(sqlserver: SQLServerLaboratory) -> None:
+    user = sqlserver.new_user()
+    now = changed(user)
+    with sqlserver.engine.connect(documented(sqlserver, FOR_SINGLE_USER), deadline()) as session:
+        session.reset_password(user.username, now.password)
+    assert [sqlserver.logs_in(one) for one in (user, now)] == [False, True]
+
+
 def test_an_admin_that_may_not_pass_a_permission_on_says_which(sqlserver: SQLServerLaboratory, pair: Pair) -> None:
     user, clone = pair
     alter(sqlserver, f"GRANT VIEW SERVER STATE TO {user.username}")
@@ -564,7 +624,7 @@ def test_quotes_are_part_of_a_password(sqlserver: SQLServerLaboratory, password:
 @pytest.mark.parametrize("password", ["Sh0rt", "onlylowercaseletters", "x" * 200])
 def test_a_password_against_the_policy_has_a_remedy(sqlserver: SQLServerLaboratory, password: str) -> None:
     user = sqlserver.new_user(policy=True)
-    refused = pytest.raises(StatementFailed, match=r"1511[678].*PASSWORD_LENGTH")
+    refused = pytest.raises(PasswordRefused, match=r"1511[678].*PASSWORD_LENGTH")
     with refused as raised, sqlserver.engine.connect(user, deadline()) as session:
         session.change_own_password(password)
     assert password not in str(raised.value)
@@ -685,7 +745,7 @@ def test_a_contained_user_changes_its_own_password(sqlserver: SQLServerLaborator
         session.change_own_password(new.password)
     assert sqlserver.logs_in(new)
     assert not sqlserver.logs_in(user)
-    refused = pytest.raises(StatementFailed, match=r"1511[68].*PASSWORD_LENGTH")
+    refused = pytest.raises(PasswordRefused, match=r"1511[68].*PASSWORD_LENGTH")
     with refused, sqlserver.engine.connect(new, deadline()) as session:
         session.change_own_password("weak")
 
@@ -786,6 +846,20 @@ def test_what_could_not_be_undone_is_not_run(sqlserver: SQLServerLaboratory, sta
 # The way to the server
 
 
+def test_the_laboratory_takes_no_lost_connection_for_a_refusal(
+    sqlserver: SQLServerLaboratory, closed_port: int
+) -> None:
+    """What the client keeps of a refusal stands in all that it says afterwards, too."""
+    user = sqlserver.new_user()
+    wrong = replace(user, password="wrong")
+    assert not sqlserver.logs_in(wrong)
+    assert not sqlserver.may_read(wrong, ORDERS)
+    assert not sqlserver.may_read(user, INVOICES)
+    with pytest.raises(pymssql.Error):
+        sqlserver.logs_in(replace(wrong, port=closed_port))
+    assert sqlserver.logs_in(user)
+
+
 def test_a_certificate_of_another_authority_is_not_trusted(
     sqlserver: SQLServerLaboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -811,6 +885,15 @@ def test_a_certificate_for_another_host_name_is_not_trusted(
         pass
 
 
+def test_an_expired_certificate_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificates, "issue", partial(certificates.issue, ends=timedelta(days=-1)))
+    with sqlserver_server.start() as server:
+        monkeypatch.setenv("DB_CA_BUNDLE", str(server.ca_bundle))
+        with pytest.raises(Untrusted, match="expired"), SQLServer().connect(superuser_of(server), deadline()):
+            pass
+        assert (server.log.tried, server.log.lines) == (0, [])
+
+
 def test_a_bundle_that_cannot_be_read_is_said(sqlserver: SQLServerLaboratory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DB_CA_BUNDLE", "/nowhere.pem")
     with pytest.raises(Untrusted, match="DB_CA_BUNDLE"), sqlserver.engine.connect(sqlserver.admin, deadline()):
@@ -822,10 +905,19 @@ def standing_in(monkeypatch: pytest.MonkeyPatch, **options: object) -> Iterator[
     """Run a stand-in of another kind, and trust it."""
     with sqlserver_server.start(**options) as server:  # type: ignore[arg-type]  # whichever option it is
         monkeypatch.setenv("DB_CA_BUNDLE", str(server.ca_bundle))
-        yield Credential(
-            engine="sqlserver", host=server.host, port=server.port, database="master",
-            username=server.superuser, password=server.password, tls=True,
-        )  # fmt: skip
+        yield superuser_of(server)
+
+
+def superuser_of(server: sqlserver_server.Server) -> Credential:
+    return Credential(
+        engine="sqlserver",
+        host=server.host,
+        port=server.port,
+        database="master",
+        username=server.superuser,
+        password=server.password,
+        tls=True,
+    )
 
 
 def test_a_server_without_tls_learns_nothing_about_the_password(monkeypatch: pytest.MonkeyPatch) -> None:

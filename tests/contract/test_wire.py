@@ -1,11 +1,21 @@
 """What can somebody read who listens between a driver and its server?
 
-With TLS: nothing. Without it (`"ssl": false`), the logins of all engines keep the password to themselves. A password
-that is set goes to PostgreSQL as a verifier and to MariaDB as a hash; to MySQL it goes in clear, because its users may
-not set hashes for themselves.
+With TLS: nothing. Without it (`"ssl": false`):
+
+                a login's password                       a password that is set
+    PostgreSQL  a proof that it is known                 a verifier
+    MariaDB     a proof that it is known                 a hash
+    MySQL       the same, or encrypted for its own key   in clear: its users may not set hashes for themselves
+    Oracle      encrypted                                encrypted by the user itself, in clear by an admin
+    SQL Server  disguised, which anybody can undo        in clear
+    Db2         in clear, where the server asks for it   in clear
+
+A user of Oracle sends its current password in clear, too, where a rotation falls into the rollover period of the last
+one. Of the last three engines the servers are stand-ins: that of Db2 asks for passwords in clear.
 """
 
 import secrets
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
@@ -14,18 +24,27 @@ import pytest
 from rotation.credential import Credential
 from rotation.engine import KeepsOldPassword, Session
 from rotation.errors import LoginRefused
+from tests import servers
 from tests.contract.tap import Tap, tapping
-from tests.laboratories import Laboratory, deadline
+from tests.laboratories import ORDERS, Laboratory, deadline
 from tests.laboratories_mysql import MySQLLaboratory
+from tests.laboratories_oracle import OracleLaboratory
+
+READ_ORDERS = f"SELECT 1 FROM {ORDERS}"  # noqa: S608 - a constant
 
 
 def password() -> str:
-    return f"Aa1-{secrets.token_urlsafe()}"
+    return f"Aa1-{secrets.token_urlsafe(18)}"
 
 
 def through(tap: Tap, laboratory: Laboratory, who: Credential, *, tls: bool) -> AbstractContextManager[Session]:
     """Log in where somebody listens."""
     return laboratory.engine.connect(replace(who, port=tap.port, tls=tls), deadline())
+
+
+def shows(tap: Tap, text: str) -> bool:
+    """Tell whether a text could be read, as it is or as SQL Server writes it, which is UTF-16."""
+    return tap.shows(text) or tap.shows("".join(f"{character}\0" for character in text))
 
 
 def set_in_all_ways(tap: Tap, laboratory: Laboratory, *, tls: bool) -> list[Credential]:
@@ -40,6 +59,7 @@ def set_in_all_ways(tap: Tap, laboratory: Laboratory, *, tls: bool) -> list[Cred
         session.mirror(user.username, clone.username)
         session.set_password(clone.username, clone.password)
         if isinstance(session, KeepsOldPassword):
+            laboratory.allow_two_passwords(user.username, by_itself=False)
             made.append(replace(user, password=password()))
             session.add_password(user.username, made[0].password, made[-1].password)
     return made
@@ -48,27 +68,54 @@ def set_in_all_ways(tap: Tap, laboratory: Laboratory, *, tls: bool) -> list[Cred
 class Everywhere:
     """What holds for each engine."""
 
+    def test_with_tls_nothing_can_be_read(self, laboratory: Laboratory) -> None:
+        with tapping(laboratory.admin.port) as tap:
+            made = set_in_all_ways(tap, laboratory, tls=True)
+        assert all(laboratory.logs_in(credential) for credential in made)
+        texts = {text for user in made for text in (user.username, user.username.upper(), user.password)}
+        assert not any(shows(tap, text) for text in (*texts, "ALTER", "SELECT", "RDSADMIN", laboratory.admin.password))
+
+
+class KeepsLoginsSecret(Everywhere):
+    """What holds where the protocol takes care of the password of a login."""
+
     def test_a_login_without_tls_does_not_show_its_password(self, laboratory: Laboratory) -> None:
         user = laboratory.new_user()
         wrong = replace(user, password=password())
         with tapping(user.port) as tap:
             with through(tap, laboratory, user, tls=False) as session:
-                session.verify(["SELECT 1"])
+                session.verify([READ_ORDERS])
             with pytest.raises(LoginRefused), through(tap, laboratory, wrong, tls=False):
                 pass
-        assert tap.shows(user.username), "it is in clear"
-        assert not tap.shows(user.password)
-        assert not tap.shows(wrong.password)
+        assert shows(tap, laboratory.engine.kind.normal_name(user.username)), "it is in clear"
+        assert not shows(tap, user.password)
+        assert not shows(tap, wrong.password)
 
-    def test_with_tls_nothing_can_be_read(self, laboratory: Laboratory) -> None:
-        with tapping(laboratory.admin.port) as tap:
-            made = set_in_all_ways(tap, laboratory, tls=True)
+
+class ShowsAll(Everywhere):
+    """What holds where it does not, nor the statements that set a password."""
+
+    def test_without_tls_every_password_can_be_read_by_who_listens(self, laboratory: Laboratory) -> None:
+        """As docs/threat-model.md says."""
+        user = laboratory.new_user()
+        wrong = replace(user, password=password())
+        with tapping(user.port) as tap:
+            with through(tap, laboratory, user, tls=False) as session:
+                session.verify([READ_ORDERS])
+            with pytest.raises(LoginRefused), through(tap, laboratory, wrong, tls=False):
+                pass
+            made = set_in_all_ways(tap, laboratory, tls=False)
         assert all(laboratory.logs_in(credential) for credential in made)
-        assert not any(tap.shows(text) for user in made for text in (user.username, user.password))
-        assert not any(tap.shows(text) for text in ("ALTER", "SELECT", laboratory.admin.password))
+        logged_in = (user, wrong, laboratory.admin)
+        assert all(self.shows_login(tap, who.password) for who in logged_in)
+        assert all(shows(tap, who.password) for who in made)
+
+    def shows_login(self, tap: Tap, text: str) -> bool:
+        """Tell whether the password of a login could be read."""
+        return shows(tap, text)
 
 
-class SendsVerifiers(Everywhere):
+class SendsVerifiers(KeepsLoginsSecret):
     """What holds where the server takes a verifier or a hash."""
 
     def test_a_password_that_is_set_without_tls_goes_as_a_verifier(self, laboratory: Laboratory) -> None:
@@ -95,7 +142,7 @@ class TestMariaDB(SendsVerifiers):
         return mariadb
 
 
-class TestMySQL(Everywhere):
+class TestMySQL(KeepsLoginsSecret):
     """MySQL makes its hash itself."""
 
     @pytest.fixture
@@ -108,3 +155,85 @@ class TestMySQL(Everywhere):
             made = set_in_all_ways(tap, mysql, tls=False)
         assert all(tap.shows(user.password) for user in made)
         assert not tap.shows(mysql.admin.password)
+
+
+class TestOracle(KeepsLoginsSecret):
+    """Oracle encrypts passwords, but not statements."""
+
+    @pytest.fixture
+    def laboratory(self, oracle: OracleLaboratory) -> Laboratory:
+        return oracle
+
+    def test_a_password_that_an_admin_sets_without_tls_can_be_read_by_who_listens(
+        self, oracle: OracleLaboratory
+    ) -> None:
+        """As docs/threat-model.md says. The first of them is the one that the user has given itself."""
+        with tapping(oracle.admin.port) as tap:
+            made = set_in_all_ways(tap, oracle, tls=False)
+        assert all(oracle.logs_in(user) for user in made)
+        assert [shows(tap, user.password) for user in made] == [False, True, True]
+        assert not shows(tap, oracle.admin.password)
+
+    def test_in_a_rollover_period_the_current_password_can_be_read_by_who_listens(
+        self, oracle: OracleLaboratory
+    ) -> None:
+        """As docs/threat-model.md says."""
+        user = oracle.new_user()
+        oracle.allow_two_passwords(user.username, by_itself=True)
+        current, pending = (replace(user, password=password()) for _ in range(2))
+        with oracle.engine.connect(user, deadline()) as session:
+            session.add_password(user.username, user.password, current.password)
+        with tapping(user.port) as tap, through(tap, oracle, current, tls=False) as session:
+            assert isinstance(session, KeepsOldPassword)
+            session.add_password(user.username, current.password, pending.password)
+        assert [shows(tap, one.password) for one in (user, current, pending)] == [False, True, False]
+
+
+class TestSQLServer(ShowsAll):
+    """SQL Server's clients disguise the password of a login."""
+
+    @pytest.fixture
+    def laboratory(self, sqlserver: Laboratory) -> Laboratory:
+        return sqlserver
+
+    def shows_login(self, tap: Tap, text: str) -> bool:
+        """Look for what LOGIN7 has of it ([MS-TDS] 2.2.6.4): halves of bytes swapped, and some bits turned; no key."""
+        clear = text.encode("utf-16-le")
+        disguised = bytes((byte << 4 & 0xF0 | byte >> 4) ^ 0xA5 for byte in clear)
+        return disguised in b"".join(tap._parts)  # noqa: SLF001 - no text that the tap would look for
+
+
+@pytest.mark.skipif("db2" not in servers.SERVERS, reason="IBM's client is for x86_64 only")
+class TestDb2(ShowsAll):
+    """Db2 takes logins in clear, and values of parameters, too."""
+
+    @pytest.fixture
+    def laboratory(self, db2: Laboratory) -> Laboratory:
+        return db2
+
+
+def both_ways(laboratory: Laboratory) -> Laboratory:
+    """Return it, where one port speaks with TLS and without."""
+    if laboratory.logins() is None:
+        pytest.skip("a real server has a port for each")
+    return laboratory
+
+
+@pytest.fixture
+def oracle(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> OracleLaboratory:
+    """Each Oracle server."""
+    laboratory = both_ways(trusted(request.param))
+    assert isinstance(laboratory, OracleLaboratory)
+    return laboratory
+
+
+@pytest.fixture
+def sqlserver(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> Laboratory:
+    """Each SQL Server."""
+    return trusted(request.param)
+
+
+@pytest.fixture
+def db2(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> Laboratory:
+    """Each Db2 server."""
+    return both_ways(trusted(request.param))

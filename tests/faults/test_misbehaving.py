@@ -270,6 +270,19 @@ def test_a_server_that_falls_silent_at_any_time_ends_the_step_in_time(
             case.require_healed()
 
 
+@pytest.mark.newest
+@pytest.mark.strategies(Strategy.SINGLE_USER)
+def test_a_server_that_falls_silent_when_a_session_takes_leave_is_left_in_time(
+    every_laboratory: Laboratory, new_case: NewCase
+) -> None:
+    user, context = new_case().user, Context(SHORTEST)
+    with Relay(every_laboratory.admin.port) as relay:
+        through = every_laboratory.engine.connect(replace(user, port=relay.port), context.deadline())
+        with suppress(RotationError), through:
+            relay.stall_after(0)
+        assert context.get_remaining_time_in_millis() >= PROMISED * 1000
+
+
 @pytest.mark.parametrize("for_good", [False, True], ids=["once", "for good"])
 def test_a_secrets_manager_that_falls_silent_at_any_call_ends_the_step_in_time(
     service: LocalSecretsManager, *, for_good: bool

@@ -101,6 +101,8 @@ class Instance:
         self.tried = self.refused = 0
         self.changes_passwords = True
         """Whether users may change their passwords when they log in."""
+        self.shortest_password = 0
+        """How many bytes the rules ask for, where users change their passwords."""
         self.delay: float | None = None
         """Seconds from the call of a procedure to its effect; else it comes when somebody has looked once in vain, or
         logs in: so often is looked, whatever the machine is busy with."""

@@ -24,7 +24,7 @@ from tests.local.drda import OBJECT, REPLY, Code, Command, diagnosis, number, pa
 DATABASE = "TESTDB"
 MASTER = "admin"
 
-WRONG_PASSWORD, WRONG_USER, EXPIRED, DISABLED = 0x0F, 0x13, 0x0E, 0x14
+WRONG_PASSWORD, WRONG_USER, EXPIRED, DISABLED, NEW_PASSWORD_INVALID = 0x0F, 0x13, 0x0E, 0x14, 0x15
 """What SECCHKCD says; the client makes one answer of the first two."""
 
 CLEAR, CLEAR_WITH_NEW = b"\0\3", b"\0\5"
@@ -188,7 +188,10 @@ class _Conversation:
             elif user.is_disabled:
                 refusal = DISABLED
             elif new := command.parameters.get(Code.NEWPASSWORD):
-                user.change_password(new.decode())
+                if len(new) < instance.shortest_password:
+                    refusal = NEW_PASSWORD_INVALID
+                else:
+                    user.change_password(new.decode())
             elif user.is_expired:
                 refusal = EXPIRED
             instance.tried += 1

@@ -3,11 +3,12 @@
 import gc
 import threading
 import weakref
+from types import MappingProxyType
 
 import pytest
 
 from rotation.credential import Credential
-from rotation.engines import db2_client
+from rotation.engines import db2, db2_client
 from rotation.engines.db2_client import ClientError, Connection
 from rotation.engines.db2_session import connection_string, failure, login_failure
 from rotation.errors import (
@@ -15,11 +16,14 @@ from rotation.errors import (
     LoginBlocked,
     LoginRefused,
     NotPermitted,
+    PasswordRefused,
     RotationError,
     StatementFailed,
     Unreachable,
+    Unsafe,
     Untrusted,
 )
+from tests.unit import test_oracle
 
 CREDENTIAL = Credential(
     engine="db2", host="db.example", port=50443, database="TESTDB", username="app", password="p=}{ \"'", tls=True
@@ -43,6 +47,25 @@ def test_a_bundle_whose_name_would_end_the_value_is_refused(monkeypatch: pytest.
         connection_string(CREDENTIAL, 9.9)
 
 
+class Account(test_oracle.Account):
+    """A master of Db2 that RDS manages: its endpoint has the port without TLS."""
+
+    kind = db2.KIND
+    secret = MappingProxyType({"engine": "db2-se", "username": "app", "password": "p", "dbname": "TESTDB"})
+
+
+def test_a_master_that_rds_manages_logs_in_over_tls_at_the_port_that_the_secret_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DB_CA_BUNDLE", "/ca.pem")
+    admin = Account().find(port=50443)
+    assert connection_string(admin, 9.9).startswith(
+        f"Database=TESTDB;Hostname={test_oracle.HOST};Port=50443;Protocol=TCPIP;Security=SSL;"
+    )
+    with pytest.raises(Unsafe, match="over TLS only"):
+        Account().find(port=50443, ssl=False)
+
+
 @pytest.mark.parametrize(
     ("text", "error", "remedy"),
     [
@@ -59,10 +82,22 @@ def test_a_bundle_whose_name_would_end_the_value_is_refused(monkeypatch: pytest.
             "Enable",
         ),
         (
-            'SQL30083N  Attempt to change password for user id "app" failed with security reason "2".',
+            'SQL30083N  Attempt to change password for user id "app" failed with security reason "17".',
             NotPermitted,
             "masterarn",
         ),
+        (
+            'SQL30083N  Attempt to change password for user id "app" failed with security reason "2".',
+            PasswordRefused,
+            "PASSWORD_LENGTH",
+        ),
+        (
+            'SQL30082N  Security processing failed with reason "16" ("NEW PASSWORD INVALID").',
+            PasswordRefused,
+            "PASSWORD_LENGTH",
+        ),
+        ('SQL30082N  Security processing failed with reason "2" ("PASSWORD INVALID").', LoginBlocked, "state"),
+        ('SQL30082N  Security processing failed with reason "7" ("USERID REVOKED").', LoginBlocked, "Enable"),
         ('SQL1060N  User "APP" does not have the CONNECT privilege.', LoginBlocked, "CONNECT"),
         (
             'SQL30061N  The database alias or database name "X" was not found at the remote node.',

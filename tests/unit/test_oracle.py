@@ -2,6 +2,8 @@
 
 import json
 import ssl
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import oracledb
@@ -19,6 +21,7 @@ from rotation.errors import (
     LoginBlocked,
     LoginRefused,
     NotPermitted,
+    PasswordRefused,
     StatementFailed,
     Unreachable,
     Unsafe,
@@ -110,6 +113,9 @@ ARN = "arn:aws:rds:eu-west-1:123456789012:db:db"
 class Account:
     """As much of Secrets Manager and of RDS as it takes to find a master that RDS manages."""
 
+    kind = KIND
+    secret: Mapping[str, object] = FIELDS
+
     def __init__(self, **fields: object) -> None:
         self.admin = json.dumps({"username": "admin", "password": "the-admins", **fields})
 
@@ -120,12 +126,14 @@ class Account:
         return {"Tags": [{"Key": "aws:rds:primaryDBInstanceArn", "Value": ARN}]}
 
     def describe_db_instances(self, **_: str) -> dict[str, object]:
-        return {"DBInstances": [{"Endpoint": {"Address": HOST, "Port": 1521}, "DBInstanceArn": ARN}]}
+        port = self.kind.default_port
+        return {"DBInstances": [{"Endpoint": {"Address": HOST, "Port": port}, "DBInstanceArn": ARN}]}
 
     def find(self, **fields: object) -> Credential:
-        value = SecretValue.parse(json.dumps({**FIELDS, "host": HOST, "masterarn": "a", **fields}), KIND, "reading")
+        text = json.dumps({**self.secret, "host": HOST, "masterarn": "a", **fields})
+        value = SecretValue.parse(text, self.kind, "reading")
         client = cast("Any", self)
-        return Administrators(client, lambda _: client, KIND, lambda _: None, deadline()).find(value)
+        return Administrators(client, lambda _: client, self.kind, lambda _: None, deadline()).find(value)
 
 
 def test_a_master_that_rds_manages_logs_in_at_the_port_that_the_secret_names() -> None:
@@ -223,6 +231,44 @@ def test_every_known_refusal_of_a_statement_is_told_apart(code: str) -> None:
     error = _failure(told(f"{code}: text"), "doing", "the remedy")
     assert type(error) is STATEMENT_PROBLEMS[code][0]
     assert error.remedy
+
+
+@pytest.mark.parametrize("code", ["ORA-28003", "ORA-28007", "ORA-28219", "ORA-00988"])
+def test_what_the_policy_refuses_ends_the_version(code: str) -> None:
+    error = _failure(told(f"{code}: text"), "doing", "the remedy")
+    assert isinstance(error, PasswordRefused)
+    assert "PASSWORD_LENGTH" in error.remedy
+
+
+def test_what_is_too_long_may_be_the_name_and_ends_no_version() -> None:
+    error = _failure(told("ORA-00972: identifier is too long"), "doing", "the remedy")
+    assert type(error) is StatementFailed
+    assert not error.ends_version
+    assert "user's name" in error.remedy
+    assert "PASSWORD_LENGTH" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("reason", "setting", "value"),
+    [
+        ("SSLV3_ALERT_HANDSHAKE_FAILURE", "SQLNET.CIPHER_SUITE", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"),
+        ("TLSV1_ALERT_PROTOCOL_VERSION", "SQLNET.SSL_VERSION", "1.2"),
+        ("UNSUPPORTED_PROTOCOL", "SQLNET.SSL_VERSION", "1.2"),
+        ("WRONG_VERSION_NUMBER", "2484", '"ssl": false'),
+    ],
+)
+def test_what_tls_lacks_is_told_with_the_setting_that_the_page_of_oracle_names(
+    reason: str, setting: str, value: str
+) -> None:
+    cause = ssl.SSLError(1, f"[SSL: {reason}]")
+    cause.reason = reason
+    error = _login_failure(told("DPY-6005: cannot connect", cause), CREDENTIAL, "doing")
+    page = (Path(__file__).parents[2] / "docs/engines/oracle.md").read_text()
+    assert isinstance(error, Untrusted)
+    assert reason in error.cause
+    for text in (setting, value):
+        assert text in error.remedy
+        assert text in page
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from rotation.engines.db2_client import OWN_CODE, ClientError, Connection, Row
 from rotation.engines.server import (
     CONNECT_SECONDS,
     NO_ANSWER,
+    POLICY,
     STATEMENT_SECONDS,
     WRONG_PASSWORD,
     ca_bundle,
@@ -24,6 +25,7 @@ from rotation.errors import (
     LoginBlocked,
     LoginRefused,
     NotPermitted,
+    PasswordRefused,
     RotationError,
     StatementFailed,
     Unreachable,
@@ -78,7 +80,7 @@ are the server's, and mean: not now."""
 REASONS: dict[str, tuple[type[DatabaseError], str]] = {
     "24": (LoginRefused, WRONG_PASSWORD),
     "1": (LoginBlocked, EXPIRED),
-    "2": (LoginBlocked, DISABLED),
+    "7": (LoginBlocked, DISABLED),
     "19": (LoginBlocked, DISABLED),
     "25": (LoginBlocked, NO_CONNECT),
 }
@@ -87,6 +89,10 @@ could not find out (https://www.ibm.com/docs/en/db2/11.5?topic=messages-sql30000
 
 REASON = re.compile(r'reason\s+"(\d+)"')
 SECURITY_FAILED, CHANGE_FAILED = -30082, -30083
+
+NEW_PASSWORD_INVALID = frozenset({(CHANGE_FAILED, "2"), (SECURITY_FAILED, "16")})
+"""The new password is against the server's rules, as IBM's messages say of these reasons; where none can be changed, it
+is 17. With which of them its servers answer, RDS does not document."""
 
 IN_HANDSHAKE = "sqlccSSLSocketSetup"
 GSKIT = re.compile(r'specific error code\(s\):\s+"(\d+)"')
@@ -292,9 +298,10 @@ def login_failure(error: ClientError, doing: str, *, is_change: bool) -> Rotatio
     cause = one_line(error.text)
     reason = REASON.search(error.text)
     problem: type[DatabaseError]
-    if error.code == CHANGE_FAILED or (is_change and error.code == SECURITY_FAILED):
-        # The login worked a moment ago. A server that never changes passwords says so in several ways, and one that
-        # merely dislikes this password will tell the admin, too.
+    if reason and (error.code, reason[1]) in NEW_PASSWORD_INVALID:
+        problem, remedy = PasswordRefused, POLICY
+    elif error.code == CHANGE_FAILED or (is_change and error.code == SECURITY_FAILED):
+        # The login worked a moment ago. A server that never changes passwords says so in several ways.
         problem, remedy = NotPermitted, 'Put an admin into "masterarn": it sets the password'
     elif error.code == SECURITY_FAILED:
         problem, remedy = REASONS.get(reason[1] if reason else "", (LoginBlocked, NOT_NOW))

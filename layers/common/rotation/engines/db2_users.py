@@ -5,6 +5,8 @@ change that. The master user calls procedures in the database RDSADMIN
 (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/db2-sp-granting-revoking-privileges.html). Each is recorded as a
 task that may begin and end later (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/db2-user-defined-functions.html):
 it is waited for, while there is time. None of it can be rolled back.
+
+How RDS says that it does not take a password is not documented: it is a task that failed, like any other.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -54,6 +54,15 @@ TLS_PORT = (
     " false to send statements in clear"
 )
 CERTIFICATE = "Have the server use a certificate of the RDS authorities for this host, or name its own in DB_CA_BUNDLE"
+CIPHER_SUITE = (
+    "Have the server offer a suite with ECDHE, and with SHA256 or SHA384 (on RDS: set SQLNET.CIPHER_SUITE of the option"
+    " SSL to TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, say)"
+)
+TLS_VERSION = "Have the server speak TLS 1.2 (on RDS: set SQLNET.SSL_VERSION of the option SSL to it)"
+TOO_LONG = (
+    "It is the user's name or the password. Names have 128 bytes at most, suffix included, and 30 before 12.2: take a"
+    " shorter one. Passwords have 30 before 23ai: lower PASSWORD_LENGTH"
+)
 REPLICA = 'The database is read-only: name the primary in "host", or an admin in "masterarn"'
 DICTIONARY = "GRANT SELECT_CATALOG_ROLE TO"
 
@@ -106,13 +115,21 @@ STATEMENT_PROBLEMS: dict[str, tuple[type[DatabaseError], str]] = {
     "ORA-28003": (PasswordRefused, POLICY),  # password verification for the specified password failed
     "ORA-28007": (PasswordRefused, POLICY),  # the password cannot be reused
     "ORA-28219": (PasswordRefused, POLICY),  # the mandatory profile's verification failed
-    "ORA-00972": (PasswordRefused, POLICY),  # what is too long may be a password: that is an identifier, too
     "ORA-00988": (PasswordRefused, POLICY),  # missing or invalid password
+    "ORA-00972": (StatementFailed, TOO_LONG),  # identifier is too long: that is what names are, and passwords
     "ORA-28008": (StatementFailed, f"Another rotation changed the password meanwhile. {RETRIED}"),
     "ORA-00054": (StatementFailed, f"Look who holds the lock. {RETRIED}"),
     "ORA-04020": (StatementFailed, f"Look who holds the lock. {RETRIED}"),
     "ORA-04021": (StatementFailed, f"Look who holds the lock. {RETRIED}"),
 }
+
+TLS_PROBLEMS: dict[str, tuple[str, str]] = {
+    "HANDSHAKE_FAILURE": ("server and function have no cipher suite in common", CIPHER_SUITE),
+    "PROTOCOL_VERSION": ("server and function have no version of TLS in common", TLS_VERSION),
+    "UNSUPPORTED_PROTOCOL": ("server and function have no version of TLS in common", TLS_VERSION),
+}
+"""How OpenSSL's word ends where a server does speak TLS, and not as `tls_context` wants it. That stays strict: with the
+suite that RDS presets, who listens now can read all of it later, with the server's key."""
 
 LOST = frozenset({"DPY-1001", "DPY-4011", "DPY-4024", "DPY-4033", "ORA-00028", "ORA-01012", "ORA-03113", "ORA-03135"})
 """The connection is gone, or there was no answer in time."""
@@ -221,9 +238,10 @@ class BasicSession:
     def call[T](self, doing: str, act: Callable[[], T], remedy: str = "", tell: frozenset[str] = frozenset()) -> T:
         """Have the client call the server, for the deadline at most; see `execute`."""
         seconds = self._deadline.allow(STATEMENT_SECONDS, doing)
+        if not self._connection.is_healthy():  # asks nobody
+            raise Unreachable(f"{doing} as {self.username}", "the connection was lost", NO_ANSWER)
         try:
-            # Half of it: when the time is over, the client takes the call back, and waits as long again for that.
-            self._connection.call_timeout = max(1, int(seconds / 2 * 1000))
+            self._connection.call_timeout = _milliseconds(seconds)
             return act()
         except (oracledb.Error, OSError) as error:
             told = Told.of(error)
@@ -286,6 +304,10 @@ def connect[S: BasicSession](kind: type[S], credential: Credential, deadline: De
         yield kind(connection, credential, deadline)
     finally:
         with suppress(oracledb.Error, OSError):
+            # It takes leave, and waits for the answer: for ever, if nothing was called before that set a limit. To a
+            # connection that is lost none can be set: the process would end (tried with 26.1).
+            if connection.is_healthy():
+                connection.call_timeout = _milliseconds(min(CONNECT_SECONDS, deadline.left()))
             connection.close()
 
 
@@ -352,11 +374,19 @@ def _log_in(parameters: Mapping[str, Any], seconds: float, doing: str) -> oracle
         future.cancel()
 
 
+def _milliseconds(seconds: float) -> int:
+    """Return the limit of a call that may take so long.
+
+    Half of it: when the limit is met, the client takes the call back, and waits as long again for that.
+    """
+    return max(1, int(seconds / 2 * 1000))
+
+
 def _login_failure(told: Told, credential: Credential, doing: str) -> DatabaseError | Unsupported:
     if isinstance(told.cause, ssl.SSLCertVerificationError):
         return Untrusted(doing, getattr(told.cause, "verify_message", "") or told.text, CERTIFICATE)
     if isinstance(told.cause, ssl.SSLError):
-        return Untrusted(doing, f"there is no TLS here: {getattr(told.cause, 'reason', '') or told.text}", TLS_PORT)
+        return _tls_failure(getattr(told.cause, "reason", "") or told.text, doing)
     similar = SIMILAR.search(told.text)
     codes = [told.code, *(similar.groups() if similar else ())]
     for code in codes:
@@ -370,6 +400,13 @@ def _login_failure(told: Told, credential: Credential, doing: str) -> DatabaseEr
     refused = isinstance(told.cause, ConnectionRefusedError)
     port = f"{NO_ANSWER}. {TLS_PORT}" if credential.tls else f'{NO_ANSWER}, and whether the port wants "ssl": true'
     return Unreachable(doing, told.text or "the connection was lost", port if closed and not refused else NO_ANSWER)
+
+
+def _tls_failure(reason: str, doing: str) -> Untrusted:
+    for end, (cause, remedy) in TLS_PROBLEMS.items():
+        if reason.endswith(end):
+            return Untrusted(doing, f"{cause} ({reason})", remedy)
+    return Untrusted(doing, f"there is no TLS here: {reason}", TLS_PORT)
 
 
 def _failure(told: Told, doing: str, remedy: str) -> DatabaseError:
