@@ -987,12 +987,14 @@ def serving(talk: Callable[[socket.socket], None]) -> Iterator[int]:
 
         def serve() -> None:
             with suppress(OSError):
-                way, _ = listener.accept()
-                with way:
-                    talk(way)
+                while True:
+                    way, _ = listener.accept()
+                    with way:
+                        talk(way)
 
         threading.Thread(target=serve, daemon=True).start()
         yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.mark.parametrize("talk", [drip, chatter, hang_up])

@@ -13,11 +13,13 @@ from rotation.engines.server import (
     CONNECT_SECONDS,
     NO_ANSWER,
     POLICY,
+    RETRIED,
     STATEMENT_SECONDS,
     WRONG_PASSWORD,
     ca_bundle,
     one_line,
     open_way,
+    require_reversible,
 )
 from rotation.errors import (
     DatabaseError,
@@ -38,7 +40,6 @@ DATABASE = re.compile(r"[A-Za-z@#$][A-Za-z0-9_@#$]{0,7}")
 LONGEST = 255
 """Bytes of a user name or password that the client takes (tried: one more is CLI0124E)."""
 
-RETRIED = "The rotation is tried again by itself"
 CERTIFICATE = "Have the server use a certificate of the RDS authorities, or name its own in DB_CA_BUNDLE"
 HOST_NAME = "Write the host name that the certificate is for into the secret, not an alias"
 NO_TLS = (
@@ -120,8 +121,6 @@ UNKNOWN_NAME, UNKNOWN_TOKEN = -204, -104
 TRANSACTIONAL = ("SELECT", "WITH", "VALUES", "INSERT", "UPDATE", "DELETE", "MERGE")
 """The statements that a transaction surely takes back. DDL is, too; CALL, COMMIT and TRUNCATE … IMMEDIATE are not."""
 
-FIRST_WORD = re.compile(r"[\s(]*([A-Za-z]+)")
-
 
 class Refusal(Exception):
     """The server refused a statement with a code that the caller asked to be told."""
@@ -180,10 +179,7 @@ class Session:
         """Run the statements, and roll everything back; see `rotation.engine.Session`."""
         for number, statement in enumerate(statements, 1):
             doing = f"running statement {number} of verify"
-            word = FIRST_WORD.match(statement)
-            if not word or word[1].upper() not in TRANSACTIONAL:
-                remedy = f"Begin it with one of {', '.join(TRANSACTIONAL)}"
-                raise StatementFailed(doing, "it could not be rolled back", remedy)
+            require_reversible(statement, TRANSACTIONAL, doing)
             self.execute(doing, statement)
         self.rollback()
 

@@ -11,7 +11,8 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.mysql_hash import matches
 from rotation.engines.mysql_pair import PairSession
-from rotation.engines.mysql_session import RETRIED, Account, Refusal, connect
+from rotation.engines.mysql_session import Account, Refusal, connect
+from rotation.engines.server import RETRIED
 from rotation.errors import NotPermitted, StatementFailed, Unsupported
 from rotation.kind import EngineKind, Strategy
 

@@ -21,10 +21,12 @@ from rotation.engines.server import (
     NO_ANSWER,
     POLICY,
     REPLICA,
+    RETRIED,
     STATEMENT_SECONDS,
     WRONG_PASSWORD,
     one_line,
     open_way,
+    require_reversible,
     tls_context,
 )
 from rotation.errors import (
@@ -42,7 +44,6 @@ from rotation.errors import (
 TOO_MANY = "Raise the limit of the account or of the server, or close connections"
 WRONG_DATABASE = 'Correct "dbname" in the secret, or grant the user something in that database'
 UNLOCK = "Unlock the account (ALTER USER … ACCOUNT UNLOCK), and find out what locked it"
-RETRIED = "The rotation is tried again by itself"
 
 LOGIN_PROBLEMS: dict[int, tuple[type[DatabaseError], str]] = {
     1045: (LoginRefused, WRONG_PASSWORD),  # ER_ACCESS_DENIED_ERROR
@@ -119,9 +120,6 @@ TRANSACTIONAL = (
 )
 """The statements that a transaction can take back. All others, DDL and COMMIT and CALL, commit, or may."""
 
-FIRST_WORD = re.compile(r"[\s(]*([A-Za-z]+)")
-"""Where it does not match, the statement begins with a comment, which may be one that the server runs: /*! … */."""
-
 QUOTED_NAME = re.compile(r"`(?:[^`]|``)*`")
 
 
@@ -177,10 +175,7 @@ class MySQLFamilySession:
         self.execute("preparing to verify", "START TRANSACTION")
         for number, statement in enumerate(statements, 1):
             doing = f"running statement {number} of verify"
-            word = FIRST_WORD.match(statement)
-            if not word or word[1].upper() not in TRANSACTIONAL:
-                remedy = f"Begin it with one of {', '.join(TRANSACTIONAL)}"
-                raise StatementFailed(doing, "it could not be rolled back", remedy)
+            require_reversible(statement, TRANSACTIONAL, doing)
             self.execute(doing, statement)
         self.execute("rolling back", "ROLLBACK")
         if any(number == NOT_ROLLED_BACK for number, _ in self._warnings()):

@@ -18,10 +18,12 @@ from rotation.engines.server import (
     CONNECT_SECONDS,
     NO_ANSWER,
     POLICY,
+    RETRIED,
     STATEMENT_SECONDS,
     WRONG_PASSWORD,
     look_up,
     one_line,
+    require_reversible,
     tls_context,
 )
 from rotation.errors import (
@@ -37,7 +39,6 @@ from rotation.errors import (
     Untrusted,
 )
 
-RETRIED = "The rotation is tried again by itself"
 TOO_MANY = "Raise the limit of the profile or of the server, or close connections"
 UNLOCK = "Unlock the user (ALTER USER … ACCOUNT UNLOCK), and find out what locked it"
 STARTING = f"Wait for the database to be open. {RETRIED}"
@@ -149,8 +150,6 @@ SERVICE = re.compile(r"[\w.$#-]+")
 TRANSACTIONAL = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE")
 """The statements that a transaction can take back. DDL and PL/SQL commit, or may."""
 
-FIRST_WORD = re.compile(r"[\s(]*([A-Za-z]+)")
-
 FETCHED_AT_ONCE = 1000
 
 
@@ -196,11 +195,7 @@ class BasicSession:
         """
         for number, statement in enumerate(statements, 1):
             doing = f"running statement {number} of verify"
-            word = FIRST_WORD.match(statement)
-            if not word or word[1].upper() not in TRANSACTIONAL:
-                raise StatementFailed(
-                    doing, "it could not be rolled back", f"Begin it with one of {', '.join(TRANSACTIONAL)}"
-                )
+            require_reversible(statement, TRANSACTIONAL, doing)
             self.execute(doing, statement)
         if statements:
             self.call("rolling back", self._connection.rollback)

@@ -1,18 +1,21 @@
 """What does every driver need to reach a server, and to say why it cannot?"""
 
 import os
+import re
 import socket
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline, within
-from rotation.errors import Unreachable, Untrusted
+from rotation.errors import StatementFailed, Unreachable, Untrusted
 
 CONNECT_SECONDS = 10.0
 STATEMENT_SECONDS = 30.0
 """How long a login, and a statement, may take at most; the deadline may allow less."""
 
+RETRIED = "The rotation is tried again by itself"
 NO_ANSWER = "Look whether the server is up, and whether security groups, routes and port let the function through"
 POLICY = "Have PASSWORD_LENGTH and the EXCLUDE_… variables of the function suit the server's policy"
 REPLICA = (
@@ -26,6 +29,17 @@ def ca_bundle() -> str:
     """Return the file with the authorities that servers are verified with: DB_CA_BUNDLE's, or those of RDS."""
     shipped = Path(__file__).parents[1] / "certs" / "rds-global-bundle.pem"
     return os.environ.get("DB_CA_BUNDLE") or str(shipped)
+
+
+FIRST_WORD = re.compile(r"[\s(]*([A-Za-z]+)")
+"""Where it does not match, the statement begins with a comment, which may be one that a server runs: /*! … */."""
+
+
+def require_reversible(statement: str, words: Sequence[str], doing: str) -> None:
+    """Raise StatementFailed unless the statement begins with one of these words: a transaction can take such back."""
+    word = FIRST_WORD.match(statement)
+    if not word or word[1].upper() not in words:
+        raise StatementFailed(doing, "it could not be rolled back", f"Begin it with one of {', '.join(words)}")
 
 
 def one_line(text: str) -> str:

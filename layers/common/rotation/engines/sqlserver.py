@@ -17,6 +17,7 @@ from rotation.engines.server import (
     CONNECT_SECONDS,
     NO_ANSWER,
     POLICY,
+    RETRIED,
     STATEMENT_SECONDS,
     WRONG_PASSWORD,
     one_line,
@@ -69,7 +70,6 @@ for _module in ("tds_socket", "tls", "login", "smp"):
 WRONG_DATABASE = 'Correct "dbname" in the secret, or make the user a user of that database'
 UNLOCK = "Unlock the login (ALTER LOGIN … WITH PASSWORD = … UNLOCK), and find out what locked it"
 EXPIRED = "Give the login a new password by hand (ALTER LOGIN … WITH PASSWORD = …): it has expired, or must be changed"
-RETRIED = "The rotation is tried again by itself"
 READ_ONLY = 'The database is read-only, or a replica: name the primary in "host", or an admin in "masterarn"'
 TAKEN = "Rename or drop that user in the database: it has the name of the clone, and belongs to another login"
 OWNS = "Give what that user owns to another one (ALTER AUTHORIZATION ON SCHEMA::… TO dbo)"
