@@ -24,7 +24,6 @@ from rotation.errors import (
     LoginRefused,
     NotPermitted,
     OutOfTime,
-    PasswordRefused,
     StatementFailed,
     Unreachable,
     Unsafe,
@@ -252,7 +251,7 @@ class TestDb2Alone:
         user = laboratory.new_user()
         monkeypatch.setattr(instance, "shortest_password", 12)
         with (
-            pytest.raises(PasswordRefused, match=r"SQL30083N.*NEW PASSWORD INVALID.*PASSWORD_LENGTH") as caught,
+            pytest.raises(NotPermitted, match=r"SQL30083N.*NEW PASSWORD INVALID.*PASSWORD_LENGTH.*masterarn") as caught,
             laboratory.engine.connect(user, deadline()) as session,
         ):
             session.change_own_password("Another-1")

@@ -989,7 +989,7 @@ def serving(talk: Callable[[socket.socket], None]) -> Iterator[int]:
             with suppress(OSError):
                 while True:
                     way, _ = listener.accept()
-                    with way:
+                    with way, suppress(OSError):
                         talk(way)
 
         threading.Thread(target=serve, daemon=True).start()

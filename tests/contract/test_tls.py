@@ -141,7 +141,7 @@ class RealServers:
         expired = certificates.issue(tmp_path, ends=self.ends)
         end = x509.load_pem_x509_certificate(expired.certificate.read_bytes()).not_valid_after_utc
         with showing(laboratory, expired):
-            while datetime.now(UTC) <= end:
+            while datetime.now(UTC) <= end + timedelta(seconds=1):  # it lasts until that second is over
                 shown_by(laboratory)
             logged = laboratory.logins()
             monkeypatch.setenv("DB_CA_BUNDLE", str(expired.ca))

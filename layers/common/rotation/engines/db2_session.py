@@ -27,7 +27,6 @@ from rotation.errors import (
     LoginBlocked,
     LoginRefused,
     NotPermitted,
-    PasswordRefused,
     RotationError,
     StatementFailed,
     Unreachable,
@@ -93,7 +92,8 @@ SECURITY_FAILED, CHANGE_FAILED = -30082, -30083
 
 NEW_PASSWORD_INVALID = frozenset({(CHANGE_FAILED, "2"), (SECURITY_FAILED, "16")})
 """The new password is against the server's rules, as IBM's messages say of these reasons; where none can be changed, it
-is 17. With which of them its servers answer, RDS does not document."""
+is 17. With which of them its servers answer, RDS does not document: so this is no PasswordRefused, which would be
+final."""
 
 IN_HANDSHAKE = "sqlccSSLSocketSetup"
 GSKIT = re.compile(r'specific error code\(s\):\s+"(\d+)"')
@@ -294,11 +294,12 @@ def login_failure(error: ClientError, doing: str, *, is_change: bool) -> Rotatio
     cause = one_line(error.text)
     reason = REASON.search(error.text)
     problem: type[DatabaseError]
-    if reason and (error.code, reason[1]) in NEW_PASSWORD_INVALID:
-        problem, remedy = PasswordRefused, POLICY
-    elif error.code == CHANGE_FAILED or (is_change and error.code == SECURITY_FAILED):
-        # The login worked a moment ago. A server that never changes passwords says so in several ways.
+    if error.code == CHANGE_FAILED or (is_change and error.code == SECURITY_FAILED):
+        # The login worked a moment ago. A server that never changes passwords says so in several ways, and one that
+        # merely dislikes this password will tell the admin, too.
         problem, remedy = NotPermitted, 'Put an admin into "masterarn": it sets the password'
+        if reason and (error.code, reason[1]) in NEW_PASSWORD_INVALID:
+            remedy = f'{POLICY}. Or put an admin into "masterarn": it sets the password where users cannot'
     elif error.code == SECURITY_FAILED:
         problem, remedy = REASONS.get(reason[1] if reason else "", (LoginBlocked, NOT_NOW))
     elif IN_HANDSHAKE in error.text:
