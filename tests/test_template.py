@@ -19,10 +19,10 @@ from tests.local import template
 from tests.local.deployed import Stack
 
 CHECKOUT = Path(__file__).parents[1]
-SOURCE = CHECKOUT / "template.yaml"
+SOURCE = template.SOURCE
 TEMPLATE = template.load(SOURCE)
 FUNCTIONS = template.resources(TEMPLATE, "AWS::Serverless::Function")
-ENGINES = [name.removesuffix("Function") for name in FUNCTIONS]
+ENGINES = template.engines()
 WATCH = template.resources(TEMPLATE, "AWS::Lambda::Function")
 CODE = "".join(path.read_text() for path in (CHECKOUT / "layers/common/rotation").rglob("*.py"))
 CONFIGURATION = tomllib.loads((CHECKOUT / "samconfig.toml").read_text())

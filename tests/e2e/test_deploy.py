@@ -17,16 +17,14 @@ from botocore.exceptions import WaiterError
 
 from rotation.credential import Credential
 from tests.laboratories import PostgreSQLLaboratory
-from tests.local import cloudformation
+from tests.local import cloudformation, template
 from tests.local.cloudformation import LocalAws
 from tests.local.secrets_manager import REGION, LocalSecretsManager
 from tests.local.secrets_manager_rotation import STEPS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the libraries in the artifacts are for Linux")
 
-ONLY_POSTGRESQL = dict.fromkeys(
-    ("DeployMySql", "DeployMariaDb", "DeployOracle", "DeploySqlServer", "DeployDb2"), "false"
-)
+ONLY_POSTGRESQL = {f"Deploy{engine}": "false" for engine in template.engines() if engine != "PostgreSql"}
 AT_ONCE = {"Delay": 0.1, "MaxAttempts": 600}
 
 

@@ -21,7 +21,7 @@ from tests.local.deployed import BUILT_TEMPLATE, Stack
 from tests.local.iam import Permission, Request, Role
 from tests.local.secrets_manager import REGION, LocalSecretsManager
 
-OTHER_ENGINES = ("MySql", "MariaDb", "Oracle", "SqlServer", "Db2")
+OTHER_ENGINES = [engine for engine in template.engines() if engine != "PostgreSql"]
 ROLES = (f"{ENGINE}Role", "WatchRole")
 
 LOGS = "Lambda writes what a function prints, in the name of the function's role"

@@ -12,6 +12,7 @@ import pytest
 from rotation.credential import Credential
 from rotation.kind import Strategy
 from tests.laboratories import ORDERS, Laboratory, Logins
+from tests.local import template
 from tests.local.deployed import Stack
 from tests.local.lambda_runtime import FunctionError, LambdaRuntime
 from tests.local.secrets_manager import REGION, LocalSecretsManager, Outcome
@@ -122,11 +123,10 @@ def service() -> Iterator[LocalSecretsManager]:
 def stack(service: LocalSecretsManager) -> Stack:
     """The built template, deployed for secrets whose admin secrets are called `admin-…`."""
     admins = f"arn:aws:secretsmanager:{REGION}:{service.account_id}:secret:admin-*"
-    engines = ("PostgreSql", "MySql", "MariaDb", "Oracle", "SqlServer", "Db2")
     return Stack.deploy(
         region=REGION,
         account_id=service.account_id,
-        parameters={f"{engine}AdminSecretArns": admins for engine in engines},
+        parameters={f"{engine}AdminSecretArns": admins for engine in template.engines()},
     )
 
 

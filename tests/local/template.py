@@ -5,6 +5,8 @@ from typing import Any
 
 import yaml
 
+SOURCE = Path(__file__).parents[2] / "template.yaml"
+
 
 class _Loader(yaml.SafeLoader):
     """Reads YAML with CloudFormation's short forms."""
@@ -38,6 +40,11 @@ def resources(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
     # What stands below Fn::ForEach is a list, and made by CloudFormation.
     single = {name: one for name, one in template["Resources"].items() if isinstance(one, dict)}
     return {name: one["Properties"] for name, one in single.items() if one["Type"] == kind}
+
+
+def engines(path: Path = SOURCE) -> list[str]:
+    """Return each engine that the template has a function for, by its name there: PostgreSql, MySql and so on."""
+    return [name.removesuffix("Function") for name in resources(load(path), "AWS::Serverless::Function")]
 
 
 def function_properties(template: dict[str, Any], name: str) -> dict[str, Any]:
