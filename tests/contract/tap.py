@@ -15,6 +15,16 @@ class Tap:
     def __init__(self, port: int) -> None:
         self.port = port
         self._parts: list[bytes] = []
+        self._clients: list[socket.socket] = []
+
+    def let_in(self, client: socket.socket) -> None:
+        """Take note of one who connects."""
+        self._clients.append(client)
+
+    def cut_off(self) -> None:
+        """End all connections."""
+        for client in self._clients:
+            client.shutdown(socket.SHUT_RDWR)
 
     def copy(self, source: socket.socket, target: socket.socket) -> None:
         """Pass on what one side says until it ends, and keep it."""
@@ -35,6 +45,7 @@ def tapping(port: int) -> Iterator[Tap]:
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
+            tap.let_in(self.request)
             with socket.create_connection((LOOPBACK, port)) as server:
                 answers = Thread(target=tap.copy, args=(server, self.request))
                 answers.start()

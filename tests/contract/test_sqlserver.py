@@ -33,6 +33,7 @@ from rotation.errors import (
     Unsupported,
     Untrusted,
 )
+from tests.contract.tap import tapping
 from tests.contract.test_engine import HOSTILE, EngineContract, closed_port, silent_port
 from tests.laboratories import INVOICES, ORDERS, Laboratory, deadline
 from tests.laboratories_sqlserver import (
@@ -1015,9 +1016,11 @@ def test_what_is_no_sql_server_is_left_in_time(
 
 
 def test_a_server_that_goes_away_in_between_is_unreachable(sqlserver: SQLServerLaboratory) -> None:
-    with sqlserver.engine.connect(sqlserver.admin, deadline()) as session:
-        with socket.socket(fileno=socket.dup(session.fileno())) as way:
-            way.shutdown(socket.SHUT_RDWR)
+    with (
+        tapping(sqlserver.admin.port) as tap,
+        sqlserver.engine.connect(replace(sqlserver.admin, port=tap.port), deadline()) as session,
+    ):
+        tap.cut_off()
         with pytest.raises(Unreachable):
             session.verify(["SELECT 1"])
 

@@ -56,8 +56,11 @@ class Right:
 
 
 def quoted(name: str) -> str:
-    """Return a name as an identifier. No name of Oracle holds a double quote, so nothing is to be escaped
-    (https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/Database-Object-Names-and-Qualifiers.html)."""  # noqa: D205, D209
+    """Return a name as an identifier.
+
+    No name of Oracle holds a double quote, so nothing is to be escaped
+    (https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/Database-Object-Names-and-Qualifiers.html).
+    """
     return f'"{name}"'
 
 

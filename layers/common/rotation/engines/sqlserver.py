@@ -256,10 +256,6 @@ class SQLServerSession:
         """Where."""
         return self._credential.database or "master"
 
-    def fileno(self) -> int:
-        """Return the number of the socket."""
-        return self._way.fileno()
-
 
 def _bound(argument: object) -> object:
     """Return an argument as python-tds binds it."""

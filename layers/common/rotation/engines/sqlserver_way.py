@@ -58,10 +58,6 @@ class Way:
         """Give all that comes so much time."""
         self._ends = time.monotonic() + seconds
 
-    def fileno(self) -> int:
-        """Return the number of the socket."""
-        return self._way.fileno()
-
     def begin_tls(self, host: str, context: ssl.SSLContext, doing: str) -> None:
         """Have the server prove who it is; raises Untrusted, or OSError where there is no answer."""
         # Later versions of TLS come without PRELOGIN, and only the newest servers know them
