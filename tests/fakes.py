@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
-from rotation.engine import Standing
+from rotation.engine import Proof, Standing
 from rotation.errors import (
     InvalidSecret,
     LoginRefused,
@@ -61,6 +61,8 @@ class User:
     may_change_own_password: bool = True
     mark: str | None = None
     """The name of the user that this one takes turns with."""
+    principal: str = field(default_factory=lambda: secrets.token_hex(8))
+    """What no other account has, whatever its name."""
 
 
 @dataclass
@@ -120,7 +122,7 @@ class FakeDatabase:
         if not server.accepts(credential.username, credential.password):
             self.refused.append(credential)
             raise LoginRefused(doing, "wrong user or password", "Put the real password into the secret")
-        yield FakeSession(self, server, credential.username, deadline)
+        yield FakeSession(self, server, credential.username, credential.password, deadline)
 
     # What an operator does
 
@@ -159,7 +161,17 @@ class FakeSession:
     database: FakeDatabase
     server: Server
     username: str
+    password: str = field(repr=False)
     deadline: Deadline
+
+    def proof(self) -> Proof:
+        """Return who is logged in."""
+        return Proof(self.username, self.password, self._user(self.username).principal)
+
+    def require_proven(self, proof: Proof) -> None:
+        """Refuse another account of that name."""
+        if proof.username not in self.server.users or self._user(proof.username).principal != proof.principal:
+            raise Unsafe(f"looking for {proof.username}", "here it is another account", "Correct the host")
 
     def change_own_password(self, password: str) -> None:
         """Give the user who is logged in this password."""
@@ -372,10 +384,19 @@ class FakeSecret:
         self._move_current(self.token)
         return True
 
+    def newer(self) -> Iterator[SecretValue]:
+        """Yield the values of versions that are newer than AWSCURRENT, but for this one, newest first."""
+        order = list(self.versions)
+        return self._values(order[order.index(self.labels[CURRENT]) + 1 :])
+
     def earlier(self) -> Iterator[SecretValue]:
-        """Yield the values of earlier versions: AWSPREVIOUS first, then those without a label, newest first."""
+        """Yield the values of versions that are older than AWSCURRENT: AWSPREVIOUS first, then the newest first."""
+        order = list(self.versions)
+        return self._values(order[: order.index(self.labels[CURRENT])])
+
+    def _values(self, versions: Sequence[str]) -> Iterator[SecretValue]:
         self.before("ListSecretVersionIds")
-        others = [v for v in reversed(self.versions) if v not in (self.token, self.labels[CURRENT])]
+        others = [version for version in reversed(versions) if version != self.token]
         for version in sorted(others, key=lambda v: v != self.labels.get(PREVIOUS)):
             if self.versions[version] is not None:
                 try:

@@ -57,7 +57,7 @@ class ModelDatabase(FakeDatabase):
                 login.answer = "refused"
                 raise
             login.answer = "accepted"
-            yield ModelSession(self, session.server, session.username, deadline)
+            yield ModelSession(self, session.server, session.username, session.password, deadline)
 
     def after(self) -> None:
         """Say nothing, where the answer to the last call gets lost."""

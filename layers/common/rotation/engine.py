@@ -7,12 +7,27 @@ one of the `DatabaseError`s of `rotation.errors`.
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol, runtime_checkable
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.kind import EngineKind
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A login that succeeded, and which account of the server it was.
+
+    A name is not enough: a server can have several accounts of one name, and another server can have one as well.
+    """
+
+    username: str
+    password: str = field(repr=False)
+    principal: str
+    """What the server tells this account by, so that nobody else has it: the oid of a role, an account with its host, a
+    SID. Only the driver that wrote it reads it."""
 
 
 class Standing(Enum):
@@ -28,6 +43,20 @@ class Standing(Enum):
 
 class Session(Protocol):
     """One authenticated connection."""
+
+    def proof(self) -> Proof:
+        """Return who is logged in, as the server itself says. Changes nothing.
+
+        May be called after a statement that the server refused. Raises Unsafe if the server logged in another account
+        than the credential names: an anonymous one, one of another kind, one that a proxy put in its place.
+        """
+
+    def require_proven(self, proof: Proof) -> None:
+        """Bind this session, an admin's, to an account that logged in.
+
+        After the call the session looks at and changes that account, and no other of its name. Raises Unsafe if it
+        finds no such account, or another one, under that name. Changes nothing.
+        """
 
     def change_own_password(self, password: str) -> None:
         """Give the user who is logged in this password.

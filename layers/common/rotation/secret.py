@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 
-READ_EARLIER = 10
-"""How many earlier versions are read at most."""
+READ_OTHERS = 10
+"""How many newer versions, and how many earlier ones, are read at most."""
 
 EXISTS, NOT_FOUND, WRONG = "ResourceExistsException", "ResourceNotFoundException", "InvalidParameterException"
 
@@ -120,22 +120,36 @@ class SecretUnderRotation:
             return True
         raise AssertionError
 
-    def earlier(self) -> Iterator[SecretValue]:
-        """Yield the values of earlier versions: AWSPREVIOUS first, then those without a label, newest first.
+    def newer(self) -> Iterator[SecretValue]:
+        """Yield the values of versions that are newer than AWSCURRENT, but for this one, newest first.
 
-        Versions that cannot be read as this engine's secret are passed over: nobody promised that they can.
+        An abandoned rotation leaves them. Versions that cannot be read as this engine's secret are passed over: nobody
+        promised that they can.
         """
-        doing = f"looking for earlier versions of {self.arn}"
+        return self._values(are_newer=True)
+
+    def earlier(self) -> Iterator[SecretValue]:
+        """Yield the values of versions that are older than AWSCURRENT: AWSPREVIOUS first, then the newest first.
+
+        Versions that cannot be read as this engine's secret are passed over.
+        """
+        return self._values(are_newer=False)
+
+    def _values(self, *, are_newer: bool) -> Iterator[SecretValue]:
+        doing = f"looking for other versions of {self.arn}"
         versions = list(self._versions(doing))
-        versions.sort(key=lambda v: (PREVIOUS in v.get("VersionStages", ()), v["CreatedDate"]), reverse=True)
+        current = next((v["CreatedDate"] for v in versions if CURRENT in v.get("VersionStages", ())), None)
         others = [
-            v["VersionId"]
+            v
             for v in versions
-            if v["VersionId"] != self.token and CURRENT not in v.get("VersionStages", ())
+            if v["VersionId"] != self.token
+            and CURRENT not in v.get("VersionStages", ())
+            and are_newer == (current is not None and v["CreatedDate"] > current)
         ]
-        for version in others[:READ_EARLIER]:
+        others.sort(key=lambda v: (PREVIOUS in v.get("VersionStages", ()), v["CreatedDate"]), reverse=True)
+        for version in others[:READ_OTHERS]:
             try:
-                yield self._get({"VersionId": version}, doing)[0]
+                yield self._get({"VersionId": version["VersionId"]}, doing)[0]
             except (_NoValue, InvalidSecret):
                 continue
 

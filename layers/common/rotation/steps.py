@@ -72,8 +72,11 @@ class Secret(Protocol):
     def promote(self) -> bool:
         """Move AWSCURRENT to this version; False, and nothing changed, where it has it already."""
 
+    def newer(self) -> Iterator[SecretValue]:
+        """Yield the values of versions that are newer than AWSCURRENT, but for this one, newest first."""
+
     def earlier(self) -> Iterator[SecretValue]:
-        """Yield the values of earlier versions: AWSPREVIOUS first, then those without a label, newest first."""
+        """Yield the values of versions that are older than AWSCURRENT: AWSPREVIOUS first, then the newest first."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class Rotation:
     new_password: Callable[[], str]
     annotate: Callable[[RotationStrategy], None]
     """Tells the log which strategy it is, as soon as that is known."""
+    try_earlier_passwords: bool = False
     allow_admin_repair: bool = False
     """See `rotation.strategies.Means`."""
     healed: Callable[[str], None] = unheard
@@ -101,7 +105,14 @@ class Rotation:
     def means(self) -> Means:
         """Return what a strategy may use of all this."""
         return Means(
-            self.engine, self.deadline, self.administrator, self.secret.earlier, self.allow_admin_repair, self.healed
+            engine=self.engine,
+            deadline=self.deadline,
+            administrator=self.administrator,
+            newer=self.secret.newer,
+            earlier=self.secret.earlier,
+            try_earlier_passwords=self.try_earlier_passwords,
+            allow_admin_repair=self.allow_admin_repair,
+            healed=self.healed,
         )
 
 

@@ -14,9 +14,15 @@ that cached it before the rotation.
 What holds for all of them:
 
 - Before an admin is used, the user that AWSCURRENT names must have logged in. A secret is as powerful as the user
-  that it can log in as, and its owner must not get more power from the admin, whom the owner may name freely in
-  `masterarn`. Only where the operator of the function says that all who may write secrets are trusted so far, the
+  that it can log in as, and its owner must not get more power from the admin, whom the owner can name freely in
+  `masterarn`. Only if the operator of the function says that all who can write secrets are trusted so far, the
   admin helps without that proof (`Means.allow_admin_repair`).
+- The proof counts for what is changed, and for nothing else. The user logs in where the admin does: at the admin's
+  host and port, over TLS if the admin uses TLS. The admin then finds the very account that logged in, or refuses. A
+  host that the owner of the secret chose, or somebody in the middle of a connection in clear, could let anybody in.
+- Few passwords of a user meet the server, because a server can lock a user who fails too often: that of AWSCURRENT,
+  the pending one, and those of versions newer than AWSCURRENT, which an abandoned rotation leaves. Older ones are
+  tried only if the operator says so (`Means.try_earlier_passwords`).
 - The password is written last. A login that works then proves that everything before it was finished.
 - Only a refused login leads to another credential. An unreachable server ends the step.
 """
@@ -29,13 +35,21 @@ from typing import ClassVar, Protocol
 
 from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
-from rotation.engine import Engine, KeepsOldPassword, Session, Standing
+from rotation.engine import Engine, KeepsOldPassword, Proof, Session, Standing
 from rotation.errors import InvalidSecret, LoginRefused, NotPermitted, RightsDiffer, Unsafe, Unsupported
 from rotation.kind import CLONE_SUFFIX, EngineKind, Strategy
 
-EARLIER_PASSWORDS = 5
+NEWER_PASSWORDS = 2
+"""How many passwords of versions newer than AWSCURRENT are tried. With AWSCURRENT's and the pending one that is four:
+policies that lock a user after five failures stay quiet."""
 
-BY_EARLIER_VERSION = "the server refuses the password of AWSCURRENT, and takes that of an earlier version"
+EARLIER_PASSWORDS = 5
+"""How many passwords of older versions are tried, if the operator allows it."""
+
+CLONE_PASSWORDS = 2
+"""How many passwords of earlier versions are tried to find out whether an unmarked user is the clone."""
+
+BY_OTHER_VERSION = "the server refuses the password of AWSCURRENT, and takes that of another version"
 BY_ADMIN = "the server refuses every password that the secret holds, and the admin was allowed to repair that"
 """What was found broken and healed."""
 
@@ -52,9 +66,12 @@ class Means:
     deadline: Deadline
     administrator: Callable[[SecretValue], Credential]
     """Finds the admin of the database that a secret is for, having checked that it is the same database."""
+    newer: Callable[[], Iterator[SecretValue]]
+    """Reads the versions of the secret that are newer than AWSCURRENT, newest first."""
     earlier: Callable[[], Iterator[SecretValue]]
-    """Reads the earlier versions of the secret, one by one: AWSPREVIOUS first, then those without a label, newest
-    first."""
+    """Reads the versions of the secret that are older than AWSCURRENT: AWSPREVIOUS first, then the newest first."""
+    try_earlier_passwords: bool = False
+    """Whether passwords of older versions are tried, too: a server can lock a user for it."""
     allow_admin_repair: bool = False
     """Whether the admin may help a user of whom the secret holds no password that works: whoever may write the secret
     could name any user in it."""
@@ -118,24 +135,23 @@ class SingleUser:
         """Log in with what the user has, the likeliest first, and change it to what `pending` says."""
         user, password = current.credential, pending.credential.password
 
-        def change(session: Session, credential: Credential) -> None:
+        def change(session: Session, credential: Credential) -> _NotAlone | None:
             if credential.password != password:
-                session.change_own_password(password)
+                return _alone(lambda: session.change_own_password(password), session, credential, current)
+            return None
 
         try:
-            _log_in([user, pending.credential], current, means, change)
-        except NotPermitted:
-            if not current.admin_secret:
-                raise
-            admin, why = means.administrator(current), "because it may not change its own"
+            left = _log_in([user, pending.credential], current, means, change)
         except LoginRefused as refused:
             _require_repair(refused, current, means)
-            admin, why = _administrator(current, means, user.username), "because nothing else logs in"
-        else:
+            with means.engine.connect(_administrator(current, means, user.username), means.deadline) as session:
+                session.reset_password(user.username, password)
+            return f"{user.username} got the pending password from the admin, because nothing else logs in"
+        if not left:
             return f"{user.username} has the pending password"
-        with means.engine.connect(admin, means.deadline) as session:
+        with _admin_for(left, current, means) as session:
             session.reset_password(user.username, password)
-        return f"{user.username} got the pending password from the admin, {why}"
+        return f"{user.username} got the pending password from the admin, because it may not change its own"
 
     def require_equal_rights(self, pending: SecretValue, session: Session, engine: Engine) -> None:
         """There is one user only: nothing to compare."""
@@ -165,13 +181,16 @@ class AlternatingUsers:
     def set_password(self, current: SecretValue, pending: SecretValue, means: Means) -> str:
         """Prove that the secret holds its user, then let the admin mirror it and set the other's password, last."""
         user, other = current.credential.username, pending.credential.username
+        admin, proof = _administrator(current, means, user, other), None
         try:
-            _log_in([current.credential], current, means)
+            proof = _log_in([current.credential], current, means, _show, admin)
         except LoginRefused as refused:
             _require_repair(refused, current, means)
-        admin = _administrator(current, means, user, other)
         with means.engine.connect(admin, means.deadline) as session:
-            _require_ours(session.standing(user, other), current, pending.credential, means)
+            if proof:
+                session.require_proven(proof)
+            if session.standing(user, other) is Standing.UNKNOWN:
+                session.require_proven(_prove_ours(current, pending.credential, admin, means))
             session.mirror(user, other)
             if not means.engine.clone_sees_rights:
                 _require_equal(session, user, other)
@@ -211,29 +230,24 @@ class DualPassword:
     def set_password(self, current: SecretValue, pending: SecretValue, means: Means) -> str:
         """Log in with what the user has, the likeliest first, and add what `pending` says, or let the admin."""
         user, password = current.credential, pending.credential.password
-        accepted = user.password
 
-        def add(session: Session, credential: Credential) -> None:
-            nonlocal accepted
-            accepted = credential.password
-            if accepted != password:
-                _two_passwords(session).require_two_passwords()
-                _two_passwords(session).add_password(user.username, accepted, password)
+        def add(session: Session, credential: Credential) -> _NotAlone | None:
+            if credential.password != password:
+                return _alone(lambda: _add_password(session, credential, password), session, credential, current)
+            return None
 
         try:
-            _log_in([user, pending.credential], current, means, add)
-        except NotPermitted:
-            if not current.admin_secret:
-                raise
-            with means.engine.connect(means.administrator(current), means.deadline) as session:
-                _two_passwords(session).add_password(user.username, accepted, password)
-            return f"{user.username} got the pending password from the admin, and keeps the one before it"
+            left = _log_in([user, pending.credential], current, means, add)
         except LoginRefused as refused:
             _require_repair(refused, current, means)
             with means.engine.connect(_administrator(current, means, user.username), means.deadline) as session:
                 session.reset_password(user.username, password)
             return f"{user.username} got the pending password from the admin, because nothing else logs in"
-        return f"{user.username} has the pending password, and the one before it"
+        if not left:
+            return f"{user.username} has the pending password, and the one before it"
+        with _admin_for(left, current, means) as session:
+            _two_passwords(session).add_password(user.username, left.credential.password, password)
+        return f"{user.username} got the pending password from the admin, and keeps the one before it"
 
     def require_equal_rights(self, pending: SecretValue, session: Session, engine: Engine) -> None:
         """There is one user only: nothing to compare."""
@@ -246,65 +260,129 @@ STRATEGIES: dict[Strategy, Callable[[EngineKind], RotationStrategy]] = {
 }
 
 
-def log_in_first(
-    candidates: Iterable[Credential], means: Means, use: Callable[[Session, Credential], None] | None = None
-) -> None:
-    """Log in with the first of the candidates that the server accepts, and use that session.
+def log_in_first[T](
+    candidates: Iterable[Credential], means: Means, use: Callable[[Session, Credential], T]
+) -> T:
+    """Log in with the first of the candidates that the server accepts, and return what is made of that session.
 
-    Raises the LoginRefused of the first candidate, which is the one expected to work, where the server refuses them
-    all.
+    Raises the LoginRefused of the first candidate, which is the one expected to work, if the server refuses them all.
     """
     refused: LoginRefused | None = None
     for credential in candidates:
         try:
             with means.engine.connect(credential, means.deadline) as session:
-                if use:
-                    use(session, credential)
+                return use(session, credential)
         except LoginRefused as error:
             refused = refused or error
-        else:
-            return
-    if refused:
-        raise refused
+    if not refused:
+        raise ValueError(candidates)
+    raise refused
 
 
-def _log_in(
+def _log_in[T](
     likely: Sequence[Credential],
     current: SecretValue,
     means: Means,
-    use: Callable[[Session, Credential], None] | None = None,
-) -> None:
-    """Log in as the user that AWSCURRENT names: with what is likely to work, else with an earlier password.
+    use: Callable[[Session, Credential], T],
+    admin: Credential | None = None,
+) -> T:
+    """Log in as the user that AWSCURRENT names: with what is likely to work, else with the password of another version.
 
-    Raises the LoginRefused of the likeliest where the server refuses them all.
+    With an admin, at the admin's place. Raises the LoginRefused of the likeliest if the server refuses them all.
     """
 
-    def note_and_use(session: Session, credential: Credential) -> None:
-        if credential not in likely:
-            means.healed(BY_EARLIER_VERSION)
-        if use:
-            use(session, credential)
+    def note_and_use(session: Session, credential: Credential) -> T:
+        if credential.password not in {one.password for one in likely}:
+            means.healed(BY_OTHER_VERSION)
+        return use(session, credential)
 
-    earlier = (credential for credential in earlier_passwords(current, means) if credential not in likely)
-    log_in_first(itertools.chain(likely, earlier), means, note_and_use)
+    others = (credential for credential in other_passwords(current, means) if credential not in likely)
+    candidates = itertools.chain(likely, others)
+    return log_in_first(
+        (_where_the_admin_is(one, admin, means) for one in candidates) if admin else candidates, means, note_and_use
+    )
+
+
+def _show(session: Session, _: Credential) -> Proof:
+    return session.proof()
+
+
+@dataclass(frozen=True)
+class _NotAlone:
+    """A user logged in, and may not do for itself what an admin may."""
+
+    credential: Credential
+    proof: Proof
+
+
+def _alone(
+    change: Callable[[], None], session: Session, credential: Credential, current: SecretValue
+) -> _NotAlone | None:
+    """Let the user change itself; if it may not, return what an admin needs, or raise if the secret names none."""
+    try:
+        change()
+    except NotPermitted:
+        if not current.admin_secret:
+            raise
+        return _NotAlone(credential, session.proof())
+    return None
+
+
+def _add_password(session: Session, credential: Credential, password: str) -> None:
+    two = _two_passwords(session)
+    two.require_two_passwords()
+    two.add_password(credential.username, credential.password, password)
+
+
+@contextlib.contextmanager
+def _admin_for(user: _NotAlone, current: SecretValue, means: Means) -> Iterator[Session]:
+    """Log in as the admin, who then can change the user that has logged in, and nobody else of its name.
+
+    If the admin is at another place, the user logs in there first.
+    """
+    admin, proof = means.administrator(current), user.proof
+    there = _where_the_admin_is(user.credential, admin, means)
+    if there != user.credential:
+        proof = log_in_first([there], means, _show)
+    with means.engine.connect(admin, means.deadline) as session:
+        session.require_proven(proof)
+        yield session
+
+
+def _where_the_admin_is(user: Credential, admin: Credential, means: Means) -> Credential:
+    """Return the same login at the admin's host and port, with TLS if one of the two has it.
+
+    Only there it proves what the admin can rely upon. The user's own TLS stays: nothing goes in clear because the
+    admin's does. Servers with a port of its own for TLS are asked at the user's port then; on RDS, which is where such
+    ports can differ, a host is one server.
+    """
+    keeps_port = means.engine.kind.tls_has_own_port and user.tls and not admin.tls
+    port = user.port if keeps_port else admin.port
+    return replace(user, host=admin.host, port=port, tls=user.tls or admin.tls)
 
 
 def _require_repair(refused: LoginRefused, current: SecretValue, means: Means) -> None:
-    """Let an admin help although nobody has proved to hold the user, where that is allowed; else raise LoginRefused."""
+    """Let an admin help although nobody has proved to hold the user, if that is allowed; else raise LoginRefused."""
+    user = current.credential.username
+    cause, remedy = f"{refused.cause}, with every password that was tried", refused.remedy
+    if not means.try_earlier_passwords:
+        remedy += (
+            "; or set TRY_EARLIER_PASSWORDS (parameter TryEarlierPasswords) to true, and the passwords of versions older"
+            f" than AWSCURRENT are tried. That is off, because the server can lock {user} for it"
+        )
     if not current.admin_secret:
-        raise refused
+        raise LoginRefused(refused.doing, cause, remedy)
     if not means.allow_admin_repair:
-        user = current.credential.username
-        remedy = (
-            f"{refused.remedy}; or set ALLOW_ADMIN_REPAIR (parameter AllowAdminRepair) to true, and the admin lets"
+        remedy += (
+            "; or set ALLOW_ADMIN_REPAIR (parameter AllowAdminRepair) to true, and the admin lets"
             f" {user} in again. That is off, because whoever may write the secret could then take any user over"
         )
-        raise LoginRefused(refused.doing, f"{refused.cause}, with every password that the secret holds", remedy)
+        raise LoginRefused(refused.doing, cause, remedy)
     means.healed(BY_ADMIN)
 
 
 def _administrator(current: SecretValue, means: Means, *users: str) -> Credential:
-    """Return the admin, who is about to change one of the users; raises Unsafe where it is one of them itself."""
+    """Return the admin, who is about to change one of the users; raises Unsafe if it is one of them itself."""
     admin, normal = means.administrator(current), means.engine.kind.normal_name
     if normal(admin.username) in map(normal, users):
         raise Unsafe(
@@ -315,17 +393,26 @@ def _administrator(current: SecretValue, means: Means, *users: str) -> Credentia
     return admin
 
 
-def earlier_passwords(current: SecretValue, means: Means) -> Iterator[Credential]:
-    """Yield the same login with earlier passwords: after an abandoned rotation one of them is the user's.
+def other_passwords(current: SecretValue, means: Means) -> Iterator[Credential]:
+    """Yield the same login with passwords of other versions: after an abandoned rotation one of them is the user's.
 
-    Only versions of the same user on the same host count, and only a few: a server may lock a user that fails too
-    often.
+    First those that are newer than AWSCURRENT; then, if the operator allows it, older ones. Only versions of the same
+    user on the same host count.
     """
+    yield from itertools.islice(_same_login(current, means.newer, means), NEWER_PASSWORDS)
+    if means.try_earlier_passwords:
+        yield from itertools.islice(_same_login(current, means.earlier, means), EARLIER_PASSWORDS)
+
+
+def _same_login(
+    current: SecretValue, versions: Callable[[], Iterator[SecretValue]], means: Means
+) -> Iterator[Credential]:
+    """Yield the login of AWSCURRENT with the passwords that these versions have for it."""
     user, normal = current.credential, means.engine.kind.normal_name
-    same = (value.credential for value in means.earlier() if _same_place(value.credential, user))
-    passwords = (earlier.password for earlier in same if normal(earlier.username) == normal(user.username))
-    for password in itertools.islice(passwords, EARLIER_PASSWORDS):
-        yield replace(user, password=password)
+    for value in versions():
+        one = value.credential
+        if _same_place(one, user) and normal(one.username) == normal(user.username):
+            yield replace(user, password=one.password)
 
 
 def _two_passwords(session: Session) -> KeepsOldPassword:
@@ -339,21 +426,21 @@ def _same_place(one: Credential, other: Credential) -> bool:
     return (one.host, one.port) == (other.host, other.port)
 
 
-def _require_ours(standing: Standing, current: SecretValue, pending: Credential, means: Means) -> None:
-    """Let nobody take over a user that merely happens to be called like the clone (promise 8).
+def _prove_ours(current: SecretValue, pending: Credential, admin: Credential, means: Means) -> Proof:
+    """Log in as the pending user, of whom the server does not know that it is the clone (promise 8).
 
-    Where the server does not know it as ours, one of the secret's passwords that logs in is the proof. That a version
-    holds the name is none: a rotation that was refused here has left one that does.
+    Somebody else's user can be called like the clone. A password of an earlier version that logs in is the proof that
+    it is not: so it is with pairs that AWS's own rotation functions made. That a version holds the name is none. The
+    pending password is never the one, because the mark comes before the password.
     """
-    if standing is not Standing.UNKNOWN:
-        return
-    other = pending.username
-    earlier = earlier_passwords(replace(current, credential=replace(current.credential, username=other)), means)
-    for credential in itertools.chain(earlier, [pending]):  # the pending one: set by a step that was cut off
-        with contextlib.suppress(LoginRefused), means.engine.connect(credential, means.deadline):
-            return
+    user, other = current.credential.username, pending.username
+    as_other = replace(current, credential=replace(current.credential, username=other))
+    earlier = itertools.islice(_same_login(as_other, means.earlier, means), CLONE_PASSWORDS)
+    for credential in earlier:
+        with contextlib.suppress(LoginRefused):
+            return log_in_first([_where_the_admin_is(credential, admin, means)], means, _show)
     raise Unsafe(
-        f"preparing {other}, with which {current.credential.username} takes turns",
+        f"preparing {other}, with which {user} takes turns",
         f"{other} exists, has no mark of ours, and no version of this secret holds its password: it may be another's",
         f"Rename or drop {other}, or use the single-user strategy",
     )
