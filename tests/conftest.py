@@ -111,6 +111,8 @@ def laboratories(pytestconfig: pytest.Config) -> Iterator[Laboratories]:
         yield laboratory
         for server, found in started.items():
             keep_text(f"the log of {server}", found.log_text())
+        strange = {server: found.strange_statements() for server, found in started.items()}
+        assert not any(strange.values()), "an admin's session sent what it never should"
 
 
 @pytest.fixture

@@ -316,6 +316,10 @@ class FakeLaboratory:
         """Return the log."""
         return "\n".join(self.engine.log)
 
+    def strange_statements(self) -> list[str]:
+        """Return none: nobody can write what the fake evaluates."""
+        return []
+
     def logins(self) -> Logins:
         """Count those that the database has seen; this laboratory makes none."""
         return Logins(len(self.engine.tried), len(self.engine.refused))

@@ -63,6 +63,12 @@ class Laboratory(Protocol):
     def log_text(self) -> str:
         """Return all that the server has logged."""
 
+    def strange_statements(self) -> list[str]:
+        """Return what the driver's sessions have sent as the admin and no form allows: see `tests.forms`.
+
+        Empty if nobody can read the server's log.
+        """
+
     def logins(self) -> "Logins | None":
         """Count all logins so far, this laboratory's own included; None where nobody can read the server's log."""
 

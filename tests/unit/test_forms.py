@@ -1,0 +1,49 @@
+"""Does the list of forms let through what it names, and nothing else?"""
+
+from pathlib import Path
+
+import pytest
+
+from tests import forms
+from tests.forms import Forms
+
+LIST = """
+# A comment.
+SHOW GRANTS FOR {name}
+GRANT {name}((, {name}))* TO {name}[ WITH GRANT OPTION]
+SELECT count(*) FROM mysql.user WHERE user = {text}
+"""
+
+
+@pytest.fixture
+def lab_forms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Forms:
+    (tmp_path / "lab.txt").write_text(LIST)
+    monkeypatch.setattr(forms, "FOLDER", tmp_path)
+    return Forms("lab", {"name": "`(?:[^`]|``)*`", "text": "'(?:[^']|'')*'"})
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SHOW GRANTS FOR `a``b`",
+        "GRANT `r` TO `a`",
+        "GRANT `r`, `s`, `t` TO `a` WITH GRANT OPTION",
+        "SELECT  count(*)\n FROM mysql.user\tWHERE user = 'it''s'",
+    ],
+)
+def test_what_is_of_a_form_is_no_stranger(lab_forms: Forms, statement: str) -> None:
+    assert lab_forms.strangers([statement]) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SHOW GRANTS FOR `a`; DROP USER `b`",
+        "SELECT 1 FROM `lab`.`t` LIMIT 0",
+        "GRANT `r` TO `a` WITH GRANT OPTION WITH GRANT OPTION",
+        "SELECT count(*) FROM mysql.user WHERE user = f('x')",
+        "EXPLAIN SHOW GRANTS FOR `a`",
+    ],
+)
+def test_what_is_of_none_is(lab_forms: Forms, statement: str) -> None:
+    assert lab_forms.strangers([statement, statement]) == [statement]
