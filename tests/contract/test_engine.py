@@ -9,7 +9,7 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.engine import Standing
-from rotation.errors import LoginRefused, NotPermitted, OutOfTime, StatementFailed, Unreachable
+from rotation.errors import LoginRefused, NotPermitted, OutOfTime, StatementFailed, Unreachable, Unsafe
 from tests.fakes import FakeLaboratory
 from tests.laboratories import INVOICES, ORDERS, Laboratory, deadline
 
@@ -110,6 +110,45 @@ class EngineContract:
         with pytest.raises(KeyboardInterrupt), laboratory.engine.connect(user, deadline()):
             raise KeyboardInterrupt
         assert laboratory.logs_in(user)
+
+    def test_a_proof_names_the_user_and_shows_no_password(self, laboratory: Laboratory) -> None:
+        user = laboratory.new_user()
+        with laboratory.engine.connect(user, deadline()) as session:
+            proof = session.proof()
+        assert (proof.username, proof.password) == (user.username, user.password)
+        assert user.password not in repr(proof)
+
+    def test_a_proof_can_be_given_after_a_statement_was_refused(self, laboratory: Laboratory) -> None:
+        user, victim = laboratory.new_user(), laboratory.new_user()
+        with laboratory.engine.connect(user, deadline()) as session:
+            before = session.proof()
+            with pytest.raises(NotPermitted):
+                session.set_password(victim.username, "taken over")
+            assert session.proof() == before
+
+    def test_an_admin_finds_who_has_proved_to_be_there(self, laboratory: Laboratory) -> None:
+        user = laboratory.new_user()
+        other = replace(user, username=f"{user.username}_clone", password=secrets.token_urlsafe(18))
+        with laboratory.engine.connect(user, deadline()) as session:
+            proof = session.proof()
+        with laboratory.engine.connect(laboratory.admin, deadline()) as session:
+            session.require_proven(proof)
+            session.mirror(user.username, other.username)
+            session.set_password(other.username, other.password)
+            assert not session.differences(user.username, other.username)
+        assert laboratory.logs_in(user)
+        assert laboratory.logs_in(other)
+
+    def test_an_admin_finds_nobody_else_in_its_place(self, laboratory: Laboratory) -> None:
+        user, another = laboratory.new_user(), laboratory.new_user()
+        with laboratory.engine.connect(another, deadline()) as session:
+            proof = replace(session.proof(), username=user.username)
+        with laboratory.engine.connect(laboratory.admin, deadline()) as session, pytest.raises(Unsafe):
+            session.require_proven(proof)
+        with laboratory.engine.connect(user, deadline()) as session:
+            nobody = replace(session.proof(), username=f"{user.username}_nobody")
+        with laboratory.engine.connect(laboratory.admin, deadline()) as session, pytest.raises(Unsafe):
+            session.require_proven(nobody)
 
     def test_a_clone_cannot_log_in_before_its_password_is_set(
         self, laboratory: Laboratory, pair: tuple[Credential, Credential]

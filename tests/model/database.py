@@ -14,7 +14,7 @@ from tests.fakes import FakeDatabase, FakeSession, Server, verifier
 from tests.model.invocations import Fault, Invocation, Login
 from tests.model.service import Pause
 
-KIND = replace(fakes.KIND, strategies=frozenset(Strategy))
+KIND = replace(fakes.KIND, strategies=frozenset(Strategy), clone_may_lack_mark=True)
 
 IMPOSTOR = "impostor.test"
 """A host that takes every password, to have it."""

@@ -92,24 +92,24 @@ GUARDS = [
         SINGLE,
     ),
     Guard(
-        "unlabelled versions are tried",
+        "newer versions are tried",
         "strategies",
-        "    for password in itertools.islice(passwords, EARLIER_PASSWORDS):",
-        "    for password in itertools.islice(passwords, 0):",
+        "means.newer(), NEWER_PASSWORDS",
+        "means.newer(), 0",
         SINGLE,
     ),
     Guard(
         "only a few passwords are tried",
         "strategies",
-        "    for password in itertools.islice(passwords, EARLIER_PASSWORDS):",
-        "    for password in passwords:",
+        "means.newer(), NEWER_PASSWORDS",
+        "itertools.chain(means.newer(), means.earlier()), None",
         SINGLE,
     ),
     Guard(
         "passwords are tried at their own host only",
         "strategies",
-        "    same = (value.credential for value in means.earlier() if _same_place(value.credential, user))",
-        "    same = (value.credential for value in means.earlier())",
+        "        if _same_place(one, user) and normal(one.username)",
+        "        if normal(one.username)",
         SINGLE,
     ),
     Guard(
@@ -123,7 +123,7 @@ GUARDS = [
     Guard(
         "the current user logs in before the admin is used",
         "strategies",
-        "            _log_in([current.credential], current, means)\n        except",
+        "            proof = _log_in([current.credential], current, means, _show, admin)\n        except",
         "            pass\n        except",
         ALTERNATING,
     ),
@@ -137,22 +137,22 @@ GUARDS = [
     Guard(
         "a clone that nothing proves is left alone",
         "strategies",
-        "    if standing is not Standing.UNKNOWN:",
-        "    if True:",
+        "            if session.standing(user, other) is Standing.UNKNOWN:",
+        "            if session.standing(user, other) is None:",
         ALTERNATING,
     ),
     Guard(
         "a name alone proves nothing",
         "strategies",
-        "with contextlib.suppress(LoginRefused), means.engine.connect(credential, means.deadline):\n            return",
-        "return",
+        "            return log_in_first([_where_the_admin_is(credential, admin, means)], means, _show)",
+        "            return Proof(other, credential.password, '')",
         ALTERNATING,
     ),
     Guard(
         "the password that a step has set before it was cut off proves a clone",
         "strategies",
-        "itertools.chain(earlier, [pending])",
-        "itertools.chain(earlier, [])",
+        "[pending] if means.engine.kind.clone_may_lack_mark else []",
+        "[]",
         ALTERNATING,
     ),
     Guard(
@@ -181,7 +181,7 @@ GUARDS = [
     Guard(
         "the admin changes what the user may not, where it logs in",
         "strategies",
-        "        with means.engine.connect(admin, means.deadline) as session:\n"
+        "        with _admin_for(left, current, means) as session:\n"
         "            session.reset_password(user.username, password)\n",
         "",
         SINGLE,
@@ -189,8 +189,8 @@ GUARDS = [
     Guard(
         "the password that is kept is the one that logs in",
         "strategies",
-        "            accepted = credential.password\n",
-        "",
+        "two.add_password(credential.username, credential.password, password)",
+        "two.add_password(credential.username, password, password)",
         DUAL,
     ),
     Guard(

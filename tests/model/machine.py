@@ -24,7 +24,7 @@ from rotation.errors import (
 )
 from rotation.kind import Strategy, counterpart
 from rotation.steps import Step
-from rotation.strategies import EARLIER_PASSWORDS
+from rotation.strategies import NEWER_PASSWORDS
 from tests.fakes import CURRENT, PENDING, PREVIOUS, PRIMARY, reading
 from tests.laboratories import INVOICES, ORDERS
 from tests.model.database import IMPOSTOR, KIND
@@ -299,8 +299,10 @@ class RotationMachine(RuleBasedStateMachine):
             return (RotationError,)
         if not self.world.follows(token):
             return (Unsafe,)
+        if self.strategy is Strategy.ALTERNATING_USERS and self.world.read().credential.username == ADMIN:
+            return (Unsafe,)
         if not self.world.is_reachable():
-            return (LoginRefused, Unreachable) if self.world.read().credential.port == 1 else (LoginRefused,)
+            return (LoginRefused, Unreachable, Unsafe) if self.world.read().credential.port == 1 else (LoginRefused,)
         return (
             (Unsafe,)
             if self.is_foreign or self._is_unproven(counterpart(self.world.read().credential.username))
@@ -312,7 +314,7 @@ class RotationMachine(RuleBasedStateMachine):
         if self.strategy is not Strategy.ALTERNATING_USERS or self.world.database.has_marks:
             return False
         user = self.world.database.users.get(other)
-        return bool(user and user.verifiers) and not self.world.holds(other)
+        return bool(user and user.verifiers) and not self.world.holds_clone(other)
 
     def _run_all(self, token: str) -> RotationError | None:
         """Do the four steps, undisturbed, up to the first that fails."""
@@ -565,7 +567,7 @@ class RotationMachine(RuleBasedStateMachine):
 
     def _require_careful_logins(self, invocation: Invocation) -> None:
         logins = invocation.logins
-        assert sum(login.answer == "refused" for login in logins) <= 2 + EARLIER_PASSWORDS, "promise 7: too many logins"
+        assert sum(login.answer == "refused" for login in logins) <= 2 + NEWER_PASSWORDS, "promise 7: too many logins"
         silent = next((at for at, login in enumerate(logins) if login.answer == "silence"), len(logins))
         assert len({repr(login.credential) + login.credential.password for login in logins[silent:]}) <= 1, (
             "promise 6: silence led to another credential"

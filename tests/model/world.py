@@ -13,9 +13,9 @@ from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
 from rotation.errors import InvalidSecret
 from rotation.kind import Strategy, counterpart
-from rotation.secret import READ_EARLIER, SecretUnderRotation
+from rotation.secret import READ_OTHERS, SecretUnderRotation
 from rotation.steps import STEPS, Rotation, Step
-from rotation.strategies import EARLIER_PASSWORDS
+from rotation.strategies import CLONE_PASSWORDS, NEWER_PASSWORDS
 from tests.fakes import CURRENT, PENDING, PREVIOUS, PRIMARY, User, reading, verifier
 from tests.laboratories import INVOICES, ORDERS
 from tests.model.database import KIND, ModelDatabase
@@ -159,23 +159,29 @@ class World:
     def is_reachable(self) -> bool:
         """Tell whether a version that a rotation looks at holds the password of the user whom AWSCURRENT names."""
         current = self.read()
-        return current.credential.host == PRIMARY and (self.logs_in(current) or self.holds(current.credential.username))
+        if current.credential.host != PRIMARY:
+            return False
+        newer = self._same_login(current.credential.username, are_newer=True)[:NEWER_PASSWORDS]
+        return any(map(self.logs_in, [current, *newer, *self._pending(current.credential.username)]))
 
-    def holds(self, username: str) -> bool:
-        """Tell whether a password of this user is in the pending version, or in one of a few earlier ones.
+    def holds_clone(self, username: str) -> bool:
+        """Tell whether a version that a rotation looks at proves that this user is the clone."""
+        earlier = self._same_login(username, are_newer=False)[:CLONE_PASSWORDS]
+        return any(map(self.logs_in, [*earlier, *self._pending(username)]))
 
-        They count at the place that AWSCURRENT names.
-        """
-        token, labels = self.labels.get(PENDING), self.labels
-        versions = self.service.rules.secrets[self.arn].versions
-        earlier = [v for v in reversed(versions) if v not in (labels[CURRENT], token)]
-        earlier.sort(key=lambda v: v != labels.get(PREVIOUS))
-        who = replace(self.read().credential, username=username)
-        values = filter(None, map(self.value, earlier[:READ_EARLIER]))
-        theirs = [value for value in values if self._is_same_login(value.credential, who)][:EARLIER_PASSWORDS]
-        if (pending := token and self.value(token)) and self._is_same_login(pending.credential, who):
-            theirs.append(pending)
-        return any(map(self.logs_in, theirs))
+    def _pending(self, username: str) -> list[SecretValue]:
+        token = self.labels.get(PENDING)
+        pending = token and self.value(token)
+        return [pending] if pending and self._is_login(pending.credential, username) else []
+
+    def _same_login(self, username: str, *, are_newer: bool) -> list[SecretValue]:
+        """Return the versions of this user at the place that AWSCURRENT names, in the order in which they are tried."""
+        labels, versions = self.labels, list(self.service.rules.secrets[self.arn].versions)
+        at = versions.index(labels[CURRENT])
+        others = [v for v in reversed(versions[at + 1 :] if are_newer else versions[:at]) if v != labels.get(PENDING)]
+        others.sort(key=lambda version: version != labels.get(PREVIOUS))
+        values = filter(None, map(self.value, others[:READ_OTHERS]))
+        return [value for value in values if self._is_login(value.credential, username)]
 
     def held_at(self, password: str) -> set[str]:
         """Return the hosts that versions with this password name: no other is to learn it."""
@@ -192,8 +198,9 @@ class World:
         assert admin
         return admin
 
-    def _is_same_login(self, one: Credential, other: Credential) -> bool:
-        return (one.username, one.host, one.port) == (other.username, other.host, other.port)
+    def _is_login(self, one: Credential, username: str) -> bool:
+        place = self.read().credential
+        return (one.username, one.host, one.port) == (username, place.host, place.port)
 
     def _text(self, token: str) -> str | None:
         text = self.service.rules.secrets[self.arn].versions[token].get("secret_string")

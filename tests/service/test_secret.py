@@ -17,7 +17,7 @@ from rotation.administrator import Administrators
 from rotation.deadline import RESERVE, Deadline
 from rotation.errors import InvalidSecret, NotRotatable, OutOfTime, ServiceFailed
 from rotation.kind import Strategy
-from rotation.secret import MOVES, READ_EARLIER, SecretUnderRotation
+from rotation.secret import MOVES, READ_OTHERS, SecretUnderRotation
 from rotation.steps import STEPS, Rotation, Step
 from tests.fakes import KIND, FakeDatabase, reading
 from tests.laboratories import ORDERS, deadline
@@ -230,7 +230,7 @@ def test_earlier_versions_are_the_previous_one_and_then_the_newest(rig: Rig) -> 
     assert passwords(rig.secret()) == ["old-2", "old-1", "password-0"]
 
 
-def test_the_previous_version_comes_first_also_where_it_is_older(rig: Rig) -> None:
+def test_the_previous_version_comes_first_also_if_it_is_older(rig: Rig) -> None:
     old = rig.first
     put_passwords(rig, 3)
     current = rig.labels()["AWSCURRENT"]
@@ -239,10 +239,23 @@ def test_the_previous_version_comes_first_also_where_it_is_older(rig: Rig) -> No
     assert passwords(rig.begin().secret()) == ["password-0", "old-2", "old-1"]
 
 
-def test_an_abandoned_version_is_an_earlier_one(rig: Rig) -> None:
-    rig.secret().stage(rig.successor("abandoned"))
-    rig.move("AWSPENDING", rig.token, None)
-    assert passwords(rig.begin().secret()) == ["abandoned"]
+def test_what_abandoned_rotations_have_left_is_newer_than_the_current_version(rig: Rig) -> None:
+    put_passwords(rig, 1)
+    for password in ("abandoned-1", "abandoned-2"):
+        rig.begin().secret().stage(rig.successor(password))
+        rig.move("AWSPENDING", rig.token, None)
+    secret = rig.begin().secret()
+    secret.stage(rig.successor("pending"))
+    assert [value.credential.password for value in secret.newer()] == ["abandoned-2", "abandoned-1"]
+    assert passwords(secret) == ["password-0"]
+
+
+def test_after_a_way_back_to_an_older_version_the_former_one_is_newer(rig: Rig) -> None:
+    put_passwords(rig, 2)
+    rig.move("AWSCURRENT", rig.labels()["AWSCURRENT"], rig.first)
+    secret = rig.begin().secret()
+    assert [value.credential.password for value in secret.newer()] == ["old-2", "old-1"]
+    assert passwords(secret) == []
 
 
 def test_versions_that_cannot_be_read_are_passed_over(rig: Rig) -> None:
@@ -257,9 +270,9 @@ def test_versions_that_cannot_be_read_are_passed_over(rig: Rig) -> None:
 
 
 def test_only_a_few_earlier_versions_are_read_and_only_as_far_as_somebody_asks(rig: Rig) -> None:
-    put_passwords(rig, READ_EARLIER + 3)
+    put_passwords(rig, READ_OTHERS + 3)
     rig.begin()
-    assert len(passwords(rig.secret())) == READ_EARLIER
+    assert len(passwords(rig.secret())) == READ_OTHERS
     rig.service.calls.clear()
     next(rig.secret().earlier())
     assert rig.operations() == ["ListSecretVersionIds", "GetSecretValue"]

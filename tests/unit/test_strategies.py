@@ -1,5 +1,6 @@
 """Who logs in, in which order, and whose password is changed?"""
 
+import contextlib
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from rotation.engines import postgresql
 from rotation.errors import LoginRefused, NotPermitted, OutOfTime, RightsDiffer, Unreachable, Unsafe, Unsupported
 from rotation.kind import Strategy, counterpart
 from rotation.steps import Step
-from rotation.strategies import BY_ADMIN, BY_EARLIER_VERSION, EARLIER_PASSWORDS, choose, log_in_first
+from rotation.strategies import BY_ADMIN, BY_OTHER_VERSION, MORE_PASSWORDS, NEWER_PASSWORDS, choose, log_in_first
 from tests.fakes import KIND, PRIMARY, FakeDatabase, reading, verifier
 from tests.laboratories import INVOICES, ORDERS
 from tests.unit.world import ALTERNATING, APP, CLONE, SINGLE, World
@@ -93,7 +94,7 @@ def test_a_password_that_only_an_unlabelled_version_holds_is_found() -> None:
     world.run(Step.SET)
     assert [credential.password for credential in world.database.tried] == ["password-0", "password-2", "password-1"]
     assert world.database.accepts(world.database.tried[1])
-    assert world.healed == [BY_EARLIER_VERSION]
+    assert world.healed == [BY_OTHER_VERSION]
 
 
 def test_a_password_that_an_earlier_version_holds_as_well_is_not_tried_twice() -> None:
@@ -111,25 +112,53 @@ def test_where_every_login_is_refused_the_error_is_that_of_the_likeliest() -> No
     current = world.secret.read().credential
     candidates = [replace(current, username=username) for username in ("likeliest", "other")]
     with pytest.raises(LoginRefused, match="logging in as likeliest"):
-        log_in_first(candidates, world.rotation().means())
+        log_in_first(candidates, world.rotation().means(), lambda _, credential: credential)
     assert world.users_tried() == ["likeliest", "other"]
 
 
-def test_where_every_password_is_refused_only_a_few_were_tried_and_the_admin_was_not_asked() -> None:
-    world = World(SINGLE)
-    for _ in range(9):
+def lost(world: World, *, rotated: int = 0, abandoned: int = 0) -> World:
+    """Bring a world to where setSecret begins, and the server takes no password that a version holds."""
+    for _ in range(rotated):
         world.rotate()
+    for _ in range(abandoned):
+        staged(world)
+        world.secret.abandon()
     change_by_hand(world, APP, "lost")
     staged(world).forget_connections()
-    with pytest.raises(LoginRefused, match=f"logging in as {APP} at {PRIMARY}:5000"):
+    return world
+
+
+@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
+def test_older_versions_are_not_tried_for_a_server_can_lock_the_user_for_it(strategy: Strategy) -> None:
+    world = lost(World(strategy, rotation={"strategy": "single-user"}), rotated=9)
+    with pytest.raises(LoginRefused, match=f"logging in as {APP} at {PRIMARY}:5000") as caught:
         world.run(Step.SET)
-    assert len(world.database.tried) == 2 + EARLIER_PASSWORDS
+    assert [credential.password for credential in world.database.tried] == ["password-9", "password-10"]
+    assert "TRY_MORE_PASSWORDS (parameter TryMorePasswords)" in caught.value.remedy
     assert world.asked_for_admin == 0
+
+
+def test_of_the_versions_that_abandoned_rotations_have_left_the_two_newest_are_tried() -> None:
+    world = lost(World(SINGLE), abandoned=4)
+    with pytest.raises(LoginRefused):
+        world.run(Step.SET)
+    assert NEWER_PASSWORDS == 2
+    assert [credential.password[-1] for credential in world.database.tried] == ["0", "5", "4", "3"]
+
+
+def test_with_leave_more_passwords_are_tried_and_not_all() -> None:
+    world = lost(World(SINGLE), rotated=9, abandoned=3)
+    world.try_more_passwords = True
+    with pytest.raises(LoginRefused) as caught:
+        world.run(Step.SET)
+    assert len(world.database.tried) == 2 + MORE_PASSWORDS
+    assert "TRY_MORE_PASSWORDS" not in caught.value.remedy
 
 
 @pytest.mark.parametrize("fields", [{"host": "elsewhere.test"}, {"port": 5001}, {"username": "other"}])
 def test_passwords_of_another_user_or_host_are_not_tried(fields: dict[str, object]) -> None:
     world = World(SINGLE)
+    world.try_more_passwords = True
     current = world.secret.read()
     world.secret.put("foreign", {**current.fields, **fields, "password": "of-another"})
     world.secret.put("now", current.fields)
@@ -147,12 +176,12 @@ def test_a_server_that_does_not_answer_leads_to_no_other_credential(strategy: St
     with pytest.raises(Unreachable):
         world.run(Step.SET)
     assert world.users_tried() == [APP]
-    assert world.asked_for_admin == 0
 
 
 @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
 def test_a_server_that_falls_silent_after_a_refusal_leads_to_no_other_credential(strategy: Strategy) -> None:
     world = World(strategy)
+    world.try_more_passwords = True
     for _ in range(3):
         world.rotate()
     change_by_hand(world, world.secret.read().credential.username, "lost")
@@ -222,7 +251,8 @@ def test_without_leave_the_admin_is_not_asked_and_the_error_says_what_there_is_a
     assert caught.value.doing == f"logging in as {APP} at {PRIMARY}:5000"
     assert "ALLOW_ADMIN_REPAIR (parameter AllowAdminRepair)" in caught.value.remedy
     assert "whoever may write the secret could then take any user over" in caught.value.remedy
-    assert (world.asked_for_admin, world.database.log, world.healed) == (0, [], [])
+    assert "admin" not in world.users_tried()
+    assert (world.database.log, world.healed) == ([], [])
 
 
 def test_of_an_admin_that_the_secret_does_not_name_nothing_is_said() -> None:
@@ -285,7 +315,7 @@ def test_with_leave_a_server_that_does_not_answer_still_leads_to_no_admin(strate
     world.database.unreachable.add(PRIMARY)
     with pytest.raises(Unreachable):
         world.run(Step.SET)
-    assert world.asked_for_admin == 0
+    assert "admin" not in world.users_tried()
 
 
 def test_with_leave_a_user_that_somebody_locked_stays_locked() -> None:
@@ -321,12 +351,12 @@ def test_without_the_current_users_password_the_admin_is_not_asked() -> None:
     change_by_hand(world, APP, "lost")
     with pytest.raises(LoginRefused):
         world.run(Step.SET)
-    assert world.asked_for_admin == 0
-    assert set(world.users_tried()) == {APP}
+    assert world.users_tried() == [APP]
 
 
 def test_an_earlier_password_of_the_current_user_proves_as_much() -> None:
     world = World(ALTERNATING)
+    world.try_more_passwords = True
     world.rotate()
     world.rotate()
     before, now = world.secret.versions["version-0"], world.secret.read()
@@ -335,7 +365,7 @@ def test_an_earlier_password_of_the_current_user_proves_as_much() -> None:
     staged(world).forget_connections()
     world.run(Step.SET)
     assert world.users_tried() == [APP, APP, "admin"]
-    assert world.healed == [BY_EARLIER_VERSION]
+    assert world.healed == [BY_OTHER_VERSION]
     assert world.database.tried[0].password == now.credential.password
 
 
@@ -376,13 +406,88 @@ def test_somebody_elses_user_is_left_alone_however_often_the_rotation_begins_ane
     assert world.database.accepts(stranger)
 
 
-def test_a_clone_without_a_mark_is_ours_where_an_interrupted_step_has_set_its_password() -> None:
-    world = staged(World(ALTERNATING))
+@pytest.mark.parametrize(("may_lack_mark", "tried"), [(True, [APP, "admin", CLONE]), (False, [APP, "admin"])])
+def test_a_user_with_the_clones_name_meets_the_pending_password_only_where_a_mark_may_lack(
+    may_lack_mark: bool, tried: list[str]
+) -> None:
+    kind = replace(KIND, clone_may_lack_mark=may_lack_mark)
+    world = staged(World(ALTERNATING, database=FakeDatabase(kind)))
     pending = world.secret.pending()
     assert pending
     world.database.new_user(CLONE, pending.credential.password, reading(ORDERS))
-    world.run(Step.SET, Step.TEST, Step.FINISH)
-    assert world.secret.read().credential.username == CLONE
+    with contextlib.nullcontext() if may_lack_mark else pytest.raises(Unsafe):
+        world.run(Step.SET)
+    assert world.users_tried() == tried
+
+
+def test_a_user_with_the_clones_name_meets_no_password_of_a_version_that_never_was_current() -> None:
+    world = World(ALTERNATING)
+    world.database.new_user(CLONE, "theirs")
+    for _ in range(3):
+        with pytest.raises(Unsafe):
+            staged(world).run(Step.SET)
+        world.secret.abandon()
+    assert CLONE not in world.users_tried()
+
+
+# Where the proof is given
+
+
+def test_the_user_proves_itself_where_the_admin_logs_in() -> None:
+    world = World(ALTERNATING, host="replica.test")
+    world.database.new_replica("replica.test", lag=0)
+    staged(world).run(Step.SET)
+    assert [credential.host for credential in world.database.tried] == [PRIMARY, PRIMARY]
+
+
+def test_a_login_at_a_host_of_somebody_elses_proves_nothing_at_the_admins() -> None:
+    """A writable replica can have a user of that name and with another password."""
+    world = World(ALTERNATING, host="replica.test")
+    world.database.new_replica("replica.test", lag=0)
+    change_by_hand(world, APP, "the real one")
+    with pytest.raises(LoginRefused):
+        staged(world).run(Step.SET)
+    assert "admin" not in world.users_tried()
+
+
+@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
+@pytest.mark.parametrize(("user", "admin", "proof"), [(False, True, True), (True, False, True), (False, False, False)])
+def test_the_proof_is_given_over_tls_if_one_of_the_two_has_it(
+    strategy: Strategy, user: bool, admin: bool, proof: bool
+) -> None:
+    world = World(ALTERNATING, ssl=user, rotation={"strategy": strategy})
+    world.admin = replace(world.admin, tls=admin)
+    world.database.users[APP].may_change_own_password = False
+    staged(world).run(Step.SET)
+    *_, proved, administered = world.database.tried
+    assert (proved.username, proved.tls) == (APP, proof)
+    assert (administered.username, administered.tls) == ("admin", admin)
+
+
+def test_where_tls_has_a_port_of_its_own_the_users_tls_stays() -> None:
+    kind = replace(KIND, tls_has_own_port=True)
+    world = World(ALTERNATING, database=FakeDatabase(kind), port=2484)
+    world.admin = replace(world.admin, tls=False)
+    with pytest.raises(Unreachable):  # nobody listens there
+        staged(world).run(Step.SET)
+    [proved] = world.database.tried
+    assert (proved.host, proved.port, proved.tls) == (PRIMARY, 2484, True)
+
+
+@pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
+def test_an_account_that_is_another_one_by_the_time_the_admin_is_there_is_left_alone(strategy: Strategy) -> None:
+    world = staged(World(ALTERNATING, rotation={"strategy": strategy}))
+    world.database.users[APP].may_change_own_password = False
+
+    def put_another_in_its_place(call: str) -> None:
+        if call == "log in as admin":
+            world.database.users[APP] = replace(world.database.users[APP], principal="another")
+
+    world.database.before = put_another_in_its_place
+    with pytest.raises(Unsafe, match="another account"):
+        world.run(Step.SET)
+    assert world.database.users.keys() == {"admin", APP}
+    assert world.database.accepts(world.secret.read().credential)
 
 
 def test_a_clone_that_an_earlier_version_holds_is_ours() -> None:

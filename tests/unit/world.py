@@ -59,6 +59,7 @@ class World:
         self.clock = Clock()
         self.asked_for_admin = 0
         self.annotated: list[Strategy] = []
+        self.try_more_passwords = False
         self.allow_admin_repair = False
         self.healed: list[str] = []
         self._passwords = (f"password-{number}" for number in itertools.count(1))
@@ -73,6 +74,7 @@ class World:
             administrator=self._administrator,
             new_password=lambda: next(self._passwords),
             annotate=lambda strategy: self.annotated.append(strategy.name),
+            try_more_passwords=self.try_more_passwords,
             allow_admin_repair=self.allow_admin_repair,
             healed=self.healed.append,
         )

@@ -50,6 +50,8 @@ class EngineKind:
     unusable_in_passwords: str = ""
     """Characters that a password must not hold on this engine, whatever the operator's policy says."""
     strategies: frozenset[Strategy]
+    clone_may_lack_mark: bool = False
+    """Whether some servers of this kind refuse the mark of a clone, so that its password is all that proves it."""
     dual_password_needs_version: bool = False
     """Whether some versions that are in use cannot give a user a second password."""
     dual_password_needs_admin: bool = False

@@ -85,7 +85,7 @@ class _Invocation:
             "version_token": event.version_token,
         }
         policy = PasswordPolicy.from_environment(os.environ, self._engine.kind)
-        try_earlier_passwords = boolean(os.environ, "TRY_EARLIER_PASSWORDS", default=False)
+        try_more_passwords = boolean(os.environ, "TRY_MORE_PASSWORDS", default=False)
         allow_admin_repair = boolean(os.environ, "ALLOW_ADMIN_REPAIR", default=False)
         clients, kind, learn = self._clients(event.secret_id), self._engine.kind, self._redact.learn
         client = clients.secrets_manager
@@ -98,7 +98,7 @@ class _Invocation:
             administrator=Administrators(client, clients.rds, kind, learn, self._deadline).find,
             new_password=policy.generate,
             annotate=self._annotate,
-            try_earlier_passwords=try_earlier_passwords,
+            try_more_passwords=try_more_passwords,
             allow_admin_repair=allow_admin_repair,
             healed=self._healed,
         )

@@ -144,7 +144,7 @@ class SecretUnderRotation:
             for v in versions
             if v["VersionId"] != self.token
             and CURRENT not in v.get("VersionStages", ())
-            and are_newer == (current is not None and v["CreatedDate"] > current)
+            and are_newer == (current is not None and v["CreatedDate"] >= current)
         ]
         others.sort(key=lambda v: (PREVIOUS in v.get("VersionStages", ()), v["CreatedDate"]), reverse=True)
         for version in others[:READ_OTHERS]:

@@ -90,7 +90,7 @@ class Rotation:
     new_password: Callable[[], str]
     annotate: Callable[[RotationStrategy], None]
     """Tells the log which strategy it is, as soon as that is known."""
-    try_earlier_passwords: bool = False
+    try_more_passwords: bool = False
     allow_admin_repair: bool = False
     """See `rotation.strategies.Means`."""
     healed: Callable[[str], None] = unheard
@@ -110,7 +110,7 @@ class Rotation:
             administrator=self.administrator,
             newer=self.secret.newer,
             earlier=self.secret.earlier,
-            try_earlier_passwords=self.try_earlier_passwords,
+            try_more_passwords=self.try_more_passwords,
             allow_admin_repair=self.allow_admin_repair,
             healed=self.healed,
         )

@@ -21,8 +21,8 @@ What holds for all of them:
   host and port, over TLS if the admin uses TLS. The admin then finds the very account that logged in, or refuses. A
   host that the owner of the secret chose, or somebody in the middle of a connection in clear, could let anybody in.
 - Few passwords of a user meet the server, because a server can lock a user who fails too often: that of AWSCURRENT,
-  the pending one, and those of versions newer than AWSCURRENT, which an abandoned rotation leaves. Older ones are
-  tried only if the operator says so (`Means.try_earlier_passwords`).
+  the pending one, and those of the two newest versions that are newer than AWSCURRENT: an abandoned rotation leaves
+  such. More are tried only if the operator says so (`Means.try_more_passwords`).
 - The password is written last. A login that works then proves that everything before it was finished.
 - Only a refused login leads to another credential. An unreachable server ends the step.
 """
@@ -43,8 +43,8 @@ NEWER_PASSWORDS = 2
 """How many passwords of versions newer than AWSCURRENT are tried. With AWSCURRENT's and the pending one that is four:
 policies that lock a user after five failures stay quiet."""
 
-EARLIER_PASSWORDS = 5
-"""How many passwords of older versions are tried, if the operator allows it."""
+MORE_PASSWORDS = 7
+"""How many passwords of other versions, newer and older, are tried if the operator allows it."""
 
 CLONE_PASSWORDS = 2
 """How many passwords of earlier versions are tried to find out whether an unmarked user is the clone."""
@@ -70,8 +70,8 @@ class Means:
     """Reads the versions of the secret that are newer than AWSCURRENT, newest first."""
     earlier: Callable[[], Iterator[SecretValue]]
     """Reads the versions of the secret that are older than AWSCURRENT: AWSPREVIOUS first, then the newest first."""
-    try_earlier_passwords: bool = False
-    """Whether passwords of older versions are tried, too: a server can lock a user for it."""
+    try_more_passwords: bool = False
+    """Whether more passwords of other versions are tried, older ones too: a server can lock a user for it."""
     allow_admin_repair: bool = False
     """Whether the admin may help a user of whom the secret holds no password that works: whoever may write the secret
     could name any user in it."""
@@ -260,9 +260,7 @@ STRATEGIES: dict[Strategy, Callable[[EngineKind], RotationStrategy]] = {
 }
 
 
-def log_in_first[T](
-    candidates: Iterable[Credential], means: Means, use: Callable[[Session, Credential], T]
-) -> T:
+def log_in_first[T](candidates: Iterable[Credential], means: Means, use: Callable[[Session, Credential], T]) -> T:
     """Log in with the first of the candidates that the server accepts, and return what is made of that session.
 
     Raises the LoginRefused of the first candidate, which is the one expected to work, if the server refuses them all.
@@ -365,10 +363,10 @@ def _require_repair(refused: LoginRefused, current: SecretValue, means: Means) -
     """Let an admin help although nobody has proved to hold the user, if that is allowed; else raise LoginRefused."""
     user = current.credential.username
     cause, remedy = f"{refused.cause}, with every password that was tried", refused.remedy
-    if not means.try_earlier_passwords:
+    if not means.try_more_passwords:
         remedy += (
-            "; or set TRY_EARLIER_PASSWORDS (parameter TryEarlierPasswords) to true, and the passwords of versions older"
-            f" than AWSCURRENT are tried. That is off, because the server can lock {user} for it"
+            "; or set TRY_MORE_PASSWORDS (parameter TryMorePasswords) to true, and the passwords of more versions are"
+            f" tried. That is off, because the server can lock {user} for it"
         )
     if not current.admin_secret:
         raise LoginRefused(refused.doing, cause, remedy)
@@ -396,20 +394,19 @@ def _administrator(current: SecretValue, means: Means, *users: str) -> Credentia
 def other_passwords(current: SecretValue, means: Means) -> Iterator[Credential]:
     """Yield the same login with passwords of other versions: after an abandoned rotation one of them is the user's.
 
-    First those that are newer than AWSCURRENT; then, if the operator allows it, older ones. Only versions of the same
-    user on the same host count.
+    Those that are newer than AWSCURRENT; if the operator allows it, older ones too. Only versions of the same user on
+    the same host count.
     """
-    yield from itertools.islice(_same_login(current, means.newer, means), NEWER_PASSWORDS)
-    if means.try_earlier_passwords:
-        yield from itertools.islice(_same_login(current, means.earlier, means), EARLIER_PASSWORDS)
+    versions, most = means.newer(), NEWER_PASSWORDS
+    if means.try_more_passwords:
+        versions, most = itertools.chain(versions, means.earlier()), MORE_PASSWORDS
+    yield from itertools.islice(_same_login(current, versions, means), most)
 
 
-def _same_login(
-    current: SecretValue, versions: Callable[[], Iterator[SecretValue]], means: Means
-) -> Iterator[Credential]:
+def _same_login(current: SecretValue, versions: Iterable[SecretValue], means: Means) -> Iterator[Credential]:
     """Yield the login of AWSCURRENT with the passwords that these versions have for it."""
     user, normal = current.credential, means.engine.kind.normal_name
-    for value in versions():
+    for value in versions:
         one = value.credential
         if _same_place(one, user) and normal(one.username) == normal(user.username):
             yield replace(user, password=one.password)
@@ -431,12 +428,12 @@ def _prove_ours(current: SecretValue, pending: Credential, admin: Credential, me
 
     Somebody else's user can be called like the clone. A password of an earlier version that logs in is the proof that
     it is not: so it is with pairs that AWS's own rotation functions made. That a version holds the name is none. The
-    pending password is never the one, because the mark comes before the password.
+    pending password proves something only on servers that refuse the mark, which otherwise comes before the password.
     """
     user, other = current.credential.username, pending.username
     as_other = replace(current, credential=replace(current.credential, username=other))
-    earlier = itertools.islice(_same_login(as_other, means.earlier, means), CLONE_PASSWORDS)
-    for credential in earlier:
+    earlier = itertools.islice(_same_login(as_other, means.earlier(), means), CLONE_PASSWORDS)
+    for credential in itertools.chain(earlier, [pending] if means.engine.kind.clone_may_lack_mark else []):
         with contextlib.suppress(LoginRefused):
             return log_in_first([_where_the_admin_is(credential, admin, means)], means, _show)
     raise Unsafe(

@@ -37,6 +37,7 @@ KIND = EngineKind(
     username_limit=128,
     password_limit=128,
     strategies=frozenset(Strategy),
+    clone_may_lack_mark=True,  # a strict password policy takes no hash, and so no mark
     dual_password_needs_admin=True,
 )
 
