@@ -158,12 +158,14 @@ def rds(account: Account, region: str) -> "RDSClient":
 
 
 def forgotten(account: Account) -> str:
-    """Store a credential so that no version with a label logs in any more, but an earlier one does."""
-    user = account.laboratory.new_user()
-    arn = account.secret(text_of(user))
-    for password in ("wrong", "wrong, too"):
-        text = text_of(replace(user, password=password))
-        account.service.client().put_secret_value(SecretId=arn, SecretString=text)
+    """Store a credential so that AWSCURRENT does not log in, but a newer version does."""
+    user, client = account.laboratory.new_user(), account.service.client()
+    arn = account.secret(text_of(replace(user, password="wrong")))
+    wrong = client.get_secret_value(SecretId=arn)["VersionId"]
+    right = client.put_secret_value(SecretId=arn, SecretString=text_of(user))["VersionId"]
+    client.update_secret_version_stage(
+        SecretId=arn, VersionStage="AWSCURRENT", MoveToVersionId=wrong, RemoveFromVersionId=right
+    )
     return arn
 
 
