@@ -75,13 +75,8 @@ def test_what_the_function_refuses_is_said_in_one_line(
     assert "· AWSPENDING, empty   · AWSPENDING, empty" in captured.out
 
 
-@pytest.mark.parametrize("words", [["create-secret", "--engine", "oracle"], ["events/oracle-create-secret.json"]])
-def test_an_engine_that_is_not_there_is_said_with_those_that_are(
-    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """An event of its own is not sent to the function of another one."""
-    monkeypatch.chdir(CHECKOUT)
-    assert invoke.main(words) == 1
+def test_an_engine_that_is_not_there_is_said_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke.main(["create-secret", "--engine", "oracle"]) == 1
     assert capsys.readouterr().err == (
         "The invocation failed: there is no engine oracle here. Name one of postgresql, mysql, mariadb, sqlserver\n"
     )
@@ -90,7 +85,7 @@ def test_an_engine_that_is_not_there_is_said_with_those_that_are(
 def test_an_event_that_is_not_there_is_said_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke.main(["dance", "--engine", "mysql"]) == 1
     assert capsys.readouterr().err == (
-        "The invocation failed: there is no event dance for mysql. "
+        "The invocation failed: there is no event dance. "
         "Name create-secret, finish-secret, set-secret, test-secret, or the path of a file\n"
     )
 

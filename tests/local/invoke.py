@@ -51,29 +51,21 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _invoke(arguments: argparse.Namespace) -> None:
-    engine_named(arguments.engine)
-    path = _event_file(arguments.event, arguments.engine)
-    engine = _named_after(path) or arguments.engine
+    engine = arguments.engine
     function = engine_named(engine).function
-    event = _read(path)
+    event = _read(_event_file(arguments.event))
     if arguments.aws == _ACCOUNT:
         _invoke_with_account(function, event)
     else:
         _invoke_on_laptop(engine, event)
 
 
-def _event_file(name: str, engine: str) -> Path:
-    for path in (_EVENTS / f"{engine}-{name}.json", Path(name)):
+def _event_file(name: str) -> Path:
+    for path in (_EVENTS / f"{name}.json", Path(name)):
         if path.is_file():
             return path
-    steps = [path.stem.removeprefix(f"{engine}-") for path in sorted(_EVENTS.glob(f"{engine}-*.json"))]
-    raise DemoError(f"there is no event {name} for {engine}. Name {', '.join(steps)}, or the path of a file")
-
-
-def _named_after(path: Path) -> str:
-    """Return the engine whose event it is, to go by the name of the file; empty where that says nothing."""
-    engine = path.name.partition("-")[0]
-    return engine if (_EVENTS / f"{engine}-create-secret.json").is_file() else ""
+    steps = [path.stem for path in sorted(_EVENTS.glob("*-secret.json"))]
+    raise DemoError(f"there is no event {name}. Name {', '.join(steps)}, or the path of a file")
 
 
 def _read(path: Path) -> Event:

@@ -8,7 +8,7 @@ from tests.local.demo.sqlserver import SQLSERVER
 from tests.local.fetch_servers import UNAVAILABLE, fetch_newest
 
 ENGINES: dict[str, Engine] = {"postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MARIADB, "sqlserver": SQLSERVER}
-"""By the name that ENGINE has for `make`, and the files in `events/` have."""
+"""By the name that ENGINE has for `make`."""
 
 
 def engine_named(name: str) -> Engine:
