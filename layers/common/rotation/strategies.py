@@ -29,9 +29,10 @@ What holds for all of them:
 
 import contextlib
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
@@ -79,22 +80,28 @@ class Means:
     """Is told what was broken, where it is healed."""
 
 
-class RotationStrategy(Protocol):
-    """How one strategy replaces a password."""
+class RotationStrategy(ABC):
+    """How one strategy replaces a password; what is not abstract is right for a strategy with one user."""
 
     name: ClassVar[Strategy]
 
-    def require_possible(self, current: SecretValue, means: Means) -> None:
-        """Raise Unsupported where the server cannot do it, before anything is staged; changes nothing."""
+    def __init__(self, kind: EngineKind) -> None:
+        """Take the facts of the engine."""
+        self.kind = kind
 
     def next_username(self, current: SecretValue) -> str:
-        """Return the user that gets the new password; raises Unsupported where the engine cannot have such a user."""
+        """Return the user that gets the new password; raises Unsupported if the engine cannot have such a user."""
+        return current.credential.username
 
+    def require_equal_rights(self, pending: SecretValue, session: Session, engine: Engine) -> None:  # noqa: B027 - one user: nothing to compare
+        """Compare the rights of the pair, if there is one and its pending user may; raises RightsDiffer."""
+
+    def require_possible(self, current: SecretValue, means: Means) -> None:  # noqa: B027 - every server can do most
+        """Raise Unsupported if the server cannot do it, before anything is staged; changes nothing."""
+
+    @abstractmethod
     def set_password(self, current: SecretValue, pending: SecretValue, means: Means) -> str:
         """Bring the database to where `pending` logs in; return a sentence on what was done. May be repeated."""
-
-    def require_equal_rights(self, pending: SecretValue, session: Session, engine: Engine) -> None:
-        """Compare the rights of the pair, where there is one and its pending user may; raises RightsDiffer."""
 
 
 def choose(value: SecretValue, kind: EngineKind) -> RotationStrategy:
@@ -117,19 +124,10 @@ def choose(value: SecretValue, kind: EngineKind) -> RotationStrategy:
     return STRATEGIES[wanted](kind)
 
 
-@dataclass(frozen=True)
-class SingleUser:
+class SingleUser(RotationStrategy):
     """The user changes its own password."""
 
-    kind: EngineKind
-    name: ClassVar[Strategy] = Strategy.SINGLE_USER
-
-    def require_possible(self, current: SecretValue, means: Means) -> None:
-        """Every server can do it."""
-
-    def next_username(self, current: SecretValue) -> str:
-        """Return the user itself."""
-        return current.credential.username
+    name = Strategy.SINGLE_USER
 
     def set_password(self, current: SecretValue, pending: SecretValue, means: Means) -> str:
         """Log in with what the user has, the likeliest first, and change it to what `pending` says."""
@@ -153,19 +151,11 @@ class SingleUser:
             session.reset_password(user.username, password)
         return f"{user.username} got the pending password from the admin, because it may not change its own"
 
-    def require_equal_rights(self, pending: SecretValue, session: Session, engine: Engine) -> None:
-        """There is one user only: nothing to compare."""
 
-
-@dataclass(frozen=True)
-class AlternatingUsers:
+class AlternatingUsers(RotationStrategy):
     """The admin mirrors the current user onto the other one, then gives that the new password."""
 
-    kind: EngineKind
-    name: ClassVar[Strategy] = Strategy.ALTERNATING_USERS
-
-    def require_possible(self, current: SecretValue, means: Means) -> None:
-        """Every server can do it."""
+    name = Strategy.ALTERNATING_USERS
 
     def next_username(self, current: SecretValue) -> str:
         """Return the user whose turn is next; raises Unsupported where its name would be too long for the engine."""
@@ -204,12 +194,10 @@ class AlternatingUsers:
             _require_equal(session, self.kind.counterpart(other), other)
 
 
-@dataclass(frozen=True)
-class DualPassword:
+class DualPassword(RotationStrategy):
     """The user gets the new password besides the one it has."""
 
-    kind: EngineKind
-    name: ClassVar[Strategy] = Strategy.DUAL_PASSWORD
+    name = Strategy.DUAL_PASSWORD
 
     def require_possible(self, current: SecretValue, means: Means) -> None:
         """Ask the server, if not all servers of the engine can do it.
@@ -222,10 +210,6 @@ class DualPassword:
                 means.engine.connect(current.credential, means.deadline) as session,
             ):
                 _two_passwords(session).require_two_passwords()
-
-    def next_username(self, current: SecretValue) -> str:
-        """Return the user itself."""
-        return current.credential.username
 
     def set_password(self, current: SecretValue, pending: SecretValue, means: Means) -> str:
         """Log in with what the user has, the likeliest first, and add what `pending` says, or let the admin."""
@@ -249,15 +233,8 @@ class DualPassword:
             _two_passwords(session).add_password(user.username, left.credential.password, password)
         return f"{user.username} got the pending password from the admin, and keeps the one before it"
 
-    def require_equal_rights(self, pending: SecretValue, session: Session, engine: Engine) -> None:
-        """There is one user only: nothing to compare."""
 
-
-STRATEGIES: dict[Strategy, Callable[[EngineKind], RotationStrategy]] = {
-    Strategy.SINGLE_USER: SingleUser,
-    Strategy.ALTERNATING_USERS: AlternatingUsers,
-    Strategy.DUAL_PASSWORD: DualPassword,
-}
+STRATEGIES = {strategy.name: strategy for strategy in (SingleUser, AlternatingUsers, DualPassword)}
 
 
 def log_in_first[T](candidates: Iterable[Credential], means: Means, use: Callable[[Session, Credential], T]) -> T:
