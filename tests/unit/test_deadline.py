@@ -1,9 +1,14 @@
 """Does everything fit the time left?"""
 
+import subprocess
+import sys
+from pathlib import Path
+from queue import SimpleQueue
 from threading import Event
 
 import pytest
 
+import rotation
 from rotation import deadline
 from rotation.deadline import LEAST, RESERVE, Deadline, within
 from rotation.errors import OutOfTime
@@ -76,3 +81,39 @@ def test_work_that_ends_in_time_gives_what_it_returns_or_raises() -> None:
     assert within(10, lambda: "done") == "done"
     with pytest.raises(KeyError, match="place"):
         within(10, fail)
+
+
+def test_what_comes_too_late_is_discarded() -> None:
+    go_on, discarded = Event(), SimpleQueue[str]()
+
+    def late() -> str:
+        go_on.wait()
+        return "late"
+
+    with pytest.raises(TimeoutError):
+        within(0.01, late, discarded.put)
+    go_on.set()
+    assert discarded.get(timeout=10) == "late"
+
+
+def test_an_error_of_the_work_that_says_timed_out_is_passed_on() -> None:
+    def fail() -> None:
+        raise TimeoutError("of its own")
+
+    with pytest.raises(TimeoutError, match="of its own"):
+        within(10, fail)
+
+
+def test_a_process_does_not_wait_at_its_end_for_work_that_was_given_up() -> None:
+    script = """
+import sys, threading
+sys.path.insert(0, sys.argv[1])
+from rotation.deadline import within
+try:
+    within(0.01, threading.Event().wait)
+except TimeoutError:
+    print("given up")
+"""
+    layer = str(Path(rotation.__file__).parents[1])
+    done = subprocess.run([sys.executable, "-c", script, layer], capture_output=True, text=True, timeout=60, check=True)  # noqa: S603 - ourselves
+    assert done.stdout == "given up\n"

@@ -5,9 +5,11 @@ may take: connections, statements, calls to AWS, pauses. What could not even beg
 knows no limit of its own is waited for on another thread, no longer than it may take.
 """
 
+import contextvars
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 
 from rotation.errors import OutOfTime
 
@@ -59,13 +61,30 @@ class Deadline:
         time.sleep(self.allow(seconds, doing))
 
 
-def within[T](seconds: float, work: Callable[[], T]) -> T:
-    """Return what `work` returns; raises TimeoutError where that takes longer.
+def within[T](seconds: float, work: Callable[[], T], discard: Callable[[T], object] = lambda _: None) -> T:
+    """Return what `work` returns; raises TimeoutError if that takes longer, and what `work` raises.
 
-    Then the work goes on by itself, and nobody learns what comes of it: it must be such that it may be repeated.
+    After a TimeoutError the work goes on by itself, so it must be such that it may be repeated. What it returns too
+    late goes to `discard`. No process waits for it at its end: a thread cannot be stopped, but it can be left alone.
     """
-    pool = ThreadPoolExecutor(1)
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - it is raised again where somebody waits for it
+            if outcome.set_running_or_notify_cancel():
+                outcome.set_exception(error)
+        else:
+            if outcome.set_running_or_notify_cancel():
+                outcome.set_result(result)
+            else:
+                discard(result)
+
+    threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True).start()
     try:
-        return pool.submit(work).result(seconds)
-    finally:
-        pool.shutdown(wait=False)
+        return outcome.result(seconds)
+    except TimeoutError:
+        if outcome.cancel():
+            raise
+        return outcome.result()  # it has come in this very moment, or it is an error of the work's own
