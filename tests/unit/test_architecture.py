@@ -26,11 +26,11 @@ CLIENTS = {
 RELATIVES = {"mariadb": {"mysql"}}
 """Whose modules a driver shares, besides its own."""
 
-COMMON = {"rotation.engines.server"}
+COMMON = {"rotation.engines.driver", "rotation.engines.server"}
 """What any driver may use, and what knows no driver."""
 
 DECISIONS = ["rotation.steps", "rotation.strategies"]
-ENGINE_MAY = {f"rotation.{name}" for name in ("engine", "credential", "deadline", "errors", "kind")}
+ENGINE_MAY = {f"rotation.{name}" for name in ("engine", "credential", "deadline", "errors", "kind", "passwords")}
 ENGINES = sorted(name for name in MODULES if name.startswith("rotation.engines."))
 
 

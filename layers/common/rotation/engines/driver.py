@@ -1,0 +1,100 @@
+"""What do all drivers share, once they are connected? What a server's codes mean, what to do about them, `verify`.
+
+How a server is reached is in `rotation.engines.network`.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Final
+
+from rotation.credential import Credential
+from rotation.deadline import Deadline
+from rotation.engine import Session
+from rotation.errors import DatabaseError, LoginRefused, StatementFailed
+from rotation.kind import EngineKind
+from rotation.passwords import PasswordPolicy
+
+CONNECT_SECONDS: Final = 10.0
+STATEMENT_SECONDS: Final = 30.0
+"""How long a login, and a statement, may take at most; the deadline may allow less."""
+
+# Remedies that are the same on every engine. Each begins with what to do.
+
+RETRIED = "The rotation is tried again by itself"
+NO_ANSWER = "Check that the server is running, and that security groups, routes and the port allow the function"
+WRONG_PASSWORD = "Put the user's real password into the secret, as a new version, and rotate again"  # noqa: S105 - a remedy
+EXPIRED = "Give the user a new password by hand: it has expired"
+POLICY = "Change PASSWORD_LENGTH and EXCLUDE_… to match the server's password policy"
+REPLICA = (
+    'Name the primary in "host", or an admin in "masterarn": this host is a replica, or read-only. While it fails over,'
+    " wait: the rotation is tried again by itself"
+)
+TOO_MANY = "Raise the connection limit of the user, the database or the server, or close connections"
+CERTIFICATE = "Give the server a certificate of the RDS authorities for this host, or name its own in DB_CA_BUNDLE"
+HOST_NAME = "Write the host name that the certificate is for into the secret, not an alias"
+NO_TLS = 'Switch TLS on at the server, or say "ssl": false in the secret to send everything in clear'
+NO_BUNDLE = "Correct DB_CA_BUNDLE: it must name a readable PEM file"
+WRONG_DATABASE = 'Correct "dbname" in the secret, or grant the user something in that database'
+STARTING = f"Wait until the database is up. {RETRIED}"
+BUSY = f"Find out what the server is busy with. {RETRIED}"
+
+type Problem = tuple[type[DatabaseError], str]
+"""What a server's code means, and what to do about it; an empty remedy leaves it to who sent the statement."""
+
+
+class ExpectedError(Exception):
+    """The server refused a statement with a code that the caller expects."""
+
+    def __init__(self, code: int | str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def problem[C](table: Mapping[C, Problem], code: C, otherwise: Problem, remedy: str = "") -> Problem:
+    """Return what a code means, and what to do; the remedy of who sent the statement counts if the table has none."""
+    kind, usual = table.get(code, otherwise)
+    return kind, usual or remedy
+
+
+def lacks_right(username: str) -> str:
+    """Return the remedy for a user that may not do something, if nothing better is known."""
+    return f"Grant {username} what it lacks"
+
+
+FIRST_WORD = re.compile(r"[\s(]*([A-Za-z]+)")
+"""It finds nothing if the statement begins with a comment, which may be one that a server runs: /*! … */."""
+
+
+def verify(statements: Sequence[str], reversible: Sequence[str], run: Callable[[str, str], object]) -> None:
+    """Run the statements of `verify` one by one, if a transaction can take them back.
+
+    `reversible` are the words with which such statements begin; `run` takes what is being done, and the statement.
+    Raises StatementFailed for another statement, before it is run.
+    """
+    for number, statement in enumerate(statements, 1):
+        doing = f"running statement {number} of verify"
+        word = FIRST_WORD.match(statement)
+        if not word or word[1].upper() not in reversible:
+            remedy = f"Begin it with one of {', '.join(reversible)}"
+            raise StatementFailed(doing, "it could not be rolled back", remedy)
+        run(doing, statement)
+
+
+def unread_password(kind: EngineKind) -> str:
+    """Return a password that nobody will know, in which the server's policy finds what it finds in the others."""
+    return PasswordPolicy.from_environment(os.environ, kind).generate()
+
+
+def accepts(
+    connect: Callable[[Credential, Deadline], AbstractContextManager[Session]],
+    credential: Credential,
+    deadline: Deadline,
+) -> bool:
+    """Tell whether the server takes this password now; raises what is no answer to that."""
+    try:
+        with connect(credential, deadline):
+            return True
+    except LoginRefused:
+        return False
