@@ -44,10 +44,11 @@ faults: $(DEVELOPMENT) ## kill and cut off rotations at every message, on all co
 	@$(BIN)/python -m tests.local.fetch_servers
 	@$(BIN)/python -m pytest --numprocesses logical --dist worksteal --verbose --every-crash-point tests/faults/test_killed.py $(PYTEST_ARGS)
 
-check: $(DEVELOPMENT) $(AUDIT) ## format, lint, types, known vulnerabilities: say what is wrong, change nothing
+check: $(DEVELOPMENT) $(AUDIT) ## format, lint, types, workflows, known vulnerabilities: say what is wrong, change nothing
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
+	@$(BIN)/actionlint .github/workflows/*.yml
 	@$(BIN)/python -m tests.local.audit
 
 format: $(DEVELOPMENT) ## mend what of the format and the lint can be mended by itself
