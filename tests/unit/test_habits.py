@@ -40,3 +40,19 @@ def test_dependabot_looks_into_each_folder_of_requirements(folder: str) -> None:
     updates = yaml.safe_load((GITHUB / "dependabot.yml").read_text())["updates"]
     looked_into = [pattern for update in updates for pattern in update.get("directories", [])]
     assert any(fnmatch(folder, pattern) for pattern in looked_into)
+
+
+DECISIONS = sorted(path for path in (CHECKOUT / "docs/decisions").glob("*.md") if path.name != "index.md")
+
+
+@pytest.mark.parametrize("decision", DECISIONS, ids=lambda path: path.stem)
+def test_a_decision_has_the_same_parts_as_all_others_and_is_listed(decision: Path) -> None:
+    parts = ["Context", "Decision", "Consequences", "What would make us change it"]
+    assert re.findall(r"^## (.+)$", decision.read_text(), re.MULTILINE) == parts
+    assert f"]({decision.name})" in (decision.parent / "index.md").read_text()
+
+
+def test_the_glossary_explains_few_words_in_a_sentence_each() -> None:
+    rows = re.findall(r"^\| (?!word |---)(.+?) \| (.+) \|$", (CHECKOUT / "docs/glossary.md").read_text(), re.MULTILINE)
+    assert 0 < len(rows) <= 25
+    assert [word for word, meaning in rows if not re.fullmatch(r"[^.]+(\.md[^.]+)*\.", meaning)] == []
