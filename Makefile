@@ -38,7 +38,8 @@ demo: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## watch a real credential rotate,
 
 test: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(HOST_BUILD) ## run all tests, against real servers and the built artifacts (PYTEST_ARGS="-k …")
 	@$(BIN)/python -m tests.local.fetch_servers || test -z "$$CI" # without: those tests are skipped, except in CI
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(or $(PYTEST_ARGS),--cov --cov-report=)
+	@$(if $(PYTEST_ARGS),,$(BIN)/python -m tests.local.coverage_floors)
 
 faults: $(DEVELOPMENT) ## kill and cut off rotations at every message, on all cores; the table is kept in .local (PYTEST_ARGS="-k mysql")
 	@$(BIN)/python -m tests.local.fetch_servers
