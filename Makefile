@@ -38,16 +38,18 @@ demo: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## watch a real credential rotate,
 
 test: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(HOST_BUILD) ## run all tests, against real servers and the built artifacts (PYTEST_ARGS="-k …")
 	@$(BIN)/python -m tests.local.fetch_servers || test -z "$$CI" # without: those tests are skipped, except in CI
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(or $(PYTEST_ARGS),--cov --cov-report=)
+	@$(if $(PYTEST_ARGS),,$(BIN)/python -m tests.local.coverage_floors)
 
 faults: $(DEVELOPMENT) ## kill and cut off rotations at every message, on all cores; the table is kept in .local (PYTEST_ARGS="-k mysql")
 	@$(BIN)/python -m tests.local.fetch_servers
 	@$(BIN)/python -m pytest --numprocesses logical --dist worksteal --verbose --every-crash-point tests/faults/test_killed.py $(PYTEST_ARGS)
 
-check: $(DEVELOPMENT) $(AUDIT) ## format, lint, types, known vulnerabilities: say what is wrong, change nothing
+check: $(DEVELOPMENT) $(AUDIT) ## format, lint, types, workflows, known vulnerabilities: say what is wrong, change nothing
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
+	@$(BIN)/actionlint .github/workflows/*.yml
 	@$(BIN)/python -m tests.local.audit
 
 format: $(DEVELOPMENT) ## mend what of the format and the lint can be mended by itself
