@@ -39,8 +39,7 @@ CARRYING = tuple(map(ip_network, ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "
 
 def require_ordinary(addresses: Iterable[str], error: type[RotationError], doing: str) -> None:
     """Raise the error if one of these addresses of a secret's host is none of a database, and that is not allowed."""
-    kind = next(filter(None, map(kind_of, addresses)), None)
-    if kind and not allows_local_hosts():
+    if not allows_local_hosts() and (kind := next(filter(None, map(kind_of, addresses)), None)):
         remedy = (
             'Write the host of the database into the secret, as "host". To try the function on the machine of the'
             f" database, set {VARIABLE} to true in its environment"
