@@ -35,6 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ["ALLOW_LOCAL_HOSTS"] = "true"  # where the servers are
     if not hasattr(config, "workerinput"):  # in the process that has workers, or has no need of them
         config.pluginmanager.register(Leaks())
     if config.getoption("--hypothesis-profile"):

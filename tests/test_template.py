@@ -17,6 +17,7 @@ from rotation.event import RotationEvent
 from rotation.steps import Step
 from tests.local import template
 from tests.local.deployed import Stack
+from tests.local.iam import Request
 
 CHECKOUT = Path(__file__).parents[1]
 SOURCE = template.SOURCE
@@ -30,7 +31,16 @@ CONFIGURATION = tomllib.loads((CHECKOUT / "samconfig.toml").read_text())
 OF_ITS_OWN = {"Db2": {"Architectures": ["x86_64"], "MemorySize": 512}}
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 # Of the actions that know no narrower resource.
-EVERYTHING_IS_MEANT = {"UseNetwork", "ListSecrets"}
+EVERYTHING_IS_MEANT = {"UseNetwork", "LeaveNetworkToLambda", "ListSecrets"}
+# Which ports its databases have, without TLS and with.
+USUAL_PORTS = {
+    "PostgreSql": {5432},
+    "MySql": {3306},
+    "MariaDb": {3306},
+    "Oracle": {1521, 2484},
+    "SqlServer": {1433},
+    "Db2": {50000, 50443},
+}
 
 
 @pytest.fixture(params=ENGINES)
@@ -225,7 +235,7 @@ def test_nothing_is_allowed_on_everything_without_a_reason() -> None:
             PostgreSqlAdminSecretArns=f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:admin-AbCdEf",
         )
     )
-    assert len(everything) == 9
+    assert len(everything) == 10
     for sid, same in everything.items():
         for statement in same:
             assert not [action for action in as_list(statement["Action"]) if "*" in action]
@@ -236,6 +246,7 @@ def test_nothing_is_allowed_on_everything_without_a_reason() -> None:
     ("parameter", "value", "sid"),
     [
         ("VpcSubnetIds", "subnet-1", "UseNetwork"),
+        ("VpcSubnetIds", "subnet-1", "LeaveNetworkToLambda"),
         ("KmsKeyArns", "arn:aws:kms:eu-central-1:123456789012:key/1", "UseKeys"),
         ("AdminKmsKeyArns", "arn:aws:kms:eu-central-1:123456789012:key/1", "DecryptAdminSecrets"),
         ("DescribeDatabases", "true", "FindDatabases"),
@@ -258,7 +269,94 @@ def test_keys_are_used_by_way_of_secrets_manager_only() -> None:
         assert (statement["Resource"], statement["Condition"]) == (keys, via)
 
 
+@pytest.mark.parametrize("action", ["Create", "Delete", "Describe"])
+def test_network_interfaces_are_made_by_lambda_and_not_by_the_functions_code(engine: str, action: str) -> None:
+    """The role is the same; where the function's code calls, AWS says so."""
+    stack = deployed(VpcSubnetIds="subnet-1", VpcSecurityGroupIds="sg-1")
+    call = f"ec2:{action}NetworkInterface{'s' if action == 'Describe' else ''}"
+    callers = {None: True, stack.resolver.arn(f"{engine}Function"): False}
+    for caller, may in callers.items():
+        request = Request(call, "*", {"lambda:sourcefunctionarn": caller})
+        assert stack.roles[f"{engine}Role"].allows(request) is may
+
+
+def test_no_parameter_lets_secrets_name_hosts_on_the_functions_own_side() -> None:
+    """Who deploys the stack does not switch it on by mistake; `sam local invoke` may set what is there."""
+    stack = deployed()
+    assert {stack.environment(name).get("ALLOW_LOCAL_HOSTS") for name in FUNCTIONS} == {"false"}
+    assert not [name for name in WATCH if "ALLOW_LOCAL_HOSTS" in stack.environment(name)]
+
+
 # ------------------------------------------------------------------------------------------------------- network
+
+
+type Rule = tuple[str, int, str]
+"""A protocol, a port, and whereto."""
+
+
+def ways_out(**parameters: str) -> list[Rule]:
+    """Where the security group lets the functions out that the stack makes."""
+    stack = deployed(VpcId="vpc-1", VpcSubnetIds="subnet-1", **parameters)
+    rules = []
+    for rule in stack.properties("FunctionSecurityGroup")["SecurityGroupEgress"]:
+        [target] = rule.keys() - {"Description", "IpProtocol", "FromPort", "ToPort"}
+        assert int(rule["FromPort"]) == int(rule["ToPort"])
+        rules.append((rule["IpProtocol"], int(rule["FromPort"]), rule[target]))
+    return rules
+
+
+def ports(rules: list[Rule]) -> set[int]:
+    """The ports of the databases in these rules."""
+    return {port for protocol, port, _ in rules if protocol == "tcp"} - {443, 53}
+
+
+def test_the_functions_get_out_to_databases_dns_and_https_only() -> None:
+    """The usual ports of all engines, each of which has its own in the code."""
+    usual = set().union(*USUAL_PORTS.values())
+    assert set(map(int, re.findall(r"default_port=(\d+)", CODE))) <= usual
+    expected = [("tcp", port, "0.0.0.0/0") for port in sorted(usual | {443, 53})] + [("udp", 53, "0.0.0.0/0")]
+    assert sorted(ways_out()) == sorted(expected)
+
+
+def test_no_port_is_open_for_an_engine_that_is_not_deployed(engine: str) -> None:
+    """Alone, an engine has its own ports; without it, the others have theirs."""
+    others = [other for other in ENGINES if other != engine]
+    alone = ways_out(**{f"Deploy{other}": "false" for other in others}, DatabasePort=str(min(USUAL_PORTS[engine])))
+    assert ports(alone) == USUAL_PORTS[engine]
+    of_others = set().union(*(USUAL_PORTS[other] for other in others))
+    assert ports(ways_out(**{f"Deploy{engine}": "false"}, DatabasePort=str(min(of_others)))) == of_others
+
+
+@pytest.mark.parametrize("port", sorted({53, 443, 6432}.union(*USUAL_PORTS.values())))
+@pytest.mark.parametrize("wanted", ["true", "false"])
+def test_the_port_that_was_given_is_open_and_no_rule_is_there_twice(port: int, wanted: str) -> None:
+    """EC2 takes no rule twice. With IPv6, each rule is there for it, too."""
+    engines = {f"Deploy{engine}": wanted for engine in ENGINES}
+    rules = ways_out(DatabasePort=str(port), IpAddressType="dualstack", **engines)
+    assert len(rules) == len(set(rules))
+    assert ("tcp", port, "0.0.0.0/0") in rules
+    of_ipv6 = [(protocol, port, "0.0.0.0/0") for protocol, port, target in rules if target == "::/0"]
+    assert sorted(of_ipv6) == sorted(rule for rule in rules if rule[2] != "::/0")
+
+
+@pytest.mark.parametrize(
+    ("more", "target"),
+    [
+        ({}, "rotation-EndpointSecurityGroup"),
+        ({"CreateRdsEndpoint": "true"}, "rotation-EndpointSecurityGroup"),
+        ({"DescribeDatabases": "true", "CreateRdsEndpoint": "true"}, "0.0.0.0/0"),
+        ({"SecretRoleArns": "arn:aws:iam::210987654321:role/rotation"}, "0.0.0.0/0"),
+    ],
+    ids=["Secrets Manager", "an endpoint that is not used", "RDS, in any Region", "STS"],
+)
+@pytest.mark.parametrize("network", ["ipv4", "dualstack"])
+def test_where_the_endpoint_is_all_that_is_called_https_goes_to_it_only(
+    more: dict[str, str], target: str, network: str
+) -> None:
+    """Else to AWS, wherever that is."""
+    rules = ways_out(CreateSecretsManagerEndpoint="true", IpAddressType=network, **more)
+    expected = {target, "::/0"} if network == "dualstack" and target == "0.0.0.0/0" else {target}
+    assert {target for _, port, target in rules if port == 443} == expected
 
 
 def test_outside_a_vpc_there_is_nothing_of_a_network() -> None:
@@ -331,6 +429,7 @@ def test_in_another_partition_everything_is_called_as_there() -> None:
     assert keys["Condition"]["StringEquals"]["kms:ViaService"] == "secretsmanager.cn-north-1.amazonaws.com.cn"
     service = stack.properties("SecretsManagerEndpoint")["ServiceName"]
     assert service == "cn.com.amazonaws.cn-north-1.secretsmanager"
+    assert stack.environment("GuardFunction")["URL_SUFFIX"] == "amazonaws.com.cn"
 
 
 # ------------------------------------------------------------------------------------------------------- operations

@@ -52,8 +52,8 @@ class Account:
         arn = stack.resolver.arn(function)
         if arn not in self._started:
             environment = {**stack.environment(function), **self.service.acting_as(stack.role_of(function))}
-            bundle = {"DB_CA_BUNDLE": str(self.laboratory.ca_bundle)}
-            self._started[arn] = self._exits.enter_context(LambdaRuntime(function, {**environment, **bundle}))
+            here = {"ALLOW_LOCAL_HOSTS": "true", "DB_CA_BUNDLE": str(self.laboratory.ca_bundle)}
+            self._started[arn] = self._exits.enter_context(LambdaRuntime(function, {**environment, **here}))
         return self._started[arn]
 
     def secret(self, text: str, key: str | None = None, tags: dict[str, str] | None = None) -> str:
@@ -211,6 +211,6 @@ def cloudformation() -> Iterator[str]:
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://127.0.0.1:{server.server_port}/answer"
         server.shutdown()
         thread.join()

@@ -201,10 +201,10 @@ def value_for(user: Credential) -> dict[str, str]:
 
 
 def trust(stack: Stack, laboratory: PostgreSQLLaboratory) -> None:
-    """Let the function know the authority of the server's certificate, which is none of RDS's."""
+    """Let the function know the authority of the server's certificate, which is none of RDS's, and that it is here."""
     client, name = stack.aws.client("lambda"), f"{stack.name}-PostgreSql"
     variables = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    variables["DB_CA_BUNDLE"] = str(laboratory.ca_bundle)
+    variables |= {"ALLOW_LOCAL_HOSTS": "true", "DB_CA_BUNDLE": str(laboratory.ca_bundle)}
     client.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
 
 

@@ -93,7 +93,9 @@ def start(secrets_manager: LocalSecretsManager) -> Iterator[LocalAws]:
         home, port = Path(temporary), free_port()
         environment = {
             **_NO_INTERNET,
-            "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets_manager.endpoint_url,  # its functions inherit it
+            # Its functions inherit these two.
+            "ALLOW_LOCAL_HOSTS": "true",
+            "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets_manager.endpoint_url,
             "BIND_HOST": LOOPBACK,
             "GATEWAY_PORT": str(port),
             "HOME": str(home),

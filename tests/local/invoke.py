@@ -27,7 +27,7 @@ from tests.local.secrets_manager_rotation import STEPS
 _EVENTS = Path(__file__).parents[2] / "events"
 _LAPTOP, _ACCOUNT = "laptop", "account"
 _ENDPOINTS = ("AWS_ENDPOINT_URL", "SECRETS_MANAGER_ENDPOINT")
-_PASSED_ON = (*_ENDPOINTS, "DB_CA_BUNDLE")
+_PASSED_ON = (*_ENDPOINTS, "ALLOW_LOCAL_HOSTS", "DB_CA_BUNDLE")
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -91,6 +91,7 @@ class WaitingRotation:
     def write_environment(self, port: int) -> None:
         """Write for every function, and of these variables SAM sets those that it declares in the template."""
         variables = {
+            "ALLOW_LOCAL_HOSTS": "true",
             "SECRETS_MANAGER_ENDPOINT": f"http://{self.address}:{port}",
             "ROTATION_FUNCTION_PREFIX": f"arn:aws:lambda:{REGION}:{self.laptop.manager.account_id}:function:",
         }

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from rotation import lambda_handler
+from rotation.engine import Engine
 from rotation.errors import RotationError
 from rotation.lambda_handler import rotation_handler
-from tests.fakes import FakeDatabase
 from tests.service.rig import Rig
 
 STEPS = ["createSecret", "setSecret", "testSecret", "finishSecret"]
@@ -63,7 +63,7 @@ def invoker(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
     """Return what calls the handler, and returns all that comes out."""
     to_log = lambda_handler.logger.registered_handler
 
-    def invoke(database: FakeDatabase, event: object, context: Context | None = None) -> Call:
+    def invoke(database: Engine, event: object, context: Context | None = None) -> Call:
         error: RotationError | None = None
         # The logger holds on to the output that there was when it was made.
         with pytest.MonkeyPatch.context() as patch:

@@ -13,7 +13,15 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.engines.postgresql import PostgreSQL
-from rotation.errors import LoginBlocked, LoginRefused, NotPermitted, RotationError, Unsafe, Untrusted
+from rotation.errors import (
+    InvalidSecret,
+    LoginBlocked,
+    LoginRefused,
+    NotPermitted,
+    RotationError,
+    Unsafe,
+    Untrusted,
+)
 from tests.contract import impostor
 from tests.contract.impostor import Line, posing
 from tests.fakes import FakeDatabase, reading
@@ -171,6 +179,69 @@ def test_of_two_secrets_of_one_user_the_second_proves_nothing_once_the_first_has
     changed = copy.deepcopy(company.database.users["app"])
     assert type(company.rotate(second)) is LoginRefused
     assert company.database.users["app"] == changed
+
+
+ANOTHER_PROTOCOL = "app\r\nset stolen 0 0 4\r\nkeys\r\n"
+"""What a cache on the network would take for a command, whatever is around it."""
+
+
+@pytest.mark.parametrize("key", ["username", "password", "dbname", "masterarn"])
+def test_no_secret_has_the_function_say_a_line_of_another_protocol(
+    service: LocalSecretsManager, invoke: Invoke, key: str
+) -> None:
+    """Nothing is staged, and nobody is connected to."""
+    with posing(lambda _: None) as cache:
+        place = {"engine": "postgres", "host": "127.0.0.1", "port": cache.port, "ssl": False}
+        rig = Rig(service, **{**place, key: ANOTHER_PROTOCOL}).begin()
+        call = invoke(PostgreSQL(), event(rig, "createSecret"))
+    assert isinstance(call.error, InvalidSecret)
+    assert f'"{key}"' in call.error.cause
+    assert "stolen" not in call.seen
+    assert "PutSecretValue" not in rig.operations()
+    assert not cache.lines
+
+
+def test_an_earlier_version_that_holds_one_is_passed_over(company: Company) -> None:
+    company.rig.put(json.dumps({**VALUE, "username": ANOTHER_PROTOCOL}))
+    company.edit(password=GUESS)
+    assert company.rotate() is None, "the password of the version before it logs in"
+    assert {credential.username for credential in company.database.tried} == {"app", "admin", "app_clone"}
+
+
+@pytest.mark.parametrize("host", ["127.1", "169.254.169.254", "::ffff:7f00:1"])
+def test_no_secret_leads_to_the_functions_own_side(
+    company: Company, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ALLOW_LOCAL_HOSTS")
+    company.edit(host=host)
+    company.require_refused(InvalidSecret)
+    assert "PutSecretValue" not in company.rig.operations()
+    assert company.database.tried == []
+
+
+@pytest.mark.parametrize("step", ["createSecret", "setSecret", "testSecret"])
+def test_no_pending_version_leads_to_the_functions_own_side(
+    company: Company, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ALLOW_LOCAL_HOSTS")
+    rig = company.rig.begin()
+    rig.client.put_secret_value(
+        SecretId=rig.arn,
+        ClientRequestToken=rig.token,
+        SecretString=json.dumps({**VALUE, "host": "2130706433"}),
+        VersionStages=["AWSPENDING"],
+    )
+    error = company.invoke(company.database, event(rig, step)).error
+    assert isinstance(error, InvalidSecret)
+    assert '"host"' in error.cause
+    assert company.database.tried == []
+
+
+def test_no_admin_secret_leads_to_the_functions_own_side(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ALLOW_LOCAL_HOSTS")
+    company.edit(masterarn=company.secret(username="admin", password=ADMIN_PASSWORD, host="0x7f.1"))
+    company.require_refused(InvalidSecret)
+    assert not company.admin_logged_in
 
 
 READ_MORE = {

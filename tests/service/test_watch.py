@@ -255,6 +255,7 @@ class CloudFormation:
         """Take every answer."""
         self.statuses: Iterator[int] = iter(())
         self.tries: list[tuple[str, dict[str, str], bytes]] = []
+        self.elsewhere = ""
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -263,6 +264,7 @@ class CloudFormation:
                 outer.tries.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
                 self.send_response(next(outer.statuses, 200))
                 self.send_header("Content-Length", "0")
+                self.send_header("Location", outer.elsewhere)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
@@ -543,6 +545,29 @@ def test_where_nobody_takes_the_answer_the_error_shows_no_address(
     said = guard({**event, "ResponseURL": f"{closed_endpoint}/?Expires=7200&Signature={SIGNATURE}"})
     assert isinstance(said.error, ServiceFailed)
     assert said.error.cause == "the answer could not be delivered (ConnectionRefusedError)"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_nobody_is_followed_who_would_have_the_answer_given_elsewhere(
+    guard: Invoke, stack: Stack, cloudformation: CloudFormation, status: int
+) -> None:
+    with CloudFormation() as other:
+        cloudformation.elsewhere, cloudformation.statuses = other.url, iter([status] * 9)
+        said = guard(cloudformation.asks("Create", functions(stack.arn_of("PostgreSql"))))
+    assert isinstance(said.error, ServiceFailed)
+    assert said.error.cause == f"the answer was refused with HTTP {status}"
+    assert not other.tries
+
+
+def test_what_stands_in_for_cloudformation_is_answered_on_this_machine_only(
+    guard: Invoke, stack: Stack, cloudformation: CloudFormation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All addresses are in tests/unit/test_watch.py."""
+    monkeypatch.delenv("ALLOW_LOCAL_HOSTS")
+    stack.new_secret("PostgreSql")
+    said = guard(cloudformation.asks("Delete", functions(stack.arn_of("PostgreSql"))))
+    assert isinstance(said.error, InvalidEvent)
+    assert not cloudformation.tries
 
 
 @pytest.mark.parametrize("url", [f"nowhere?Signature={SIGNATURE}", f"http://a b/?Signature={SIGNATURE}"])

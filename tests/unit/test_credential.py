@@ -159,6 +159,28 @@ def test_a_host_that_a_client_could_read_more_into_is_refused(host: str) -> None
     assert '"host"' in refusal(json.dumps({**FULL, "host": host})).cause
 
 
+LOCAL_HOSTS = ["127.0.0.1", "127.1", "2130706433", "LOCALHOST", "localhost.", "127.0.0.1.", "::1", "::ffff:7f00:1", "0"]
+
+
+@pytest.mark.parametrize("host", LOCAL_HOSTS)
+def test_a_host_on_the_functions_own_side_is_refused_unless_the_operator_allows_it(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All notations are in tests/unit/test_hosts.py."""
+    assert credential(host=host).host == host.lower().rstrip(".")
+    monkeypatch.delenv("ALLOW_LOCAL_HOSTS")
+    error = refusal(json.dumps({**FULL, "host": host}))
+    assert '"host"' in error.cause
+    assert "ALLOW_LOCAL_HOSTS" in error.remedy
+    assert host not in str(error).split()
+
+
+@pytest.mark.parametrize("host", ["db.example.com", "10.0.0.1", "2001:db8::1"])
+def test_a_databases_host_needs_nobodys_word(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ALLOW_LOCAL_HOSTS")
+    assert credential(host=host).host == host
+
+
 @pytest.mark.parametrize("dbname", ["", None], ids=repr)
 def test_an_empty_database_is_the_engines_own(dbname: object) -> None:
     assert credential(dbname=dbname).database == KIND.default_database
@@ -171,6 +193,45 @@ def test_a_database_is_taken_as_it_is_written() -> None:
 @pytest.mark.parametrize("dbname", [7, ["shop"], "a\0b"], ids=repr)
 def test_a_database_that_is_no_text_is_refused(dbname: object) -> None:
     assert '"dbname"' in refusal(json.dumps({**FULL, "dbname": dbname})).cause
+
+
+CONTROLS = ["\0", "\t", "\n", "\r\n", "\x1b", "\x1f", "\x7f", "\x80", "\x85", "\x9f", "\u2028", "\u2029"]
+UNSEEN = ["\u00ad", "\u200b", "\u200d", "\u200e", "\u202a", "\u202e", "\u2066", "\u2069", "\ufeff", "\U000e0041"]
+"""Soft hyphen, zero width, marks and overrides of direction, byte order mark, tags."""
+
+
+@pytest.mark.parametrize("key", [*FULL, "dbname", "masterarn"])
+@pytest.mark.parametrize("text", CONTROLS, ids=ascii)
+@pytest.mark.parametrize("form", ["{}x", "x{}", "x{}x"])
+def test_no_text_holds_a_control_character(key: str, text: str, form: str) -> None:
+    """A line end in a user's name once wrote a key into a cache on the network: PostgreSQL's startup packet has it."""
+    assert f'"{key}"' in refusal(json.dumps({**FULL, key: form.format(text)})).cause
+
+
+@pytest.mark.parametrize("key", ["username", "dbname", "masterarn"])
+@pytest.mark.parametrize("text", UNSEEN, ids=ascii)
+def test_no_name_holds_what_nobody_sees(key: str, text: str) -> None:
+    assert f'"{key}"' in refusal(json.dumps({**FULL, key: f"app{text}lication"})).cause
+
+
+@pytest.mark.parametrize("text", [*UNSEEN, "\u00a0", "ü", "語", "\U0001f468\u200d\U0001f469"], ids=ascii)
+def test_a_password_may_hold_all_but_control_characters(text: str) -> None:
+    assert credential(password=f"a{text}b").password == f"a{text}b"
+
+
+@pytest.mark.parametrize("name", ["Ünïcode", "用户", "مستخدم", "o'brien", "My App", "app\u00a0name", "\U0001f600"])
+def test_a_name_may_hold_all_that_is_seen(name: str) -> None:
+    assert (credential(username=name).username, credential(dbname=name).database) == (name, name)
+
+
+def test_a_statement_may_have_several_lines() -> None:
+    statement = "SELECT 1\r\n\tFROM orders\n LIMIT 1"
+    assert parse({**FULL, "rotation": {"verify": [statement]}}).verify == (statement,)
+
+
+@pytest.mark.parametrize("text", sorted({*CONTROLS} - {"\t", "\n", "\r\n"}), ids=ascii)
+def test_a_statement_holds_no_other_control_character(text: str) -> None:
+    assert '"verify"' in refusal(json.dumps({**FULL, "rotation": {"verify": ["SELECT 1", f"SELECT 1{text}"]}})).cause
 
 
 def test_unknown_keys_stay_where_and_what_they_are() -> None:

@@ -1,19 +1,23 @@
 """Is a rotation that never ran told from one that is not due, and a function that is needed from one that may go?"""
 
+import io
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from urllib.request import Request
 
 import pytest
 
 from rotation.deadline import RESERVE, Deadline
 from rotation.errors import InvalidEvent, OutOfTime, RotationError, Unexpected
+from rotation.watch import custom_resource
 from rotation.watch.attached import AttachedSecret, attached_secrets, functions_of_stack
-from rotation.watch.custom_resource import LONGEST_REASON
+from rotation.watch.custom_resource import LONGEST_REASON, answer
 from rotation.watch.guard import verdict
 from rotation.watch.invocation import attempted
 from rotation.watch.overdue import GRACE, is_overdue
+from tests.laboratories import deadline
 from tests.unit.world import Clock
 
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
@@ -261,6 +265,138 @@ def test_a_refusal_names_five_secrets_and_counts_the_rest(count: int) -> None:
 def test_a_request_that_makes_no_sense_is_an_error(event: dict[str, Any]) -> None:
     with pytest.raises(InvalidEvent):
         verdict(event, Account().attached)
+
+
+# Where it is said
+
+SIGNED = "arn%3Aaws%3Acloudformation%3Aus-east-1%3A123456789012%3Astack/s/1%7CGuard%7C2?X-Amz-Signature=a1"
+BUCKET = "cloudformation-custom-resource-response-"
+OURS = f"{BUCKET}useast1.s3.us-east-1.amazonaws.com"
+
+CLOUDFORMATIONS = [
+    ("us-east-1", "amazonaws.com", f"https://{OURS}/{SIGNED}"),
+    ("us-east-1", "amazonaws.com", f"https://{BUCKET}useast1.s3.amazonaws.com/{SIGNED}"),
+    ("us-west-2", "amazonaws.com", f"https://{BUCKET}uswest2.s3-us-west-2.amazonaws.com/{SIGNED}"),
+    ("eu-central-1", "amazonaws.com", f"https://{BUCKET}eucentral1.s3.eu-central-1.amazonaws.com/{SIGNED}"),
+    ("ap-southeast-7", "amazonaws.com", f"https://{BUCKET}apsoutheast7.s3.ap-southeast-7.amazonaws.com/{SIGNED}"),
+    ("cn-north-1", "amazonaws.com.cn", f"https://{BUCKET}cnnorth1.s3.cn-north-1.amazonaws.com.cn/{SIGNED}"),
+    ("us-gov-west-1", "amazonaws.com", f"https://{BUCKET}usgovwest1.s3.us-gov-west-1.amazonaws.com/{SIGNED}"),
+    ("eusc-de-east-1", "amazonaws.eu", f"https://{BUCKET}euscdeeast1.s3.eusc-de-east-1.amazonaws.eu/{SIGNED}"),
+]
+"""As CloudFormation writes them, in old Regions and new, and in other partitions."""
+
+STRANGERS = [
+    "",
+    "https://example.com/",
+    "https://cloudformation.example/answer",
+    f"http://{OURS}/{SIGNED}",
+    f"ftp://{OURS}/{SIGNED}",
+    f"file:///{OURS}/{SIGNED}",
+    f"//{OURS}/{SIGNED}",
+    f"HTTPS://{OURS}/{SIGNED}",
+    f"https://{OURS}",
+    f"https://{OURS}?{SIGNED}",
+    f"https://{OURS}:443/{SIGNED}",
+    f"https://{OURS}:8443/{SIGNED}",
+    f"https://user@{OURS}/{SIGNED}",
+    f"https://{OURS}@example.com/{SIGNED}",
+    f"https://{OURS}:x@example.com/{SIGNED}",
+    f"https://example.com/{OURS}/{SIGNED}",
+    f"https://example.com#{OURS}/{SIGNED}",
+    f"https://example.com?{OURS}/{SIGNED}",
+    f"https://example.com\\@{OURS}/{SIGNED}",
+    f"https://{OURS}\\@example.com/{SIGNED}",
+    f"https://{OURS}.example.com/{SIGNED}",
+    f"https://{OURS}./{SIGNED}",
+    f"https://x{OURS}/{SIGNED}",
+    f"https://x.{OURS}/{SIGNED}",
+    f"https://{OURS}/{SIGNED}\r\nHost: example.com",
+    f"https://{OURS}/{SIGNED} ",
+    f" https://{OURS}/{SIGNED}",
+    f"https://{OURS}/ü",
+    f"https://{BUCKET}useast1.s3.us-east-1.amazonaws.com.cn/{SIGNED}",
+    f"https://{BUCKET}useast1-evil.s3.us-east-1.amazonaws.com/{SIGNED}",
+    f"https://{BUCKET}useast1.evil.s3.us-east-1.amazonaws.com/{SIGNED}",
+    f"https://{BUCKET}uswest2.s3.us-west-2.amazonaws.com/{SIGNED}",
+    f"https://{BUCKET}uswest2.s3.us-east-1.amazonaws.com/{SIGNED}",
+    f"https://{BUCKET}.s3.amazonaws.com/{SIGNED}",
+    f"https://evil.s3.us-east-1.amazonaws.com/{SIGNED}",
+    f"https://s3.us-east-1.amazonaws.com/evil/{SIGNED}",
+    f"https://{BUCKET}useast1xs3xus-east-1xamazonaws.com/{SIGNED}",
+    "http://169.254.169.254/latest/",
+    "http://127.0.0.1:9001/",
+]
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The hosts that were connected to, of a function that runs as in the cloud."""
+    opened: list[str] = []
+
+    def urlopen(request: Request, timeout: float) -> io.BytesIO:
+        assert 0 < timeout < 10
+        opened.append(request.host)
+        return io.BytesIO()
+
+    monkeypatch.setattr(custom_resource, "urlopen", urlopen)
+    monkeypatch.delenv("ALLOW_LOCAL_HOSTS")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("URL_SUFFIX", "amazonaws.com")
+    return opened
+
+
+@pytest.mark.parametrize(("region", "suffix", "url"), CLOUDFORMATIONS, ids=[url for *_, url in CLOUDFORMATIONS])
+def test_cloudformation_is_answered_in_every_region(
+    opened: list[str], region: str, suffix: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", region)
+    monkeypatch.setenv("URL_SUFFIX", suffix)
+    answer({"ResponseURL": url}, "no", deadline())
+    assert opened == [url.split("/")[2]]
+
+
+@pytest.mark.parametrize("url", STRANGERS)
+def test_nobody_else_is_answered(opened: list[str], url: str) -> None:
+    with pytest.raises(InvalidEvent, match="ResponseURL") as raised:
+        answer({"ResponseURL": url}, "These secrets would be rotated by nothing: orders/app.", deadline())
+    assert opened == []
+    assert "Signature" not in str(raised.value)
+
+
+@pytest.mark.parametrize("region", ["us-west-2", "us-gov-west-1", "cn-north-1"])
+def test_a_name_without_its_region_is_answered_only_where_cloudformation_writes_it(
+    opened: list[str], region: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another partition, the bucket of that name may be anybody's."""
+    monkeypatch.setenv("AWS_REGION", region)
+    with pytest.raises(InvalidEvent):
+        answer({"ResponseURL": f"https://{BUCKET}{region.replace('-', '')}.s3.amazonaws.com/x"}, None, deadline())
+    assert opened == []
+
+
+@pytest.mark.parametrize(
+    ("url", "is_answered"),
+    [
+        ("http://127.0.0.1:4566/_ministack/cfn-response/1", True),
+        ("http://127.0.0.1@example.com:80/", False),
+        ("http://127.0.0.1:80@example.com/", False),
+        ("http://127.0.0.1.example.com:80/", False),
+        ("http://10.0.0.1:80/", False),
+        ("http://169.254.169.254:80/", False),
+        ("https://example.com/", False),
+    ],
+)
+def test_on_a_laptop_its_own_cloudformation_is_answered_too(
+    opened: list[str], url: str, monkeypatch: pytest.MonkeyPatch, *, is_answered: bool
+) -> None:
+    monkeypatch.setenv("ALLOW_LOCAL_HOSTS", "true")
+    if is_answered:
+        answer({"ResponseURL": url}, None, deadline())
+        assert opened == ["127.0.0.1:4566"]
+    else:
+        with pytest.raises(InvalidEvent):
+            answer({"ResponseURL": url}, None, deadline())
+        assert opened == []
 
 
 # What a failure tells

@@ -8,11 +8,13 @@ The keys are those of AWS's rotation templates
 import json
 import math
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
 from rotation.errors import InvalidSecret
+from rotation.hosts import literal, require_ordinary
 from rotation.kind import EngineKind, Strategy
 
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
@@ -25,6 +27,21 @@ HIGHEST_PORT = 65535
 LARGEST = 65536
 """How many bytes a secret may have
 (https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html)."""
+
+CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""The categories of characters that no text may hold: controls, halves of a pair, ends of a line or a paragraph.
+
+A user's name is sent before the server has shown what it is (in PostgreSQL's startup packet). With the end of a line in
+it, who writes a secret could have the function say a line of another protocol, to a server that is no database. A
+password is sent after an answer in the right protocol, but it is held to the same: drivers change, and a text that was
+brought onto one line would not be known any more for one that holds it. No generator makes such a password."""
+
+HIDDEN = CONTROLS | {"Cf"}
+"""What no name may hold: also characters that nobody sees, or that turn others around. Log lines and errors have names
+in them, and people act by what they read there. A password is shown to nobody."""
+
+LAYOUT = frozenset("\t\n\r")
+"""The controls that a statement may hold: it is sent after the login."""
 
 NAME = re.compile(r"[A-Za-z_][\w.-]{0,39}", re.ASCII)
 """A key that is short and plain enough to be quoted."""
@@ -140,14 +157,16 @@ def parse_credential(fields: Mapping[str, object], kind: EngineKind, doing: str)
             f'its "host" {host!r} is neither a host name nor an IP address',
             "Write one host, without a port",
         )
+    host = host.lower().rstrip(".")
+    require_ordinary(literal(host), InvalidSecret, doing)
     database = fields.get("dbname", kind.default_database)
     return Credential(
         engine=engine,
-        host=host.lower().rstrip("."),
+        host=host,
         port=_port(fields.get("port", kind.default_port), doing),
         database=kind.default_database if database in (None, "") else _text({"dbname": database}, "dbname", doing),
         username=_text(fields, "username", doing),
-        password=_text(fields, "password", doing),
+        password=_text(fields, "password", doing, CONTROLS),
         tls=parse_ssl(fields, doing),
     )
 
@@ -161,12 +180,12 @@ def parse_ssl(fields: Mapping[str, object], doing: str) -> bool:
     return SSL[key]
 
 
-def _text(fields: Mapping[str, object], key: str, doing: str) -> str:
+def _text(fields: Mapping[str, object], key: str, doing: str, unusable: Container[str] = HIDDEN) -> str:
     value = fields[key]
-    if not isinstance(value, str) or not _is_text(value):
+    if not isinstance(value, str) or not _is_text(value, unusable):
         raise _invalid(
             doing,
-            f'its "{key}" is not a text, is empty, or holds what is no character',
+            f'its "{key}" is not a text, is empty, or holds what is no character, or a control character',
             "Correct it in the JSON of the secret",
         )
     return value
@@ -195,10 +214,10 @@ def _strategy(rotation: Mapping[str, object], doing: str) -> Strategy | None:
 
 def _statements(rotation: Mapping[str, object], doing: str) -> tuple[str, ...]:
     verify = rotation.get("verify", [])
-    if not isinstance(verify, list) or not all(map(_is_text, verify)):
+    if not isinstance(verify, list) or not all(_is_text(one, CONTROLS, but=LAYOUT) for one in verify):
         raise _invalid(
             doing,
-            '"verify" in its "rotation" is not a list of statements, or one holds what is no character',
+            '"verify" in its "rotation" is not a list of statements, or one holds a control character',
             'Write it like ["SELECT 1 FROM orders LIMIT 1"]',
         )
     return tuple(verify)
@@ -229,9 +248,11 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return fields
 
 
-def _is_text(value: object) -> bool:
-    """Tell whether it is a text, not empty, and of characters that servers can be sent."""
-    return isinstance(value, str) and bool(value) and "\0" not in value and _is_unicode(value)
+def _is_text(value: object, unusable: Container[str], but: Container[str] = ()) -> bool:
+    """Tell whether it is a text, not empty, and without characters of these categories, the exceptions aside."""
+    if not isinstance(value, str) or not value:
+        return False
+    return not any(unicodedata.category(each) in unusable and each not in but for each in value)
 
 
 def _is_unicode(text: str) -> bool:

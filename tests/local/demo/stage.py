@@ -75,7 +75,11 @@ class Observer:
 
 def _function(laptop: Laptop, stack: ExitStack) -> LambdaRuntime:
     name = laptop.engine.function
-    environment = {**laptop.manager.environment, "DB_CA_BUNDLE": str(laptop.database.ca_bundle)}
+    environment = {
+        **laptop.manager.environment,
+        "ALLOW_LOCAL_HOSTS": "true",
+        "DB_CA_BUNDLE": str(laptop.database.ca_bundle),
+    }
     try:
         return stack.enter_context(LambdaRuntime(name, environment))
     except (FileNotFoundError, LookupError) as error:

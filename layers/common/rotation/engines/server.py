@@ -9,7 +9,8 @@ from pathlib import Path
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline, within
-from rotation.errors import StatementFailed, Unreachable, Untrusted
+from rotation.errors import StatementFailed, Unreachable, Unsafe, Untrusted
+from rotation.hosts import require_ordinary
 
 CONNECT_SECONDS = 10.0
 STATEMENT_SECONDS = 30.0
@@ -48,9 +49,10 @@ def one_line(text: str) -> str:
 
 
 def look_up(credential: Credential, deadline: Deadline, doing: str) -> list[str]:
-    """Return the addresses of the credential's host, at least one; raises Unreachable.
+    """Return the addresses of the credential's host, at least one; raises Unreachable, or Unsafe: see `rotation.hosts`.
 
-    Waits no longer than the deadline allows: getaddrinfo itself knows no limit.
+    Connect to these, and not to the name: to a second question there may be another answer. Waits no longer than the
+    deadline allows: getaddrinfo itself knows no limit.
     """
     try:
         found = within(
@@ -60,11 +62,13 @@ def look_up(credential: Credential, deadline: Deadline, doing: str) -> list[str]
     except (OSError, TimeoutError) as error:
         cause = f"the name {credential.host} cannot be looked up ({type(error).__name__})"
         raise Unreachable(doing, cause, 'Correct "host" in the secret, or the DNS of the function\'s VPC') from None
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    places = list(dict.fromkeys(str(address[0]) for *_, address in found))
+    require_ordinary(places, Unsafe, doing)
+    return places
 
 
 def open_way(credential: Credential, deadline: Deadline, doing: str) -> socket.socket:
-    """Return a connection to the first address of the credential's host that answers; raises Unreachable."""
+    """Return a connection to the first address of the credential's host that answers; see `look_up`."""
     places = look_up(credential, deadline, doing)
     causes = []
     for left, place in zip(range(len(places), 0, -1), places, strict=True):
