@@ -30,7 +30,9 @@ COMMON = {"rotation.engines.driver", "rotation.engines.server"}
 """What any driver may use, and what knows no driver."""
 
 DECISIONS = ["rotation.steps", "rotation.strategies"]
-ENGINE_MAY = {f"rotation.{name}" for name in ("engine", "credential", "deadline", "errors", "kind", "passwords")}
+ENGINE_MAY = {
+    f"rotation.{name}" for name in ("engine", "credential", "deadline", "errors", "kind", "redaction", "passwords")
+}
 ENGINES = sorted(name for name in MODULES if name.startswith("rotation.engines."))
 
 

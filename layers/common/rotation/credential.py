@@ -31,7 +31,19 @@ ENGINE = re.compile(
 )
 """RDS's names of engines, which may be quoted."""
 
-KEYS = ("engine", "host", "port", "dbname", "username", "password", "masterarn", "ssl", "rotation", "strategy", "verify")
+KEYS = (
+    "engine",
+    "host",
+    "port",
+    "dbname",
+    "username",
+    "password",
+    "masterarn",
+    "ssl",
+    "rotation",
+    "strategy",
+    "verify",
+)
 """The keys that are ours, and that may be quoted."""
 
 NAME = re.compile(r"[^\s:/=]+(?: [^\s:/=]+)*")
@@ -150,9 +162,10 @@ def parse_credential(fields: Mapping[str, object], kind: EngineKind, doing: str)
     engine = _text(fields, "engine", doing)
     if engine not in kind.engine_values:
         names = ", ".join(sorted(kind.engine_values))
+        named = engine if ENGINE.fullmatch(engine) else "none that RDS has"
         raise _invalid(
             doing,
-            f'its "engine" is {engine if ENGINE.fullmatch(engine) else "none that RDS has"}; this function is for {kind.name} ({names})',
+            f'its "engine" is {named}; this function is for {kind.name} ({names})',
             "Correct the engine, or attach the rotation function of that engine to the secret",
         )
     host = _text(fields, "host", doing)
@@ -179,7 +192,9 @@ def parse_ssl(fields: Mapping[str, object], doing: str) -> bool:
     ssl = fields.get("ssl", True)
     key = ssl.lower() if isinstance(ssl, str) else ssl
     if not isinstance(key, bool | str) or key not in SSL:
-        raise _invalid(doing, 'its "ssl" is neither true nor false', "Write true or false, or leave it out to have TLS verified")
+        raise _invalid(
+            doing, 'its "ssl" is neither true nor false', "Write true or false, or leave it out to have TLS verified"
+        )
     return SSL[key]
 
 
