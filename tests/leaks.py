@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from rotation.redaction import MASK, Redactor, ways_to_write
+from rotation.redaction import MASK, Redactor
+from rotation.spelling import ways_to_write
 from tests.local import evidence
 
 PIECE = 8

@@ -13,6 +13,7 @@ from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
 from rotation.errors import InvalidSecret
 from rotation.kind import Strategy, counterpart
+from rotation.redaction import Redactor
 from rotation.secret import READ_OTHERS, SecretUnderRotation
 from rotation.steps import STEPS, Rotation, Step
 from rotation.strategies import CLONE_PASSWORDS, NEWER_PASSWORDS
@@ -221,10 +222,10 @@ class World:
     def _rotation(self, invocation: Invocation) -> Rotation:
         deadline = Deadline(lambda: invocation.seconds)
         return Rotation(
-            secret=SecretUnderRotation(self.client, self.arn, invocation.token, KIND, lambda _: None, deadline),
+            secret=SecretUnderRotation(self.client, self.arn, invocation.token, KIND, Redactor(), deadline),
             engine=self.database,
             deadline=deadline,
-            administrator=Administrators(self.client, _no_rds, KIND, lambda _: None, deadline).find,
+            administrator=Administrators(self.client, _no_rds, KIND, Redactor(), deadline).find,
             new_password=self.new_password,
             annotate=lambda _: None,
         )

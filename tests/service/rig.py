@@ -9,6 +9,7 @@ from botocore.config import Config
 
 from rotation.credential import SecretValue
 from rotation.deadline import Deadline
+from rotation.redaction import Redactor
 from rotation.secret import SecretUnderRotation
 from tests.fakes import KIND, PRIMARY
 from tests.laboratories import deadline
@@ -32,7 +33,7 @@ class Rig:
             ClientRequestToken=self.token,
             SecretString=json.dumps({**VALUE, **fields}),
         )["ARN"]
-        self.learned: list[str] = []
+        self.redactor = Redactor()
 
     def begin(self) -> "Rig":
         """Have the service stage an empty version."""
@@ -48,7 +49,7 @@ class Rig:
     ) -> SecretUnderRotation:
         """Return what is under test, seen from the version that was begun last."""
         client, until = self.service.client(config), until or deadline()
-        return SecretUnderRotation(client, self.arn, self.token, KIND, self.learned.append, until, rotation_token)
+        return SecretUnderRotation(client, self.arn, self.token, KIND, self.redactor, until, rotation_token)
 
     def successor(self, password: str = NEW) -> SecretValue:
         """Return the value that is to be staged."""

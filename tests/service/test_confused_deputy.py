@@ -201,7 +201,8 @@ def test_no_secret_has_the_function_say_a_line_of_another_protocol(
     assert not cache.lines
 
 
-def test_an_earlier_version_that_holds_one_is_passed_over(company: Company) -> None:
+def test_an_earlier_version_that_holds_one_is_passed_over(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRY_MORE_PASSWORDS", "true")
     company.rig.put(json.dumps({**VALUE, "username": ANOTHER_PROTOCOL}))
     company.edit(password=GUESS)
     assert company.rotate() is None, "the password of the version before it logs in"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rotation.redaction import ways_to_write
+from rotation.spelling import ways_to_write
 from tests.fakes import FakeDatabase
 from tests.leaks import PIECE, Scanner
 from tests.local import evidence

@@ -17,6 +17,7 @@ from rotation.administrator import Administrators
 from rotation.deadline import RESERVE, Deadline
 from rotation.errors import InvalidSecret, NotRotatable, OutOfTime, ServiceFailed
 from rotation.kind import Strategy
+from rotation.redaction import MASK, Redactor
 from rotation.secret import MOVES, READ_OTHERS, SecretUnderRotation
 from rotation.steps import STEPS, Rotation, Step
 from tests.fakes import KIND, FakeDatabase, reading
@@ -86,7 +87,7 @@ def test_a_cancelled_rotation_stages_nothing(rig: Rig) -> None:
 def test_the_current_value_is_read_with_one_call_and_its_password_is_learned(rig: Rig) -> None:
     assert dict(rig.secret().current().fields) == VALUE
     assert rig.operations() == ["GetSecretValue"]
-    assert rig.learned == ["password-0"]
+    assert rig.redactor("password-0") == MASK
 
 
 def test_an_empty_version_has_no_value(rig: Rig) -> None:
@@ -95,11 +96,11 @@ def test_an_empty_version_has_no_value(rig: Rig) -> None:
 
 def test_a_version_that_was_written_is_read_with_one_call_and_its_password_is_learned(rig: Rig) -> None:
     rig.secret().stage(rig.successor())
-    rig.learned.clear()
+    rig.redactor = Redactor()
     rig.service.calls.clear()
     assert rig.secret().pending() == rig.successor()
     assert rig.operations() == ["GetSecretValue"]
-    assert rig.learned == ["password-1"]
+    assert rig.redactor("password-1") == MASK
 
 
 def test_the_value_of_a_version_that_is_current_already_is_read(rig: Rig) -> None:
@@ -136,9 +137,10 @@ def test_staging_another_value_changes_nothing(rig: Rig) -> None:
 
 
 def test_a_password_is_learned_before_it_is_sent(rig: Rig) -> None:
-    rig.before("PutSecretValue", lambda: rig.learned.append("the call"))
+    said: list[str] = []
+    rig.before("PutSecretValue", lambda: said.append(rig.redactor("password-1")))
     rig.secret().stage(rig.successor())
-    assert rig.learned == ["password-1", "the call"]
+    assert said == [MASK]
 
 
 def test_of_two_create_secrets_at_once_one_writes_and_both_see_the_same(rig: Rig) -> None:
@@ -410,7 +412,7 @@ def test_without_an_endpoint_the_error_asks_for_a_way_to_the_service(closed_endp
         aws_secret_access_key="test",
         config=once,
     )
-    secret = SecretUnderRotation(client, "arn:secret", "t" * 32, KIND, lambda _: None, Deadline(clock.seconds_left))
+    secret = SecretUnderRotation(client, "arn:secret", "t" * 32, KIND, Redactor(), Deadline(clock.seconds_left))
     with pytest.raises(ServiceFailed, match="a way to secretsmanager: a VPC endpoint") as caught:
         secret.current()
     assert "EndpointConnectionError" in caught.value.cause
@@ -426,13 +428,13 @@ def test_without_credentials_the_error_asks_for_them(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     session = boto3.Session(region_name="us-east-1")
     client = session.client("secretsmanager", endpoint_url=service.endpoint_url)
-    secret = SecretUnderRotation(client, "arn:secret", "t" * 32, KIND, lambda _: None, deadline())
+    secret = SecretUnderRotation(client, "arn:secret", "t" * 32, KIND, Redactor(), deadline())
     with pytest.raises(ServiceFailed, match="AWS credentials"):
         secret.current()
 
 
 def test_a_secret_that_is_not_there_is_not_taken_for_an_empty_version(service: LocalSecretsManager) -> None:
-    secret = SecretUnderRotation(service.client(), "gone", "t" * 32, KIND, lambda _: None, deadline())
+    secret = SecretUnderRotation(service.client(), "gone", "t" * 32, KIND, Redactor(), deadline())
     for ask in [secret.current, secret.pending, secret.is_staged]:
         with pytest.raises(ServiceFailed, match="ResourceNotFoundException"):
             ask()
@@ -465,12 +467,10 @@ def rotate(service: LocalSecretsManager, strategy: Strategy, watch: Callable[[st
     def function(event: dict[str, object]) -> None:
         arn, token = str(event["SecretId"]), str(event["ClientRequestToken"])
         rotation = Rotation(
-            secret=SecretUnderRotation(
-                client, arn, token, KIND, lambda _: None, deadline(), str(event["RotationToken"])
-            ),
+            secret=SecretUnderRotation(client, arn, token, KIND, Redactor(), deadline(), str(event["RotationToken"])),
             engine=database,
             deadline=deadline(),
-            administrator=Administrators(client, lambda _: service.rds(), KIND, lambda _: None, deadline()).find,
+            administrator=Administrators(client, lambda _: service.rds(), KIND, Redactor(), deadline()).find,
             new_password=lambda: f"made for {token}",
             annotate=lambda _: None,
         )

@@ -17,8 +17,9 @@ import pytest
 
 from functions.watch import app
 from rotation import deadline, lambda_handler
+from rotation.deadline import Deadline
 from rotation.errors import InvalidConfiguration, InvalidEvent, OutOfTime, RotationError, ServiceFailed
-from rotation.watch.custom_resource import LONGEST_REASON
+from rotation.watch.custom_resource import LONGEST_REASON, answer
 from rotation.watch.overdue import overdue_handler
 from tests.local.secrets_manager import Call, LocalSecretsManager, ServiceError
 from tests.unit.world import Clock
@@ -445,14 +446,19 @@ def test_where_nobody_can_tell_what_is_attached_nothing_goes_and_the_way_out_is_
     assert (said.error, said.line["level"]) == (None, "ERROR")
 
 
-def test_an_answer_is_cut_where_cloudformation_would_not_take_it_and_the_log_is_not(
+def test_what_aws_says_at_length_leaves_room_for_the_way_out(
     guard: Invoke, stack: Stack, service: LocalSecretsManager, cloudformation: CloudFormation
 ) -> None:
     service.intercept = partial(denied, why="語" * 1500)
     said = guard(cloudformation.asks("Delete", functions(stack.arn_of("PostgreSql"))))
-    assert len(cloudformation.answer["Reason"]) == LONGEST_REASON
-    assert said.line["message"].startswith(cloudformation.answer["Reason"])
+    assert said.line["message"] == cloudformation.answer["Reason"]
+    assert "語…" in said.line["message"]
     assert "--retain-resources" in said.line["message"]
+
+
+def test_an_answer_is_cut_where_cloudformation_would_not_take_it(cloudformation: CloudFormation) -> None:
+    answer(cloudformation.asks("Delete", {}), "語" * 5000, Deadline(lambda: 60))
+    assert len(cloudformation.answer["Reason"]) == LONGEST_REASON
 
 
 def test_what_others_say_of_the_address_is_masked(

@@ -89,8 +89,51 @@ def test_a_key_that_is_no_text_is_named(key: str, value: object) -> None:
 
 def test_the_secret_of_another_engine_is_refused_and_both_engines_are_named() -> None:
     cause = refusal(json.dumps({**FULL, "engine": "oracle"})).cause
-    assert "'oracle'" in cause
-    assert "FakeDB (aurora-fake, fake)" in cause
+    assert cause == 'its "engine" is oracle; this function is for FakeDB (aurora-fake, fake)'
+
+
+def test_an_engine_that_there_is_not_is_refused_and_not_named() -> None:
+    cause = refusal(json.dumps({**FULL, "engine": "oracle-S3cr3t"})).cause
+    assert cause == 'its "engine" is none that RDS has; this function is for FakeDB (aurora-fake, fake)'
+
+
+ADDRESS = "postgresql://app:S3cr3t-pw@db:5432/x"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({key: ADDRESS} for key in ("engine", "host", "port", "ssl", "rotation")),
+        *({key: [ADDRESS]} for key in ("engine", "host", "port", "ssl", "rotation", "username", "dbname", "masterarn")),
+        {"rotation": {"strategy": ADDRESS}},
+        {"rotation": {"verify": ADDRESS}},
+        {"rotation": {"verify": [ADDRESS, 7]}},
+    ],
+    ids=repr,
+)
+def test_a_value_that_is_refused_is_not_quoted(fields: dict[str, object]) -> None:
+    error = refusal(json.dumps({**FULL, **fields}))
+    assert "S3cr3t-pw" not in str(error)
+    assert f'"{next(iter(fields))}"' in error.cause
+
+
+def test_a_key_that_is_not_ours_is_not_quoted_either() -> None:
+    text = json.dumps(FULL)[:-1] + ', "S3cr3t": 1, "S3cr3t": 2}'
+    assert refusal(text).cause == "it has one of its keys twice"
+
+
+def test_names_and_places_may_be_said_and_texts_that_could_be_more_may_not() -> None:
+    value = parse({
+        **FULL, "host": "DB.example.com", "port": "5001", "dbname": "My Shop",
+        "masterarn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-1-AbCdEf",
+        "rotation": {"verify": ["SELECT 1"]}, "mine": "another-secret",
+    })  # fmt: skip
+    assert set(value.public) == {
+        "fake", "db.example.com", "db", "5001", "db.example.com:5001", "app", "My Shop",
+        "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-1-AbCdEf", "SELECT 1",
+    }  # fmt: skip
+    hidden = parse({**FULL, "username": ADDRESS, "dbname": "user=app password=S3cr3t-pw", "masterarn": ADDRESS})
+    assert "S3cr3t-pw" not in " ".join(hidden.public)
 
 
 @pytest.mark.parametrize(

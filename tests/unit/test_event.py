@@ -47,9 +47,10 @@ def test_a_rotation_token_that_is_no_text_is_refused(token: object) -> None:
 
 
 @pytest.mark.parametrize("step", ["CreateSecret", "create_secret", "createSecret ", "deleteSecret"])
-def test_an_unknown_step_is_named_and_so_are_the_known_ones(step: str) -> None:
-    with pytest.raises(InvalidEvent, match=f"'{step}', which is none of createSecret, setSecret"):
+def test_an_unknown_step_is_refused_with_the_known_ones_and_not_quoted(step: str) -> None:
+    with pytest.raises(InvalidEvent, match='"Step" is none of createSecret, setSecret') as caught:
         RotationEvent.parse({**EVENT, "Step": step})
+    assert step not in str(caught.value).replace("createSecret, ", "")
 
 
 @pytest.mark.parametrize("length", [31, 65])

@@ -28,6 +28,7 @@ from rotation.errors import (
     Untrusted,
 )
 from rotation.passwords import PasswordPolicy
+from rotation.redaction import Redactor
 from tests.laboratories import deadline
 
 FIELDS: dict[str, object] = {
@@ -133,7 +134,7 @@ class Account:
         text = json.dumps({**self.secret, "host": HOST, "masterarn": "a", **fields})
         value = SecretValue.parse(text, self.kind, "reading")
         client = cast("Any", self)
-        return Administrators(client, lambda _: client, self.kind, lambda _: None, deadline()).find(value)
+        return Administrators(client, lambda _: client, self.kind, Redactor(), deadline()).find(value)
 
 
 def test_a_master_that_rds_manages_logs_in_at_the_port_that_the_secret_names() -> None:

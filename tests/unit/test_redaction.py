@@ -1,12 +1,18 @@
-"""Is every learned secret masked, however it is quoted?"""
+"""Is every learned secret masked, however it is quoted and wherever it is cut off, and is all else left to be read?"""
 
+import ast
 import json
 import shlex
+from pathlib import Path
+from threading import Thread
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
 
-from rotation.redaction import MASK, Redactor
+import rotation
+from rotation.deadline import within
+from rotation.redaction import LONGEST, MASK, PIECE, QUOTED, READ, Redactor, redacting, said, unsaid
+from tests.writing import PLACES, TWICE, WAYS
 
 SECRETS = [
     "plain-secret",
@@ -52,6 +58,46 @@ def test_a_secret_is_masked_in_whatever_way_it_is_written(secret: str, written: 
     assert quoted.endswith(" after")
 
 
+HARD = [
+    "Kq7'x\"R\\2 m%&<z",
+    "Zw9$ü é;漢字😀 t/+x",
+    "p4\\\\n''\"\"%41&amp;#x41;",
+    "two\nlines\tand  a tab 7",
+    "S3cr3t-Passw0rd/abc+=",
+]
+
+
+@pytest.fixture(params=HARD)
+def hard(request: pytest.FixtureRequest) -> tuple[str, Redactor]:
+    """A secret that is hard to quote, and what knows it."""
+    redact = Redactor()
+    redact.learn(request.param)
+    return request.param, redact
+
+
+def test_no_way_to_write_it_is_overlooked(hard: tuple[str, Redactor]) -> None:
+    secret, redact = hard
+    forms = {way: write(secret) for way, write in (WAYS | TWICE).items()}
+    for place in PLACES:
+        shown = {way: redact(place.format(form)) for way, form in forms.items()}
+        assert {way: text for way, text in shown.items() if forms[way] in text} == {}
+        start = place.partition("{}")[0].rstrip("'\"…")
+        assert {way: text for way, text in shown.items() if not text.startswith(start)} == {}
+
+
+def test_no_piece_of_eight_characters_is_overlooked_at_either_end(hard: tuple[str, Redactor]) -> None:
+    secret, redact = hard
+    for form in (write(secret) for write in WAYS.values()):
+        for length in {PIECE, PIECE + 1, PIECE + 4, len(form) // 2, len(form) - 1}:
+            for piece in (form[:length].strip(), form[-length:].strip(), form[3:][:length].strip()):
+                for place in PLACES[:2] if len(piece) >= PIECE else ():
+                    assert piece not in redact(place.format(piece))
+
+
+def test_of_a_piece_that_is_shorter_nothing_is_known() -> None:
+    assert masked("S3cr3t-Passw0rd", "S3cr3t- and asswrd") == "S3cr3t- and asswrd"
+
+
 def test_every_occurrence_is_masked() -> None:
     assert masked("secret", "secret secret, secretly") == f"{MASK} {MASK}, {MASK}ly"
 
@@ -70,17 +116,236 @@ def test_what_is_no_text_or_too_short_to_be_masked_leaves_texts_as_they_are(not_
     assert redact("None 7 [] abc") == "None 7 [] abc"
 
 
+VERIFIERS = [
+    "SCRAM-SHA-256$4096:c2FsdHNhbHRzYWx0c2FsdA==$c3RvcmVkc3RvcmVk:c2VydmVyc2VydmVy",
+    "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19",
+    "*2470c0c06dee42fd1618",
+    "$A$005$saltsaltsaltsaltsaltQ1hDaGVja2luZ1RoZURpZ2VzdE9mVGhpc1Rlc3RPbmx5MTIz",
+    # As MySQL 9.7 made and showed it: there are controls, quotes and blanks in a salt.
+    "$B$00A$-j\x06si \\rqS.mC<zBA}\t\x0ccTGZoSfgWN8shSeG0/hfSAqL6w8jefAPLnzzEAWwZb/NNPMZUHU3ubnz0NjciKgsMBFllKllEu3JOhUYC1rn6Bg==",
+    "$A$005$ab'c\"d\\0efghijklmnopqYVqVhvBhVf9Zz0pLm2dJQ5f0QXbT8rJc4nq0m5Kx1y2",
+    "$A$005$saltsalt",
+    "$5$saltsaltsaltsaltsalt$Q1hDaGVja2luZ1RoZURpZ2VzdE9mVGhpc1Rlc3RPbmx5MTI",
+    "0x24412430303524" + "5A" * 60,
+    "0x0200F1D2C3B4" + "A5" * 64,
+    "0x0100F1D2C3B4" + "A5" * 20,
+    "md5" + "0123456789abcdef" * 2,
+    "ZIgUREUg5PVgQ6LskhXmO+eZLS0nC8be6HPjYWR4YJY",
+    "P0:WW9sXaaL/o:vubFBzIrapbfHct1/J72dnUryz5VS7lA6XHH8sIx4TI",
+    "S:" + "8F2D" * 15 + ";T:" + "0A1B" * 40 + ";H:" + "77CC" * 8,
+]
+
+
+@pytest.mark.parametrize("verifier", VERIFIERS)
+def test_a_verifier_is_masked_though_nobody_learned_it(verifier: str) -> None:
+    text = Redactor()(f"ALTER ROLE app SET x TO {verifier} -- {shlex.quote(verifier)}")
+    assert verifier not in text
+    assert verifier[-20:] not in text
+    assert text.startswith(f"ALTER ROLE app SET x TO {MASK}")
+
+
 @pytest.mark.parametrize(
-    "verifier",
+    ("statement", "shown"),
     [
-        "SCRAM-SHA-256$4096:c2FsdHNhbHRzYWx0c2FsdA==$c3RvcmVkc3RvcmVk:c2VydmVyc2VydmVy",
-        "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19",
-        "$A$005$saltsaltsaltsaltsaltQ1hDaGVja2luZ1RoZURpZ2VzdE9mVGhpc1Rlc3RPbmx5MTIz",
-        "0x24412430303524" + "5A" * 60,
-        "md5" + "0123456789abcdef" * 2,
+        ("ALTER USER a IDENTIFIED BY 'it''s \\' it' ACCOUNT UNLOCK", "ALTER USER a IDENTIFIED BY '***' ACCOUNT UNLOCK"),
+        ('ALTER USER "A" IDENTIFIED BY "unheard" PROFILE p', 'ALTER USER "A" IDENTIFIED BY "***" PROFILE p'),
+        ("CREATE LOGIN [a] WITH PASSWORD = N'unheard', SID", "CREATE LOGIN [a] WITH PASSWORD = N'***', SID"),
+        ("IDENTIFIED VIA ed25519 USING 'unheard' OR", "IDENTIFIED VIA ed25519 USING '***' OR"),
+        ("IDENTIFIED VIA ed25519 USING PASSWORD('unheard')", "IDENTIFIED VIA ed25519 USING PASSWORD('***')"),
+        ("IDENTIFIED WITH 'plugin' AS 'unheard' x", "IDENTIFIED WITH 'plugin' AS '***' x"),
+        ("ALTER ROLE a PASSWORD 'cut off", "ALTER ROLE a PASSWORD '***"),
+        ("IDENTIFIED BY VALUES 'unheard'", "IDENTIFIED BY VALUES '***'"),
+        ('{"username": "app", "password": "unheard"}', '{"username": "app", "password": "***"}'),
+        (
+            "Access denied for user 'a'@'b' (using password: YES)",
+            "Access denied for user 'a'@'b' (using password: YES)",
+        ),
+        ('password authentication failed for user "app"', 'password authentication failed for user "app"'),
     ],
 )
-def test_a_verifier_is_masked_though_nobody_learned_it(verifier: str) -> None:
-    text = Redactor()(f"ALTER ROLE app PASSWORD '{verifier}'; -- {shlex.quote(verifier)}")
-    assert verifier not in text
-    assert text.startswith(f"ALTER ROLE app PASSWORD '{MASK}'")
+def test_what_a_statement_sets_a_password_to_is_masked_though_nobody_learned_it(statement: str, shown: str) -> None:
+    assert Redactor()(statement) == shown
+
+
+# What is in a secret
+
+FIELDS = {
+    "engine": "postgres",
+    "host": "orders-db.abc.eu-west-1.rds.amazonaws.com",
+    "port": "5432",
+    "username": "app_production",
+    "password": "Kq7xR2m9Zw4t",
+    "dbname": "orders",
+}
+
+
+def reading(*texts: str) -> Redactor:
+    """Return what has read these secrets."""
+    redact = Redactor()
+    for text in texts:
+        redact.read(text)
+    return redact
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({**FIELDS, "apiKey": "T0ken-of-another"}),
+        json.dumps({**FIELDS, "a": [{"b": [["x", {"c": "T0ken-of-another"}]]}]}),
+        json.dumps({**FIELDS, "config": json.dumps({"inner": json.dumps(["T0ken-of-another"])})}),
+        json.dumps({**FIELDS, "host": "postgresql://app:T0ken-of-another@db:5432/x"}),
+        json.dumps({**FIELDS, "host": "postgresql://app:T0ken%2Dof%2Danother@db:5432/x"}),
+        json.dumps({**FIELDS, "url": "app/T0ken-of-another@//db:1521/x"}),
+        json.dumps({**FIELDS, "url": "app:T0ken-of-another@tcp(db:3306)/x"}),
+        json.dumps({**FIELDS, "url": "jdbc:postgresql://db/x?user=app&password=T0ken-of-another"}),
+        json.dumps({**FIELDS, "url": "https://hooks.example.com/T0ken-of-another/x"}),
+        json.dumps({**FIELDS, "dsn": "host=db user=app password='T0ken-of-another'"}),
+        json.dumps({**FIELDS, "dsn": "Server=db;User Id=app;Pwd=T0ken-of-another;"}),
+        json.dumps({**FIELDS, "pem": "-----BEGIN KEY-----\nT0ken-of-another\n-----END KEY-----\n"}),
+        json.dumps({**FIELDS, "pem": "-----BEGIN KEY-----\\nT0ken-of-another\\n-----END KEY-----"}),
+        json.dumps(FIELDS)[:-1] + ', "username": "T0ken-of-another"}',
+        json.dumps(FIELDS)[:-1] + ', "truncated": "T0ken-of-another',
+        "T0ken-of-another",
+        '"T0ken-of-another"',
+        "user: app\npassword: T0ken-of-another\n",
+        "[" * 60_000 + '"T0ken-of-another"',
+    ],
+    ids=[
+        "key",
+        "deep",
+        "JSON in JSON",
+        "host",
+        "host, encoded",
+        "Oracle",
+        "Go",
+        "JDBC",
+        "address",
+        "DSN",
+        "ADO",
+        "PEM",
+        "PEM, escaped",
+        "key twice",
+        "truncated",
+        "no JSON",
+        "a text",
+        "YAML",
+        "too deep",
+    ],  # fmt: skip
+)
+def test_every_string_of_a_secret_is_known_under_whatever_key_and_in_whatever_it_is(text: str) -> None:
+    redact = reading(text)
+    assert redact("near T0ken-of-another, it says") == f"near {MASK}, it says"
+    assert redact("near T0ken-of") == f"near {MASK}"
+
+
+def test_a_string_that_is_long_is_known_too() -> None:
+    key = "".join(chr(33 + number * 7 % 90) for number in range(3000))
+    redact = reading(json.dumps({**FIELDS, "key": key}))
+    for said_of_it in (key, key[:40], key[-40:], json.dumps(key)[1:-1], quote(key)):
+        assert redact(f"it is {said_of_it}") == f"it is {MASK}"
+
+
+def test_what_is_public_is_said_and_the_rest_is_not() -> None:
+    redact = reading(json.dumps({**FIELDS, "dbInstanceIdentifier": "orders-db", "old": "app_production-Kq7xR2m9Zw4t"}))
+    sentence = "logging in as app_production at orders-db.abc.eu-west-1.rds.amazonaws.com:5432 to orders"
+    assert redact(sentence) != sentence
+    redact.release("app_production", FIELDS["host"], "orders-db", f"{FIELDS['host']}:5432", "orders")
+    assert redact(sentence) == sentence
+    assert redact("app_production-Kq7xR2m9Zw4t") == MASK
+    assert redact("looking for app_production_clone") == "looking for app_production_clone"
+
+
+def test_a_password_is_masked_also_where_something_public_is_the_same() -> None:
+    redact = reading(json.dumps({**FIELDS, "username": "Kq7xR2m9Zw4t"}))
+    redact.release("Kq7xR2m9Zw4t")
+    assert redact("Kq7xR2m9Zw4t logs in") == f"{MASK} logs in"
+
+
+def test_what_is_public_hides_no_whole_secret() -> None:
+    redact = reading(json.dumps({**FIELDS, "rotation": {"verify": ["SELECT f('Kq7xR2m9Zw4t')"]}}))
+    redact.release("SELECT f('Kq7xR2m9Zw4t')")
+    assert redact("it ran SELECT f('Kq7xR2m9Zw4t')") == f"it ran SELECT f('{MASK}')"
+
+
+def sentences() -> list[str]:
+    """Return what this program may say: all texts in it that are no documentation."""
+    found = []
+    for path in Path(rotation.__path__[0]).rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        constants = (
+            node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in documentation
+        )
+        found += [node.value for node in constants if isinstance(node.value, str) and " " in node.value]
+    return [text for text in found if not text.lstrip().startswith(("SELECT", "WITH"))]
+
+
+def test_no_sentence_of_ours_is_masked_because_somebody_has_words_in_a_secret() -> None:
+    words = {
+        "note": "The production database of the shop, ask an administrator before you rotate the password",
+        "kind": ["database", "PostgreSQL", "Oracle", "true", "none", "user", "server", "primary", "admin", "secret"],
+        "short": ["prod", "db", "eu", "main", "host", "port"],
+        "url": "jdbc:postgresql://orders-db.abc.eu-west-1.rds.amazonaws.com:5432/orders?sslmode=verify-full",
+        "arn": "arn:aws:kms:eu-west-1:123456789012:key/0b1c2d3e-0000-4000-8000-123456789abc",
+        "password": "My Database Password 1",
+    }
+    redact = reading(
+        json.dumps(words), json.dumps({"password": "the-password-1"}), json.dumps({"password": "password"})
+    )
+    ours = sentences()
+    assert len(ours) > 500
+    assert {text: redact(text) for text in ours if redact(text) != text} == {}
+
+
+def test_a_short_string_is_masked_as_a_word_only() -> None:
+    redact = reading(json.dumps({**FIELDS, "stage": "prod"}))
+    assert redact("prod, a product, non-prod_x") == f"{MASK}, a product, non-prod_x"
+
+
+# What others say
+
+
+def test_what_others_say_is_masked_as_it_comes_and_only_then_on_one_line_and_cut_off() -> None:
+    redact = reading(json.dumps({**FIELDS, "password": "two\nlines  and\ta tab"}))
+    with redacting(redact):
+        assert said("it is two\nlines  and\ta tab,\n\n  or not\u2028\x1b[1m") == f"it is {MASK}, or not [1m"
+        long = said("x" * (QUOTED - 10) + "two\nlines  and\ta tab")
+    assert long == "x" * (QUOTED - 10) + MASK
+    assert "two" not in long
+
+
+@pytest.mark.parametrize("length", [QUOTED + 1, READ, READ + 1, 15_000_000])
+def test_what_others_say_at_length_is_cut_off(length: int) -> None:
+    assert len(said("x" * length)) == QUOTED
+    assert len(Redactor().said("x" * length * 10, LONGEST)) == LONGEST
+
+
+@pytest.mark.parametrize("before", range(READ - 20, READ + 1))
+def test_a_secret_is_not_shown_where_a_text_is_too_long_to_be_read_to_its_end(before: int) -> None:
+    redact = reading(json.dumps(FIELDS))
+    blanks = " " * (before - 2)
+    shown = redact.said(f"{blanks}x {FIELDS['password']} and more")
+    assert "Kq7xR" not in shown
+    assert len(shown) < 20
+
+
+def test_half_a_character_can_be_said() -> None:
+    said("\ud800 and so on").encode()
+
+
+def test_what_is_said_elsewhere_is_known_there_too_and_afterwards_no_more() -> None:
+    redact = reading(json.dumps(FIELDS))
+    text, elsewhere = f"it is {FIELDS['password']}", []
+    with redacting(redact):
+        assert said(text) == f"it is {MASK}"
+        assert within(5, lambda: said(text)) == f"it is {MASK}"
+        thread = Thread(target=lambda: elsewhere.append(said(text)))  # of another invocation, which knows nothing of it
+        thread.start()
+        thread.join()
+    assert [said(text), *elsewhere] == [text, text]
+
+
+def test_a_password_that_nobody_will_know_is_not_said_either() -> None:
+    with redacting(Redactor()):
+        assert said(f"near {unsaid('Unr3ad-password')}") == f"near {MASK}"
+    assert unsaid("Unr3ad-password") == "Unr3ad-password"

@@ -90,8 +90,8 @@ def test_one_role_may_be_listed_twice() -> None:
         f"{ONE};{OTHER}",
     ],
 )
-def test_what_is_not_the_arn_of_a_role_is_named(wrong: str) -> None:
-    assert refusal(f"{OTHER}, {wrong}").cause == f"{wrong!r} is not the ARN of a role"
+def test_what_is_not_the_arn_of_a_role_is_refused_and_not_quoted(wrong: str) -> None:
+    assert refusal(f"{OTHER}, {wrong}").cause == "its entry 2 is not the ARN of a role"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from rotation.deadline import RESERVE, Deadline
 from rotation.errors import InvalidEvent, OutOfTime, RotationError, Unexpected
+from rotation.redaction import Redactor
 from rotation.watch import custom_resource
 from rotation.watch.attached import AttachedSecret, attached_secrets, functions_of_stack
 from rotation.watch.custom_resource import LONGEST_REASON, answer
@@ -409,7 +410,9 @@ def test_an_error_comes_back_redacted_and_without_what_led_to_it() -> None:
         except KeyError:
             raise InvalidEvent("secret", "secret", "secret") from ValueError("secret")
 
-    error = attempted(fail, lambda text: text.replace("secret", "***"))
+    redactor = Redactor()
+    redactor.learn("secret")
+    error = attempted(fail, redactor)
     assert isinstance(error, InvalidEvent)
     assert (error.doing, error.cause, error.remedy) == ("***", "***", "***")
     assert (error.__cause__, error.__context__, error.__traceback__) == (None, None, None)

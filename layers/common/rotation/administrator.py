@@ -26,6 +26,7 @@ from rotation.credential import Credential, SecretValue, parse_credential, parse
 from rotation.deadline import Deadline
 from rotation.errors import InvalidSecret, Unsafe
 from rotation.kind import EngineKind
+from rotation.redaction import Redactor
 
 if TYPE_CHECKING:
     from mypy_boto3_rds import RDSClient
@@ -51,8 +52,8 @@ class Administrators:
     rds: "Callable[[str], RDSClient]"
     """Returns RDS's client for a Region."""
     kind: EngineKind
-    learn: Callable[[str], None]
-    """Is told every password that is read, so that none gets into a log."""
+    redactor: Redactor
+    """Is told every string that is read, before anything is made of it, and what of it may be said."""
     deadline: Deadline
 
     def find(self, value: SecretValue) -> Credential:
@@ -66,13 +67,15 @@ class Administrators:
         answer = ask(
             lambda: self.secrets.get_secret_value(SecretId=arn), self.deadline, doing, "secretsmanager:GetSecretValue"
         )
-        fields = parse_object(answer.get("SecretString", ""), doing)
-        self.learn(str(fields.get("password", "")))
+        text = answer.get("SecretString", "")
+        self.redactor.read(text)
+        fields = parse_object(text, doing)
         admin = (
             parse_credential(fields, self.kind, doing)
             if "host" in fields
             else self._managed(fields, value.credential, arn, doing)
         )
+        self.redactor.release(*admin.public)
         if not self._is_at((admin.host, admin.port), value.credential):
             self._require_related(admin, value.credential)
         return replace(admin, database=value.credential.database)

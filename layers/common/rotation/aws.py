@@ -8,6 +8,7 @@ moves a label from where it was seen, which is refused where an earlier try has 
 
 import functools
 import itertools
+import logging
 import os
 import random
 from collections.abc import Callable, Container, Mapping
@@ -33,10 +34,15 @@ from botocore.parsers import ResponseParserError
 
 from rotation.deadline import Deadline, within
 from rotation.errors import ServiceFailed
+from rotation.redaction import said
 
 if TYPE_CHECKING:
     from mypy_boto3_rds import RDSClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
+
+# At the level DEBUG, whatever sets that, they log requests and answers whole.
+for _module in ("botocore", "boto3", "urllib3"):
+    logging.getLogger(_module).setLevel(logging.INFO)
 
 CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 1})
 """One try: botocore does not know how long the function may still run."""
@@ -177,7 +183,7 @@ def _refused(error: ClientError, permission: str, if_denied: str | None) -> _Fai
         "ResourceNotFoundException": "Look whether the secret and its versions are still there",
     }
     remedy = remedies.get(code, AGAIN if passes else "Correct the cause and rotate again")
-    return _Failure(f"{permission} answered {code}: {message.rstrip('.')}", remedy, passes)
+    return _Failure(f"{permission} answered {said(f'{code}: {message}').rstrip('.')}", remedy, passes)
 
 
 def _unanswered(error: Exception, permission: str) -> _Failure:

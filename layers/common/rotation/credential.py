@@ -9,7 +9,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -43,8 +43,29 @@ in them, and people act by what they read there. A password is shown to nobody."
 LAYOUT = frozenset("\t\n\r")
 """The controls that a statement may hold: it is sent after the login."""
 
-NAME = re.compile(r"[A-Za-z_][\w.-]{0,39}", re.ASCII)
-"""A key that is short and plain enough to be quoted."""
+ENGINE = re.compile(
+    "aurora-(mysql|postgresql)|mariadb|mysql|postgres|(custom-)?(db2|oracle|sqlserver)(-(ae|cdb|ce|dev|ee|ex|se2?|web))*"
+)
+"""RDS's names of engines, which may be quoted."""
+
+KEYS = (
+    "engine",
+    "host",
+    "port",
+    "dbname",
+    "username",
+    "password",
+    "masterarn",
+    "ssl",
+    "rotation",
+    "strategy",
+    "verify",
+)
+"""The keys that are ours, and that may be quoted."""
+
+NAME = re.compile(r"[^\s:/=]+(?: [^\s:/=]+)*")
+ARN = re.compile(r"arn:[\w:/+=.@!-]+", re.ASCII)
+"""A name, and the ARN of a secret, that may be said; other texts could be an address with a password in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +83,13 @@ class Credential:
 
     def __str__(self) -> str:
         return f"{self.username} at {self.host}:{self.port}"
+
+    @property
+    def public(self) -> Sequence[str]:
+        """What may be said of it."""
+        names = [name for name in (self.username, self.database) if name and NAME.fullmatch(name)]
+        place = [self.host, self.host.partition(".")[0], str(self.port), f"{self.host}:{self.port}"]
+        return [self.engine, *place, *names]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +121,12 @@ class SecretValue:
             verify=_statements(rotation, doing),
             fields=fields,
         )
+
+    @property
+    def public(self) -> Sequence[str]:
+        """What may be said of it."""
+        admin = [self.admin_secret] if self.admin_secret and ARN.fullmatch(self.admin_secret) else []
+        return [*self.credential.public, *admin, *self.verify]
 
     def successor(self, username: str, password: str) -> Self:
         """Return the value that follows this one: another user or password, every other key as it is."""
@@ -145,17 +179,18 @@ def parse_credential(fields: Mapping[str, object], kind: EngineKind, doing: str)
     engine = _text(fields, "engine", doing)
     if engine not in kind.engine_values:
         names = ", ".join(sorted(kind.engine_values))
+        named = engine if ENGINE.fullmatch(engine) else "none that RDS has"
         raise _invalid(
             doing,
-            f'its "engine" is {engine!r}; this function is for {kind.name} ({names})',
+            f'its "engine" is {named}; this function is for {kind.name} ({names})',
             "Correct the engine, or attach the rotation function of that engine to the secret",
         )
     host = _text(fields, "host", doing)
     if not HOST.fullmatch(host):
         raise _invalid(
             doing,
-            f'its "host" {host!r} is neither a host name nor an IP address',
-            "Write one host, without a port",
+            'its "host" is neither a host name nor an IP address',
+            "Write one host, without a port, and nothing else",
         )
     host = host.lower().rstrip(".")
     require_ordinary(literal(host), InvalidSecret, doing)
@@ -176,7 +211,9 @@ def parse_ssl(fields: Mapping[str, object], doing: str) -> bool:
     ssl = fields.get("ssl", True)
     key = ssl.lower() if isinstance(ssl, str) else ssl
     if not isinstance(key, bool | str) or key not in SSL:
-        raise _invalid(doing, f'its "ssl" is {ssl!r}', "Write true or false, or leave it out to have TLS verified")
+        raise _invalid(
+            doing, 'its "ssl" is neither true nor false', "Write true or false, or leave it out to have TLS verified"
+        )
     return SSL[key]
 
 
@@ -208,7 +245,8 @@ def _strategy(rotation: Mapping[str, object], doing: str) -> Strategy | None:
     if name is None:
         return None
     if not isinstance(name, str) or name not in set(Strategy):
-        raise _invalid(doing, f'its "rotation" asks for the strategy {name!r}', f"Choose one of {', '.join(Strategy)}")
+        cause = 'its "rotation" asks for a "strategy" that there is not'
+        raise _invalid(doing, cause, f"Choose one of {', '.join(Strategy)}")
     return Strategy(name)
 
 
@@ -235,7 +273,7 @@ class _Repeated(Exception):
     """A key is twice in one object."""
 
     def __str__(self) -> str:
-        return f'the key "{self.args[0]}"' if NAME.fullmatch(self.args[0]) else "one of its keys"
+        return f'the key "{self.args[0]}"' if self.args[0] in KEYS else "one of its keys"
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -22,7 +22,7 @@ def boolean(environment: Mapping[str, str], name: str, *, default: bool) -> bool
     try:
         return BOOLEANS[text.strip().lower()]
     except KeyError:
-        raise invalid(name, f"{text!r} is neither true nor false") from None
+        raise invalid(name, "it is neither true nor false") from None
 
 
 def integer(environment: Mapping[str, str], name: str, default: int) -> int:
@@ -31,7 +31,7 @@ def integer(environment: Mapping[str, str], name: str, default: int) -> int:
     try:
         return int(text)
     except ValueError:
-        raise invalid(name, f"{text!r} is not a number") from None
+        raise invalid(name, "it is not a number") from None
 
 
 def invalid(name: str, cause: str) -> InvalidConfiguration:

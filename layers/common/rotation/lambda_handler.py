@@ -3,6 +3,7 @@
 import os
 import shlex
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger, single_metric
@@ -16,7 +17,7 @@ from rotation.environment import boolean
 from rotation.errors import RotationError, Unexpected
 from rotation.event import RotationEvent
 from rotation.passwords import PasswordPolicy
-from rotation.redaction import Redactor
+from rotation.redaction import LONGEST, Redactor, redacting
 from rotation.roles import SecretRoles, clients_in_role
 from rotation.secret import SecretUnderRotation
 from rotation.steps import STEPS, Rotation
@@ -54,7 +55,8 @@ class _Invocation:
         self._engine = engine
         self._context = context
         self._deadline = Deadline(lambda: context.get_remaining_time_in_millis() / 1000)
-        self._redact = Redactor()
+        self._redactor = Redactor()
+        self._redact = partial(self._redactor.said, most=LONGEST)
         self._began = time.monotonic()
         self._fields = {
             "engine": engine.kind.name,
@@ -66,7 +68,8 @@ class _Invocation:
     def run(self, event: object) -> RotationError | None:
         """Do the step, log it and measure it; return what went wrong, free of secrets and of other exceptions."""
         try:
-            outcome = self._step(event)
+            with redacting(self._redactor):
+                outcome = self._step(event)
         except RotationError as error:
             return self._failed(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold a secret and must not get out
@@ -77,8 +80,9 @@ class _Invocation:
         return None
 
     def _step(self, raw: object) -> str:
-        self._redact.learn(raw.get("RotationToken") if isinstance(raw, dict) else None)
+        self._redactor.learn(raw.get("RotationToken") if isinstance(raw, dict) else None)
         event = RotationEvent.parse(raw)
+        self._redactor.release(event.secret_id, event.version_token)
         self._fields |= {
             "step": event.step,
             "secret_arn": event.secret_id,
@@ -87,15 +91,15 @@ class _Invocation:
         policy = PasswordPolicy.from_environment(os.environ, self._engine.kind)
         try_more_passwords = boolean(os.environ, "TRY_MORE_PASSWORDS", default=False)
         allow_admin_repair = boolean(os.environ, "ALLOW_ADMIN_REPAIR", default=False)
-        clients, kind, learn = self._clients(event.secret_id), self._engine.kind, self._redact.learn
+        clients, kind, redactor = self._clients(event.secret_id), self._engine.kind, self._redactor
         client = clients.secrets_manager
         rotation = Rotation(
             secret=SecretUnderRotation(
-                client, event.secret_id, event.version_token, kind, learn, self._deadline, event.rotation_token
+                client, event.secret_id, event.version_token, kind, redactor, self._deadline, event.rotation_token
             ),
             engine=self._engine,
             deadline=self._deadline,
-            administrator=Administrators(client, clients.rds, kind, learn, self._deadline).find,
+            administrator=Administrators(client, clients.rds, kind, redactor, self._deadline).find,
             new_password=policy.generate,
             annotate=self._annotate,
             try_more_passwords=try_more_passwords,
@@ -109,7 +113,7 @@ class _Invocation:
         role = SecretRoles.from_environment(os.environ).role_for(secret_arn)
         if not role:
             return own_clients()
-        return clients_in_role(role, self._context.function_name, self._redact.learn, self._deadline)
+        return clients_in_role(role, self._context.function_name, self._redactor.learn, self._deadline)
 
     def _annotate(self, strategy: RotationStrategy) -> None:
         self._fields["strategy"] = strategy.name
@@ -146,7 +150,7 @@ class _Invocation:
             name="StepDuration", unit=MetricUnit.Milliseconds, value=milliseconds, namespace=NAMESPACE
         ) as metric:
             self._dimensions(metric)
-        return {**self._fields, "duration_ms": milliseconds}
+        return {**{name: self._redact(text) for name, text in self._fields.items()}, "duration_ms": milliseconds}
 
     def _dimensions(self, metric: Any) -> None:  # noqa: ANN401 - Powertools gives the metric no public type
         metric.add_dimension("engine", self._fields["engine"])

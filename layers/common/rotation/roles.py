@@ -48,10 +48,11 @@ class SecretRoles:
         Raises InvalidConfiguration for what is not the ARN of a role, and for two roles of one account.
         """
         roles: dict[str, str] = {}
-        for arn in filter(None, map(str.strip, environment.get(VARIABLE, "").split(","))):
+        listed = filter(None, map(str.strip, environment.get(VARIABLE, "").split(",")))
+        for number, arn in enumerate(listed, 1):
             match = ROLE.fullmatch(arn)
             if not match:
-                raise _invalid(f"{arn!r} is not the ARN of a role")
+                raise _invalid(f"its entry {number} is not the ARN of a role")
             if roles.setdefault(match["account"], arn) != arn:
                 raise _invalid(f"it lists more than one role of account {match['account']}")
         return cls(roles)

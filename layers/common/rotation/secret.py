@@ -5,7 +5,7 @@ PutSecretValue; setSecret: GetSecretValue twice; testSecret: GetSecretValue; fin
 UpdateSecretVersionStage. Alternating users need one more, for the admin secret.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from rotation.credential import SecretValue
 from rotation.deadline import Deadline
 from rotation.errors import InvalidSecret, NotRotatable
 from rotation.kind import EngineKind
+from rotation.redaction import Redactor
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -43,8 +44,8 @@ class SecretUnderRotation:
     arn: str
     token: str
     kind: EngineKind
-    learn: Callable[[str], None]
-    """Is told every password that is read or written, so that none gets into a log."""
+    redactor: Redactor
+    """Is told every string that is read or written, before anything is made of it, and what of it may be said."""
     deadline: Deadline
     rotation_token: str | None = None
 
@@ -83,7 +84,8 @@ class SecretUnderRotation:
         (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html): of two createSecrets
         at once, one writes.
         """
-        self.learn(value.credential.password)
+        self.redactor.learn(value.credential.password)
+        self.redactor.release(*value.public)
         token = {"RotationToken": self.rotation_token} if self.rotation_token else {}
         try:
             ask(
@@ -204,8 +206,9 @@ class SecretUnderRotation:
             raise _NoValue from None
         if "SecretString" not in answer:
             raise InvalidSecret(doing, "it holds binary data", "Store the credential as a JSON text")
+        self.redactor.read(answer["SecretString"])
         value = SecretValue.parse(answer["SecretString"], self.kind, doing)
-        self.learn(value.credential.password)
+        self.redactor.release(*value.public)
         return value, answer.get("VersionStages", [])
 
     def _move_current(self, holder: str | None, tell: set[str]) -> None:

@@ -18,7 +18,6 @@ from rotation.engines.server import (
     STATEMENT_SECONDS,
     WRONG_PASSWORD,
     ca_bundle,
-    one_line,
     open_way,
     require_reversible,
 )
@@ -33,6 +32,7 @@ from rotation.errors import (
     Unreachable,
     Untrusted,
 )
+from rotation.redaction import said
 
 DATABASE = re.compile(r"[A-Za-z@#$][A-Za-z0-9_@#$]{0,7}")
 """https://www.ibm.com/docs/en/db2/11.5?topic=rules-database-database-alias-naming"""
@@ -270,7 +270,7 @@ def connection_string(credential: Credential, seconds: float, new_password: str 
     if not DATABASE.fullmatch(database):
         raise InvalidSecret(
             doing,
-            f'its "dbname" {database!r} is no name of a Db2 database',
+            'its "dbname" is no name of a Db2 database',
             "Write the database's name, which Db2 needs",
         )
     keywords = {"Database": database, "Hostname": credential.host, "Port": str(credential.port), "Protocol": "TCPIP"}
@@ -297,7 +297,7 @@ def _value(text: str, field: str, doing: str, unusable: str = ";") -> str:
 
 def login_failure(error: ClientError, doing: str, *, is_change: bool) -> RotationError:
     """Return what a login that failed means; `is_change` where it was to change the password."""
-    cause = one_line(error.text)
+    cause = said(error.text)
     reason = REASON.search(error.text)
     problem: type[DatabaseError]
     if error.code == CHANGE_FAILED or (is_change and error.code == SECURITY_FAILED):
@@ -326,4 +326,4 @@ def failure(error: ClientError, doing: str, remedy: str) -> DatabaseError:
     problem, usual = STATEMENT_PROBLEMS.get(error.code, (StatementFailed, remedy or f"Correct the cause. {RETRIED}"))
     if error.code in FORBIDDEN:
         problem, usual = NotPermitted, remedy or "Grant the user what it lacks"
-    return problem(doing, one_line(error.text) or "the connection was lost", usual)
+    return problem(doing, said(error.text) or "the connection was lost", usual)

@@ -18,8 +18,8 @@ from rotation.deadline import Deadline
 from rotation.engines import db2_session
 from rotation.engines.db2_client import Row
 from rotation.engines.db2_session import Session
-from rotation.engines.server import one_line
 from rotation.errors import LoginBlocked, NotPermitted, StatementFailed
+from rotation.redaction import said
 
 RDSADMIN = "RDSADMIN"
 
@@ -108,7 +108,7 @@ class Users:
         while unfinished := [row for row in tasks() if row["LIFECYCLE"] != SUCCESS]:
             for row in unfinished:
                 if row["LIFECYCLE"] == ERROR:
-                    output = one_line(row["TASK_OUTPUT"] or "no reason given")
+                    output = said(row["TASK_OUTPUT"] or "no reason given")
                     remedy = "Correct the cause. The rotation is tried again by itself"
                     raise StatementFailed(doing, f"RDS's task {row['TASK_ID']} failed: {output}", remedy)
             self.session.deadline.pause(pause, f"waiting for RDS: {doing}")

@@ -15,6 +15,7 @@ from rotation.engine import Session
 from rotation.errors import DatabaseError, LoginRefused, StatementFailed
 from rotation.kind import EngineKind
 from rotation.passwords import PasswordPolicy
+from rotation.redaction import unsaid
 
 CONNECT_SECONDS: Final = 10.0
 STATEMENT_SECONDS: Final = 30.0
@@ -84,7 +85,7 @@ def verify(statements: Sequence[str], reversible: Sequence[str], run: Callable[[
 
 def unread_password(kind: EngineKind) -> str:
     """Return a password that nobody will know, in which the server's policy finds what it finds in the others."""
-    return PasswordPolicy.from_environment(os.environ, kind).generate()
+    return unsaid(PasswordPolicy.from_environment(os.environ, kind).generate())
 
 
 def accepts(

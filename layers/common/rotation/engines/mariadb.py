@@ -28,6 +28,7 @@ from rotation.engines.mysql_rights import Sort
 from rotation.engines.mysql_session import Account, connect
 from rotation.errors import NotPermitted, Unsupported
 from rotation.kind import EngineKind, Strategy
+from rotation.redaction import said
 
 KIND = EngineKind(
     name="MariaDB",
@@ -202,7 +203,7 @@ class MariaDBSession(PairSession):
         differences = []
         mine, other = self._definition(account), self._definition(clone)
         if mine != other:
-            differences.append(f"{clone} is defined as {other}, {account} as {mine}")
+            differences.append(f"{clone} is not defined as {account} is: see SHOW CREATE USER of both")
         plugin, others = self._wanted_methods(account, clone)[0].plugin, self._methods(clone)
         if plugin not in {method.plugin for method in others}:
             differences.append(f"{clone} has the plugin {others[0].plugin}, {account} has {plugin}")
@@ -272,7 +273,7 @@ class MariaDBSession(PairSession):
         known = _hash(plugin, password)
         if known and not self._refuses_hashes(doing):
             return self.text(known)
-        log.warning("%s: the server's password policy, or the plugin %s, wants the clear text", doing, plugin)
+        log.warning("%s: the server's password policy, or the plugin %s, wants the clear text", said(doing), plugin)
         return f"PASSWORD({self.text(password)})"
 
     def _refuses_hashes(self, doing: str) -> bool:

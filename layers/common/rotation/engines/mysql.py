@@ -178,7 +178,7 @@ class MySQLSession(PairSession):
         """See `PairSession`."""
         source, target = self.row(account), self.row(clone)
         mine, other = self._definition(source), self._definition(target)
-        differences = [] if mine == other else [f"{clone} is defined as {other}, {account} as {mine}"]
+        differences = [] if mine == other else [f"{clone} is not defined as {account} is: see SHOW CREATE USER of both"]
         if source["plugin"] != target["plugin"]:
             differences.append(f"{clone} has the plugin {target['plugin']}, {account} has {source['plugin']}")
         if _metadata_changes(_metadata(source), _metadata(target)):

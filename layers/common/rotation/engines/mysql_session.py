@@ -24,7 +24,6 @@ from rotation.engines.server import (
     RETRIED,
     STATEMENT_SECONDS,
     WRONG_PASSWORD,
-    one_line,
     open_way,
     require_reversible,
     tls_context,
@@ -40,6 +39,7 @@ from rotation.errors import (
     Unsupported,
     Untrusted,
 )
+from rotation.redaction import said
 
 TOO_MANY = "Raise the limit of the account or of the server, or close connections"
 WRONG_DATABASE = 'Correct "dbname" in the secret, or grant the user something in that database'
@@ -286,7 +286,8 @@ class MySQLFamilySession:
             return False
 
     def _failure(self, error: Exception, doing: str, remedy: str) -> DatabaseError:
-        number, text = _number(error), one_line(str(error.args[-1]) if error.args else "")
+        number, raw = _number(error), str(error.args[-1]) if error.args else ""
+        text = said(raw)
         if number in LOST or isinstance(error, OSError):
             return Unreachable(doing, text or "the connection was lost", NO_ANSWER)
         if number == SYNTAX_ERROR:  # its text is made of the statement
@@ -296,7 +297,7 @@ class MySQLFamilySession:
             number = next((told for told, _ in warnings if told in STATEMENT_PROBLEMS), number)
             text = "; ".join([text, *(more for _, more in warnings)])
         problem, usual = STATEMENT_PROBLEMS.get(number, (StatementFailed, f"Correct the cause. {RETRIED}"))
-        if number == OPTION_PREVENTS and "read" in text:
+        if number == OPTION_PREVENTS and "read" in raw:
             problem, usual = NotPermitted, REPLICA
         if number in FORBIDDEN:
             problem, usual = NotPermitted, remedy or f"Grant {self.username} what it lacks"
@@ -307,7 +308,7 @@ class MySQLFamilySession:
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute("SHOW WARNINGS")
-                return [(int(number), one_line(str(message))) for _, number, message in cursor.fetchall()]
+                return [(int(number), said(str(message))) for _, number, message in cursor.fetchall()]
         except (pymysql.MySQLError, OSError):
             return []
 
@@ -427,13 +428,14 @@ def _login_failure(error: Exception, doing: str) -> DatabaseError | Unsupported:
         remedy = (
             "Have the server use a certificate of the RDS authorities for this host, or name its own in DB_CA_BUNDLE"
         )
-        return Untrusted(doing, one_line(getattr(cause, "verify_message", "") or cause.reason or "TLS failed"), remedy)
+        return Untrusted(doing, said(getattr(cause, "verify_message", "") or cause.reason or "TLS failed"), remedy)
     if isinstance(error, RuntimeError):
-        return Unsupported(doing, one_line(str(error)), 'Take "ssl": false out of the secret, or use another plugin')
+        return Unsupported(doing, said(str(error)), 'Take "ssl": false out of the secret, or use another plugin')
     if isinstance(error, (LookupError, ValueError, struct.error)):  # the client does not understand the greeting
         return Unreachable(doing, "what answers is no MySQL or MariaDB", 'Correct "host" and "port" in the secret')
-    number, text = _number(error), one_line(str(error.args[-1]) if error.args else "")
-    if "SSL connection error" in text or "server doesn't support" in text.lower():
+    number, raw = _number(error), str(error.args[-1]) if error.args else ""
+    text = said(raw)
+    if "SSL connection error" in raw or "server doesn't support" in raw.lower():
         return Untrusted(
             doing, text, 'Switch TLS on at the server, or say "ssl": false in the secret to send all in clear'
         )

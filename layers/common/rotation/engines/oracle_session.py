@@ -23,7 +23,6 @@ from rotation.engines.server import (
     STATEMENT_SECONDS,
     WRONG_PASSWORD,
     look_up,
-    one_line,
     require_reversible,
     tls_context,
 )
@@ -39,6 +38,7 @@ from rotation.errors import (
     Unsupported,
     Untrusted,
 )
+from rotation.redaction import said
 
 TOO_MANY = "Raise the limit of the profile or of the server, or close connections"
 UNLOCK = "Unlock the user (ALTER USER … ACCOUNT UNLOCK), and find out what locked it"
@@ -289,7 +289,7 @@ class Told:
         lines = [line for line in str(error).splitlines() if not line.startswith("Help: ")]
         codes = [code for line in lines for code in CODE.findall(line)[:1]]
         # The client puts a word of its own before some of the server's: what it says of a lost connection counts.
-        return cls(codes[0] if codes else "", one_line(" ".join(lines)), error)
+        return cls(codes[0] if codes else "", said("\n".join(lines)), error)
 
 
 @contextmanager
@@ -312,9 +312,7 @@ def _open(credential: Credential, deadline: Deadline, doing: str) -> oracledb.Co
     """Connect to the service that `dbname` names, or, where the listener knows no such service, to the SID."""
     database = credential.database or ""
     if not SERVICE.fullmatch(database):
-        cause = (
-            'its "dbname" is missing' if not database else f'its "dbname" {database!r} is no service name and no SID'
-        )
+        cause = 'its "dbname" is missing' if not database else 'its "dbname" is no service name and no SID'
         raise InvalidSecret(doing, cause, "Write a service name, or an SID, into the secret. On RDS: the DB name")
     places = look_up(credential, deadline, doing)
     parameters: dict[str, Any] = {
@@ -388,7 +386,7 @@ def _login_failure(told: Told, credential: Credential, doing: str) -> DatabaseEr
         return _tls_failure(getattr(told.cause, "reason", "") or told.text, doing)
     if isinstance(told.cause, Elsewhere):
         return LoginBlocked(doing, "the listener, or the host's name, sends the function on to another place", ITSELF)
-    similar = SIMILAR.search(told.text)
+    similar = SIMILAR.search(str(told.cause))
     codes = [told.code, *(similar.groups() if similar else ())]
     for code in codes:
         if code in LOGIN_PROBLEMS:

@@ -24,7 +24,6 @@ from rotation.engines.server import (
     WRONG_PASSWORD,
     ca_bundle,
     look_up,
-    one_line,
 )
 from rotation.errors import (
     DatabaseError,
@@ -37,6 +36,7 @@ from rotation.errors import (
     Untrusted,
 )
 from rotation.kind import EngineKind, Strategy
+from rotation.redaction import said
 
 KIND = EngineKind(
     name="PostgreSQL",
@@ -322,11 +322,11 @@ def _milliseconds(seconds: float) -> int:
 def _login_failure(error: psycopg2.Error, doing: str) -> DatabaseError:
     cause = PREFIX.sub("", PREFIX.sub("", str(error))).strip()
     if REFUSED.search(cause):
-        return LoginRefused(doing, one_line(cause), WRONG_PASSWORD)
+        return LoginRefused(doing, said(cause), WRONG_PASSWORD)
     for part, problem, remedy in LOGIN_PROBLEMS:
         if part in cause:
-            return problem(doing, one_line(cause), remedy)
-    return Unreachable(doing, one_line(cause) or "the connection was lost", NO_ANSWER)
+            return problem(doing, said(cause), remedy)
+    return Unreachable(doing, said(cause) or "the connection was lost", NO_ANSWER)
 
 
 def _failure(error: psycopg2.Error, doing: str, remedy: str) -> DatabaseError:
@@ -351,4 +351,6 @@ def _failure(error: psycopg2.Error, doing: str, remedy: str) -> DatabaseError:
 
 
 def _cause(error: psycopg2.Error) -> str:
-    return one_line(": ".join(filter(None, (error.diag.message_primary or str(error), error.diag.message_detail))))
+    # Of a violated constraint, the detail holds the values of a row.
+    detail = "" if (error.pgcode or "").startswith("23") else error.diag.message_detail
+    return said(": ".join(filter(None, (error.diag.message_primary or str(error), detail))))

@@ -202,8 +202,8 @@ class Pair:
             for attribute, value in self._attribute_changes().items()
         ]
         differences += [
-            f"{role} has {name} = {now!r} instead of {wanted!r}{f' in database {database}' if database else ''}"
-            for role, (database, name), now, wanted in self._setting_changes()
+            f"{role} has another value of the setting {name}{f' in database {database}' if database else ''}"
+            for role, (database, name), *_ in self._setting_changes()  # of which any user may keep a secret in its own
         ]
         lacking, surplus = self._default_changes()
         return [

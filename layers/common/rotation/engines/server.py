@@ -43,11 +43,6 @@ def require_reversible(statement: str, words: Sequence[str], doing: str) -> None
         raise StatementFailed(doing, "it could not be rolled back", f"Begin it with one of {', '.join(words)}")
 
 
-def one_line(text: str) -> str:
-    """Return a server's message as it fits into one of ours."""
-    return " ".join(text.split())
-
-
 def look_up(credential: Credential, deadline: Deadline, doing: str) -> list[str]:
     """Return the addresses of the credential's host, at least one; raises Unreachable, or Unsafe: see `rotation.hosts`.
 

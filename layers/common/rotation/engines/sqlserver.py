@@ -20,7 +20,6 @@ from rotation.engines.server import (
     RETRIED,
     STATEMENT_SECONDS,
     WRONG_PASSWORD,
-    one_line,
     open_way,
     tls_context,
 )
@@ -39,6 +38,7 @@ from rotation.errors import (
     Unsupported,
 )
 from rotation.kind import EngineKind, Strategy
+from rotation.redaction import said
 
 EDITIONS = ("ee", "se", "ex", "web", "dev-ee", "dev-se")
 CUSTOM_EDITIONS = ("ee", "se", "web", "dev")
@@ -343,7 +343,7 @@ def _text(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "the server gave no answer in time"
     if isinstance(error, OSError):
-        return one_line(error.strerror or str(error))
+        return said(error.strerror or str(error))
     if _number(error) in SYNTAX_ERRORS:
         return "the server does not understand the statement"
-    return one_line(str(error.args[0]) if error.args else "")
+    return said(str(error.args[0]) if error.args else "")

@@ -24,6 +24,7 @@ clone is dropped by hand are its own again.
 
 import hashlib
 import logging
+import re
 import secrets
 from abc import ABC, abstractmethod
 from collections import defaultdict
@@ -36,6 +37,7 @@ from rotation.engine import Standing
 from rotation.engines import sqlserver_catalog as catalog
 from rotation.engines.sqlserver_rights import STRENGTH, Right, Rights, State, binary, name, statements, text
 from rotation.errors import NotPermitted, StatementFailed, Unsafe, Unsupported
+from rotation.redaction import said
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,8 @@ CONNECT = Right("", "", "CONNECT")
 NO_USERS = frozenset({"model", "rdsadmin"})
 """Databases for no user: what new ones are made of, and RDS's own."""
 SID_DIGITS = 16
+
+OPTIONS = re.compile(r" WITH \w+ = .*", re.DOTALL)
 
 type Arguments = Sequence[object]
 
@@ -165,7 +169,8 @@ class Pair(ABC):
     def _change(self, changes: Sequence[str]) -> None:
         for statement in changes:
             doing = f"giving {self.other} what {self.user} has"
-            remedy = f"Let {self._connection.username} do this, or take from {self.user} what it is about: {statement}"
+            what = _shown(statement)
+            remedy = f"Let {self._connection.username} do this, or take from {self.user} what it is about: {what}"
             self._run(doing, statement, remedy=remedy)
 
     def _run(self, doing: str, statement: str, arguments: Arguments = (), remedy: str = "") -> list[tuple[Any, ...]]:
@@ -248,7 +253,8 @@ class Pair(ABC):
 
     def _differing(self, changes: Sequence[str], place: str) -> list[str]:
         return [
-            f"{self.other} is not what {self.user} is{place}: {statement} would change that" for statement in changes
+            f"{self.other} is not what {self.user} is{place}: {_shown(statement)} would change that"
+            for statement in changes
         ]
 
 
@@ -348,10 +354,8 @@ class LoginPair(Pair):
         rows = self._run("looking for databases", catalog.DATABASES)
         closed = [database for database, may_enter in rows if not may_enter and database not in NO_USERS]
         if closed:
-            logger.warning(
-                "What %s may do in %s was not looked at: %s is no user there",
-                self.user, ", ".join(closed), self._connection.username,
-            )  # fmt: skip
+            where = f"{', '.join(closed)}: {self._connection.username} is no user there"
+            logger.warning(said(f"What {self.user} may do was not looked at in {where}"))
         return [database for database, may_enter in rows if may_enter]
 
     def _in(self, databases: Sequence[str]) -> Iterator[str]:
@@ -491,6 +495,11 @@ def _owned_alone(user: Principal | None, other: Principal | None) -> list[str]:
         return ["the database"]
     full = {Right("", thing, "CONTROL"): State.GRANTABLE for thing in other.owned - (user.owned if user else set())}
     return sorted(right.on for right, state in full.items() if not user or user.rights.get(right) is not state)
+
+
+def _shown(statement: str) -> str:
+    """Return a statement without the values of options, some of which any user may set, to whatever text."""
+    return OPTIONS.sub(" WITH …", statement)
 
 
 def _options(options: Mapping[str, str]) -> str:

@@ -17,6 +17,7 @@ import time
 from typing import NoReturn
 
 from rotation.errors import Untrusted
+from rotation.redaction import said
 
 HEADER = struct.Struct(">BBHHBB")
 """Type, status, length with the header, channel, number, window."""
@@ -71,7 +72,7 @@ class Way:
             self._shake_hands(tls)
         except ssl.SSLError as error:
             cause = getattr(error, "verify_message", "") or error.reason or "TLS failed"
-            raise Untrusted(doing, f"TLS: {cause}", CERTIFICATE) from None
+            raise Untrusted(doing, f"TLS: {said(cause)}", CERTIFICATE) from None
         self._tls = tls
 
     # What python-tds calls

@@ -18,7 +18,7 @@ from rotation.aws import own_clients
 from rotation.deadline import Deadline
 from rotation.errors import InvalidEvent, RotationError
 from rotation.lambda_handler import logger
-from rotation.redaction import Redactor
+from rotation.redaction import LONGEST, Redactor
 from rotation.watch.attached import AttachedSecret, attached_secrets, unqualified
 from rotation.watch.custom_resource import Event, answer
 from rotation.watch.invocation import attempted, seconds_left
@@ -82,30 +82,30 @@ class _Invocation:
     def __init__(self, event: object, context: "LambdaContext") -> None:
         self._event: Event = event if isinstance(event, dict) else {}
         self._seconds_left = seconds_left(context)
-        self._redact = Redactor()
+        self._redactor = Redactor()
+        self._redact = partial(self._redactor.said, most=LONGEST)
         self._fields = {
-            "request_type": self._event.get("RequestType"),
-            "stack_id": self._event.get("StackId"),
+            "request_type": str(self._event.get("RequestType")),
+            "stack_id": str(self._event.get("StackId")),
             "function_request_id": context.aws_request_id,
         }
 
     def run(self) -> RotationError | None:
         """Answer CloudFormation, and log what; return why it could not be answered."""
         url = self._event.get("ResponseURL")
-        self._redact.learn(url)
-        self._redact.learn(str(url).partition("?")[2])
-        found = attempted(partial(verdict, self._event, self._attached), self._redact)
+        self._redactor.read(str(url))
+        found = attempted(partial(verdict, self._event, self._attached), self._redactor)
         if isinstance(found, RotationError):
             found = Verdict(f"{found} {self._way_out()}", is_refusal=True)
-        text = self._redact(found.text)
+        text, fields = self._redact(found.text), {name: self._redact(value) for name, value in self._fields.items()}
         refusal = text if found.is_refusal else None
-        failure = attempted(partial(answer, self._event, refusal, Deadline(self._seconds_left)), self._redact)
+        failure = attempted(partial(answer, self._event, refusal, Deadline(self._seconds_left)), self._redactor)
         if failure:
-            logger.error(f"{failure} The answer was to be: {text}", extra=self._fields)
+            logger.error(f"{failure} The answer was to be: {text}", extra=fields)
         elif refusal:
-            logger.error(text, extra={**self._fields, "secret_arns": found.secret_arns})
+            logger.error(text, extra={**fields, "secret_arns": found.secret_arns})
         else:
-            logger.info(text, extra=self._fields)
+            logger.info(text, extra=fields)
         return failure
 
     def _attached(self, functions: Collection[str]) -> Sequence[AttachedSecret]:

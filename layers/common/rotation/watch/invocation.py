@@ -1,9 +1,11 @@
 """What do the functions of the watch do alike, whatever they watch?"""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rotation.errors import RotationError, Unexpected
+from rotation.redaction import LONGEST, Redactor, redacting
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -14,11 +16,13 @@ def seconds_left(context: "LambdaContext") -> Callable[[], float]:
     return lambda: context.get_remaining_time_in_millis() / 1000
 
 
-def attempted[T](work: Callable[[], T], redact: Callable[[str], str] = str) -> T | RotationError:
+def attempted[T](work: Callable[[], T], redactor: Redactor | None = None) -> T | RotationError:
     """Return what the work returns, or what went wrong: free of secrets and of other exceptions."""
+    redactor = redactor or Redactor()
     try:
-        return work()
+        with redacting(redactor):
+            return work()
     except RotationError as error:
-        return error.rewritten(redact)
+        return error.rewritten(partial(redactor.said, most=LONGEST))
     except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold a secret and must not get out
         return Unexpected.from_exception(error, "watching the rotations")
