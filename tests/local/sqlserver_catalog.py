@@ -41,6 +41,9 @@ SCHEMA = """
     CREATE TABLE all_objects (
         db TEXT, object_id INTEGER, name TEXT COLLATE NOCASE, schema_id INTEGER, principal_id INTEGER, type TEXT);
     CREATE TABLE all_columns (db TEXT, object_id INTEGER, column_id INTEGER, name TEXT COLLATE NOCASE);
+    CREATE TABLE dm_exec_sessions (
+        session_id INTEGER PRIMARY KEY, original_login_name TEXT, original_security_id BLOB,
+        authenticating_database_id INTEGER);
 """
 
 VIEWS = {
@@ -55,9 +58,11 @@ VIEWS = {
     "schemas": "db = current_database()",
     "all_objects": "db = current_database() AND sees_object(object_id)",
     "all_columns": "db = current_database() AND sees_object(object_id)",
+    "dm_exec_sessions": "session_id = SPID() OR sees_sessions()",
 }
 """The catalog views, and which rows of them one sees
-(https://learn.microsoft.com/en-us/sql/relational-databases/security/metadata-visibility-configuration)."""
+(https://learn.microsoft.com/en-us/sql/relational-databases/security/metadata-visibility-configuration). "Everyone can
+see their own session information" (…/system-dynamic-management-views/sys-dm-exec-sessions-transact-sql)."""
 
 HIDDEN = frozenset({"db", "password", "failures", "must_change"})
 """What no view shows."""
@@ -88,7 +93,9 @@ CLASSES = {
 
 GRANTED = ("GRANT", "GRANT_WITH_GRANT_OPTION")
 
-FUNCTIONS = frozenset({"HAS_DBACCESS", "HAS_PERMS_BY_NAME", "DB_NAME", "DATABASE_PRINCIPAL_ID", "LOGINPROPERTY"})
+FUNCTIONS = frozenset({
+    "HAS_DBACCESS", "HAS_PERMS_BY_NAME", "DB_ID", "DB_NAME", "DATABASE_PRINCIPAL_ID", "LOGINPROPERTY", "SUSER_SID",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,7 @@ class Viewer:
     user: int
     """The id of that user; of no meaning where there is a login."""
     database: str
+    session: int = 0
 
 
 class Catalog:
@@ -358,6 +366,10 @@ class Catalog:
         define: Callable[[str, int, Callable[..., Value]], None] = self._database.create_function
         define("current_database", 0, lambda: self._viewer.database)
         define("DB_NAME", 0, lambda: self._viewer.database)
+        define("DB_ID", 0, lambda: self.get("databases", "database_id", name=self._viewer.database))
+        define("SPID", 0, lambda: self._viewer.session)
+        define("SUSER_SID", 0, self._own_sid)
+        define("sees_sessions", 0, lambda: self.allows_server(self._viewer, "VIEW SERVER STATE"))
         define("DATABASE_PRINCIPAL_ID", 0, lambda: self.user_in(self._viewer, self._viewer.database))
         define("sees_server_principal", 1, self._sees_server_principal)
         define("sees_database_principal", 1, self._sees_database_principal)
@@ -365,6 +377,11 @@ class Catalog:
         define("HAS_DBACCESS", 1, lambda name: int(self.user_in(self._viewer, name) is not None))
         define("HAS_PERMS_BY_NAME", 3, self._has_permission)
         define("LOGINPROPERTY", 2, self._login_property)
+
+    def _own_sid(self) -> bytes | None:
+        """Return the SID of a login; what it is of a contained user, no page says."""
+        sid = self.get("server_principals", "sid", principal_id=self._viewer.login)
+        return sid if isinstance(sid, bytes) else None
 
     def _sees_server_principal(self, principal: int) -> bool:
         if "server" not in self._sight:
@@ -388,9 +405,10 @@ class Catalog:
         return any(self.allows(self._viewer, name, Securable(OBJECT, identifier)) for name in names)
 
     def _has_permission(self, securable: str | None, sort: str | None, permission: str) -> int | None:
-        if securable is None and sort is None:
+        assert securable is None, "with a name, which names are understood as one is another question"
+        if sort is None:
             return int(self.allows_server(self._viewer, permission))
-        assert (securable, sort) == (self._viewer.database, "DATABASE")
+        assert sort == "DATABASE"
         return int(self.allows(self._viewer, permission))
 
     def _login_property(self, name: str, which: str) -> int | None:
@@ -435,6 +453,8 @@ def _in_sqlite(token: Token) -> str:
     if token.kind == "binary":
         return f"X'{token.spelling[2:]}'"
     if token.kind == "variable":
+        if token.spelling.upper() == "@@SPID":
+            return "SPID()"
         if token.spelling.startswith("@@"):
             raise syntax_error(token.spelling)
         return ":" + token.spelling[1:]

@@ -132,7 +132,19 @@ class StandIn:
                 )
             viewer.database = self._catalog.spelled(wanted)
             self.log.lines.append(f"login of {user}")
+            self._note_session(user, viewer)
             return StandInSession(self._catalog, self.log, viewer)
+
+    def _note_session(self, user: str, viewer: Viewer) -> None:
+        """Show it: what a contained user has for a SID there, no page says, so nothing can be made of it."""
+        viewer.session = self._catalog.next_id("dm_exec_sessions", "session_id", 51)
+        sid = self._catalog.get("server_principals", "sid", principal_id=viewer.login)
+        home = 0 if sid else self._catalog.get("databases", "database_id", name=viewer.database)
+        self._catalog.insert(
+            "dm_exec_sessions",
+            session_id=viewer.session, original_login_name=user, original_security_id=sid or secrets.token_bytes(16),
+            authenticating_database_id=home,
+        )  # fmt: skip
 
     def _authenticate(self, user: str, password: str, database: str) -> Viewer:
         """Say who it is: a contained user of the database that is asked for, or else a login."""
@@ -197,6 +209,8 @@ class StandInSession:
         """Take back what was not committed."""
         if self._depth:
             self._finish("ROLLBACK")
+        with self._catalog.lock:
+            self._catalog.delete("dm_exec_sessions", session_id=self._viewer.session)
 
     def _statement(self, tokens: Tokens, values: Mapping[str, Value]) -> Rows | None:
         controls = {"BEGIN": self._begin, "COMMIT": self._commit, "ROLLBACK": self._roll_back, "SET": self._set}

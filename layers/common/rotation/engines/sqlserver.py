@@ -12,7 +12,8 @@ import pytds  # type: ignore[import-untyped]  # annotated, but not marked so (PE
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import Standing
+from rotation.engine import Proof, Standing
+from rotation.engines import sqlserver_catalog as catalog
 from rotation.engines.server import (
     CONNECT_SECONDS,
     NO_ANSWER,
@@ -24,8 +25,8 @@ from rotation.engines.server import (
     open_way,
     tls_context,
 )
-from rotation.engines.sqlserver_catalog import OWN_KIND
-from rotation.engines.sqlserver_pair import Arguments, Pair, is_contained_user
+from rotation.engines.sqlserver_accounts import BY_SERVER, Account
+from rotation.engines.sqlserver_pair import Arguments, Pair
 from rotation.engines.sqlserver_rights import name, text
 from rotation.engines.sqlserver_way import Astray, Way
 from rotation.errors import (
@@ -36,6 +37,7 @@ from rotation.errors import (
     PasswordRefused,
     StatementFailed,
     Unreachable,
+    Unsafe,
     Unsupported,
 )
 from rotation.kind import EngineKind, Strategy
@@ -170,8 +172,23 @@ class SQLServerSession:
         self._connection = connection
         self._credential = credential
         self._deadline = deadline
+        self._accounts: dict[str, Account] = {}
+        """Which account is meant by a name, where that is known."""
         milliseconds = int(900 * deadline.allow(STATEMENT_SECONDS, "beginning"))
         self.execute("beginning", f"SET LOCK_TIMEOUT {milliseconds}")
+
+    def proof(self) -> Proof:
+        """Return who is logged in; see `rotation.engine.Session`."""
+        return Proof(self.username, self._credential.password, str(self._who()))
+
+    def require_proven(self, proof: Proof) -> None:
+        """Bind this session, an admin's, to an account; see `rotation.engine.Session`."""
+        account = Account.parse(proof.principal)
+        if account == self._who():
+            cause = f"{proof.username} is the admin itself, {self.username}"
+            raise Unsafe(f"looking for {proof.username}", cause, "Put a user of the application into the secret")
+        self.bind(proof.username, account)
+        Pair.of(self, proof.username, proof.username).require_bound()
 
     def change_own_password(self, password: str) -> None:
         """Give the user who is logged in this password; see `rotation.engine.Session`."""
@@ -179,7 +196,7 @@ class SQLServerSession:
         if password == current:  # a history of passwords would refuse it
             return
         doing = f"changing the password of {self.username}"
-        kind = "USER" if is_contained_user(self.execute(doing, OWN_KIND)) else "LOGIN"
+        kind = "LOGIN" if self._who().database == BY_SERVER else "USER"
         # The password that logged in, whatever the secret says is current.
         statement = (
             f"ALTER {kind} {name(self.username)} WITH PASSWORD = {text(password)} OLD_PASSWORD = {text(current)}"
@@ -245,6 +262,18 @@ class SQLServerSession:
         self.execute(doing, "BEGIN TRANSACTION")
         yield
         self.execute(doing, "COMMIT TRANSACTION")
+
+    def account(self, username: str) -> Account | None:
+        """Return which account is meant by this name, if that is known."""
+        return self._accounts.get(username)
+
+    def bind(self, username: str, account: Account) -> None:
+        """Have this account meant by the name, until the session ends."""
+        self._accounts[username] = account
+
+    def _who(self) -> Account:
+        rows = self.execute(f"asking the server who {self.username} is", catalog.WHO)
+        return Account.of_session(rows, self.username)
 
     @property
     def username(self) -> str:

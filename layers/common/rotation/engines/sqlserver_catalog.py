@@ -12,25 +12,45 @@ SEES_DATABASE = ("ALTER ANY USER", "VIEW DEFINITION")
 BY_DATABASE = 2
 """What `authentication_type` says of a contained user: its password is the database's."""
 
-OWN_KIND = "SELECT authentication_type FROM sys.database_principals WHERE principal_id = DATABASE_PRINCIPAL_ID()"
-KIND = "SELECT authentication_type FROM sys.database_principals WHERE name = %s"
+WHO = """
+    SELECT s.authenticating_database_id, DB_ID(), SUSER_SID(), p.sid
+    FROM sys.dm_exec_sessions s LEFT JOIN sys.database_principals p ON p.principal_id = DATABASE_PRINCIPAL_ID()
+    WHERE s.session_id = @@SPID"""
+"""Who the session is. The database that authenticated it is 0 for a login, and "everyone can see their own session"
+(https://learn.microsoft.com/en-us/sql/relational-databases/system-dynamic-management-views/sys-dm-exec-sessions-transact-sql);
+SUSER_SID() is the SID of a login (…/t-sql/functions/suser-sid-transact-sql). Of a contained user it is in the
+database, where "any user can see their own user name"
+(…/system-catalog-views/sys-database-principals-transact-sql). Nobody can write any of this but who creates accounts."""
+KIND = """
+    SELECT d.containment, HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'VIEW DEFINITION'), p.authentication_type
+    FROM sys.databases d LEFT JOIN sys.database_principals p ON p.name = %s
+    WHERE d.database_id = DB_ID()"""
 
-LOGIN = """
-    SELECT principal_id, sid, credential_id, default_database_name, default_language_name, is_policy_checked,
+_LOGIN = """
+    SELECT principal_id, name, sid, credential_id, default_database_name, default_language_name, is_policy_checked,
         is_expiration_checked
-    FROM sys.sql_logins WHERE name = %s"""
-STATE = "SELECT is_disabled, CAST(LOGINPROPERTY(name, 'IsLocked') AS int) FROM sys.sql_logins WHERE name = %s"
+    FROM sys.sql_logins"""
+LOGIN = f"{_LOGIN} WHERE name = %s"
+LOGIN_BY_SID = f"{_LOGIN} WHERE sid = %s"
+STATE = "SELECT is_disabled, CAST(LOGINPROPERTY(name, 'IsLocked') AS int) FROM sys.sql_logins WHERE sid = %s"
 OTHER_KIND = "SELECT 1 FROM sys.server_principals WHERE name = %s"
 HAS_LOGIN = "SELECT 1 FROM sys.server_principals WHERE sid = %s"
 
 DATABASES = "SELECT name, HAS_DBACCESS(name) FROM sys.databases WHERE state = 0 ORDER BY name"
+HAS_SIGHT = "SELECT HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'VIEW DEFINITION')"
+"""Of the database that one is in: NULL means that (…/t-sql/functions/has-perms-by-name-transact-sql)."""
 
 _USER = """
-    SELECT principal_id, name, sid, default_schema_name, default_language_name, allow_encrypted_value_modifications
+    SELECT principal_id, name, sid, default_schema_name, allow_encrypted_value_modifications
     FROM sys.database_principals"""
 USERS_BY_SID = f"{_USER} WHERE sid IN (%s, %s)"
 USER_OF_LOGIN_BY_NAME = f"{_USER} WHERE name = %s AND type = 'S' AND authentication_type = 1"
-CONTAINED_USER = f"{_USER} WHERE name = %s AND authentication_type = {BY_DATABASE}"
+_CONTAINED = """
+    SELECT principal_id, name, sid, default_schema_name, allow_encrypted_value_modifications, default_language_name,
+        DB_ID()
+    FROM sys.database_principals WHERE authentication_type = 2"""
+CONTAINED_USER = f"{_CONTAINED} AND name = %s"
+CONTAINED_USER_BY_SID = f"{_CONTAINED} AND sid = %s AND DB_ID() = %s"
 
 SERVER_ROLES = """
     SELECT m.member_principal_id, r.name

@@ -34,6 +34,7 @@ from typing import Any, Protocol
 
 from rotation.engine import Standing
 from rotation.engines import sqlserver_catalog as catalog
+from rotation.engines.sqlserver_accounts import BY_SERVER, Account
 from rotation.engines.sqlserver_rights import STRENGTH, Right, Rights, State, binary, name, statements, text
 from rotation.errors import NotPermitted, StatementFailed, Unsafe, Unsupported
 
@@ -61,6 +62,12 @@ class Connection(Protocol):
     def database(self) -> str:
         """Where."""
 
+    def account(self, username: str) -> Account | None:
+        """Return which account is meant by a name, if that is known."""
+
+    def bind(self, username: str, account: Account) -> None:
+        """Have this account meant by the name, until the session ends."""
+
     def execute(self, doing: str, statement: str, arguments: Arguments = (), remedy: str = "") -> list[tuple[Any, ...]]:
         """Run one statement and return its rows; raises a DatabaseError."""
 
@@ -83,6 +90,8 @@ class Principal:
     """What belongs to it, as statements name it."""
     has_credential: bool = False
     """Whether it is somebody else, too, outside of the server."""
+    let_in_by: int = BY_SERVER
+    """The id of its database, of a contained user."""
 
 
 class Pair(ABC):
@@ -99,12 +108,23 @@ class Pair(ABC):
 
     @staticmethod
     def of(connection: Connection, user: str, other: str) -> "Pair":
-        """Return a pair of what `user` is: where a database has a contained user of that name, it is not the login.
+        """Return a pair of what `user` is: what it logged in as, if that is known.
 
-        (https://learn.microsoft.com/en-us/sql/relational-databases/databases/security-best-practices-with-contained-databases)
+        Else, if a database has a contained user of that name, it is not the login
+        (https://learn.microsoft.com/en-us/sql/relational-databases/databases/security-best-practices-with-contained-databases).
         """
-        is_contained = is_contained_user(connection.execute(f"looking for {user}", catalog.KIND, (user,)))
+        account = connection.account(user)
+        is_contained = account.database != BY_SERVER if account else _is_contained(connection, user)
         return (ContainedPair if is_contained else LoginPair)(connection, user, other)
+
+    def require_bound(self) -> None:
+        """Raise Unsafe unless the account that is meant by the name of the current one is there, under that name."""
+        found = self._find(self.user)
+        if not found:
+            raise self._unseen()
+        if found.name.lower() != self.user.lower():
+            cause = f"the server calls the account that logged in {found.name}"
+            raise Unsafe(f"looking for {self.user}", cause, f'Write "username": "{found.name}" into the secret')
 
     def standing(self) -> Standing:
         """Tell what the server knows about the other one; see `rotation.engine.Session`."""
@@ -138,7 +158,11 @@ class Pair(ABC):
 
     @abstractmethod
     def _find(self, username: str) -> Principal | None:
-        """Return one of the two, without roles and rights."""
+        """Return one of the two, without roles and rights: the account that is meant by the name, and no other."""
+
+    @abstractmethod
+    def _unseen(self) -> Unsafe:
+        """Return the error for an account that logged in, and that the admin does not find."""
 
     @abstractmethod
     def _require_sight(self) -> None:
@@ -148,10 +172,26 @@ class Pair(ABC):
         found = self._find(username)
         if not found:
             raise StatementFailed(f"looking for {username}", "it is gone", "The rotation is tried again by itself")
+        self._connection.bind(username, Account(found.let_in_by, found.sid))
         return found
 
+    def _to_alter(self) -> Principal:
+        """Return the current one, to be given a password; raises NotPermitted if it is not seen, as the server would.
+
+        "It does not exist or you do not have permission" is one answer there.
+        """
+        found = self._find(self.user)
+        if not found:
+            cause = f"{self._connection.username} sees no such {self.kind}"
+            raise NotPermitted(f"setting the password of {self.user}", cause, self._may_alter())
+        return found
+
+    @abstractmethod
+    def _may_alter(self) -> str:
+        """Return what lets an admin set the password of the current one."""
+
     def _require_permissions(self, securable: str, needed: Sequence[str], how: str) -> None:
-        asked = ", ".join(f"HAS_PERMS_BY_NAME({securable}, '{permission}')" for permission in needed)
+        asked = ", ".join(f"HAS_PERMS_BY_NAME(NULL, {securable}, '{permission}')" for permission in needed)
         [row] = self._run("asking what the admin may do", f"SELECT {asked}")
         missing = [permission for permission, has in zip(needed, row, strict=True) if not has]
         if missing:
@@ -265,7 +305,7 @@ class LoginPair(Pair):
             raise Unsupported(
                 f"preparing {self.other}", cause, "Use the single-user strategy, or ALTER LOGIN … NO CREDENTIAL"
             )
-        other = self._find(self.other) or self._create(user)
+        other = self._require(self.other) if self._find(self.other) else self._create(user)
         for _ in self._in(["master"]):  # where alone permissions of the server can be granted
             self._change(self._server_changes(user, other))
         for database in self._in(self._databases()):
@@ -276,20 +316,23 @@ class LoginPair(Pair):
 
     def set_password(self, password: str) -> None:
         """Give the current one a password, and let it log in; see `Pair`."""
-        state = self._run(f"looking at {self.user}", catalog.STATE, (self.user,))
-        is_disabled, is_locked = state[0] if state else (False, False)
-        self._alter(f"WITH PASSWORD = {text(password)}{' UNLOCK' if is_locked else ''}")
+        user = self._to_alter()
+        [(is_disabled, is_locked)] = self._run(f"looking at {self.user}", catalog.STATE, (user.sid,))
+        self._alter(user, f"WITH PASSWORD = {text(password)}{' UNLOCK' if is_locked else ''}")
         if is_disabled:
-            self._alter("ENABLE")
+            self._alter(user, "ENABLE")
 
     def reset_password(self, password: str) -> None:
         """Give the current one a password; see `Pair`."""
-        self._alter(f"WITH PASSWORD = {text(password)}")
+        self._alter(self._to_alter(), f"WITH PASSWORD = {text(password)}")
 
-    def _alter(self, change: str) -> None:
+    def _alter(self, user: Principal, change: str) -> None:
+        doing, remedy = f"setting the password of {self.user}", self._may_alter()
+        self._run(doing, f"ALTER LOGIN {name(user.name)} {change}", remedy=remedy)
+
+    def _may_alter(self) -> str:
         admin = name(self._connection.username)
-        remedy = f"GRANT ALTER ANY LOGIN TO {admin}. Only who has CONTROL SERVER may alter a login that has it"
-        self._run(f"setting the password of {self.user}", f"ALTER LOGIN {name(self.user)} {change}", remedy=remedy)
+        return f"GRANT ALTER ANY LOGIN TO {admin}. Only who has CONTROL SERVER may alter a login that has it"
 
     def differences(self) -> list[str]:
         """Say in what the two differ; see `Pair`."""
@@ -308,13 +351,15 @@ class LoginPair(Pair):
         return differences
 
     def _find(self, username: str) -> Principal | None:
-        rows = self._run(f"looking for {username}", catalog.LOGIN, (username,))
+        account = self._connection.account(username)
+        query, key = (catalog.LOGIN_BY_SID, account.sid) if account else (catalog.LOGIN, username)
+        rows = self._run(f"looking for {username}", query, (key,))
         if not rows:
-            if self._run(f"looking for {username}", catalog.OTHER_KIND, (username,)):
+            if not account and self._run(f"looking for {username}", catalog.OTHER_KIND, (username,)):
                 cause = f"{username} is a role, or a login of Windows or of a certificate: it has no password"
                 raise Unsafe(f"looking for {username}", cause, "Use a login with a password, or another name")
             return None
-        [(number, sid, credential, database, language, policy, expiration)] = rows
+        [(number, its_name, sid, credential, database, language, policy, expiration)] = rows
         if len(sid) != SID_DIGITS:
             raise Unsafe(f"looking for {username}", f"{username} is the server's own", "Use a login that was created")
         options = {
@@ -323,10 +368,16 @@ class LoginPair(Pair):
             "CHECK_EXPIRATION": "ON" if expiration else "OFF",
             "CHECK_POLICY": "ON" if policy else "OFF",
         }
-        return Principal(number, username, sid, options, has_credential=credential is not None)
+        return Principal(number, its_name, sid, options, has_credential=credential is not None)
+
+    def _unseen(self) -> Unsafe:
+        admin = self._connection.username
+        cause = f"the login that logged in is not among the logins with a password that {admin} sees"
+        remedy = f"Let {admin} see all logins (in master: GRANT VIEW ANY DEFINITION TO {name(admin)})"
+        return Unsafe(f"looking for {self.user} as {admin}", cause, remedy)
 
     def _require_sight(self) -> None:
-        self._require_permissions("NULL, NULL", catalog.SEES_SERVER, "In master: GRANT {permissions} TO {admin}")
+        self._require_permissions("NULL", catalog.SEES_SERVER, "In master: GRANT {permissions} TO {admin}")
 
     def _create(self, user: Principal) -> Principal:
         """Create the clone, with a password that nobody reads: so nobody can log in."""
@@ -396,19 +447,22 @@ class ContainedPair(Pair):
 
     def mirror(self) -> None:
         """Make the other one what the current one is; see `Pair`."""
-        user, other = self._require(self.user), self._find(self.other)
+        user = self._require(self.user)
         with self._connection.transaction(f"preparing {self.other}"):
-            self._change(self._database_changes(*self._read(user, other or self._create(user))))
+            other = self._require(self.other) if self._find(self.other) else self._create(user)
+            self._change(self._database_changes(*self._read(user, other)))
 
     def set_password(self, password: str) -> None:
         """Give the current one a password; see `Pair`."""
-        remedy = f"GRANT ALTER ANY USER TO {name(self._connection.username)}"
-        statement = f"ALTER USER {name(self.user)} WITH PASSWORD = {text(password)}"
-        self._run(f"setting the password of {self.user}", statement, remedy=remedy)
+        statement = f"ALTER USER {name(self._to_alter().name)} WITH PASSWORD = {text(password)}"
+        self._run(f"setting the password of {self.user}", statement, remedy=self._may_alter())
 
     def reset_password(self, password: str) -> None:
         """Give the current one a password; see `Pair`. What would keep a contained user out is no property of it."""
         self.set_password(password)
+
+    def _may_alter(self) -> str:
+        return f"GRANT ALTER ANY USER TO {name(self._connection.username)}"
 
     def differences(self) -> list[str]:
         """Say in what the two differ; see `Pair`."""
@@ -421,11 +475,22 @@ class ContainedPair(Pair):
         return [*self._differing(self._database_changes(user, other), ""), *owned]
 
     def _find(self, username: str) -> Principal | None:
-        rows = self._run(f"looking for {username}", catalog.CONTAINED_USER, (username,))
-        return _user(rows[0], is_contained=True) if rows else None
+        account = self._connection.account(username)
+        query = catalog.CONTAINED_USER_BY_SID if account else catalog.CONTAINED_USER
+        rows = self._run(f"looking for {username}", query, (account.sid, account.database) if account else (username,))
+        return _contained_user(rows[0]) if rows else None
+
+    def _unseen(self) -> Unsafe:
+        admin, database = self._connection.username, self._connection.database
+        cause = (
+            f"who logged in is a user of a contained database, with a password of its own, and {admin} sees no such"
+            f" user in {database}: a login of that name is somebody else"
+        )
+        remedy = f"Let {admin} see the users of that database (there: GRANT VIEW DEFINITION TO {name(admin)})"
+        return Unsafe(f"looking for {self.user} as {admin}", cause, remedy)
 
     def _require_sight(self) -> None:
-        self._require_permissions("DB_NAME(), 'DATABASE'", catalog.SEES_DATABASE, "GRANT {permissions} TO {admin}")
+        self._require_permissions("'DATABASE'", catalog.SEES_DATABASE, "GRANT {permissions} TO {admin}")
 
     def _create(self, user: Principal) -> Principal:
         """Create the clone, with a password that nobody reads: so nobody can log in."""
@@ -435,9 +500,17 @@ class ContainedPair(Pair):
         return self._require(self.other)
 
 
-def is_contained_user(rows: Sequence[tuple[Any, ...]]) -> bool:
-    """Tell whether this is the `authentication_type` of a contained user."""
-    return [tuple(row) for row in rows] == [(catalog.BY_DATABASE,)]
+def _is_contained(connection: Connection, username: str) -> bool:
+    """Tell whether a name is that of a contained user of this database; raises NotPermitted if that cannot be seen."""
+    doing = f"looking for {username} as {connection.username}"
+    [(containment, sees_users, authentication)] = connection.execute(doing, catalog.KIND, (username,))
+    if authentication == catalog.BY_DATABASE:
+        return True
+    if containment and not sees_users:
+        cause = f"{connection.database} is a contained database, and {username} may be a user of it that cannot be seen"
+        remedy = f"Let the admin see its users (there: GRANT VIEW DEFINITION TO {name(connection.username)})"
+        raise NotPermitted(doing, cause, remedy)
+    return False
 
 
 def clone_sid(sid: bytes) -> bytes:
@@ -450,15 +523,20 @@ def unread_password() -> str:
     return f"{secrets.token_urlsafe()}-Aa1"
 
 
-def _user(row: Sequence[Any], *, is_contained: bool = False) -> Principal:
-    number, its_name, sid, schema, language, encrypted = row
+def _user(row: Sequence[Any]) -> Principal:
+    number, its_name, sid, schema, encrypted = row
     options = {
         "DEFAULT_SCHEMA": name(schema or "dbo"),
         "ALLOW_ENCRYPTED_VALUE_MODIFICATIONS": "ON" if encrypted else "OFF",
     }
-    if is_contained:
-        options["DEFAULT_LANGUAGE"] = name(language) if language else "NONE"
     return Principal(number, its_name, sid, options)
+
+
+def _contained_user(row: Sequence[Any]) -> Principal:
+    *of_any_user, language, here = row
+    user = _user(of_any_user)
+    options = {**user.options, "DEFAULT_LANGUAGE": name(language) if language else "NONE"}
+    return replace(user, options=options, let_in_by=here)
 
 
 def _strongest(found: Iterable[tuple[Right, State]]) -> dict[Right, State]:
