@@ -119,13 +119,27 @@ USER = """
     FROM sys.database_principals WHERE name = %s"""
 
 
+STRENGTH = ["REVOKE", "GRANT", "GRANT_WITH_GRANT_OPTION", "DENY"]
+MARK = ("IMPERSONATE", "DENY")
+"""Our mark, which each of a pair has for the other."""
+
+
 def has(laboratory: SQLServerLaboratory, username: str, *databases: str) -> list[object]:
-    """Return all that a principal has, on the server and in some databases, by the catalog."""
+    """Return all that a principal has, on the server and in some databases, by the catalog, but for our mark.
+
+    Of what several have granted or denied, the strongest counts.
+    """
     found: list[object] = [asked(laboratory, LOGIN, username)]
     for database, scope in [("master", "server"), *((name, "database") for name in databases)]:
-        found += [
+        permissions, roles = (
             asked(laboratory, query.format(scope=scope), username, database=database) for query in (PERMISSIONS, ROLES)
-        ]
+        )
+        given: dict[tuple[object, ...], object] = {}
+        for *right, state in permissions:
+            if (right[-1], state) != MARK:
+                given.setdefault(tuple(right), state)
+                given[tuple(right)] = max(given[tuple(right)], state, key=STRENGTH.index)
+        found += [given, roles]
     return found + [asked(laboratory, USER, username, database=name) for name in databases]
 
 

@@ -26,6 +26,8 @@ from rotation.engines.server import (
     tls_context,
 )
 from rotation.engines.sqlserver_accounts import BY_SERVER, Account
+from rotation.engines.sqlserver_contained_pair import ContainedPair, is_contained
+from rotation.engines.sqlserver_login_pair import LoginPair
 from rotation.engines.sqlserver_pair import Arguments, Pair
 from rotation.engines.sqlserver_rights import name, text
 from rotation.engines.sqlserver_way import Astray, Way
@@ -74,7 +76,6 @@ UNLOCK = "Unlock the login (ALTER LOGIN … WITH PASSWORD = … UNLOCK), and fin
 EXPIRED = "Give the login a new password by hand (ALTER LOGIN … WITH PASSWORD = …): it has expired, or must be changed"
 READ_ONLY = 'The database is read-only, or a replica: name the primary in "host", or an admin in "masterarn"'
 TAKEN = "Rename or drop that user in the database: it has the name of the clone, and belongs to another login"
-OWNS = "Give what that user owns to another one (ALTER AUTHORIZATION ON SCHEMA::… TO dbo)"
 
 LOGIN_PROBLEMS: Mapping[int, tuple[type[DatabaseError], str]] = {
     18456: (LoginRefused, WRONG_PASSWORD),
@@ -109,7 +110,6 @@ STATEMENT_PROBLEMS: Mapping[int, tuple[type[DatabaseError], str]] = {
     1205: (StatementFailed, RETRIED),  # the victim of a deadlock
     15025: (StatementFailed, RETRIED),  # another delivery of this step has just created it
     15023: (StatementFailed, TAKEN),
-    15138: (StatementFailed, OWNS),
     15433: (StatementFailed, "Drop the login that has this SID: it is the clone, under another name"),
 }
 
@@ -188,7 +188,7 @@ class SQLServerSession:
             cause = f"{proof.username} is the admin itself, {self.username}"
             raise Unsafe(f"looking for {proof.username}", cause, "Put a user of the application into the secret")
         self.bind(proof.username, account)
-        Pair.of(self, proof.username, proof.username).require_bound()
+        self._pair(proof.username, proof.username).require_bound()
 
     def change_own_password(self, password: str) -> None:
         """Give the user who is logged in this password; see `rotation.engine.Session`."""
@@ -206,23 +206,23 @@ class SQLServerSession:
 
     def standing(self, user: str, other: str) -> Standing:
         """Tell what is known about the pair; see `rotation.engine.Session`."""
-        return Pair.of(self, user, other).standing()
+        return self._pair(user, other).standing()
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is; see `rotation.engine.Session`."""
-        Pair.of(self, user, other).mirror()
+        self._pair(user, other).mirror()
 
     def set_password(self, username: str, password: str) -> None:
         """Give another user this password; see `rotation.engine.Session`."""
-        Pair.of(self, username, username).set_password(password)
+        self._pair(username, username).set_password(password)
 
     def reset_password(self, username: str, password: str) -> None:
         """Give another user this password; see `rotation.engine.Session`."""
-        Pair.of(self, username, username).reset_password(password)
+        self._pair(username, username).reset_password(password)
 
     def differences(self, user: str, other: str) -> Sequence[str]:
         """Say in what the two differ; see `rotation.engine.Session`."""
-        return Pair.of(self, user, other).differences()
+        return self._pair(user, other).differences()
 
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements, and roll everything back; see `rotation.engine.Session`.
@@ -270,6 +270,16 @@ class SQLServerSession:
     def bind(self, username: str, account: Account) -> None:
         """Have this account meant by the name, until the session ends."""
         self._accounts[username] = account
+
+    def _pair(self, user: str, other: str) -> Pair:
+        """Return a pair of what `user` is: what it logged in as, if that is known.
+
+        Else, if the database has a contained user of that name, it is not the login
+        (https://learn.microsoft.com/en-us/sql/relational-databases/databases/security-best-practices-with-contained-databases).
+        """
+        account = self.account(user)
+        of_database = account.database != BY_SERVER if account else is_contained(self, user)
+        return (ContainedPair if of_database else LoginPair)(self, user, other)
 
     def _who(self) -> Account:
         rows = self.execute(f"asking the server who {self.username} is", catalog.WHO)
