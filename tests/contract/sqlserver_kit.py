@@ -138,7 +138,7 @@ def has(laboratory: SQLServerLaboratory, username: str, *databases: str) -> list
         for *right, state in permissions:
             if (right[-1], state) != MARK:
                 given.setdefault(tuple(right), state)
-                given[tuple(right)] = max(given[tuple(right)], state, key=STRENGTH.index)
+                given[tuple(right)] = max(given[tuple(right)], state, key=lambda state: STRENGTH.index(str(state)))
         found += [given, roles]
     return found + [asked(laboratory, USER, username, database=name) for name in databases]
 

@@ -5,14 +5,19 @@ database decides what of this an admin sees in it.
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from typing import cast
 
+import pymssql
 import pytest
 
 from rotation.credential import Credential
 from rotation.engine import Proof, Standing
+from rotation.engines.sqlserver import SQLServerSession
 from rotation.engines.sqlserver_accounts import Account
+from rotation.engines.sqlserver_pair import clone_sid
 from rotation.errors import LoginRefused, NotPermitted, StatementFailed, Unsafe
 from tests.contract.sqlserver_kit import (
     alter,
@@ -22,6 +27,7 @@ from tests.contract.sqlserver_kit import (
     has,
     set_secret,
     sqlserver,
+    standing,
 )
 from tests.laboratories import INVOICES, ORDERS, deadline
 from tests.laboratories_sqlserver import CONTAINED, DATABASE, SQLServerLaboratory, bracketed, quoted, strong_password
@@ -316,3 +322,87 @@ def test_an_account_that_has_gone_since_it_logged_in_is_nobody(
         pytest.raises(Unsafe, match="is not among the logins"),
     ):
         session.require_proven(proof)
+
+
+# What is ours
+
+type Kind = tuple[str, Callable[[SQLServerLaboratory], Credential], str]
+
+KINDS: list[Kind] = [
+    ("LOGIN", SQLServerLaboratory.new_user, "master"),
+    ("USER", SQLServerLaboratory.new_contained_user, CONTAINED),
+]
+
+
+@pytest.fixture(params=KINDS, ids=["logins", "contained"])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return cast("Kind", request.param)
+
+
+def sid_of(laboratory: SQLServerLaboratory, user: Credential, kind: Kind) -> bytes:
+    view = "sql_logins" if kind[0] == "LOGIN" else "database_principals"
+    [(sid,)] = asked(laboratory, f"SELECT sid FROM sys.{view} WHERE name = %s", user.username, database=kind[2])  # noqa: S608
+    assert isinstance(sid, bytes)
+    return sid
+
+
+def make_with_sid(laboratory: SQLServerLaboratory, user: Credential, kind: Kind, sid: bytes) -> None:
+    """Make an account as whoever may make accounts can: its SID is chosen, to be that of somebody's clone."""
+    with_ = f"PASSWORD = {quoted(user.password)}, SID = 0x{sid.hex()}"
+    alter(laboratory, f"CREATE {kind[0]} {user.username} WITH {with_}", database=kind[2])
+    if kind[0] == "LOGIN":
+        alter(laboratory, f"CREATE USER {user.username} FOR LOGIN {user.username}", database=DATABASE)
+
+
+def test_the_sid_of_a_clone_proves_nothing(sqlserver: SQLServerLaboratory, kind: Kind) -> None:
+    """Neither that of the other one, nor, on the way back, that of the current one."""
+    user = kind[1](sqlserver)
+    clone = clone_of(user)
+    make_with_sid(sqlserver, clone, kind, clone_sid(sid_of(sqlserver, user, kind)))
+    for current, other in ((user, clone), (clone, user)):
+        assert standing(sqlserver, current, other) is Standing.UNKNOWN
+        with pytest.raises(Unsafe, match="no version of this secret holds its password"):
+            set_secret(sqlserver, current)
+        assert sqlserver.logs_in(other)
+
+
+def test_what_is_written_on_ones_own_account_proves_nothing(sqlserver: SQLServerLaboratory, kind: Kind) -> None:
+    """Who controls the current one can deny to act as it to whom she likes."""
+    user, alice = kind[1](sqlserver), kind[1](sqlserver)
+    clone = clone_of(user)
+    make_with_sid(sqlserver, clone, kind, sid_of(sqlserver, user, kind)[:-1] + b"?")
+    alter(sqlserver, f"GRANT CONTROL ON {kind[0]}::{user.username} TO {alice.username}", database=kind[2])
+    for one, another, may in ((clone, user, True), (user, clone, False)):
+        refused = nullcontext() if may else pytest.raises(pymssql.Error, match="15151")
+        with refused, sqlserver.session(replace(alice, database=kind[2])) as run:
+            run(f"DENY IMPERSONATE ON {kind[0]}::{another.username} TO {one.username}")
+    assert standing(sqlserver, user, clone) is Standing.UNKNOWN
+
+
+def test_a_pair_without_a_mark_is_proved_by_a_password_and_marked(sqlserver: SQLServerLaboratory, kind: Kind) -> None:
+    """As those are that AWS's template has made, and that an older version of this project has."""
+    user = kind[1](sqlserver)
+    clone = clone_of(user)
+    make_with_sid(sqlserver, clone, kind, clone_sid(sid_of(sqlserver, user, kind)))
+    pending = set_secret(sqlserver, user, clone)
+    assert sqlserver.logs_in(pending)
+    assert standing(sqlserver, user, clone) is standing(sqlserver, clone, user) is Standing.OURS
+    assert sqlserver.logs_in(set_secret(sqlserver, pending))
+
+
+def test_a_clone_is_never_there_without_its_mark(
+    sqlserver: SQLServerLaboratory, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user, original = kind[1](sqlserver), SQLServerSession.execute
+
+    def execute(session: SQLServerSession, doing: str, statement: str, *more: str) -> list[tuple[object, ...]]:
+        if statement.startswith("DENY"):
+            raise KeyboardInterrupt
+        return original(session, doing, statement, *more)
+
+    monkeypatch.setattr(SQLServerSession, "execute", execute)
+    with pytest.raises(KeyboardInterrupt):
+        set_secret(sqlserver, user)
+    monkeypatch.setattr(SQLServerSession, "execute", original)
+    assert standing(sqlserver, user, clone_of(user)) is Standing.ABSENT
+    assert sqlserver.logs_in(set_secret(sqlserver, user))

@@ -103,6 +103,9 @@ CLASSES = {
 
 SINGLE_USER, RESTRICTED_USER = 1, 2
 
+HALF = "\uf8ff"
+"""What stands in a name for half a character, which a name can hold on a server, and which SQLite cannot keep."""
+
 GRANTED = ("GRANT", "GRANT_WITH_GRANT_OPTION")
 
 FUNCTIONS = frozenset({
@@ -375,7 +378,7 @@ class Catalog:
             raise SqlError(208, f"Invalid object name '{'.'.join(parts)}'.")
         if self.get("all_objects", "type", db=viewer.database, object_id=found) != "U":
             self.spring(viewer, ".".join(parts))
-            return f"(SELECT 1 AS a WHERE FALSE){'' if aliased else ' AS nothing'}"
+            return f"(SELECT 1 AS a WHERE FALSE){'' if aliased else ' AS code'}"
         if not self.allows(viewer, permission, Securable(OBJECT, found)):
             raise SqlError(
                 229,
@@ -411,7 +414,7 @@ class Catalog:
         define("SPID", 0, lambda: self._viewer.session)
         define("SUSER_SID", 0, self._own_sid)
         define("SUSER_ID", 0, lambda: self._viewer.login)
-        define("utf_16", 1, lambda text: str(text).encode("utf-16-le"))
+        define("utf_16", 1, lambda text: str(text).replace(HALF, "\ud800").encode("utf-16-le", "surrogatepass"))
         define("sees_database", 1, self._sees_database)
         define("sees_definitions", 0, lambda: self.allows(self._viewer, "VIEW DEFINITION"))
         define("sees_sessions", 0, lambda: self.allows_server(self._viewer, "VIEW SERVER STATE"))

@@ -17,6 +17,11 @@ class ContainedPair(Pair):
     kind = "USER"
     marked = catalog.MARKED_USERS
 
+    def __init__(self, connection: Connection, user: str, other: str) -> None:
+        """`user` is the one that AWSCURRENT names; they are of the database that the session is in."""
+        super().__init__(connection, user, other)
+        self._place = f" in the database {connection.database}"
+
     def mirror(self) -> None:
         """Make the other one what the current one is; see `Pair`."""
         user = self._require(self.user)
