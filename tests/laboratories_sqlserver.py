@@ -17,14 +17,43 @@ import pymssql
 
 from rotation.credential import Credential
 from rotation.engines.sqlserver import SQLServer
+from tests.forms import Forms
 from tests.laboratories import ORDERS, THINGS, Logins, Run
 from tests.local import sqlserver_server
 
 DATABASE, CONTAINED = DATABASES = ("lab", "lab_contained")
 
+GRANTORS = """
+    SELECT g.name FROM sys.database_permissions p
+    JOIN sys.database_principals g ON g.principal_id = p.grantor_principal_id
+    JOIN sys.database_principals u ON u.principal_id = p.grantee_principal_id
+    JOIN sys.all_objects o ON o.object_id = p.major_id
+    WHERE u.name = %s AND o.name = %s AND p.permission_name = 'SELECT'"""
+
 REFUSED = re.compile(r"(?:(?!DB-Lib).)*DB-Lib error message 20018, severity 14:")
 """How the client's account begins of what the server refuses: a login, or a statement that the user may not run. What
 else there is does not tell: of the server's number and text, it keeps those of an earlier refusal."""
+
+
+DRIVER = "secret-rotation"
+"""What the driver calls itself, as the client of a session."""
+
+PARTS = {
+    "name": r"\[(?:[^\]]|\]\])+\]",
+    "text": r"N'…'",
+    "binary": r"0x[0-9A-F]+",
+    "number": r"[0-9]+",
+    "two": r"[0-9]+, [0-9]+",
+    "numbers": r"[0-9]+(?:, [0-9]+)?",
+    "many": r"-?[0-9]+(?:, -?[0-9]+)*",
+    "switch": r"ON|OFF",
+    "language": r"NONE|\[(?:[^\]]|\]\])+\]",
+    "permission": r"[A-Z]+(?: [A-Z]+)*",
+    "class": "LOGIN|SERVER ROLE|ENDPOINT|OBJECT|SCHEMA|USER|ROLE|APPLICATION ROLE|ASSEMBLY|TYPE|XML SCHEMA COLLECTION"
+        "|MESSAGE TYPE|CONTRACT|SERVICE|REMOTE SERVICE BINDING|ROUTE|FULLTEXT CATALOG|SYMMETRIC KEY|CERTIFICATE"
+        "|ASYMMETRIC KEY|FULLTEXT STOPLIST|SEARCH PROPERTY LIST|DATABASE SCOPED CREDENTIAL",
+}  # fmt: skip
+"""What stands in braces in the forms of an admin's statements."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +66,8 @@ class SQLServerLaboratory:
     log: sqlserver_server.Log | None
     """What the stand-in has logged; None where it is a real server."""
     engine: SQLServer = field(default_factory=SQLServer)
+    admins: set[str] = field(default_factory=set)
+    """All who log in as an admin."""
 
     @classmethod
     def prepare(cls, superuser: Credential, ca_bundle: Path, log: sqlserver_server.Log | None) -> "SQLServerLaboratory":
@@ -44,7 +75,7 @@ class SQLServerLaboratory:
         admin = replace(
             superuser, username=f"admin_{secrets.token_hex(4)}", password=strong_password(), database=DATABASE
         )
-        laboratory = cls(superuser, ca_bundle, admin, log)
+        laboratory = cls(superuser, ca_bundle, admin, log, admins={superuser.username, admin.username})
         with laboratory.session() as run:
             run("EXEC sp_configure 'contained database authentication', 1")
             run("RECONFIGURE")
@@ -114,9 +145,11 @@ class SQLServerLaboratory:
             run(f"GRANT SELECT ON dbo.{thing} TO {bracketed(username)}")
 
     def forbid(self, username: str, thing: str) -> None:
-        """Revoke SELECT on a table."""
+        """Revoke SELECT on a table, whoever has granted it."""
         with self.session(database=DATABASE) as run:
-            run(f"REVOKE SELECT ON dbo.{thing} FROM {bracketed(username)}")  # noqa: S608 - constants, and a quoted name
+            for (grantor,) in run(GRANTORS, username, thing):
+                who = f"{bracketed(username)} AS {bracketed(str(grantor))}"
+                run(f"REVOKE SELECT ON dbo.{thing} FROM {who}")  # noqa: S608 - constants, and quoted names
 
     def may_read(self, credential: Credential, thing: str) -> bool:
         """Read a table."""
@@ -140,6 +173,13 @@ class SQLServerLaboratory:
     def log_text(self) -> str:
         """Return all statements that the stand-in got, as a trace shows them, and the logins."""
         return "\n".join(self.log.lines) if self.log else ""
+
+    def strange_statements(self) -> list[str]:
+        """Hold what the stand-in has heard of the driver, from all who are admins, against the forms."""
+        if not self.log:
+            return []
+        said = (one.text for one in self.log.said if one.program == DRIVER and one.login in self.admins)
+        return Forms("sqlserver", PARTS).strangers(said)
 
     def logins(self) -> Logins | None:
         """Return what the stand-in has counted."""

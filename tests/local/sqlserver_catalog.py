@@ -18,7 +18,8 @@ from tests.local.tsql import Token, Tokens, syntax_error
 SCHEMA = """
     CREATE TABLE databases (
         name TEXT COLLATE NOCASE PRIMARY KEY, database_id INTEGER, owner_sid BLOB, state INTEGER DEFAULT 0,
-        containment INTEGER, is_read_only INTEGER DEFAULT 0, has_guest INTEGER DEFAULT 0);
+        containment INTEGER, is_read_only INTEGER DEFAULT 0, user_access INTEGER DEFAULT 0,
+        has_guest INTEGER DEFAULT 0);
     CREATE TABLE server_principals (
         principal_id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE UNIQUE, sid BLOB UNIQUE, type TEXT,
         is_disabled INTEGER DEFAULT 0, default_database_name TEXT, default_language_name TEXT, credential_id INTEGER,
@@ -41,10 +42,17 @@ SCHEMA = """
     CREATE TABLE all_objects (
         db TEXT, object_id INTEGER, name TEXT COLLATE NOCASE, schema_id INTEGER, principal_id INTEGER, type TEXT);
     CREATE TABLE all_columns (db TEXT, object_id INTEGER, column_id INTEGER, name TEXT COLLATE NOCASE);
+    CREATE TABLE dm_exec_sessions (
+        session_id INTEGER PRIMARY KEY, original_login_name TEXT, original_security_id BLOB,
+        authenticating_database_id INTEGER);
+    CREATE TABLE triggers (
+        db TEXT, object_id INTEGER, name TEXT COLLATE NOCASE, parent_class INTEGER, is_disabled INTEGER DEFAULT 0,
+        runs_as INTEGER, body TEXT);
+    CREATE TABLE trigger_events (db TEXT, object_id INTEGER, type_desc TEXT);
 """
 
 VIEWS = {
-    "databases": "TRUE",
+    "databases": "sees_database(name)",
     "server_principals": "sees_server_principal(principal_id)",
     "sql_logins": "type = 'S' AND sees_server_principal(principal_id)",
     "server_role_members": "sees_server_principal(role_principal_id)",
@@ -55,11 +63,17 @@ VIEWS = {
     "schemas": "db = current_database()",
     "all_objects": "db = current_database() AND sees_object(object_id)",
     "all_columns": "db = current_database() AND sees_object(object_id)",
+    "triggers": "db = current_database() AND sees_definitions()",
+    "trigger_events": "db = current_database() AND sees_definitions()",
+    "dm_exec_sessions": "session_id = SPID() OR sees_sessions()",
 }
 """The catalog views, and which rows of them one sees
-(https://learn.microsoft.com/en-us/sql/relational-databases/security/metadata-visibility-configuration)."""
+(https://learn.microsoft.com/en-us/sql/relational-databases/security/metadata-visibility-configuration). "Everyone can
+see their own session information" (…/system-dynamic-management-views/sys-dm-exec-sessions-transact-sql). Of the
+databases one sees one's own, master and tempdb, and all with VIEW ANY DATABASE
+(…/system-catalog-views/sys-databases-transact-sql)."""
 
-HIDDEN = frozenset({"db", "password", "failures", "must_change"})
+HIDDEN = frozenset({"db", "password", "failures", "must_change", "has_guest", "runs_as", "body"})
 """What no view shows."""
 OF_SQL_LOGINS = frozenset({"is_policy_checked", "is_expiration_checked"})
 
@@ -73,6 +87,7 @@ DATABASE_ROLES = {
 ROLES_GIVE = {
     16385: {"ALTER ANY USER"},
     16386: {"ALTER ANY ROLE"},
+    16387: {"ALTER ANY DATABASE DDL TRIGGER"},
     16390: {"SELECT"},
     16391: {"INSERT", "UPDATE", "DELETE"},
 }
@@ -86,9 +101,17 @@ CLASSES = {
     DATABASE: "DATABASE", OBJECT: "OBJECT_OR_COLUMN", OF_SCHEMA: "SCHEMA", PRINCIPAL: "DATABASE_PRINCIPAL",
 }  # fmt: skip
 
+SINGLE_USER, RESTRICTED_USER = 1, 2
+
+HALF = "\uf8ff"
+"""What stands in a name for half a character, which a name can hold on a server, and which SQLite cannot keep."""
+
 GRANTED = ("GRANT", "GRANT_WITH_GRANT_OPTION")
 
-FUNCTIONS = frozenset({"HAS_DBACCESS", "HAS_PERMS_BY_NAME", "DB_NAME", "DATABASE_PRINCIPAL_ID", "LOGINPROPERTY"})
+FUNCTIONS = frozenset({
+    "HAS_DBACCESS", "HAS_PERMS_BY_NAME", "DB_ID", "DB_NAME", "DATABASE_PRINCIPAL_ID", "LOGINPROPERTY", "SUSER_ID",
+    "SUSER_SID",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,6 +132,7 @@ class Viewer:
     user: int
     """The id of that user; of no meaning where there is a login."""
     database: str
+    session: int = 0
 
 
 class Catalog:
@@ -121,6 +145,8 @@ class Catalog:
         self._viewer = Viewer(SA, 0, "master")
         self._sight: dict[str, set[int] | None] = {}
         """For one statement: which principals the viewer sees, None where all."""
+        self.sprung: list[tuple[str, str]] = []
+        """Who has run code of a user's, and which."""
         self._define()
 
     def run(self, statement: str, *values: Value) -> list[tuple[Any, ...]]:
@@ -182,20 +208,29 @@ class Catalog:
 
     def user_in(self, viewer: Viewer, database: str) -> int | None:
         """Return as whom somebody enters a database; None where it may not."""
-        row = self.run("SELECT owner_sid, has_guest, state FROM databases WHERE name = ?", database)
+        row = self.run("SELECT owner_sid, has_guest, state, user_access FROM databases WHERE name = ?", database)
         if not row or row[0][2]:
             return None
+        user = self._user_in(viewer, database, *row[0][:2])
+        here = viewer.database.lower() == database.lower()
+        if row[0][3] == SINGLE_USER:
+            return user if here else None
+        if row[0][3] == RESTRICTED_USER and user is not None:
+            return user if {DBO, DB_OWNER} & self.database_groups(self.spelled(database), user) else None
+        return user
+
+    def _user_in(self, viewer: Viewer, database: str, owner_sid: bytes, has_guest: int) -> int | None:
         if viewer.login is None:
             return viewer.user if viewer.database.lower() == database.lower() else None
         if SYSADMIN in self.server_groups(viewer.login):
             return DBO
         sid = self.one("SELECT sid FROM server_principals WHERE principal_id = ?", viewer.login)
-        if sid == row[0][0]:
+        if sid == owner_sid:
             return DBO
         found = self.one(
             "SELECT principal_id FROM database_principals WHERE db = ? AND sid = ?", self.spelled(database), sid
         )
-        return found if found is not None else (GUEST if row[0][1] else None)
+        return found if found is not None else (GUEST if has_guest else None)
 
     def spelled(self, database: str) -> str:
         """Return a database's name as it was given to it."""
@@ -237,6 +272,11 @@ class Catalog:
         if on.sort in (SERVER, SERVER_PRINCIPAL):
             rows = self._states("server_permissions", "TRUE", self.server_groups(viewer.login), on, {permission})
             control = self.allows_server(viewer, "CONTROL SERVER" if on.sort == SERVER else "CONTROL", on)
+            if on.sort == SERVER_PRINCIPAL:
+                # "For logins, requires CONTROL permission on the login or ALTER ANY LOGIN permission on the server"
+                # (grant-server-principal-permissions-transact-sql), of roles alike.
+                sort = self.get("server_principals", "type", principal_id=on.major)
+                control |= self.allows_server(viewer, "ALTER ANY SERVER ROLE" if sort == "R" else "ALTER ANY LOGIN")
         else:
             user = self.user_in(viewer, viewer.database)
             groups = self.database_groups(viewer.database, user) if user is not None else set()
@@ -300,6 +340,10 @@ class Catalog:
         """Yield the statement in SQLite's words; tables become what this user sees of them."""
         verb, at = tokens[0].spelling.upper(), 0
         while at < len(tokens):
+            if in_bytes := _cast_to_bytes(tokens, at):
+                yield f"utf_16({_in_sqlite(in_bytes)})"
+                at += len(CAST_TO_BYTES)
+                continue
             token = tokens[at]
             at += 1
             if token.kind == "word" and at < len(tokens) and tokens[at].spelling == "(":
@@ -332,6 +376,9 @@ class Catalog:
         found = self.object_named(viewer, parts)
         if found is None:
             raise SqlError(208, f"Invalid object name '{'.'.join(parts)}'.")
+        if self.get("all_objects", "type", db=viewer.database, object_id=found) != "U":
+            self.spring(viewer, ".".join(parts))
+            return f"(SELECT 1 AS a WHERE FALSE){'' if aliased else ' AS code'}"
         if not self.allows(viewer, permission, Securable(OBJECT, found)):
             raise SqlError(
                 229,
@@ -340,6 +387,11 @@ class Catalog:
                 14,
             )
         return f'"{table_name(viewer.database, found)}"'
+
+    def spring(self, viewer: Viewer, what: str) -> None:
+        """Note that somebody has run code of a user's: a view, a synonym, a trigger."""
+        who = self.get("server_principals", "name", principal_id=viewer.login)
+        self.sprung.append((str(who), what))
 
     def object_named(self, viewer: Viewer, parts: list[str]) -> int | None:
         """Return the id of a table of the database; names without a schema are looked for as the server does."""
@@ -358,6 +410,14 @@ class Catalog:
         define: Callable[[str, int, Callable[..., Value]], None] = self._database.create_function
         define("current_database", 0, lambda: self._viewer.database)
         define("DB_NAME", 0, lambda: self._viewer.database)
+        define("DB_ID", 0, lambda: self.get("databases", "database_id", name=self._viewer.database))
+        define("SPID", 0, lambda: self._viewer.session)
+        define("SUSER_SID", 0, self._own_sid)
+        define("SUSER_ID", 0, lambda: self._viewer.login)
+        define("utf_16", 1, lambda text: str(text).replace(HALF, "\ud800").encode("utf-16-le", "surrogatepass"))
+        define("sees_database", 1, self._sees_database)
+        define("sees_definitions", 0, lambda: self.allows(self._viewer, "VIEW DEFINITION"))
+        define("sees_sessions", 0, lambda: self.allows_server(self._viewer, "VIEW SERVER STATE"))
         define("DATABASE_PRINCIPAL_ID", 0, lambda: self.user_in(self._viewer, self._viewer.database))
         define("sees_server_principal", 1, self._sees_server_principal)
         define("sees_database_principal", 1, self._sees_database_principal)
@@ -365,6 +425,15 @@ class Catalog:
         define("HAS_DBACCESS", 1, lambda name: int(self.user_in(self._viewer, name) is not None))
         define("HAS_PERMS_BY_NAME", 3, self._has_permission)
         define("LOGINPROPERTY", 2, self._login_property)
+
+    def _sees_database(self, database: str) -> bool:
+        always = {"master", "tempdb", self._viewer.database.lower()}
+        return database.lower() in always or self.allows_server(self._viewer, "VIEW ANY DATABASE")
+
+    def _own_sid(self) -> bytes | None:
+        """Return the SID of a login; what it is of a contained user, no page says."""
+        sid = self.get("server_principals", "sid", principal_id=self._viewer.login)
+        return sid if isinstance(sid, bytes) else None
 
     def _sees_server_principal(self, principal: int) -> bool:
         if "server" not in self._sight:
@@ -388,9 +457,10 @@ class Catalog:
         return any(self.allows(self._viewer, name, Securable(OBJECT, identifier)) for name in names)
 
     def _has_permission(self, securable: str | None, sort: str | None, permission: str) -> int | None:
-        if securable is None and sort is None:
+        assert securable is None, "with a name, which names are understood as one is another question"
+        if sort is None:
             return int(self.allows_server(self._viewer, permission))
-        assert (securable, sort) == (self._viewer.database, "DATABASE")
+        assert sort == "DATABASE"
         return int(self.allows(self._viewer, permission))
 
     def _login_property(self, name: str, which: str) -> int | None:
@@ -435,10 +505,22 @@ def _in_sqlite(token: Token) -> str:
     if token.kind == "binary":
         return f"X'{token.spelling[2:]}'"
     if token.kind == "variable":
+        if token.spelling.upper() == "@@SPID":
+            return "SPID()"
         if token.spelling.startswith("@@"):
             raise syntax_error(token.spelling)
         return ":" + token.spelling[1:]
     return token.spelling
+
+
+CAST_TO_BYTES = ("CAST", "(", "", "AS", "varbinary", "(", "256", ")", ")")
+
+
+def _cast_to_bytes(tokens: list[Token], at: int) -> Token | None:
+    """Return what a text is that comes next, to be cast to bytes; None where something else comes."""
+    coming = tokens[at : at + len(CAST_TO_BYTES)]
+    spelled = [token.spelling if expected else "" for token, expected in zip(coming, CAST_TO_BYTES, strict=False)]
+    return coming[2] if spelled == list(CAST_TO_BYTES) else None
 
 
 def _parts(tokens: list[Token], at: int) -> tuple[list[str], int]:

@@ -16,7 +16,7 @@ import ssl
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.local import certificates
@@ -49,9 +49,20 @@ whether it may pass the permissions on: here, it may not."""
 
 LOCK_SECONDS = 10.0
 
+PASSWORD_IN_BATCH = re.compile(r"(PASSWORD = )N'(?:[^']|'')*'")
 HOLDS_PASSWORD = re.compile(r"\s*(CREATE|ALTER)\s+(LOGIN|USER)\b.*\bPASSWORD\b", re.IGNORECASE | re.DOTALL)
 MASKED = "*password" + "-" * 20
 """What SQL Server shows in its traces in place of a batch that sets a password. Calls it shows as they are."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """A batch or a call, without its passwords and values."""
+
+    login: str
+    program: str
+    """What the client has called itself."""
+    text: str
 
 
 @dataclass
@@ -63,6 +74,9 @@ class Log:
     """Logins."""
     refused: int = 0
     """Among them."""
+    said: list[Said] = field(default_factory=list)
+    sprung: list[tuple[str, str]] = field(default_factory=list)
+    """Who has run code of a user's, and which."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +112,7 @@ class StandIn:
     def __init__(self, password: str) -> None:
         self.log = Log()
         self._catalog = catalog = Catalog()
+        catalog.sprung = self.log.sprung
         roles = {SERVER_PUBLIC: "public", **dict(enumerate(SERVER_ROLES, SYSADMIN))}
         for number, role in roles.items():
             sid = bytes([number])
@@ -112,7 +127,7 @@ class StandIn:
         for name in ("master", "tempdb", "model", "msdb"):
             new_database(catalog, name, b"\x01", has_guest=int(name != "model"))
 
-    def log_in(self, user: str, password: str, database: str) -> Session:
+    def log_in(self, user: str, password: str, database: str, program: str) -> Session:
         """Let somebody in; see `tds_server.Backend`."""
         with self._catalog.lock:
             self.log.tried += 1
@@ -132,7 +147,19 @@ class StandIn:
                 )
             viewer.database = self._catalog.spelled(wanted)
             self.log.lines.append(f"login of {user}")
-            return StandInSession(self._catalog, self.log, viewer)
+            self._note_session(user, viewer)
+            return StandInSession(self._catalog, self.log, viewer, Said(user, program, ""))
+
+    def _note_session(self, user: str, viewer: Viewer) -> None:
+        """Show it: what a contained user has for a SID there, no page says, so nothing can be made of it."""
+        viewer.session = self._catalog.next_id("dm_exec_sessions", "session_id", 51)
+        sid = self._catalog.get("server_principals", "sid", principal_id=viewer.login)
+        home = 0 if sid else self._catalog.get("databases", "database_id", name=viewer.database)
+        self._catalog.insert(
+            "dm_exec_sessions",
+            session_id=viewer.session, original_login_name=user, original_security_id=sid or secrets.token_bytes(16),
+            authenticating_database_id=home,
+        )  # fmt: skip
 
     def _authenticate(self, user: str, password: str, database: str) -> Viewer:
         """Say who it is: a contained user of the database that is asked for, or else a login."""
@@ -168,11 +195,12 @@ class StandIn:
 class StandInSession:
     """Somebody who has logged in; implements `tds_server.Session`."""
 
-    def __init__(self, catalog: Catalog, log: Log, viewer: Viewer) -> None:
+    def __init__(self, catalog: Catalog, log: Log, viewer: Viewer, who: Said) -> None:
         self.transaction = 0
         self._catalog = catalog
         self._log = log
         self._viewer = viewer
+        self._who = who
         self._depth = 0
         self._lock_seconds = LOCK_SECONDS
 
@@ -184,12 +212,14 @@ class StandInSession:
     def batch(self, text: str) -> Iterator[Rows | None]:
         """Run the statements of a batch; see `tds_server.Session`."""
         self._log.lines.append(MASKED if HOLDS_PASSWORD.match(text) else text)
+        self._log.said.append(replace(self._who, text=PASSWORD_IN_BATCH.sub(r"\1N'…'", text)))
         for tokens in statements(text):
             yield self._statement(tokens, {})
 
     def call(self, text: str, parameters: Mapping[str, Value]) -> Iterator[Rows | None]:
         """Run them with parameters; see `tds_server.Session`."""
         self._log.lines.append(f"{text} {dict(parameters)}")
+        self._log.said.append(replace(self._who, text=text))
         for tokens in statements(text):
             yield self._statement(tokens, parameters)
 
@@ -197,6 +227,8 @@ class StandInSession:
         """Take back what was not committed."""
         if self._depth:
             self._finish("ROLLBACK")
+        with self._catalog.lock:
+            self._catalog.delete("dm_exec_sessions", session_id=self._viewer.session)
 
     def _statement(self, tokens: Tokens, values: Mapping[str, Value]) -> Rows | None:
         controls = {"BEGIN": self._begin, "COMMIT": self._commit, "ROLLBACK": self._roll_back, "SET": self._set}

@@ -22,9 +22,11 @@ from tests.local.sqlserver_catalog import (
     OF_SCHEMA,
     PRINCIPAL,
     PUBLIC,
+    RESTRICTED_USER,
     SA,
     SERVER,
     SERVER_PRINCIPAL,
+    SINGLE_USER,
     SYSADMIN,
     Catalog,
     Securable,
@@ -32,7 +34,7 @@ from tests.local.sqlserver_catalog import (
     table_name,
 )
 from tests.local.tds_server import SqlError, Value
-from tests.local.tsql import Tokens, syntax_error
+from tests.local.tsql import Tokens, statements, syntax_error
 
 SERVER_PERMISSIONS = frozenset({
     "ADMINISTER BULK OPERATIONS", "ALTER ANY CONNECTION", "ALTER ANY LINKED SERVER", "ALTER ANY LOGIN",
@@ -40,8 +42,9 @@ SERVER_PERMISSIONS = frozenset({
     "CREATE ANY DATABASE", "VIEW ANY DATABASE", "VIEW ANY DEFINITION", "VIEW SERVER STATE",
 })  # fmt: skip
 DATABASE_PERMISSIONS = frozenset({
-    "ALTER ANY ROLE", "ALTER ANY USER", "CONNECT", "CONTROL", "CREATE ROLE", "CREATE SCHEMA", "CREATE TABLE",
-    "DELETE", "EXECUTE", "INSERT", "SELECT", "SHOWPLAN", "UPDATE", "VIEW DEFINITION",
+    "ALTER ANY DATABASE DDL TRIGGER", "ALTER ANY ROLE", "ALTER ANY USER", "CONNECT", "CONTROL", "CREATE ROLE",
+    "CREATE SCHEMA", "CREATE TABLE", "CREATE VIEW", "DELETE", "EXECUTE", "INSERT", "SELECT", "SHOWPLAN", "UPDATE",
+    "VIEW DEFINITION",
 })  # fmt: skip
 _ON_TABLES = {"ALTER", "CONTROL", "DELETE", "EXECUTE", "INSERT", "REFERENCES", "SELECT", "UPDATE", "VIEW DEFINITION"}
 _ON_PRINCIPALS = {"ALTER", "CONTROL", "IMPERSONATE", "TAKE OWNERSHIP", "VIEW DEFINITION"}
@@ -86,6 +89,20 @@ def new_database(catalog: Catalog, name: str, owner: bytes, *, containment: int 
     catalog.insert("database_role_members", db=name, role_principal_id=DB_OWNER, member_principal_id=DBO)
 
 
+EVENT_GROUPS = {
+    "DDL_USER_EVENTS": ("CREATE_USER", "ALTER_USER", "DROP_USER"),
+    "DDL_GDR_DATABASE_EVENTS": ("GRANT_DATABASE", "DENY_DATABASE", "REVOKE_DATABASE"),
+    "DDL_DATABASE_SECURITY_EVENTS": (
+        "CREATE_USER", "ALTER_USER", "DROP_USER", "CREATE_ROLE", "ADD_ROLE_MEMBER", "DROP_ROLE_MEMBER",
+        "GRANT_DATABASE", "DENY_DATABASE", "REVOKE_DATABASE",
+    ),
+}  # fmt: skip
+"""As ddl-event-groups has them, of the events that there are here. A group "acts as a macro by adding the event types
+it covers to the sys.trigger_events catalog view" (create-trigger-transact-sql)."""
+
+CALLER = None
+
+
 class Definition:
     """One statement, run by somebody."""
 
@@ -94,6 +111,8 @@ class Definition:
         self._viewer = viewer
         self._tokens = tokens
         self._is_in_transaction = is_in_transaction
+        self._event = ""
+        """The DDL event that it was, in the database that it was run in."""
 
     def run(self) -> None:
         """Do what the statement says; raises SqlError."""
@@ -121,11 +140,19 @@ class Definition:
             ("DROP", "DATABASE"): self._drop_database,
             ("CREATE", "TABLE"): self._create_table,
             ("DROP", "TABLE"): self._drop_table,
+            ("CREATE", "VIEW"): lambda: self._create_code("V", "CREATE VIEW"),
+            ("CREATE", "SYNONYM"): lambda: self._create_code("SN", "CREATE TABLE"),
+            ("CREATE", "TRIGGER"): self._create_trigger,
+            ("DISABLE", "TRIGGER"): lambda: self._change_trigger("DISABLE"),
+            ("ENABLE", "TRIGGER"): lambda: self._change_trigger("ENABLE"),
+            ("DROP", "TRIGGER"): lambda: self._change_trigger("DROP"),
         }
         for words, do in verbs.items():
             if self._tokens.took(*words):
+                here = self._here
                 do()
                 self._tokens.end()
+                self._fire(here)
                 return
         raise syntax_error(self._tokens.peek().spelling)
 
@@ -135,6 +162,8 @@ class Definition:
         name = self._tokens.name()
         if not self._catalog.get("databases", "1", name=name):
             raise SqlError(911, f"Database '{name}' does not exist. Make sure that the name is entered correctly.")
+        if self._catalog.get("databases", "state", name=name):
+            raise SqlError(942, f"Database '{name}' cannot be opened because it is offline.", 14)
         if self._catalog.user_in(self._viewer, name) is None:
             raise SqlError(916, f'The server principal is not able to access the database "{name}".', 14)
         self._viewer.database = self._catalog.spelled(name)
@@ -158,18 +187,27 @@ class Definition:
     def _alter_database(self) -> None:
         name = self._tokens.name()
         self._tokens.expect("SET")
-        read_only = self._tokens.one_of("READ_ONLY", "READ_WRITE") == "READ_ONLY"
+        settings: dict[str, dict[str, Value]] = {
+            "READ_ONLY": {"is_read_only": 1}, "READ_WRITE": {"is_read_only": 0}, "OFFLINE": {"state": 6},
+            "ONLINE": {"state": 0}, "SINGLE_USER": {"user_access": SINGLE_USER},
+            "RESTRICTED_USER": {"user_access": RESTRICTED_USER}, "MULTI_USER": {"user_access": 0},
+        }  # fmt: skip
+        change = settings[self._tokens.one_of(*settings)]
         self._require_no_transaction()
-        self._require_server("CONTROL SERVER")
-        self._catalog.update("databases", {"is_read_only": int(read_only)}, name=name)
+        if self._catalog.user_in(self._viewer, name) != DBO:
+            self._require_server("CONTROL SERVER")
+        self._catalog.update("databases", change, name=name)
 
     def _drop_database(self) -> None:
         name = self._catalog.spelled(self._tokens.name())
         self._require_no_transaction()
         self._require_server("CONTROL SERVER")
         for (number,) in self._catalog.run("SELECT object_id FROM all_objects WHERE db = ?", name):
-            self._catalog.run(f'DROP TABLE "{table_name(name, number)}"')
-        for table in ("database_principals", "database_role_members", "database_permissions", "schemas", "all_objects"):
+            self._catalog.run(f'DROP TABLE IF EXISTS "{table_name(name, number)}"')
+        for table in (
+            "database_principals", "database_role_members", "database_permissions", "schemas", "all_objects",
+            "triggers", "trigger_events",
+        ):  # fmt: skip
             self._catalog.delete(table, db=name)
         self._catalog.delete("databases", name=name)
 
@@ -191,6 +229,72 @@ class Definition:
             self._catalog.insert("all_columns", db=self._here, object_id=number, column_id=len(columns), name=name)
         self._tokens.expect(")")
         self._catalog.run(f'CREATE TABLE "{table_name(self._here, number)}" ({", ".join(columns)})')
+
+    def _create_code(self, sort: str, permission: str) -> None:
+        """Make a view or a synonym: a name behind which there is what its owner likes, and that is noted if used."""
+        names = self._tokens.names()
+        self._tokens.one_of("AS", "FOR")
+        self._tokens.rest()
+        schema = self._catalog.get("schemas", "schema_id", db=self._here, name=names[-2] if len(names) > 1 else "dbo")
+        self._require(permission, Securable(DATABASE), SqlError(262, f"{permission} permission denied.", 14))
+        self._require("ALTER", Securable(OF_SCHEMA, schema), SqlError(2760, "The schema may not be used."))
+        number = self._catalog.next_id("all_objects", "object_id", 1000)
+        self._catalog.insert(
+            "all_objects", db=self._here, object_id=number, name=names[-1], schema_id=schema, type=sort
+        )
+
+    # DDL triggers
+
+    def _create_trigger(self) -> None:
+        name, runs_as = self._tokens.name(), CALLER
+        self._tokens.expect("ON", "DATABASE")
+        if self._tokens.took("WITH", "EXECUTE", "AS"):
+            runs_as = self._principal(self._tokens.text(), "execute as", "user")
+        self._tokens.one_of("FOR", "AFTER")
+        events: list[str] = []
+        while not events or self._tokens.took(","):
+            event = self._tokens.name().upper()
+            events += EVENT_GROUPS.get(event, (event,))
+        self._tokens.expect("AS")
+        self._require_ddl_trigger(name)
+        number = self._catalog.next_id("triggers", "object_id", 9000)
+        self._catalog.insert(
+            "triggers",
+            db=self._here, object_id=number, name=name, parent_class=0, runs_as=runs_as, body=self._tokens.rest(),
+        )  # fmt: skip
+        for event in events:
+            self._catalog.insert("trigger_events", db=self._here, object_id=number, type_desc=event)
+
+    def _change_trigger(self, verb: str) -> None:
+        name = self._tokens.name()
+        self._tokens.expect("ON", "DATABASE")
+        self._require_ddl_trigger(name)
+        if verb == "DROP":
+            self._catalog.delete("triggers", db=self._here, name=name)
+        else:
+            self._catalog.update("triggers", {"is_disabled": int(verb == "DISABLE")}, db=self._here, name=name)
+
+    def _require_ddl_trigger(self, name: str) -> None:
+        needed = "ALTER ANY DATABASE DDL TRIGGER"
+        self._require(needed, Securable(DATABASE), refusal("alter", "trigger", name))
+
+    def _fire(self, here: str) -> None:
+        """Run the triggers of the database for what has been done, each as who did it, unless it says otherwise.
+
+        EXECUTE AS CALLER in it goes back to who did it (execute-as-transact-sql).
+        """
+        query = """
+            SELECT t.name, t.runs_as, t.body FROM triggers t
+            JOIN trigger_events e ON e.db = t.db AND e.object_id = t.object_id
+            WHERE t.db = ? AND e.type_desc = ? AND t.is_disabled = 0"""
+        for name, runs_as, body in self._catalog.run(query, here, self._event) if self._event else ():
+            viewer = self._viewer if runs_as is CALLER else Viewer(None, runs_as, here)
+            for tokens in statements(body):
+                if tokens.took("EXECUTE", "AS", "CALLER"):
+                    viewer = self._viewer
+                    continue
+                self._catalog.spring(viewer, name)
+                Definition(self._catalog, viewer, tokens, is_in_transaction=True).run()
 
     def _drop_table(self) -> None:
         if_exists = self._tokens.took("IF", "EXISTS")
@@ -365,6 +469,7 @@ class Definition:
 
     def _create_user(self) -> None:
         name, password, login = self._tokens.name(), None, ""
+        self._event = "CREATE_USER"
         if self._tokens.took("WITH", "PASSWORD", "="):
             password = self._tokens.text()
         elif not self._tokens.took("WITHOUT", "LOGIN"):
@@ -409,6 +514,7 @@ class Definition:
 
     def _alter_user(self) -> None:
         name = self._tokens.name()
+        self._event = "ALTER_USER"
         self._tokens.expect("WITH")
         number = self._catalog.get("database_principals", "principal_id", db=self._here, name=name, type="S")
         if number is None:
@@ -465,6 +571,7 @@ class Definition:
 
     def _drop_user(self) -> None:
         name = self._tokens.name()
+        self._event = "DROP_USER"
         number = self._principal(name, "drop", "user", "S")
         self._require("ALTER ANY USER", Securable(DATABASE), refusal("drop", "user", name))
         self._require_writable()
@@ -494,6 +601,7 @@ class Definition:
 
     def _alter_role(self) -> None:
         name, verb = self._tokens.name(), self._tokens.one_of("ADD MEMBER", "DROP MEMBER")
+        self._event = "ADD_ROLE_MEMBER" if verb == "ADD MEMBER" else "DROP_ROLE_MEMBER"
         role, member_name = self._principal(name, "alter", "role", "R"), self._tokens.name()
         if role >= DB_OWNER:
             user = self._catalog.user_in(self._viewer, self._here)
@@ -553,18 +661,18 @@ class Definition:
         self._tokens.expect("TO")
         grantee = self._tokens.name()
         state = GRANTABLE if self._tokens.took("WITH", "GRANT", "OPTION") else "GRANT"
-        self._change(permissions, on, columns, grantee, state)
+        self._change("GRANT", permissions, on, columns, grantee, state)
 
     def _deny(self) -> None:
         permissions, on, columns = self._permissions()
         self._tokens.expect("TO")
-        self._change(permissions, on, columns, self._tokens.name(), "DENY")
+        self._change("DENY", permissions, on, columns, self._tokens.name(), "DENY")
 
     def _revoke(self) -> None:
         state = OPTION_ONLY if self._tokens.took("GRANT", "OPTION", "FOR") else NOTHING
         permissions, on, columns = self._permissions()
         self._tokens.one_of("FROM", "TO")
-        self._change(permissions, on, columns, self._tokens.name(), state)
+        self._change("REVOKE", permissions, on, columns, self._tokens.name(), state)
 
     def _permissions(self) -> tuple[list[str], Securable | None, list[str]]:
         """Read the permissions, what they are on where that is not the server or database, and its columns."""
@@ -602,10 +710,11 @@ class Definition:
             raise refusal("find", sort.lower(), names[-1])
         return Securable(place, found), columns
 
-    def _change(
-        self, permissions: list[str], on: Securable | None, columns: list[str], grantee: str, state: str
+    def _change(  # noqa: PLR0913, PLR0917 - the parts of a statement
+        self, verb: str, permissions: list[str], on: Securable | None, columns: list[str], grantee: str, state: str
     ) -> None:
         cascade = self._tokens.took("CASCADE")
+        grantor = self._tokens.name() if verb == "REVOKE" and self._tokens.took("AS") else ""
         for permission in permissions:
             of_server = on.sort == SERVER_PRINCIPAL if on else permission in SERVER_PERMISSIONS
             if of_server and self._here.lower() != "master":
@@ -620,8 +729,26 @@ class Definition:
             if to == (SA if of_server else DBO) or to == self._catalog.owner(self._here, place):
                 text = "Cannot grant, deny, or revoke permissions to sa, dbo, entity owner, or yourself."
                 raise SqlError(4624, text)
+            self._event = "" if of_server else f"{verb}_DATABASE"
+            by = self._grantor(grantor, of_server=of_server)
             for minor in self._minors(place, columns):
-                self._set(Securable(place.sort, place.major, minor), to, permission, state, cascade=cascade)
+                self._set(Securable(place.sort, place.major, minor), to, permission, state, by, cascade=cascade)
+
+    def _grantor(self, name: str, *, of_server: bool) -> int:
+        """Return who is recorded as the grantor, and whose grants are revoked: the one who says it, or who is named.
+
+        "Use the AS principal clause to indicate that you are revoking a permission that was granted by a principal
+        other than you" (revoke-transact-sql). It takes membership in db_owner, or to be able to be that principal
+        (grant-object-permissions-transact-sql, and those of the other securables).
+        """
+        if of_server:
+            if name and not self._catalog.allows_server(self._viewer, "CONTROL SERVER"):
+                raise refusal("find", "user", name)
+            return self._server_principal(name, "find", "user") if name else int(self._viewer.login or 0)
+        user = self._catalog.user_in(self._viewer, self._here) or 0
+        if name and not {DBO, DB_OWNER} & self._catalog.database_groups(self._here, user):
+            raise refusal("find", "user", name)
+        return self._principal(name, "find", "user") if name else user
 
     def _minors(self, on: Securable, columns: list[str]) -> list[int]:
         key: dict[str, Value] = {"db": self._here, "object_id": on.major}
@@ -630,11 +757,14 @@ class Definition:
             raise SqlError(1911, "Column name does not exist in the target table.")
         return found or [0]
 
-    def _set(self, on: Securable, to: int, permission: str, state: str, *, cascade: bool) -> None:
+    def _set(  # noqa: PLR0913 - the columns of the table
+        self, on: Securable, to: int, permission: str, state: str, grantor: int, *, cascade: bool
+    ) -> None:
         of_server = on.sort in (SERVER, SERVER_PRINCIPAL)
         table = "server_permissions" if of_server else "database_permissions"
         thing: dict[str, Value] = {"class": on.sort, "major_id": on.major, "grantee_principal_id": to}
-        thing |= {"permission_name": permission, **({} if of_server else {"db": self._here})}
+        thing |= {"permission_name": permission, "grantor_principal_id": grantor}
+        thing |= {} if of_server else {"db": self._here}
         before = self._catalog.get(table, "state_desc", **thing, minor_id=on.minor)
         if before == GRANTABLE and state in (NOTHING, OPTION_ONLY, "DENY") and not cascade:
             raise SqlError(4611, "To revoke or deny grantable privileges, specify the CASCADE option.")
@@ -655,7 +785,7 @@ class Definition:
         else:
             self._catalog.delete(table, **thing)
         if state:
-            record(self._catalog, "" if of_server else self._here, on, to, permission, state)
+            record(self._catalog, "" if of_server else self._here, on, to, permission, state, grantor)
 
     # What a statement needs
 
@@ -696,11 +826,11 @@ def require_policy(name: str, password: str) -> None:
 
 
 def record(  # noqa: PLR0913, PLR0917 - the columns of the table
-    catalog: Catalog, database: str, on: Securable, to: int, permission: str, state: str
+    catalog: Catalog, database: str, on: Securable, to: int, permission: str, state: str, grantor: int = DBO
 ) -> None:
     """Note a permission, without asking anybody."""
     values: dict[str, Value] = {"class": on.sort, "class_desc": CLASSES[on.sort], "major_id": on.major}
-    values |= {"minor_id": on.minor, "grantee_principal_id": to, "grantor_principal_id": DBO}
+    values |= {"minor_id": on.minor, "grantee_principal_id": to, "grantor_principal_id": grantor}
     values |= {"permission_name": permission, "state_desc": state, **({"db": database} if database else {})}
     catalog.insert("database_permissions" if database else "server_permissions", **values)
 

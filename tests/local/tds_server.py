@@ -93,8 +93,8 @@ class Session(Protocol):
 class Backend(Protocol):
     """A server's inside."""
 
-    def log_in(self, user: str, password: str, database: str) -> Session:
-        """Let somebody in; raises LoginError."""
+    def log_in(self, user: str, password: str, database: str, program: str) -> Session:
+        """Let somebody in, who says what the client program is; raises LoginError."""
 
 
 HEADER = struct.Struct(">BBHHBB")
@@ -249,7 +249,7 @@ class _Connection:
         password = _login_bytes(body, 44)
         clear = bytes((byte ^ 0xA5) >> 4 | ((byte ^ 0xA5) << 4) & 0xF0 for byte in password).decode("utf-16-le")
         try:
-            session = self._backend.log_in(user, clear, database)
+            session = self._backend.log_in(user, clear, database, _login_text(body, 48))
         except LoginError as error:
             self._send(b"".join(map(_error, error.reasons)) + _done(FAILED))
             return None

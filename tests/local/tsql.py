@@ -48,9 +48,12 @@ class Token:
 
 
 def statements(batch: str) -> Iterator["Tokens"]:
-    """Yield the statements of a batch; here, semicolons separate them."""
-    open_: list[Token] = []
-    for token in _tokens(batch):
+    """Yield the statements of a batch; here, semicolons separate them. A trigger's body is the rest of the batch."""
+    tokens, open_ = list(_tokens(batch)), list[Token]()
+    if [token.spelling.upper() for token in tokens[:2]] == ["CREATE", "TRIGGER"]:
+        yield Tokens(tokens)
+        return
+    for token in tokens:
         if token.spelling != ";":
             open_.append(token)
         elif open_:
@@ -151,6 +154,11 @@ class Tokens:
     def switch(self) -> bool:
         """Return ON or OFF."""
         return self.one_of("ON", "OFF") == "ON"
+
+    def rest(self) -> str:
+        """Return what is left as a text, and be at the end."""
+        left, self._at = self._tokens[self._at :], len(self._tokens)
+        return " ".join(token.spelling for token in left)
 
     def end(self) -> None:
         """Be at the end; raises a syntax error where something is left."""

@@ -32,7 +32,7 @@ COMMON = {"rotation.engines.driver", "rotation.engines.server"}
 DECISIONS = ["rotation.steps", "rotation.strategies"]
 ENGINE_MAY = {
     f"rotation.{name}"
-    for name in ("engine", "credential", "deadline", "errors", "hosts", "kind", "passwords", "redaction")
+    for name in ("engine", "credential", "deadline", "environment", "errors", "hosts", "kind", "passwords", "redaction")
 }
 ENGINES = sorted(name for name in MODULES if name.startswith("rotation.engines."))
 

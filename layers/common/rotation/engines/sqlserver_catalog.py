@@ -3,7 +3,14 @@
 They show what the one who asks may see, and no error says that there is more
 (https://learn.microsoft.com/en-us/sql/relational-databases/security/metadata-visibility-configuration). So the
 permissions that show all are asked for first.
+
+Every view and function here is the server's own. Views are named with their schema, `sys`, which nobody can create
+anything in; functions are built in, and one of a user's would have to be named with its schema
+(https://learn.microsoft.com/en-us/sql/t-sql/statements/create-function-transact-sql).
+tests/contract/forms/sqlserver.txt holds each query to its form.
 """
+
+import re
 
 SEES_SERVER = ("ALTER ANY LOGIN", "VIEW ANY DEFINITION", "VIEW ANY DATABASE")
 SEES_DATABASE = ("ALTER ANY USER", "VIEW DEFINITION")
@@ -12,25 +19,67 @@ SEES_DATABASE = ("ALTER ANY USER", "VIEW DEFINITION")
 BY_DATABASE = 2
 """What `authentication_type` says of a contained user: its password is the database's."""
 
-OWN_KIND = "SELECT authentication_type FROM sys.database_principals WHERE principal_id = DATABASE_PRINCIPAL_ID()"
-KIND = "SELECT authentication_type FROM sys.database_principals WHERE name = %s"
+WHO = """
+    SELECT s.authenticating_database_id, DB_ID(), SUSER_SID(), p.sid
+    FROM sys.dm_exec_sessions s LEFT JOIN sys.database_principals p ON p.principal_id = DATABASE_PRINCIPAL_ID()
+    WHERE s.session_id = @@SPID"""
+"""Who the session is. The database that authenticated it is 0 for a login, and "everyone can see their own session"
+(https://learn.microsoft.com/en-us/sql/relational-databases/system-dynamic-management-views/sys-dm-exec-sessions-transact-sql);
+SUSER_SID() is the SID of a login (…/t-sql/functions/suser-sid-transact-sql). Of a contained user it is in the
+database, where "any user can see their own user name"
+(…/system-catalog-views/sys-database-principals-transact-sql). Nobody can write any of this but who creates accounts."""
+KIND = """
+    SELECT d.containment, HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'VIEW DEFINITION'), p.authentication_type
+    FROM sys.databases d LEFT JOIN sys.database_principals p ON p.name = %s
+    WHERE d.database_id = DB_ID()"""
 
-LOGIN = """
-    SELECT principal_id, sid, credential_id, default_database_name, default_language_name, is_policy_checked,
+_LOGIN = """
+    SELECT principal_id, name, sid, credential_id, default_database_name, default_language_name, is_policy_checked,
         is_expiration_checked
-    FROM sys.sql_logins WHERE name = %s"""
-STATE = "SELECT is_disabled, CAST(LOGINPROPERTY(name, 'IsLocked') AS int) FROM sys.sql_logins WHERE name = %s"
+    FROM sys.sql_logins"""
+LOGIN = f"{_LOGIN} WHERE name = %s"
+LOGIN_BY_SID = f"{_LOGIN} WHERE sid = %s"
+STATE = "SELECT is_disabled, CAST(LOGINPROPERTY(name, 'IsLocked') AS int) FROM sys.sql_logins WHERE sid = %s"
 OTHER_KIND = "SELECT 1 FROM sys.server_principals WHERE name = %s"
 HAS_LOGIN = "SELECT 1 FROM sys.server_principals WHERE sid = %s"
 
-DATABASES = "SELECT name, HAS_DBACCESS(name) FROM sys.databases WHERE state = 0 ORDER BY name"
+DATABASES = """
+    SELECT CAST(name AS varbinary(256)), HAS_DBACCESS(name), is_read_only
+    FROM sys.databases WHERE state = 0 ORDER BY name"""
+"""The names are bytes: one that no client can read would be the end of the whole answer."""
+HAS_SIGHT = "SELECT HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'VIEW DEFINITION')"
+"""Of the database that one is in: NULL means that (…/t-sql/functions/has-perms-by-name-transact-sql)."""
 
 _USER = """
-    SELECT principal_id, name, sid, default_schema_name, default_language_name, allow_encrypted_value_modifications
+    SELECT principal_id, name, sid, default_schema_name, allow_encrypted_value_modifications
     FROM sys.database_principals"""
 USERS_BY_SID = f"{_USER} WHERE sid IN (%s, %s)"
 USER_OF_LOGIN_BY_NAME = f"{_USER} WHERE name = %s AND type = 'S' AND authentication_type = 1"
-CONTAINED_USER = f"{_USER} WHERE name = %s AND authentication_type = {BY_DATABASE}"
+_CONTAINED = """
+    SELECT principal_id, name, sid, default_schema_name, allow_encrypted_value_modifications, default_language_name,
+        DB_ID()
+    FROM sys.database_principals WHERE authentication_type = 2"""
+CONTAINED_USER = f"{_CONTAINED} AND name = %s"
+CONTAINED_USER_BY_SID = f"{_CONTAINED} AND sid = %s AND DB_ID() = %s"
+
+TRIGGERS = """
+    SELECT DISTINCT t.name FROM sys.triggers t JOIN sys.trigger_events e ON e.object_id = t.object_id
+    WHERE t.parent_class = 0 AND t.is_disabled = 0
+      AND e.type_desc IN ('CREATE_USER', 'ALTER_USER', 'ALTER_ROLE', 'ADD_ROLE_MEMBER', 'DROP_ROLE_MEMBER',
+        'GRANT_DATABASE', 'DENY_DATABASE', 'REVOKE_DATABASE')"""
+"""The DDL triggers of a database that fire for what a rotation does there
+(https://learn.microsoft.com/en-us/sql/relational-databases/triggers/ddl-events). One for a group of events is there for
+each event of the group (…/t-sql/statements/create-trigger-transact-sql)."""
+
+MARKED_LOGINS = """
+    SELECT grantee_principal_id FROM sys.server_permissions
+    WHERE class = 101 AND permission_name = 'IMPERSONATE' AND state_desc = 'DENY'
+      AND major_id IN ({ids}) AND grantee_principal_id IN ({ids})"""
+MARKED_USERS = """
+    SELECT grantee_principal_id FROM sys.database_permissions
+    WHERE class = 4 AND permission_name = 'IMPERSONATE' AND state_desc = 'DENY'
+      AND major_id IN ({ids}) AND grantee_principal_id IN ({ids})"""
+"""Who of a pair is denied to act as the other. {ids} are numbers from the catalog, here and below."""
 
 SERVER_ROLES = """
     SELECT m.member_principal_id, r.name
@@ -45,21 +94,28 @@ OWNED = "OWNED"
 """What is said here, where others have the state of a permission, of what belongs to somebody."""
 
 SERVER_RIGHTS = """
-    SELECT grantee_principal_id, class, class_desc, major_id, minor_id, permission_name, state_desc
+    SELECT grantee_principal_id, class, class_desc, major_id, minor_id, permission_name, state_desc,
+        CASE grantor_principal_id WHEN SUSER_ID() THEN NULL ELSE grantor_principal_id END
     FROM sys.server_permissions WHERE grantee_principal_id IN ({ids})
-    UNION ALL SELECT owning_principal_id, 101, 'SERVER_PRINCIPAL', principal_id, 0, NULL, 'OWNED'
+    UNION ALL SELECT owning_principal_id, 101, 'SERVER_PRINCIPAL', principal_id, 0, NULL, 'OWNED', NULL
     FROM sys.server_principals WHERE type = 'R' AND owning_principal_id IN ({ids})"""
 DATABASE_RIGHTS = """
-    SELECT grantee_principal_id, class, class_desc, major_id, minor_id, permission_name, state_desc
+    SELECT grantee_principal_id, class, class_desc, major_id, minor_id, permission_name, state_desc,
+        CASE grantor_principal_id WHEN DATABASE_PRINCIPAL_ID() THEN NULL ELSE grantor_principal_id END
     FROM sys.database_permissions WHERE grantee_principal_id IN ({ids})
-    UNION ALL SELECT principal_id, 3, 'SCHEMA', schema_id, 0, NULL, 'OWNED'
+    UNION ALL SELECT principal_id, 3, 'SCHEMA', schema_id, 0, NULL, 'OWNED', NULL
     FROM sys.schemas WHERE principal_id IN ({ids})
-    UNION ALL SELECT owning_principal_id, 4, 'DATABASE_PRINCIPAL', principal_id, 0, NULL, 'OWNED'
+    UNION ALL SELECT owning_principal_id, 4, 'DATABASE_PRINCIPAL', principal_id, 0, NULL, 'OWNED', NULL
     FROM sys.database_principals WHERE type = 'R' AND owning_principal_id IN ({ids})
-    UNION ALL SELECT principal_id, 1, 'OBJECT_OR_COLUMN', object_id, 0, NULL, 'OWNED'
+    UNION ALL SELECT principal_id, 1, 'OBJECT_OR_COLUMN', object_id, 0, NULL, 'OWNED', NULL
     FROM sys.all_objects WHERE principal_id IN ({ids})"""
-"""What some principals are granted and denied, and what they own. A table that belongs to whoever owns its schema is
-not among it. {ids} are numbers from the catalog, here and below."""
+"""What some principals are granted and denied, by whom if not by the one who asks, and what they own. A table that
+belongs to whoever owns its schema is not among it."""
+
+PERMISSION = re.compile(r"([A-Z]+( [A-Z]+)*)?")
+"""What the name of a permission is like: it goes into statements as it is."""
+SERVER_NAMES = "SELECT principal_id, name FROM sys.server_principals WHERE principal_id IN ({ids})"
+DATABASE_NAMES = "SELECT principal_id, name FROM sys.database_principals WHERE principal_id IN ({ids})"
 
 WHOLE = frozenset({0, 100})
 """The classes of permissions on the database, and the server, itself

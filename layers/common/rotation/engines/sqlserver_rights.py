@@ -58,6 +58,11 @@ def statements(have: Rights, want: Rights, principal: str) -> Iterator[str]:
         yield _statement(right, before, after, principal)
 
 
+def revoke(right: Right, state: State, principal: str, grantor: str) -> str:
+    """Return what takes back a permission that another one has granted or denied."""
+    return f"REVOKE {right} FROM {principal}{' CASCADE' if state is State.GRANTABLE else ''} AS {grantor}"
+
+
 def _statement(right: Right, before: State | None, after: State | None, principal: str) -> str:
     # What was passed on goes with the right to pass it on
     # (https://learn.microsoft.com/en-us/sql/t-sql/statements/revoke-transact-sql).

@@ -1,0 +1,162 @@
+"""What do the tests of SQL Server do again and again?"""
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from rotation.credential import Credential, SecretValue
+from rotation.engine import Standing
+from rotation.strategies import AlternatingUsers, Means
+from tests.laboratories import Laboratory, deadline
+from tests.laboratories_sqlserver import SQLServerLaboratory, bracketed, strong_password
+
+type Pair = tuple[Credential, Credential]
+
+
+@pytest.fixture
+def sqlserver(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> SQLServerLaboratory:
+    """Each SQL Server."""
+    laboratory = trusted(request.param)
+    assert isinstance(laboratory, SQLServerLaboratory)
+    return laboratory
+
+
+@pytest.fixture
+def pair(sqlserver: SQLServerLaboratory) -> Pair:
+    """A login and its clone, mirrored once, both logging in."""
+    user = sqlserver.new_user()
+    clone = clone_of(user)
+    mirror(sqlserver, user, clone)
+    return user, clone
+
+
+@pytest.fixture
+def contained(sqlserver: SQLServerLaboratory) -> Pair:
+    """A contained user and its clone, mirrored once, both logging in."""
+    user = sqlserver.new_contained_user()
+    clone = clone_of(user)
+    mirror(sqlserver, user, clone)
+    return user, clone
+
+
+@pytest.fixture
+def database(sqlserver: SQLServerLaboratory) -> Iterator[str]:
+    """One more database, which the admin owns."""
+    name = f"it's ]] [{secrets.token_hex(3)}"
+    alter(sqlserver, f"CREATE DATABASE {bracketed(name)}")
+    alter(sqlserver, f"CREATE USER {sqlserver.admin.username} FOR LOGIN {sqlserver.admin.username}", database=name)
+    alter(sqlserver, f"ALTER ROLE db_owner ADD MEMBER {sqlserver.admin.username}", database=name)
+    yield name
+    alter(sqlserver, f"DROP DATABASE {bracketed(name)}")
+
+
+def clone_of(user: Credential) -> Credential:
+    return replace(user, username=f"{user.username}_clone", password=strong_password())
+
+
+def changed(user: Credential) -> Credential:
+    return replace(user, password=strong_password())
+
+
+def mirror(
+    laboratory: SQLServerLaboratory, user: Credential, other: Credential, admin: Credential | None = None
+) -> None:
+    """Do what setSecret does."""
+    admin = replace(admin or laboratory.admin, database=user.database)
+    with laboratory.engine.connect(admin, deadline()) as session:
+        session.standing(user.username, other.username)
+        session.mirror(user.username, other.username)
+        assert session.differences(user.username, other.username) == []
+        session.set_password(other.username, other.password)
+
+
+def differences(
+    laboratory: SQLServerLaboratory, user: Credential, other: Credential, admin: Credential | None = None
+) -> str:
+    admin = replace(admin or laboratory.admin, database=user.database)
+    with laboratory.engine.connect(admin, deadline()) as session:
+        return "\n".join(session.differences(user.username, other.username))
+
+
+def standing(laboratory: SQLServerLaboratory, user: Credential, other: Credential) -> Standing:
+    with laboratory.engine.connect(replace(laboratory.admin, database=user.database), deadline()) as session:
+        return session.standing(user.username, other.username)
+
+
+def alter(laboratory: SQLServerLaboratory, *statements: str, database: str = "master") -> None:
+    """Run statements as the superuser."""
+    with laboratory.session(database=database) as run:
+        for statement in statements:
+            run(statement)
+
+
+def asked(
+    laboratory: SQLServerLaboratory, query: str, *arguments: object, database: str = "master"
+) -> list[tuple[object, ...]]:
+    with laboratory.session(database=database) as run:
+        return run(query, *arguments)
+
+
+def needs_stand_in(laboratory: SQLServerLaboratory) -> None:
+    if not laboratory.log:
+        pytest.skip("about what a real server must be set up for")
+
+
+PERMISSIONS = """
+    SELECT p.class_desc, p.major_id, p.minor_id, p.permission_name, p.state_desc
+    FROM sys.{scope}_permissions p JOIN sys.{scope}_principals u ON u.principal_id = p.grantee_principal_id
+    WHERE u.name = %s ORDER BY 1, 2, 3, 4"""
+ROLES = """
+    SELECT r.name FROM sys.{scope}_role_members m JOIN sys.{scope}_principals r ON r.principal_id = m.role_principal_id
+    JOIN sys.{scope}_principals u ON u.principal_id = m.member_principal_id WHERE u.name = %s ORDER BY 1"""
+LOGIN = """
+    SELECT default_database_name, default_language_name, is_policy_checked, is_expiration_checked, is_disabled
+    FROM sys.sql_logins WHERE name = %s"""
+USER = """
+    SELECT default_schema_name, default_language_name, allow_encrypted_value_modifications
+    FROM sys.database_principals WHERE name = %s"""
+
+
+STRENGTH = ["REVOKE", "GRANT", "GRANT_WITH_GRANT_OPTION", "DENY"]
+MARK = ("IMPERSONATE", "DENY")
+"""Our mark, which each of a pair has for the other."""
+
+
+def has(laboratory: SQLServerLaboratory, username: str, *databases: str) -> list[object]:
+    """Return all that a principal has, on the server and in some databases, by the catalog, but for our mark.
+
+    Of what several have granted or denied, the strongest counts.
+    """
+    found: list[object] = [asked(laboratory, LOGIN, username)]
+    for database, scope in [("master", "server"), *((name, "database") for name in databases)]:
+        permissions, roles = (
+            asked(laboratory, query.format(scope=scope), username, database=database) for query in (PERMISSIONS, ROLES)
+        )
+        given: dict[tuple[object, ...], object] = {}
+        for *right, state in permissions:
+            if (right[-1], state) != MARK:
+                given.setdefault(tuple(right), state)
+                given[tuple(right)] = max(given[tuple(right)], state, key=lambda state: STRENGTH.index(str(state)))
+        found += [given, roles]
+    return found + [asked(laboratory, USER, username, database=name) for name in databases]
+
+
+def set_secret(laboratory: SQLServerLaboratory, user: Credential, *earlier: Credential) -> Credential:
+    """Do what setSecret does for a secret of this user with alternating users, and return what is pending.
+
+    `earlier` are what older versions of the secret hold.
+    """
+    kind = laboratory.engine.kind
+    current = SecretValue(credential=user, admin_secret="arn", strategy=None, verify=(), fields={})
+    pending = current.successor(kind.counterpart(user.username), strong_password())
+    means = Means(
+        engine=laboratory.engine,
+        deadline=deadline(),
+        administrator=lambda value: replace(laboratory.admin, database=value.credential.database),
+        newer=lambda: iter(()),
+        earlier=lambda: iter([replace(current, credential=credential) for credential in earlier]),
+    )
+    AlternatingUsers(kind).set_password(current, pending, means)
+    return pending.credential

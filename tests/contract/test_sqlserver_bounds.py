@@ -1,0 +1,202 @@
+"""How much does whoever answers in the place of an SQL Server make a function hold?
+
+A function has 256 MB, and needs some 100 of them before it has met a server. What is measured here is the most that a
+process had with nothing but the driver in it, which needs 30.
+"""
+
+import itertools
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.local import tds_server
+from tests.local.processes import LOOPBACK
+from tests.local.tds_server import Packet
+
+LAYER = Path(__file__).parents[2] / "layers" / "common"
+MOST_MEGABYTES = 128
+
+CLIENT = """
+import re, sys
+from rotation.credential import Credential
+from rotation.deadline import Deadline
+from rotation.engines.sqlserver import SQLServer
+from rotation.errors import RotationError
+user = Credential(engine="sqlserver", host="127.0.0.1", port=int(sys.argv[1]), database="master", username="app",
+                  password="one that is not told", tls=sys.argv[2] == "tls")
+try:
+    with SQLServer().connect(user, Deadline(lambda: 60.0)) as session:
+        session.verify(["SELECT 1"])
+except RotationError as error:
+    print(f"{type(error).__name__}: {error}")
+print(int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) // 1024)
+"""
+
+BIG = 32000
+WHOLE, PART = 1, 0
+
+
+def packet(body: bytes, status: int = PART, kind: int = Packet.REPLY) -> bytes:
+    return tds_server.HEADER.pack(kind, status, tds_server.HEADER.size + len(body), 0, 1, 0) + body
+
+
+def packets(body: Iterator[bytes]) -> Iterator[bytes]:
+    """Pack what never ends."""
+    while piece := b"".join(itertools.islice(body, 200)):
+        for at in range(0, len(piece), 4088):
+            yield packet(piece[at : at + 4088])
+
+
+def info() -> bytes:
+    """Return a message, the shortest that there is."""
+    body = struct.pack("<iBBH", 5701, 1, 0, 0) + b"\0\0" + struct.pack("<i", 1)
+    return b"\xab" + struct.pack("<H", len(body)) + body
+
+
+def columns(count: int) -> bytes:
+    """Return the description of a result with so many columns, of numbers without a name."""
+    return b"\x81" + struct.pack("<H", count) + struct.pack("<IHBBB", 0, 9, 0x26, 8, 0) * count
+
+
+def row_of_nothing(count: int) -> bytes:
+    return b"\xd2" + b"\xff" * ((count + 7) // 8)
+
+
+def endless_text() -> Iterator[bytes]:
+    """Yield a result with one value that never ends: of nvarchar(max), in chunks."""
+    yield b"\x81" + struct.pack("<HIHBH", 1, 0, 9, 0xE7, 0xFFFF) + tds_server.COLLATION + b"\0" + b"\xd1"
+    yield b"\xfe" + b"\xff" * 7
+    yield from itertools.repeat(struct.pack("<I", 4000) + b"a\0" * 2000)
+
+
+def resized(size: str) -> bytes:
+    """Return the word that packets have another size from now on."""
+    return tds_server._environment(tds_server.SIZE, tds_server._short(size) + tds_server._short("4096"))  # noqa: SLF001
+
+
+def welcome() -> bytes:
+    """Return what lets a client in."""
+    acknowledged = b"\x01" + bytes.fromhex("74000004") + tds_server._short("Microsoft SQL Server") + b"\x10\0\0\0"  # noqa: SLF001
+    master = tds_server._environment(tds_server.DATABASE, tds_server._short("master") + tds_server._short(""))  # noqa: SLF001
+    return master + tds_server._token(tds_server.LOGIN_ACK, acknowledged) + tds_server._done(0)  # noqa: SLF001
+
+
+GREETINGS: dict[str, Callable[[], Iterator[bytes]]] = {
+    "packets-without-end": lambda: itertools.repeat(packet(b"\0" * BIG)),
+    "empty-packets-without-end": lambda: itertools.repeat(packet(b"")),
+    "a-certificate-without-end": lambda: itertools.chain(
+        [packet(bytes.fromhex("01 0006 0001 ff 01"), WHOLE)],
+        itertools.repeat(packet(b"\x16\x03\x03\x40\x00" + b"\x0b\xff\xff\xff" + b"\0" * 16380, WHOLE, Packet.PRELOGIN)),
+    ),
+}
+LOGINS: dict[str, Callable[[], Iterator[bytes]]] = {
+    "messages-without-end": lambda: packets(itertools.repeat(info())),
+    "a-huge-packet-to-come": lambda: iter([packet(resized("2000000000") + welcome(), WHOLE)]),
+    "a-number-without-end": lambda: iter([packet(resized("9" * 255) + welcome(), WHOLE)]),
+    "more-than-one-answer": lambda: itertools.repeat(packet(info(), WHOLE)),
+}
+ANSWERS: dict[str, Callable[[], Iterator[bytes]]] = {
+    "messages-without-end": lambda: packets(itertools.repeat(info())),
+    "rows-without-end": lambda: packets(itertools.chain([columns(1)], itertools.repeat(row_of_nothing(1)))),
+    "wide-rows-without-end": lambda: packets(itertools.chain([columns(4000)], itertools.repeat(row_of_nothing(4000)))),
+    "columns-without-end": lambda: packets(itertools.repeat(columns(32000))),
+    "a-text-without-end": lambda: packets(endless_text()),
+    "a-huge-packet-to-come": lambda: iter([packet(resized("2000000000") + tds_server._done(0), WHOLE)]),  # noqa: SLF001
+}
+
+
+@contextmanager
+def posing(*stages: Callable[[], Iterator[bytes]]) -> Iterator[int]:
+    """Answer each message of a client with the next of these."""
+    with socket.create_server((LOOPBACK, 0)) as listener:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    way, _ = listener.accept()
+                    with way, suppress(OSError):
+                        for stage in stages:
+                            way.recv(65536)
+                            for piece in stage():
+                                way.sendall(piece)
+                        way.recv(65536)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def client(port: int, *, tls: bool) -> tuple[str, int]:
+    """Return what a driver says of that server, and how many megabytes its process had."""
+    done = subprocess.run(  # noqa: S603 - the words are ours
+        [sys.executable, "-c", CLIENT, str(port), "tls" if tls else "clear"],
+        env={"PYTHONPATH": str(LAYER)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    text, _, megabytes = done.stdout.strip().rpartition("\n")
+    return text, int(megabytes)
+
+
+NO_TLS_HERE = bytes.fromhex("01 0006 0001 ff 02")
+
+
+def in_clear() -> Iterator[bytes]:
+    yield packet(NO_TLS_HERE, WHOLE)
+
+
+def let_in() -> Iterator[bytes]:
+    yield packet(welcome(), WHOLE)
+
+
+@pytest.mark.parametrize("name", GREETINGS)
+@pytest.mark.parametrize("tls", [True, False], ids=["tls", "clear"])
+def test_who_has_proved_nothing_is_not_listened_to_for_long(name: str, tls: bool) -> None:
+    with posing(GREETINGS[name]) as port:
+        text, megabytes = client(port, tls=tls)
+    assert text.startswith(("LoginBlocked", "Untrusted"))
+    assert megabytes < MOST_MEGABYTES
+
+
+@pytest.mark.parametrize("name", LOGINS)
+def test_the_answer_to_a_login_is_short(name: str) -> None:
+    with posing(in_clear, LOGINS[name]) as port:
+        text, megabytes = client(port, tls=False)
+    assert text.startswith("LoginBlocked: logging in as app at 127.0.0.1")
+    assert megabytes < MOST_MEGABYTES
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_the_answer_to_a_statement_has_an_end(name: str) -> None:
+    with posing(in_clear, let_in, ANSWERS[name]) as port:
+        text, megabytes = client(port, tls=False)
+    assert text.startswith("StatementFailed")
+    assert "longer than a function has room for" in text
+    assert megabytes < MOST_MEGABYTES
+
+
+def test_what_a_server_says_is_not_passed_on_without_end() -> None:
+    error = b"\xaa" + struct.pack("<H", 0) + struct.pack("<iBBH", 50000, 1, 16, 20000) + b"a\0" * 20000
+    error += b"\0\0" + struct.pack("<i", 1)
+    many = packets(iter([error] * 20 + [tds_server._done(tds_server.FAILED)]))  # noqa: SLF001
+    with posing(in_clear, let_in, lambda: itertools.chain(many, [packet(b"", WHOLE)])) as port:
+        text, _ = client(port, tls=False)
+    assert text.startswith("StatementFailed")
+    assert len(text) < 1000
+
+
+def test_half_a_character_is_no_defect_of_ours() -> None:
+    """A server's text can hold it; a user's trigger can have it say so."""
+    error = b"\xaa" + struct.pack("<H", 0) + struct.pack("<iBBH", 50000, 1, 16, 1) + b"\x00\xd8"
+    error += b"\0\0" + struct.pack("<i", 1) + tds_server._done(tds_server.FAILED)  # noqa: SLF001
+    with posing(in_clear, let_in, lambda: iter([packet(error, WHOLE)])) as port:
+        text, _ = client(port, tls=False)
+    assert text.startswith("StatementFailed: beginning as app: the answer makes no sense (UnicodeDecodeError)")

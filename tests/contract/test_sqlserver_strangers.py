@@ -1,0 +1,282 @@
+"""Can somebody with a database, or a table, of her own stop the rotation of a pair that is not hers on SQL Server?
+
+She owns a database, in which she makes users of any login as she likes, the admin's included. Or she owns a table in a
+database that she shares with the pair, and grants on it.
+"""
+
+import logging
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+
+from rotation.credential import Credential
+from rotation.errors import NotPermitted, RightsDiffer, RotationError, StatementFailed, Unsafe
+from tests.contract.sqlserver_kit import Pair, alter, asked, has, mirror, pair, set_secret, sqlserver
+from tests.laboratories import ORDERS
+from tests.laboratories_sqlserver import DATABASE, SQLServerLaboratory, bracketed
+from tests.local import sqlserver_catalog, sqlserver_statements
+from tests.local.tds_server import SqlError
+
+__all__ = ["pair", "sqlserver"]  # fixtures
+
+LOGGER = "rotation.engines.sqlserver_login_pair"
+PRINCIPALS = "SELECT name, sid, default_schema_name FROM sys.database_principals ORDER BY name"
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """Somebody with a database of her own."""
+
+    laboratory: SQLServerLaboratory
+    login: Credential
+    database: str
+
+    def run(self, *statements: str) -> None:
+        """Run statements in her database, as herself."""
+        with self.laboratory.session(replace(self.login, database=self.database)) as run:
+            for statement in statements:
+                run(statement)
+
+    def let_in(self, *roles: str) -> None:
+        """Make a user of the admin's login, with these roles."""
+        admin = self.laboratory.admin.username
+        self.run(f"CREATE USER {admin} FOR LOGIN {admin}", *(f"ALTER ROLE {role} ADD MEMBER {admin}" for role in roles))
+
+    def principals(self) -> list[tuple[object, ...]]:
+        """Return who is in her database."""
+        return asked(self.laboratory, PRINCIPALS, database=self.database)
+
+
+@pytest.fixture
+def eve(sqlserver: SQLServerLaboratory) -> Iterator[Stranger]:
+    login = sqlserver.new_user()
+    alter(sqlserver, f"GRANT CREATE ANY DATABASE TO {login.username}")
+    stranger = Stranger(sqlserver, login, f"hers_{secrets.token_hex(3)}")
+    with sqlserver.session(replace(login, database="master")) as run:
+        run(f"CREATE DATABASE {stranger.database}")
+    yield stranger
+    alter(sqlserver, f"DROP DATABASE {stranger.database}")
+
+
+# A database of hers, where the current one is no user
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["CREATE SCHEMA s AUTHORIZATION {clone}"],
+        ["CREATE ROLE r", "ALTER ROLE r ADD MEMBER {clone}", "ALTER ROLE db_owner ADD MEMBER {clone}"],
+        ["CREATE TRIGGER t ON DATABASE FOR DDL_DATABASE_SECURITY_EVENTS AS GRANT CONTROL TO public"],
+        ["ALTER DATABASE {database} SET READ_ONLY"],
+        ["ALTER DATABASE {database} SET RESTRICTED_USER"],
+        ["ALTER DATABASE {database} SET SINGLE_USER"],
+        ["DENY VIEW DEFINITION TO {admin}"],
+        ["ALTER ROLE db_owner DROP MEMBER {admin}"],
+    ],
+)
+def test_a_database_where_the_current_one_is_no_user_is_left_alone(
+    sqlserver: SQLServerLaboratory, pair: Pair, eve: Stranger, statements: list[str]
+) -> None:
+    user, clone = pair
+    eve.let_in("db_owner")
+    names = {"clone": clone.username, "admin": sqlserver.admin.username, "database": eve.database}
+    eve.run(f"CREATE USER {clone.username} FOR LOGIN {clone.username}")
+    before = eve.principals()
+    eve.run(*(statement.format_map(names) for statement in statements if "CREATE" in statement))
+    made = [row for row in eve.principals() if row not in before]
+    eve.run(*(statement.format_map(names) for statement in statements if "CREATE" not in statement))
+    for _ in range(2):
+        assert sqlserver.logs_in(set_secret(sqlserver, user))
+    alter(sqlserver, f"ALTER DATABASE {eve.database} SET MULTI_USER", f"ALTER DATABASE {eve.database} SET READ_WRITE")
+    assert sorted(map(str, eve.principals())) == sorted(map(str, [*before, *made]))
+
+
+def test_an_offline_database_is_no_matter(sqlserver: SQLServerLaboratory, pair: Pair, eve: Stranger) -> None:
+    user, _ = pair
+    eve.let_in("db_owner")
+    eve.run(f"CREATE USER {user.username} FOR LOGIN {user.username}", f"ALTER DATABASE {eve.database} SET OFFLINE")
+    assert sqlserver.logs_in(set_secret(sqlserver, user))
+
+
+def test_a_database_that_closes_when_it_is_about_to_be_entered_is_left_alone(
+    sqlserver: SQLServerLaboratory,
+    pair: Pair,
+    eve: Stranger,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    original = sqlserver_statements.Definition._use  # noqa: SLF001 - a moment that no test could meet otherwise
+
+    def use(definition: sqlserver_statements.Definition) -> None:
+        if definition._tokens.peek().name == eve.database:  # noqa: SLF001
+            raise SqlError(942, "Database cannot be opened because it is offline.", 14)
+        original(definition)
+
+    eve.let_in("db_owner")
+    monkeypatch.setattr(sqlserver_statements.Definition, "_use", use)
+    with caplog.at_level(logging.WARNING, LOGGER):
+        assert sqlserver.logs_in(set_secret(sqlserver, pair[0]))
+    assert [eve.database in record.getMessage() for record in caplog.records] == [True], "it is said once"
+
+
+def test_a_database_with_a_name_that_no_client_can_read_is_left_alone(
+    sqlserver: SQLServerLaboratory, pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = f"hers {sqlserver_catalog.HALF} {secrets.token_hex(3)}"
+    alter(sqlserver, f"CREATE DATABASE {bracketed(name)}")
+    try:
+        with caplog.at_level(logging.WARNING, LOGGER):
+            assert sqlserver.logs_in(set_secret(sqlserver, pair[0], pair[1]))
+    finally:
+        alter(sqlserver, f"DROP DATABASE {bracketed(name)}")
+    assert name.replace(sqlserver_catalog.HALF, "\ufffd") in caplog.text
+
+
+def test_a_user_of_the_other_one_where_the_current_one_is_none_is_said_with_what_ends_it(
+    sqlserver: SQLServerLaboratory, pair: Pair, eve: Stranger, caplog: pytest.LogCaptureFixture
+) -> None:
+    user, clone = pair
+    eve.let_in("db_owner")
+    eve.run(f"CREATE USER [alias ]]] FOR LOGIN {clone.username}")
+    with caplog.at_level(logging.WARNING, LOGGER):
+        set_secret(sqlserver, user)
+    [text] = [record.getMessage() for record in caplog.records if clone.username in record.getMessage()]
+    assert text == (
+        f"{clone.username} is the user alias ] in the database {eve.database}, where {user.username} is none: this was"
+        " left as it is. To end it there: DROP USER [alias ]]]"
+    )
+
+
+def test_many_closed_databases_make_no_long_line(
+    sqlserver: SQLServerLaboratory, pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = [f"closed_{secrets.token_hex(4)}" for _ in range(25)]
+    alter(sqlserver, *(f"CREATE DATABASE {name}" for name in names))
+    try:
+        with caplog.at_level(logging.WARNING, LOGGER):
+            mirror(sqlserver, *pair)
+    finally:
+        alter(sqlserver, *(f"DROP DATABASE {name}" for name in names))
+    assert sum(name in caplog.text for name in names) <= 20
+    assert " more was not looked at" in caplog.text
+
+
+# A database of hers, where she has made the current one a user
+
+STOPPED: list[tuple[type[RotationError], list[str], str]] = [
+    (NotPermitted, ["ALTER ROLE db_owner DROP MEMBER {admin}"], "CREATE USER"),
+    (StatementFailed, ["CREATE USER {clone} FOR LOGIN {eve}"], "15023"),
+    (StatementFailed, ["ALTER DATABASE {database} SET READ_ONLY"], "read-only"),
+    (Unsafe, ["CREATE TRIGGER t ON DATABASE FOR CREATE_USER AS GRANT CONTROL TO public"], "DISABLE TRIGGER"),
+    (
+        RightsDiffer,
+        ["CREATE USER {clone} FOR LOGIN {clone}", "CREATE SCHEMA s AUTHORIZATION {clone}"],
+        r"owns SCHEMA::\[s\]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "statements", "text"), STOPPED)
+def test_what_a_stranger_can_stop_names_her_database_and_ends_when_the_admin_leaves_it(  # noqa: PLR0913, PLR0917
+    sqlserver: SQLServerLaboratory,
+    pair: Pair,
+    eve: Stranger,
+    error: type[RotationError],
+    statements: list[str],
+    text: str,
+) -> None:
+    user, clone = pair
+    names = {
+        "clone": clone.username, "admin": sqlserver.admin.username, "database": eve.database,
+        "eve": sqlserver.new_user().username,
+    }  # fmt: skip
+    eve.let_in("db_owner")
+    eve.run(
+        f"CREATE USER {user.username} FOR LOGIN {user.username}",
+        *(statement.format_map(names) for statement in statements),
+    )
+    with pytest.raises(error, match=f"in the database {eve.database}"):
+        set_secret(sqlserver, user)
+    with pytest.raises(error, match=text):
+        set_secret(sqlserver, user)
+    alter(sqlserver, f"ALTER DATABASE {eve.database} SET READ_WRITE")
+    alter(sqlserver, f"DROP USER {sqlserver.admin.username}", database=eve.database)
+    assert sqlserver.logs_in(set_secret(sqlserver, user))
+
+
+# A table of hers
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Somebody with a schema and a table of her own in the database of the pair."""
+
+    laboratory: SQLServerLaboratory
+    login: Credential
+    schema: str
+
+    def run(self, *statements: str) -> None:
+        """Run statements as herself; {table} is hers."""
+        with self.laboratory.session(self.login) as run:
+            for statement in statements:
+                run(statement.replace("{table}", f"{self.schema}.t"))
+
+
+@pytest.fixture
+def mallory(sqlserver: SQLServerLaboratory) -> Shared:
+    login = sqlserver.new_user()
+    shared = Shared(sqlserver, login, f"s_{secrets.token_hex(3)}")
+    alter(
+        sqlserver,
+        f"CREATE SCHEMA {shared.schema} AUTHORIZATION {login.username}",
+        f"GRANT CREATE TABLE TO {login.username}",
+        database=DATABASE,
+    )
+    shared.run("CREATE TABLE {table} (a int, b int)")
+    return shared
+
+
+GIFTS = [
+    "GRANT SELECT ON {table} TO clone",
+    "GRANT SELECT, INSERT ON {table} TO clone WITH GRANT OPTION",
+    "GRANT SELECT ON {table} (a) TO clone",
+    "DENY SELECT ON {table} TO clone",
+    "GRANT CONTROL ON SCHEMA::{schema} TO clone",
+]
+
+
+@pytest.mark.parametrize("gift", GIFTS)
+@pytest.mark.parametrize("before", ["", "GRANT SELECT ON {table} TO user"], ids=["none", "granted"])
+def test_what_a_stranger_grants_on_what_is_hers_neither_stops_a_rotation_nor_stays(
+    sqlserver: SQLServerLaboratory, pair: Pair, mallory: Shared, gift: str, before: str
+) -> None:
+    user, clone = pair
+    if before:
+        mallory.run(before.replace("user", user.username))
+    gift = gift.replace("clone", clone.username).replace("{schema}", mallory.schema)
+    mallory.run(gift)
+    pending = set_secret(sqlserver, user)
+    assert has(sqlserver, clone.username, DATABASE) == has(sqlserver, user.username, DATABASE)
+    assert sqlserver.may_read(pending, ORDERS)
+    mallory.run(gift)  # while the clone is the current one, that is the reference
+    again = set_secret(sqlserver, pending)
+    assert has(sqlserver, user.username, DATABASE) == has(sqlserver, clone.username, DATABASE)
+    assert sqlserver.logs_in(again)
+
+
+def test_what_a_stranger_takes_back_from_the_current_one_the_other_one_loses(
+    sqlserver: SQLServerLaboratory, pair: Pair, mallory: Shared
+) -> None:
+    user, clone = pair
+    mallory.run(f"GRANT SELECT ON {{table}} TO {user.username} WITH GRANT OPTION")
+    set_secret(sqlserver, user)
+    for statement in (
+        "REVOKE GRANT OPTION FOR SELECT ON {table} FROM %s CASCADE",
+        "DENY SELECT ON {table} TO %s",
+        "REVOKE SELECT ON {table} FROM %s",
+    ):
+        mallory.run(statement % user.username)
+        set_secret(sqlserver, user)
+        assert has(sqlserver, clone.username, DATABASE) == has(sqlserver, user.username, DATABASE)
