@@ -260,9 +260,7 @@ STRATEGIES: dict[Strategy, Callable[[EngineKind], RotationStrategy]] = {
 }
 
 
-def log_in_first[T](
-    candidates: Iterable[Credential], means: Means, use: Callable[[Session, Credential], T]
-) -> T:
+def log_in_first[T](candidates: Iterable[Credential], means: Means, use: Callable[[Session, Credential], T]) -> T:
     """Log in with the first of the candidates that the server accepts, and return what is made of that session.
 
     Raises the LoginRefused of the first candidate, which is the one expected to work, if the server refuses them all.
