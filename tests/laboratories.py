@@ -49,7 +49,7 @@ PARTS = {
 }
 """What the forms of PostgreSQL call the parts of its statements."""
 
-ADMINS = replace(POSTGRESQL, statement=re.compile(r"admin_\w+@\S* secret-rotation LOG:  statement: +"))
+ADMINS = replace(POSTGRESQL, statement=re.compile(r"admin_\w+@\S* secret-rotation (?:LOG:  statement|STATEMENT): +"))
 """How the driver's statements are logged, where it has logged in as an admin: it writes its own name."""
 
 
