@@ -75,16 +75,13 @@ LOGIN_PROBLEMS: Sequence[tuple[str, type[DatabaseError], str]] = (
 )
 """What else keeps a login out: a part of the text, what it means, and what to do."""
 
-OURS = SQL(
-    "SET LOCAL role TO none; SET LOCAL search_path TO pg_catalog, pg_temp; "
-    "SET LOCAL datestyle TO iso; SET LOCAL client_min_messages TO error"
-)
+OURS = SQL("SET LOCAL role TO none; SET LOCAL search_path TO pg_catalog, pg_temp")
 """What a session brings along, for settings of a database are its owner's to choose, and those of a role the role's:
-the user who logged in, and nobody that it acts as; no names but those of the system; dates that are read as they were
-written; no notices. What changes how quotes are read (standard_conforming_strings) libpq is told by the server, and
-quotes as that asks for."""
+the user who logged in, and nobody that it acts as; and no names but those of the system. How quotes are read
+(standard_conforming_strings) libpq is told by the server, and quotes as that asks for; psycopg2 asks for dates that can
+be read in one way only."""
 
-THEIRS = "SET LOCAL role TO DEFAULT; SET LOCAL search_path TO DEFAULT; SET LOCAL datestyle TO DEFAULT"
+THEIRS = "SET LOCAL role TO DEFAULT; SET LOCAL search_path TO DEFAULT"
 """What an application finds instead."""
 
 LIMITS = SQL("SET LOCAL statement_timeout TO {statement}; SET LOCAL lock_timeout TO {lock}")
