@@ -222,7 +222,8 @@ def test_a_right_is_not_granted_on_what_takes_an_objects_name_meanwhile(
         run("CREATE TABLE open.t (id int)")
         run("CREATE TABLE closed.t (id int)")
         run(SQL("GRANT SELECT ON open.t TO {}").format(Identifier(clone.username)))
-    execute, swapped = PostgreSQLSession.execute, []
+    execute = PostgreSQLSession.execute
+    swapped: list[bool] = []
 
     def swap_and_execute(session: PostgreSQLSession, doing: str, statement: sql.Composable | str, *more, **others):  # type: ignore[no-untyped-def] # noqa: ANN002, ANN003, ANN202
         if is_swapped and "SQL('GRANT')" in repr(statement) and not swapped:
