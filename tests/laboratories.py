@@ -5,6 +5,7 @@ from engine to engine: a laboratory does it, as the superuser, with the engine's
 code.
 """
 
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +20,37 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import Engine
 from rotation.engines.postgresql import PostgreSQL
+from tests.contract.sql_log import POSTGRESQL
+from tests.forms import Forms
 
 ORDERS, INVOICES = THINGS = ("lab_orders", "lab_invoices")
 """What there is to be read: a new user may read the orders."""
+
+
+NAME = r'"(?:[^"]|"")*"'
+WORD = rf"(?:{NAME}|[a-z_][a-z0-9_$]*)"
+PARTS = {
+    "name": NAME,
+    "text": r"'(?:[^']|'')*'|E'(?:[^'\\]|\\.|'')*'",
+    "number": r"-?\d+",
+    # The types of a function's arguments are the server's own words, or names.
+    "identity": rf"{WORD}(?:\.{WORD})*(?:\((?:{NAME}|[\w .,\[\]])*\))?|\d+",
+    "mode": "READ WRITE|READ ONLY",
+    "truth": "TRUE|FALSE",
+    "act_as": "'SET'|'MEMBER'",
+    "attribute": r"(?:NO)?(?:SUPERUSER|CREATEROLE|CREATEDB|REPLICATION|BYPASSRLS)|LOGIN|INHERIT"
+    r"|CONNECTION LIMIT -?\d+|VALID UNTIL '[\w:+. -]+'",
+    "privilege": "SELECT|INSERT|UPDATE|DELETE|TRUNCATE|REFERENCES|TRIGGER|MAINTAIN|USAGE|CREATE|CONNECT|TEMPORARY"
+    "|EXECUTE|SET|ALTER SYSTEM",
+    "kind": "TABLE|SEQUENCE|ROUTINE|SCHEMA|TYPE|LANGUAGE|FOREIGN DATA WRAPPER|FOREIGN SERVER|LARGE OBJECT|DATABASE"
+    "|TABLESPACE|PARAMETER",
+    "things": "TABLES|SEQUENCES|ROUTINES|TYPES|SCHEMAS|LARGE OBJECTS",
+    "grantee": f"PUBLIC|{NAME}",
+}
+"""What the forms of PostgreSQL call the parts of its statements."""
+
+ADMINS = replace(POSTGRESQL, statement=re.compile(r"admin_\w+@\S* secret-rotation (?:LOG:  statement|STATEMENT): +"))
+"""How the driver's statements are logged, where it has logged in as an admin: it writes its own name."""
 
 
 class Laboratory(Protocol):
@@ -170,6 +199,11 @@ class PostgreSQLLaboratory:
     def log_text(self) -> str:
         """Return the statement log, which on a test server holds every statement."""
         return self.log_file.read_text(errors="replace") if self.log_file else ""
+
+    def strange_statements(self) -> list[str]:
+        """Read the log: this driver names itself, and an admin of a test is called one."""
+        forms = Forms("postgresql", PARTS)
+        return forms.strangers(ADMINS.statements(self.log_text()))
 
     def logins(self) -> Logins | None:
         """Read the log, where a login that ends in an error of any kind is FATAL."""

@@ -29,7 +29,7 @@ _SETTINGS = {
     # Everything that could betray a password or a failed login.
     "log_statement": "all",
     "log_connections": "on",
-    "log_line_prefix": "%m [%p] %u@%d ",
+    "log_line_prefix": "%m [%p] %u@%d %a ",
 }
 # As on RDS: `md5` asks for whatever the role's verifier is made for, SCRAM as a rule. With TLS and without.
 _HOST_BASED_AUTHENTICATION = f"host all all {LOOPBACK}/32 md5\nhost replication all {LOOPBACK}/32 md5\n"

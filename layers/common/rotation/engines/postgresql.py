@@ -1,42 +1,23 @@
 """PostgreSQL, Amazon RDS for PostgreSQL, and Aurora PostgreSQL (versions 13 to 18)."""
 
-import re
-import select
+import logging
 import time
-from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
-import psycopg2
-from psycopg2 import extensions, sql
+from psycopg2.sql import SQL, Identifier, Literal
 
 from rotation.credential import Credential
-from rotation.deadline import Deadline
-from rotation.engine import Standing
-from rotation.engines.postgresql_pair import Arguments, Pair
-from rotation.engines.server import (
-    CONNECT_SECONDS,
-    NO_ANSWER,
-    POLICY,
-    REPLICA,
-    STATEMENT_SECONDS,
-    WRONG_PASSWORD,
-    ca_bundle,
-    look_up,
-)
-from rotation.errors import (
-    DatabaseError,
-    LoginBlocked,
-    LoginRefused,
-    NotPermitted,
-    PasswordRefused,
-    StatementFailed,
-    Unreachable,
-    Untrusted,
-)
+from rotation.deadline import RESERVE, Deadline
+from rotation.engine import Proof, Standing
+from rotation.engines import postgresql_catalog as catalog
+from rotation.engines.postgresql_connection import THEIRS, Connection
+from rotation.engines.postgresql_pair import Pair, require_known
+from rotation.engines.postgresql_rights import named
+from rotation.engines.server import RETRIED
+from rotation.errors import DatabaseError, OutOfTime, Unsafe
 from rotation.kind import EngineKind, Strategy
-from rotation.redaction import said
 
 KIND = EngineKind(
     name="PostgreSQL",
@@ -50,49 +31,16 @@ KIND = EngineKind(
     strategies=frozenset({Strategy.SINGLE_USER, Strategy.ALTERNATING_USERS}),
 )
 
-PREFIX = re.compile(r"^connection to server .*? failed: |^(FATAL|ERROR): +", re.MULTILINE)
-
-REFUSED = re.compile(
-    r"^(password|PAM|LDAP|RADIUS) authentication failed for user |^role \".*\" does not exist$", re.MULTILINE
-)
-"""What the server says when user or password are wrong. libpq gives no code on a failed connection, only text, so
-this is the one place that reads text; what it does not know is never "refused"."""
-
-CERTIFICATE = (
-    "Have the server use a certificate of the RDS authorities that has not expired, or name its own in DB_CA_BUNDLE"
-)
-HOST_NAME = "Write the host name that the certificate is for into the secret, not an alias"
-NO_TLS = 'Switch TLS on at the server, or say "ssl": false in the secret to send everything in clear'
-NO_BUNDLE = "Correct DB_CA_BUNDLE: it must name a readable PEM file"
-NO_PROOF = "Have pg_hba.conf ask for SCRAM or md5: the server let the user in, or wanted the password in clear"
-NO_ENTRY = "Allow this user, database and TLS setting in pg_hba.conf (on RDS: rds.force_ssl)"
-TOO_MANY = "Raise the limit of the role, the database or the server, or close connections"
-
-LOGIN_PROBLEMS: Sequence[tuple[str, type[DatabaseError], str]] = (
-    ("certificate verify failed", Untrusted, CERTIFICATE),
-    ("does not match host name", Untrusted, HOST_NAME),
-    ("server does not support SSL", Untrusted, NO_TLS),
-    ("root certificate file", Untrusted, NO_BUNDLE),
-    ("authentication method requirement", Untrusted, NO_PROOF),
-    ("no pg_hba.conf entry", LoginBlocked, NO_ENTRY),
-    ("is not permitted to log in", LoginBlocked, "Give the role LOGIN"),
-    ("does not exist", LoginBlocked, 'Correct "dbname" in the secret'),
-    ("permission denied for database", LoginBlocked, "Grant CONNECT on the database to the user"),
-    ("too many connections", LoginBlocked, TOO_MANY),
-    ("too many clients", LoginBlocked, TOO_MANY),
-    ("remaining connection slots", LoginBlocked, TOO_MANY),
-    ("the database system is", LoginBlocked, "Wait for the server to be up: the rotation is tried again by itself"),
-)
-"""What else keeps a login out: a part of the text, what it means, and what to do."""
-
 PASSWORD_POLICIES = frozenset({"22023", "28000", "28P01"})
 """The SQLSTATEs by which modules like passwordcheck refuse a password: invalid_parameter_value,
 invalid_authorization_specification, invalid_password."""
 
-LIMITS = sql.SQL("SET LOCAL statement_timeout TO {limit}; SET LOCAL lock_timeout TO {limit}")
-"""The server is to give up before we do: it says why, and it does not do in our absence what we have given up."""
+ONE_SERVER = "Name the server itself in the secret and in the admin secret, not a pooler that leads to several"
 
-WAITING = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
+STRANGERS_SECONDS = 10.0
+"""How long all databases of strangers may take together. Anybody with a database can have us look into it."""
+
+log = logging.getLogger(__name__)
 
 
 class PostgreSQL:
@@ -104,55 +52,72 @@ class PostgreSQL:
     @contextmanager
     def connect(self, credential: Credential, deadline: Deadline) -> Iterator["PostgreSQLSession"]:
         """Log in, in one transaction; see `rotation.engine.Engine.connect`."""
-        doing = f"logging in as {credential} to {credential.database}"
-        connection = _open(credential, deadline, doing)
+        session = PostgreSQLSession(credential, deadline, f"logging in as {credential} to {credential.database}")
         try:
-            session = PostgreSQLSession(connection, credential, deadline, self.connect)
+            session.begin()
             yield session
-            session.commit()
+            session.end("committing", "COMMIT")
         finally:
-            connection.close()
+            session.close()
 
 
-class PostgreSQLSession:
+class PostgreSQLSession(Connection):
     """One connection, in one transaction; implements `rotation.engine.Session`."""
 
-    def __init__(
-        self,
-        connection: extensions.connection,
-        credential: Credential,
-        deadline: Deadline,
-        connect: "Callable[[Credential, Deadline], AbstractContextManager[PostgreSQLSession]]",
-    ) -> None:
-        self._connection = connection
-        self._credential = credential
-        self._deadline = deadline
-        self._connect = connect
-        self._limit = 0
-        """How long the server gives a statement, in milliseconds; 0 where no transaction says so."""
-        self._begin()
+    def __init__(self, credential: Credential, deadline: Deadline, doing: str) -> None:
+        """Log in."""
+        super().__init__(credential, deadline, doing)
+        self._known: dict[str, int] = {}
+        """The oids of roles that have logged in, or that we have looked at: what their names are to stand for."""
+
+    def proof(self) -> Proof:
+        """Return who is logged in; see `rotation.engine.Session`."""
+        if self.is_failed():
+            self.end("rolling back", "ROLLBACK")
+            self.begin()
+        doing = f"asking the server who {self.username} is"
+        found = self.execute(doing, catalog.LOGGED_IN)
+        if [name for name, _, _ in found] != [self.username]:
+            cause = f"it has logged in {found[0][0]}" if found else "the role is gone"
+            raise Unsafe(doing, cause, ONE_SERVER)
+        [(_, oid, server)] = found
+        return Proof(self.username, self._credential.password, _principal(oid, server))
+
+    def require_proven(self, proof: Proof) -> None:
+        """Bind this session to a role that logged in; see `rotation.engine.Session`."""
+        doing = f"looking as {self.username} for {proof.username}, which has logged in"
+        found = self.execute(doing, catalog.PRINCIPAL, (proof.username,))
+        if [_principal(oid, server) for oid, server in found] != [proof.principal]:
+            cause = "here it is another role, or this is another server, or it was restarted meanwhile"
+            raise Unsafe(doing, cause, f"{ONE_SERVER}. {RETRIED}")
+        self._known[proof.username] = found[0][0]
 
     def change_own_password(self, password: str) -> None:
         """Give the user who is logged in this password; see `rotation.engine.Session`."""
-        # A user with a `role` setting acts as that role, which may not alter the user.
-        self.execute("changing to the login role", "SET LOCAL ROLE NONE")
-        self.set_password(self._credential.username, password)
+        self.set_password(self.username, password)
 
     def standing(self, user: str, other: str) -> Standing:
         """Tell what is known about the pair; see `rotation.engine.Session`."""
-        return Pair(self, user, other).standing()
+        return self._pair(user, other).standing()
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is; see `rotation.engine.Session`.
 
-        All of it happens in this session's one transaction, but what the clone holds in other databases, which is
-        handed over in a transaction for each, before.
+        All of it happens in one transaction, this session's. If the clone holds something in other databases, there
+        are more: one that makes it a member of the original, then one for each of those databases, then this one. Each
+        is over before the next one begins to change something, because they lock the same roles.
         """
-        pair = Pair(self, user, other)
+        pair = self._pair(user, other)
         pair.prepare()
-        for database in pair.elsewhere():
-            with self._in(database) as session:
-                Pair(session, user, other).hand_over()
+        pair.hand_over_memberships()
+        if pair.elsewhere():
+            self.end("committing", "COMMIT")
+            self.begin()
+            if left := self._elsewhere(pair, lambda there, _: there.hand_over(user, other)):
+                log.warning(
+                    "%s may hold something in databases of others, not looked into: %s", pair.clone, named(left)
+                )
+            pair.prepare()
         pair.hand_over()
         pair.align()
 
@@ -164,13 +129,14 @@ class PostgreSQLSession:
         """
         doing = f"setting the password of {username}"
         [(encryption,)] = self.execute(doing, "SELECT current_setting('password_encryption')")
-        algorithm = "md5" if encryption == "md5" else "scram-sha-256"
-        verifier = extensions.encrypt_password(password, username, scope=self._connection, algorithm=algorithm)
+        verifier = self.verifier(username, password, "md5" if encryption == "md5" else "scram-sha-256")
         self.execute(
             doing,
-            sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(username), sql.Literal(verifier)),
+            SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(username), Literal(verifier)),
             policies=PASSWORD_POLICIES,
         )
+        if username in self._known:  # after the change, because from then on nobody else can change the role
+            require_known([username], self._known, dict(self.execute(doing, catalog.OID, (username,))))
 
     def reset_password(self, username: str, password: str) -> None:
         """Give a user this password; see `rotation.engine.Session`. Whether a role may log in is another matter."""
@@ -178,179 +144,67 @@ class PostgreSQLSession:
 
     def differences(self, user: str, other: str) -> Sequence[str]:
         """Say in what the two differ; see `rotation.engine.Session`."""
-        pair = Pair(self, user, other)
+        pair = self._pair(user, other)
         differences = [*pair.differences(), *pair.holdings()]
-        for database in pair.elsewhere():
-            with self._in(database) as session:
-                differences += [f"{text} (in database {database})" for text in Pair(session, user, other).holdings()]
+
+        def look(there: PostgreSQLSession, database: str) -> None:
+            held = there._pair(user, other).holdings()
+            differences.extend(f"{text} (in database {database})" for text in held)
+
+        self._elsewhere(pair, look)
         return differences
 
     def verify(self, statements: Sequence[str]) -> None:
-        """Run the statements, and roll everything back; see `rotation.engine.Session`."""
+        """Run the statements, and roll everything back; see `rotation.engine.Session`.
+
+        None of their rows leaves the server.
+        """
         # PL/pgSQL refuses COMMIT and its like inside of a transaction block, so nothing can escape the rollback
         # (https://www.postgresql.org/docs/current/plpgsql-transactions.html).
-        self.execute("preparing to verify", "SET LOCAL search_path TO DEFAULT")
+        self.execute("preparing to verify", THEIRS)
         for number, statement in enumerate(statements, 1):
-            body = sql.SQL("BEGIN EXECUTE {}; END").format(sql.Literal(statement)).as_string(self._connection)
-            self.execute(f"running statement {number} of verify", sql.SQL("DO {}").format(sql.Literal(body)))
-        self._end("rolling back", "ROLLBACK")
-        self._begin()
+            body = self.quoted(SQL("BEGIN EXECUTE {}; END").format(Literal(statement)))
+            self.execute(f"running statement {number} of verify", SQL("DO {}").format(Literal(body)))
+        self.end("rolling back", "ROLLBACK")
+        self.begin()
 
-    def execute(
-        self,
-        doing: str,
-        statement: str | sql.Composable,
-        arguments: Arguments = (),
-        remedy: str = "",
-        policies: Container[str] = (),
-    ) -> list[tuple[Any, ...]]:
-        """Run one statement, for the deadline at most, and return its rows.
+    def hand_over(self, user: str, other: str) -> None:
+        """Have the original hold what the clone holds by itself in this database, as a part of `mirror`."""
+        pair = self._pair(user, other)
+        pair.prepare()
+        pair.hand_over()
 
-        Raises a DatabaseError; `remedy` is what to do where the user may not, `policies` are the SQLSTATEs that mean
-        that a password is not taken.
+    def _pair(self, user: str, other: str) -> Pair:
+        return Pair(self, user, other, self._known)
+
+    def _elsewhere(self, pair: Pair, do: "Callable[[PostgreSQLSession, str], None]") -> list[str]:
+        """Do something in each other database in which the clone holds something; return those that were left out.
+
+        That are databases of strangers, for whatever reason they cannot be looked into, if the clone owns nothing
+        there.
         """
-        seconds = self._deadline.allow(STATEMENT_SECONDS, doing)
-        try:
-            if _milliseconds(seconds) < self._limit:
-                self._limit = _milliseconds(seconds)
-                self._run(LIMITS.format(limit=sql.Literal(self._limit)), (), seconds, doing)
-            return self._run(statement, arguments, seconds, doing)
-        except psycopg2.Error as error:
-            if error.pgcode and error.pgcode in policies:
-                raise PasswordRefused(doing, f"{_cause(error)} (SQLSTATE {error.pgcode})", POLICY) from None
-            raise _failure(error, f"{doing} as {self.username}", remedy) from None
+        left, strangers = [], _part(self._deadline, STRANGERS_SECONDS)
+        for database, owned, operators in pair.elsewhere():
+            is_strangers = not owned and not operators
+            try:
+                self._do_in(database, strangers if is_strangers else self._deadline, do)
+            except (DatabaseError, OutOfTime):
+                if not is_strangers:
+                    raise
+                left.append(database)
+        return left
 
-    def _run(
-        self, statement: str | sql.Composable, arguments: Arguments, seconds: float, doing: str
-    ) -> list[tuple[Any, ...]]:
-        cursor = self._connection.cursor()
-        cursor.execute(statement, arguments or None)
-        _wait(self._connection, seconds, doing)
-        return cursor.fetchall() if cursor.description else []
-
-    def commit(self) -> None:
-        """End the transaction well."""
-        self._end("committing", "COMMIT")
-
-    @property
-    def username(self) -> str:
-        """Who is logged in."""
-        return self._credential.username
-
-    @property
-    def server_version(self) -> int:
-        """The server's version as libpq tells it: 160004 is 16.4."""
-        return self._connection.server_version
-
-    def _begin(self) -> None:
-        """Begin a transaction in which names mean what they say, and that the server ends when this program is gone."""
-        standby = self._connection.info.parameter_status("in_hot_standby") == "on"
-        self._limit = 0
-        limit = _milliseconds(self._deadline.allow(STATEMENT_SECONDS, "beginning a transaction"))
-        self.execute(
-            "beginning a transaction",
-            sql.SQL("BEGIN {mode}; SET LOCAL search_path TO pg_catalog, pg_temp; {limits}").format(
-                mode=sql.SQL("READ ONLY" if standby else "READ WRITE"), limits=LIMITS.format(limit=sql.Literal(limit))
-            ),
-        )
-        self._limit = limit
-
-    def _end(self, doing: str, statement: str) -> None:
-        self._limit = 0  # a transaction that has failed takes nothing else any more
-        self.execute(doing, statement)
-
-    def _in(self, database: str) -> "AbstractContextManager[PostgreSQLSession]":
-        return self._connect(replace(self._credential, database=database), self._deadline)
+    def _do_in(self, database: str, deadline: Deadline, do: "Callable[[PostgreSQLSession, str], None]") -> None:
+        with PostgreSQL().connect(replace(self._credential, database=database), deadline) as session:
+            session._known = dict(self._known)  # noqa: SLF001 - its own kind
+            do(session, database)
 
 
-def _open(credential: Credential, deadline: Deadline, doing: str) -> extensions.connection:
-    """Connect to the first address that answers; libpq's own limit is for each address, and leaves the look-up out."""
-    places = look_up(credential, deadline, doing)
-    for left, address in zip(range(len(places), 0, -1), places, strict=True):
-        try:
-            return _open_at(address, credential, deadline.share(CONNECT_SECONDS, left, doing), doing)
-        except Unreachable:
-            if left == 1:
-                raise
-    raise AssertionError
+def _principal(oid: int, server: str) -> str:
+    return f"role {oid} of the server that was started at {server}"
 
 
-def _open_at(address: str, credential: Credential, seconds: float, doing: str) -> extensions.connection:
-    connection: extensions.connection | None = None
-    try:
-        connection = psycopg2.connect(
-            async_=1,
-            host=credential.host,
-            hostaddr=address,
-            port=credential.port,
-            dbname=credential.database,
-            user=credential.username,
-            password=credential.password,
-            sslmode="verify-full" if credential.tls else "disable",
-            sslrootcert=ca_bundle(),
-            # A server that lets anybody in, or asks for the password in clear, proves nothing and learns nothing.
-            require_auth="scram-sha-256,md5",
-            gssencmode="disable",
-            client_encoding="UTF8",
-            application_name="secret-rotation",
-        )
-        _wait(connection, seconds, doing)
-    except BaseException as error:
-        if connection:
-            connection.close()
-        if isinstance(error, psycopg2.Error):
-            raise _login_failure(error, doing) from None
-        raise
-    return connection
-
-
-def _wait(connection: extensions.connection, seconds: float, doing: str) -> None:
-    """Wait until the connection has done what it was asked for; raises Unreachable when the time is up."""
+def _part(deadline: Deadline, seconds: float) -> Deadline:
+    """Return a deadline that comes in so many seconds, or when the other one does."""
     until = time.monotonic() + seconds
-    while (state := connection.poll()) != extensions.POLL_OK:
-        poller = select.poll()
-        poller.register(connection.fileno(), WAITING[state])
-        if not poller.poll(max(0.0, until - time.monotonic()) * 1000):
-            raise Unreachable(doing, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER)
-
-
-def _milliseconds(seconds: float) -> int:
-    """Return how long a server may take for what we wait for so many seconds, by the second where there are some."""
-    return 1000 * int(0.9 * seconds) or int(900 * seconds)
-
-
-def _login_failure(error: psycopg2.Error, doing: str) -> DatabaseError:
-    cause = PREFIX.sub("", PREFIX.sub("", str(error))).strip()
-    if REFUSED.search(cause):
-        return LoginRefused(doing, said(cause), WRONG_PASSWORD)
-    for part, problem, remedy in LOGIN_PROBLEMS:
-        if part in cause:
-            return problem(doing, said(cause), remedy)
-    return Unreachable(doing, said(cause) or "the connection was lost", NO_ANSWER)
-
-
-def _failure(error: psycopg2.Error, doing: str, remedy: str) -> DatabaseError:
-    cause = _cause(error)
-    match error.pgcode or "":
-        case "42501":  # insufficient_privilege
-            return NotPermitted(doing, cause, remedy or "Grant the user what it lacks")
-        case "25006":  # read_only_sql_transaction
-            return NotPermitted(doing, cause, REPLICA)
-        case "" | "57P01" | "57P02" | "57P03":  # the connection was lost, or the server is going down
-            return Unreachable(doing, cause or "the connection was lost", NO_ANSWER)
-        case "57014" | "55P03":  # query_canceled, lock_not_available
-            return StatementFailed(
-                doing, cause, "Look in pg_locks for who holds the lock; the rotation is tried again by itself"
-            )
-        case code:
-            return StatementFailed(
-                doing,
-                f"{cause} (SQLSTATE {code})",
-                remedy or "Correct the cause; the rotation is tried again",
-            )
-
-
-def _cause(error: psycopg2.Error) -> str:
-    # Of a violated constraint, the detail holds the values of a row.
-    detail = "" if (error.pgcode or "").startswith("23") else error.diag.message_detail
-    return said(": ".join(filter(None, (error.diag.message_primary or str(error), detail))))
+    return Deadline(lambda: min(deadline.left(), until - time.monotonic()) + RESERVE)

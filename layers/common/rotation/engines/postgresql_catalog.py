@@ -1,7 +1,9 @@
 """What does PostgreSQL's catalog tell about the two roles of a pair?
 
-The queries of `rotation.engines.postgresql_pair`, each as `(role names)`, `(oid of the clone)` or with the oids of both
-by name. They run with `search_path = pg_catalog`, and any user may run them.
+The queries of the driver. They run with `search_path = pg_catalog`, ask for nothing that a user can write, and any user
+may run them. Most are for the clone and the original, whose oids they take by these names.
+
+An *operator* is a superuser, or a role with CREATEROLE: who else gives the clone something does so as a stranger.
 """
 
 FLAGS = {
@@ -11,6 +13,15 @@ FLAGS = {
     "rolreplication": "REPLICATION",
     "rolbypassrls": "BYPASSRLS",
 }
+
+SERVER = "to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
+"""What no two servers share. A copy of a server has its identifier, its databases, and its roles with their oids."""
+
+LOGGED_IN = f"SELECT rolname, oid, {SERVER} FROM pg_roles WHERE rolname = session_user"  # noqa: S608 - made of constants
+
+PRINCIPAL = f"SELECT oid, {SERVER} FROM pg_roles WHERE rolname = %s"  # noqa: S608 - the same
+
+OID = "SELECT rolname, oid FROM pg_roles WHERE rolname = %s"
 
 ROLES = f"""
     SELECT rolname, oid, {", ".join(FLAGS)}, rolconnlimit, coalesce(rolvaliduntil, 'infinity')::text,
@@ -22,69 +33,158 @@ SETTINGS = """
     FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase
     WHERE r.rolname IN (%s, %s)"""
 
-MEMBERSHIPS = """
-    SELECT r.rolname, m.admin_option, pg_get_userbyid(m.grantor),
-           pg_has_role(%(original)s, m.roleid,
-                       'MEMBER' || CASE WHEN m.admin_option THEN ' WITH ADMIN OPTION' ELSE '' END)
-    FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
-    WHERE m.member = %(clone)s AND m.roleid <> %(original)s"""
+IS_MEMBER = "SELECT 1 FROM pg_auth_members WHERE roleid = %s AND member = %s LIMIT 1"
+IS_FULL_MEMBER = (
+    "SELECT 1 FROM pg_auth_members WHERE roleid = %s AND member = %s AND inherit_option AND set_option LIMIT 1"
+)
+"""From version 16 on, a membership says by itself what it is good for."""
 
-TRACES = """
-    SELECT s.deptype::text, pg_describe_object(s.classid, s.objid, s.objsubid)
+OWN_OPTIONS = """
+    SELECT m.inherit_option, m.set_option
+    FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member
+    WHERE m.roleid = %s AND r.rolname = session_user AND m.grantor = m.member"""
+
+MEMBERSHIPS = """
+    SELECT r.rolname, m.admin_option, {inherit}, {set}, pg_get_userbyid(m.grantor),
+           coalesce(g.rolsuper OR g.rolcreaterole, false),
+           bool_or(o.admin_option), {also_inherit}, {also_set}
+    FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid LEFT JOIN pg_roles g ON g.oid = m.grantor
+         LEFT JOIN pg_auth_members o ON o.roleid = m.roleid AND o.member = %(original)s
+    WHERE m.member = %(clone)s AND m.roleid <> %(original)s
+      AND NOT (pg_has_role(%(original)s, m.roleid, 'MEMBER') AND {covered}
+               AND (NOT m.admin_option OR pg_has_role(%(original)s, m.roleid, 'MEMBER WITH ADMIN OPTION')))
+    GROUP BY m.ctid, r.rolname, m.admin_option, 3, 4, 5, 6
+    ORDER BY 6 DESC, 1 LIMIT 1000"""
+"""Of which roles the clone is a member, and the original is not, or not as good a one; and who made it one."""
+
+FROM_16 = {
+    "inherit": "m.inherit_option",
+    "set": "m.set_option",
+    "also_inherit": "bool_or(o.inherit_option)",
+    "also_set": "bool_or(o.set_option)",
+    "covered": "(NOT m.inherit_option OR pg_has_role(%(original)s, m.roleid, 'USAGE'))"
+    " AND (NOT m.set_option OR pg_has_role(%(original)s, m.roleid, 'SET'))",
+}
+BEFORE_16 = {"inherit": "true", "set": "true", "also_inherit": "true", "also_set": "true", "covered": "true"}
+
+NO_HOLDING = """s.classid <> 'pg_auth_members'::regclass
+      AND NOT (s.classid = 'pg_default_acl'::regclass AND s.deptype = 'o')"""
+"""Memberships are looked at by themselves, and default privileges of the clone are compared."""
+
+HOLDS = f"""
+    SELECT DISTINCT CASE s.classid WHEN 'pg_user_mapping'::regclass THEN 'm' ELSE s.deptype::text END
     FROM pg_shdepend s
     WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = %s AND s.deptype IN ('o', 'a', 'r')
+      AND s.dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) AND {NO_HOLDING}"""  # noqa: S608 - constants
+"""Whether the clone owns something (o), is granted something (a), has a policy (r) or a user mapping (m) for itself,
+here or on shared objects."""
+
+OWNED = f"""
+    SELECT pg_describe_object(s.classid, s.objid, s.objsubid)
+    FROM pg_shdepend s
+    WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = %s AND s.deptype = 'o'
       AND s.dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
-      AND s.classid <> 'pg_auth_members'::regclass AND NOT (s.classid = 'pg_default_acl'::regclass AND s.deptype = 'o')
-    ORDER BY 2"""
-"""What the clone owns (o), is granted (a), or has a policy for (r), here or on shared objects."""
+      AND s.classid <> 'pg_user_mapping'::regclass AND {NO_HOLDING}
+    ORDER BY s.classid, s.objid LIMIT 100"""  # noqa: S608 - constants
 
-ELSEWHERE = """
-    SELECT DISTINCT d.datname
-    FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid
+UNMOVABLE = """
+    SELECT pg_describe_object('pg_policy'::regclass, p.oid, 0)
+    FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_roles r ON r.oid = c.relowner
+    WHERE %(clone)s = ANY (p.polroles) AND (r.rolsuper OR r.rolcreaterole)
+      AND NOT EXISTS (SELECT FROM unnest(p.polroles) other (role)
+                      WHERE CASE other.role WHEN 0 THEN true ELSE pg_has_role(%(original)s, other.role, 'USAGE') END)
+    UNION ALL
+    SELECT 'user mapping for server ' || quote_ident(m.srvname)
+    FROM pg_user_mappings m JOIN pg_foreign_server s ON s.oid = m.srvid JOIN pg_roles r ON r.oid = s.srvowner
+    WHERE m.umuser = %(clone)s AND (r.rolsuper OR r.rolcreaterole)
+      AND NOT EXISTS (SELECT FROM pg_user_mappings other
+                      WHERE other.srvid = m.srvid AND other.umuser IN (0, %(original)s))
+    ORDER BY 1 LIMIT 100"""
+"""What an operator has made for the clone alone, and nobody else can make for the original."""
+
+ELSEWHERE = f"""
+    SELECT d.datname, bool_or(s.deptype = 'o' AND s.classid <> 'pg_user_mapping'::regclass) AS owned,
+           r.rolsuper OR r.rolcreaterole AS operators
+    FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid JOIN pg_roles r ON r.oid = d.datdba
     WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = %s AND s.deptype IN ('o', 'a', 'r')
-      AND d.datname <> current_database() AND d.datallowconn
-      AND NOT (s.classid = 'pg_default_acl'::regclass AND s.deptype = 'o')
-    ORDER BY 1"""
+      AND d.datname <> current_database() AND d.datallowconn AND {NO_HOLDING}
+    GROUP BY d.oid, d.datname, r.rolsuper, r.rolcreaterole
+    HAVING bool_or(s.deptype = 'o' AND s.classid <> 'pg_user_mapping'::regclass)
+        OR has_database_privilege(session_user, d.oid, 'CONNECT')
+    ORDER BY 2 DESC, 3 DESC, 1 LIMIT 1000"""  # noqa: S608 - constants
+"""In which other databases the clone holds something; whether it owns something there; whether they are an
+operator's."""
 
-UNCOVERED = """
-    WITH acls (classid, objid, objsubid, owner, acl) AS (
-        SELECT 'pg_class'::regclass, oid, 0, relowner, relacl FROM pg_class
-        UNION ALL SELECT 'pg_class'::regclass, attrelid, attnum, relowner, attacl
-            FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
-        UNION ALL SELECT 'pg_namespace'::regclass, oid, 0, nspowner, nspacl FROM pg_namespace
-        UNION ALL SELECT 'pg_proc'::regclass, oid, 0, proowner, proacl FROM pg_proc
-        UNION ALL SELECT 'pg_type'::regclass, oid, 0, typowner, typacl FROM pg_type
-        UNION ALL SELECT 'pg_language'::regclass, oid, 0, lanowner, lanacl FROM pg_language
-        UNION ALL SELECT 'pg_foreign_data_wrapper'::regclass, oid, 0, fdwowner, fdwacl FROM pg_foreign_data_wrapper
-        UNION ALL SELECT 'pg_foreign_server'::regclass, oid, 0, srvowner, srvacl FROM pg_foreign_server
-        UNION ALL SELECT 'pg_largeobject'::regclass, oid, 0, lomowner, lomacl FROM pg_largeobject_metadata
-        UNION ALL SELECT 'pg_database'::regclass, oid, 0, datdba, datacl FROM pg_database
-        UNION ALL SELECT 'pg_tablespace'::regclass, oid, 0, spcowner, spcacl FROM pg_tablespace
-        UNION ALL SELECT 'pg_default_acl'::regclass, oid, 0, defaclrole, defaclacl FROM pg_default_acl
+ACLS = """
+    acls (classid, objid, objsubid, owner, acl, made) AS (
+        SELECT 'pg_class'::regclass, oid, 0, relowner, relacl, xmin FROM pg_class
+        UNION ALL SELECT 'pg_class'::regclass, attrelid, attnum, relowner, attacl, a.xmin
+            FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid
+        UNION ALL SELECT 'pg_namespace'::regclass, oid, 0, nspowner, nspacl, xmin FROM pg_namespace
+        UNION ALL SELECT 'pg_proc'::regclass, oid, 0, proowner, proacl, xmin FROM pg_proc
+        UNION ALL SELECT 'pg_type'::regclass, oid, 0, typowner, typacl, xmin FROM pg_type
+        UNION ALL SELECT 'pg_language'::regclass, oid, 0, lanowner, lanacl, xmin FROM pg_language
+        UNION ALL SELECT 'pg_foreign_data_wrapper'::regclass, oid, 0, fdwowner, fdwacl, xmin
+            FROM pg_foreign_data_wrapper
+        UNION ALL SELECT 'pg_foreign_server'::regclass, oid, 0, srvowner, srvacl, xmin FROM pg_foreign_server
+        UNION ALL SELECT 'pg_largeobject'::regclass, oid, 0, lomowner, lomacl, xmin FROM pg_largeobject_metadata
+        UNION ALL SELECT 'pg_database'::regclass, oid, 0, datdba, datacl, xmin FROM pg_database
+        UNION ALL SELECT 'pg_tablespace'::regclass, oid, 0, spcowner, spcacl, xmin FROM pg_tablespace
+        UNION ALL SELECT 'pg_default_acl'::regclass, oid, 0, defaclrole, defaclacl, xmin FROM pg_default_acl
         {parameters}
-    )
-    SELECT o.type, o.identity, c.attname, held.privilege_type, held.is_grantable,
-           pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype::text,
-           (pg_identify_object(acls.classid, acls.objid, 0)).identity
-    FROM acls CROSS JOIN aclexplode(acl) held
-         CROSS JOIN pg_identify_object(acls.classid, acls.objid, acls.objsubid) o
-         LEFT JOIN pg_attribute c
-             ON acls.classid = 'pg_class'::regclass AND c.attrelid = objid AND c.attnum = objsubid AND objsubid > 0
-         LEFT JOIN pg_default_acl d ON acls.classid = 'pg_default_acl'::regclass AND d.oid = objid
-         LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
-    WHERE held.grantee = %(clone)s AND acls.owner <> %(clone)s AND NOT pg_has_role(%(original)s, acls.owner, 'USAGE')
-      AND NOT EXISTS (
-        SELECT FROM aclexplode(acl) other
-        WHERE other.privilege_type = held.privilege_type AND (other.is_grantable OR NOT held.is_grantable)
-          AND CASE WHEN other.grantee = 0 THEN true ELSE pg_has_role(%(original)s, other.grantee, 'USAGE') END)
-      AND NOT (acls.classid = 'pg_class'::regclass AND objsubid > 0 AND has_column_privilege(
-        %(original)s, objid, objsubid::int2,
-        held.privilege_type || CASE WHEN held.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END))
-    ORDER BY 1, 2, 4"""
-"""What the clone is granted, and the original has from nowhere: not from itself, its roles, PUBLIC, or as the owner."""
+    )"""
 
-PARAMETERS = "UNION ALL SELECT 'pg_parameter_acl'::regclass, oid, 0, 10, paracl FROM pg_parameter_acl"
+PARAMETERS = "UNION ALL SELECT 'pg_parameter_acl'::regclass, oid, 0, 10, paracl, xmin FROM pg_parameter_acl"
 PARAMETER_ACLS = 150000
+
+UNCOVERED = f"""
+    WITH {ACLS}, uncovered AS (
+        SELECT classid, objid, objsubid, held.privilege_type, held.is_grantable, held.grantor,
+               coalesce(g.rolsuper OR g.rolcreaterole, false) AS by_operator,
+               EXISTS (SELECT FROM aclexplode(acl) onward
+                       WHERE onward.grantor = %(clone)s AND onward.privilege_type = held.privilege_type) AS passed_on
+        FROM acls CROSS JOIN aclexplode(acl) held LEFT JOIN pg_roles g ON g.oid = held.grantor
+        WHERE held.grantee = %(clone)s AND owner <> %(clone)s AND NOT pg_has_role(%(original)s, owner, 'USAGE')
+          AND NOT EXISTS (
+            SELECT FROM aclexplode(acl) other
+            WHERE other.privilege_type = held.privilege_type AND (other.is_grantable OR NOT held.is_grantable)
+              AND CASE other.grantee WHEN 0 THEN true ELSE pg_has_role(%(original)s, other.grantee, 'USAGE') END)
+          AND NOT (classid = 'pg_class'::regclass AND objsubid > 0 AND has_column_privilege(
+            %(original)s, objid, objsubid::int2,
+            held.privilege_type || CASE WHEN held.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END))
+    ), counted AS (
+        SELECT *, row_number() OVER (PARTITION BY by_operator ORDER BY classid, objid, objsubid) AS place
+        FROM uncovered
+    )
+    SELECT o.type, o.identity, c.attname, u.privilege_type, u.is_grantable,
+           pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype::text, whole.identity,
+           u.classid::oid, u.objid, pg_get_userbyid(u.grantor), u.by_operator,
+           pg_has_role(session_user, u.grantor, '{{act_as}}'), u.passed_on
+    FROM counted u
+         CROSS JOIN pg_identify_object(u.classid, u.objid, u.objsubid) o
+         CROSS JOIN pg_identify_object(u.classid, u.objid, 0) whole
+         LEFT JOIN pg_attribute c
+             ON u.classid = 'pg_class'::regclass AND c.attrelid = u.objid AND c.attnum = u.objsubid AND u.objsubid > 0
+         LEFT JOIN pg_default_acl d ON u.classid = 'pg_default_acl'::regclass AND d.oid = u.objid
+         LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
+    WHERE u.place <= CASE WHEN u.by_operator THEN 10000 ELSE 100 END AND o.identity IS NOT NULL
+    ORDER BY u.by_operator DESC, 1, 2, 4"""  # noqa: S608 - constants
+"""What the clone is granted, and the original has from nowhere: not from itself, its roles, PUBLIC, or as the owner.
+All of what an operator has granted, and a hundred of what others have."""
+
+WRITTEN = f"""
+    WITH {ACLS}
+    SELECT DISTINCT classid::oid, objid FROM acls WHERE made = pg_current_xact_id()::xid LIMIT 10001"""  # noqa: S608 - constants
+"""Which objects' ACLs this transaction has changed, its savepoints aside."""
+
+STRANGE_TRIGGERS = """
+    SELECT t.evtname, p.oid::regprocedure::text, pg_get_userbyid(p.proowner)
+    FROM pg_event_trigger t JOIN pg_proc p ON p.oid = t.evtfoid JOIN pg_roles r ON r.oid = p.proowner
+    WHERE t.evtenabled <> 'D' AND NOT r.rolsuper AND r.rolname <> session_user
+      AND NOT EXISTS (SELECT FROM pg_roles m
+                      WHERE m.rolname = 'rds_superuser' AND pg_has_role(p.proowner, m.oid, 'MEMBER'))
+    ORDER BY 1 LIMIT 1"""
+"""An event trigger whose function belongs to somebody who is no superuser, nor what RDS has in their place."""
 
 DEFAULTS = """
     SELECT n.nspname, d.objtype,
@@ -98,5 +198,16 @@ DEFAULTS = """
                             WHERE defaclrole = %(role)s AND defaclnamespace = 0 AND defaclobjtype::text = t.objtype)
          ) d (namespace, objtype, acl)
          CROSS JOIN aclexplode(d.acl) e
-         LEFT JOIN pg_namespace n ON n.oid = d.namespace"""
-"""The default privileges of a role, those that are built in included; the role itself is NULL, PUBLIC is empty."""
+         LEFT JOIN pg_namespace n ON n.oid = d.namespace
+    WHERE e.grantee <> %(other)s"""
+"""The default privileges of a role, those that are built in included; the role itself is NULL, PUBLIC is empty. What
+one of the pair gives to the other one says nothing: what one owns, both do."""
+
+HELD_LOCKS = """
+    SELECT DISTINCT l.pid, a.usename
+    FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.granted AND l.pid <> pg_backend_pid() AND l.mode NOT IN ('AccessShareLock', 'RowShareLock')
+      AND (l.locktype = 'object' AND l.classid = 'pg_authid'::regclass
+           OR l.locktype = 'relation'
+              AND l.relation IN ('pg_authid'::regclass, 'pg_auth_members'::regclass, 'pg_db_role_setting'::regclass))
+    ORDER BY 1 LIMIT 5"""

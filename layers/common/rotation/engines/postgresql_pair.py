@@ -17,25 +17,33 @@ both.
 
 The catalog tells what a role holds by itself: pg_shdepend lists the objects that it owns or that have it in their
 ACL, in all databases (https://www.postgresql.org/docs/current/catalog-pg-shdepend.html). For a healthy pair the list
-is empty.
+is empty. See `rotation.engines.postgresql_rights`.
+
+Statements name roles, and a name can come to stand for another role. So a `Pair` knows which roles its names stand for,
+by their oids, and looks again under the lock, and at the end of the transaction.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from psycopg2 import sql
-from psycopg2.sql import SQL, Identifier, Literal
+from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from rotation.engine import Standing
 from rotation.engines import postgresql_catalog as catalog
-from rotation.errors import RightsDiffer, Unsafe
-
-INHERIT_AND_SET = 160000
-"""The first version in which a membership says by itself what it is good for, and in which CREATEROLE alone rules
-nobody."""
+from rotation.engines.postgresql_connection import Arguments, Connection, Statement
+from rotation.engines.postgresql_memberships import Memberships
+from rotation.engines.postgresql_rights import (
+    DEFAULT_KEYWORDS,
+    INHERIT_AND_SET,
+    Couple,
+    Holdings,
+    acting_as,
+    administering,
+    require_no_strange_triggers,
+)
+from rotation.errors import Unsafe
 
 LISTS = frozenset({
     "local_preload_libraries", "search_path", "session_preload_libraries",
@@ -44,47 +52,7 @@ LISTS = frozenset({
 """Settings whose value is a list of names, to be set one by one (variable_is_guc_list_quote in PostgreSQL's
 src/fe_utils/string_utils.c)."""
 
-KEYWORDS = {
-    "sequence": "SEQUENCE", "function": "ROUTINE", "procedure": "ROUTINE", "aggregate": "ROUTINE", "schema": "SCHEMA",
-    "type": "TYPE", "domain": "TYPE", "language": "LANGUAGE", "foreign-data wrapper": "FOREIGN DATA WRAPPER",
-    "server": "FOREIGN SERVER", "large object": "LARGE OBJECT", "database": "DATABASE", "tablespace": "TABLESPACE",
-    "parameter ACL": "PARAMETER",
-}  # fmt: skip
-"""What GRANT calls what the catalog calls; all else is a TABLE."""
-
-DEFAULT_KEYWORDS = {
-    "r": "TABLES",
-    "S": "SEQUENCES",
-    "f": "ROUTINES",
-    "T": "TYPES",
-    "n": "SCHEMAS",
-    "L": "LARGE OBJECTS",
-}
-
-
-type Arguments = Sequence[object] | Mapping[str, object]
 type Attribute = bool | int | str
-
-
-class Connection(Protocol):
-    """What a pair needs of a session."""
-
-    @property
-    def username(self) -> str:
-        """Who is logged in."""
-
-    @property
-    def server_version(self) -> int:
-        """160004 is 16.4."""
-
-    def execute(
-        self,
-        doing: str,
-        statement: str | sql.Composable,
-        arguments: Arguments = (),
-        remedy: str = "",
-    ) -> list[tuple[Any, ...]]:
-        """Run one statement and return its rows; raises a DatabaseError."""
 
 
 @dataclass(frozen=True)
@@ -110,19 +78,23 @@ passed on."""
 class Pair:
     """Two roles that take turns, seen in one database."""
 
-    def __init__(self, connection: Connection, user: str, other: str) -> None:
-        """`user` is the one that AWSCURRENT names. The clone is the one whose name is longer by the suffix."""
+    def __init__(self, connection: Connection, user: str, other: str, known: dict[str, int]) -> None:
+        """`user` is the one that AWSCURRENT names. The clone is the one whose name is longer by the suffix.
+
+        `known` says which roles the names stand for, as far as that is known; what is found out is added.
+        """
         self._connection = connection
         self.user = user
         self.other = other
         self.original, self.clone = sorted((user, other), key=len)
         self._mark = f"Takes turns with {self.original}: rotated by AWS Secrets Manager"
+        self._known = known
         self._existed: list[str] = []
         self._roles = self._read_roles()
         self._existed = [name for name in (self.original, self.clone) if name in self._roles]
 
     def standing(self) -> Standing:
-        """Tell what the server knows about the other user; raises Unsafe where the original is gone."""
+        """Tell what the server knows about the other user; raises Unsafe if the original is gone."""
         if self.original not in self._roles:
             raise Unsafe(
                 f"looking for {self.original}, of which {self.clone} is the clone",
@@ -131,21 +103,28 @@ class Pair:
             )
         if self.clone not in self._roles:
             return Standing.ABSENT
-        return Standing.OURS if self._mark in self._roles[self.clone].comment else Standing.UNKNOWN
+        return Standing.OURS if self._is_marked() else Standing.UNKNOWN
 
     def prepare(self) -> None:
-        """Have a clone that carries our mark, is a member of the original, and acts as it."""
+        """Have a clone that carries our mark, and is a member of the original; keep everybody else from changing it.
+
+        Raises Unsafe if somebody else has made a role of that name.
+        """
         doing = f"preparing {self.clone}"
-        # Two deliveries of one step would stand in each other's way ("tuple concurrently updated").
-        self._run(doing, SQL("SELECT pg_advisory_xact_lock(hashtext({}))").format(Literal(self._mark)))
-        self._roles = self._read_roles()
         if self.clone not in self._roles:
             self._run(doing, SQL("CREATE ROLE {} NOLOGIN").format(Identifier(self.clone)))
             self._roles = self._read_roles()
+            self._known[self.clone] = self._roles[self.clone].oid
+        # Two deliveries of one step would stand in each other's way ("tuple concurrently updated"). This locks the
+        # clone until the transaction ends, against all that do the same; and only who may administer it can.
         comment = self._roles[self.clone].comment
-        if self._mark not in comment:
-            marked = "\n".join(filter(None, (comment, self._mark)))
-            self._run(doing, SQL("COMMENT ON ROLE {} IS {}").format(Identifier(self.clone), Literal(marked)))
+        marked = comment if self._is_marked() else "\n".join(filter(None, (comment, self._mark)))
+        is_ours = self._is_marked() or self.clone in self._known
+        if not is_ours:
+            raise Unsafe(doing, "somebody has made a role of that name meanwhile", f"Rename or drop {self.clone}")
+        self._run(doing, SQL("COMMENT ON ROLE {} IS {}").format(Identifier(self.clone), Literal(marked)))
+        self._roles = self._read_roles()
+        self._known |= {name: role.oid for name, role in self._roles.items()}
         if not self._is_member():
             options = SQL(" WITH INHERIT TRUE, SET TRUE" if self._memberships_are_explicit else "")
             self._run(
@@ -153,34 +132,26 @@ class Pair:
                 SQL("GRANT {} TO {}").format(Identifier(self.original), Identifier(self.clone)) + options,
             )
 
-    def elsewhere(self) -> Sequence[str]:
-        """Return the other databases in which the clone holds something by itself."""
+    def elsewhere(self) -> list[tuple[str, bool, bool]]:
+        """Return in which other databases the clone holds something; where it owns something, and which are operators'.
+
+        Databases that this session's user may not enter are among them only if the clone owns something there.
+        """
         if self.clone not in self._roles:
             return []
         rows = self._run("looking for rights in other databases", catalog.ELSEWHERE, (self._roles[self.clone].oid,))
-        return [database for (database,) in rows]
+        return [(str(database), bool(owned), bool(operators)) for database, owned, operators in rows]
+
+    def hand_over_memberships(self) -> None:
+        """Have the original be a member, for both, of what the clone is a member of by itself."""
+        Memberships(self._connection, self._couple()).hand_over()
 
     def hand_over(self) -> None:
-        """Have the original hold, for both, what the clone holds by itself; here, and on what all databases share.
+        """Have the original hold, for both, what the clone holds by itself in this database and on shared objects.
 
-        Raises RightsDiffer, and changes nothing, where the current user would lose something.
+        Raises RightsDiffer, and changes nothing, if the current user would lose something.
         """
-        self._hand_over_roles()
-        owned, uncovered = self._traces("o"), self._uncovered()
-        if not owned and not uncovered:
-            return
-        if self.user == self.clone:
-            for grant in uncovered:
-                statement = grant.statement(self.original)
-                self._run(f"granting {grant} to {self.original}", statement, remedy=grant.remedy(self.original))
-            self._require_handed_over([*self._uncovered(), *self._traces("r")], "granted to")
-        with self._acting_as(self.original), self._acting_as(self.clone):
-            names = {"clone": Identifier(self.clone), "original": Identifier(self.original)}
-            doing = f"handing over to {self.original} what {self.clone} owns"
-            self._run(doing, SQL("REASSIGN OWNED BY {clone} TO {original}").format(**names))
-            # Drops no object, for the clone owns none any more: it takes the clone out of every ACL.
-            self._run(doing, SQL("DROP OWNED BY {clone}").format(**names))
-        self._require_handed_over(self._uncovered(), "left to")
+        self._holdings().hand_over()
 
     def align(self) -> None:
         """Copy attributes and settings of the current user, and the default privileges of the original."""
@@ -188,6 +159,7 @@ class Pair:
         self._align_attributes()
         self._align_settings()
         self._align_defaults()
+        self._read_roles()  # the names stand for the same roles as when the transaction began
 
     def differences(self) -> list[str]:
         """Say in what the other user is not what the current one is, as far as all databases share it."""
@@ -208,7 +180,7 @@ class Pair:
         lacking, surplus = self._default_changes()
         return [
             *differences,
-            *(f"{self.clone} is a member of {role}, {self.original} is not" for role in self._own_roles()),
+            *Memberships(self._connection, self._couple()).differences(),
             *(f"{self.clone} lacks the default privilege {_spoken(default)}" for default in lacking),
             *(
                 f"{self.clone} has the default privilege {_spoken(default)}, {self.original} has not"
@@ -218,39 +190,7 @@ class Pair:
 
     def holdings(self) -> list[str]:
         """Say what the clone holds by itself, here or on shared objects, that the original does not have."""
-        if self.clone not in self._roles:
-            return []
-        return [
-            *(f"{self.clone} owns {thing}" for thing in self._traces("o")),
-            *(f"{self.clone} has {thing}" for thing in self._traces("r")),
-            *(f"{self.clone} has {held}, {self.original} has not" for held in self._uncovered()),
-        ]
-
-    def _require_handed_over(self, left: Sequence[object], how: str) -> None:
-        if left:
-            raise RightsDiffer(
-                f"handing over to {self.original} what {self.clone} holds by itself",
-                f"{'; '.join(map(str, left))} cannot be {how} {self.original} alone by {self._connection.username}",
-                f"As the owner, grant it to {self.original} where it is to be kept, and revoke it from {self.clone}",
-            )
-
-    def _hand_over_roles(self) -> None:
-        names = {"clone": Identifier(self.clone), "original": Identifier(self.original)}
-        for role, admin_option, grantor, covered in self._memberships():
-            if covered:
-                continue
-            doing = f"handing over to {self.original} that {self.clone} is a member of {role}"
-            remedy = self._remedy(role)
-            if self.user == self.clone:
-                option = SQL(" WITH ADMIN OPTION" if admin_option else "")
-                grant = SQL("GRANT {role} TO {original}").format(role=Identifier(role), **names) + option
-                self._run(doing, grant, remedy=remedy)
-            by = SQL(" GRANTED BY {}").format(Identifier(grantor)) if self._memberships_are_explicit else SQL("")
-            self._run(
-                doing,
-                SQL("REVOKE {role} FROM {clone}").format(role=Identifier(role), **names) + by,
-                remedy=remedy,
-            )
+        return self._holdings().differences() if self.clone in self._roles else []
 
     def _align_attributes(self) -> None:
         changes = [_attribute(name, value) for name, value in self._attribute_changes().items()]
@@ -280,7 +220,8 @@ class Pair:
         missing, surplus = self._default_changes()
         if not missing and not surplus:
             return
-        with self._acting_as(self.clone):
+        require_no_strange_triggers(self._connection)
+        with acting_as(self._connection, self._couple(), "clone"):
             for default in sorted(surplus, key=repr):
                 self._alter_default(default, "REVOKE", "FROM")
             for default in sorted(missing, key=repr):
@@ -304,23 +245,6 @@ class Pair:
                 option=SQL(" WITH GRANT OPTION" if grantable and verb == "GRANT" else ""),
             ),
         )
-
-    @contextmanager
-    def _acting_as(self, role: str) -> Iterator[None]:
-        """Let the admin use the rights of a role inside the block, where it may not already."""
-        doing = f"using the rights of {role}"
-        [(may,)] = self._run(doing, "SELECT pg_has_role(current_user, %s, 'USAGE')", (self._roles[role].oid,))
-        if may:
-            yield
-            return
-        options = SQL(" WITH INHERIT TRUE, SET TRUE" if self._memberships_are_explicit else "")
-        self._run(
-            doing,
-            SQL("GRANT {} TO CURRENT_USER").format(Identifier(role)) + options,
-            remedy=self._remedy(role),
-        )
-        yield
-        self._run(doing, SQL("REVOKE {} FROM CURRENT_USER").format(Identifier(role)))
 
     def _attribute_changes(self) -> dict[str, Attribute]:
         other = self._roles[self.other].attributes
@@ -351,41 +275,29 @@ class Pair:
 
     def _default_changes(self) -> tuple[set[Default], set[Default]]:
         """Return which default privileges the clone lacks, and which it has too much."""
-        wanted, present = self._defaults(self.original), self._defaults(self.clone)
+        wanted, present = self._defaults(self.original, self.clone), self._defaults(self.clone, self.original)
         return wanted - present, present - wanted
 
-    def _defaults(self, role: str) -> set[Default]:
-        arguments = {"role": self._roles[role].oid}
+    def _defaults(self, role: str, other: str) -> set[Default]:
+        arguments = {"role": self._roles[role].oid, "other": self._roles[other].oid}
         rows = self._run("reading the default privileges", catalog.DEFAULTS, arguments)
         return {tuple(row) for row in rows}
 
     def _is_member(self) -> bool:
-        condition = "inherit_option AND set_option" if self._memberships_are_explicit else "true"
-        query = f"SELECT 1 FROM pg_auth_members WHERE roleid = %s AND member = %s AND {condition} LIMIT 1"  # noqa: S608 - constants
+        query = catalog.IS_FULL_MEMBER if self._memberships_are_explicit else catalog.IS_MEMBER
         pair = (self._roles[self.original].oid, self._roles[self.clone].oid)
         return bool(self._run("reading the memberships", query, pair))
 
-    def _memberships(self) -> list[tuple[Any, ...]]:
-        return self._run("reading the memberships", catalog.MEMBERSHIPS, self._oids())
+    def _is_marked(self) -> bool:
+        """Tell whether a line, or more, of the clone's comment is our mark: names can have line breaks."""
+        return f"\n{self._mark}\n" in f"\n{self._roles[self.clone].comment}\n"
 
-    def _own_roles(self) -> list[str]:
-        return [role for role, _, _, covered in self._memberships() if not covered]
+    def _holdings(self) -> Holdings:
+        return Holdings(self._connection, self._couple())
 
-    def _traces(self, kind: str) -> list[str]:
-        rows = self._run("reading what the clone holds", catalog.TRACES, (self._roles[self.clone].oid,))
-        return [description for trace, description in rows if trace == kind]
-
-    def _uncovered(self) -> "list[Grant]":
-        # The long query reads every ACL of the database; most of the time the short one says that there is nothing.
-        if not self._traces("a"):
-            return []
-        query = catalog.UNCOVERED.format(
-            parameters=catalog.PARAMETERS if self._connection.server_version >= catalog.PARAMETER_ACLS else ""
-        )
-        return [Grant(*row) for row in self._run("reading what the clone is granted", query, self._oids())]
-
-    def _oids(self) -> dict[str, int]:
-        return {"original": self._roles[self.original].oid, "clone": self._roles[self.clone].oid}
+    def _couple(self) -> Couple:
+        oids = {"original": self._roles[self.original].oid, "clone": self._roles[self.clone].oid}
+        return Couple(self.original, self.clone, oids, clone_is_current=self.user == self.clone)
 
     @property
     def _memberships_are_explicit(self) -> bool:
@@ -401,68 +313,34 @@ class Pair:
                 "VALID UNTIL": valid_until,
             }
             roles[name] = Role(oid, attributes, can_login, inherits, comment)
+        require_known((self.user, self.other), self._known, {name: role.oid for name, role in roles.items()})
         return roles
 
     def _run(
-        self, doing: str, statement: str | sql.Composable, arguments: Arguments = (), remedy: str = ""
+        self, doing: str, statement: Statement, arguments: Arguments = (), remedy: str = ""
     ) -> list[tuple[Any, ...]]:
-        return self._connection.execute(doing, statement, arguments, remedy or self._remedy(*self._existed))
-
-    def _remedy(self, *roles: str) -> str:
-        """Say how the admin gets to administer roles that it did not make (PostgreSQL 16 and later ask for that)."""
-        admin = self._connection.username
-        grants = "; ".join(f'GRANT "{role}" TO "{admin}" WITH ADMIN OPTION' for role in roles)
-        return f"Give {admin} CREATEROLE, and run as the creator of the roles, or as a superuser: {grants}"
+        remedy = remedy or administering(self._connection, *self._existed)
+        return self._connection.execute(doing, statement, arguments, remedy)
 
 
-@dataclass(frozen=True)
-class Grant:
-    """A right that the clone has by itself: a row of catalog.UNCOVERED."""
-
-    object_type: str
-    identity: str
-    column: str | None
-    privilege: str
-    grantable: bool
-    default_owner: str | None
-    default_schema: str | None
-    default_type: str | None
-    whole: str
-    """The object itself, where the right is on a column of it."""
-
-    def __str__(self) -> str:
-        option = " WITH GRANT OPTION" if self.grantable else ""
-        return f"{self.privilege}{option} on {self.object_type} {self.identity}"
-
-    def statement(self, role: str) -> sql.Composable:
-        """Return the statement that grants the same to another role."""
-        to = SQL(" TO {}").format(Identifier(role)) + SQL(" WITH GRANT OPTION" if self.grantable else "")
-        privilege = SQL(self.privilege)
-        if self.default_owner and self.default_type:
-            schema = SQL(" IN SCHEMA {}").format(Identifier(self.default_schema)) if self.default_schema else SQL("")
-            whose = SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {}").format(Identifier(self.default_owner)) + schema
-            return whose + SQL(" GRANT {} ON {}").format(privilege, SQL(DEFAULT_KEYWORDS[self.default_type])) + to
-        columns = SQL(" ({})").format(Identifier(self.column)) if self.column else SQL("")
-        # The identity is the server's own text, quoted by pg_identify_object where it has to be.
-        return (
-            SQL("GRANT {}{} ON {} {}").format(
-                privilege, columns, SQL(KEYWORDS.get(self.object_type, "TABLE")), SQL(self.whole)
+def require_known(names: Sequence[str], known: Mapping[str, int], found: Mapping[str, int]) -> None:
+    """Raise Unsafe if a name that is known stands for another role than it did, or for none."""
+    for name in names:
+        if name in known and found.get(name) != known[name]:
+            raise Unsafe(
+                f"looking for the role {name}",
+                "it is not the one that it was: it was dropped or renamed, and made anew",
+                f"Put the password of the new {name} into the secret, and rotate again",
             )
-            + to
-        )
-
-    def remedy(self, role: str) -> str:
-        """Say what somebody who may has to do."""
-        return f"Grant {self} to {role} as its owner, and revoke it from the clone"
 
 
-def _attribute(name: str, value: Attribute) -> sql.Composable:
+def _attribute(name: str, value: Attribute) -> Composable:
     if isinstance(value, bool):
         return SQL(name if value else f"NO{name}")
     return SQL(name + " {}").format(Literal(value))
 
 
-def _value(name: str, value: str) -> sql.Composable:
+def _value(name: str, value: str) -> Composable:
     """Return a setting's stored value as ALTER ROLE takes it."""
     if name.lower() not in LISTS:
         return Literal(value)
