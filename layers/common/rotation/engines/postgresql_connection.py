@@ -90,9 +90,6 @@ LIMITS = SQL("SET LOCAL statement_timeout TO {statement}; SET LOCAL lock_timeout
 BRIEF = 2000
 """Milliseconds that a lock is waited for at most, where others would have to wait behind us."""
 
-QUOTED = 1000
-"""Of what others say, so many characters are passed on."""
-
 WAITING = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
 
 type Arguments = Sequence[object] | Mapping[str, object]
@@ -283,7 +280,7 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _login_failure(error: psycopg2.Error, doing: str) -> DatabaseError:
-    cause = PREFIX.sub("", PREFIX.sub("", _short(str(error)))).strip()
+    cause = PREFIX.sub("", PREFIX.sub("", str(error))).strip()
     if REFUSED.search(cause):
         return LoginRefused(doing, said(cause), WRONG_PASSWORD)
     for part, problem, remedy in LOGIN_PROBLEMS:
@@ -323,8 +320,4 @@ def _failure(error: psycopg2.Error, doing: str, remedy: str, held: Sequence[tupl
 
 def _cause(error: psycopg2.Error) -> str:
     texts = filter(None, (error.diag.message_primary or str(error), error.diag.message_detail))
-    return said(": ".join(map(_short, texts)))
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= QUOTED else f"{text[:QUOTED]} …"
+    return ": ".join(map(said, texts))

@@ -218,7 +218,8 @@ class Pair(ABC):
     def _change(self, statements: Sequence[str]) -> None:
         for statement in statements:
             doing = f"giving {self.other} what {self.user} has"
-            remedy = f"Let {self._connection.username} do this, or take from {self.user} what it is about: {_shown(statement)}"
+            what = _shown(statement)
+            remedy = f"Let {self._connection.username} do this, or take from {self.user} what it is about: {what}"
             self._run(doing, statement, remedy=remedy)
 
     def _differing(self, statements: Sequence[str]) -> list[str]:
