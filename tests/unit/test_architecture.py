@@ -30,7 +30,7 @@ COMMON = {"rotation.engines.server"}
 """What any driver may use, and what knows no driver."""
 
 DECISIONS = ["rotation.steps", "rotation.strategies"]
-ENGINE_MAY = {f"rotation.{name}" for name in ("engine", "credential", "deadline", "errors", "kind")}
+ENGINE_MAY = {f"rotation.{name}" for name in ("engine", "credential", "deadline", "environment", "errors", "kind")}
 ENGINES = sorted(name for name in MODULES if name.startswith("rotation.engines."))
 
 
