@@ -1,5 +1,6 @@
 """How is IBM's client used? By these few calls, each of which has types, and ends in time."""
 
+import os
 import queue
 import re
 import threading
@@ -13,6 +14,11 @@ CODE = re.compile(r"SQLCODE=(-?\d+)\s*$")
 STATE = re.compile(r"SQLSTATE=(\w{5})")
 FRAME = re.compile(r"^.*?(?:\[[^\]]*\]\s*)+|\s*SQLSTATE=\w{5}\s+SQLCODE=-?\d+\s*$", re.DOTALL)
 """What stands around a message: `Fetch Failure: [IBM][CLI Driver][DB2/LINUXX8664] … SQLSTATE=42501 SQLCODE=-551`."""
+
+os.environ["DB2_MAX_CLIENT_CONNRETRIES"] = "0"
+"""Where a connection is lost, the client would go on at any place that the server has named (automatic client reroute,
+tried with 12.1.4; https://www.ibm.com/docs/en/db2/12.1.0?topic=support-db2-connect-server-sysplex names this variable).
+It says nothing about the next login: see docs/threat-model.md."""
 
 OWN_CODE = -99999
 """The code of an error that the client has found itself: only its SQLSTATE tells which."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from rotation.credential import Credential
@@ -241,7 +242,12 @@ def connect[S: Session](
 
 def _open(credential: Credential, deadline: Deadline, doing: str, new_password: str | None) -> Connection:
     # Is anybody there? Where the port refuses, the client says after 5 s that there was no answer (tried with 12.1.4).
-    open_way(credential, deadline, doing).close()
+    with open_way(credential, deadline, doing) as way:
+        place = way.getpeername()[0]
+    if not credential.tls:
+        # The client would look the name up once more, and that may lead elsewhere by then. With TLS it must have the
+        # name, which the certificate is for: whoever is there then learns no more than that somebody wants TLS.
+        credential = replace(credential, host=place)
     seconds = deadline.allow(CONNECT_SECONDS, doing)
     keywords = connection_string(credential, seconds, new_password)
     try:

@@ -14,6 +14,7 @@ import oracledb
 from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.oracle_rights import quoted
+from rotation.engines.oracle_way import Elsewhere, one_connection
 from rotation.engines.server import (
     CONNECT_SECONDS,
     NO_ANSWER,
@@ -42,6 +43,7 @@ from rotation.errors import (
 TOO_MANY = "Raise the limit of the profile or of the server, or close connections"
 UNLOCK = "Unlock the user (ALTER USER … ACCOUNT UNLOCK), and find out what locked it"
 STARTING = f"Wait for the database to be open. {RETRIED}"
+ITSELF = 'Name the server itself in "host", not one that hands connections on'
 NO_SERVICE = 'Correct "dbname" in the secret: a service name that the listener knows, or an SID. On RDS: the DB name'
 OLD_VERIFIER = (
     "Set the user's password anew, so that it gets a verifier that this client knows (SQLNET.ALLOWED_LOGON_VERSION_…)"
@@ -323,7 +325,8 @@ def _open(credential: Credential, deadline: Deadline, doing: str) -> oracledb.Co
     for naming in ("service_name", "sid"):
         parameters["tcp_connect_timeout"] = deadline.share(CONNECT_SECONDS, len(places), doing)
         try:
-            return _log_in({**parameters, naming: database}, deadline.allow(CONNECT_SECONDS, doing), doing)
+            seconds = deadline.allow(CONNECT_SECONDS, doing)
+            return _log_in({**parameters, naming: database}, places, seconds, doing)
         except (oracledb.Error, OSError, ValueError) as error:
             told = Told.of(error)
             if naming == "sid" or told.code not in NO_SUCH_SERVICE:
@@ -331,8 +334,8 @@ def _open(credential: Credential, deadline: Deadline, doing: str) -> oracledb.Co
     raise AssertionError
 
 
-def _log_in(parameters: Mapping[str, Any], seconds: float, doing: str) -> oracledb.Connection:
-    """Log in within the time.
+def _log_in(parameters: Mapping[str, Any], places: Sequence[str], seconds: float, doing: str) -> oracledb.Connection:
+    """Log in at one of these addresses, within the time.
 
     The client's own limit is for the TCP connection; it would wait for ever for a server that takes it and then says
     nothing. So it waits in a thread of its own, and what comes of it too late is closed.
@@ -341,7 +344,8 @@ def _log_in(parameters: Mapping[str, Any], seconds: float, doing: str) -> oracle
 
     def attempt() -> None:
         try:
-            connection = oracledb.connect(**parameters)
+            with one_connection(places, parameters["port"]):
+                connection = oracledb.connect(**parameters)
         except Exception as error:  # noqa: BLE001 - it is raised again where somebody waits for it
             if future.set_running_or_notify_cancel():
                 future.set_exception(error)
@@ -375,6 +379,8 @@ def _login_failure(told: Told, credential: Credential, doing: str) -> DatabaseEr
         return Untrusted(doing, getattr(told.cause, "verify_message", "") or told.text, CERTIFICATE)
     if isinstance(told.cause, ssl.SSLError):
         return _tls_failure(getattr(told.cause, "reason", "") or told.text, doing)
+    if isinstance(told.cause, Elsewhere):
+        return LoginBlocked(doing, "the listener, or the host's name, sends the function on to another place", ITSELF)
     similar = SIMILAR.search(told.text)
     codes = [told.code, *(similar.groups() if similar else ())]
     for code in codes:
