@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -33,8 +34,8 @@ from rotation.errors import (
 from tests.contract.impostor import Line, posing
 from tests.contract.test_engine import HOSTILE, EngineContract, closed_port, silent_port
 from tests.laboratories import INVOICES, Laboratory, deadline
-from tests.laboratories_db2 import Db2Laboratory, quoted
-from tests.local import certificates, db2_server
+from tests.laboratories_db2 import Db2Laboratory, own, quoted
+from tests.local import certificates, db2_server, drda
 from tests.local.db2_catalog import KINDS, Db2Error
 from tests.local.db2_database import Instance, User
 from tests.local.db2_database import Session as Inside
@@ -147,6 +148,39 @@ class TestDb2Alone:
     def test_without_tls_only_where_the_secret_says_so(self, laboratory: Db2Laboratory) -> None:
         with laboratory.engine.connect(replace(laboratory.admin, tls=False), deadline()) as session:
             session.verify([])
+
+    def test_without_tls_the_client_is_told_the_address_that_was_checked(
+        self, laboratory: Db2Laboratory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The client asks the system itself what a name leads to, and the system does not know this one."""
+        place = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", laboratory.admin.port))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: place)
+        plain = replace(laboratory.admin, host="db.example", tls=False)
+        with laboratory.engine.connect(plain, deadline()) as session:
+            session.verify([])
+
+    def test_nobody_is_followed_to_another_server(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A server names others as it lets somebody in; a client may go on there where the connection is lost."""
+        pack = drda.pack
+
+        def lose(*_: object) -> None:
+            raise ConnectionResetError
+
+        # The server is one of its own: the client keeps such a list for as long as the process lives.
+        with own() as laboratory, posing(lambda _: None) as other:
+            address = pack(drda.Code.IPADDR, socket.inet_aton("127.0.0.1"), struct.pack(">H", other.port))
+            one = pack(drda.Code.SRVLSRV, drda.number(drda.Code.SRVPRTY, 1), address)
+            others = pack(drda.Code.SRVLST, drda.number(drda.Code.SRVLCNT, 1), one)
+            monkeypatch.setattr(
+                db2_server,
+                "pack",
+                lambda code, *parts: pack(code, *parts, *([others] if code == drda.Code.ACCRDBRM else [])),
+            )
+            monkeypatch.setattr(db2_server._Conversation, "_prepare", lose)  # noqa: SLF001 - the stand-in is bent
+            plain = replace(laboratory.admin, tls=False)
+            with pytest.raises(Unreachable), laboratory.engine.connect(plain, deadline()) as session:
+                session.verify(["SELECT 1 FROM SYSIBM.SYSDUMMY1"])
+        assert not other.lines
 
     def test_a_server_that_falls_silent_after_the_handshake_is_left_in_time(
         self, laboratory: Db2Laboratory, instance: Instance

@@ -40,6 +40,7 @@ class Code(IntEnum):
     SECMEC = 0x11A2
     SECCHKCD = 0x11A4
     NEWPASSWORD = 0x11DE
+    IPADDR = 0x11E8
     SECCHKRM = 0x1219
     MGRLVLLS = 0x1404
     EXCSATRD = 0x1443
@@ -77,6 +78,10 @@ class Code(IntEnum):
     SQLSTT = 0x2414
     QRYDSC = 0x241A
     QRYDTA = 0x241B
+    SRVLCNT = 0x244C
+    SRVLSRV = 0x244D
+    SRVLST = 0x244E
+    SRVPRTY = 0x244F
     SQLATTR = 0x2450
     DISCONNECT = 0xC004
 
