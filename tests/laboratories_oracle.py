@@ -12,8 +12,12 @@ import oracledb
 
 from rotation.credential import Credential
 from rotation.engines.oracle import Oracle
+from rotation.engines.oracle_session import PROGRAM
+from tests.forms import Forms
 from tests.laboratories import ORDERS, THINGS, Logins, Run
 from tests.local import oracle_server
+
+NAME = '"[^"]+"'
 
 OWNER = "LAB_THINGS"
 """Whose the things are: nobody logs in as it."""
@@ -31,6 +35,19 @@ ADMIN_RIGHTS = (
 """More than docs/engines/oracle.md asks for, and than RDS gives anybody: in place of each privilege and role of the
 application WITH ADMIN OPTION, the right to grant any, for tests make up both as they go."""
 
+FORMS = Forms(
+    "oracle",
+    {
+        "name": NAME,
+        "bind": ":n[0-9]+",
+        "number": "[0-9]+",
+        "privilege": "[A-Z]+(?: [A-Z]+)*",
+        "object": f"(?:(?:[A-Z]+ )*{NAME}\\.{NAME}|(?:DIRECTORY|EDITION) {NAME})",
+        "proxy": f"(?:{NAME}|ENTERPRISE USERS)",
+        "link": "[A-Za-z][A-Za-z0-9_$#.@]*",
+    },
+)
+
 TOLERATED = frozenset({955, 990, 1920, 2376, 2379})
 """It is there already, or the server is too old for it: for the profile, or for privileges on schemas."""
 
@@ -44,6 +61,8 @@ class OracleLaboratory:
     admin: Credential
     server: oracle_server.Server | None = None
     """The stand-in; None where it is a real server."""
+    admins: set[str] = field(default_factory=set)
+    """All who are admins here, as the server keeps their names."""
     engine: Oracle = field(default_factory=Oracle)
 
     @classmethod
@@ -52,7 +71,7 @@ class OracleLaboratory:
     ) -> "OracleLaboratory":
         """Make the admin and the things on a server that may know the things already."""
         admin = replace(superuser, username=f"ADMIN_{secrets.token_hex(4)}".upper(), password=new_password())
-        laboratory = cls(superuser, ca_bundle, admin, server)
+        laboratory = cls(superuser, ca_bundle, admin, server, {admin.username})
         laboratory.alter(f"CREATE USER {admin.username} IDENTIFIED BY {quoted(admin.password)}")
         laboratory.alter(*(right.format(admin.username) for right in ADMIN_RIGHTS))
         for statement in (
@@ -122,6 +141,12 @@ class OracleLaboratory:
     def log_text(self) -> str:
         """Return the stand-in's audit trail."""
         return self.server.log_text() if self.server else ""
+
+    def strange_statements(self) -> list[str]:
+        """Look through what the driver's sessions have sent as an admin."""
+        databases = self.server.listener.databases() if self.server else []
+        sent = [one for database in databases for one in database.statements]
+        return FORMS.strangers(text for program, user, text in sent if program == PROGRAM and user in self.admins)
 
     def logins(self) -> Logins | None:
         """Count them in the audit trail."""

@@ -390,7 +390,7 @@ def test_a_statement_that_hangs_ends_in_time(oracle: OracleLaboratory, stand_in:
     began = time.monotonic()
     with (
         pytest.raises(Unreachable, match="timeout"),
-        oracle.engine.connect(oracle.admin, deadline(2.5)) as session,
+        oracle.engine.connect(oracle.new_user(), deadline(2.5)) as session,
         stand_in.lock,
     ):
         session.verify(["SELECT 1 FROM dual"])
@@ -826,6 +826,7 @@ def test_a_right_that_the_admin_may_not_give_is_an_error_that_says_how(
 
 AS_DOCUMENTED = (
     'CREATE USER rotator IDENTIFIED BY "…"',
+    "REVOKE INHERIT PRIVILEGES ON USER rotator FROM PUBLIC",
     "GRANT CREATE SESSION, ALTER USER TO rotator",
     "GRANT SELECT_CATALOG_ROLE TO rotator",
     "GRANT CREATE USER TO rotator",
@@ -835,12 +836,13 @@ AS_DOCUMENTED = (
     "GRANT GRANT ANY OBJECT PRIVILEGE TO rotator",
 )
 """The admin, as the page of Oracle has it; all but its beginning is for alternating users."""
-FOR_SINGLE_USER, FOR_DUAL_PASSWORD = AS_DOCUMENTED[:2], AS_DOCUMENTED[:3]
+FOR_ONE_USER = AS_DOCUMENTED[:4]
 
 
 def documented(oracle: OracleLaboratory, role: str, statements: Sequence[str] = AS_DOCUMENTED) -> Credential:
     """Make an admin by these statements, and by nothing else."""
     admin = replace(oracle.admin, username=f"rotator_{secrets.token_hex(3)}", password=new_password())
+    oracle.admins.add(name_of(admin))
     for statement in statements:
         named = statement.replace("rotator", admin.username).replace("that_role", role)
         oracle.alter(named.replace('"…"', quoted(admin.password)))
@@ -877,10 +879,10 @@ def test_an_admin_as_documented_serves_a_single_user_and_two_passwords(
     oracle: OracleLaboratory, dual: Credential
 ) -> None:
     now, later = changed(dual), changed(dual)
-    with oracle.engine.connect(documented(oracle, "", FOR_SINGLE_USER), deadline()) as session:
+    with oracle.engine.connect(documented(oracle, "", FOR_ONE_USER), deadline()) as session:
         session.reset_password(dual.username, now.password)
     oracle.alter(f"ALTER USER {account(dual)} EXPIRE PASSWORD ROLLOVER PERIOD")
-    add(oracle, now, later, documented(oracle, "", FOR_DUAL_PASSWORD))
+    add(oracle, now, later, documented(oracle, "", FOR_ONE_USER))
     assert [oracle.logs_in(one) for one in (dual, now, later)] == [False, True, True]
 
 

@@ -6,6 +6,7 @@ their options and grantors, roles and default roles, quotas, proxies, consumer g
 nothing here was compared with a real server.
 """
 
+import itertools
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from tests.local.oracle_sql import OracleError, masked
 
 SYSTEM_PRIVILEGES = frozenset(
     {
+        "ADMINISTER DATABASE TRIGGER",
         "ADMINISTER RESOURCE MANAGER",
         "ALTER ANY TABLE",
         "ALTER PROFILE",
@@ -23,6 +25,7 @@ SYSTEM_PRIVILEGES = frozenset(
         "CREATE ANY SEQUENCE",
         "CREATE ANY SYNONYM",
         "CREATE ANY TABLE",
+        "CREATE ANY TRIGGER",
         "CREATE PROCEDURE",
         "CREATE PROFILE",
         "CREATE PUBLIC SYNONYM",
@@ -31,6 +34,8 @@ SYSTEM_PRIVILEGES = frozenset(
         "CREATE SESSION",
         "CREATE SYNONYM",
         "CREATE TABLE",
+        "CREATE TRIGGER",
+        "CREATE TYPE",
         "CREATE USER",
         "CREATE VIEW",
         "DELETE ANY TABLE",
@@ -71,6 +76,30 @@ OBJECT_PRIVILEGES = frozenset(
 COLUMN_PRIVILEGES = frozenset({"INSERT", "REFERENCES", "UPDATE"})
 
 SYS, PUBLIC, DBA, CATALOG = "SYS", "PUBLIC", "DBA", "SELECT_CATALOG_ROLE"
+NAMES_OF_SYS = frozenset(
+    {
+        "ALL_USERS",
+        "DBA_COL_PRIVS",
+        "DBA_OBJECTS",
+        "DBA_PROXIES",
+        "DBA_ROLE_PRIVS",
+        "DBA_RSRC_CONSUMER_GROUP_PRIVS",
+        "DBA_SCHEMA_PRIVS",
+        "DBA_SYNONYMS",
+        "DBA_SYS_PRIVS",
+        "DBA_TAB_PRIVS",
+        "DBA_TRIGGERS",
+        "DBA_TS_QUOTAS",
+        "DBA_USERS",
+        "DBMS_RESOURCE_MANAGER",
+        "DBMS_RESOURCE_MANAGER_PRIVS",
+        "DUAL",
+        "SYS_CONTEXT",
+        "USER_PASSWORD_LIMITS",
+        "USER_USERS",
+    }
+)
+"""What is found in the schema SYS, where somebody looks there first."""
 DEFAULT_PROFILE, DEFAULT_GROUP = "DEFAULT", "DEFAULT_CONSUMER_GROUP"
 UNLIMITED = "UNLIMITED"
 NOT_FOR_SYS = frozenset({"GRANT ANY OBJECT PRIVILEGE", "SELECT ANY TABLE", "READ ANY TABLE", "EXECUTE ANY PROCEDURE"})
@@ -91,6 +120,24 @@ FIRST_WITH_ROLLOVER, FIRST_WITH_LONG_PASSWORDS = (19, 12), (23,)
 SHORT_PASSWORD, LONG_PASSWORD = 30, 1024
 VERIFY_12C = "ORA12C_VERIFY_FUNCTION"
 DAY = 86400.0
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """A trigger on the database, or on a schema."""
+
+    owner: str
+    name: str
+    events: frozenset[str]
+    schema: str
+    """Whose schema it is on; empty: on the database."""
+    settings: tuple[tuple[str, str], ...] = ()
+    """What it sets in the session that fires it."""
+
+    def is_fired_by(self, user: str, event: str) -> bool:
+        """Tell whether it runs when a user does this."""
+        ddl = event not in ("LOGON", "LOGOFF")
+        return self.schema in ("", user) and bool(self.events & {event, *(["DDL"] if ddl else [])})
 
 
 @dataclass
@@ -120,6 +167,7 @@ class User:
     quotas: dict[str, int] = field(default_factory=dict)
     groups: dict[str, bool] = field(default_factory=dict)
     initial_group: str = DEFAULT_GROUP
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -157,7 +205,10 @@ class Database:
 
     version: tuple[int, ...] = (23, 9, 0, 0, 0)
     service: str = "FREEPDB1"
+    container: str = "FREEPDB1"
     sid: str = "FREE"
+    """The name of the database, which is that of its instance, too."""
+    unique_name: str = "FREE"
     users: dict[str, User] = field(default_factory=dict)
     roles: set[str] = field(default_factory=lambda: {DBA, CATALOG, "CONNECT", "RESOURCE"})
     profiles: dict[str, dict[str, str]] = field(default_factory=lambda: {DEFAULT_PROFILE: dict(LIMITS)})
@@ -170,13 +221,28 @@ class Database:
     system_grants: dict[tuple[str, str], bool] = field(default_factory=dict)
     schema_grants: dict[tuple[str, str, str], bool] = field(default_factory=dict)
     role_grants: dict[tuple[str, str], bool] = field(default_factory=dict)
+    role_delegates: set[tuple[str, str]] = field(default_factory=set)
     object_grants: dict[Held, Options] = field(default_factory=dict)
+    inherited: set[tuple[str, str]] = field(default_factory=set)
+    """Whose rights the code of whom has, when the one runs it: INHERIT PRIVILEGES ON USER."""
     connections: dict[tuple[str, str], Connection] = field(default_factory=dict)
     """By client and proxy."""
     audit: list[str] = field(default_factory=list)
     elapsed: float = 0.0
     """How much time the tests let pass."""
     pending_area: dict[str, str] | None = None
+    enterprise: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """The users of a directory: password, and the schema that they share."""
+    triggers: dict[tuple[str, str], Trigger] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(100))
+    sprung: list[tuple[str, str]] = field(default_factory=list)
+    """Whose session has run or asked what a user wrote, and what that was."""
+    read: list[tuple[str, str]] = field(default_factory=list)
+    """What each trigger has read, by its name."""
+    refuses: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """What is answered to statements that begin so."""
+    statements: list[tuple[str, str, str]] = field(default_factory=list)
+    """What each session has sent, without passwords: by program and user."""
 
     def __post_init__(self) -> None:
         """Make what every database has."""
@@ -203,7 +269,7 @@ class Database:
         """
         user = self.users.get(name)
         try:
-            warning = self._admit(user, frozenset(accepts))
+            warning = None if name in self.enterprise and accepts else self._admit(user, frozenset(accepts))
         except OracleError as error:
             self.audit.append(f"LOGON {name} {error.number}")
             raise
@@ -212,6 +278,8 @@ class Database:
 
     def passwords(self, name: str) -> list[str]:
         """Return what a user may log in with now."""
+        if name in self.enterprise:
+            return [self.enterprise[name][0]]
         user = self.users.get(name)
         if user is None or user.authentication != "PASSWORD":
             return []
@@ -380,25 +448,27 @@ class Database:
             raise OracleError(1917, f"user or role '{name}' does not exist")
         return name
 
-    def revoke_object(self, who: str, owner: str, item: str, privilege: str, *, anybody: bool) -> None:
-        """Take an object privilege, the one on columns with it, and what was granted by means of it.
+    def revoke_object(self, right: tuple[str, str, str, str], revoker: str, *, anybody: bool) -> None:
+        """Take an object privilege, told by grantee, owner, object and privilege, and what was granted by means of it.
 
-        An admin by GRANT ANY OBJECT PRIVILEGE takes what the owner granted, or somebody in the owner's name.
+        With it goes the one on columns. The revoker takes what it granted itself; an admin by GRANT ANY OBJECT
+        PRIVILEGE, too, what the owner granted, or somebody in the owner's name
+        (https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/REVOKE.html, "Prerequisites").
         """
-        grantors = {owner} if anybody else set()
+        who, owner, item, privilege = right
+        grantors = {revoker, owner} if anybody else {revoker}
         taken = [
             held
             for held in self.object_grants
-            if (held.grantee, held.owner, held.item, held.privilege) == (who, owner, item, privilege)
-            and (held.grantor in grantors or not anybody)
+            if (held.grantee, held.owner, held.item, held.privilege) == right and held.grantor in grantors
         ]
         if not taken:
             raise OracleError(1927, "cannot REVOKE privileges you did not grant")
         for held in taken:
             self.object_grants.pop(held, None)
         for held in [*self.object_grants]:
-            if (held.grantor, held.owner, held.item, held.privilege) == (who, owner, item, privilege):
-                self.revoke_object(held.grantee, owner, item, privilege, anybody=False)
+            if (held.grantor, held.owner, held.item, held.privilege) == right:
+                self.revoke_object((held.grantee, owner, item, privilege), who, anybody=False)
 
     def forget(self, name: str) -> None:
         """Drop a user with all that it has."""
@@ -410,14 +480,53 @@ class Database:
             del self.object_grants[held]
         for pair in [pair for pair in self.connections if name in pair]:
             del self.connections[pair]
+        self.inherited = {pair for pair in self.inherited if name not in pair}
+        for place in [place for place in self.triggers if place[0] == name]:
+            del self.triggers[place]
         for place in [place for place in (*self.objects, *self.synonyms) if place[0] == name]:
             self.objects.pop(place, None)
             self.synonyms.pop(place, None)
             self.rows.pop(place, None)
 
-    def log(self, who: str, statement: str, number: int) -> None:
+    def log(self, who: str, statement: str, number: int, program: str = "") -> None:
         """Keep a statement in the audit trail, as the server does: without passwords."""
         self.audit.append(f"{who} {number} {masked(statement)}")
+        self.statements.append((program, who, masked(statement)))
+
+    def written(self, schema: str, name: str) -> tuple[str, str] | None:
+        """Return what a name alone stands for, if a user wrote that: in the current schema, or as a public synonym.
+
+        So it is for tables and for the first part of a package's name
+        (https://docs.oracle.com/en/database/oracle/oracle-database/19/admin/managing-schema-objects.html, "Managing
+        Object Name Resolution"). That it be so for a function of SQL itself no page says, and none says the contrary.
+        """
+        if schema == SYS and name in NAMES_OF_SYS:
+            return None
+        for place in ((schema, name), (PUBLIC, name)):
+            if place[0] != SYS and (place in self.objects or place in self.synonyms):
+                return place
+        return None
+
+    def spring(self, who: str, place: tuple[str, str]) -> None:
+        """Note that a session has run what a user wrote, with invoker's rights. Raises ORA-06598.
+
+        Code of that sort may do nothing for who has not let its owner inherit privileges, which PUBLIC may unless it is
+        taken away (https://docs.oracle.com/en/database/oracle/oracle-database/19/dbseg/managing-security-for-definer-rights-and-invoker-rights.html).
+        """
+        owner = self.synonyms.get(place, place)[0]
+        if owner != who and not {(who, owner), (who, PUBLIC)} & self.inherited:
+            raise OracleError(6598, "insufficient INHERIT PRIVILEGES privilege")
+        self.sprung.append((who, ".".join(place)))
+
+    def fire(self, who: str, event: str, statement: str = "") -> list[tuple[str, str]]:
+        """Run the triggers of an event, with their owners' rights; return what they set in the session.
+
+        They may read the statement (https://docs.oracle.com/en/database/oracle/oracle-database/19/lnpls/plsql-triggers.html,
+        ORA_SQL_TXT). Whether it holds a password no page says: here it does.
+        """
+        fired = [trigger for trigger in self.triggers.values() if trigger.is_fired_by(who, event)]
+        self.read += [(f"{trigger.owner}.{trigger.name}", statement) for trigger in fired]
+        return [setting for trigger in fired for setting in trigger.settings]
 
     def strings(self) -> Iterator[str]:
         """Yield the audit trail."""

@@ -6,6 +6,7 @@ everything else is an error.
 
 import fnmatch
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.local.oracle_database import (
@@ -34,94 +35,146 @@ OPERATORS: dict[str, Callable[[Value, Value], bool]] = {
 
 def select(session: "Session", reader: Reader, binds: Binds) -> tuple[list[str], list[tuple[Value, ...]]]:
     """Run a query, the word SELECT of which was read; return the names of the columns, and the rows."""
-    count = reader.took("COUNT", "(", "*", ")")
-    columns = ["COUNT(*)"] if count else reader.listed(lambda: _expression(reader))
-    if reader.at_end and all(column.isdigit() for column in columns):
+    if reader.took("COUNT", "(", "*", ")"):
+        columns = [Column("COUNT(*)", lambda _: 0)]
+    else:
+        columns = reader.listed(lambda: _column(session, reader))
+    names = [column.name for column in columns]
+    if reader.at_end and all(name.isdigit() for name in names):
         if session.database.version < (23,):
             raise OracleError(923, "FROM keyword not found where expected")
-        return columns, [tuple(int(column) for column in columns)]
+        return names, [tuple(int(name) for name in names)]
     reader.expect("FROM")
     owner, name = reader.qualified()
     tests: list[Test] = []
     if reader.took("WHERE"):
-        tests.append(_condition(reader, binds))
+        tests.append(_Condition(session, reader, binds).read())
     if reader.took("ORDER", "BY"):
         reader.listed(reader.identifier)
     reader.end()
     rows = [row for row in _rows(session, owner, name) if all(test(row) for test in tests)]
-    if count:
-        return columns, [(len(rows),)]
-    return columns, [tuple(_value(row, column) for column in columns) for row in rows]
+    if names == ["COUNT(*)"]:
+        return names, [(len(rows),)]
+    return names, [tuple(column.value(row) for column in columns) for row in rows]
 
 
-def _expression(reader: Reader) -> str:
+@dataclass(frozen=True)
+class Column:
+    """What a query asks for."""
+
+    name: str
+    value: Callable[[Row], Value]
+
+
+def _column(session: "Session", reader: Reader) -> Column:
     token = reader.take(Kind.WORD, Kind.NAME, Kind.NUMBER)
-    return token.value
+    if token.kind is Kind.NUMBER:
+        return Column(token.value, lambda _: int(token.value))
+    if reader.sees("(") or reader.sees("."):
+        return _function(session, reader, token.value)
+    return Column(token.value, lambda row: _value(row, token.value))
+
+
+def _function(session: "Session", reader: Reader, first: str) -> Column:
+    """Read a call of a function of SQL itself, or of one that a user wrote."""
+    parts = [first]
+    while reader.took("."):
+        parts.append(reader.identifier())
+    reader.expect("(")
+    arguments = reader.listed(lambda: reader.take(Kind.TEXT).value) if not reader.sees(")") else []
+    reader.expect(")")
+    written = session.database.written(session.schema, first)
+    if len(parts) == 2 and (parts[0], parts[1]) in session.database.objects:
+        written = (parts[0], parts[1])
+    if written:
+
+        def run(_: Row) -> Value:
+            session.database.spring(session.user, written)
+            return None
+
+        return Column(first, run)
+    if parts != ["SYS_CONTEXT"] or len(arguments) != 2 or arguments[0].upper() != "USERENV":
+        raise OracleError(904, f'"{first}": invalid identifier')
+    value = session.context(arguments[1].upper())
+    return Column(f"SYS_CONTEXT('USERENV','{arguments[1]}')", lambda _: value)
 
 
 def _value(row: Row, column: str) -> Value:
-    if column.isdigit():
-        return int(column)
     if column not in row:
         raise OracleError(904, f'"{column}": invalid identifier')
     return row[column]
 
 
-def _condition(reader: Reader, binds: Binds) -> Test:
-    tests = [_conjunction(reader, binds)]
-    while reader.took("OR"):
-        tests.append(_conjunction(reader, binds))
-    return lambda row: any(test(row) for test in tests)
+@dataclass(frozen=True)
+class _Condition:
+    """What follows WHERE."""
 
+    session: "Session"
+    reader: Reader
+    binds: Binds
 
-def _conjunction(reader: Reader, binds: Binds) -> Test:
-    tests = [_comparison(reader, binds)]
-    while reader.took("AND"):
-        tests.append(_comparison(reader, binds))
-    return lambda row: all(test(row) for test in tests)
+    def read(self) -> Test:
+        """Return what it asks of a row."""
+        tests = [self._conjunction()]
+        while self.reader.took("OR"):
+            tests.append(self._conjunction())
+        return lambda row: any(test(row) for test in tests)
 
+    def _conjunction(self) -> Test:
+        tests = [self._comparison()]
+        while self.reader.took("AND"):
+            tests.append(self._comparison())
+        return lambda row: all(test(row) for test in tests)
 
-def _comparison(reader: Reader, binds: Binds) -> Test:
-    column = reader.identifier()
-    if reader.took("IN", "("):
-        values = reader.listed(lambda: _operand(reader, binds))
-        reader.expect(")")
-        return lambda row: _value(row, column) in values
-    negative = reader.took("NOT")
-    if negative or reader.sees("LIKE"):
-        reader.expect("LIKE")
-        pattern = str(_operand(reader, binds)).replace("%", "*")
-        return lambda row: fnmatch.fnmatchcase(str(_value(row, column)), pattern) is not negative
-    operator = OPERATORS.get(reader.take(Kind.MARK).value)
-    if operator is None:
-        raise reader.error()
-    operand = _operand(reader, binds)
-    return lambda row: operator(_value(row, column), operand)
+    def _comparison(self) -> Test:
+        reader, column = self.reader, self.reader.identifier()
+        negative = reader.took("NOT")
+        if reader.took("IN", "("):
+            values = reader.listed(self._operand)
+            reader.expect(")")
+            return lambda row: (self._compared(row, column) in values) is not negative
+        if negative or reader.sees("LIKE"):
+            reader.expect("LIKE")
+            pattern = str(self._operand()).replace("%", "*")
+            return lambda row: fnmatch.fnmatchcase(str(self._compared(row, column)), pattern) is not negative
+        operator = OPERATORS.get(reader.take(Kind.MARK).value)
+        if operator is None:
+            raise reader.error()
+        operand = self._operand()
+        return lambda row: operator(self._compared(row, column), operand)
 
+    def _compared(self, row: Row, column: str) -> Value:
+        return self.session.folded(_value(row, column))
 
-def _operand(reader: Reader, binds: Binds) -> Value:
-    token = reader.take(Kind.TEXT, Kind.BIND, Kind.NUMBER)
-    if token.kind is Kind.BIND:
-        if token.value.upper() not in binds:
-            raise OracleError(1008, "not all variables bound")
-        return binds[token.value.upper()]
-    return int(token.value) if token.kind is Kind.NUMBER else token.value
+    def _operand(self) -> Value:
+        token = self.reader.take(Kind.TEXT, Kind.BIND, Kind.NUMBER)
+        if token.kind is Kind.BIND:
+            if token.value.upper() not in self.binds:
+                raise OracleError(1008, "not all variables bound")
+            return self.session.folded(self.binds[token.value.upper()])
+        return int(token.value) if token.kind is Kind.NUMBER else self.session.folded(token.value)
 
 
 def _rows(session: "Session", owner: str | None, name: str) -> list[Row]:
     database = session.database
-    if owner in (None, SYS) and name in OWN_VIEWS:
-        return OWN_VIEWS[name](database, session.schema)
-    if owner in (None, SYS) and name in DBA_VIEWS:
-        if not _sees_dictionary(session, name) or (name == "DBA_SCHEMA_PRIVS" and database.version < (23,)):
-            named = f'"{SYS}"."{name}" ' if database.version >= (23,) else ""
-            raise OracleError(942, f"table or view {named}does not exist")
-        return DBA_VIEWS[name](database)
-    if owner in (None, SYS) and name == "DUAL":
-        return [{"DUMMY": "X"}]
+    is_written = owner is None and database.written(session.schema, name)
+    if owner in (None, SYS) and not is_written:
+        if name in OWN_VIEWS:
+            return OWN_VIEWS[name](database, session.schema)
+        if name in ALL_VIEWS:
+            return ALL_VIEWS[name](database)
+        if name in DBA_VIEWS:
+            if not _sees_dictionary(session, name) or (name == "DBA_SCHEMA_PRIVS" and database.version < (23,)):
+                named = f'"{SYS}"."{name}" ' if database.version >= (23,) else ""
+                raise OracleError(942, f"table or view {named}does not exist")
+            return DBA_VIEWS[name](database)
+        if name == "DUAL":
+            return [{"DUMMY": "X"}]
     place = database.find(session.user, session.schema, owner, name)
     if not database.may_use(session.user, *place, "SELECT", "READ"):
         raise OracleError(1031, "insufficient privileges")
+    if database.objects[place] == "VIEW" and place[0] != SYS:
+        database.spring(session.user, place)
     return [{"ID": str(row[0])} for row in (*database.rows.get(place, []), *session.pending.get(place, []))]
 
 
@@ -142,6 +195,7 @@ def _users(database: Database) -> list[Row]:
     return [
         {
             "USERNAME": user.name,
+            "USER_ID": user.number,
             "ACCOUNT_STATUS": database.status(user),
             "AUTHENTICATION_TYPE": user.authentication,
             "COMMON": _yes(user.common),
@@ -161,6 +215,7 @@ def _roles(database: Database) -> list[Row]:
             "GRANTEE": who,
             "GRANTED_ROLE": role,
             "ADMIN_OPTION": _yes(admin),
+            "DELEGATE_OPTION": _yes((who, role) in database.role_delegates),
             "DEFAULT_ROLE": _yes(_is_default(database, who, role)),
         }
         for (who, role), admin in database.role_grants.items()
@@ -187,7 +242,20 @@ def _schema_privileges(database: Database) -> list[Row]:
 
 
 def _object_privileges(database: Database) -> list[Row]:
-    return [
+    on_users: list[Row] = [
+        {
+            "GRANTEE": grantee,
+            "OWNER": SYS,
+            "TABLE_NAME": user,
+            "TYPE": "USER",
+            "PRIVILEGE": "INHERIT PRIVILEGES",
+            "GRANTOR": user,
+            "GRANTABLE": "NO",
+            "HIERARCHY": "NO",
+        }
+        for user, grantee in sorted(database.inherited)
+    ]
+    return on_users + [
         {
             "GRANTEE": held.grantee,
             "OWNER": held.owner,
@@ -276,6 +344,29 @@ def _own_account(database: Database, schema: str) -> list[Row]:
     return [row for row in _users(database) if row["USERNAME"] == schema]
 
 
+def _everybody(database: Database) -> list[Row]:
+    columns = ("USERNAME", "USER_ID", "COMMON", "ORACLE_MAINTAINED")
+    return [{column: row[column] for column in columns} for row in _users(database)]
+
+
+def _triggers(database: Database) -> list[Row]:
+    return [
+        {
+            "OWNER": trigger.owner,
+            "TRIGGER_NAME": trigger.name,
+            "TRIGGERING_EVENT": f"{' OR '.join(sorted(trigger.events))} ",
+            "TABLE_OWNER": trigger.schema or SYS,
+            # With spaces, as servers have been seen to show it
+            "BASE_OBJECT_TYPE": "SCHEMA" if trigger.schema else "DATABASE        ",
+            "STATUS": "ENABLED",
+        }
+        for trigger in database.triggers.values()
+    ]
+
+
+ALL_VIEWS: dict[str, Callable[[Database], list[Row]]] = {"ALL_USERS": _everybody}
+"""Anybody may read these."""
+
 DBA_VIEWS: dict[str, Callable[[Database], list[Row]]] = {
     "DBA_USERS": _users,
     "DBA_ROLE_PRIVS": _roles,
@@ -288,6 +379,7 @@ DBA_VIEWS: dict[str, Callable[[Database], list[Row]]] = {
     "DBA_PROXIES": _proxies,
     "DBA_SYNONYMS": _synonyms,
     "DBA_OBJECTS": _objects,
+    "DBA_TRIGGERS": _triggers,
 }
 OWN_VIEWS: dict[str, Callable[[Database, str], list[Row]]] = {
     "USER_USERS": _own_account,

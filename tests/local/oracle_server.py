@@ -55,6 +55,12 @@ class Server:
     database: Database
     lock: threading.RLock
     """Whoever holds it keeps every session waiting."""
+    listener: "Listener"
+
+    @property
+    def sessions(self) -> list[Session]:
+        """All that have begun, the newest last."""
+        return self.listener.sessions
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass."""
@@ -65,10 +71,32 @@ class Server:
         return "\n".join(self.database.strings())
 
 
+@dataclass
+class Listener:
+    """Which databases are there, by the names of their services? The next one of a name is for the next connection."""
+
+    services: dict[str, list[Database]]
+    sessions: list[Session] = field(default_factory=list)
+
+    def choose(self, service: str) -> Database | None:
+        """Return the database that a connection is for. One listener may know several by one name, and takes turns
+        (https://docs.oracle.com/en/database/oracle/oracle-database/19/netag/identifying-and-accessing-database.html)."""  # noqa: D205, D209
+        known = self.services.get(service.upper(), [])
+        if known:
+            known.append(known.pop(0))
+        return known[-1] if known else None
+
+    def databases(self) -> list[Database]:
+        """Return all."""
+        found = {id(database): database for known in self.services.values() for database in known}
+        return [*found.values()]
+
+
 @contextmanager
 def start(version: tuple[int, ...] = NEWEST) -> Iterator[Server]:
     """Run a stand-in of a version until the block ends."""
     database = Database(version)
+    listener = Listener({database.service: [database]})
     password = secrets.token_hex(12)
     # What a DBA may do, and no more: SYS itself cannot log in.
     database.users[SUPERUSER] = User(SUPERUSER, password)
@@ -79,7 +107,7 @@ def start(version: tuple[int, ...] = NEWEST) -> Iterator[Server]:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(files.certificate, files.key)
         lock = threading.RLock()
-        with _listening(database, context, lock) as port, _listening(database, None, lock) as plain_port:
+        with _listening(listener, context, lock) as port, _listening(listener, None, lock) as plain_port:
             yield Server(
                 host=certificates.HOST_NAME,
                 port=port,
@@ -90,29 +118,30 @@ def start(version: tuple[int, ...] = NEWEST) -> Iterator[Server]:
                 ca_bundle=files.ca,
                 database=database,
                 lock=lock,
+                listener=listener,
             )
 
 
 @contextmanager
-def _listening(database: Database, context: ssl.SSLContext | None, lock: threading.RLock) -> Iterator[int]:
-    def accept(listener: socket.socket) -> None:
+def _listening(listener: Listener, context: ssl.SSLContext | None, lock: threading.RLock) -> Iterator[int]:
+    def accept(port: socket.socket) -> None:
         while True:
             try:
-                way, _ = listener.accept()
+                way, _ = port.accept()
             except OSError:  # the block has ended
                 return
-            threading.Thread(target=_serve, args=(way, database, context, lock), daemon=True).start()
+            threading.Thread(target=_serve, args=(way, listener, context, lock), daemon=True).start()
 
-    with socket.create_server((LOOPBACK, 0)) as listener:
-        threading.Thread(target=accept, args=(listener,), daemon=True).start()
+    with socket.create_server((LOOPBACK, 0)) as port:
+        threading.Thread(target=accept, args=(port,), daemon=True).start()
         try:
-            yield int(listener.getsockname()[1])
+            yield int(port.getsockname()[1])
         finally:
             with suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
+                port.shutdown(socket.SHUT_RDWR)
 
 
-def _serve(way: socket.socket, database: Database, context: ssl.SSLContext | None, lock: threading.RLock) -> None:
+def _serve(way: socket.socket, listener: Listener, context: ssl.SSLContext | None, lock: threading.RLock) -> None:
     with suppress(Closed, OSError), way:
         way.settimeout(60)
         if not (first := way.recv(1, socket.MSG_PEEK)):
@@ -121,9 +150,9 @@ def _serve(way: socket.socket, database: Database, context: ssl.SSLContext | Non
             if not context:
                 return  # a listener hangs up on what is no packet of its own
             with context.wrap_socket(way, server_side=True) as secured:
-                _Conversation(secured, database, lock).run()
+                _Conversation(secured, listener, lock).run()
         else:
-            _Conversation(way, database, lock).run()
+            _Conversation(way, listener, lock).run()
 
 
 @dataclass
@@ -131,11 +160,13 @@ class _Conversation:
     """One connection."""
 
     way: socket.socket
-    database: Database
+    listener: Listener
     lock: threading.RLock
+    database: Database = field(init=False)
     session: Session | None = None
     key: bytes = b""
     name: str = ""
+    program: str = ""
     challenge: Challenge = field(default_factory=Challenge)
     cursors: dict[int, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
     waiting: dict[int, Result] = field(default_factory=dict)
@@ -165,10 +196,13 @@ class _Conversation:
         if packet[2] != wire.CONNECT:
             return False
         service, sid = SERVICE.search(text), SID.search(text)
-        if service and service[1].decode().upper() != self.database.service:
-            return self._refuse(NO_SUCH_SERVICE)
-        if not service and (not sid or sid[1].decode().upper() != self.database.sid):
-            return self._refuse(NO_SUCH_SID)
+        if service:
+            found = self.listener.choose(service[1].decode())
+        else:
+            found = next((one for one in self.listener.databases() if sid and one.sid == sid[1].decode().upper()), None)
+        if not found:
+            return self._refuse(NO_SUCH_SERVICE if service else NO_SUCH_SID)
+        self.database = found
         payload = wire.PROTOCOL_VERSION.to_bytes(2, "big") + bytes(2 + 10 + 1 + 9) + wire.LARGEST.to_bytes(4, "big")
         header = (len(payload) + wire.HEADER).to_bytes(2, "big") + bytes([0, 0, wire.ACCEPT, 0, 0, 0])
         self.way.sendall(header + payload)
@@ -276,8 +310,8 @@ class _Conversation:
         return name, mode, message.pairs(count)
 
     def _challenge(self, message: Reading) -> Writer:
-        text, _, _ = self._login(message)
-        self.name = Reader(text).identifier()
+        text, _, pairs = self._login(message)
+        self.name, self.program = Reader(text).identifier(), pairs.get("AUTH_PROGRAM_NM", "")
         return Writer().pairs(self.challenge.pairs()).status()
 
     def _authenticate(self, message: Reading) -> Writer:
@@ -292,11 +326,19 @@ class _Conversation:
             if wire.opened(key, pairs["AUTH_PASSWORD"]) == password:
                 self.key, accepted = key, [password]
         warning = self.database.log_in(self.name, accepted)
-        self.session = Session(self.database, self.name, self.name)
+        self.session = self._session()
+        self.listener.sessions.append(self.session)
+        self.session.begin()
         writer = Writer()
         if warning:
             writer.raw(wire.WARNING).number(int(warning[4:9]), len(warning), 0).short(warning.encode())
         return writer.pairs(self._welcome()).status()
+
+    def _session(self) -> Session:
+        if self.name in self.database.enterprise:
+            schema = self.database.enterprise[self.name][1]
+            return Session(self.database, schema, schema, program=self.program, identification="GLOBAL SHARED")
+        return Session(self.database, self.name, self.name, program=self.program)
 
     def _opened(self, secret: str) -> str | None:
         return wire.opened(self.key, secret)

@@ -13,7 +13,7 @@ _TOKEN = re.compile(
     |:(?P<bind>\w+)
     |(?P<number>\d+(?:\.\d+)?)
     |(?P<word>[^\W\d_][\w$\#]*)
-    |(?P<mark><>|!=|<=|>=|[-+*/=<>(),.;@|])
+    |(?P<mark>:=|<>|!=|<=|>=|[-+*/=<>(),.;@|])
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -142,6 +142,11 @@ class Reader:
             found.append(item())
         return found
 
+    def rest(self) -> list[Token]:
+        """Take all that is left."""
+        left, self._at = self._tokens[self._at :], len(self._tokens)
+        return left
+
     def end(self) -> None:
         """Require that all was read. The client sends no semicolon, but after a block."""
         if not self.at_end:
@@ -163,8 +168,9 @@ def masked(statement: str) -> str:
     except OracleError:
         return statement.split('"', maxsplit=1)[0]
     text, place = "", 0
+    hides = ("BY", "REPLACE") if [token.value for token in found[:2]] == ["ALTER", "USER"] else ("BY",)
     for before, token in itertools.pairwise(found):
-        if before.value in ("BY", "REPLACE") and before.kind is Kind.WORD:
+        if before.value in hides and before.kind is Kind.WORD:
             text += statement[place : token.start] + "*"
             place = token.end
     return text + statement[place:]

@@ -23,6 +23,7 @@ from tests.local.oracle_database import (
     Database,
     Held,
     Options,
+    Trigger,
     User,
 )
 from tests.local.oracle_dictionary import Binds, Value
@@ -49,15 +50,57 @@ class Session:
     schema: str
     pending: dict[tuple[str, str], list[tuple[object, ...]]] = field(default_factory=dict)
     """What was inserted and not committed."""
+    program: str = ""
+    identification: str = "LOCAL"
+    proxy: str | None = None
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """Run what is to run at a login."""
+        self._set(self.database.fire(self.user, "LOGON"))
+
+    def folded(self, value: Value) -> Value:
+        """Return a value as comparisons take it
+        (https://docs.oracle.com/en/database/oracle/oracle-database/19/nlspg/linguistic-sorting-and-matching.html)."""  # noqa: D205, D209
+        is_linguistic = self.settings.get("NLS_COMP") == "LINGUISTIC"
+        if is_linguistic and self.settings.get("NLS_SORT", "").endswith("_CI") and isinstance(value, str):
+            return value.lower()
+        return value
+
+    def context(self, name: str) -> Value:
+        """Return what SYS_CONTEXT says of this session
+        (https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/SYS_CONTEXT.html)."""  # noqa: D205, D209
+        values: dict[str, Value] = {
+            "SESSION_USER": self.user,
+            "SESSION_USERID": str(self.database.users[self.user].number),
+            "CURRENT_SCHEMA": self.schema,
+            "IDENTIFICATION_TYPE": self.identification,
+            "AUTHENTICATION_METHOD": "PASSWORD",
+            "PROXY_USER": self.proxy,
+            "CON_NAME": self.database.container,
+            "DB_UNIQUE_NAME": self.database.unique_name,
+        }
+        if name not in values:
+            raise OracleError(2003, "invalid USERENV parameter")
+        return values[name]
+
+    def _set(self, settings: Sequence[tuple[str, str]]) -> None:
+        for name, value in settings:
+            if name != "CURRENT_SCHEMA":
+                self.settings[name] = value
+            elif value in self.database.users:
+                self.schema = value
+            else:
+                raise OracleError(1435, "user does not exist")
 
     def execute(self, statement: str, binds: Binds) -> Result:
         """Run a statement. Raises OracleError."""
         try:
             result = self._execute(Reader(statement), {name.upper(): value for name, value in binds.items()})
         except OracleError as error:
-            self.database.log(self.user, statement, error.number)
+            self.database.log(self.user, statement, error.number, self.program)
             raise
-        self.database.log(self.user, statement, 0)
+        self.database.log(self.user, statement, 0, self.program)
         return result
 
     def change_password(self, old: str, new: str) -> None:
@@ -81,6 +124,9 @@ class Session:
         self.pending.clear()
 
     def _execute(self, reader: Reader, binds: Binds) -> Result:
+        for beginning, error in self.database.refuses.items():
+            if reader.statement.startswith(beginning):
+                raise OracleError(*error)
         if reader.took("SELECT"):
             return Result(*dictionary.select(self, reader, binds))
         if reader.took("BEGIN"):
@@ -90,6 +136,8 @@ class Session:
             if reader.took(*words):
                 if words[0] not in ("INSERT", "UPDATE"):
                     self.commit()
+                if words != ("ALTER", "SESSION"):
+                    self._set(self.database.fire(self.user, words[0], reader.statement))
                 act(self, reader)
                 return Result()
         raise OracleError(900, "invalid SQL statement")
@@ -110,7 +158,9 @@ class Session:
         for change in changes:
             change()
         self.database.require_fit(name, user.profile, user.password, None)
+        user.number = next(self.database.numbers)
         self.database.users[name] = user
+        self.database.inherited.add((name, PUBLIC))
 
     def alter_user(self, reader: Reader) -> None:
         """ALTER USER, with its clauses, or for a proxy."""
@@ -288,11 +338,14 @@ class Session:
         reader.expect(to)
         grantees = reader.listed(reader.identifier)
         admin = to == "TO" and reader.took("WITH", "ADMIN", "OPTION")
+        delegate = to == "TO" and reader.took("WITH", "DELEGATE", "OPTION")
         hierarchy = to == "TO" and reader.took("WITH", "HIERARCHY", "OPTION")
         grantable = to == "TO" and reader.took("WITH", "GRANT", "OPTION")
         reader.end()
         if (place and admin) or (not place and (hierarchy or grantable)):
             raise OracleError(933, "SQL command not properly ended")
+        if delegate and not {name for name, _ in named} <= self.database.roles:
+            raise OracleError(28704, "DELEGATE OPTION is for roles only")
         acts = [
             self._object_right(name, columns, place, who, Options(grantable, hierarchy), to)
             if place
@@ -304,6 +357,8 @@ class Session:
         ]
         for act in acts:
             act()
+        if delegate:
+            self.database.role_delegates |= {(who, name) for who in grantees for name, _ in named}
 
     def _right(self, reader: Reader, to: str) -> tuple[str, tuple[str, ...]]:
         """Read a privilege of several words with its columns, or a role."""
@@ -352,6 +407,7 @@ class Session:
             user = database.users.get(who)
             if to == "FROM":
                 del database.role_grants[who, role]
+                database.role_delegates.discard((who, role))
                 if user and user.default_roles is not None:
                     user.default_roles -= {role}
             else:
@@ -393,6 +449,8 @@ class Session:
     ) -> Callable[[], None]:
         database = self.database
         kind, owner, item = place
+        if kind == "USER":
+            return self._inheritance(privilege, item, who, to)
         if privilege not in OBJECT_PRIVILEGES or (columns and privilege not in COLUMN_PRIVILEGES):
             raise OracleError(990 if not columns else 969, "missing or invalid privilege")
         if columns and to == "FROM":
@@ -406,7 +464,8 @@ class Session:
         is_owner = owner == self.user or (owner == SYS and self.user == SYS)
         may_pass_on = database.held_on(self.user, owner, item).get(privilege, False)
         if to == "FROM":
-            return lambda: database.revoke_object(who, owner, item, privilege, anybody=anybody or is_owner)
+            revoker, everywhere = self.user, anybody or is_owner
+            return lambda: database.revoke_object((who, owner, item, privilege), revoker, anybody=everywhere)
         if not (anybody or is_owner or may_pass_on):
             raise OracleError(1031, "insufficient privileges")
         grantor = self.user if may_pass_on and not is_owner else owner
@@ -420,6 +479,17 @@ class Session:
                 )
 
         return act
+
+    def _inheritance(self, privilege: str, user: str, who: str, to: str) -> Callable[[], None]:
+        database = self.database
+        if privilege != "INHERIT PRIVILEGES":
+            raise OracleError(990, "missing or invalid privilege")
+        database.user(user)
+        if self.user not in (user, SYS) and not database.may(self.user, "GRANT ANY OBJECT PRIVILEGE"):
+            raise OracleError(1031, "insufficient privileges")
+        if to == "TO":
+            return lambda: database.inherited.add((user, who))
+        return lambda: database.inherited.discard((user, who))
 
     # Objects, roles, profiles
 
@@ -488,6 +558,58 @@ class Session:
             raise OracleError(955, "name is already used by an existing object")
         self.database.objects[place] = kind
 
+    def create_code(self, reader: Reader) -> None:
+        """CREATE [OR REPLACE] FUNCTION, OPERATOR, PACKAGE, PROCEDURE, TYPE or VIEW; what it says is not read."""
+        kind = reader.take(Kind.WORD).value
+        owner, name = reader.qualified()
+        place = (owner or self.schema, name)
+        reader.rest()
+        of_all = {"FUNCTION": "PROCEDURE", "PACKAGE": "PROCEDURE"}.get(kind, kind)
+        self.database.require(self.user, *([f"CREATE {of_all}"] if place[0] == self.user else []), "CREATE ANY TABLE")
+        if place in self.database.synonyms or self.database.objects.get(place, kind) != kind:
+            raise OracleError(955, "name is already used by an existing object")
+        self.database.objects[place] = kind
+
+    def create_trigger(self, reader: Reader) -> None:
+        """CREATE [OR REPLACE] TRIGGER name AFTER event [OR event] ON DATABASE or [name.]SCHEMA."""
+        owner, name = reader.qualified()
+        if not reader.took("BEFORE"):
+            reader.expect("AFTER")
+        events = {reader.take(Kind.WORD).value}
+        while reader.took("OR"):
+            events.add(reader.take(Kind.WORD).value)
+        reader.expect("ON")
+        schema = "" if reader.took("DATABASE") else self._schema_of_trigger(reader)
+        text = next((token.value for token in reader.rest() if token.kind is Kind.TEXT), "")
+        settings = _settings(Reader(text.removeprefix("ALTER SESSION "))) if text else []
+        anywhere = () if (owner or self.user) == self.user and schema in ("", self.user) else ("CREATE ANY TRIGGER",)
+        self.database.require(self.user, *(anywhere or ("CREATE TRIGGER", "CREATE ANY TRIGGER")))
+        if not schema:
+            self.database.require(self.user, "ADMINISTER DATABASE TRIGGER")
+        trigger = Trigger(owner or self.user, name, frozenset(events), schema, tuple(settings))
+        self.database.triggers[trigger.owner, name] = trigger
+
+    def _schema_of_trigger(self, reader: Reader) -> str:
+        owner, word = reader.qualified()
+        if word != "SCHEMA":
+            raise reader.error()
+        return owner or self.user
+
+    def drop_public_synonym(self, reader: Reader) -> None:
+        """DROP PUBLIC SYNONYM name."""
+        name = reader.identifier()
+        reader.end()
+        self.database.require(self.user, "CREATE PUBLIC SYNONYM")
+        if self.database.synonyms.pop((PUBLIC, name), None) is None:
+            raise OracleError(1432, "public synonym to be dropped does not exist")
+
+    def drop_trigger(self, reader: Reader) -> None:
+        """DROP TRIGGER name."""
+        owner, name = reader.qualified()
+        reader.end()
+        if self.database.triggers.pop((owner or self.user, name), None) is None:
+            raise OracleError(4080, f"trigger '{name}' does not exist")
+
     def drop_table(self, reader: Reader) -> None:
         """DROP TABLE name."""
         owner, name = reader.qualified()
@@ -540,13 +662,8 @@ class Session:
         del self.database.synonyms[place]
 
     def alter_session(self, reader: Reader) -> None:
-        """ALTER SESSION SET CURRENT_SCHEMA = name."""
-        reader.expect("SET", "CURRENT_SCHEMA", "=")
-        schema = reader.identifier()
-        reader.end()
-        if schema not in self.database.users:
-            raise OracleError(1435, "user does not exist")
-        self.schema = schema
+        """ALTER SESSION SET CURRENT_SCHEMA = name, or for one of the parameters of comparisons."""
+        self._set(_settings(reader))
 
     def insert(self, reader: Reader) -> None:
         """INSERT INTO table VALUES (number)."""
@@ -572,21 +689,25 @@ class Session:
             procedure(self, *arguments)
 
     def _call(self, reader: Reader, binds: Binds) -> tuple[Callable[..., None], list[Value]]:
-        name = self._dotted(reader)
+        name, written = self._dotted(reader)
         arguments: list[Value] = []
         if reader.took("("):
             arguments = reader.listed(lambda: self._argument(reader, binds))
             reader.expect(")")
         reader.expect(";")
+        if written:
+            return lambda session, *_: session.database.spring(session.user, written), arguments
         if name not in PROCEDURES:
             raise OracleError(6550, f"PLS-00201: identifier '{name}' must be declared")
         return PROCEDURES[name], arguments
 
-    def _dotted(self, reader: Reader) -> str:
+    def _dotted(self, reader: Reader) -> tuple[str, tuple[str, str] | None]:
+        """Return a name of SYS's, and what a user wrote in its place, if anybody did."""
         parts = [reader.identifier()]
         while reader.took("."):
             parts.append(reader.identifier())
-        return ".".join(parts[1:] if parts[0] == SYS else parts)
+        written = self.database.written(self.schema, parts[0])
+        return ".".join(parts[1:] if parts[0] == SYS else parts), written
 
     def _argument(self, reader: Reader, binds: Binds) -> Value:
         token = reader.peek()
@@ -597,7 +718,10 @@ class Session:
             return binds[token.value.upper()]
         if token and token.kind is Kind.TEXT:
             return reader.take().value
-        return self._dotted(reader)
+        name, written = self._dotted(reader)
+        if written:
+            self.database.spring(self.user, written)
+        return name
 
     def _manages(self) -> None:
         if not self.database.may(self.user, "ADMINISTER RESOURCE MANAGER"):
@@ -654,6 +778,18 @@ class Session:
         self.database.pending_area = None
 
 
+def _settings(reader: Reader) -> list[tuple[str, str]]:
+    reader.expect("SET")
+    found: list[tuple[str, str]] = []
+    while not (found and reader.at_end):
+        name = reader.take(Kind.WORD).value
+        if name not in ("CURRENT_SCHEMA", "NLS_COMP", "NLS_SORT"):
+            raise OracleError(2248, "invalid option for ALTER SESSION")
+        reader.expect("=")
+        found.append((name, reader.identifier()))
+    return found
+
+
 def _unlock(user: User) -> None:
     user.locked = user.timed = False
     user.failed = 0
@@ -674,11 +810,16 @@ STATEMENTS: dict[tuple[str, ...], Callable[[Session, Reader], None]] = {
     ("ALTER", "PROFILE"): Session.alter_profile,
     ("CREATE", "TABLE"): Session.create_table,
     ("CREATE", "SEQUENCE"): Session.create_sequence,
+    ("CREATE", "TRIGGER"): Session.create_trigger,
+    ("CREATE", "OR", "REPLACE", "TRIGGER"): Session.create_trigger,
+    ("DROP", "TRIGGER"): Session.drop_trigger,
     ("DROP", "TABLE"): Session.drop_table,
     ("CREATE", "SYNONYM"): Session.create_synonym,
     ("CREATE", "OR", "REPLACE", "SYNONYM"): Session.replace_synonym,
     ("CREATE", "OR", "REPLACE", "PUBLIC", "SYNONYM"): Session.replace_public_synonym,
     ("DROP", "SYNONYM"): Session.drop_synonym,
+    ("DROP", "PUBLIC", "SYNONYM"): Session.drop_public_synonym,
+    ("CREATE", "OR", "REPLACE"): Session.create_code,
     ("ALTER", "SESSION"): Session.alter_session,
     ("INSERT", "INTO"): Session.insert,
 }

@@ -210,9 +210,9 @@ def test_several_grantors_of_one_right_are_one_right() -> None:
 
 def test_the_remedy_names_what_the_admin_lacks() -> None:
     [(statement, right)] = statements(frozenset(), frozenset({Right(Sort.OBJECT, "SELECT", "SYS", "V_$SESSION")}), "U")
-    assert "rdsadmin.rdsadmin_util.grant_sys_object" in remedy(statement, right, "A")
+    assert "rdsadmin.rdsadmin_util.grant_sys_object" in remedy(statement, right, "A", "U")
     [(statement, right)] = statements(frozenset({SYSTEM}), frozenset(), "U")
-    assert "GRANT ANY PRIVILEGE" in remedy(statement, right, "A")
+    assert "GRANT ANY PRIVILEGE" in remedy(statement, right, "A", "U")
 
 
 # Errors

@@ -169,11 +169,11 @@ class OracleSession(PairSession):
         self._change(current, password, doing)
 
     def _add_for(self, user: str, current: str, password: str, doing: str) -> None:
-        if not self.accepts(user, current):
+        if not (self.has_proved(user, current) or self.accepts(user, current)):
             cause = f"{user} does not log in on this server with the password that is to stay"
             raise Unsupported(doing, cause, "Correct the host of the admin secret")
-        rows = self.read(doing, "SELECT account_status FROM sys.dba_users WHERE username = :name", {"name": user})
-        if any(IN_ROLLOVER in status for (status,) in rows):
+        rows = self.read(doing, "dba_users", ["username"], ["account_status"], [user])
+        if any(IN_ROLLOVER in status for _, status in rows):
             try:
                 self._make_only(user, current, doing, REUSED)
             except Refusal:
@@ -190,7 +190,15 @@ class OracleSession(PairSession):
         statement = (
             f"ALTER USER {quoted(user)} IDENTIFIED BY {_secret(password, doing)} EXPIRE PASSWORD ROLLOVER PERIOD"
         )
-        self.execute(doing, statement, remedy=f"GRANT ALTER USER TO {self.username}", tell=tell)
+        self._alter_account(user, doing, statement, tell)
+
+    def _alter_account(self, user: str, doing: str, statement: str, tell: frozenset[str] = frozenset()) -> None:
+        """Run a statement about oneself, or about another user."""
+        needed = f"GRANT ALTER USER TO {self.username}"
+        if user == self.username:
+            self.execute(doing, statement, remedy=needed, tell=tell)
+        else:
+            self.command(doing, statement, needed, tell)
 
     def _change(self, current: str, password: str, doing: str) -> None:
         """Change one's own password, over the wire protocol."""
@@ -202,12 +210,11 @@ class OracleSession(PairSession):
     def _set(self, user: str, password: str, clauses: str, doing: str) -> None:
         """Change the password of another user."""
         statement = f"ALTER USER {quoted(user)} IDENTIFIED BY {_secret(password, doing)} {clauses}"
-        needed = f"GRANT ALTER USER TO {self.username}"
         try:
-            self.execute(doing, statement.rstrip(), remedy=needed, tell=REUSED)
+            self._alter_account(user, doing, statement.rstrip(), REUSED)
         except Refusal as refusal:
             if clauses:
-                self.execute(doing, f"ALTER USER {quoted(user)} {clauses}", remedy=needed)
+                self._alter_account(user, doing, f"ALTER USER {quoted(user)} {clauses}")
             self._require_accepted(user, password, refusal, doing)
 
     def _require_accepted(self, user: str, password: str, refusal: Refusal, doing: str) -> None:

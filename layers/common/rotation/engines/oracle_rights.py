@@ -7,18 +7,18 @@ that may be passed on is the same right with `option`; several grantors of one r
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 SYS = "SYS"
 
 NAMED_TYPES = frozenset(
-    {"DIRECTORY", "EDITION", "JAVA RESOURCE", "JAVA SOURCE", "MINING MODEL", "SQL TRANSLATION PROFILE", "USER"}
+    {"DIRECTORY", "EDITION", "JAVA RESOURCE", "JAVA SOURCE", "MINING MODEL", "SQL TRANSLATION PROFILE"}
 )
 """The types that GRANT names before the object
 (https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/GRANT.html, on_object_clause)."""
 
-WITHOUT_SCHEMA = frozenset({"DIRECTORY", "EDITION", "USER"})
+WITHOUT_SCHEMA = frozenset({"DIRECTORY", "EDITION"})
 
 
 class Sort(StrEnum):
@@ -48,11 +48,21 @@ class Right:
     """Whether it may be passed on."""
     hierarchy: bool = False
     """Whether it is for the object's descendants, too."""
+    delegate: bool = False
+    """Whether the role may be given to one's own program units."""
+    grantor: str = field(default="", compare=False)
+    """Who granted it: nobody else can take it back, but for the owner's own grants."""
+
+    def is_strangers(self, admin: str) -> bool:
+        """Tell whether somebody granted it by means of an option to pass it on: no admin can take it back
+        (https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/REVOKE.html, "Prerequisites")."""  # noqa: D205, D209
+        return self.grantor not in ("", self.owner, admin)
 
     def __str__(self) -> str:
         column = f" ({self.column})" if self.column else ""
         place = f" on {'.'.join(filter(None, (self.owner, self.item)))}" if self.item else ""
-        return f"{self.sort} {self.name}{column}{place}{' with the right to pass it on' if self.option else ''}"
+        options = f"{' with the right to pass it on' if self.option else ''}{' to delegate' if self.delegate else ''}"
+        return f"{self.sort} {self.name}{column}{place}{options}"
 
 
 def quoted(name: str) -> str:
@@ -71,7 +81,10 @@ def collected(rights: Iterable[Right]) -> frozenset[Right]:
         plain = _plain(right)
         known = strongest.get(plain, plain)
         strongest[plain] = replace(
-            plain, option=known.option or right.option, hierarchy=known.hierarchy or right.hierarchy
+            plain,
+            option=known.option or right.option,
+            hierarchy=known.hierarchy or right.hierarchy,
+            delegate=known.delegate or right.delegate,
         )
     return frozenset(strongest.values())
 
@@ -79,19 +92,31 @@ def collected(rights: Iterable[Right]) -> frozenset[Right]:
 def statements(have: frozenset[Right], want: frozenset[Right], user: str) -> Iterator[tuple[str, Right]]:
     """Yield the statements that make a user that has some rights have others, each with a right that it is about.
 
-    Each is committed at once. Rights are taken before any is given, so at no instant are there more than before or
-    after.
+    Each is committed at once. Rights are taken, by those that begin with REVOKE, before any is given: so at no instant
+    are there more than before or after.
     """
     surplus, missing = _implied(have, want)
-    grantee = quoted(user)
-    for right in sorted({replace(_plain(right), column="") for right in surplus}):
-        yield f"REVOKE {_taken(right)} FROM {grantee}", right
+    for right in sorted({whole(right) for right in surplus}):
+        yield revocation(right, user), right
     for group in _together(missing):
-        yield f"GRANT {', '.join(map(_spelled, group))}{_place(group[0])} TO {grantee}{_options(group[0])}", group[0]
+        what = f"{', '.join(map(_spelled, group))}{_place(group[0])}"
+        for options in _options(group[0]):
+            yield f"GRANT {what} TO {quoted(user)}{options}", group[0]
 
 
-def remedy(statement: str, right: Right, admin: str) -> str:
-    """Say what lets an admin run the statement."""
+def revocation(right: Right, user: str) -> str:
+    """Return what takes a right, whole."""
+    return f"REVOKE {_spelled(whole(right))}{_place(right)} FROM {quoted(user)}"
+
+
+def remedy(statement: str, right: Right, admin: str, user: str) -> str:
+    """Say what lets an admin run the statement, which is to make somebody have the rights of the user."""
+    if statement.startswith("GRANT"):
+        return f"{_needed(statement, right, admin)}. Or take it from {user}, if it was not meant to have it"
+    return _needed(statement, right, admin)
+
+
+def _needed(statement: str, right: Right, admin: str) -> str:
     if right.sort is Sort.OBJECT and right.owner == SYS:
         verb = "grant" if statement.startswith("GRANT") else "revoke"
         return (
@@ -121,19 +146,21 @@ def _implied(have: frozenset[Right], want: frozenset[Right]) -> tuple[set[Right]
         if _plain(right) not in stronger
         or any(_plain(other) == _plain(right) and _is_weaker(other, right) for other in want)
     }
-    taken = {_whole(right) for right in surplus}
-    return surplus, {right for right in want if right not in have or _whole(right) in taken}
+    taken = {whole(right) for right in surplus}
+    return surplus, {right for right in want if right not in have or whole(right) in taken}
 
 
 def _is_weaker(one: Right, other: Right) -> bool:
-    return (other.option and not one.option) or (other.hierarchy and not one.hierarchy)
+    pairs = ((one.option, other.option), (one.hierarchy, other.hierarchy), (one.delegate, other.delegate))
+    return any(has and not lacks for lacks, has in pairs)
 
 
 def _plain(right: Right) -> Right:
-    return replace(right, option=False, hierarchy=False)
+    return replace(right, option=False, hierarchy=False, delegate=False)
 
 
-def _whole(right: Right) -> Right:
+def whole(right: Right) -> Right:
+    """Return what a REVOKE takes at once: it knows no columns and no options."""
     return replace(_plain(right), column="")
 
 
@@ -146,10 +173,6 @@ def _together(rights: Iterable[Right]) -> list[list[Right]]:
         else:
             groups[right].append(right)
     return [groups[key] for key in sorted(groups)]
-
-
-def _taken(right: Right) -> str:
-    return f"{_spelled(right)}{_place(right)}"
 
 
 def _spelled(right: Right) -> str:
@@ -167,7 +190,8 @@ def _place(right: Right) -> str:
     return f" ON {kind}{schema}{quoted(right.item)}"
 
 
-def _options(right: Right) -> str:
-    if right.sort is not Sort.OBJECT:
-        return " WITH ADMIN OPTION" if right.option else ""
-    return f"{' WITH HIERARCHY OPTION' if right.hierarchy else ''}{' WITH GRANT OPTION' if right.option else ''}"
+def _options(right: Right) -> list[str]:
+    """Return what follows the grantee: a role has a GRANT for each option, one privilege takes both at once."""
+    if right.sort is Sort.OBJECT:
+        return [f"{' WITH HIERARCHY OPTION' * right.hierarchy}{' WITH GRANT OPTION' * right.option}"]
+    return [" WITH ADMIN OPTION"] * right.option + [" WITH DELEGATE OPTION"] * right.delegate or [""]

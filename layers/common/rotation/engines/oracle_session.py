@@ -67,7 +67,6 @@ TOO_LONG = (
     " shorter one. Passwords have 30 before 23ai: lower PASSWORD_LENGTH"
 )
 REPLICA = 'The database is read-only: name the primary in "host", or an admin in "masterarn"'
-DICTIONARY = "GRANT SELECT_CATALOG_ROLE TO"
 
 LOGIN_PROBLEMS: dict[str, tuple[type[DatabaseError], str]] = {
     "ORA-01017": (LoginRefused, WRONG_PASSWORD),  # invalid credential or not authorized; logon denied
@@ -154,6 +153,8 @@ TRANSACTIONAL = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE")
 
 FETCHED_AT_ONCE = 1000
 
+PROGRAM = "secret-rotation"
+"""What the server shows of a session, as its program."""
 
 LOGIN = "oracle-login"
 """The name of the thread that waits for a login."""
@@ -223,14 +224,6 @@ class BasicSession:
                 return cursor.fetchall() if cursor.description else []
 
         return self.call(doing, run, remedy, tell)
-
-    def read(self, doing: str, query: str, arguments: Mapping[str, str]) -> list[tuple[Any, ...]]:
-        """Run a query on the data dictionary, which tells a user that may not see it that it is not there."""
-        try:
-            return self.execute(doing, query, arguments, tell=frozenset({NO_SUCH_TABLE}))
-        except Refusal:
-            cause = "the data dictionary cannot be read"
-            raise NotPermitted(f"{doing} as {self.username}", cause, f"{DICTIONARY} {self.username}") from None
 
     def call[T](self, doing: str, act: Callable[[], T], remedy: str = "", tell: frozenset[str] = frozenset()) -> T:
         """Have the client call the server, for the deadline at most; see `execute`."""
@@ -324,7 +317,7 @@ def _open(credential: Credential, deadline: Deadline, doing: str) -> oracledb.Co
         "retry_count": 0,
         # Urgent data does not pass every network, and nothing here is to be interrupted.
         "disable_oob": True,
-        "program": "secret-rotation",
+        "program": PROGRAM,
         **({"ssl_context": tls_context(), "ssl_server_dn_match": True} if credential.tls else {}),
     }
     for naming in ("service_name", "sid"):

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline, within
+from rotation.environment import boolean
 from rotation.errors import StatementFailed, Unreachable, Unsafe, Untrusted
 from rotation.hosts import require_ordinary
+from rotation.redaction import said
 
 CONNECT_SECONDS = 10.0
 STATEMENT_SECONDS = 30.0
@@ -30,6 +32,21 @@ def ca_bundle() -> str:
     """Return the file with the authorities that servers are verified with: DB_CA_BUNDLE's, or those of RDS."""
     shipped = Path(__file__).parents[1] / "certs" / "rds-global-bundle.pem"
     return os.environ.get("DB_CA_BUNDLE") or str(shipped)
+
+
+def foreign_triggers_allowed() -> bool:
+    """Tell whether the operator trusts whoever can have something run when an admin logs in, or changes something."""
+    return boolean(os.environ, "ALLOW_FOREIGN_TRIGGERS", default=False)
+
+
+def refuse_foreign_triggers(doing: str, names: Sequence[str]) -> None:
+    """Raise Unsafe if there are any, for they are not the server's own, nor the admin's."""
+    if names:
+        raise Unsafe(
+            doing,
+            f"what the admin does would fire {', '.join(map(said, names[:3]))}, which others have written",
+            "Disable it; or set ALLOW_FOREIGN_TRIGGERS to true, if they are trusted like the admin",
+        )
 
 
 FIRST_WORD = re.compile(r"[\s(]*([A-Za-z]+)")
