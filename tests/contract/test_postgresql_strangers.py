@@ -156,7 +156,7 @@ def rights(scene: Scene, of: int | None = None) -> list[tuple[object, ...]]:
             f"SELECT r.rolname, which, a.oid, number, e.privilege_type, e.is_grantable FROM ({acls}"
             " UNION ALL SELECT 'pg_attribute', attrelid, attnum, attacl FROM pg_attribute) a"
             " CROSS JOIN aclexplode(acl) e JOIN pg_roles r ON r.oid = e.grantee"
-            " WHERE pg_get_userbyid(e.grantor) = %s AND r.rolname = ANY (%s) ORDER BY 1, 2, 3, 4, 5",  # noqa: S608 - constants
+            " WHERE pg_get_userbyid(e.grantor) = %s AND r.rolname = ANY (%s) ORDER BY 1, 2, 3, 4, 5",
             scene.stranger.username,
             [one.username for one in scene.pair],
         )

@@ -116,7 +116,7 @@ def test_a_ddl_trigger_that_would_run_as_the_admin_is_refused_by_name(  # noqa: 
     assert f"preparing {clone.username} in the database {database}: its DDL trigger [trap ]]]" in str(raised.value)
     assert f"with all rights of {admin}" in raised.value.cause
     assert "DISABLE TRIGGER [trap ]]] ON DATABASE" in raised.value.remedy
-    assert "ALLOW_DDL_TRIGGERS (parameter AllowDdlTriggers)" in raised.value.remedy
+    assert "ALLOW_FOREIGN_TRIGGERS (parameter AllowForeignTriggers)" in raised.value.remedy
     alter(sqlserver, "DISABLE TRIGGER [trap ]]] ON DATABASE", database=database)
     assert sqlserver.logs_in(set_secret(sqlserver, user))
 
@@ -155,10 +155,10 @@ def test_an_operator_may_let_ddl_triggers_run(
         f"CREATE TRIGGER audit ON DATABASE FOR CREATE_USER AS CREATE ROLE {role}",
         database=database,
     )
-    monkeypatch.setenv("ALLOW_DDL_TRIGGERS", "perhaps")
-    with pytest.raises(InvalidConfiguration, match="ALLOW_DDL_TRIGGERS"):
+    monkeypatch.setenv("ALLOW_FOREIGN_TRIGGERS", "perhaps")
+    with pytest.raises(InvalidConfiguration, match="ALLOW_FOREIGN_TRIGGERS"):
         set_secret(sqlserver, user)
-    monkeypatch.setenv("ALLOW_DDL_TRIGGERS", "true")
+    monkeypatch.setenv("ALLOW_FOREIGN_TRIGGERS", "true")
     assert sqlserver.logs_in(set_secret(sqlserver, user))
     assert (sqlserver.admin.username, "audit") in sprung(sqlserver)
     [(made,)] = asked(sqlserver, "SELECT name FROM sys.database_principals WHERE name = %s", role, database=database)

@@ -45,7 +45,8 @@ def refuse_foreign_triggers(doing: str, names: Sequence[str]) -> None:
         raise Unsafe(
             doing,
             f"what the admin does would fire {', '.join(map(said, names[:3]))}, which others have written",
-            "Disable it; or set ALLOW_FOREIGN_TRIGGERS to true, if they are trusted like the admin",
+            "Disable it; or set ALLOW_FOREIGN_TRIGGERS (parameter AllowForeignTriggers) to true, if whoever wrote it is"
+            " trusted like the admin",
         )
 
 

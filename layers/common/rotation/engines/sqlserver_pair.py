@@ -32,7 +32,6 @@ where the current one is no user is left alone, whatever the other one is there.
 """
 
 import hashlib
-import os
 import re
 import secrets
 from abc import ABC, abstractmethod
@@ -42,10 +41,10 @@ from typing import Any, Protocol
 
 from rotation.engine import Standing
 from rotation.engines import sqlserver_catalog as catalog
+from rotation.engines.server import foreign_triggers_allowed
 from rotation.engines.sqlserver_accounts import Account
 from rotation.engines.sqlserver_principals import Principal, Reader
 from rotation.engines.sqlserver_rights import name
-from rotation.environment import boolean
 from rotation.errors import NotPermitted, StatementFailed, Unsafe
 
 SID_DIGITS = 16
@@ -189,7 +188,7 @@ class Pair(ABC):
         …/t-sql/statements/execute-as-transact-sql). So neither what it says, nor who made it, nor its name tells that
         it is harmless: whoever may make one may change each of them. Triggers of the whole server take CONTROL SERVER.
         """
-        if boolean(os.environ, "ALLOW_DDL_TRIGGERS", default=False):
+        if foreign_triggers_allowed():
             return
         triggers = [its_name for (its_name,) in self._run("looking for DDL triggers", catalog.TRIGGERS)]
         if triggers:
@@ -197,8 +196,8 @@ class Pair(ABC):
             raise Unsafe(
                 f"preparing {self.other}{self._place}",
                 f"its DDL trigger {named} would run with all rights of {admin}",
-                f"Disable it there (DISABLE TRIGGER {named} ON DATABASE), or set ALLOW_DDL_TRIGGERS (parameter"
-                f" AllowDdlTriggers) to true. That is off, because whoever may make DDL triggers in a database that"
+                f"Disable it there (DISABLE TRIGGER {named} ON DATABASE), or set ALLOW_FOREIGN_TRIGGERS (parameter"
+                f" AllowForeignTriggers) to true. That is off, because whoever may make DDL triggers in a database that"
                 f" {admin} enters could then do all that {admin} may",
             )
 
