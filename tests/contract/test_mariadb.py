@@ -13,7 +13,7 @@ from rotation.credential import Credential
 from rotation.engine import Standing
 from rotation.engines.mariadb import MariaDBSession
 from rotation.errors import LoginBlocked, NotPermitted, PasswordRefused, StatementFailed, Unsupported
-from tests.contract.mysql_accounts import Pair, account, alter, asked, differences, mirror, new_clone
+from tests.contract.mysql_accounts import Pair, account, alter, asked, changed, differences, mirror, new_clone, shown
 from tests.laboratories import deadline
 from tests.laboratories_mysql import MySQLLaboratory, quoted
 
@@ -40,19 +40,6 @@ def require_two(laboratory: MySQLLaboratory, user: Credential) -> None:
     with laboratory.engine.connect(user, deadline()) as session:
         assert isinstance(session, MariaDBSession)
         session.require_two_passwords()
-
-
-def changed(user: Credential) -> Credential:
-    return replace(user, password=f"Aa1-{secrets.token_urlsafe()}")
-
-
-def shown(laboratory: MySQLLaboratory, user: Credential, host: str = "%") -> list[str]:
-    """Return all that the server says of an account, from its tables."""
-    with laboratory.session() as run:
-        run("FLUSH PRIVILEGES")
-        name = account(user, host)
-        definition = [str(row[0]) for row in run(f"SHOW CREATE USER {name}")]
-        return [*definition, *sorted(str(row[0]) for row in run(f"SHOW GRANTS FOR {name}"))]
 
 
 def methods(laboratory: MySQLLaboratory, user: Credential) -> list[tuple[str, str]]:

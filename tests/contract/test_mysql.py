@@ -29,13 +29,9 @@ from rotation.errors import (
     Unsupported,
     Untrusted,
 )
-from tests.contract.mysql_accounts import Pair, account, alter, asked, differences, mirror, new_clone
+from tests.contract.mysql_accounts import Pair, account, alter, asked, changed, differences, mirror, new_clone
 from tests.laboratories import deadline
 from tests.laboratories_mysql import MySQLLaboratory, quoted
-
-
-def changed(user: Credential) -> Credential:
-    return replace(user, password=secrets.token_urlsafe())
 
 
 def definition(laboratory: MySQLLaboratory, user: Credential) -> list[str]:
