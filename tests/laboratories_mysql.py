@@ -12,11 +12,43 @@ from pymysql.converters import escape_string
 
 from rotation.credential import Credential
 from rotation.engine import Engine
+from tests.forms import Forms
 from tests.laboratories import ORDERS, THINGS, Logins, Run
 
 SCHEMA = "lab"
 
 CONNECT = re.compile(r"\d Connect\t(Access denied)?")
+
+ENTRY = re.compile(
+    r"^(?:\d{6} [ \d]\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:.]+Z)?\t+ *(\d+) ([A-Z][A-Za-z]+(?: [A-Za-z]+)*)\t",
+    re.MULTILINE,
+)
+"""How an entry of the general log begins: the number of the connection, and what it did."""
+
+ADMINS = ("admin", "root")
+"""How the names of those begin whose sessions of the driver are an admin's."""
+
+DRIVER = "SET SESSION sql_mode = '', sql_quote_show_create = 1"
+"""What a session of the driver says first, and no other does."""
+
+NAME, TEXT = r"`(?:[^`]|``)*`", r"'(?:[^'\\]|\\.|'')*'"
+PRIVILEGE = rf"[A-Z][A-Z_ ]*(?: \({NAME}\))?"
+HASH = r"\*[0-9A-F]{40}|[A-Za-z0-9+/]{43}"
+PARTS = {
+    "name": NAME,
+    "text": TEXT,
+    "number": r"[0-9]+(?:\.[0-9]+)?",
+    "hash": "[0-9a-f]+",
+    "account": f"{TEXT}@{TEXT}",
+    "role": f"{NAME}(?:@{NAME})?",
+    "privileges": f"{PRIVILEGE}(?:, {PRIVILEGE})*",
+    "object": rf"(?:(?:TABLE|PROCEDURE|FUNCTION|PACKAGE|PACKAGE BODY) )?(?:\*|{NAME})\.(?:\*|{NAME})",
+    "requirement": rf"NONE|SSL|X509|(?:(?:SUBJECT|ISSUER|CIPHER) {TEXT}(?: AND )?)+",
+    "expiry": "DEFAULT|NEVER|INTERVAL [0-9]+ DAY",
+    "limit": "DEFAULT|UNBOUNDED|[0-9]+",
+    "method": f"{NAME}(?: USING (?:'(?:{HASH})'|PASSWORD\\({TEXT}\\)))?",
+}
+"""What the names in the lists of forms stand for."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +124,22 @@ class MySQLLaboratory:
         """Return the general log, which on a test server holds every statement, and the error log."""
         return "".join(path.read_text(errors="replace") for path in self.log_files if path.exists())
 
+    def strange_statements(self) -> list[str]:
+        """Read the general log: the driver's sessions as an admin."""
+        return Forms(self.engine.kind.name.lower(), PARTS).strangers(self._said_by_admins())
+
+    def _said_by_admins(self) -> Iterator[str]:
+        """Yield what the driver's sessions as an admin have said."""
+        sessions: dict[str, list[str]] = {}
+        for number, did, text in _entries(self.log_text()):
+            if did == "Connect" and text.startswith(ADMINS):
+                sessions[number] = []
+            elif did == "Query" and number in sessions:
+                sessions[number].append(text)
+        for said in sessions.values():
+            if any(statement.startswith(DRIVER) for statement in said):
+                yield from said
+
     def logins(self) -> Logins | None:
         """Read the general log: each login has a line, and each wrong password another one."""
         lines = CONNECT.findall(self.log_text())
@@ -123,6 +171,13 @@ class MySQLLaboratory:
 
         with connection:
             yield run
+
+
+def _entries(log: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the entries of a general log: which connection, what it did, the text."""
+    begun = list(ENTRY.finditer(log))
+    for entry, following in zip(begun, [*begun[1:], None], strict=True):
+        yield entry[1], entry[2], log[entry.end() : following.start() if following else len(log)].removesuffix("\n")
 
 
 def quoted(text: str) -> str:

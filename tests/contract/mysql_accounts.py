@@ -4,6 +4,7 @@ import secrets
 from dataclasses import replace
 
 from rotation.credential import Credential
+from rotation.engine import Proof, Standing
 from tests.laboratories import deadline
 from tests.laboratories_mysql import MySQLLaboratory, quoted
 
@@ -40,3 +41,40 @@ def differences(laboratory: MySQLLaboratory, user: Credential, other: Credential
 
 def new_clone(user: Credential) -> Credential:
     return replace(user, username=f"{user.username}_clone", password=secrets.token_urlsafe())
+
+
+def changed(user: Credential) -> Credential:
+    return replace(user, password=f"Aa1-{secrets.token_urlsafe()}")
+
+
+def proof(laboratory: MySQLLaboratory, user: Credential) -> Proof:
+    """Log in, and return who that was."""
+    with laboratory.engine.connect(user, deadline()) as session:
+        return session.proof()
+
+
+def rotate(laboratory: MySQLLaboratory, current: Credential, pending: Credential) -> list[str]:
+    """Do what setSecret does for a pair, whose clone is ours or absent; return the differences."""
+    known = proof(laboratory, current)
+    with laboratory.engine.connect(laboratory.admin, deadline()) as session:
+        session.require_proven(known)
+        assert session.standing(current.username, pending.username) is not Standing.UNKNOWN
+        session.mirror(current.username, pending.username)
+        differences = list(session.differences(current.username, pending.username))
+        session.set_password(pending.username, pending.password)
+    return differences
+
+
+def shown(laboratory: MySQLLaboratory, user: Credential, host: str = "%") -> list[str]:
+    """Return all that the server says of an account, from its tables."""
+    with laboratory.session() as run:
+        run("FLUSH PRIVILEGES")
+        name = account(user, host)
+        definition = [str(row[0]) for row in run(f"SHOW CREATE USER {name}")]
+        return [*definition, *sorted(str(row[0]) for row in run(f"SHOW GRANTS FOR {name}"))]
+
+
+def hosts(laboratory: MySQLLaboratory, user: Credential) -> list[str]:
+    """Return the hosts of all accounts of a name."""
+    query = "SELECT host FROM mysql.user WHERE user = %s ORDER BY host"
+    return [str(host) for (host,) in asked(laboratory, query, user.username)]

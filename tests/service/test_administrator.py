@@ -6,6 +6,7 @@ RDS is moto's. It knows no custom endpoints: where a test needs one, it is put i
 import functools
 import json
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -17,6 +18,7 @@ from rotation.credential import Credential, SecretValue
 from rotation.engines.postgresql import KIND
 from rotation.errors import InvalidSecret, ServiceFailed, Unsafe
 from rotation.redaction import MASK, Redactor
+from rotation.kind import EngineKind
 from tests.laboratories import deadline
 from tests.local.secrets_manager import REGION, LocalSecretsManager
 
@@ -82,7 +84,13 @@ class Account:
         return made["ARN"]
 
     def find(
-        self, admin_secret: str, host: str, *, rds: "Callable[[str], RDSClient] | None" = None, **fields: object
+        self,
+        admin_secret: str,
+        host: str,
+        *,
+        rds: "Callable[[str], RDSClient] | None" = None,
+        kind: EngineKind = KIND,
+        **fields: object,
     ) -> Credential:
         """Find the admin for a secret of this host."""
         value = {
@@ -94,7 +102,7 @@ class Account:
             **fields,
         }
         user = SecretValue.parse(json.dumps(value), KIND, "making a secret")
-        return Administrators(self.secrets, rds or self.rds, KIND, self.redactor, deadline()).find(user)
+        return Administrators(self.secrets, rds or self.rds, kind, self.redactor, deadline()).find(user)
 
 
 def _host(made: Any) -> str:  # noqa: ANN401 - boto3's answer
@@ -142,6 +150,11 @@ def test_one_host_may_be_written_in_two_ways(account: Account) -> None:
 def test_the_admin_logs_in_to_the_database_of_the_secret(account: Account) -> None:
     arn = account.admin_secret(host="db.example.com", dbname="postgres")
     assert account.find(arn, "db.example.com", dbname="shop").database == "shop"
+
+
+def test_an_admin_that_needs_no_database_logs_in_to_none(account: Account) -> None:
+    arn, kind = account.admin_secret(host="db.example.com", dbname="own"), replace(KIND, admin_needs_database=False)
+    assert account.find(arn, "db.example.com", dbname="shop", kind=kind).database is None
 
 
 def test_the_admins_password_goes_nowhere_in_clear_because_the_users_does(account: Account) -> None:

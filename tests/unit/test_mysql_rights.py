@@ -2,7 +2,7 @@
 
 import pytest
 
-from rotation.engines.mysql_rights import Right, Sort, Unreadable, parse, statements
+from rotation.engines.mysql_rights import Change, Right, Sort, Unreadable, changes, parse
 
 ACCOUNT = "'x'@'%'"
 
@@ -87,8 +87,8 @@ def test_a_row_that_is_not_understood_is_not_passed_over(row: str) -> None:
 
 def planned(have: set[Right], want: set[Right]) -> list[str]:
     return [
-        statement.replace(f" FROM {ACCOUNT}", "").replace(f" TO {ACCOUNT}", "")
-        for statement in statements(frozenset(have), frozenset(want), ACCOUNT)
+        change.statement.replace(f" FROM {ACCOUNT}", "").replace(f" TO {ACCOUNT}", "")
+        for change in changes(frozenset(have), frozenset(want), ACCOUNT)
     ]
 
 
@@ -161,20 +161,35 @@ def test_a_restriction_comes_after_its_privilege_and_goes_with_it() -> None:
     assert planned({SELECT, restriction}, {SELECT}) == ["GRANT SELECT ON `s`.*"]
 
 
-@pytest.mark.parametrize(
-    ("right", "probe"),
-    [
-        (SELECT, ""),
-        (privilege("SELECT", "`s`.*"), ""),
-        (privilege("CREATE", TABLE), ""),
-        (role("`r`"), ""),
-        (privilege("SELECT", "`s.*`.`*`"), "SELECT 1 FROM `s.*`.`*` LIMIT 0"),
-        (privilege("SELECT", TABLE, "`c`"), "SELECT `c` FROM `s`.`t` LIMIT 0"),
-        (privilege("EXECUTE", "FUNCTION `s`.`f`"), "SHOW CREATE FUNCTION `s`.`f`"),
-    ],
-)
-def test_only_rights_on_things_that_can_be_gone_are_looked_for(right: Right, probe: str) -> None:
-    assert right.probe() == probe
+def granted(*rights: Right) -> list[Change]:
+    return list(changes(frozenset(), frozenset(rights), ACCOUNT))
+
+
+def test_columns_are_granted_with_nothing_else() -> None:
+    column, table = privilege("INSERT", TABLE, "`c`"), privilege("SELECT", TABLE)
+    whole, part = granted(column, table, privilege("GRANT OPTION", TABLE))
+    assert whole.statement == f"GRANT SELECT ON {TABLE} TO {ACCOUNT} WITH GRANT OPTION"
+    assert part.statement == f"GRANT INSERT (`c`) ON {TABLE} TO {ACCOUNT}"
+    assert part.is_for_columns
+    assert not whole.is_for_columns
+    assert whole.what == part.what == TABLE
+
+
+def test_rights_that_are_given_together_can_be_given_one_by_one() -> None:
+    [together] = granted(privilege("SELECT", TABLE), privilege("INSERT", TABLE), privilege("GRANT OPTION", TABLE))
+    assert [single.statement for single in together.single(ACCOUNT)] == [
+        f"GRANT USAGE ON {TABLE} TO {ACCOUNT} WITH GRANT OPTION",
+        f"GRANT INSERT ON {TABLE} TO {ACCOUNT}",
+        f"GRANT SELECT ON {TABLE} TO {ACCOUNT}",
+    ]
+    assert {right for single in together.single(ACCOUNT) for right in single.given} == set(together.given)
+    [alone] = granted(role("`r`", grantable=True))
+    assert alone.single(ACCOUNT) == []
+
+
+def test_what_takes_rights_gives_none() -> None:
+    have = {SELECT, role("`r`"), dynamic("ROLE_ADMIN"), privilege("SELECT", TABLE, "`c`")}
+    assert not any(change.given for change in changes(frozenset(have), frozenset(), ACCOUNT))
 
 
 def test_a_right_is_described_for_people() -> None:

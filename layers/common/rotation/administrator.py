@@ -78,7 +78,7 @@ class Administrators:
         self.redactor.release(*admin.public)
         if not self._is_at((admin.host, admin.port), value.credential):
             self._require_related(admin, value.credential)
-        return replace(admin, database=value.credential.database)
+        return replace(admin, database=value.credential.database if self.kind.admin_needs_database else None)
 
     def _managed(self, fields: Mapping[str, object], user: Credential, arn: str, doing: str) -> Credential:
         """Complete a master secret that RDS manages with what its tags and RDS's API tell."""

@@ -37,6 +37,8 @@ class EngineKind:
     """Whether a server has two ports, one of them for TLS: RDS's API tells the other one only."""
     needs_database: bool = False
     """Whether a secret must say `dbname`: there is no default, and no connection without."""
+    admin_needs_database: bool = True
+    """Whether an admin must be logged in to the user's database, which somebody else may own, to change the user."""
     username_limit: int
     """How long a user name may be, as `username_length` measures it."""
     username_length: Callable[[str], int] = len

@@ -5,10 +5,12 @@ themselves; an account has one or more authentication methods, any of which lets
 
 Two methods make two passwords, and another one makes our mark: a hash that no password has, made of the partner's
 name. The server's own `'invalid'` is of that kind
-(https://mariadb.com/docs/server/reference/plugins/authentication-plugins).
+(https://mariadb.com/docs/server/reference/plugins/authentication-plugins). SET PASSWORD lets any user write such a
+hash, too, but only into the first method that is a password. So a mark counts where such a method comes before it:
+nobody but an admin can have written that. Where a policy refuses hashes, the mark is one of unix_socket, which it does
+not judge: the name of a user that no system has.
 """
 
-import base64
 import hashlib
 import json
 import logging
@@ -21,11 +23,10 @@ from typing import Any
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import Standing
-from rotation.engines.mysql_hash import NATIVE, native
-from rotation.engines.mysql_pair import PairSession
-from rotation.engines.mysql_rights import Sort
-from rotation.engines.mysql_session import Account, connect
+from rotation.engines.mysql_hash import ED25519, NATIVE, PARSEC, ed25519, matches, native
+from rotation.engines.mysql_pair import GONE, PairSession
+from rotation.engines.mysql_rights import Change, Sort
+from rotation.engines.mysql_session import Account, MySQLFamilySession, Refusal, connect
 from rotation.errors import NotPermitted, Unsupported
 from rotation.kind import EngineKind, Strategy
 from rotation.redaction import said
@@ -40,12 +41,19 @@ KIND = EngineKind(
     strategies=frozenset(Strategy),
     clone_may_lack_mark=True,  # a strict password policy takes no hash, and so no mark
     dual_password_needs_admin=True,
+    admin_needs_database=False,
 )
-
-ED25519 = "ed25519"
 
 HASHED = (NATIVE, ED25519)
 """The plugins whose hashes can be made here."""
+
+PASSWORDS = (*HASHED, PARSEC)
+"""The plugins whose hashes a policy may refuse."""
+
+SOCKET = "unix_socket"
+
+NO_TABLE = frozenset({1031, 1347})
+"""ER_ILLEGAL_HA: the engine of the table cannot be held; ER_WRONG_OBJECT: it is a view."""
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +90,7 @@ class MariaDBSession(PairSession):
 
         SET PASSWORD is for the first method of the account, and keeps its plugin.
         """
+        self.proof()
         doing = f"changing the password of {self.username}"
         self.execute(doing, f"SET PASSWORD = {self._secret(self._own_plugins(doing)[0], password, doing)}")
 
@@ -106,8 +115,9 @@ class MariaDBSession(PairSession):
                 continue
             # A policy that wants to see passwords refuses the whole statement for the sake of one hash.
             hidden = self._refuses_hashes(doing)
-            ways = [self._way(method) for method in methods if method is not first and not (hidden and method.secret)]
-            ways.insert(0, f"{first.plugin} USING {self._secret(first.plugin, password, doing)}")
+            others = (method for method in methods if method is not first)
+            ways = [self._way(method) for method in others if not hidden or method.plugin not in PASSWORDS]
+            ways.insert(0, f"{self.name(first.plugin)} USING {self._secret(first.plugin, password, doing)}")
             users.append(f"{self.account(account)} IDENTIFIED VIA {' OR '.join(ways)}")
         remedy = f"GRANT CREATE USER ON *.* TO {self.username}"
         self.execute(doing, f"ALTER USER {', '.join(users)}{option}", remedy)
@@ -138,30 +148,32 @@ class MariaDBSession(PairSession):
             known = True
             _require_native(account, (method.plugin for method in methods), doing)
             if methods != wanted:
-                ways = [f"{NATIVE} USING {self._secret(NATIVE, text, doing)}" for text in (password, current)]
+                ways = [
+                    f"{self.name(NATIVE)} USING {self._secret(NATIVE, text, doing)}" for text in (password, current)
+                ]
                 statement = f"ALTER USER {self.account(account)} IDENTIFIED VIA {' OR '.join(ways)}"
                 self.execute(doing, statement, f"GRANT CREATE USER ON *.* TO {self.username}")
         if not known:
             cause = f"no account of {username} on this server has the password that is to stay"
             raise Unsupported(doing, cause, "Correct the host of the admin secret")
 
-    def standing(self, user: str, other: str) -> Standing:
-        """Tell what is known about the pair; see `rotation.engine.Session`.
+    def marked(self, clones: Iterable[Account], user: str) -> set[Account]:
+        """See `AccountsSession`. One of the two carries the mark: it names the other."""
+        return {
+            clone
+            for clone in clones
+            if self._has_mark(clone, user) or self._has_mark(Account(user, clone.host), clone.user)
+        }
 
-        Where a policy refuses our mark, an account is ours that cannot log in and may do nothing that the user may not.
-        """
-        standing = super().standing(user, other)
-        unmarkable = standing is Standing.UNKNOWN and self._refuses_hashes(f"looking for {other}")
-        if unmarkable and all(self._is_harmless(account, user) for account in self.accounts(other)):
-            return Standing.OURS
-        return standing
+    def has_password(self, account: Account, password: str) -> bool:
+        """See `AccountsSession`."""
+        return any(matches(password, method.secret.encode(), method.plugin) for method in self._methods(account))
 
-    def is_marked(self, account: Account, partner: str) -> bool:
-        """See `PairSession`."""
-        return _mark(partner) in self._methods(account)
+    def mark(self, user: str, other: str) -> None:
+        """See `PairSession`. The clone's mark is enough."""
 
     def is_locked(self, account: Account) -> bool:
-        """See `PairSession`."""
+        """See `AccountsSession`."""
         return bool(self._privileges(account).get("account_locked"))
 
     def require_copiable(self, account: Account) -> None:
@@ -169,26 +181,54 @@ class MariaDBSession(PairSession):
         _first(account, self._methods(account))
 
     def create_locked(self, clone: Account, account: Account) -> None:
-        """See `PairSession`. Where a policy refuses hashes, it gets a password that nobody keeps."""
+        """See `PairSession`. The first method is a password that nobody keeps, the second one is the mark."""
         doing = f"creating {clone}, locked"
-        way = self._way(_mark(account.user))
-        if self._refuses_hashes(doing):
-            way = self._throw_away(account)
-        statement = f"CREATE USER {self.account(clone)} IDENTIFIED VIA {way} ACCOUNT LOCK"
+        ways = self._throw_away(account, hidden=self._refuses_hashes(doing))
+        statement = f"CREATE USER {self.account(clone)} IDENTIFIED VIA {ways} ACCOUNT LOCK"
         self.execute(doing, statement, f"GRANT CREATE USER ON *.* TO {self.username}")
 
     def copy_attributes(self, account: Account, clone: Account) -> None:
-        """See `PairSession`."""
+        """See `PairSession`. A policy that refuses hashes has the password of a clone that is to be marked end."""
         doing, name = f"giving {clone} the attributes of {account}", self.account(clone)
-        methods, wanted = self._methods(clone), self._wanted_methods(account, clone)
-        if not self._refuses_hashes(doing):
-            if methods != wanted:
-                self.execute(doing, f"ALTER USER {name} IDENTIFIED VIA {' OR '.join(map(self._way, wanted))}")
-        elif methods[0].plugin != wanted[0].plugin:
-            self.execute(doing, f"ALTER USER {name} IDENTIFIED VIA {self._throw_away(account)}")
+        methods, hidden = self._methods(clone), self._refuses_hashes(doing)
+        wanted = self._wanted_methods(account, clone, hidden=hidden)
+        if hidden:
+            marks = set(wanted[1:])
+            if methods[0].plugin != wanted[0].plugin or not marks <= set(methods):
+                self.execute(doing, f"ALTER USER {name} IDENTIFIED VIA {self._throw_away(account, hidden=True)}")
+        elif methods != wanted:
+            self.execute(doing, f"ALTER USER {name} IDENTIFIED VIA {' OR '.join(map(self._way, wanted))}")
         definition = self._definition(account)
         if definition != self._definition(clone):
             self.execute(doing, f"ALTER USER {name} {definition}")
+
+    def grant_columns(self, grants: Sequence[Change], account: Account, clone: Account) -> None:
+        """See `PairSession`.
+
+        The server prepares a view to find its columns, and calls functions that are in it: with the admin's rights, if
+        view and function are for who invokes them. So columns of a table only are granted, and a second session holds
+        it, lest somebody puts a view in its place just then.
+        """
+        with self.as_user(self._credential) as keeper:
+            for change in grants:
+                if self._hold(keeper, change, account, clone):
+                    self.change(change, account, clone)
+                    keeper.execute(f"letting {change.what} go", "HANDLER `rotation` CLOSE")
+
+    def _hold(self, keeper: MySQLFamilySession, change: Change, account: Account, clone: Account) -> bool:
+        """Have `keeper` hold a table as it is; False where it is gone. Raises Unsupported where it is none."""
+        doing, item = f"giving {clone} the grants of {account}, {change.what}", change.what
+        try:
+            remedy = f"GRANT SELECT ON {item} TO {self.username}"
+            keeper.execute(doing, f"HANDLER {item} OPEN AS `rotation`", remedy, NO_TABLE | GONE)
+        except Refusal as refusal:
+            if refusal.number in GONE:
+                self.gone |= set(change.given)
+                return False
+            cause = "it is no plain table, and MariaDB calls what is in a view to grant columns of it"
+            remedy = f"Run it yourself, if that is safe, or take the right from {account}: {change.statement}"
+            raise Unsupported(doing, cause, remedy) from None
+        return True
 
     def copy_default_roles(self, account: Account, clone: Account) -> None:
         """See `PairSession`."""
@@ -204,7 +244,7 @@ class MariaDBSession(PairSession):
         mine, other = self._definition(account), self._definition(clone)
         if mine != other:
             differences.append(f"{clone} is not defined as {account} is: see SHOW CREATE USER of both")
-        plugin, others = self._wanted_methods(account, clone)[0].plugin, self._methods(clone)
+        plugin, others = _first(account, self._methods(account)).plugin, self._methods(clone)
         if plugin not in {method.plugin for method in others}:
             differences.append(f"{clone} has the plugin {others[0].plugin}, {account} has {plugin}")
         if self._default_role(account) != self._default_role(clone):
@@ -223,17 +263,19 @@ class MariaDBSession(PairSession):
         entries = [{**whole, **entry} for entry in whole.get("auth_or", [{}])]
         return [Method(entry.get("plugin", ""), entry.get("authentication_string", "")) for entry in entries]
 
-    def _wanted_methods(self, account: Account, clone: Account) -> list[Method]:
+    def _wanted_methods(self, account: Account, clone: Account, *, hidden: bool) -> list[Method]:
         """Return the clone's own password, of the account's plugin, and our mark, if the account does not carry it."""
         plugin = _first(account, self._methods(account)).plugin
-        marks = {_mark(account.user), _mark(clone.user)}
+        marks = {*_marks(account.user), *_marks(clone.user)}
         own = [method for method in self._methods(clone) if method.plugin == plugin and method not in marks]
         first = own[0] if own else Method(plugin, _hash(plugin, secrets.token_urlsafe()))
-        return [first] if self.is_marked(account, clone.user) else [first, _mark(account.user)]
+        return [first] if self._has_mark(account, clone.user) else [first, _mark(account.user, hidden=hidden)]
 
-    def _is_harmless(self, account: Account, user: str) -> bool:
-        allowed = frozenset().union(*(self.rights(one) for one in self.accounts(user)))
-        return self.is_locked(account) and not self.proxies(account) and self.rights(account) <= allowed
+    def _has_mark(self, account: Account, partner: str) -> bool:
+        """Tell whether an account carries our mark, and comes with it after what its user may write."""
+        methods = self._methods(account)
+        writable = next((at for at, method in enumerate(methods) if method.plugin in HASHED), len(methods))
+        return any(mark in methods[writable + 1 :] for mark in _marks(partner))
 
     def _default_role(self, account: Account) -> str:
         """Return the default role, if it is granted: the server forgets neither when it is revoked."""
@@ -241,10 +283,13 @@ class MariaDBSession(PairSession):
         granted = {right.name for right in self.rights(account) if right.sort is Sort.ROLE}
         return role if self.name(role) in granted else ""
 
-    def _throw_away(self, account: Account) -> str:
-        """Return a way to log in that nobody knows, of the account's plugin."""
-        plugin = _first(account, self._methods(account)).plugin
-        return f"{plugin} USING PASSWORD({self.text(secrets.token_urlsafe(24) + '-aA1')})"
+    def _throw_away(self, account: Account, *, hidden: bool) -> str:
+        """Return the ways to log in of a clone whose password nobody knows, of the account's plugin."""
+        plugin, password = _first(account, self._methods(account)).plugin, secrets.token_urlsafe(24) + "-aA1"
+        first = self._way(Method(plugin, _hash(plugin, password)))
+        if hidden:
+            first = f"{self.name(plugin)} USING PASSWORD({self.text(password)})"
+        return f"{first} OR {self._way(_mark(account.user, hidden=hidden))}"
 
     def _definition(self, account: Account) -> str:
         """Return what an account is but for its name, password, rights and role, as ALTER USER takes it."""
@@ -266,7 +311,8 @@ class MariaDBSession(PairSession):
         return privileges
 
     def _way(self, method: Method) -> str:
-        return f"{method.plugin} USING {self.text(method.secret)}" if method.secret else method.plugin
+        name = self.name(method.plugin)
+        return f"{name} USING {self.text(method.secret)}" if method.secret else name
 
     def _secret(self, plugin: str, password: str, doing: str) -> str:
         """Return what USING takes for a password: its hash, or, where a policy wants to see it, the password itself."""
@@ -302,22 +348,22 @@ def _require_native(who: Account | str, plugins: Iterable[str], doing: str) -> N
         raise Unsupported(doing, cause, f"Use another strategy, or an account with {NATIVE} alone")
 
 
-def _mark(partner: str) -> Method:
-    """Return the mark of an account that takes turns with `partner`: a hash of a text cannot be the hash of a hash."""
+def _mark(partner: str, *, hidden: bool) -> Method:
+    """Return the mark of an account that takes turns with `partner`: a hash of a text cannot be the hash of a hash.
+
+    Where a policy wants to see passwords, hashes are hidden, and it takes another plugin.
+    """
     text = f"This account takes turns with {partner}: rotated by AWS Secrets Manager"
-    return Method(NATIVE, "*" + hashlib.sha1(text.encode()).hexdigest().upper())  # noqa: S324 - as the server
+    hashed = "*" + hashlib.sha1(text.encode()).hexdigest().upper()  # noqa: S324 - as the server
+    return Method(SOCKET if hidden else NATIVE, hashed)
+
+
+def _marks(partner: str) -> list[Method]:
+    return [_mark(partner, hidden=hidden) for hidden in (False, True)]
 
 
 def _hash(plugin: str, password: str) -> str:
     """Return what a plugin keeps of a password; nothing where it is not known here."""
     if plugin == NATIVE:
         return native(password)
-    return _ed25519(password) if plugin == ED25519 else ""
-
-
-def _ed25519(password: str) -> str:
-    """Return what the plugin keeps: the public key that belongs to the password."""
-    from nacl.bindings import crypto_scalarmult_ed25519_base  # noqa: PLC0415 - few accounts need it, and it takes time
-
-    key = crypto_scalarmult_ed25519_base(hashlib.sha512(password.encode()).digest()[:32])
-    return base64.b64encode(key).decode().rstrip("=")
+    return ed25519(password) if plugin == ED25519 else ""

@@ -1,16 +1,24 @@
-"""MySQL, Amazon RDS for MySQL, and Aurora MySQL (8.0.21 and later; single users from 5.7 on)."""
+"""MySQL, Amazon RDS for MySQL, and Aurora MySQL (8.0.22 and later; single users from 5.7 on).
+
+The mark of a pair is a random number, a nonce, that both accounts carry in their attributes. Any user may write what it
+likes into the attributes of its own account, together with a new password; and so a mark on one of the two proves
+nothing. The same number is on both only if an admin wrote it there, or somebody who holds both.
+"""
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
+from rotation.engines.mysql_connection import Connection
 from rotation.engines.mysql_hash import matches
-from rotation.engines.mysql_pair import PairSession
+from rotation.engines.mysql_pair import GONE, PairSession
+from rotation.engines.mysql_rights import GLOBAL, Change
 from rotation.engines.mysql_session import Account, Refusal, connect
 from rotation.engines.server import RETRIED
 from rotation.errors import NotPermitted, StatementFailed, Unsupported
@@ -25,10 +33,16 @@ KIND = EngineKind(
     password_limit=128,
     strategies=frozenset(Strategy),
     dual_password_needs_version=True,
+    admin_needs_database=False,
 )
 
-REPLACE, RETAIN, ATTRIBUTE = (8, 0, 13), (8, 0, 14), (8, 0, 21)
+REPLACE, RETAIN = (8, 0, 13), (8, 0, 14)
 """The first versions with these clauses of ALTER USER (https://dev.mysql.com/doc/refman/8.0/en/alter-user.html)."""
+
+ALTERNATING = (8, 0, 22)
+"""The first version with which two users can take turns. ATTRIBUTE came with 8.0.21; from 8.0.22 on statements are
+prepared once, and no stored function is called in one that is only prepared, as a view is if columns of it are granted
+(https://dev.mysql.com/doc/relnotes/mysql/8.0/en/news-8-0-22.html)."""
 
 DUAL_PLUGINS = frozenset({"caching_sha2_password", "sha256_password", "mysql_native_password"})
 
@@ -37,9 +51,17 @@ WRONG_CURRENT = 3891
 NEEDS_CURRENT, IN_HISTORY = 3892, 3638
 
 MARK = "rotation"
-"""The attribute of an account that names the one it takes turns with."""
+"""The attribute of an account that holds the nonce of its pair. As it is an object, whose members are merged, two
+deliveries that mark the same account at the same time leave both nonces there."""
+
+NONCE = re.compile(r"[0-9a-f]{32}")
 
 SYSTEM_USER = "SYSTEM_USER"
+
+INVALID_VIEW = 1356
+"""ER_VIEW_INVALID: what a view is made of is gone, or who looks at it may not use that."""
+EVERYTHING = frozenset({"SELECT", "EXECUTE"})
+"""Who has these on *.* may use what is in any view."""
 
 LOCK_SECONDS = 10
 
@@ -62,8 +84,14 @@ class MySQLSession(PairSession):
     (https://dev.mysql.com/doc/refman/8.4/en/password-logging.html), and users may not set hashes for themselves.
     """
 
+    def __init__(self, connection: Connection, credential: Credential, deadline: Deadline) -> None:
+        super().__init__(connection, credential, deadline)
+        self._nonce = secrets.token_hex(16)
+        """The pair's; another one, as soon as `mark` has found one."""
+
     def change_own_password(self, password: str) -> None:
         """Give the user who is logged in this password; see `rotation.engine.Session`."""
+        self.proof()
         statement = f"ALTER USER USER() IDENTIFIED BY {self.text(password)}"
         doing = f"changing the password of {self.username}"
         if self.version() >= REPLACE:
@@ -120,33 +148,50 @@ class MySQLSession(PairSession):
         else:
             self._add_for(username, current, password)
 
-    def is_marked(self, account: Account, partner: str) -> bool:
-        """See `PairSession`."""
-        return bool(_metadata(self.row(account)).get(MARK) == partner)
+    def marked(self, clones: Iterable[Account], user: str) -> set[Account]:
+        """See `AccountsSession`."""
+        found = {clone: _nonces(self.row(clone)) for clone in clones}
+        mine = {nonce for account in (self.accounts(user) if found else ()) for nonce in _nonces(self.row(account))}
+        return {clone for clone, nonces in found.items() if nonces & mine}
 
     def is_locked(self, account: Account) -> bool:
-        """See `PairSession`."""
+        """See `AccountsSession`."""
         return bool(self.row(account)["account_locked"] == "Y")
+
+    def has_password(self, account: Account, password: str) -> bool:
+        """See `AccountsSession`."""
+        row = self.row(account)
+        kept = row["authentication_string"], _attributes(row).get("additional_password", "")
+        return any(matches(password, stored.encode(), row["plugin"]) for stored in kept)
 
     def require_copiable(self, account: Account) -> None:
         """See `PairSession`. Without SYSTEM_USER, an admin could never touch a clone that has it."""
         doing = f"preparing the clone of {account}"
-        if self.version() < ATTRIBUTE:
-            raise Unsupported(doing, "MySQL before 8.0.21 cannot mark a user as ours", "Use the single-user strategy")
+        if self.version() < ALTERNATING:
+            raise Unsupported(doing, "MySQL before 8.0.22 cannot do it safely", "Use the single-user strategy")
         if (plugin := self.row(account)["plugin"]) not in DUAL_PLUGINS:
             cause = f"it logs in with {plugin}, not with a password that we can set"
             raise Unsupported(doing, cause, f"Use one of {', '.join(sorted(DUAL_PLUGINS))}, or drop that account")
         names = {right.name for right in self.rights(account)}
-        if SYSTEM_USER in names and SYSTEM_USER not in {right.name for right in self.rights(self.own_account())}:
+        if SYSTEM_USER in names and SYSTEM_USER not in {right.name for right in self.rights()}:
             remedy = f"Revoke SYSTEM_USER from {account}, or GRANT SYSTEM_USER ON *.* TO {self.username}"
             raise NotPermitted(doing, f"it has SYSTEM_USER, {self.username} has not", remedy)
 
+    def mark(self, user: str, other: str) -> None:
+        """See `PairSession`. It comes first: an interruption leaves a nonce that the next try takes."""
+        nonces = {account: _nonces(self.row(account)) for account in self.accounts(user)}
+        self._nonce = min(set().union(*nonces.values()), default=self._nonce)
+        for account, its in nonces.items():
+            if self._nonce not in its:
+                remedy = f"GRANT CREATE USER ON *.* TO {self.username}"
+                statement = f"ALTER USER {self.account(account)} ATTRIBUTE {self._attribute({MARK: self._mark()})}"
+                self.execute(f"marking {account}, with which {other} takes turns", statement, remedy)
+
     def create_locked(self, clone: Account, account: Account) -> None:
         """See `PairSession`. A policy may refuse a user without a password, so it gets one that nobody reads."""
-        doing = f"creating {clone}, locked"
-        mark = self.text(json.dumps({MARK: account.user}))
+        doing, mark = f"creating {clone}, locked", self._attribute({MARK: self._mark()})
         plugin = self.row(account)["plugin"]
-        password = f"IDENTIFIED WITH {plugin} BY RANDOM PASSWORD"
+        password = f"IDENTIFIED WITH {self.text(plugin)} BY RANDOM PASSWORD"
         statement = f"CREATE USER {self.account(clone)} {password} ACCOUNT LOCK ATTRIBUTE {mark}"
         self.execute(doing, statement, f"GRANT CREATE USER ON *.* TO {self.username}")
 
@@ -155,16 +200,23 @@ class MySQLSession(PairSession):
         source, target = self.row(account), self.row(clone)
         doing, name = f"giving {clone} the attributes of {account}", self.account(clone)
         if source["plugin"] != target["plugin"]:
-            self.execute(doing, f"ALTER USER {name} IDENTIFIED WITH {source['plugin']} BY RANDOM PASSWORD")
+            self.execute(doing, f"ALTER USER {name} IDENTIFIED WITH {self.text(source['plugin'])} BY RANDOM PASSWORD")
         if self._definition(source) != self._definition(target):
             self.execute(doing, f"ALTER USER {name} {self._definition(source)}")
         changes = _metadata_changes(_metadata(source), _metadata(target))
-        if not self.is_marked(account, clone.user):
-            changes |= {} if _metadata(target).get(MARK) == account.user else {MARK: account.user}
+        if self._nonce not in _nonces(target):
+            changes[MARK] = self._mark()
         if changes:
-            self.execute(doing, f"ALTER USER {name} ATTRIBUTE {self.text(json.dumps(changes))}")
+            self.execute(doing, f"ALTER USER {name} ATTRIBUTE {self._attribute(changes)}")
         if "additional_password" in _attributes(target):
             self.execute(doing, f"ALTER USER {name} DISCARD OLD PASSWORD")
+
+    def grant_columns(self, grants: Sequence[Change], account: Account, clone: Account) -> None:
+        """See `PairSession`. The server opens a view to find its columns, and calls nothing that is in it."""
+        own = {right.name for right in self.rights() if right.item == GLOBAL}
+        gone = GONE | {INVALID_VIEW} if own >= EVERYTHING else GONE
+        for change in grants:
+            self.change(change, account, clone, gone)
 
     def copy_default_roles(self, account: Account, clone: Account) -> None:
         """See `PairSession`."""
@@ -193,6 +245,7 @@ class MySQLSession(PairSession):
         return not expired and matches(password, row["authentication_string"].encode(), row["plugin"])
 
     def _add_own(self, current: str, password: str) -> None:
+        self.proof()
         doing = f"giving {self.username} a second password"
         new, old = self.text(password), self.text(current)
         compare_and_set = f"ALTER USER USER() IDENTIFIED BY {new} REPLACE {old} RETAIN CURRENT PASSWORD"
@@ -225,7 +278,8 @@ class MySQLSession(PairSession):
         doing = f"giving {username} a second password"
         with self._lock(f"rotation:{username}", doing):
             added = [self._add_to_account(account, current, password, doing) for account in self.accounts(username)]
-        if not any(added):
+        # Of the accounts that are meant all have it; where nobody has logged in, those that have not are another's.
+        if not any(added) or (username in self._proofs and not all(added)):
             cause = f"no account of {username} on this server has the password that is to stay, in a format known here"
             raise Unsupported(doing, cause, "Correct the host of the admin secret, or use another strategy or plugin")
 
@@ -241,7 +295,8 @@ class MySQLSession(PairSession):
             if matches(password, first, plugin):
                 return True
             # The primary is the orphan of an abandoned rotation. As a hash, the other one passes every policy.
-            self.execute(doing, f"ALTER USER {name} IDENTIFIED WITH {plugin} AS 0x{second.hex()}", remedy)
+            statement = f"ALTER USER {name} IDENTIFIED WITH {self.text(plugin)} AS 0x{second.hex()}"
+            self.execute(doing, statement, remedy)
         self.execute(doing, f"ALTER USER {name} IDENTIFIED BY {self.text(password)} RETAIN CURRENT PASSWORD", remedy)
         return True
 
@@ -251,9 +306,20 @@ class MySQLSession(PairSession):
         seconds = int(self._deadline.allow(LOCK_SECONDS, doing))
         [(got,)] = self.execute(doing, f"SELECT GET_LOCK({self.text(name)}, {seconds})")
         if not got:
-            raise StatementFailed(doing, "another delivery of this step is at it", RETRIED)
+            raise self._is_held(name, doing)
         yield
         self.execute(doing, f"DO RELEASE_LOCK({self.text(name)})")
+
+    def _is_held(self, name: str, doing: str) -> StatementFailed:
+        """Say who holds a lock: any user may, by any name."""
+        [(number,)] = self.execute(doing, f"SELECT IS_USED_LOCK({self.text(name)})")
+        who, remedy = "", RETRIED
+        if number is not None:
+            query = f"SELECT user, host FROM information_schema.processlist WHERE id = {int(number)}"  # noqa: S608
+            who = "".join(f" of {user} from {host}" for user, host in self.execute(doing, query))
+            remedy = f"{RETRIED}; if that is no function that rotates, run KILL {int(number)}"
+        cause = f"connection {number}{who} holds the lock {name}, as another delivery of this step does"
+        return StatementFailed(doing, cause, remedy)
 
     def _default_roles(self, account: Account) -> list[Account]:
         query = "SELECT default_role_user, default_role_host FROM mysql.default_roles"
@@ -277,6 +343,19 @@ class MySQLSession(PairSession):
             f"FAILED_LOGIN_ATTEMPTS {locking.get('failed_login_attempts', 0)}",
             f"PASSWORD_LOCK_TIME {'UNBOUNDED' if days == -1 else days}",
         ])  # fmt: skip
+
+    def _mark(self) -> dict[str, bool]:
+        return {self._nonce: True}
+
+    def _attribute(self, changes: Mapping[str, Any]) -> str:
+        """Return what ATTRIBUTE takes: it is merged into what is there."""
+        return self.text(json.dumps(changes))
+
+
+def _nonces(row: Mapping[str, Any]) -> set[str]:
+    """Return the nonces that an account carries. Its user may have written anything there."""
+    mark = _metadata(row).get(MARK)
+    return set(filter(NONCE.fullmatch, mark)) if isinstance(mark, dict) else set()
 
 
 def _attributes(row: Mapping[str, Any]) -> dict[str, Any]:

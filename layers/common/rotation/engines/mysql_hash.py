@@ -1,21 +1,27 @@
 """Is a password the one that a server keeps a hash of? And what is MariaDB to keep?
 
-An admin reads the hashes of an account, and so knows which of its passwords comes first without a login that fails.
+An admin reads the hashes of an account, and so knows which passwords let somebody in without a login that fails.
 """
 
+import base64
+import binascii
 import hashlib
 import hmac
 import re
 
-NATIVE = "mysql_native_password"
+NATIVE, ED25519, PARSEC = "mysql_native_password", "ed25519", "parsec"
 
 ALPHABET = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 ORDER = (
     (0, 10, 20), (21, 1, 11), (12, 22, 2), (3, 13, 23), (24, 4, 14),
     (15, 25, 5), (6, 16, 26), (27, 7, 17), (18, 28, 8), (9, 19, 29),
 )  # fmt: skip
-SALT, DIGEST = 20, 43
-CACHING_SHA2 = re.compile(rb"\$A\$([0-9A-Fa-f]{3})\$")
+SALT = 20
+CACHING_SHA2 = re.compile(rb"\$([AB])\$([0-9A-Fa-f]{3})\$")
+"""Which digest, and thousands of rounds. "B" is PBKDF2, from MySQL 9.7 on, where caching_sha2_password_storage_format
+says so."""
+PARSEC_HASH = re.compile(rb"P([0-9]):([A-Za-z0-9+/]+):([A-Za-z0-9+/]+)")
+"""How often 1024 rounds are doubled, the salt, the public key."""
 
 
 def native(password: str) -> str:
@@ -23,23 +29,54 @@ def native(password: str) -> str:
     return "*" + hashlib.sha1(hashlib.sha1(password.encode()).digest()).hexdigest().upper()  # noqa: S324 - as the server
 
 
+def ed25519(password: str) -> str:
+    """Return what MariaDB's plugin of that name keeps: the password's public key; there is no salt."""
+    from nacl.bindings import crypto_scalarmult_ed25519_base  # noqa: PLC0415 - few accounts need it, and it takes time
+
+    key = crypto_scalarmult_ed25519_base(hashlib.sha512(password.encode()).digest()[:32])
+    return base64.b64encode(key).decode().rstrip("=")
+
+
 def matches(password: str, stored: bytes, plugin: str) -> bool:
     """Tell whether a server lets this password in; False also for hashes in a format that is not known.
 
-    `stored` is `authentication_string` of mysql.user, or `additional_password` of its attributes: "$A$", thousands of
-    rounds in hexadecimal digits and a "$" for caching_sha2_password, "$5$" for sha256_password; then 20 bytes of
-    salt, and the digest.
+    `stored` is `authentication_string` of mysql.user or mysql.global_priv, or `additional_password` of an account's
+    attributes in MySQL: "$A$" or "$B$", thousands of rounds in hexadecimal digits and a "$" for caching_sha2_password,
+    "$5$" for sha256_password; then 20 bytes of salt, for sha256_password a "$", and the digest.
     """
     if plugin == NATIVE:
         return hmac.compare_digest(stored, native(password).encode())
+    if plugin == ED25519:
+        return hmac.compare_digest(stored, ed25519(password).encode())
+    if plugin == PARSEC:
+        return _matches_parsec(password.encode(), stored)
     if header := CACHING_SHA2.match(stored):
-        rounds, rest = int(header[1], 16) * 1000, stored[header.end() :]
-    elif stored.startswith(b"$5$"):
-        rounds, rest = 5000, stored[3:]
-    else:
+        return _matches_sha2(password.encode(), stored[header.end() :], int(header[2], 16) * 1000, header[1] == b"B")
+    return stored.startswith(b"$5$") and _matches_sha2(password.encode(), stored[3:], 5000, is_pbkdf2=False)
+
+
+def _matches_sha2(password: bytes, rest: bytes, rounds: int, is_pbkdf2: bool) -> bool:  # noqa: FBT001
+    salt, digest = rest[:SALT], rest[SALT:]
+    if not rounds:
         return False
-    digest = sha256_crypt(password.encode(), rest[:SALT], rounds)
-    return hmac.compare_digest(rest[-DIGEST:], digest.encode())
+    if is_pbkdf2:
+        return hmac.compare_digest(digest, base64.b64encode(hashlib.pbkdf2_hmac("sha512", password, salt, rounds)))
+    return hmac.compare_digest(digest.removeprefix(b"$"), sha256_crypt(password, salt, rounds).encode())
+
+
+def _matches_parsec(password: bytes, stored: bytes) -> bool:
+    """Tell whether this is the password's hash (https://mariadb.com/kb/en/authentication-plugin-parsec/)."""
+    from nacl.bindings import crypto_sign_seed_keypair  # noqa: PLC0415 - as above
+
+    parts = PARSEC_HASH.fullmatch(stored)
+    if not parts:
+        return False
+    try:
+        salt, key = (base64.b64decode(part + b"=" * (-len(part) % 4)) for part in parts.groups()[1:])
+    except binascii.Error:
+        return False
+    seed = hashlib.pbkdf2_hmac("sha512", password, salt, 1024 << int(parts[1]), 32)
+    return hmac.compare_digest(crypto_sign_seed_keypair(seed)[0], key)
 
 
 def sha256_crypt(password: bytes, salt: bytes, rounds: int) -> str:

@@ -4,62 +4,56 @@ An application's user may have several accounts, one for each host pattern, each
 user of an alternating pair has the same ones. Each statement is committed at once, so the order is one that may end
 anywhere:
 
-    create the account locked and marked  →  attributes  →  rights taken, rights given  →  default roles  →  (password)
+    mark  →  create the account locked and marked  →  attributes  →  rights taken, rights given  →  default roles
+          →  (password)
 
 The current user is the reference, in both directions: what it has, the other one gets; what it does not have, the
-other one loses. Nothing is ever written to the current user.
+other one loses. Nothing but our mark is ever written to the current user.
+
+The admin looks at nothing that is not the server's own. That an object is gone it learns from the answer to the GRANT.
 """
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import suppress
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import Standing
-from rotation.engines.mysql_rights import Right, Sort, Unreadable, parse, statements
-from rotation.engines.mysql_session import Account, Connection, MySQLFamilySession, Refusal
-from rotation.errors import NotPermitted, StatementFailed, Unsafe
+from rotation.engines.mysql_accounts import AccountsSession
+from rotation.engines.mysql_connection import Connection
+from rotation.engines.mysql_rights import Change, Right, Sort, Unreadable, changes, parse
+from rotation.engines.mysql_session import Account, Refusal
+from rotation.errors import StatementFailed
 
 GONE = frozenset({1049, 1054, 1146, 1305})
 """ER_BAD_DB_ERROR, ER_BAD_FIELD_ERROR, ER_NO_SUCH_TABLE, ER_SP_DOES_NOT_EXIST."""
-NO_ROUTINE = frozenset({1305})
+
+log = logging.getLogger(__name__)
 
 
-class PairSession(MySQLFamilySession, ABC):
+class PairSession(AccountsSession, ABC):
     """A session that can make accounts alike; what differs between the servers is abstract."""
 
     def __init__(self, connection: Connection, credential: Credential, deadline: Deadline) -> None:
         super().__init__(connection, credential, deadline)
-        self._kept_locked: set[Account] = set()
-        """The clones, met by this session, of accounts that are locked."""
-
-    def standing(self, user: str, other: str) -> Standing:
-        """Tell what is known about the pair; see `rotation.engine.Session`."""
-        accounts, others = self.accounts(user), self.accounts(other)
-        if not accounts:
-            raise Unsafe(
-                f"looking for {user}",
-                f"there is no user {user} on the admin's server",
-                "Correct the host of the admin secret",
-            )
-        if not others:
-            return Standing.ABSENT
-        ours = all(self.is_marked(account, user) for account in others) or any(
-            self.is_marked(account, other) for account in accounts
-        )
-        return Standing.OURS if ours else Standing.UNKNOWN
+        self._mirrored: dict[str, list[Account]] = {}
+        """The accounts that this session has mirrored onto and that are to be opened, by their name."""
+        self.gone: set[Right] = set()
+        """The rights that this session could not grant, because what they are for is gone."""
 
     def mirror(self, user: str, other: str) -> None:
-        """Make `other` what `user` is, on every host; see `rotation.engine.Session`."""
-        accounts, others = self.accounts(user), self.accounts(other)
-        for account in accounts:
+        """Make `other` what `user` is, on every host that is meant; see `rotation.engine.Session`."""
+        found = self.pairs(user, other)
+        for account, _ in found.pairs:
             self.require_copiable(account)
-        for left in set(others) - {Account(other, account.host) for account in accounts}:
-            self._drop(left, user)
-        for account in accounts:
-            clone = Account(other, account.host)
-            if clone not in others:
+        for account in found.alone:
+            log.warning("%s is left alone: the password that logged in as %s does not open it", account, user)
+        for clone in found.left:
+            self.execute(f"dropping {clone}, whose other is gone", f"DROP USER {self.account(clone)}")
+        self.mark(user, other)
+        self._mirrored[other] = []
+        for account, clone in found.pairs:
+            if clone in found.absent:
                 self.create_locked(clone, account)
             self.copy_attributes(account, clone)
             self._copy_lock(account, clone)
@@ -67,29 +61,24 @@ class PairSession(MySQLFamilySession, ABC):
             self.copy_default_roles(account, clone)
 
     def differences(self, user: str, other: str) -> Sequence[str]:
-        """Say in what the two differ, on any host; see `rotation.engine.Session`."""
-        accounts, others = self.accounts(user), self.accounts(other)
-        hosts = {account.host for account in accounts} ^ {account.host for account in others}
-        differences = [f"there is only one of {user} and {other} for the host {host}" for host in sorted(hosts)]
-        for account in accounts:
-            if account.host not in hosts:
-                clone = Account(other, account.host)
+        """Say in what the two differ, on any host that is meant; see `rotation.engine.Session`."""
+        found = self.pairs(user, other)
+        alone = sorted([*found.absent, *found.left])
+        differences = [f"there is only one of {user} and {other} for the host {clone.host}" for clone in alone]
+        for account, clone in found.pairs:
+            if clone not in found.absent:
                 differences += self.attribute_differences(account, clone) + self._right_differences(account, clone)
                 if self.is_locked(account) and not self.is_locked(clone):
                     differences.append(f"{account} is locked, {clone} is not")
         return differences
 
     @abstractmethod
-    def is_marked(self, account: Account, partner: str) -> bool:
-        """Tell whether the account carries our mark, as the one that takes turns with `partner`."""
-
-    @abstractmethod
-    def is_locked(self, account: Account) -> bool:
-        """Tell whether the account is locked."""
-
-    @abstractmethod
     def require_copiable(self, account: Account) -> None:
         """Raise Unsupported or NotPermitted where there can be no clone of this account."""
+
+    @abstractmethod
+    def mark(self, user: str, other: str) -> None:
+        """Note at the accounts of the current user what our mark needs there."""
 
     @abstractmethod
     def create_locked(self, clone: Account, account: Account) -> None:
@@ -107,20 +96,32 @@ class PairSession(MySQLFamilySession, ABC):
     def attribute_differences(self, account: Account, clone: Account) -> list[str]:
         """Say in which attributes and default roles the two differ."""
 
+    @abstractmethod
+    def grant_columns(self, grants: Sequence[Change], account: Account, clone: Account) -> None:
+        """Have `change` grant rights on columns, so that nothing is evaluated that is in a view."""
+
     def proxies(self, account: Account) -> set[tuple[Account, bool]]:
-        """Return the accounts that this one may act as, and whether it may pass that on."""
-        query = "SELECT proxied_user, proxied_host, with_grant FROM mysql.proxies_priv"
+        """Return the accounts that this one may act as, and whether it may pass that on.
+
+        What an account has granted of itself is left out: any account may do that, and the admin may not undo it
+        (https://dev.mysql.com/doc/refman/8.4/en/proxy-users.html).
+        """
+        query = "SELECT proxied_user, proxied_host, with_grant, grantor FROM mysql.proxies_priv"
         rows = self.execute(
             f"reading the proxies of {account}", f"{query} WHERE {self.matches('user', 'host', account)}"
         )
-        return {(Account(user, host), bool(grantable)) for user, host, grantable in rows}
+        return {
+            (Account(user, host), bool(grantable))
+            for user, host, grantable, grantor in rows
+            if not user or grantor.rpartition("@")[0] != user
+        }
 
-    def rights(self, account: Account) -> frozenset[Right]:
-        """Return what the account may do; raises StatementFailed where the server's answer cannot be read."""
-        doing = f"reading the grants of {account}"
-        rows = self.execute(
-            doing, f"SHOW GRANTS FOR {self.account(account)}", f"GRANT SELECT ON mysql.* TO {self.username}"
-        )
+    def rights(self, account: Account | None = None) -> frozenset[Right]:
+        """Return what an account, or who is logged in, may do; raises StatementFailed where that cannot be read."""
+        doing, name = f"reading the grants of {account or self.username}", "CURRENT_USER()"
+        if account:
+            name = self.account(account)
+        rows = self.execute(doing, f"SHOW GRANTS FOR {name}", f"GRANT SELECT ON mysql.* TO {self.username}")
         try:
             return parse(row for (row,) in rows)
         except Unreadable:
@@ -129,45 +130,56 @@ class PairSession(MySQLFamilySession, ABC):
 
     def accounts_to_open(self, username: str) -> list[Account]:
         """Return the accounts that are to get a password; raises StatementFailed where there is none."""
-        accounts = [account for account in self.accounts(username) if account not in self._kept_locked]
+        accounts = self._mirrored[username] if username in self._mirrored else self.accounts(username)
         if not accounts:
             raise StatementFailed(
                 f"setting the password of {username}", "there is no such user", "The rotation is tried again by itself"
             )
         return accounts
 
-    def _drop(self, account: Account, user: str) -> None:
-        """Drop an account on a host that the user has no longer, where it is ours."""
-        doing = f"looking for the other of {account}"
-        if not self.is_marked(account, user):
-            cause = f"there is no {user}@{account.host}, and {account} has no mark of ours: it may be another's"
-            raise Unsafe(doing, cause, f"Drop {account}, or create {user}@{account.host}")
-        self.execute(f"dropping {account}, whose other is gone", f"DROP USER {self.account(account)}")
+    def change(self, change: Change, account: Account, clone: Account, gone: frozenset[int] = GONE) -> None:
+        """Give the clone rights, or take some from it.
+
+        Rights on what is gone stay where they are, for nobody can copy them; `gone` is how the server says so.
+        """
+        doing, statement = f"giving {clone} the grants of {account}, {change.what}", change.statement
+        remedy = f"Let {self.username} grant it (WITH GRANT OPTION, ROLE_ADMIN), or take it from {account}: {statement}"
+        if not change.given:
+            remedy = (
+                f"Let {self.username} revoke it (WITH GRANT OPTION, ROLE_ADMIN), or take it from {clone}: {statement}"
+            )
+        try:
+            self.execute(doing, statement, remedy, gone if change.given else frozenset())
+        except Refusal:
+            single = change.single(self.account(clone))
+            for one in single:
+                self.change(one, account, clone, gone)
+            if not single:
+                self.gone |= set(change.given)
 
     def _copy_lock(self, account: Account, clone: Account) -> None:
         """Lock the clone where the account is locked, so that no other account lets the same host in."""
         if self.is_locked(account):
             self._lock_account(clone)
-            self._kept_locked.add(clone)
+        else:
+            self._mirrored[clone.user].append(clone)
 
     def _lock_account(self, clone: Account) -> None:
         if not self.is_locked(clone):
             self.execute(f"locking {clone}", f"ALTER USER {self.account(clone)} ACCOUNT LOCK")
 
     def _copy_rights(self, account: Account, clone: Account) -> None:
-        present = self._grants(clone)
-        # A routine is not looked for: the server does not tell a user that may not see it from one that is gone.
-        wanted = frozenset(
-            right for right in self._grants(account) if right in present or right.is_for_routine or self._exists(right)
-        )
+        wanted, present = self._grants(account), self._grants(clone)
         if any(right.sort is Sort.RESTRICTION for right in wanted - present):
             self._lock_account(clone)  # it is going to have too much for an instant
-        for statement in statements(present, wanted, self.account(clone)):
-            remedy = f"Let {self.username} grant it (WITH GRANT OPTION, ROLE_ADMIN), or take it from {account}"
-            if statement.startswith("REVOKE"):
-                remedy = f"Let {self.username} revoke it (WITH GRANT OPTION, ROLE_ADMIN), or take it from {clone}"
-            with suppress(Refusal):
-                self.execute(f"giving {clone} the grants of {account}", statement, f"{remedy}: {statement}", NO_ROUTINE)
+        on_columns = []
+        for change in changes(present, wanted, self.account(clone)):
+            if change.is_for_columns:
+                on_columns.append(change)
+            else:
+                self.change(change, account, clone)
+        if on_columns:
+            self.grant_columns(on_columns, account, clone)
         self._copy_proxies(account, clone)
 
     def _copy_proxies(self, account: Account, clone: Account) -> None:
@@ -184,7 +196,7 @@ class PairSession(MySQLFamilySession, ABC):
         wanted, present = self._grants(account), self._grants(clone)
         proxies, others = self.proxies(account), self.proxies(clone)
         return [
-            *(f"{clone} lacks {right}" for right in sorted(wanted - present) if self._exists(right)),
+            *(f"{clone} lacks {right}" for right in sorted(wanted - present - self.gone)),
             *(f"{clone} has {right}, {account} has not" for right in sorted(present - wanted)),
             *(f"{clone} lacks the proxy {proxied}" for proxied, _ in sorted(proxies - others)),
             *(f"{clone} has the proxy {proxied}, {account} has not" for proxied, _ in sorted(others - proxies)),
@@ -192,14 +204,3 @@ class PairSession(MySQLFamilySession, ABC):
 
     def _grants(self, account: Account) -> frozenset[Right]:
         return frozenset(right for right in self.rights(account) if right.sort is not Sort.DEFAULT_ROLE)
-
-    def _exists(self, right: Right) -> bool:
-        """Tell whether the server does not say that what the right is for is gone."""
-        try:
-            if probe := right.probe():
-                self.execute(f"looking for {right.item}", probe, tell=GONE)
-        except Refusal:
-            return False
-        except (NotPermitted, StatementFailed):  # it is there, or it is not ours to know
-            return True
-        return True

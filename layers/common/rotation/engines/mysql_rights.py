@@ -11,7 +11,7 @@ The rows are read as the grammar that the servers print, token by token: names a
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -20,7 +20,7 @@ TOKEN = re.compile(
 )
 
 GLOBAL = "*.*"
-USAGE, GRANT_OPTION, ALL, CREATE = "USAGE", "GRANT OPTION", "ALL PRIVILEGES", "CREATE"
+USAGE, GRANT_OPTION, ALL = "USAGE", "GRANT OPTION", "ALL PRIVILEGES"
 
 ROUTINES = ("PROCEDURE", "FUNCTION", "PACKAGE BODY", "PACKAGE")
 
@@ -49,27 +49,30 @@ class Right:
     grantable: bool = False
     """For roles and dynamic privileges, which carry it themselves; other objects have a GRANT OPTION of their own."""
 
-    @property
-    def is_for_routine(self) -> bool:
-        """Whether the object is a procedure or the like."""
-        return self.item.startswith(ROUTINES)
-
-    def probe(self) -> str:
-        """Return a statement that fails where the object is gone: it keeps its grants, and nobody can copy them.
-
-        Return none where nothing has to exist: privileges on databases and CREATE are for things to come, too.
-        """
-        if self.sort is not Sort.PRIVILEGE or self.item.endswith(".*") or self.name == CREATE:
-            return ""
-        if self.is_for_routine:
-            return f"SHOW CREATE {self.item}"
-        return f"SELECT {self.column or 1} FROM {self.item} LIMIT 0"  # noqa: S608 - the server's own quoting
-
     def __str__(self) -> str:
         column = f" ({self.column})" if self.column else ""
         place = f" on {self.item}" if self.item else ""
         option = " with the right to pass it on" if self.grantable else ""
         return f"{self.sort} {self.name}{column}{place}{option}"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A statement that gives rights on one thing, or takes some."""
+
+    statement: str
+    what: str
+    """The thing, or the role, as the server prints it."""
+    given: tuple[Right, ...] = ()
+
+    @property
+    def is_for_columns(self) -> bool:
+        """Whether rights on columns are given. Nothing else is given with them."""
+        return any(right.column for right in self.given)
+
+    def single(self, account: str) -> list["Change"]:
+        """Return one change for each right that is given, where there are several."""
+        return [_granting([right], account) for right in self.given] if len(self.given) > 1 else []
 
 
 class Unreadable(Exception):
@@ -193,33 +196,49 @@ def _account(tokens: _Tokens) -> str:
     return f"{name}@{tokens.take()}" if tokens.took("@") else name
 
 
-def statements(have: frozenset[Right], want: frozenset[Right], account: str) -> Iterator[str]:
-    """Yield the statements that make an account that has some rights have others; each is committed at once.
+def changes(have: frozenset[Right], want: frozenset[Right], account: str) -> Iterator[Change]:
+    """Yield what makes an account that has some rights have others; each change is committed at once.
 
     Rights are taken before any is given, so at no instant are there more than before or after, but for restrictions:
     a privilege can only be restricted once it is there.
     """
     surplus, missing = _implied(have, want)
-    yield from (f"REVOKE {right.name} ON {GLOBAL} FROM {account}" for right in sorted(_of(surplus, Sort.DYNAMIC)))
-    yield from (f"REVOKE {right.name} FROM {account}" for right in sorted(_of(surplus, Sort.ROLE)))
+    yield from _taking(surplus, account)
+    for _, rights in _by_item(_of(missing, Sort.PRIVILEGE)):
+        for some in ([right for right in rights if not right.column], [right for right in rights if right.column]):
+            if some:
+                yield _granting(some, account)
+    for right in (*sorted(_of(missing, Sort.DYNAMIC)), *sorted(_of(missing, Sort.ROLE))):
+        yield _granting([right], account)
+    for right in sorted(_of(missing, Sort.RESTRICTION)):
+        yield Change(f"REVOKE {right.name} ON {right.item} FROM {account}", right.item)
+    for right in sorted(_of(surplus, Sort.RESTRICTION)):
+        yield Change(f"GRANT {right.name} ON {right.item} TO {account}", right.item)
+
+
+def _taking(surplus: frozenset[Right], account: str) -> Iterator[Change]:
+    for right in sorted(_of(surplus, Sort.DYNAMIC)):
+        yield Change(f"REVOKE {right.name} ON {GLOBAL} FROM {account}", right.name)
+    for right in sorted(_of(surplus, Sort.ROLE)):
+        yield Change(f"REVOKE {right.name} FROM {account}", right.name)
     for item, rights in _by_item(_of(surplus, Sort.PRIVILEGE)):
         # ALL PRIVILEGES ends the list of a statement: what is in the grammar beside it means something else.
         everything = [right for right in rights if right.name == ALL]
         for some in (everything, [right for right in rights if right.name != ALL]):
             if some:
-                yield f"REVOKE {', '.join(map(_spelled, some))} ON {item} FROM {account}"
-    for item, rights in _by_item(_of(missing, Sort.PRIVILEGE)):
-        names = [_spelled(right) for right in rights if right.name != GRANT_OPTION]
-        option = " WITH GRANT OPTION" if len(names) < len(rights) else ""
-        yield f"GRANT {', '.join(names) or USAGE} ON {item} TO {account}{option}"
-    for right in sorted(_of(missing, Sort.DYNAMIC)):
-        yield f"GRANT {right.name} ON {GLOBAL} TO {account}{' WITH GRANT OPTION' if right.grantable else ''}"
-    for right in sorted(_of(missing, Sort.ROLE)):
-        yield f"GRANT {right.name} TO {account}{' WITH ADMIN OPTION' if right.grantable else ''}"
-    yield from (
-        f"REVOKE {right.name} ON {right.item} FROM {account}" for right in sorted(_of(missing, Sort.RESTRICTION))
-    )
-    yield from (f"GRANT {right.name} ON {right.item} TO {account}" for right in sorted(_of(surplus, Sort.RESTRICTION)))
+                yield Change(f"REVOKE {', '.join(map(_spelled, some))} ON {item} FROM {account}", item)
+
+
+def _granting(rights: Sequence[Right], account: str) -> Change:
+    """Return what gives rights on one thing."""
+    first = rights[0]
+    if first.sort is Sort.ROLE:
+        option = " WITH ADMIN OPTION" if first.grantable else ""
+        return Change(f"GRANT {first.name} TO {account}{option}", first.name, tuple(rights))
+    names = [_spelled(right) for right in rights if right.name != GRANT_OPTION]
+    option = " WITH GRANT OPTION" if len(names) < len(rights) or first.grantable else ""
+    statement = f"GRANT {', '.join(names) or USAGE} ON {first.item} TO {account}{option}"
+    return Change(statement, first.item, tuple(rights))
 
 
 def _implied(have: frozenset[Right], want: frozenset[Right]) -> tuple[frozenset[Right], frozenset[Right]]:
