@@ -27,6 +27,7 @@ GENUINE, CHANGED = "genuine", "changed"
 ANY_PROCESSOR, ONE_PROCESSOR = "AnyProcessor", "OneProcessor"
 """A function that runs on what is built for, and one that does not, as Db2's."""
 
+_NO_NEWS_OF_SAM = '{"lastVersionCheck": 4102444800.0}'  # in 2100; once a week, it asks whether it is still the newest
 _METADATA = "Metadata-Version: 2.1\nName: {}\nVersion: 1.0\n"
 _TEMPLATE = {
     "Transform": "AWS::Serverless-2016-10-31",
@@ -52,7 +53,7 @@ class Project:
     index: Path
     index_url: str
     requests: list[str] = field(default_factory=list)
-    """The paths that the index was asked for."""
+    """What the index was asked for, and what it was asked to fetch from elsewhere."""
 
     def require(self, function: str, client: str, *hashes: str) -> None:
         """Write a function that needs a client with one of these hashes."""
@@ -67,11 +68,15 @@ class Project:
         return write_wheel(self.index / client.replace("_", "-"), architecture, content, client)
 
     @property
+    def configuration(self) -> Path:
+        """The file of pip's configuration."""
+        return self.folder / "pip.conf"
+
+    @property
     def environment(self) -> dict[str, str]:
-        """Where pip looks: nowhere but on the index, which stands in its variables and in its file."""
-        configuration = self.folder / "pip.conf"
-        configuration.write_text(f"[global]\nextra-index-url = {self.index_url}\n")
-        return {"PIP_INDEX_URL": self.index_url, "PIP_CONFIG_FILE": str(configuration), "PIP_NO_CACHE_DIR": "true"}
+        """What leads pip to the index; and if it looks anywhere else, that is where it comes out."""
+        proxy = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), self.index_url)
+        return {"PIP_INDEX_URL": self.index_url, "PIP_CONFIG_FILE": str(self.configuration), **proxy}
 
     def build(self, architecture: str = "") -> subprocess.CompletedProcess[str]:
         """Build as the Makefile does, for the processor that one names or else for that of the configuration."""
@@ -80,15 +85,20 @@ class Project:
 
     def build_with_sam_alone(self) -> subprocess.CompletedProcess[str]:
         """Build as somebody does who does not use the Makefile."""
-        return self._run(SAM, "build", "--cached")
+        return self._run(SAM, "build")
 
     def _run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
         path = f"{PYTHON.parent}{os.pathsep}{os.environ['PATH']}"
-        own = {"PYTHONPATH": str(CHECKOUT), "PATH": path, "SAM_CLI_TELEMETRY": "0"}
+        own = {
+            "PYTHONPATH": str(CHECKOUT),
+            "PATH": path,
+            "SAM_CLI_TELEMETRY": "0",
+            "__SAM_CLI_APP_DIR": str(self.folder),
+        }
         return subprocess.run(  # noqa: S603 - the words are ours
             command,
             cwd=self.folder,
-            env={**os.environ, **self.environment, **own},
+            env={**os.environ, **own},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -117,10 +127,13 @@ def project(folder: Path) -> Iterator[Project]:
     for client in (CLIENT, CLIENT_OF_ONE):
         (index / client.replace("_", "-")).mkdir(parents=True)
     (folder / "template.yaml").write_text(json.dumps(_TEMPLATE))
+    (folder / "metadata.json").write_text(_NO_NEWS_OF_SAM)
     with ThreadingHTTPServer((LOOPBACK, 0), partial(Handler, directory=index)) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         try:
-            yield Project(folder, index, f"http://{LOOPBACK}:{server.server_port}/", requests)
+            made = Project(folder, index, f"http://{LOOPBACK}:{server.server_port}/", requests)
+            made.configuration.write_text(f"[global]\nextra-index-url = {made.index_url}\nno-cache-dir = true\n")
+            yield made
         finally:
             server.shutdown()
 

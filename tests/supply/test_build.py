@@ -39,17 +39,31 @@ def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
         yield made
 
 
-def test_sam_builds_from_the_fetched_wheels_and_asks_no_index(offered: Project) -> None:
-    """For the processor of this machine as for another: each function gets the wheel for its own."""
+def test_sam_builds_from_the_fetched_wheels_and_asks_no_index(
+    offered: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the processor of this machine as for another, and whatever pip is told elsewhere."""
     wheels.fetch("arm64")
     assert offered.requests
     offered.requests.clear()
     offered.offer("arm64", CHANGED)
     offered.offer("x86_64", CHANGED, CLIENT_OF_ONE)
+    offered.configuration.write_text(f"[global]\nextra-index-url = {offered.index_url}\nconstraint = nowhere.txt\n")
+    monkeypatch.setenv("PIP_CONSTRAINT", "nowhere.txt")
     done = offered.build("arm64")
     assert done.returncode == 0, done.stdout
     assert offered.built(ANY_PROCESSOR) == (GENUINE, "aarch64")
     assert offered.built(ONE_PROCESSOR) == (GENUINE, "x86_64")
+    assert offered.requests == []
+
+
+def test_sam_looks_nowhere_else_for_a_wheel_that_is_not_there(offered: Project) -> None:
+    [wheel] = wheels.fetch("x86_64").glob(f"{CLIENT}-*.whl")
+    offered.requests.clear()
+    wheel.unlink()
+    done = offered.build("x86_64")
+    assert done.returncode == 1
+    assert f"{CLIENT}==1.0" in done.stdout
     assert offered.requests == []
 
 
@@ -78,7 +92,8 @@ def test_a_wheel_that_was_changed_after_it_was_fetched_is_refused(offered: Proje
 
 def test_what_sam_has_kept_of_a_build_without_hashes_is_not_used(offered: Project) -> None:
     """For another processor than its own, SAM takes what any index gives it, and keeps it for the next time."""
-    (offered.folder / "samconfig.toml").write_text(samconfig("default.global", f'["Architecture={ANOTHER}"]'))
+    configuration = samconfig("default.global", f'["Architecture={ANOTHER}"]')
+    (offered.folder / "samconfig.toml").write_text(f"{configuration}[default.build.parameters]\ncached = true\n")
     wheels.fetch(ANOTHER)
     offered.offer(ANOTHER, CHANGED)
     alone = offered.build_with_sam_alone()
@@ -93,6 +108,7 @@ def test_no_source_distribution_is_taken(
     offered: Project, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Not even if its hash is named, and somebody's own pip prefers them."""
+    monkeypatch.setenv("PIP_ONLY_BINARY", "another")  # pip takes its variables in their order
     monkeypatch.setenv("PIP_NO_BINARY", ":all:")
     for wheel in offered.index.rglob("*.whl"):
         wheel.unlink()
