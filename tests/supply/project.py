@@ -69,14 +69,14 @@ class Project:
 
     @property
     def configuration(self) -> Path:
-        """The file of pip's configuration."""
-        return self.folder / "pip.conf"
+        """The file of pip's configuration, which a user has for all of his projects."""
+        return self.folder / "pip/pip.conf"
 
     @property
     def environment(self) -> dict[str, str]:
         """What leads pip to the index; and if it looks anywhere else, that is where it comes out."""
         proxy = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), self.index_url)
-        return {"PIP_INDEX_URL": self.index_url, "PIP_CONFIG_FILE": str(self.configuration), **proxy}
+        return {"PIP_INDEX_URL": self.index_url, "XDG_CONFIG_HOME": str(self.folder), **proxy}
 
     def build(self, architecture: str = "") -> subprocess.CompletedProcess[str]:
         """Build as the Makefile does, for the processor that one names or else for that of the configuration."""
@@ -132,6 +132,7 @@ def project(folder: Path) -> Iterator[Project]:
         Thread(target=server.serve_forever, daemon=True).start()
         try:
             made = Project(folder, index, f"http://{LOOPBACK}:{server.server_port}/", requests)
+            made.configuration.parent.mkdir()
             made.configuration.write_text(f"[global]\nextra-index-url = {made.index_url}\nno-cache-dir = true\n")
             yield made
         finally:
