@@ -7,6 +7,7 @@ ENGINE ?= postgresql#              for demo, invoke and aws: the database: postg
 EVENT ?= create-secret#            for invoke: create-secret, set-secret, test-secret, finish-secret, or the path of a file
 AWS ?=#                            for invoke: laptop, or account: the one of your credentials, or that AWS_ENDPOINT_URL names
 ADDRESS ?= host.docker.internal#   for aws: where a container reaches this machine
+AUDIT_REQUIRED ?=#                 for check and audit: true: not to learn which vulnerabilities are known is an error
 PYTEST_ARGS ?=#                    for test: -k alternating, --durations=15, -n 0 (one process instead of one per core) …
 
 # Of the Python 3.13 that works here, and of no package that happens to be installed beside it.
@@ -16,7 +17,10 @@ SAM := .local/sam/.complete
 RUNTIME := .local/runtime/.complete
 CHECKOV := .local/checkov/.complete
 AWS_STAND_IN := .local/aws/.complete
-AUDIT := .local/audit/.complete
+SUPPLY := .local/supply/.complete
+UV := .local/uv/.complete
+COMPILE := UV_CUSTOM_COMPILE_COMMAND="make renew" .local/uv/bin/uv pip compile --quiet --upgrade --universal --generate-hashes \
+	--emit-build-options --python .local/uv/bin/python --python-version 3.13
 INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-input --require-hashes
 
 # What the tests and the demo run: the same artifacts, for this machine's processor, beside those that are deployed.
@@ -24,11 +28,11 @@ HOST_ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64
 HOST_BUILD := .local/build/template.yaml
 # One of each partition, and the one where everything is: what the template uses must be there.
 REGIONS := us-east-1 eu-central-1 cn-north-1 us-gov-west-1
-SOURCES := template.yaml samconfig.toml $(shell find functions layers ! -name '__pycache__' ! -name '*.pyc')
+SOURCES := template.yaml samconfig.toml $(shell find functions layers supply ! -name '__pycache__' ! -name '*.pyc')
 
 export SAM_CLI_TELEMETRY := 0
 .DELETE_ON_ERROR:
-.PHONY: help demo test faults check format build validate invoke aws deploy clean
+.PHONY: help demo test faults check audit format build libraries renew validate invoke aws deploy clean
 
 help: ## list these tasks
 	@awk -F ': .*## ' '/^[a-z]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,19 +49,29 @@ faults: $(DEVELOPMENT) ## kill and cut off rotations at every message, on all co
 	@$(BIN)/python -m tests.local.fetch_servers
 	@$(BIN)/python -m pytest --numprocesses logical --dist worksteal --verbose --every-crash-point tests/faults/test_killed.py $(PYTEST_ARGS)
 
-check: $(DEVELOPMENT) $(AUDIT) ## format, lint, types, workflows, known vulnerabilities: say what is wrong, change nothing
+check: $(DEVELOPMENT) ## format, lint, types, workflows, known vulnerabilities: say what is wrong, change nothing
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
 	@$(BIN)/actionlint .github/workflows/*.yml
-	@$(BIN)/python -m tests.local.audit
+	@$(MAKE) --no-print-directory audit
+
+audit: $(SUPPLY) ## has anything that is deployed a known vulnerability? (AUDIT_REQUIRED=true)
+	@.local/supply/bin/python -m supply.audit
 
 format: $(DEVELOPMENT) ## mend what of the format and the lint can be mended by itself
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-build: $(DEVELOPMENT) $(SAM) ## build what is deployed, into .aws-sam/build (ARCHITECTURE=arm64 or x86_64)
-	$(call sam_build,.aws-sam/build,$(ARCHITECTURE))
+build: $(SUPPLY) $(SAM) ## build what is deployed, into .aws-sam/build, and what is in it, into .aws-sam/sbom (ARCHITECTURE=arm64 or x86_64)
+	@$(call build_into,.aws-sam/build,$(ARCHITECTURE))
+
+libraries: build ## build, and print which C libraries are inside, in which versions (ARCHITECTURE=arm64 or x86_64)
+	@.local/supply/bin/python -m supply.libraries .aws-sam/sbom/*.json
+
+renew: $(UV) ## write every requirements file anew: the newest versions, and their hashes
+	@for file in functions/*/requirements.in layers/*/requirements.in tests/requirements/*.in; do \
+		echo "Renewing $${file%in}txt …"; $(COMPILE) $$file --output-file $${file%in}txt || exit 1; done
 
 validate: $(SAM) $(CHECKOV) ## check the template against CloudFormation's rules, in every partition, and for its security; no AWS account needed
 	@.local/sam/bin/sam validate --lint
@@ -80,18 +94,11 @@ clean: ## remove everything that these tasks have made or installed
 	rm -rf .aws-sam .local
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Build into folder $(1), for architecture $(2), and compile: Lambda could not keep compiled files, and would compile at each
-# cold start. What SAM has to say is shown if it fails.
-define sam_build
-	@mkdir -p $(1)
-	@echo "Building into $(1) …"
-	@PATH="$(CURDIR)/$(BIN):$$PATH" .local/sam/bin/sam build --config-env $(ENV) --build-dir $(1) \
-		$(if $(2),--parameter-overrides Architecture=$(2)) > $(1).log 2>&1 || { cat $(1).log; exit 1; }
-	@$(BIN)/python -m compileall -q --invalidation-mode unchecked-hash $(1)
-endef
+# Into folder $(1), for architecture $(2): SAM builds, from wheels that were fetched with hashes, and asks no index.
+build_into = .local/supply/bin/python -m supply.build $(1) --config-env $(ENV) $(if $(2),--architecture $(2))
 
-$(HOST_BUILD): $(DEVELOPMENT) $(SAM) $(SOURCES)
-	$(call sam_build,$(@D),$(HOST_ARCHITECTURE))
+$(HOST_BUILD): $(SUPPLY) $(SAM) $(SOURCES)
+	@$(call build_into,$(@D),$(HOST_ARCHITECTURE))
 
 # Each installation begins from nothing and is marked complete at its very end: one that was interrupted begins again.
 $(DEVELOPMENT): tests/requirements/development.txt
@@ -101,8 +108,8 @@ $(DEVELOPMENT): tests/requirements/development.txt
 	@$(@D)/bin/python $(INSTALL) --requirement $<
 	@touch $@
 
-# SAM, the security linter, the AWS that a test deploys to: each in an environment of its own, for they pin much.
-$(SAM) $(CHECKOV) $(AWS_STAND_IN) $(AUDIT): .local/%/.complete: tests/requirements/%.txt
+# SAM, the security linter, the AWS that a test deploys to …: each in an environment of its own, for they pin much.
+$(SAM) $(CHECKOV) $(AWS_STAND_IN) $(SUPPLY) $(UV): .local/%/.complete: tests/requirements/%.txt
 	@echo "Installing $(basename $(notdir $<)) into $(@D), once …"
 	@rm -rf $(@D)
 	@python=$$(tests/local/find-python.sh) && "$$python" -m venv $(@D)

@@ -96,10 +96,15 @@ def test_handler_is_loaded_as_lambda_does(function: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_artifact_has_what_it_imports_and_no_more(name: str) -> None:
-    """An engine's folder holds its binding and its client, pinned by hash."""
+    """An engine's folder holds its binding and its client, pinned by hash, never to be built from source."""
     folder = CHECKOUT / FUNCTIONS[name]["CodeUri"]
-    assert {path.name for path in folder.iterdir()} - {"__pycache__"} == {"app.py", "requirements.txt"}
+    assert {path.name for path in folder.iterdir()} - {"__pycache__"} == {
+        "app.py",
+        "requirements.in",
+        "requirements.txt",
+    }
     requirements = (folder / "requirements.txt").read_text()
+    assert "\n--only-binary :all:\n" in requirements
     assert re.search(r"^[\w.-]+==\S+ \\$", requirements, re.MULTILINE)
     assert "--hash=sha256:" in requirements
 

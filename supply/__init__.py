@@ -1,0 +1,1 @@
+"""What goes into the artifacts, where does it come from, and what is known of it?"""
