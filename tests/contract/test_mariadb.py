@@ -48,7 +48,7 @@ def methods(laboratory: MySQLLaboratory, user: Credential) -> list[tuple[str, st
     whole = json.loads(str(text))
     return [
         (entry["plugin"], entry.get("authentication_string", ""))
-        for entry in ({**whole, **entry} for entry in whole.get("auth_or", [{}]))
+        for entry in (entry or whole for entry in whole.get("auth_or", [{}]))
     ]
 
 

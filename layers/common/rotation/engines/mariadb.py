@@ -260,7 +260,8 @@ class MariaDBSession(PairSession):
     def _methods(self, account: Account) -> list[Method]:
         """Return how one logs in to the account, in the order in which the server tries it."""
         whole = self._privileges(account)
-        entries = [{**whole, **entry} for entry in whole.get("auth_or", [{}])]
+        # An empty entry stands for what the account has outside of the list.
+        entries = [entry or whole for entry in whole.get("auth_or", [{}])]
         return [Method(entry.get("plugin", ""), entry.get("authentication_string", "")) for entry in entries]
 
     def _wanted_methods(self, account: Account, clone: Account, *, hidden: bool) -> list[Method]:
