@@ -16,7 +16,7 @@ from tests.local.processes import LOOPBACK, free_port
 from tests.supply.project import CHECKOUT
 
 HASH = f"--hash=sha256:{'0' * 64}"
-VULNERABLE, SOUND = "vulnerable", "sound"
+VULNERABLE, SOUND, UNANSWERED = "vulnerable", "sound", "unanswered"
 ADVISORY = {
     "id": "PYSEC-2026-1",
     "affected": [
@@ -30,13 +30,15 @@ ADVISORY = {
 
 @dataclass(frozen=True)
 class Deployment:
-    """A checkout whose function needs some packages."""
+    """A checkout whose functions need some packages."""
 
     folder: Path
 
-    def require(self, *names: str) -> None:
-        """Have the function need these packages."""
-        (self.folder / "functions/one/requirements.txt").write_text("".join(f"{name}==1.0 {HASH}\n" for name in names))
+    def require(self, *names: str, function: str = "one") -> None:
+        """Have a function need these packages."""
+        file = self.folder / "functions" / function / "requirements.txt"
+        file.parent.mkdir(parents=True)
+        file.write_text("".join(f"{name}==1.0 {HASH}\n" for name in names))
 
     def audit(self, database: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `make audit`, which asks the database at a URL."""
@@ -58,19 +60,17 @@ def deployment(tmp_path: Path) -> Deployment:
     """A checkout whose tasks are ours."""
     for name in ("Makefile", "supply", "tests", ".local"):
         (tmp_path / name).symlink_to(CHECKOUT / name)
-    (tmp_path / "functions/one").mkdir(parents=True)
-    (tmp_path / "layers").mkdir()
     return Deployment(tmp_path)
 
 
 @contextmanager
-def database(status: int = 200) -> Iterator[str]:
-    """An advisory database in the manner of OSV, which knows one advisory; yields its URL."""
+def database() -> Iterator[str]:
+    """An advisory database in the manner of OSV, which knows one advisory, and fails at one package; yields its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["package"]["name"]
-            self.send_response(status)
+            self.send_response(503 if asked == UNANSWERED else 200)
             self.end_headers()
             self.wfile.write(json.dumps({"vulns": [ADVISORY]} if asked == VULNERABLE else {}).encode())
 
@@ -123,8 +123,18 @@ def test_silence_is_an_error_for_who_relies_on_it(
 
 
 def test_an_answer_that_is_none_is_silence(deployment: Deployment) -> None:
-    deployment.require(SOUND)
-    with database(status=503) as url:
+    deployment.require(UNANSWERED)
+    with database() as url:
         done = deployment.audit(url, "AUDIT_REQUIRED=true")
     assert done.returncode != 0
     assert "NOTHING WAS AUDITED" in done.stdout
+
+
+def test_half_an_answer_is_said_to_be_one(deployment: Deployment) -> None:
+    deployment.require(VULNERABLE)
+    deployment.require(UNANSWERED, function="two")
+    with database() as url:
+        done = deployment.audit(url)
+    assert done.returncode != 0
+    assert "vulnerable 1.0 has PYSEC-2026-1" in done.stdout
+    assert "Not all was audited: the advisory database did not answer for unanswered (" in done.stdout
