@@ -122,7 +122,10 @@ VERIFIERS = [
     "*2470c0c06dee42fd1618",
     "$A$005$saltsaltsaltsaltsaltQ1hDaGVja2luZ1RoZURpZ2VzdE9mVGhpc1Rlc3RPbmx5MTIz",
     # As MySQL 9.7 made and showed it: there are controls, quotes and blanks in a salt.
-    "$B$00A$-j\x06si \\rqS.mC<zBA}\t\x0ccTGZoSfgWN8shSeG0/hfSAqL6w8jefAPLnzzEAWwZb/NNPMZUHU3ubnz0NjciKgsMBFllKllEu3JOhUYC1rn6Bg==",
+    (
+        "$B$00A$-j\x06si \\rqS.mC<zBA}\t\x0c"
+        "cTGZoSfgWN8shSeG0/hfSAqL6w8jefAPLnzzEAWwZb/NNPMZUHU3ubnz0NjciKgsMBFllKllEu3JOhUYC1rn6Bg=="
+    ),
     "$A$005$ab'c\"d\\0efghijklmnopqYVqVhvBhVf9Zz0pLm2dJQ5f0QXbT8rJc4nq0m5Kx1y2",
     "$A$005$saltsalt",
     "$5$saltsaltsaltsaltsalt$Q1hDaGVja2luZ1RoZURpZ2VzdE9mVGhpc1Rlc3RPbmx5MTI",
@@ -156,7 +159,10 @@ def test_a_verifier_is_masked_though_nobody_learned_it(verifier: str) -> None:
         ("ALTER ROLE a PASSWORD 'cut off", "ALTER ROLE a PASSWORD '***"),
         ("IDENTIFIED BY VALUES 'unheard'", "IDENTIFIED BY VALUES '***'"),
         ('{"username": "app", "password": "unheard"}', '{"username": "app", "password": "***"}'),
-        ("Access denied for user 'a'@'b' (using password: YES)", "Access denied for user 'a'@'b' (using password: YES)"),
+        (
+            "Access denied for user 'a'@'b' (using password: YES)",
+            "Access denied for user 'a'@'b' (using password: YES)",
+        ),
         ('password authentication failed for user "app"', 'password authentication failed for user "app"'),
     ],
 )
@@ -208,9 +214,26 @@ def reading(*texts: str) -> Redactor:
         "[" * 60_000 + '"T0ken-of-another"',
     ],
     ids=[
-        "key", "deep", "JSON in JSON", "host", "host, encoded", "Oracle", "Go", "JDBC", "address", "DSN", "ADO", "PEM",
-        "PEM, escaped", "key twice", "truncated", "no JSON", "a text", "YAML", "too deep",
-    ],  # fmt: skip
+        "key",
+        "deep",
+        "JSON in JSON",
+        "host",
+        "host, encoded",
+        "Oracle",
+        "Go",
+        "JDBC",
+        "address",
+        "DSN",
+        "ADO",
+        "PEM",
+        "PEM, escaped",
+        "key twice",
+        "truncated",
+        "no JSON",
+        "a text",
+        "YAML",
+        "too deep",
+    ],
 )
 def test_every_string_of_a_secret_is_known_under_whatever_key_and_in_whatever_it_is(text: str) -> None:
     redact = reading(text)
@@ -253,7 +276,9 @@ def sentences() -> list[str]:
     for path in Path(rotation.__path__[0]).rglob("*.py"):
         tree = ast.parse(path.read_text())
         documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-        constants = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in documentation)
+        constants = (
+            node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in documentation
+        )
         found += [node.value for node in constants if isinstance(node.value, str) and " " in node.value]
     return [text for text in found if not text.lstrip().startswith(("SELECT", "WITH"))]
 
@@ -267,7 +292,9 @@ def test_no_sentence_of_ours_is_masked_because_somebody_has_words_in_a_secret() 
         "arn": "arn:aws:kms:eu-west-1:123456789012:key/0b1c2d3e-0000-4000-8000-123456789abc",
         "password": "My Database Password 1",
     }
-    redact = reading(json.dumps(words), json.dumps({"password": "the-password-1"}), json.dumps({"password": "password"}))
+    redact = reading(
+        json.dumps(words), json.dumps({"password": "the-password-1"}), json.dumps({"password": "password"})
+    )
     ours = sentences()
     assert len(ours) > 500
     assert {text: redact(text) for text in ours if redact(text) != text} == {}
