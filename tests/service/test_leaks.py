@@ -1,5 +1,7 @@
-"""Does the scan of everything that a test run writes find a password, and does it fail the run without showing it?"""
+"""Is no secret in what the handler says? And does the scan of all that a test run writes find one, and not show it?"""
 
+import json
+import logging
 import os
 import secrets
 import subprocess
@@ -8,13 +10,212 @@ from pathlib import Path
 
 import pytest
 
+from rotation.errors import InvalidConfiguration, InvalidSecret, LoginRefused, StatementFailed
+from rotation.redaction import LONGEST, MASK, QUOTED
 from rotation.spelling import ways_to_write
-from tests.fakes import FakeDatabase
+from tests.fakes import KIND, PRIMARY, FakeDatabase, reading
+from tests.laboratories import ORDERS
 from tests.leaks import PIECE, Scanner
 from tests.local import evidence
-from tests.local.secrets_manager import LocalSecretsManager
-from tests.service.invoking import Invoke, event
-from tests.service.rig import Rig
+from tests.local.secrets_manager import Call, LocalSecretsManager, ServiceError
+from tests.service.invoking import STEPS, Invoke, event
+from tests.service.rig import VALUE, Rig
+
+# What the handler says
+
+ADDRESS = "postgresql://app:S3cr3t-pw@db:5432/x"
+"""A whole address, where a part of it belongs."""
+
+
+def assert_unseen(seen: str) -> None:
+    """Require that nothing of the address but its harmless parts was seen."""
+    assert "S3cr3t" not in seen
+    assert "3t-pw" not in seen
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({key: ADDRESS} for key in ("engine", "host", "port", "ssl", "rotation")),
+        *({key: [ADDRESS]} for key in ("engine", "host", "username", "password", "dbname", "masterarn")),
+        {"rotation": {"strategy": ADDRESS}},
+        {"rotation": {"verify": [ADDRESS, 7]}},
+    ],
+    ids=lambda fields: json.dumps(fields)[2:25],
+)
+@pytest.mark.parametrize("step", STEPS[:3])
+def test_a_value_in_the_wrong_place_is_not_quoted(
+    service: LocalSecretsManager, invoke: Invoke, step: str, fields: dict[str, object]
+) -> None:
+    rig = Rig(service, **fields).begin()
+    if step != "createSecret":
+        rig.put(json.dumps({**VALUE, **fields}), "AWSPENDING")
+        rig.token = rig.labels()["AWSPENDING"]
+    call = invoke(FakeDatabase(), event(rig, step))
+    assert isinstance(call.error, InvalidSecret)
+    assert f'"{next(iter(fields))}"' in call.line["cause"]
+    assert_unseen(call.seen)
+
+
+@pytest.mark.parametrize("key", ["username", "dbname", "masterarn"])
+def test_a_name_that_could_be_more_than_one_is_not_said(service: LocalSecretsManager, invoke: Invoke, key: str) -> None:
+    rig = Rig(service, **{key: ADDRESS}).begin()
+    call = invoke(FakeDatabase(), event(rig, "createSecret"))
+    assert_unseen(call.seen)
+    call = invoke(FakeDatabase(), event(rig, "setSecret"))
+    assert call.error
+    assert_unseen(call.seen)
+    if key == "username":
+        assert f"logging in as {MASK} at {PRIMARY}:{KIND.default_port}" in call.line["message"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [ADDRESS, f'"{ADDRESS}"', f'{{"host": "{ADDRESS}"', f"password: {ADDRESS}", f'{{"{ADDRESS}": 1, "{ADDRESS}": 2}}'],
+    ids=["address", "text", "truncated", "YAML", "keys"],
+)
+def test_a_secret_that_is_none_is_not_quoted(service: LocalSecretsManager, invoke: Invoke, text: str) -> None:
+    rig = Rig(service).begin()
+    rig.move("AWSCURRENT", rig.first, rig.put(text, "SPARE"))
+    call = invoke(FakeDatabase(), event(rig, "createSecret"))
+    assert isinstance(call.error, InvalidSecret)
+    assert_unseen(call.seen)
+
+
+@pytest.mark.parametrize("key", ["engine", "host", "port", "ssl"])
+def test_a_value_in_the_wrong_place_of_an_admin_secret_is_not_quoted(
+    service: LocalSecretsManager, invoke: Invoke, key: str
+) -> None:
+    admin = Rig(service, **{key: ADDRESS})
+    rig = Rig(service, masterarn=admin.arn).begin()
+    database = FakeDatabase()
+    database.new_user("app", VALUE["password"])
+    invoke(database, event(rig, "createSecret"))
+    call = invoke(database, event(rig, "setSecret"))
+    assert isinstance(call.error, InvalidSecret)
+    assert call.line["message"].startswith(f"reading the admin secret {admin.arn}: ")
+    assert f'"{key}"' in call.line["cause"]
+    assert_unseen(call.seen)
+
+
+@pytest.mark.parametrize("name", ["PASSWORD_LENGTH", "EXCLUDE_NUMBERS", "ALLOW_ADMIN_REPAIR", "SECRET_ROLE_ARNS"])
+def test_a_variable_in_which_there_is_something_else_is_not_quoted(
+    service: LocalSecretsManager, invoke: Invoke, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, ADDRESS)
+    call = invoke(FakeDatabase(), event(Rig(service).begin(), "createSecret"))
+    assert isinstance(call.error, InvalidConfiguration)
+    assert name in call.line["message"]
+    assert_unseen(call.seen)
+
+
+@pytest.mark.parametrize("key", ["Step", "SecretId", "ClientRequestToken"])
+def test_an_event_that_has_its_token_in_the_wrong_place_is_not_quoted(
+    service: LocalSecretsManager, invoke: Invoke, key: str
+) -> None:
+    token = "S3cr3t-of-the-event-3t-pw-and-more"
+    call = invoke(FakeDatabase(), event(Rig(service).begin(), "createSecret", RotationToken=token, **{key: token}))
+    assert call.error
+    assert_unseen(call.seen)
+
+
+OWN = {"team": {"keys": ["T0ken-of-another", {"dsn": "Server=x;Pwd=T0ken-of-another;"}]}, "old": "0ld-Passw0rd"}
+
+
+def saying(text: str, when: str = "") -> FakeDatabase:
+    """Return a database that says this to whoever does that."""
+    database = FakeDatabase()
+    database.new_user("admin", "adm1n-Passw0rd", is_admin=True)
+    database.new_user("app", VALUE["password"], reading(ORDERS))
+
+    def before(statement: str) -> None:
+        if when in statement:
+            raise StatementFailed("asking the server", text, "Look why")
+
+    database.before = before
+    return database
+
+
+def test_no_string_of_any_version_that_was_read_is_said(service: LocalSecretsManager, invoke: Invoke) -> None:
+    admin = Rig(service, username="admin", password="adm1n-Passw0rd", note="n0te-of-the-admin")
+    rig = Rig(service, masterarn=admin.arn, **OWN).begin()
+    assert not invoke(saying("", "nothing"), event(rig, "createSecret")).error
+    text = "T0ken-of-another, 0ld-Pass, n0te-of-the-admin, adm1n-Passw0rd: what is it?"
+    call = invoke(saying(text, "CREATE USER"), event(rig, "setSecret"))
+    assert call.line["cause"] == f"{MASK}, {MASK}, {MASK}, {MASK}: what is it?"
+
+
+def test_a_version_that_cannot_be_read_is_known_all_the_same(
+    service: LocalSecretsManager, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRY_MORE_PASSWORDS", "true")
+    rig = Rig(service)
+    rig.put(json.dumps({**VALUE, "host": ADDRESS, "own": "T0ken-of-another"}))
+    rig.put(json.dumps({**VALUE, "password": "l0st-Passw0rd"}))
+    rig.begin()
+    database = saying("S3cr3t-pw and T0ken-of-another", "the third")
+    database.new_user("app", "another")
+    says, database.before = database.before, lambda _: says("the third" if len(database.tried) == 2 else "")
+    invoke(database, event(rig, "createSecret"))
+    call = invoke(database, event(rig, "setSecret"))
+    assert call.line["cause"] == f"{MASK} and {MASK}"
+
+
+def test_what_is_masked_are_the_strings_and_not_the_sentence_around_them(
+    service: LocalSecretsManager, invoke: Invoke
+) -> None:
+    own = {
+        "dbInstanceIdentifier": PRIMARY.partition(".")[0],
+        "description": "The production database of the shop: ask an administrator before you rotate the password",
+        "url": f"jdbc:postgresql://{PRIMARY}:{KIND.default_port}/shop?sslmode=verify-full",
+        "kind": "database",
+        "tags": ["true", "user", "secret", "wrong"],
+    }
+    rig = Rig(service, port=str(KIND.default_port), **own).begin()
+    database = FakeDatabase()
+    invoke(database, event(rig, "createSecret"))
+    call = invoke(database, event(rig, "setSecret"))
+    assert isinstance(call.error, LoginRefused)
+    assert call.error.doing == f"logging in as app at {PRIMARY}:{KIND.default_port}"
+    assert call.error.cause.startswith(f"{MASK} user or password")  # "wrong" is a string of this secret
+    assert call.error.remedy.startswith("Put the real password into the secret")
+    assert (call.line["secret_arn"], call.line["version_token"]) == (rig.arn, rig.token)
+
+
+def test_a_line_is_of_a_bounded_length_whatever_a_server_says(service: LocalSecretsManager, invoke: Invoke) -> None:
+    rig = Rig(service).begin()
+    invoke(saying("", "nothing"), event(rig, "createSecret"))
+    call = invoke(saying("so much " * 2_000_000, "log in"), event(rig, "setSecret"))
+    assert len(call.line["cause"]) == LONGEST
+    assert len(call.seen) < 20 * LONGEST
+
+
+def test_a_line_is_of_a_bounded_length_whatever_aws_says(service: LocalSecretsManager, invoke: Invoke) -> None:
+    rig = Rig(service).begin()
+
+    def refuse(call: Call, _: object) -> None:
+        if call.operation == "PutSecretValue":
+            raise ServiceError("InvalidRequestException", "so much " * 100_000)
+
+    service.intercept = refuse
+    call = invoke(FakeDatabase(), event(rig, "createSecret"))
+    assert call.line["cause"].startswith("secretsmanager:PutSecretValue answered InvalidRequestException: so much so")
+    assert len(call.line["cause"]) < 2 * QUOTED
+
+
+def test_the_client_of_aws_tells_the_log_nothing_of_requests_and_answers(
+    service: LocalSecretsManager, invoke: Invoke, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = Rig(service, apiKey="T0ken-of-another").begin()
+    with caplog.at_level(logging.DEBUG):
+        seen = "".join(invoke(saying("", "nothing"), event(rig, step)).seen for step in STEPS[:2])
+    pending = rig.secret().pending()
+    assert pending
+    for secret in (VALUE["password"], pending.credential.password, "T0ken-of-another"):
+        assert secret not in seen
+
+
+# The scan
 
 PASSWORD = '!It\'s a \\ "quoted" päss|w&rd, 100%'
 NOISE = "2026-11-22 LOG:  statement: ALTER ROLE app PASSWORD 'SCRAM-SHA-256$4096:…'\n"

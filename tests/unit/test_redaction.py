@@ -122,7 +122,10 @@ VERIFIERS = [
     "*2470c0c06dee42fd1618",
     "$A$005$saltsaltsaltsaltsaltQ1hDaGVja2luZ1RoZURpZ2VzdE9mVGhpc1Rlc3RPbmx5MTIz",
     # As MySQL 9.7 made and showed it: there are controls, quotes and blanks in a salt.
-    "$B$00A$-j\x06si \\rqS.mC<zBA}\t\x0ccTGZoSfgWN8shSeG0/hfSAqL6w8jefAPLnzzEAWwZb/NNPMZUHU3ubnz0NjciKgsMBFllKllEu3JOhUYC1rn6Bg==",
+    (
+        "$B$00A$-j\x06si \\rqS.mC<zBA}\t\x0c"
+        "cTGZoSfgWN8shSeG0/hfSAqL6w8jefAPLnzzEAWwZb/NNPMZUHU3ubnz0NjciKgsMBFllKllEu3JOhUYC1rn6Bg=="
+    ),
     "$A$005$ab'c\"d\\0efghijklmnopqYVqVhvBhVf9Zz0pLm2dJQ5f0QXbT8rJc4nq0m5Kx1y2",
     "$A$005$saltsalt",
     "$5$saltsaltsaltsaltsalt$Q1hDaGVja2luZ1RoZURpZ2VzdE9mVGhpc1Rlc3RPbmx5MTI",
@@ -230,7 +233,7 @@ def reading(*texts: str) -> Redactor:
         "a text",
         "YAML",
         "too deep",
-    ],  # fmt: skip
+    ],
 )
 def test_every_string_of_a_secret_is_known_under_whatever_key_and_in_whatever_it_is(text: str) -> None:
     redact = reading(text)

@@ -81,6 +81,9 @@ NAMES = re.compile(
 )
 """Strings whose pieces are in other texts as well: they are masked whole."""
 
+MOST = 100
+"""Of how many strings each way to write them is known; of others it is what they are without quoting."""
+
 TOKEN = 16
 """From this length on, a part of an address is taken for a secret."""
 
@@ -155,7 +158,7 @@ class Redactor:
         yield from written(_wholes(bare, known.plain_secrets))
         is_public = _within(text, self._public - self._secrets)
         for start, end in (
-            *_pieces(text, known.secret_pieces),
+            *_pieces(text, known.written_pieces),
             *written(_pieces(bare, known.pieces)),
             *written(_wholes(bare, known.strings)),
             *written(span for span in _wholes(bare, known.words) if _is_word(bare, *span)),
@@ -172,29 +175,29 @@ class _Known:
 
     secrets: frozenset[str]
     """In all ways to write them."""
-    secret_pieces: str
-    """The same in one text, as others below."""
+    written_pieces: str
+    """The same of strings, and of all of which each piece is masked, one after the other."""
     plain_secrets: frozenset[str]
     """Without quoting, like all that follows."""
     strings: frozenset[str]
     words: frozenset[str]
     """Strings that are too short to be looked for within a word."""
     pieces: str
-    """Secrets and strings of which each piece is masked; encoded they are here, too."""
+    """Secrets and strings of which each piece is masked, encoded as well, one after the other."""
 
     @classmethod
     def of(cls, secrets: Iterable[str], strings: Iterable[str]) -> "_Known":
-        others = [string for string in strings if not _is_common(string)]
+        others = sorted((string for string in strings if not _is_common(string)), key=len)
         broken = [*secrets, *(string for string in others if not NAMES.fullmatch(string))]
-        written = frozenset(form for secret in secrets for form in every_way_to_write(secret) if len(form) >= SHORTEST)
+        forms = {string: every_way_to_write(string) for string in broken[:MOST]}
         whole = _plain(others)
         return cls(
-            written,
-            END.join(written),
+            frozenset(form for secret in secrets for form in forms.get(secret, {secret}) if len(form) >= SHORTEST),
+            END.join([*(form for ways in forms.values() for form in ways), *broken[MOST:]]),
             _plain(secrets),
             frozenset(string for string in whole if len(string) >= PIECE),
             frozenset(string for string in whole if len(string) < PIECE),
-            END.join(_plain(form for string in broken for form in (string, *encoded(string)))),
+            END.join(_plain([*broken, *(form for string in forms for form in encoded(string))])),
         )
 
 

@@ -131,7 +131,7 @@ BASES = {"octal": 8, "decimal": 10}
 DEPTH = 6
 """How many ways of quoting are undone that are one inside of the other."""
 
-REPEATS = re.compile("([ '%$\x80])\\1+")
+REPEATS = re.compile("([ '$\x80])\\1+")
 """Of these, any number in a row is one: quotes are doubled to be quoted, spaces are collapsed."""
 
 
@@ -147,7 +147,7 @@ SIGNS = _Signs(
     {code: chr(code) for code in range(ord("!"), 0x7F)}
     | dict.fromkeys([*range(ord("!")), ord("+"), 0x7F], " ")  # a form says + for a space
     | dict.fromkeys(map(ord, "'\"`"), "'")
-    | {ord("\\"): ""}  # what an escape means is known already
+    | dict.fromkeys(map(ord, "\\%"), "")  # what an escape means is known already
 )
 
 
@@ -161,7 +161,7 @@ def placed(text: str) -> tuple[str, list[int]]:
     written, where = _unescaped(text)
     signs, places, begins = "", [], -1
     for sign, place in zip(map(SIGNS.__getitem__, map(ord, written)), where, strict=True):
-        begins = place if begins < 0 else begins  # a backslash belongs to what follows
+        begins = place if begins < 0 else begins  # what is left out belongs to what follows
         if sign and not REPEATS.fullmatch(signs[-1:] + sign):
             signs += sign
             places.append(begins)
