@@ -60,6 +60,7 @@ def deployment(tmp_path: Path) -> Deployment:
     """A checkout whose tasks are ours."""
     for name in ("Makefile", "supply", "tests", ".local"):
         (tmp_path / name).symlink_to(CHECKOUT / name)
+    (tmp_path / "layers").mkdir()
     return Deployment(tmp_path)
 
 
