@@ -29,10 +29,12 @@ class Tap:
     def copy(self, source: socket.socket, target: socket.socket) -> None:
         """Pass on what one side says until it ends, and keep it."""
         with suppress(OSError):
-            while data := source.recv(65536):
-                self._parts.append(data)
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
+            try:
+                while data := source.recv(65536):
+                    self._parts.append(data)
+                    target.sendall(data)
+            finally:  # also where the end is an error: the other side would wait for ever
+                target.shutdown(socket.SHUT_WR)
 
     def shows(self, text: str) -> bool:
         """Tell whether the text could be read on the wire, in one direction or the other."""
