@@ -251,7 +251,7 @@ class _Conversation:
     def _answer(self, message: Reading) -> Writer | None:
         kind = message.byte()
         if kind == wire.PROTOCOL:
-            return _protocol()
+            return protocol()
         if kind == wire.DATA_TYPES:
             return Writer().raw(wire.DATA_TYPES, 0, 0)
         while kind == wire.PIGGYBACK:
@@ -453,7 +453,8 @@ def _bind(message: Reading) -> int:
     return kind
 
 
-def _protocol() -> Writer:
+def protocol() -> Writer:
+    """Return what a server says first."""
     writer = Writer().raw(wire.PROTOCOL, 6, 0)
     writer.data += b"Stand-in for Oracle\0"
     writer.data += wire.UTF8.to_bytes(2, "little") + bytes([0]) + bytes(2)

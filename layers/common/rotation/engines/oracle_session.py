@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import oracledb
@@ -14,7 +15,7 @@ import oracledb
 from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.oracle_rights import quoted
-from rotation.engines.oracle_way import Elsewhere, one_connection
+from rotation.engines.oracle_way import Elsewhere, Unbelievable, Watch, one_connection, watching
 from rotation.engines.server import (
     CONNECT_SECONDS,
     NO_ANSWER,
@@ -151,7 +152,9 @@ SERVICE = re.compile(r"[\w.$#-]+")
 TRANSACTIONAL = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE")
 """The statements that a transaction can take back. DDL and PL/SQL commit, or may."""
 
-FETCHED_AT_ONCE = 1000
+FETCHED_AT_ONCE, FEW_ROWS = 1000, 10
+MOST_ROWS = 50_000
+"""How many rows are kept: with so many things that a user may do, there is no time to mirror them either."""
 
 PROGRAM = "secret-rotation"
 """What the server shows of a session, as its program."""
@@ -199,7 +202,7 @@ class BasicSession:
         for number, statement in enumerate(statements, 1):
             doing = f"running statement {number} of verify"
             require_reversible(statement, TRANSACTIONAL, doing)
-            self.execute(doing, statement)
+            self.call(doing, partial(self._fetch, statement, {}, FEW_ROWS, FEW_ROWS))
         if statements:
             self.call("rolling back", self._connection.rollback)
 
@@ -216,14 +219,19 @@ class BasicSession:
         Raises a DatabaseError, for which `remedy` is what to do where the user may not, or Refusal for the codes to
         tell.
         """
+        fetch = partial(self._fetch, statement, arguments or {}, FETCHED_AT_ONCE, MOST_ROWS + 1)
+        rows = self.call(doing, fetch, remedy, tell)
+        if len(rows) > MOST_ROWS:
+            cause = f"there are more than {MOST_ROWS} rows"
+            raise StatementFailed(doing, cause, "Grant it by means of roles, or use the single-user strategy")
+        return rows
 
-        def run() -> list[tuple[Any, ...]]:
-            with self._connection.cursor() as cursor:
-                cursor.prefetchrows = cursor.arraysize = FETCHED_AT_ONCE
-                cursor.execute(statement, arguments or {})
-                return cursor.fetchall() if cursor.description else []
-
-        return self.call(doing, run, remedy, tell)
+    def _fetch(self, statement: str, arguments: Mapping[str, str], at_once: int, most: int) -> list[tuple[Any, ...]]:
+        """Run a statement; return its first rows."""
+        with self._connection.cursor() as cursor:
+            cursor.prefetchrows = cursor.arraysize = at_once
+            cursor.execute(statement, arguments)
+            return cursor.fetchmany(most) if cursor.description else []
 
     def call[T](self, doing: str, act: Callable[[], T], remedy: str = "", tell: frozenset[str] = frozenset()) -> T:
         """Have the client call the server, for the deadline at most; see `execute`."""
@@ -318,14 +326,14 @@ def _open(credential: Credential, deadline: Deadline, doing: str) -> oracledb.Co
         # Urgent data does not pass every network, and nothing here is to be interrupted.
         "disable_oob": True,
         "program": PROGRAM,
-        **({"ssl_context": tls_context(), "ssl_server_dn_match": True} if credential.tls else {}),
+        "ssl_server_dn_match": credential.tls,
     }
     for naming in ("service_name", "sid"):
         parameters["tcp_connect_timeout"] = deadline.share(CONNECT_SECONDS, len(places), doing)
         try:
             seconds = deadline.allow(CONNECT_SECONDS, doing)
             return _log_in({**parameters, naming: database}, places, seconds, doing)
-        except (oracledb.Error, OSError, ValueError) as error:
+        except (oracledb.Error, OSError, ValueError, LookupError) as error:  # it says these, too, of what it misreads
             told = Told.of(error)
             if naming == "sid" or told.code not in NO_SUCH_SERVICE:
                 raise _login_failure(told, credential, doing) from None
@@ -336,14 +344,17 @@ def _log_in(parameters: Mapping[str, Any], places: Sequence[str], seconds: float
     """Log in at one of these addresses, within the time.
 
     The client's own limit is for the TCP connection; it would wait for ever for a server that takes it and then says
-    nothing. So it waits in a thread of its own, and what comes of it too late is closed.
+    nothing. So it waits in a thread of its own, and when that is too late, it is hung up on.
     """
     future: Future[oracledb.Connection] = Future()
+    watch = Watch()
+    secured = {"ssl_context": watching(tls_context(), watch)} if parameters["protocol"] == "tcps" else {}
 
     def attempt() -> None:
         try:
-            with one_connection(places, parameters["port"]):
-                connection = oracledb.connect(**parameters)
+            with one_connection(places, parameters["port"], watch):
+                connection = oracledb.connect(**parameters, **secured)
+            watch.trust()
         except Exception as error:  # noqa: BLE001 - it is raised again where somebody waits for it
             if future.set_running_or_notify_cancel():
                 future.set_exception(error)
@@ -359,6 +370,7 @@ def _log_in(parameters: Mapping[str, Any], places: Sequence[str], seconds: float
     except TimeoutError:
         if not future.cancel():  # it has come in this very moment
             return future.result()
+        watch.close()
         raise Unreachable(doing, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER) from None
     finally:
         future.cancel()
@@ -373,12 +385,20 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _login_failure(told: Told, credential: Credential, doing: str) -> DatabaseError | Unsupported:
-    if isinstance(told.cause, ssl.SSLCertVerificationError):
-        return Untrusted(doing, getattr(told.cause, "verify_message", "") or told.text, CERTIFICATE)
-    if isinstance(told.cause, ssl.SSLError):
-        return _tls_failure(getattr(told.cause, "reason", "") or told.text, doing)
-    if isinstance(told.cause, Elsewhere):
-        return LoginBlocked(doing, "the listener, or the host's name, sends the function on to another place", ITSELF)
+    match told.cause:
+        case ssl.SSLCertVerificationError():
+            return Untrusted(doing, getattr(told.cause, "verify_message", "") or told.text, CERTIFICATE)
+        case ssl.SSLError():
+            return _tls_failure(getattr(told.cause, "reason", "") or told.text, doing)
+        case Elsewhere():
+            cause = "the listener, or the host's name, sends the function on to another place"
+            return LoginBlocked(doing, cause, ITSELF)
+        case Unbelievable():
+            return Unreachable(doing, f"what answers there is no server of Oracle's: {told.text}", NO_ANSWER)
+    return _refusal(told, credential, doing)
+
+
+def _refusal(told: Told, credential: Credential, doing: str) -> DatabaseError | Unsupported:
     similar = SIMILAR.search(str(told.cause))
     codes = [told.code, *(similar.groups() if similar else ())]
     for code in codes:
