@@ -14,11 +14,31 @@ import ibm_db  # type: ignore[import-untyped] # a C extension without types; nob
 
 from rotation.credential import Credential
 from rotation.engines.db2 import Db2
+from tests.forms import Forms
 from tests.laboratories import THINGS, Logins, Run
 from tests.local import db2_server
 from tests.local.db2_database import Instance
 
 SCHEMA = "LAB"
+
+NAME = '"(?:[^"]|"")+"'
+
+FORMS = Forms(
+    "db2",
+    {
+        "name": NAME,
+        "number": "[0-9]+",
+        "privilege": "[A-Z_]+",
+        "rule": "DB2LBAC[A-Z]+",
+        "object": f"(?:TABLE|INDEX|PACKAGE|MODULE|SEQUENCE|VARIABLE|XSROBJECT) {NAME}\\.{NAME}",
+        "routine": f"(?:SPECIFIC (?:FUNCTION|METHOD|PROCEDURE) {NAME}\\.{NAME}"
+        f"|METHOD \\* FOR {NAME}\\.{NAME}|(?:FUNCTION|PROCEDURE) {NAME}\\.\\*)",
+    },
+)
+
+OURS = "VALUES (SESSION_USER)"
+"""With this a session of the laboratory begins that is the admin's: so it is told from one of the driver's."""
+
 EXISTS = re.compile(r"SQLCODE=-601\b")
 GONE = re.compile(r"SQLCODE=-556\b")
 REFUSED = re.compile(r"SQLCODE=(-30082|-551|-1060)\b")
@@ -117,6 +137,12 @@ class Db2Laboratory:
         """Return the texts of all statements."""
         return "\n".join(self.instance.log) if self.instance else ""
 
+    def strange_statements(self) -> list[str]:
+        """Look through what the driver's sessions have sent as the master user; a real server does not show it."""
+        sessions = self.instance.sessions if self.instance else []
+        sent = [one.statements for one in sessions if one.system_user == self.admin.username.upper()]
+        return FORMS.strangers(text for texts in sent if texts[:1] != [OURS] for text in texts)
+
     def logins(self) -> Logins | None:
         """Ask the stand-in."""
         return Logins(self.instance.tried, self.instance.refused) if self.instance else None
@@ -157,6 +183,8 @@ class Db2Laboratory:
             return rows
 
         try:
+            if user.username.upper() == self.admin.username.upper():
+                run(OURS)
             yield run
         finally:
             ibm_db.close(connection)

@@ -17,8 +17,8 @@ from rotation.deadline import Deadline
 from rotation.engine import Standing
 from rotation.engines import server
 from rotation.engines.db2 import Db2Session
-from rotation.engines.db2_rights import VIEWS, View
 from rotation.engines.db2_session import Session
+from rotation.engines.db2_users import TASKS
 from rotation.errors import (
     InvalidSecret,
     LoginBlocked,
@@ -35,8 +35,8 @@ from tests.contract.impostor import Line, posing
 from tests.contract.test_engine import HOSTILE, EngineContract, closed_port, silent_port
 from tests.laboratories import INVOICES, Laboratory, deadline
 from tests.laboratories_db2 import Db2Laboratory, own, quoted
-from tests.local import certificates, db2_server, drda
-from tests.local.db2_catalog import KINDS, Db2Error
+from tests.local import certificates, db2_database, db2_server, drda
+from tests.local.db2_catalog import KINDS, Db2Error, is_catalog
 from tests.local.db2_database import Instance, User
 from tests.local.db2_database import Session as Inside
 
@@ -200,9 +200,7 @@ class TestDb2Alone:
             laboratory.engine.connect(replace(laboratory.admin, database="RDSADMIN"), deadline(3.0)) as session,
             held(instance.lock),
         ):
-            session.execute(
-                "looking at tasks", "SELECT T.TASK_ID FROM TABLE(RDSADMIN.GET_TASK_STATUS(1, NULL, NULL)) AS T"
-            )
+            session.execute("looking at tasks", TASKS.format(which="1", kind="NULL"))
 
     @pytest.mark.parametrize("database", [None, "", "A;UID=other", "TOOLONGNAME", "1ST", "{A}"])
     def test_a_database_is_named_and_is_one_name(self, laboratory: Db2Laboratory, database: str | None) -> None:
@@ -303,6 +301,73 @@ class TestDb2Alone:
             session.change_own_password("Another-1")
             with pytest.raises(NotPermitted, match="ROLE_NULLID_PACKAGES"):
                 session.verify(["SELECT 1 FROM lab_orders"])
+
+    # Who has logged in
+
+    @pytest.mark.parametrize(
+        ("register", "attribute", "name"),
+        [("SESSION_USER", "authid", "ADMIN"), ("SYSTEM_USER", "system_user", "SHARED")],
+    )
+    def test_who_is_another_one_to_the_server_has_proved_nothing(
+        self, laboratory: Db2Laboratory, instance: Instance, register: str, attribute: str, name: str
+    ) -> None:
+        """A procedure that runs at the connect can set the session's user; a directory can map names."""
+        with laboratory.engine.connect(laboratory.new_user(), deadline()) as session:
+            session.verify(["SELECT ID FROM lab_orders"])
+            setattr(instance.sessions[-1], attribute, name)
+            with pytest.raises(Unsafe, match=rf"{name} \({register}\)"):
+                session.proof()
+
+    def test_who_is_gone_is_not_found(self, laboratory: Db2Laboratory) -> None:
+        user = laboratory.new_user()
+        with laboratory.engine.connect(user, deadline()) as session:
+            proof = session.proof()
+        laboratory.administer("CALL RDSADMIN.REMOVE_USER(?)", user.username)
+        with (
+            pytest.raises(Unsafe, match=f"there is no user {user.username}"),
+            laboratory.engine.connect(laboratory.admin, deadline()) as session,
+        ):
+            session.require_proven(proof)
+
+    def test_who_logged_in_to_another_database_is_not_found(self, laboratory: Db2Laboratory) -> None:
+        user = laboratory.new_user()
+        with laboratory.engine.connect(user, deadline()) as session:
+            proof = session.proof()
+        with (
+            pytest.raises(Unsafe, match="another user has logged in, or to another database"),
+            laboratory.engine.connect(replace(laboratory.admin, database="RDSADMIN"), deadline()) as session,
+        ):
+            session.require_proven(proof)
+
+    # What runs at the connect
+
+    def test_where_a_procedure_runs_at_the_connect_an_admin_changes_nothing(
+        self, laboratory: Db2Laboratory, instance: Instance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        user = laboratory.new_user()
+        clone = f"{user.username}_clone"
+        with connect_procedure(instance, "TRAPS.AT_CONNECT"):
+            with laboratory.engine.connect(user, deadline()) as session:
+                proof = session.proof()
+            changes: tuple[Callable[[Db2Session], object], ...] = (
+                lambda session: session.require_proven(proof),
+                lambda session: session.standing(user.username, clone),
+                lambda session: session.mirror(user.username, clone),
+                lambda session: session.set_password(user.username, "Another-1"),
+                lambda session: session.reset_password(user.username, "Another-1"),
+            )
+            for change in changes:
+                with (
+                    pytest.raises(Unsafe, match=r"TRAPS\.AT_CONNECT.*ALLOW_FOREIGN_TRIGGERS"),
+                    laboratory.engine.connect(laboratory.admin, deadline()) as session,
+                ):
+                    change(session)
+            assert not instance.user(clone)
+            assert laboratory.logs_in(user)
+            monkeypatch.setenv("ALLOW_FOREIGN_TRIGGERS", "true")
+            with laboratory.engine.connect(laboratory.admin, deadline()) as session:
+                session.mirror(user.username, clone)
+        assert instance.user(clone)
 
     # Users
 
@@ -575,8 +640,9 @@ class TestDb2Alone:
         self, laboratory: Db2Laboratory, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         user = laboratory.new_user()
-        newer = View("SELECT * FROM SYSCAT.WINGAUTH WHERE GRANTEE IN (?, ?) AND GRANTEETYPE = 'U'", lambda _: iter(()))
-        monkeypatch.setattr("rotation.engines.db2.VIEWS", (*VIEWS, newer))
+        monkeypatch.setattr(
+            db2_database, "is_catalog", lambda place, name: name != "MODULEAUTH" and is_catalog(place, name)
+        )
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             session.mirror(user.username, f"{user.username}_clone")
 
@@ -615,7 +681,7 @@ class TestDb2Alone:
     def test_the_text_of_a_syntax_error_is_not_passed_on(self, laboratory: Db2Laboratory) -> None:
         with (
             pytest.raises(StatementFailed, match="SQL0104N") as caught,
-            laboratory.engine.connect(laboratory.admin, deadline()) as session,
+            laboratory.engine.connect(laboratory.new_user(), deadline()) as session,
         ):
             session.execute("asking", "ALTER USER x PASSWORD 'hidden'")
         assert "hidden" not in str(caught.value)
@@ -717,6 +783,18 @@ def prepare_objects(instance: Instance) -> None:
         ):
             session.register(kind, place, name)
         session.store.execute("INSERT INTO \"SYSCAT.XSROBJECTS\" VALUES (1, 'LAB', 'X')")
+
+
+@contextmanager
+def connect_procedure(instance: Instance, name: str) -> Iterator[None]:
+    """Have the database configuration name a procedure that runs at each connect."""
+    update = "UPDATE \"SYSIBMADM.DBCFG\" SET VALUE = ?, DEFERRED_VALUE = ? WHERE NAME = 'connect_proc'"
+    with inside_session(instance) as session:
+        session.store.execute(update, (name, name))
+        try:
+            yield
+        finally:
+            session.store.execute(update, ("", ""))
 
 
 def held_by(instance: Instance, username: str) -> set[tuple[object, ...]]:

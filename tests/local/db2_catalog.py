@@ -193,6 +193,10 @@ OTHER_VIEWS = {
 }
 
 
+CONFIGURATION = "SYSIBMADM.DBCFG"
+"""https://www.ibm.com/docs/en/db2/11.5?topic=views-dbcfg-database-configuration-parameter-information"""
+
+
 def schema() -> Iterator[str]:
     """Yield what makes an empty catalog in SQLite."""
     for kind in KINDS.values():
@@ -200,6 +204,8 @@ def schema() -> Iterator[str]:
         yield _table(kind.view, [*GRANT, *kind.keys, *rights])
     for view, columns in OTHER_VIEWS.items():
         yield _table(view, columns)
+    yield f'CREATE TABLE "{CONFIGURATION}" (DBPARTITIONNUM, NAME, VALUE, DEFERRED_VALUE)'
+    yield f"INSERT INTO \"{CONFIGURATION}\" VALUES (0, 'connect_proc', '', '')"  # noqa: S608 - constants
     yield 'CREATE TABLE objects (kind, "schema", name, target)'
 
 
@@ -209,7 +215,9 @@ def _table(view: str, columns: Sequence[str]) -> str:
 
 def is_catalog(schema_name: str, name: str) -> bool:
     """Tell whether there is such a view."""
-    return schema_name == "SYSCAT" and (name in OTHER_VIEWS or any(kind.view == name for kind in KINDS.values()))
+    if schema_name != "SYSCAT":
+        return f"{schema_name}.{name}" == CONFIGURATION
+    return name in OTHER_VIEWS or any(kind.view == name for kind in KINDS.values())
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,8 @@ class Instance:
         self.master = master
         self.tasks: list[Task] = []
         self.log: list[str] = []
+        self.sessions: list[Session] = []
+        """All that ever began."""
         self.tried = self.refused = 0
         self.changes_passwords = True
         """Whether users may change their passwords when they log in."""
@@ -228,6 +230,14 @@ class Session(Grants):
     authid: str
     store: sqlite3.Connection
     lock_seconds: int = 30
+    system_user: str = field(init=False)
+    """Who made the connection; `authid` is the SESSION_USER."""
+    statements: list[str] = field(default_factory=list)
+    """What was sent; not what the client sends of its own."""
+
+    def __post_init__(self) -> None:
+        """Begin as who made the connection."""
+        self.system_user = self.authid
 
     # What a client asks for
 
@@ -237,6 +247,7 @@ class Session(Grants):
         tokens = Tokens(text)
         verb = tokens.peek()
         if not is_clients_own:
+            self.statements.append(text)
             self._require_package()
         markers = [Column("", length=255)] * tokens.markers
         match verb:
@@ -249,6 +260,8 @@ class Session(Grants):
                 return Prepared(text, verb, None, markers, lambda _: self._write(lambda: self._create(tokens)))
             case "SET":
                 return Prepared(text, verb, None, markers, lambda _: self._set(tokens))
+            case "VALUES":
+                return self._prepare_registers(tokens, text)
             case "SELECT" | "INSERT" | "UPDATE" | "DELETE":
                 return self._prepare_data(tokens, text, verb, markers)
         raise tokens.unexpected("<statement>")
@@ -416,6 +429,30 @@ class Session(Grants):
             return self._write(change)
 
         return Prepared(text, verb, columns or None, markers, run)
+
+    def _prepare_registers(self, tokens: Tokens, text: str) -> Prepared:
+        """Answer VALUES (register, …), which needs no right.
+
+        https://www.ibm.com/docs/en/db2/11.5?topic=elements-special-registers
+        """
+        tokens.require("VALUES", "(")
+        values: list[str] = []
+        while not tokens.take(")"):
+            if values:
+                tokens.require(",")
+            values.append(self._register_of_session(tokens))
+        tokens.end()
+        columns = [Column(str(number), length=128) for number, _ in enumerate(values, 1)]
+        return Prepared(text, "VALUES", columns, [], lambda _: Answer(columns, [values]))
+
+    def _register_of_session(self, tokens: Tokens) -> str:
+        if tokens.take("CURRENT", "SERVER"):
+            return self.database.name
+        if tokens.take("SYSTEM_USER"):
+            return self.system_user
+        if tokens.take("SESSION_USER"):
+            return self.authid
+        raise tokens.unexpected("<special register>")
 
     def _resolved(self, tokens: Tokens, verb: str) -> tuple[str, list[tuple[str, str]]]:
         """Return the statement for SQLite, each table by the name that it has there, and which those are."""

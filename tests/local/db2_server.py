@@ -224,6 +224,7 @@ class _Conversation:
             store.close()
             return [(REPLY, entered), _card(Db2Error(-1060, "08004", session.authid))]
         self.session = session
+        self.instance.sessions.append(session)
         return [(REPLY, entered)]
 
     def _open(self, command: Command, _: Session) -> list[Reply]:

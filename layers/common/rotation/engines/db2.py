@@ -9,9 +9,10 @@ from functools import partial
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import Standing
+from rotation.engine import Proof, Standing
 from rotation.engines import db2_session
 from rotation.engines.db2_client import Connection
+from rotation.engines.db2_proof import ProvenSession, authid, principal
 from rotation.engines.db2_rights import (
     VIEWS,
     Change,
@@ -25,13 +26,9 @@ from rotation.engines.db2_rights import (
 )
 from rotation.engines.db2_session import UNKNOWN_NAME, Refusal, Session, connect
 from rotation.engines.db2_users import Users, users
+from rotation.engines.server import foreign_triggers_allowed, refuse_foreign_triggers
 from rotation.errors import NotPermitted, StatementFailed, Unsafe, Unsupported
 from rotation.kind import CLONE_SUFFIX, EngineKind, Strategy
-
-
-def authid(name: str) -> str:
-    """Return the name as the catalog holds it: Db2 folds the names of users and groups to upper case."""
-    return name.upper()
 
 
 def counterpart(username: str) -> str:
@@ -70,6 +67,11 @@ its first member, so a user is marked by the statement that makes it, in all dat
 
 GROUPS = 'SELECT T."GROUP" FROM TABLE(SYSPROC.AUTH_LIST_GROUPS_FOR_AUTHID(CAST(? AS VARCHAR(128)))) AS T'
 
+AT_CONNECT = "SELECT VALUE, DEFERRED_VALUE FROM SYSIBMADM.DBCFG WHERE NAME = 'connect_proc'"
+"""The procedure that the database runs at each connect, with the rights of who connects
+(https://www.ibm.com/docs/en/db2/11.1?topic=parameters-connect-proc-connect-procedure-name-database). Neither IBM nor
+RDS documents one of its own."""
+
 ROUNDS = 3
 """Some grants bring other rights with them, CONTROL does: so they are compared again."""
 
@@ -90,7 +92,7 @@ class Db2:
             yield session
 
 
-class Db2Session(Session):
+class Db2Session(ProvenSession):
     """One connection, in one transaction; implements `rotation.engine.Session`.
 
     Passwords reach the server as values of parameters, or in the login, so no text of a statement holds one.
@@ -100,6 +102,17 @@ class Db2Session(Session):
         super().__init__(connection, credential, deadline)
         self._more = more
         self._people: Users | None = None
+
+    def require_proven(self, proof: Proof) -> None:
+        """Bind this session to a user that logged in; see `rotation.engine.Session`.
+
+        No other user of the server can have its name, so nothing is left to remember.
+        """
+        doing = f"looking for the {proof.username} that has logged in"
+        if proof.principal != principal(proof.username, self.database_of_login()):
+            cause = "another user has logged in, or to another database"
+            raise Unsafe(doing, cause, 'Write the database of the admin into "dbname"')
+        self._require_existing(self._users(), proof.username, doing)
 
     def change_own_password(self, password: str) -> None:
         """Give the user who is logged in this password; see `rotation.engine.Session`.
@@ -116,9 +129,7 @@ class Db2Session(Session):
         """Tell what is known about the pair; see `rotation.engine.Session`."""
         self._require_names(user, other)
         people = self._users()
-        if not people.exists(user):
-            cause, remedy = f"there is no user {user} on the admin's server", "Correct the host of the admin secret"
-            raise Unsafe(f"looking for {user}", cause, remedy)
+        self._require_existing(people, user, f"looking for {user}")
         if not people.exists(other):
             return Standing.ABSENT
         return Standing.OURS if self._is_marked(user, other) else Standing.UNKNOWN
@@ -155,10 +166,24 @@ class Db2Session(Session):
         ]
 
     def _users(self) -> Users:
-        """Log in to RDSADMIN, once, until this session ends."""
+        """Log in to RDSADMIN, once, until this session ends: all that an admin changes begins with that."""
         if not self._people:
-            self._people = self._more.enter_context(users(self._credential, self._deadline))
+            people = self._more.enter_context(users(self._credential, self._deadline))
+            self._require_no_connect_procedure()
+            self._people = people
         return self._people
+
+    def _require_no_connect_procedure(self) -> None:
+        """Raise Unsafe if something ran at the connect of this session, which has the rights of an admin."""
+        if not foreign_triggers_allowed():
+            doing = "looking for a connect procedure (connect_proc)"
+            rows = self.execute(doing, AT_CONNECT, remedy=self._remedy_to_read)
+            refuse_foreign_triggers(doing, sorted({str(name) for row in rows for name in row.values() if name}))
+
+    def _require_existing(self, people: Users, user: str, doing: str) -> None:
+        if not people.exists(user):
+            cause, remedy = f"there is no user {user} on the admin's server", "Correct the host of the admin secret"
+            raise Unsafe(doing, cause, remedy)
 
     def _require_names(self, user: str, other: str) -> None:
         doing = f"looking at {user} and {other}"
