@@ -509,6 +509,8 @@ def test_what_the_clone_has_passed_on_stays_with_those_who_have_it(postgresql: P
     with postgresql.session(clone) as run:
         run("SET ROLE NONE")
         run(SQL("GRANT SELECT ON public.{} TO {}").format(*map(Identifier, (table, third.username))))
+    with pytest.raises(StatementFailed, match="dependent privileges exist"):
+        mirror(postgresql, user, clone)
     mirror(postgresql, clone, user)
     assert differences(postgresql, clone, user) == []
     for who in (user, clone, third):

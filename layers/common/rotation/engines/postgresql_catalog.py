@@ -140,9 +140,7 @@ PARAMETER_ACLS = 150000
 UNCOVERED = f"""
     WITH {ACLS}, uncovered AS (
         SELECT classid, objid, objsubid, held.privilege_type, held.is_grantable, held.grantor,
-               coalesce(g.rolsuper OR g.rolcreaterole, false) AS by_operator,
-               EXISTS (SELECT FROM aclexplode(acl) onward
-                       WHERE onward.grantor = %(clone)s AND onward.privilege_type = held.privilege_type) AS passed_on
+               coalesce(g.rolsuper OR g.rolcreaterole, false) AS by_operator
         FROM acls CROSS JOIN aclexplode(acl) held LEFT JOIN pg_roles g ON g.oid = held.grantor
         WHERE held.grantee = %(clone)s AND owner <> %(clone)s AND NOT pg_has_role(%(original)s, owner, 'USAGE')
           AND NOT EXISTS (
@@ -159,7 +157,7 @@ UNCOVERED = f"""
     SELECT o.type, o.identity, c.attname, u.privilege_type, u.is_grantable,
            pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype::text, whole.identity,
            u.classid::oid, u.objid, pg_get_userbyid(u.grantor), u.by_operator,
-           pg_has_role(session_user, u.grantor, '{{act_as}}'), u.passed_on
+           pg_has_role(session_user, u.grantor, '{{act_as}}')
     FROM counted u
          CROSS JOIN pg_identify_object(u.classid, u.objid, u.objsubid) o
          CROSS JOIN pg_identify_object(u.classid, u.objid, 0) whole

@@ -200,8 +200,6 @@ class Grant:
     grantor: str
     by_operator: bool
     may_act_as_grantor: bool
-    passed_on: bool
-    """Whether the clone has granted it to others."""
 
     def __str__(self) -> str:
         option = " WITH GRANT OPTION" if self.grantable else ""
@@ -215,14 +213,13 @@ class Grant:
     def passing_on(self, couple: Couple) -> Iterator[sql.Composable]:
         """Yield the statements after which the clone does not have it, and the original does if the clone is current.
 
-        What the clone has granted to others stays theirs while the original has it: then it stays the clone's, too.
+        What the clone has granted to others stays theirs: it is a member of the original, and so has it still; if the
+        original does not have it, the server refuses.
         """
         if couple.clone_is_current:
             option = SQL(" WITH GRANT OPTION" if self.grantable else "")
             yield self._statement("GRANT", SQL("TO {}").format(Identifier(couple.original)) + option)
-        if not couple.clone_is_current or not self.passed_on:
-            cascade = SQL(" CASCADE" if self.passed_on else "")
-            yield self._statement("REVOKE", SQL("FROM {}").format(Identifier(couple.clone)) + cascade)
+        yield self._statement("REVOKE", SQL("FROM {}").format(Identifier(couple.clone)))
 
     def remedy(self, role: str) -> str:
         """Say what somebody who may has to do."""
