@@ -17,8 +17,8 @@ from rotation.administrator import Administrators
 from rotation.credential import Credential, SecretValue
 from rotation.engines.postgresql import KIND
 from rotation.errors import InvalidSecret, ServiceFailed, Unsafe
-from rotation.redaction import MASK, Redactor
 from rotation.kind import EngineKind
+from rotation.redaction import MASK, Redactor
 from tests.laboratories import deadline
 from tests.local.secrets_manager import REGION, LocalSecretsManager
 
