@@ -29,6 +29,7 @@ from rotation.errors import (
     Unsupported,
     Untrusted,
 )
+from tests.contract.impostor import greeting
 from tests.contract.mysql_accounts import Pair, account, alter, asked, changed, differences, mirror, new_clone
 from tests.laboratories import deadline
 from tests.laboratories_mysql import MySQLLaboratory, quoted
@@ -1066,6 +1067,14 @@ class Family:
         ):
             pass
 
+    def test_a_server_that_drips_as_tls_begins_is_left_within_the_time(self, laboratory: MySQLLaboratory) -> None:
+        with (
+            serving(drip_tls) as port,
+            pytest.raises((Unreachable, Untrusted), match="timed out"),
+            laboratory.engine.connect(replace(laboratory.admin, port=port), deadline(2.5)),
+        ):
+            pass
+
     @pytest.mark.parametrize(
         "greeting",
         [
@@ -1120,15 +1129,22 @@ GREETING_WITHOUT_TLS = _packet(
 )
 
 
-def drip(connection: socket.socket) -> None:
+def drip(connection: socket.socket, begin: bytes = b"\xff\x0f\0\0") -> None:
     """Send a greeting, a byte every tenth of a second, until the other side has had enough."""
     connection.settimeout(0.1)
     with suppress(OSError):
-        for byte in b"\xff\x0f\0\0" + bytes(10_000):
+        for byte in begin + bytes(10_000):
             connection.sendall(bytes([byte]))
             with suppress(TimeoutError):
                 if connection.recv(1) == b"":
                     return
+
+
+def drip_tls(connection: socket.socket) -> None:
+    """Send a greeting, and the server's part of TLS as slowly."""
+    connection.sendall(greeting(tls=True))
+    connection.recv(65536)
+    drip(connection, b"\x16\x03\x03\x3f\xff\x02\0\x3f\xfb\x03\x03")
 
 
 type Serve = Callable[[socket.socket], None]
