@@ -255,7 +255,7 @@ def _statements(rotation: Mapping[str, object], doing: str) -> tuple[str, ...]:
     if not isinstance(verify, list) or not all(_is_text(one, CONTROLS, but=LAYOUT) for one in verify):
         raise _invalid(
             doing,
-            '"verify" in its "rotation" is not a list of statements, or one holds a control character',
+            '"verify" in its "rotation" is not a list of statements, or one holds what is no character, or a control',
             'Write it like ["SELECT 1 FROM orders LIMIT 1"]',
         )
     return tuple(verify)

@@ -33,8 +33,7 @@ KINDS = {
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html has fd00:ec2::254)."""
 
 CARRYING = tuple(map(ip_network, ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")))
-"""The IPv6 addresses whose last 32 bits are an IPv4 address, to a kernel or to a translator (RFC 4291, 2765, 6052,
-8215)."""
+"""IPv6 addresses whose last 32 bits are an IPv4 address, to a kernel or a translator (RFC 4291, 2765, 6052, 8215)."""
 
 
 def require_ordinary(addresses: Iterable[str], error: type[RotationError], doing: str) -> None:
@@ -55,7 +54,7 @@ def allows_local_hosts() -> bool:
 def literal(host: str) -> list[str]:
     """Return the address that a host is by itself, in whatever notation the system takes; none where it is a name.
 
-    Nobody is asked. `localhost` is such a name everywhere (RFC 6761).
+    Nobody is asked. Of the names, `localhost` and those below it are loopback addresses everywhere (RFC 6761).
     """
     if host == "localhost" or host.endswith(".localhost"):
         return ["127.0.0.1"]
