@@ -434,6 +434,18 @@ class TestDb2Alone:
             assert session.differences(clone, user.username) == []
             assert session.differences(user.username, clone) == []
 
+    def test_a_mark_says_nothing_of_who_was_made_anew(self, laboratory: Db2Laboratory) -> None:
+        user = laboratory.new_user()
+        clone = f"{user.username}_clone"
+        with laboratory.engine.connect(laboratory.admin, deadline()) as session:
+            session.mirror(user.username, clone)
+            session.mirror(clone, user.username)
+            for gone, left in ((clone, user.username), (user.username, clone)):
+                laboratory.administer("CALL RDSADMIN.REMOVE_USER(?)", gone)
+                assert session.standing(left, gone) is Standing.ABSENT
+                laboratory.administer("CALL RDSADMIN.ADD_USER(?, ?, ?)", gone, "Another-1", "lab_users")
+                assert session.standing(left, gone) is Standing.UNKNOWN
+
     def test_a_clone_begins_with_a_password_that_nobody_learns(
         self, laboratory: Db2Laboratory, instance: Instance
     ) -> None:

@@ -62,7 +62,9 @@ MARK = "rotates_"
 """The group that marks a user as ours; what follows is the user that it takes turns with.
 
 Users have no comment, and roles, which do, only a SECADM may make, who on RDS is nobody. A group comes into being with
-its first member, so a user is marked by the statement that makes it, in all databases of the server.
+its first member, so a user is marked by the statement that makes it, in all databases of the server. Only the master
+user can put somebody into a group. Each of a pair has its own mark, and only that of the other one is looked at: a user
+who was made anew under its name has none.
 """
 
 GROUPS = 'SELECT T."GROUP" FROM TABLE(SYSPROC.AUTH_LIST_GROUPS_FOR_AUTHID(CAST(? AS VARCHAR(128)))) AS T'
@@ -132,7 +134,7 @@ class Db2Session(ProvenSession):
         self._require_existing(people, user, f"looking for {user}")
         if not people.exists(other):
             return Standing.ABSENT
-        return Standing.OURS if self._is_marked(user, other) else Standing.UNKNOWN
+        return Standing.OURS if self._is_marked(other, user) else Standing.UNKNOWN
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is in this database; see `rotation.engine.Session`.
@@ -192,8 +194,8 @@ class Db2Session(ProvenSession):
                 cause = f"{name!r} is not made of letters, digits and _, or does not begin with a letter"
                 raise Unsupported(doing, cause, "Take another name, or the single-user strategy")
 
-    def _is_marked(self, user: str, other: str) -> bool:
-        return authid(MARK + user) in self._memberships(other) or authid(MARK + other) in self._memberships(user)
+    def _is_marked(self, user: str, partner: str) -> bool:
+        return authid(MARK + partner) in self._memberships(user)
 
     def _memberships(self, username: str) -> frozenset[str]:
         rows = self.execute(f"reading the groups of {username}", GROUPS, (authid(username),), self._remedy_to_read)
@@ -207,11 +209,13 @@ class Db2Session(ProvenSession):
     def _mirror_groups(self, people: Users, user: str, other: str) -> None:
         # Db2 shows names of groups in upper case; where they are kept, they are in lower case.
         wanted, mark = {name.lower() for name in self._groups(user, other)}, (MARK + user).lower()
+        if not self._is_marked(user, other):
+            people.join(user, [(MARK + other).lower()])
         if not people.exists(other):
             people.add(other, _unknown_password(), [mark, *sorted(wanted)])
             return
         present = {name.lower() for name in self._groups(other, user)}
-        missing = sorted(wanted - present) + ([] if self._is_marked(user, other) else [mark])
+        missing = sorted(wanted - present) + ([] if self._is_marked(other, user) else [mark])
         if missing:
             people.join(other, missing)
         if surplus := sorted(present - wanted):
