@@ -12,7 +12,7 @@ from psycopg2.sql import SQL, Identifier
 
 from rotation.credential import Credential
 from rotation.engines.postgresql import PostgreSQL
-from rotation.errors import LoginBlocked, NotPermitted, RightsDiffer, StatementFailed, Unsafe, Untrusted
+from rotation.errors import LoginBlocked, NotPermitted, RightsDiffer, StatementFailed, Unreachable, Unsafe, Untrusted
 from tests.contract.postgresql_pairs import alter, differences, mirror, new_pair
 from tests.laboratories import PostgreSQLLaboratory, deadline
 
@@ -332,6 +332,25 @@ def test_no_statement_to_verify_ends_its_transaction(postgresql: PostgreSQLLabor
         session.verify([f'CREATE TABLE public."{table}" (id int)'])
     with postgresql.session() as run:
         assert run("SELECT to_regclass(%s)", f'public."{table}"') == [(None,)]
+
+
+def test_no_row_of_verify_leaves_the_server_and_no_notices_without_end(postgresql: PostgreSQLLaboratory) -> None:
+    user = postgresql.new_user()
+    with postgresql.engine.connect(user, deadline()) as session:
+        session.verify(["SELECT repeat('x', 1000000) FROM generate_series(1, 20)"])
+    with (
+        pytest.raises(Unreachable, match="more than 4 MB"),
+        postgresql.engine.connect(user, deadline()) as session,
+    ):
+        session.verify(["DO 'BEGIN LOOP RAISE NOTICE $$look$$; END LOOP; END'"])
+
+
+def test_verify_acts_as_the_application_does(
+    postgresql: PostgreSQLLaboratory, pair: tuple[Credential, Credential]
+) -> None:
+    user, clone = pair
+    with postgresql.engine.connect(clone, deadline()) as session:
+        session.verify([f"DO 'BEGIN ASSERT current_user = $${user.username}$$; END'"])
 
 
 def test_verify_sees_the_search_path_of_the_application(postgresql: PostgreSQLLaboratory) -> None:

@@ -165,14 +165,14 @@ UNCOVERED = f"""
              ON u.classid = 'pg_class'::regclass AND c.attrelid = u.objid AND c.attnum = u.objsubid AND u.objsubid > 0
          LEFT JOIN pg_default_acl d ON u.classid = 'pg_default_acl'::regclass AND d.oid = u.objid
          LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
-    WHERE u.place <= CASE WHEN u.by_operator THEN 10000 ELSE 100 END AND o.identity IS NOT NULL
+    WHERE u.place <= CASE WHEN u.by_operator THEN 5000 ELSE 100 END AND o.identity IS NOT NULL
     ORDER BY u.by_operator DESC, 1, 2, 4"""  # noqa: S608 - constants
 """What the clone is granted, and the original has from nowhere: not from itself, its roles, PUBLIC, or as the owner.
-All of what an operator has granted, and a hundred of what others have."""
+Five thousand of what operators have granted, and a hundred of what others have."""
 
 WRITTEN = f"""
     WITH {ACLS}
-    SELECT DISTINCT classid::oid, objid FROM acls WHERE made = pg_current_xact_id()::xid LIMIT 10001"""  # noqa: S608 - constants
+    SELECT DISTINCT classid::oid, objid FROM acls WHERE made = pg_current_xact_id()::xid LIMIT 5001"""  # noqa: S608 - constants
 """Which objects' ACLs this transaction has changed, its savepoints aside."""
 
 STRANGE_TRIGGERS = """

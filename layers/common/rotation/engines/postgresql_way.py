@@ -15,7 +15,7 @@ from contextlib import suppress
 
 LOOPBACK = "127.0.0.1"
 
-ANSWER_BYTES = 8 * 2**20
+ANSWER_BYTES = 4 * 2**20
 """How much a server may say to one thing that it is asked for, a login or a statement. In the worst case libpq and
 Python need ten times as much to hold it."""
 
