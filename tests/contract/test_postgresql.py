@@ -308,6 +308,20 @@ def test_a_verifier_is_of_the_kind_that_the_server_asks_for(postgresql: PostgreS
     assert postgresql.logs_in(changed)
 
 
+def test_the_owner_of_a_database_does_not_say_how_passwords_are_kept(postgresql: PostgreSQLLaboratory) -> None:
+    """A verifier of another kind than pg_hba.conf asks for would lock the user out."""
+    user, database = postgresql.new_user(), f"hers_{secrets.token_hex(4)}"
+    with postgresql.session() as run:
+        run(SQL("CREATE DATABASE {}").format(Identifier(database)))
+        run(SQL("ALTER DATABASE {} SET password_encryption TO 'md5'").format(Identifier(database)))
+    with postgresql.engine.connect(replace(user, database=database), deadline()) as session:
+        session.change_own_password(secrets.token_urlsafe())
+    with postgresql.session() as run:
+        [(verifier,)] = run("SELECT rolpassword FROM pg_authid WHERE rolname = %s", user.username)
+        run(SQL("DROP DATABASE {}").format(Identifier(database)))
+    assert str(verifier).startswith("SCRAM-SHA-256")
+
+
 def test_a_read_only_user_changes_its_password_too(postgresql: PostgreSQLLaboratory) -> None:
     user = postgresql.new_user()
     alter(postgresql, "ALTER ROLE {} SET default_transaction_read_only TO on", user.username)

@@ -18,7 +18,7 @@ from rotation.engine import Engine, Session
 from rotation.engines.mariadb import MariaDB
 from rotation.engines.mysql import MySQL
 from rotation.engines.mysql_connection import ANSWER_BYTES, ANSWER_PACKETS, LOGIN_BYTES, LOGIN_PACKETS, Connection
-from rotation.engines.mysql_rights import parse
+from rotation.engines.mysql_rights import MOST, TooMany, parse
 from rotation.errors import DatabaseError, LoginRefused, RotationError, StatementFailed, Unreachable, Untrusted
 from tests.contract.impostor import Line, Talk, greeting, packet, posing, switch
 from tests.contract.mysql_accounts import account, alter
@@ -310,10 +310,16 @@ def test_half_a_greeting_is_no_server(engine: Engine, length: int) -> None:
 
 def test_the_rights_in_the_longest_answer_fit_into_the_function() -> None:
     names = (f"`{''.join(letters)}`" for letters in itertools.product(string.printable[:62], repeat=3))
-    columns = ", ".join(itertools.islice(names, ANSWER_BYTES // 7))
+    columns = ", ".join(itertools.islice(names, MOST))
     with at_most(100 * MB):
         rights = parse([f"GRANT SELECT ({columns}) ON `s`.`t` TO `a`@`%`"])
-    assert len(rights) == ANSWER_BYTES // 7
+    assert len(rights) == MOST
+
+
+def test_more_rights_than_fit_into_the_function_are_not_kept() -> None:
+    names = (f"`{''.join(letters)}`" for letters in itertools.product(string.printable[:62], repeat=3))
+    with at_most(110 * MB), pytest.raises(TooMany):
+        parse([f"GRANT SELECT ({', '.join(names)}) ON `s`.`t` TO `a`@`%`"])
 
 
 # Real servers
@@ -361,7 +367,7 @@ class Family:
         monkeypatch.setattr(Connection, "admit", lambda connection: admit(connection, 32 * 1024))
         with (
             laboratory.engine.connect(laboratory.admin, deadline()) as session,
-            pytest.raises(StatementFailed, match=rf"reading the grants of {someone.username}@%.*1 MB"),
+            pytest.raises(StatementFailed, match=rf"reading the grants of {someone.username}@%.*3 MB"),
         ):
             session.mirror(someone.username, f"{someone.username}_clone")
         alter(laboratory, f"DROP DATABASE {database}")
@@ -384,4 +390,4 @@ class TestMariaDB(Family):
 
 
 def test_the_bounds_are_what_the_page_says() -> None:
-    assert (LOGIN_BYTES, ANSWER_BYTES, ANSWER_PACKETS) == (64 * 1024, MB, 50_000)
+    assert (LOGIN_BYTES, ANSWER_BYTES, ANSWER_PACKETS) == (64 * 1024, 3 * MB, 50_000)

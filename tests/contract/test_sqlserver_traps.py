@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from rotation.credential import Credential
+from rotation.engines import sqlserver_pair
 from rotation.errors import InvalidConfiguration, NotPermitted, Unsafe
 from tests.contract.sqlserver_kit import (
     Pair,
@@ -250,3 +251,18 @@ def test_a_right_that_a_user_has_in_a_database_with_a_trap_stays_what_it_is(
         assert sqlserver.may_read(clone, ORDERS)
     finally:
         alter(sqlserver, "DROP TRIGGER trap ON DATABASE", database=DATABASE)
+
+
+def test_the_trigger_that_rds_makes_in_each_database_is_known_by_its_text_and_not_by_its_name(
+    sqlserver: SQLServerLaboratory, pair: Pair, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of RDS is not ours to keep here, so another text stands for it."""
+    user, _ = pair
+    trigger = (
+        "CREATE TRIGGER [rds_deny_backups_trigger] ON DATABASE WITH EXECUTE AS 'dbo' FOR GRANT_DATABASE AS SELECT 1"
+    )
+    alter(sqlserver, f"CREATE USER {user.username} FOR LOGIN {user.username}", trigger, database=database)
+    with pytest.raises(Unsafe, match="rds_deny_backups_trigger"):
+        set_secret(sqlserver, user)
+    monkeypatch.setattr(sqlserver_pair, "TRIGGERS_OF_RDS", {sqlserver_pair.digest(f"  {trigger.lower()}\n")})
+    assert sqlserver.logs_in(set_secret(sqlserver, user))

@@ -47,7 +47,7 @@ SCHEMA = """
         authenticating_database_id INTEGER);
     CREATE TABLE triggers (
         db TEXT, object_id INTEGER, name TEXT COLLATE NOCASE, parent_class INTEGER, is_disabled INTEGER DEFAULT 0,
-        runs_as INTEGER, body TEXT);
+        runs_as INTEGER, body TEXT, definition TEXT);
     CREATE TABLE trigger_events (db TEXT, object_id INTEGER, type_desc TEXT);
 """
 
@@ -110,7 +110,7 @@ GRANTED = ("GRANT", "GRANT_WITH_GRANT_OPTION")
 
 FUNCTIONS = frozenset({
     "HAS_DBACCESS", "HAS_PERMS_BY_NAME", "DB_ID", "DB_NAME", "DATABASE_PRINCIPAL_ID", "LOGINPROPERTY", "SUSER_ID",
-    "SUSER_SID",
+    "SUSER_SID", "OBJECT_DEFINITION",
 })  # fmt: skip
 
 
@@ -425,6 +425,7 @@ class Catalog:
         define("HAS_DBACCESS", 1, lambda name: int(self.user_in(self._viewer, name) is not None))
         define("HAS_PERMS_BY_NAME", 3, self._has_permission)
         define("LOGINPROPERTY", 2, self._login_property)
+        define("OBJECT_DEFINITION", 1, lambda number: self.get("triggers", "definition", object_id=number))
 
     def _sees_database(self, database: str) -> bool:
         always = {"master", "tempdb", self._viewer.database.lower()}

@@ -246,6 +246,7 @@ class Definition:
     # DDL triggers
 
     def _create_trigger(self) -> None:
+        definition = f"CREATE TRIGGER {self._tokens.left()}"
         name, runs_as = self._tokens.name(), CALLER
         self._tokens.expect("ON", "DATABASE")
         if self._tokens.took("WITH", "EXECUTE", "AS"):
@@ -261,6 +262,7 @@ class Definition:
         self._catalog.insert(
             "triggers",
             db=self._here, object_id=number, name=name, parent_class=0, runs_as=runs_as, body=self._tokens.rest(),
+            definition=definition,
         )  # fmt: skip
         for event in events:
             self._catalog.insert("trigger_events", db=self._here, object_id=number, type_desc=event)

@@ -155,6 +155,10 @@ class Tokens:
         """Return ON or OFF."""
         return self.one_of("ON", "OFF") == "ON"
 
+    def left(self) -> str:
+        """Return what is left as a text, and stay."""
+        return " ".join(token.spelling for token in self._tokens[self._at :]).strip()
+
     def rest(self) -> str:
         """Return what is left as a text, and be at the end."""
         left, self._at = self._tokens[self._at :], len(self._tokens)

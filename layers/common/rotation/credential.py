@@ -17,9 +17,10 @@ from rotation.errors import InvalidSecret
 from rotation.hosts import literal, require_ordinary
 from rotation.kind import EngineKind, Strategy
 
-HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
-"""A host name or an IP address. Clients read more into other texts: a list of hosts, a path, a whole connection
-string."""
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+HOST = re.compile(rf"(?=.{{1,254}}$){_LABEL}(\.{_LABEL})*\.?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
+"""A host name, of labels of up to 63 characters (RFC 1035), or an IP address. Clients read more into other texts: a
+list of hosts, a path, a whole connection string."""
 
 SSL = {True: True, False: False, "true": True, "false": False}
 HIGHEST_PORT = 65535
@@ -64,7 +65,7 @@ KEYS = (
 """The keys that are ours, and that may be quoted."""
 
 NAME = re.compile(r"[^\s:/=]+(?: [^\s:/=]+)*")
-ARN = re.compile(r"arn:[\w:/+=.@!-]+", re.ASCII)
+ARN = re.compile(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[\w/+=.@!-]+", re.ASCII)
 """A name, and the ARN of a secret, that may be said; other texts could be an address with a password in it."""
 
 
@@ -126,7 +127,7 @@ class SecretValue:
     def public(self) -> Sequence[str]:
         """What may be said of it."""
         admin = [self.admin_secret] if self.admin_secret and ARN.fullmatch(self.admin_secret) else []
-        return [*self.credential.public, *admin, *self.verify]
+        return [*self.credential.public, *admin]
 
     def successor(self, username: str, password: str) -> Self:
         """Return the value that follows this one: another user or password, every other key as it is."""

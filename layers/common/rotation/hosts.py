@@ -60,7 +60,7 @@ def literal(host: str) -> list[str]:
         return ["127.0.0.1"]
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except OSError:
+    except (OSError, UnicodeError):
         return []
     return [str(address[0]) for *_, address in found]
 

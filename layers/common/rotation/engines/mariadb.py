@@ -320,7 +320,7 @@ class MariaDBSession(PairSession):
         known = _hash(plugin, password)
         if known and not self._refuses_hashes(doing):
             return self.text(known)
-        log.warning("%s: the server's password policy, or the plugin %s, wants the clear text", said(doing), plugin)
+        log.warning(said(f"{doing}: the server's password policy, or the plugin {plugin}, wants the clear text"))
         return f"PASSWORD({self.text(password)})"
 
     def _refuses_hashes(self, doing: str) -> bool:

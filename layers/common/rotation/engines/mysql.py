@@ -199,15 +199,15 @@ class MySQLSession(PairSession):
         """See `PairSession`. The plugin comes with another password, for no account changes it without."""
         source, target = self.row(account), self.row(clone)
         doing, name = f"giving {clone} the attributes of {account}", self.account(clone)
+        changes = _metadata_changes(_metadata(source), _metadata(target))
+        if self._nonce not in _nonces(target):
+            changes[MARK] = self._mark()
+        if changes:  # the mark among them: from here on nothing needs the password that comes to an end below
+            self.execute(doing, f"ALTER USER {name} ATTRIBUTE {self._attribute(changes)}")
         if source["plugin"] != target["plugin"]:
             self.execute(doing, f"ALTER USER {name} IDENTIFIED WITH {self.text(source['plugin'])} BY RANDOM PASSWORD")
         if self._definition(source) != self._definition(target):
             self.execute(doing, f"ALTER USER {name} {self._definition(source)}")
-        changes = _metadata_changes(_metadata(source), _metadata(target))
-        if self._nonce not in _nonces(target):
-            changes[MARK] = self._mark()
-        if changes:
-            self.execute(doing, f"ALTER USER {name} ATTRIBUTE {self._attribute(changes)}")
         if "additional_password" in _attributes(target):
             self.execute(doing, f"ALTER USER {name} DISCARD OLD PASSWORD")
 

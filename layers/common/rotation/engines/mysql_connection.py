@@ -74,9 +74,9 @@ SETTINGS = "sql_mode = '', sql_quote_show_create = 1"
 LOGIN_BYTES, LOGIN_PACKETS = 64 * 1024, 32
 """How much is read until somebody is logged in. A whole login takes less than 4 KB, in about ten packets."""
 
-ANSWER_BYTES, ANSWER_PACKETS = 1024 * 1024, 50_000
-"""How much is read of the answer to a statement; a row is a packet. In Python's objects that is 20 MB at most for what
-is kept, 80 MB for the rights in it."""
+ANSWER_BYTES, ANSWER_PACKETS = 3 * 1024 * 1024, 50_000
+"""How much is read of the answer to a statement; a row is a packet. In Python's objects that is 60 MB at most for what
+is kept. The rights in it have a bound of their own: see `rotation.engines.mysql_rights`."""
 
 
 class Connection(pymysql.Connection):

@@ -21,9 +21,10 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.mysql_accounts import AccountsSession
 from rotation.engines.mysql_connection import Connection
-from rotation.engines.mysql_rights import Change, Right, Sort, Unreadable, changes, parse
+from rotation.engines.mysql_rights import MOST, Change, Right, Sort, TooMany, Unreadable, changes, parse
 from rotation.engines.mysql_session import Account, Refusal
 from rotation.errors import StatementFailed
+from rotation.redaction import said
 
 GONE = frozenset({1049, 1054, 1146, 1305})
 """ER_BAD_DB_ERROR, ER_BAD_FIELD_ERROR, ER_NO_SUCH_TABLE, ER_SP_DOES_NOT_EXIST."""
@@ -47,7 +48,7 @@ class PairSession(AccountsSession, ABC):
         for account, _ in found.pairs:
             self.require_copiable(account)
         for account in found.alone:
-            log.warning("%s is left alone: the password that logged in as %s does not open it", account, user)
+            log.warning(said(f"{account} is left alone: the password that logged in as {user} does not open it"))
         for clone in found.left:
             self.execute(f"dropping {clone}, whose other is gone", f"DROP USER {self.account(clone)}")
         self.mark(user, other)
@@ -124,6 +125,11 @@ class PairSession(AccountsSession, ABC):
         rows = self.execute(doing, f"SHOW GRANTS FOR {name}", f"GRANT SELECT ON mysql.* TO {self.username}")
         try:
             return parse(row for (row,) in rows)
+        except TooMany:
+            cause = f"it has more than {MOST:,} rights"
+            raise StatementFailed(
+                doing, cause, "Grant whole databases or roles in place of tables and columns"
+            ) from None
         except Unreadable:
             remedy = "Use the single-user strategy, and report the server's version"
             raise StatementFailed(doing, "a row of SHOW GRANTS is not in the known grammar", remedy) from None

@@ -54,7 +54,7 @@ STATEMENT_PROBLEMS: dict[int, tuple[type[DatabaseError], str]] = {
     1969: (StatementFailed, f"Look what the server is busy with. {RETRIED}"),  # MariaDB's max_statement_time
     3024: (StatementFailed, f"Look what the server is busy with. {RETRIED}"),  # ER_QUERY_TIMEOUT
     1524: (StatementFailed, "Load the account's authentication plugin into the server, or use another"),
-    TOO_LARGE: (StatementFailed, "Have the answer be smaller: 1 MB in 50,000 rows; for a statement of verify 16 MB"),
+    TOO_LARGE: (StatementFailed, "Have the answer be smaller: 3 MB in 50,000 rows; for a statement of verify 16 MB"),
 }
 
 LOST = frozenset({0, 2003, 2006, 2013, MALFORMED, 2055, 1053, 1927, 3169, 4031})

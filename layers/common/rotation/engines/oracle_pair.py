@@ -173,8 +173,10 @@ class PairSession(CatalogSession):
         self._tell(other, right, "somebody else", statement)
 
     def _tell(self, other: str, right: Right, giver: str, statement: str) -> None:
-        text = "%s keeps the %s: %s gave it, and %s may not take it. To take it: %s"
-        logger.warning(text, other, said(str(right)), said(giver), self.username, statement)
+        text = (
+            f"{other} keeps the {right}: {giver} gave it, and {self.username} may not take it. To take it: {statement}"
+        )
+        logger.warning(said(text))
 
     def _copy_default_roles(self, user: str, other: str, wanted: Shape, present: Shape) -> None:
         """Set the default roles; a role that was granted just now became one by itself, or did not."""

@@ -18,6 +18,7 @@ from rotation.engines.postgresql_rights import named
 from rotation.engines.server import RETRIED
 from rotation.errors import DatabaseError, OutOfTime, Unsafe
 from rotation.kind import EngineKind, Strategy
+from rotation.redaction import said
 
 KIND = EngineKind(
     name="PostgreSQL",
@@ -115,7 +116,7 @@ class PostgreSQLSession(Connection):
             self.begin()
             if left := self._elsewhere(pair, lambda there, _: there.hand_over(user, other)):
                 log.warning(
-                    "%s may hold something in databases of others, not looked into: %s", pair.clone, named(left)
+                    said(f"{pair.clone} may hold something in databases of others, not looked into: {named(left)}")
                 )
             pair.prepare()
         pair.hand_over()
@@ -128,8 +129,10 @@ class PostgreSQLSession(Connection):
         failed ALTER ROLE even with log_statement = none, nor pg_stat_statements.
         """
         doing = f"setting the password of {username}"
-        [(encryption,)] = self.execute(doing, "SELECT current_setting('password_encryption')")
-        verifier = self.verifier(username, password, "md5" if encryption == "md5" else "scram-sha-256")
+        [(encryption, source)] = self.execute(doing, catalog.ENCRYPTION)
+        # The owner of a database may set it there, to what pg_hba.conf takes from nobody.
+        is_md5 = encryption == "md5" and source != "database"
+        verifier = self.verifier(username, password, "md5" if is_md5 else "scram-sha-256")
         self.execute(
             doing,
             SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(username), Literal(verifier)),

@@ -115,6 +115,9 @@ ELSEWHERE = f"""
 """In which other databases the clone holds something; whether it owns something there; whether they are an
 operator's."""
 
+ENCRYPTION = "SELECT setting, source FROM pg_settings WHERE name = 'password_encryption'"
+"""How passwords are kept, and who says so (https://www.postgresql.org/docs/current/view-pg-settings.html)."""
+
 ACLS = """
     acls (classid, objid, objsubid, owner, acl, made) AS (
         SELECT 'pg_class'::regclass, oid, 0, relowner, relacl, xmin FROM pg_class
@@ -166,9 +169,10 @@ UNCOVERED = f"""
          LEFT JOIN pg_default_acl d ON u.classid = 'pg_default_acl'::regclass AND d.oid = u.objid
          LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
     WHERE u.place <= CASE WHEN u.by_operator THEN 5000 ELSE 100 END AND o.identity IS NOT NULL
+      AND (u.by_operator OR length(o.identity) <= 1000)
     ORDER BY u.by_operator DESC, 1, 2, 4"""  # noqa: S608 - constants
 """What the clone is granted, and the original has from nowhere: not from itself, its roles, PUBLIC, or as the owner.
-Five thousand of what operators have granted, and a hundred of what others have."""
+Five thousand of what operators have granted, and a hundred of what others have, if its name is not made to be long."""
 
 WRITTEN = f"""
     WITH {ACLS}

@@ -13,6 +13,7 @@ from psycopg2.sql import SQL, Identifier
 from rotation.engines import postgresql_catalog as catalog
 from rotation.engines.postgresql_connection import Connection
 from rotation.engines.postgresql_rights import INHERIT_AND_SET, Couple, administering, named, truth
+from rotation.redaction import said
 
 FAILURES = 3
 """After so many, no other membership that a stranger gave is tried: each can cost the time of waiting for a lock."""
@@ -40,7 +41,7 @@ class Memberships:
         with self._connection.briefly(f"handing over what {self._couple.clone} is a member of"):
             self._pass_on(uncovered)
         if any(not one.by_operator for one in uncovered) and (left := self._uncovered()):
-            log.warning("%s is left a member of what strangers made it one of: %s", self._couple.clone, named(left))
+            log.warning(said(f"{self._couple.clone} is left a member of what strangers made it one of: {named(left)}"))
 
     def _pass_on(self, uncovered: "list[Membership]") -> None:
         failures = 0

@@ -21,6 +21,7 @@ from psycopg2.sql import SQL, Identifier
 from rotation.engines import postgresql_catalog as catalog
 from rotation.engines.postgresql_connection import Connection
 from rotation.errors import RightsDiffer, Unsafe
+from rotation.redaction import said
 
 INHERIT_AND_SET = 160000
 """The first version in which a membership says by itself what it is good for, and in which CREATEROLE alone rules
@@ -102,7 +103,7 @@ class Holdings:
         left = self._uncovered(self._kinds())
         self._require_handed_over([held for held in left if held.by_operator], "be left to")
         if strangers := [held for held in left if not held.by_operator]:
-            log.warning("%s is left with what strangers gave it: %s", self._couple.clone, named(strangers))
+            log.warning(said(f"{self._couple.clone} is left with what strangers gave it: {named(strangers)}"))
 
     def _pass_on(self, granted: "Sequence[Grant]") -> None:
         """Have the admin grant it to the original if the clone is current, and take it from the clone."""

@@ -72,7 +72,7 @@ def look_up(credential: Credential, deadline: Deadline, doing: str) -> list[str]
             deadline.allow(CONNECT_SECONDS, doing),
             lambda: socket.getaddrinfo(credential.host, credential.port, type=socket.SOCK_STREAM),
         )
-    except (OSError, TimeoutError) as error:
+    except (OSError, UnicodeError, TimeoutError) as error:
         cause = f"the name {credential.host} cannot be looked up ({type(error).__name__})"
         raise Unreachable(doing, cause, 'Correct "host" in the secret, or the DNS of the function\'s VPC') from None
     places = list(dict.fromkeys(str(address[0]) for *_, address in found))

@@ -12,7 +12,12 @@ from typing import Any, Self
 from rotation.errors import Unsafe
 
 BY_SERVER = 0
-"""What is said in place of a database's id of a login."""
+"""What stands for the server in place of a database's id."""
+
+OF_SERVER = (BY_SERVER, 1)
+"""What a server says of a login: 0 according to the reference; 1, which is master, according to Microsoft's security
+team (https://techcommunity.microsoft.com/t5/sql-server-blog/contained-database-authentication-how-to-control-which-databases/ba-p/383704).
+No server was at hand to ask. master cannot be contained, so nobody else can have it say 1."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,8 @@ class Account:
     def of_session(cls, rows: Sequence[Sequence[Any]], username: str) -> Self:
         """Return whose session this is, by the answer to WHO; raises Unsafe if that does not tell."""
         if len(rows) == 1:
-            [(authenticated_by, here, sid_of_login, sid_of_user)] = rows
+            [(said, here, sid_of_login, sid_of_user)] = rows
+            authenticated_by = BY_SERVER if said in OF_SERVER else said
             sid = sid_of_login if authenticated_by == BY_SERVER else sid_of_user
             if sid and authenticated_by in (BY_SERVER, here):
                 return cls(authenticated_by, bytes(sid))

@@ -23,7 +23,8 @@ WHO = """
     SELECT s.authenticating_database_id, DB_ID(), SUSER_SID(), p.sid
     FROM sys.dm_exec_sessions s LEFT JOIN sys.database_principals p ON p.principal_id = DATABASE_PRINCIPAL_ID()
     WHERE s.session_id = @@SPID"""
-"""Who the session is. The database that authenticated it is 0 for a login, and "everyone can see their own session"
+"""Who the session is. The database that authenticated it is 0 for a login, or 1 (see `OF_SERVER`), and "everyone can
+see their own session"
 (https://learn.microsoft.com/en-us/sql/relational-databases/system-dynamic-management-views/sys-dm-exec-sessions-transact-sql);
 SUSER_SID() is the SID of a login (…/t-sql/functions/suser-sid-transact-sql). Of a contained user it is in the
 database, where "any user can see their own user name"
@@ -47,7 +48,7 @@ DATABASES = """
     SELECT CAST(name AS varbinary(256)), HAS_DBACCESS(name), is_read_only
     FROM sys.databases WHERE state = 0 ORDER BY name"""
 """The names are bytes: one that no client can read would be the end of the whole answer."""
-HAS_SIGHT = "SELECT HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'VIEW DEFINITION')"
+HAS_SIGHT = "SELECT HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'VIEW DEFINITION'), DATABASE_PRINCIPAL_ID()"
 """Of the database that one is in: NULL means that (…/t-sql/functions/has-perms-by-name-transact-sql)."""
 
 _USER = """
@@ -62,12 +63,16 @@ _CONTAINED = """
 CONTAINED_USER = f"{_CONTAINED} AND name = %s"
 CONTAINED_USER_BY_SID = f"{_CONTAINED} AND sid = %s AND DB_ID() = %s"
 
-TRIGGERS = """
-    SELECT DISTINCT t.name FROM sys.triggers t JOIN sys.trigger_events e ON e.object_id = t.object_id
+_TRIGGERS = """
+    SELECT t.name, OBJECT_DEFINITION(t.object_id) FROM sys.triggers t
     WHERE t.parent_class = 0 AND t.is_disabled = 0
-      AND e.type_desc IN ('CREATE_USER', 'ALTER_USER', 'ALTER_ROLE', 'ADD_ROLE_MEMBER', 'DROP_ROLE_MEMBER',
-        'GRANT_DATABASE', 'DENY_DATABASE', 'REVOKE_DATABASE')"""
-"""The DDL triggers of a database that fire for what a rotation does there
+      AND t.object_id IN (SELECT e.object_id FROM sys.trigger_events e WHERE e.type_desc IN ({events}))"""
+TRIGGERS = _TRIGGERS.format(
+    events="'CREATE_USER', 'ALTER_USER', 'ALTER_ROLE', 'ADD_ROLE_MEMBER', 'DROP_ROLE_MEMBER', 'GRANT_DATABASE',"
+    " 'DENY_DATABASE', 'REVOKE_DATABASE'"
+)
+TRIGGERS_OF_PASSWORDS = _TRIGGERS.format(events="'ALTER_USER'")
+"""The DDL triggers of a database that fire for what a rotation does there, and for a new password alone
 (https://learn.microsoft.com/en-us/sql/relational-databases/triggers/ddl-events). One for a group of events is there for
 each event of the group (…/t-sql/statements/create-trigger-transact-sql)."""
 

@@ -35,7 +35,7 @@ class ContainedPair(Pair):
         """Give the current one a password; see `Pair`."""
         self._require_permissions("'DATABASE'", catalog.SEES_DATABASE, "GRANT {permissions} TO {admin}")
         user = self._to_alter()
-        self._require_no_triggers()
+        self._require_no_triggers(catalog.TRIGGERS_OF_PASSWORDS)
         statement = f"ALTER USER {name(user.name)} WITH PASSWORD = {text(password)}"
         self._run(f"setting the password of {self.user}", statement, remedy=self._may_alter())
 

@@ -15,6 +15,9 @@ logger = logging.getLogger(__name__)
 
 NO_USERS = frozenset({"model", "rdsadmin"})
 """Databases for no user: what new ones are made of, and RDS's own."""
+GUEST, GUESTS_ARE_NORMAL = 2, frozenset({"master", "msdb", "tempdb"})
+"""The id of the user that everybody is who has none, if a database lets guests in, and where all do
+(https://learn.microsoft.com/en-us/sql/relational-databases/security/authentication-access/principals-database-engine)."""
 UNREADABLE = "\ufffd"
 MOST_NAMED = 20
 """How many databases a warning names at most."""
@@ -60,7 +63,7 @@ class LoginPair(Pair):
         doing, statements = f"preparing {self.other}{self._place}", self._changes_here(found)
         if found.other and not found.user:
             left = f"{self.other} is the user {found.other.name}{self._place}, where {self.user} is none"
-            logger.warning(said(f"{left}: it was left as it is. To end it there: DROP USER {name(found.other.name)}"))
+            logger.warning(said(f"{left}: this was left as it is. To end it there: DROP USER {name(found.other.name)}"))
         if not statements:
             return
         if is_read_only:
@@ -172,8 +175,8 @@ class LoginPair(Pair):
                 closed.append(database)
         self._place = ""
         if closed and warn:
-            where = f"{_named(closed)}: {self._connection.username} is no user there, or may not see all users"
-            logger.warning(said(f"What {self.user} may do was not looked at in {where}"))
+            why = f"{self._connection.username} is no user there, or may not see all users"
+            logger.warning(said(f"What {self.user} may do in {_named(closed)} was not looked at: {why}"))
 
     def _listed(self) -> list[tuple[str, bool, bool]]:
         """Return the databases, and of each whether the admin may enter it, and whether it is read-only.
@@ -200,7 +203,9 @@ class LoginPair(Pair):
             how = "In the database: GRANT {permissions} TO {admin}"
             self._require_permissions("'DATABASE'", catalog.SEES_DATABASE[1:], how)
             return True
-        return bool(self._run("asking what the admin may see", catalog.HAS_SIGHT)[0][0])
+        [(has_sight, own_id)] = self._run("asking what the admin may see", catalog.HAS_SIGHT)
+        # As the guest that an owner lets everybody be, the admin could see all and change nothing.
+        return bool(has_sight) and (own_id != GUEST or database.lower() in GUESTS_ARE_NORMAL)
 
     def _enter(self, database: str) -> None:
         self._place = ""

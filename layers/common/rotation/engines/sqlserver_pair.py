@@ -51,6 +51,13 @@ SID_DIGITS = 16
 
 OPTIONS = re.compile(r" WITH \w+ = .*", re.DOTALL)
 
+TRIGGERS_OF_RDS = frozenset({
+    "7bd4e0d5efe3f80b302f19601315468a86f068c8329ab8e3a60523c9c6601bfc",
+    "fe0417243aa5dfb4f81da3f6f449ca9932f44923694dfd4e5c492a4451d259b3",
+})  # fmt: skip
+"""The digests of rds_deny_backups_trigger, as people have published it (2013 to 2017): RDS made it in new databases. It
+denies BACKUP DATABASE and BACKUP LOG to new members of db_owner, and runs no code of a user's."""
+
 type Arguments = Sequence[object]
 
 
@@ -179,20 +186,22 @@ class Pair(ABC):
                 how.format(permissions=", ".join(missing), admin=username),
             )
 
-    def _require_no_triggers(self) -> None:
+    def _require_no_triggers(self, triggers: str = catalog.TRIGGERS) -> None:
         """Raise Unsafe where a DDL trigger of the database would fire, unless the operator lets it.
 
         It could do all that the admin may: it runs as whoever makes it fire, and where it was made to run as somebody
         else, EXECUTE AS CALLER in it takes that back
         (https://learn.microsoft.com/en-us/sql/relational-databases/triggers/manage-trigger-security,
         …/t-sql/statements/execute-as-transact-sql). So neither what it says, nor who made it, nor its name tells that
-        it is harmless: whoever may make one may change each of them. Triggers of the whole server take CONTROL SERVER.
+        it is harmless: whoever may make one may change each of them. Its text does, and by that RDS's own is known.
+        Triggers of the whole server take CONTROL SERVER.
         """
         if foreign_triggers_allowed():
             return
-        triggers = [its_name for (its_name,) in self._run("looking for DDL triggers", catalog.TRIGGERS)]
-        if triggers:
-            named, admin = ", ".join(map(name, triggers)), self._connection.username
+        found = self._run("looking for DDL triggers", triggers)
+        foreign = [its_name for its_name, definition in found if digest(definition or "") not in TRIGGERS_OF_RDS]
+        if foreign:
+            named, admin = ", ".join(map(name, foreign)), self._connection.username
             raise Unsafe(
                 f"preparing {self.other}{self._place}",
                 f"its DDL trigger {named} would run with all rights of {admin}",
@@ -258,3 +267,8 @@ def user_of(row: Sequence[Any]) -> Principal:
 def _shown(statement: str) -> str:
     """Return a statement without the values of options, some of which any user may set, to whatever text."""
     return OPTIONS.sub(" WITH …", statement)
+
+
+def digest(definition: str) -> str:
+    """Return what a text of T-SQL is known by, whatever its white space, and capitals or not."""
+    return hashlib.sha256(" ".join(definition.split()).casefold().encode()).hexdigest()
