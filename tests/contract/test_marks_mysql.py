@@ -94,7 +94,7 @@ def test_a_mark_on_ones_own_account_is_none(mysql: MySQLLaboratory, backwards: b
         assert standing(mysql, victim, attacker) is Standing.UNKNOWN
 
 
-def test_a_mark_of_another_pair_is_none(mysql: MySQLLaboratory, backwards: bool) -> None:
+def test_a_mark_for_another_pair_is_not_ours(mysql: MySQLLaboratory, backwards: bool) -> None:
     attacker, victim = reversed(two(mysql)) if backwards else two(mysql)
     note(mysql, attacker, marked())
     note(mysql, victim, marked(ANOTHER))
