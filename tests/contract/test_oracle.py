@@ -50,7 +50,7 @@ type Pair = tuple[Credential, Credential]
 __all__ = ["closed_port", "silent_port"]
 
 LEAKS = pytest.mark.filterwarnings(
-    r"ignore:Exception ignored in. <(socket\.socket|ssl\.SSLSocket):pytest.PytestUnraisableExceptionWarning"
+    r"ignore:Exception ignored in. <[\w.]*oracle_way\.(_Plain|Secured):pytest.PytestUnraisableExceptionWarning"
 )
 """The client leaves it to the garbage collector to close the socket of a connection that was lost."""
 
