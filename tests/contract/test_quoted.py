@@ -159,7 +159,7 @@ def talk_of_postgresql(line: Line) -> None:
 
 
 def talk_of_mysql(line: Line) -> None:
-    line.say(impostor.packet(0, b"\xff" + struct.pack("<H", 1040) + b"#08004" + saying(15_000_000)))
+    line.say(impostor.packet(0, b"\xff" + struct.pack("<H", 1040) + b"#08004" + saying(30_000)))
 
 
 TALKS: list[tuple[Engine, Talk]] = [

@@ -15,7 +15,7 @@ MODULES = {
 
 CLIENTS = {
     "postgresql": {"psycopg2"},
-    "mysql": {"pymysql"},
+    "mysql": {"pymysql", "nacl"},  # nacl for a hash of MariaDB's alone: see `mysql_hash`
     "mariadb": {"pymysql", "nacl"},
     "oracle": {"oracledb"},
     "sqlserver": {"pytds"},

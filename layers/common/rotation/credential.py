@@ -127,7 +127,7 @@ class SecretValue:
     def public(self) -> Sequence[str]:
         """What may be said of it."""
         admin = [self.admin_secret] if self.admin_secret and ARN.fullmatch(self.admin_secret) else []
-        return [*self.credential.public, *admin]
+        return [*self.credential.public, *admin, *([self.strategy] if self.strategy else [])]
 
     def successor(self, username: str, password: str) -> Self:
         """Return the value that follows this one: another user or password, every other key as it is."""

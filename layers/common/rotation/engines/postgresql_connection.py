@@ -319,5 +319,7 @@ def _failure(error: psycopg2.Error, doing: str, remedy: str, held: Sequence[tupl
 
 
 def _cause(error: psycopg2.Error) -> str:
-    texts = filter(None, (error.diag.message_primary or str(error), error.diag.message_detail))
+    # Of a violated constraint, the detail holds the values of a row.
+    detail = "" if (error.pgcode or "").startswith("23") else error.diag.message_detail
+    texts = filter(None, (error.diag.message_primary or str(error), detail))
     return ": ".join(map(said, texts))

@@ -49,7 +49,7 @@ from rotation.errors import NotPermitted, StatementFailed, Unsafe
 
 SID_DIGITS = 16
 
-OPTIONS = re.compile(r" WITH \w+ = .*", re.DOTALL)
+OPTIONS = re.compile(r" WITH (?!LOGIN\b)\w+ = .*", re.DOTALL)
 
 TRIGGERS_OF_RDS = frozenset({
     "7bd4e0d5efe3f80b302f19601315468a86f068c8329ab8e3a60523c9c6601bfc",
