@@ -1,10 +1,14 @@
 """Is every learned secret masked, however it is quoted and wherever it is cut off, and is all else left to be read?"""
 
 import ast
+import base64
 import json
 import shlex
+import sys
+import unicodedata
 from pathlib import Path
 from threading import Thread
+from typing import Literal
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
@@ -12,6 +16,7 @@ import pytest
 import rotation
 from rotation.deadline import within
 from rotation.redaction import LONGEST, MASK, PIECE, QUOTED, READ, Redactor, redacting, said, unsaid
+from rotation.spelling import MOST, MOST_WRITTEN, forms_of
 from tests.writing import PLACES, TWICE, WAYS
 
 SECRETS = [
@@ -56,6 +61,98 @@ def test_a_secret_is_masked_in_whatever_way_it_is_written(secret: str, written: 
     assert MASK in quoted
     assert quoted.startswith("before ")
     assert quoted.endswith(" after")
+
+
+KEY = "kT9#vQ2!mZ7xLp4w"
+FORMS: tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...] = ("NFC", "NFD", "NFKC", "NFKD")
+
+
+@pytest.mark.parametrize(
+    ("secret", "written"),
+    sorted(
+        {
+            (KEY, KEY.upper()),
+            (KEY, KEY.lower()),
+            (KEY, KEY.swapcase()),
+            (KEY, KEY.upper()[:9]),
+            ("Correct Horse Battery", "CORRECT HORSE BATTERY"),
+            (KEY, f"{KEY[:7]}\n{KEY[7:]}"),
+            (KEY, f"{KEY[:7]}\\n{KEY[7:9]} \t{KEY[9:]}"),
+            *((KEY, KEY.encode().hex(separator)) for separator in " :,-"),
+            *((KEY, KEY.encode().hex(separator).upper()) for separator in " :,-"),
+            (KEY, KEY.encode().hex(" ", 2)),
+            (KEY, KEY.encode().hex(":")[:12]),
+            (KEY, base64.encodebytes(KEY.encode() * 5).decode().strip()),
+            *(
+                (secret, unicodedata.normalize(form, secret))
+                for secret in ("söcrét-Ⅷ-ﬁnå", unicodedata.normalize("NFD", "söcrét-Ⅷ-ﬁnå"))
+                for form in FORMS
+            ),
+            *(
+                (secret, write(secret))
+                for secret in ("söcrét-Ⅷ-ﬁnå", unicodedata.normalize("NFD", "söcrét-Ⅷ-ﬁnå"))
+                for write in (
+                    lambda text: text.encode("ascii", "replace").decode(),
+                    lambda text: text.encode("latin-1", "replace").decode("latin-1"),
+                    lambda text: text.encode().decode("latin-1"),
+                    lambda text: json.dumps(unicodedata.normalize("NFD", text)),
+                )
+            ),
+            ("漢字漢字漢字", "漢字漢字漢字".encode().decode("latin-1")),
+        }
+    ),
+)
+def test_what_programs_make_of_a_secret_is_masked_too(secret: str, written: str) -> None:
+    assert masked(secret * 5 if len(written) > 100 else secret, f"it is {written}, they say").replace('"', "") == (
+        f"it is {MASK}, they say"
+    )
+
+
+def test_a_string_of_a_secret_is_masked_in_another_case_and_broken_too() -> None:
+    redact = Redactor()
+    redact.read(json.dumps({"own": KEY}))
+    assert redact(f"it is {KEY.swapcase()[:7]}\n{KEY.swapcase()[7:]}, they say") == f"it is {MASK}, they say"
+
+
+def test_a_text_of_question_marks_is_no_secret() -> None:
+    assert masked("漢字漢字漢字漢字", "why????????") == "why????????"
+
+
+def calls(redact: Redactor, text: str) -> int:
+    """Count how many functions are called to mask a text."""
+    count = 0
+
+    def see(_frame: object, event: str, _of: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    redact("")
+    before = sys.getprofile()
+    sys.setprofile(see)
+    try:
+        redact(text)
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def test_the_work_grows_with_the_text_and_not_with_its_square() -> None:
+    redact = Redactor()
+    redact.read(json.dumps({"password": KEY, "k": ["a" * length for length in range(8, 58)]}))
+    few, many = calls(redact, "a" * (READ // 4)), calls(redact, "a" * READ)
+    assert many < 5 * few
+    assert many < 100 * READ
+
+
+def test_of_many_strings_there_are_no_more_forms_than_can_be_looked_for() -> None:
+    texts = [f"{number:03}'\"\\ü" + "x%" * 246 for number in range(MOST)]
+    forms = forms_of(texts)
+    assert 0 < len(forms) < MOST
+    assert sum(len(form) for ways in forms.values() for form in ways) <= MOST_WRITTEN
+    assert len(forms_of(map(str, range(1000, 1000 + 2 * MOST)))) <= MOST
+    redact = Redactor()
+    redact.read(json.dumps({"k": texts}))
+    assert redact(f"it is {json.dumps(texts[-1])}") == f'it is "{MASK}"'
 
 
 HARD = [

@@ -14,14 +14,14 @@ is only a part of something that may be said.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import accumulate
 from urllib.parse import unquote
 
-from rotation.spelling import encoded, every_way_to_write, placed, plain
+from rotation.spelling import CASED, encoded, folded, forms_of, placed, plain, respelled
 
 MASK = "***"
 
@@ -49,6 +49,9 @@ WORDS = frozenset({
     "staging", "statement", "strategy", "table", "test", "true", "user", "username", "users", "version", "writer",
 })  # fmt: skip
 """What is in so many texts that a mask would tell more than it hides."""
+
+WORD = 40
+"""What is longer is no such word, with all that is around it."""
 
 VERIFIER = re.compile(
     r"SCRAM-SHA-\d+\$[^\s'\"]+"  # PostgreSQL
@@ -80,9 +83,6 @@ NAMES = re.compile(
     re.ASCII,
 )
 """Strings whose pieces are in other texts as well: they are masked whole."""
-
-MOST = 100
-"""Of how many strings each way to write them is known; of others it is what they are without quoting."""
 
 TOKEN = 16
 """From this length on, a part of an address is taken for a secret."""
@@ -156,16 +156,19 @@ class Redactor:
 
         yield from _wholes(text, known.secrets)
         yield from written(_wholes(bare, known.plain_secrets))
+        yield from written(_broken(bare, known.folded_secrets))
         is_public = _within(text, self._public - self._secrets)
-        for start, end in (
+        is_in_word = _in_words(text)
+        found = {
             *_pieces(text, known.written_pieces),
             *written(_pieces(bare, known.pieces)),
             *written(_wholes(bare, known.strings)),
+            *written(_broken(bare, known.folded_strings)),
             *written(span for span in _wholes(bare, known.words) if _is_word(bare, *span)),
             *(match.span(match.lastgroup or 0) for match in VERIFIER.finditer(text)),
-        ):
-            span = _trimmed(text, start, end)
-            if span and not is_public(span) and not _is_in_word(text, *span):
+        }
+        for span in {_trimmed(text, *span) for span in found} - {None}:
+            if span and not is_public(span) and not is_in_word(*span):
                 yield span
 
 
@@ -179,6 +182,9 @@ class _Known:
     """The same of strings, and of all of which each piece is masked, one after the other."""
     plain_secrets: frozenset[str]
     """Without quoting, like all that follows."""
+    folded_secrets: frozenset[str]
+    """Without blanks and capitals."""
+    folded_strings: frozenset[str]
     strings: frozenset[str]
     words: frozenset[str]
     """Strings that are too short to be looked for within a word."""
@@ -187,17 +193,23 @@ class _Known:
 
     @classmethod
     def of(cls, secrets: Iterable[str], strings: Iterable[str]) -> "_Known":
+        secrets = sorted(secrets, key=len)  # the room for forms is for the shortest
         others = sorted((string for string in strings if not _is_common(string)), key=len)
-        broken = [*secrets, *(string for string in others if not NAMES.fullmatch(string))]
-        forms = {string: every_way_to_write(string) for string in broken[:MOST]}
+        keys = [string for string in others if not NAMES.fullmatch(string)]
+        broken = [*secrets, *keys]
+        forms = forms_of(broken)
         whole = _plain(others)
         return cls(
             frozenset(form for secret in secrets for form in forms.get(secret, {secret}) if len(form) >= SHORTEST),
-            END.join([*(form for ways in forms.values() for form in ways), *broken[MOST:]]),
-            _plain(secrets),
+            END.join([*(form for ways in forms.values() for form in ways), *broken[len(forms) :]]),
+            _plain(form for secret in secrets for form in (secret, *_made(secret, forms, respelled))),
+            _folded(form for secret in secrets for form in (secret, *_made(secret, forms, respelled, encoded))),
+            _folded(string for string in keys if any(map(str.isdigit, string))),
             frozenset(string for string in whole if len(string) >= PIECE),
             frozenset(string for string in whole if len(string) < PIECE),
-            END.join(_plain([*broken, *(form for string in forms for form in encoded(string))])),
+            END.join(
+                _plain([*broken, *(form for string in forms for form in _made(string, forms, respelled, encoded))])
+            ),
         )
 
 
@@ -235,6 +247,12 @@ def _wholes(text: str, forms: Iterable[str]) -> Iterator[Span]:
         while start >= 0:
             yield start, start + len(form)
             start = text.find(form, start + len(form))
+
+
+def _broken(bare: str, forms: Iterable[str]) -> Iterator[Span]:
+    """Yield where a plain text has a whole form, in whatever case and with whatever blanks within."""
+    solid, places = folded(bare)
+    return ((places[start], places[end - 1] + 1) for start, end in _wholes(solid, forms))
 
 
 def _pieces(text: str, forms: str) -> list[Span]:
@@ -280,14 +298,18 @@ def _trimmed(text: str, start: int, end: int) -> Span | None:
     return (start, start + len(found.strip())) if found.strip() else None
 
 
-def _is_in_word(text: str, start: int, end: int) -> bool:
-    """Tell whether a span is a common word, or a part of one."""
-    first, last = start, end
-    while first and text[first - 1].isalpha():
-        first -= 1
-    while last < len(text) and text[last].isalpha():
-        last += 1
-    return _is_common(text[start:end]) or _is_common(text[first:last])
+def _in_words(text: str) -> Callable[[int, int], bool]:
+    """Return what tells whether a span is a common word, or a part of one."""
+    first, last = list(range(len(text) + 1)), list(range(len(text) + 1))  # of the letters before a place, and after it
+    letters = [place for place, character in enumerate(text) if character.isalpha()]
+    for place in letters:
+        first[place + 1] = first[place]
+    for place in reversed(letters):
+        last[place] = last[place + 1]
+    return lambda start, end: any(
+        until - since <= WORD and _is_common(text[since:until])
+        for since, until in ((start, end), (first[start], last[end]))
+    )
 
 
 def _is_common(text: str) -> bool:
@@ -296,6 +318,15 @@ def _is_common(text: str) -> bool:
 
 def _plain(texts: Iterable[str]) -> frozenset[str]:
     return frozenset(text for written in texts if len(text := plain(written)) >= SHORTEST)
+
+
+def _folded(texts: Iterable[str]) -> frozenset[str]:
+    return frozenset(solid for text in texts if len(solid := folded(plain(text))[0]) >= CASED)
+
+
+def _made(text: str, forms: Container[str], *makers: Callable[[str], Iterable[str]]) -> Iterator[str]:
+    """Yield what they make of a text, if there was room for its forms."""
+    return (form for make in makers for form in make(text)) if text in forms else iter(())
 
 
 # What is in a secret

@@ -5,18 +5,29 @@ off where it is too long. So a text is looked for in two ways:
 
     every_way_to_write   the forms themselves: any piece of one is found, also where it ends in the middle of an escape
     plain                what is left of a text when all quoting is undone: the same for all forms, in whatever mixture
+    folded               the same without blanks and capitals: for whole secrets that are broken, or in another case
 """
 
 import base64
 import html
 import json
 import re
-from collections.abc import Callable, Iterator
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
 from html.entities import html5
 from urllib.parse import quote, quote_plus
 
 LONGEST_WRITTEN = 512
 """Of a longer text no form but itself is made: it is no password, and there would be too many."""
+
+MOST, MOST_WRITTEN = 100, 400_000
+"""Of how many texts forms are made, and of how many characters the forms of all are: each text is searched for all."""
+
+CASED = 8
+"""A shorter text is not looked for in another case."""
+
+SEPARATORS = " :,-"
+"""What stands between the bytes in hexadecimal digits."""
 
 COMPONENT, ADDRESS = "!*'()~", "!*'()~#$&+,/:;=?@"
 """What JavaScript's encodeURIComponent and encodeURI leave as it is."""
@@ -44,7 +55,35 @@ def every_way_to_write(text: str) -> set[str]:
         return {text}
     forms = ways_to_write(text) | {write(text) for write in WRITERS}
     forms |= {_in_lower_case(form) for form in forms}
-    return forms | {write(form) for form in forms for write in (_json, _in_quotes)} | set(encoded(text))
+    forms |= {write(form) for form in forms for write in (_json, _in_quotes)}
+    return forms | set(respelled(text)) | set(encoded(text))
+
+
+def forms_of(texts: Iterable[str]) -> dict[str, set[str]]:
+    """Return every way to write each of the first texts, as many as there is room for."""
+    forms: dict[str, set[str]] = {}
+    room = MOST_WRITTEN
+    for text in texts:
+        ways = every_way_to_write(text)
+        room -= sum(map(len, ways))
+        if room < 0 or len(forms) == MOST:
+            break
+        forms[text] = ways
+    return forms
+
+
+def respelled(text: str) -> Iterator[str]:
+    """Yield what programs make of its characters: in another case or encoding, composed or not."""
+    if len(text) > LONGEST_WRITTEN:
+        return
+    if not text.isascii():
+        yield from (unicodedata.normalize(form, text) for form in ("NFC", "NFD", "NFKC", "NFKD"))
+        yield from (_bytes(text).decode(encoding, errors="replace") for encoding in ("latin-1", "cp1252"))
+        replaced = (text.encode(encoding, errors="replace").decode(encoding) for encoding in ("ascii", "latin-1"))
+        yield from (form for form in replaced if any(map(str.isalnum, form)))  # nothing but ? is in other texts
+    # The words of a sentence are in others, in whatever case.
+    if len(text) >= CASED and " " not in text and any(map(str.isdigit, text)):
+        yield from (text.upper(), text.lower())
 
 
 def encoded(text: str) -> Iterator[str]:
@@ -57,7 +96,8 @@ def encoded(text: str) -> Iterator[str]:
         last = base64.b64encode(bytes(lead) + data).decode()[shared:]
         own = last[: 8 * (lead + len(data)) // 6 - shared]
         yield from (last, own, last.translate(URL_SAFE), own.translate(URL_SAFE))
-    yield from (data.hex(), data.hex().upper())
+    for digits in (data.hex(), *(data.hex(separator) for separator in SEPARATORS)):
+        yield from (digits, digits.upper())
 
 
 def _json(text: str) -> str:
@@ -167,6 +207,12 @@ def placed(text: str) -> tuple[str, list[int]]:
             places.append(begins)
         begins = -1 if sign else begins
     return signs, [*places, len(text)]
+
+
+def folded(text: str) -> tuple[str, list[int]]:
+    """Return a plain text without blanks and in lower case, and where each of its characters is."""
+    places = [place for place, sign in enumerate(text) if sign != " "]
+    return text.replace(" ", "").lower(), places
 
 
 def _unescaped(text: str) -> tuple[str, list[int]]:
