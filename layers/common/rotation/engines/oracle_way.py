@@ -27,7 +27,7 @@ MOST_AT_LOGIN, MOST = 256 * 1024, 16 * 1024 * 1024
 AT_ONCE = 65536
 
 HEADER, SHORTEST = 8, 8
-ACCEPT, DATA = 2, 6
+ACCEPT, REDIRECT, DATA = 2, 5, 6
 FLAGS = 2
 """Bytes of flags with which the data of a packet begin."""
 PROTOCOL = 1
@@ -135,6 +135,8 @@ class Watch:
             self._has_long_lengths = True
             if (size := int.from_bytes(body[SDU])) > LARGEST_SDU:
                 raise Unbelievable(f"packets of {size} bytes")
+        if kind == REDIRECT:  # what follows is an address, to which nobody goes
+            self._is_greeted = True
         if kind == DATA and len(body) < FLAGS:
             raise Unbelievable("a packet without its flags")
         if kind == DATA and not self._is_greeted:
