@@ -26,13 +26,13 @@ CLIENTS = {
 RELATIVES = {"mariadb": {"mysql"}}
 """Whose modules a driver shares, besides its own."""
 
-COMMON = {"rotation.engines.driver", "rotation.engines.server"}
+COMMON = {"rotation.engines.server"}
 """What any driver may use, and what knows no driver."""
 
 DECISIONS = ["rotation.steps", "rotation.strategies"]
 ENGINE_MAY = {
     f"rotation.{name}"
-    for name in ("engine", "credential", "deadline", "environment", "errors", "hosts", "kind", "passwords", "redaction")
+    for name in ("engine", "credential", "deadline", "environment", "errors", "hosts", "kind", "redaction")
 }
 ENGINES = sorted(name for name in MODULES if name.startswith("rotation.engines."))
 

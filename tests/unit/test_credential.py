@@ -122,6 +122,12 @@ def test_a_key_that_is_not_ours_is_not_quoted_either() -> None:
     assert refusal(text).cause == "it has one of its keys twice"
 
 
+def test_a_statement_that_holds_another_string_of_the_secret_may_not_be_said() -> None:
+    verify = ["SELECT 1", "SELECT * FROM remote('S3cr3tWord9x')", "SELECT 'the-password'"]
+    value = parse({**FULL, "nested": [{"remote": "S3cr3tWord9x"}], "rotation": {"verify": verify}})
+    assert [text for text in value.public if text.startswith("SELECT")] == ["SELECT 1"]
+
+
 def test_names_and_places_may_be_said_and_texts_that_could_be_more_may_not() -> None:
     value = parse({
         **FULL, "host": "DB.example.com", "port": "5001", "dbname": "My Shop",
@@ -130,7 +136,7 @@ def test_names_and_places_may_be_said_and_texts_that_could_be_more_may_not() -> 
     })  # fmt: skip
     assert set(value.public) == {
         "fake", "db.example.com", "db", "5001", "db.example.com:5001", "app", "My Shop",
-        "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-1-AbCdEf",
+        "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-1-AbCdEf", "SELECT 1",
     }  # fmt: skip
     hidden = parse({**FULL, "username": ADDRESS, "dbname": "user=app password=S3cr3t-pw", "masterarn": ADDRESS})
     assert "S3cr3t-pw" not in " ".join(hidden.public)

@@ -9,7 +9,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -21,6 +21,9 @@ _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 HOST = re.compile(rf"(?=.{{1,254}}$){_LABEL}(\.{_LABEL})*\.?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
 """A host name, of labels of up to 63 characters (RFC 1035), or an IP address. Clients read more into other texts: a
 list of hosts, a path, a whole connection string."""
+
+FEW = 4
+"""Characters: a shorter text is in every statement, and is not masked anyway."""
 
 SSL = {True: True, False: False, "true": True, "false": False}
 HIGHEST_PORT = 65535
@@ -125,9 +128,11 @@ class SecretValue:
 
     @property
     def public(self) -> Sequence[str]:
-        """What may be said of it."""
+        """What may be said of it. A statement may not, if it holds another string of the secret."""
         admin = [self.admin_secret] if self.admin_secret and ARN.fullmatch(self.admin_secret) else []
-        return [*self.credential.public, *admin, *([self.strategy] if self.strategy else [])]
+        told = [*self.credential.public, *admin, *([self.strategy] if self.strategy else [])]
+        others = {text for key, value in self.fields.items() if key != "rotation" for text in _texts(value)} - {*told}
+        return [*told, *(one for one in self.verify if not any(text in one for text in others))]
 
     def successor(self, username: str, password: str) -> Self:
         """Return the value that follows this one: another user or password, every other key as it is."""
@@ -216,6 +221,18 @@ def parse_ssl(fields: Mapping[str, object], doing: str) -> bool:
             doing, 'its "ssl" is neither true nor false', "Write true or false, or leave it out to have TLS verified"
         )
     return SSL[key]
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield the strings in a value, at any depth, but for those that are too short to be masked."""
+    if isinstance(value, str):
+        yield from [value] if len(value) >= FEW else []
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
 
 
 def _text(fields: Mapping[str, object], key: str, doing: str, unusable: Container[str] = HIDDEN) -> str:
