@@ -12,7 +12,7 @@ import oracledb
 
 from rotation.credential import Credential
 from rotation.engines.oracle import Oracle
-from rotation.engines.oracle_session import PROGRAM
+from rotation.engines.oracle.connection import PROGRAM
 from tests.forms import Forms
 from tests.laboratories import ORDERS, THINGS, Logins, Run
 from tests.local import oracle_server

@@ -11,8 +11,8 @@ from rotation.credential import Credential
 from rotation.engine import KeepsOldPassword, Proof, Standing
 from rotation.engines.mariadb import MariaDB
 from rotation.engines.mysql import MySQL
-from rotation.engines.mysql_pair import PairSession
-from rotation.engines.mysql_session import Account
+from rotation.engines.mysql.pair import PairSession
+from rotation.engines.mysql.connection import Account
 from rotation.errors import Unsafe, Unsupported
 from tests.contract.mysql_accounts import (
     account,

@@ -16,9 +16,9 @@ import pytest
 from rotation.deadline import Deadline
 from rotation.engine import Standing
 from rotation.engines import server
-from rotation.engines.db2 import Db2Session
-from rotation.engines.db2_session import Session
-from rotation.engines.db2_users import TASKS
+from rotation.engines.db2.session import Db2Session
+from rotation.engines.db2.connection import Session
+from rotation.engines.db2.users import TASKS
 from rotation.errors import (
     InvalidSecret,
     LoginBlocked,

@@ -11,7 +11,7 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.engine import Standing
-from rotation.engines.mariadb import MariaDBSession
+from rotation.engines.mariadb.session import MariaDBSession
 from rotation.errors import LoginBlocked, NotPermitted, PasswordRefused, StatementFailed, Unsupported
 from tests.contract.mysql_accounts import Pair, account, alter, asked, changed, differences, mirror, new_clone, shown
 from tests.laboratories import deadline

@@ -15,7 +15,7 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.engine import KeepsOldPassword, Standing
-from rotation.engines import mariadb as mariadb_driver
+from rotation.engines.mariadb import session as mariadb_driver
 from rotation.errors import LoginRefused, Unsafe
 from tests.contract.mysql_accounts import (
     account,

@@ -15,8 +15,8 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.engine import Standing
-from rotation.engines.mysql import MySQLSession
-from rotation.engines.mysql_session import MySQLFamilySession
+from rotation.engines.mysql.session import MySQLSession
+from rotation.engines.mysql.connection import MySQLFamilySession
 from rotation.errors import (
     DatabaseError,
     LoginBlocked,

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from rotation.credential import Credential
 from rotation.engine import Standing
-from rotation.engines.oracle import Oracle, OracleSession
-from rotation.engines.oracle_session import LOGIN
+from rotation.engines.oracle.session import Oracle, OracleSession
+from rotation.engines.oracle.connection import LOGIN
 from rotation.errors import (
     DatabaseError,
     InvalidSecret,

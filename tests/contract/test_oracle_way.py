@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from rotation.credential import Credential
-from rotation.engines import oracle_session
+from rotation.engines.oracle import connection as oracle_session
 from rotation.engines.oracle import Oracle
-from rotation.engines.oracle_session import LOGIN
+from rotation.engines.oracle.connection import LOGIN
 from rotation.errors import StatementFailed, Unreachable
 from tests.contract.impostor import Line, Talk, posing
 from tests.contract.test_oracle import LEAKS, Pair, collected, mirror, oracle, pair, stand_in

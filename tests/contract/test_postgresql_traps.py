@@ -11,7 +11,7 @@ from psycopg2.sql import SQL, Identifier
 
 from rotation.credential import Credential
 from rotation.engine import Proof
-from rotation.engines.postgresql import PostgreSQLSession
+from rotation.engines.postgresql.session import PostgreSQLSession
 from rotation.errors import Unsafe
 from tests.contract import postgresql_traps as traps
 from tests.contract.postgresql_pairs import alter, differences, mirror

@@ -19,7 +19,7 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.engine import Standing
-from rotation.engines.sqlserver import SQLServer, SQLServerSession
+from rotation.engines.sqlserver.session import SQLServer, SQLServerSession
 from rotation.errors import (
     DatabaseError,
     LoginBlocked,
@@ -67,7 +67,7 @@ from tests.local import certificates, sqlserver_server, tds_server
 
 __all__ = ["closed_port", "contained", "database", "pair", "silent_port", "sqlserver"]  # fixtures
 
-LOGGER = "rotation.engines.sqlserver_pair"
+LOGGER = "rotation.engines.sqlserver.pair"
 
 
 class TestSQLServer(EngineContract):

@@ -15,9 +15,9 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.engine import Proof, Standing
-from rotation.engines.sqlserver import SQLServerSession
-from rotation.engines.sqlserver_accounts import Account
-from rotation.engines.sqlserver_pair import clone_sid
+from rotation.engines.sqlserver.session import SQLServerSession
+from rotation.engines.sqlserver.accounts import Account
+from rotation.engines.sqlserver.pair import clone_sid
 from rotation.errors import LoginRefused, NotPermitted, StatementFailed, Unsafe
 from tests.contract.sqlserver_kit import (
     alter,

@@ -21,7 +21,7 @@ from tests.local.tds_server import SqlError
 
 __all__ = ["pair", "sqlserver"]  # fixtures
 
-LOGGER = "rotation.engines.sqlserver_login_pair"
+LOGGER = "rotation.engines.sqlserver.login_pair"
 PRINCIPALS = "SELECT name, sid, default_schema_name FROM sys.database_principals ORDER BY name"
 
 

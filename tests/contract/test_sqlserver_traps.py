@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from rotation.credential import Credential
-from rotation.engines import sqlserver_pair
+from rotation.engines.sqlserver import pair as sqlserver_pair
 from rotation.errors import InvalidConfiguration, NotPermitted, Unsafe
 from tests.contract.sqlserver_kit import (
     Pair,

@@ -12,7 +12,7 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.engine import KeepsOldPassword
-from rotation.engines.mysql import MySQLSession
+from rotation.engines.mysql.session import MySQLSession
 from rotation.errors import NotPermitted, StatementFailed
 from tests.contract.mysql_accounts import Pair, account, alter, asked, changed, new_clone, rotate, shown
 from tests.laboratories import Run, deadline

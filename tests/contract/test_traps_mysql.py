@@ -13,9 +13,9 @@ import pymysql
 import pytest
 
 from rotation.credential import Credential
-from rotation.engines.mariadb import MariaDBSession
-from rotation.engines.mysql_rights import Change
-from rotation.engines.mysql_session import Account
+from rotation.engines.mariadb.session import MariaDBSession
+from rotation.engines.mysql.rights import Change
+from rotation.engines.mysql.connection import Account
 from rotation.errors import StatementFailed, Unsupported
 from tests.contract.mysql_accounts import account, alter, asked, changed, new_clone, proof, rotate
 from tests.laboratories import deadline

@@ -15,7 +15,7 @@ from botocore.stub import Stubber
 
 from rotation.administrator import Administrators
 from rotation.credential import Credential, SecretValue
-from rotation.engines.postgresql import KIND
+from rotation.engines.postgresql.session import KIND
 from rotation.errors import InvalidSecret, ServiceFailed, Unsafe
 from rotation.kind import EngineKind
 from rotation.redaction import MASK, Redactor

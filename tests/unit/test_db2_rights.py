@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from rotation.engines.db2_rights import VIEWS, Right, Rights, Unreadable, View, changes, differences, identifier, read
+from rotation.engines.db2.rights import VIEWS, Right, Rights, Unreadable, View, changes, differences, identifier, read
 
 USER = '"APP"'
 

@@ -9,8 +9,8 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.engines import db2, db2_client
-from rotation.engines.db2_client import ClientError, Connection
-from rotation.engines.db2_session import connection_string, failure, login_failure
+from rotation.engines.db2.client import ClientError, Connection
+from rotation.engines.db2.connection import connection_string, failure, login_failure
 from rotation.errors import (
     InvalidSecret,
     LoginBlocked,

@@ -5,7 +5,7 @@ import hashlib
 
 import pytest
 
-from rotation.engines.mysql_hash import ED25519, PARSEC, ed25519, matches, native, sha256_crypt
+from rotation.engines.mysql.hashes import ED25519, PARSEC, ed25519, matches, native, sha256_crypt
 
 SALT = b"\x01salt of 20 bytes\x7f\x02x"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rotation.engines.mysql_rights import Change, Right, Sort, Unreadable, changes, parse
+from rotation.engines.mysql.rights import Change, Right, Sort, Unreadable, changes, parse
 
 ACCOUNT = "'x'@'%'"
 

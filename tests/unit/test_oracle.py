@@ -11,9 +11,9 @@ import pytest
 
 from rotation.administrator import Administrators
 from rotation.credential import Credential, SecretValue
-from rotation.engines.oracle import KIND, counterpart
-from rotation.engines.oracle_rights import Right, Sort, collected, remedy, statements
-from rotation.engines.oracle_session import LOGIN_PROBLEMS, STATEMENT_PROBLEMS, Told, _failure, _login_failure, normal
+from rotation.engines.oracle.session import KIND, counterpart
+from rotation.engines.oracle.rights import Right, Sort, collected, remedy, statements
+from rotation.engines.oracle.connection import LOGIN_PROBLEMS, STATEMENT_PROBLEMS, Told, _failure, _login_failure, normal
 from rotation.errors import (
     DatabaseError,
     InvalidConfiguration,

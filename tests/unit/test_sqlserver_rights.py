@@ -2,8 +2,8 @@
 
 import pytest
 
-from rotation.engines.sqlserver_pair import clone_sid
-from rotation.engines.sqlserver_rights import Right, State, binary, name, statements, text
+from rotation.engines.sqlserver.pair import clone_sid
+from rotation.engines.sqlserver.rights import Right, State, binary, name, statements, text
 
 TABLE = "OBJECT::[dbo].[t]"
 READ = Right("", TABLE, "SELECT")
