@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
-from rotation.engine import Proof, Standing
+from rotation.engine import CloneStatus, Proof
 from rotation.errors import (
     InvalidSecret,
     LoginRefused,
@@ -111,17 +111,17 @@ class FakeDatabase:
     @contextmanager
     def connect(self, credential: Credential, deadline: Deadline) -> Iterator["FakeSession"]:
         """Log in; see `rotation.engine.Engine`."""
-        doing = f"logging in as {credential}"
-        deadline.allow(10.0, doing)
+        operation = f"logging in as {credential}"
+        deadline.allow(10.0, operation)
         self.before(f"log in as {credential.username}")
         self.tried.append(credential)
         server = self._servers.get(credential.host)
         if not server or credential.port != self.kind.default_port or credential.host in self.unreachable:
-            raise Unreachable(doing, "the server gave no answer", "Look whether it is up")
+            raise Unreachable(operation, "the server gave no answer", "Look whether it is up")
         server.catch_up()
         if not server.accepts(credential.username, credential.password):
             self.refused.append(credential)
-            raise LoginRefused(doing, "wrong user or password", "Put the real password into the secret")
+            raise LoginRefused(operation, "wrong user or password", "Put the real password into the secret")
         yield FakeSession(self, server, credential.username, credential.password, deadline)
 
     # What an operator does
@@ -177,18 +177,18 @@ class FakeSession:
         """Give the user who is logged in this password."""
         self._set_password(self.username, password, may=self._user(self.username).may_change_own_password)
 
-    def standing(self, user: str, other: str) -> Standing:
+    def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about the pair."""
-        users, doing = self.server.users, f"looking at {user} and {other}"
-        self._require(doing, may=self._is_admin)
+        users, operation = self.server.users, f"looking at {user} and {other}"
+        self._require(operation, may=self._is_admin)
         if user not in users or any(name in users and users[name].is_admin for name in (user, other)):
-            raise Unsafe(doing, "one is the admin, or the first is not there", "Put another user into the secret")
+            raise Unsafe(operation, "one is the admin, or the first is not there", "Put another user into the secret")
         if other not in users:
-            return Standing.ABSENT
+            return CloneStatus.ABSENT
         marked = users[other].mark == user or users[user].mark == other
         # Cut off between its creation and its mark, it is still good for nothing.
         untouched = not users[other].verifiers and not users[other].rights
-        return Standing.OURS if marked or untouched else Standing.UNKNOWN
+        return CloneStatus.OURS if marked or untouched else CloneStatus.UNKNOWN
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is, write by write."""
@@ -228,11 +228,11 @@ class FakeSession:
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements: `SELECT … FROM` a thing that the user may read."""
         for number, statement in enumerate(statements, 1):
-            doing = f"running statement {number} of verify as {self.username}"
+            operation = f"running statement {number} of verify as {self.username}"
             match = SELECT.fullmatch(statement)
             if not match or match[1] not in THINGS:
-                raise StatementFailed(doing, "it is no SELECT from a thing that there is", "Correct it")
-            self._require(doing, may=reading(match[1]) in self._user(self.username).rights)
+                raise StatementFailed(operation, "it is no SELECT from a thing that there is", "Correct it")
+            self._require(operation, may=reading(match[1]) in self._user(self.username).rights)
 
     @property
     def _is_admin(self) -> bool:
@@ -259,9 +259,9 @@ class FakeSession:
         act(*arguments)
         self.database.written()
 
-    def _require(self, doing: str, *, may: bool) -> None:
+    def _require(self, operation: str, *, may: bool) -> None:
         if not may:
-            raise NotPermitted(doing, f"{self.username} may not", "Give it the right to")
+            raise NotPermitted(operation, f"{self.username} may not", "Give it the right to")
 
 
 def verifier(username: str, password: str) -> str:

@@ -36,7 +36,7 @@ class Scanner:
         self._pieces: dict[str, set[str]] = {}
         self._short: set[str] = set()
         for password in passwords:
-            self._redact.learn(password)
+            self._redact.add_secret(password)
             for form in ways_to_write(password):
                 if len(form) < LONG:
                     self._short.add(form)

@@ -4,7 +4,7 @@ import secrets
 from dataclasses import replace
 
 from rotation.credential import Credential
-from rotation.engine import Proof, Standing
+from rotation.engine import CloneStatus, Proof
 from tests.laboratories import deadline
 from tests.laboratories_mysql import MySQLLaboratory, quoted
 
@@ -58,7 +58,7 @@ def rotate(laboratory: MySQLLaboratory, current: Credential, pending: Credential
     known = proof(laboratory, current)
     with laboratory.engine.connect(laboratory.admin, deadline()) as session:
         session.require_proven(known)
-        assert session.standing(current.username, pending.username) is not Standing.UNKNOWN
+        assert session.clone_status(current.username, pending.username) is not CloneStatus.UNKNOWN
         session.mirror(current.username, pending.username)
         differences = list(session.differences(current.username, pending.username))
         session.set_password(pending.username, pending.password)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from rotation.credential import Credential, SecretValue
-from rotation.engine import Standing
-from rotation.strategies import AlternatingUsers, Means
+from rotation.engine import CloneStatus
+from rotation.strategies import AlternatingUsers, Context
 from tests.laboratories import Laboratory, deadline
 from tests.laboratories_sqlserver import SQLServerLaboratory, bracketed, strong_password
 
@@ -66,7 +66,7 @@ def mirror(
     """Do what setSecret does."""
     admin = replace(admin or laboratory.admin, database=user.database)
     with laboratory.engine.connect(admin, deadline()) as session:
-        session.standing(user.username, other.username)
+        session.clone_status(user.username, other.username)
         session.mirror(user.username, other.username)
         assert session.differences(user.username, other.username) == []
         session.set_password(other.username, other.password)
@@ -80,9 +80,9 @@ def differences(
         return "\n".join(session.differences(user.username, other.username))
 
 
-def standing(laboratory: SQLServerLaboratory, user: Credential, other: Credential) -> Standing:
+def clone_status(laboratory: SQLServerLaboratory, user: Credential, other: Credential) -> CloneStatus:
     with laboratory.engine.connect(replace(laboratory.admin, database=user.database), deadline()) as session:
-        return session.standing(user.username, other.username)
+        return session.clone_status(user.username, other.username)
 
 
 def alter(laboratory: SQLServerLaboratory, *statements: str, database: str = "master") -> None:
@@ -151,12 +151,12 @@ def set_secret(laboratory: SQLServerLaboratory, user: Credential, *earlier: Cred
     kind = laboratory.engine.kind
     current = SecretValue(credential=user, admin_secret="arn", strategy=None, verify=(), fields={})
     pending = current.successor(kind.counterpart(user.username), strong_password())
-    means = Means(
+    context = Context(
         engine=laboratory.engine,
         deadline=deadline(),
-        administrator=lambda value: replace(laboratory.admin, database=value.credential.database),
+        admin=lambda value: replace(laboratory.admin, database=value.credential.database),
         newer=lambda: iter(()),
         earlier=lambda: iter([replace(current, credential=credential) for credential in earlier]),
     )
-    AlternatingUsers(kind).set_password(current, pending, means)
+    AlternatingUsers(kind).set_password(current, pending, context)
     return pending.credential

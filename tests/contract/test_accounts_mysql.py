@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from rotation.credential import Credential
-from rotation.engine import KeepsOldPassword, Proof, Standing
+from rotation.engine import CloneStatus, KeepsOldPassword, Proof
 from rotation.engines.mariadb import MariaDB
 from rotation.engines.mysql import MySQL
-from rotation.engines.mysql.pair import PairSession
 from rotation.engines.mysql.connection import Account
+from rotation.engines.mysql.pair import PairSession
 from rotation.errors import Unsafe, Unsupported
 from tests.contract.mysql_accounts import (
     account,
@@ -210,7 +210,7 @@ class Family:
         before, proofs = shown(laboratory, clone, ELSEWHERE), [proof(laboratory, one) for one in (user, clone)]
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             session.require_proven(proofs[0])
-            assert session.standing(user.username, clone.username) is Standing.UNKNOWN
+            assert session.clone_status(user.username, clone.username) is CloneStatus.UNKNOWN
             session.require_proven(proofs[1])
             with pytest.raises(Unsafe, match=f"{clone.username}@{ELSEWHERE} exists, has no mark"):
                 session.mirror(user.username, clone.username)
@@ -225,8 +225,8 @@ class Family:
             session.require_proven(proofs[1])
             session.mirror(user.username, clone.username)
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-            assert session.standing(user.username, clone.username) is Standing.OURS
-            assert session.standing(clone.username, user.username) is Standing.OURS
+            assert session.clone_status(user.username, clone.username) is CloneStatus.OURS
+            assert session.clone_status(clone.username, user.username) is CloneStatus.OURS
 
     def test_without_a_proof_every_account_of_the_name_is_meant(self, laboratory: MySQLLaboratory) -> None:
         user = laboratory.new_user()

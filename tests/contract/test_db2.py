@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from rotation.deadline import Deadline
-from rotation.engine import Standing
+from rotation.engine import CloneStatus
 from rotation.engines import server
-from rotation.engines.db2.session import Db2Session
 from rotation.engines.db2.connection import Session
+from rotation.engines.db2.session import Db2Session
 from rotation.engines.db2.users import TASKS
 from rotation.errors import (
     InvalidSecret,
@@ -351,7 +351,7 @@ class TestDb2Alone:
                 proof = session.proof()
             changes: tuple[Callable[[Db2Session], object], ...] = (
                 lambda session: session.require_proven(proof),
-                lambda session: session.standing(user.username, clone),
+                lambda session: session.clone_status(user.username, clone),
                 lambda session: session.mirror(user.username, clone),
                 lambda session: session.set_password(user.username, "Another-1"),
                 lambda session: session.reset_password(user.username, "Another-1"),
@@ -426,10 +426,10 @@ class TestDb2Alone:
         # As AWS's template makes it, in a group of that name; and as the clone of somebody else.
         laboratory.administer("CALL RDSADMIN.ADD_USER(?, ?, ?)", clone, "Another-1", "group,rotates_somebody")
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-            assert session.standing(user.username, clone) is Standing.UNKNOWN
+            assert session.clone_status(user.username, clone) is CloneStatus.UNKNOWN
             session.mirror(user.username, clone)
-            assert session.standing(user.username, clone) is Standing.OURS
-            assert session.standing(clone, user.username) is Standing.OURS
+            assert session.clone_status(user.username, clone) is CloneStatus.OURS
+            assert session.clone_status(clone, user.username) is CloneStatus.OURS
             session.mirror(clone, user.username)
             assert session.differences(clone, user.username) == []
             assert session.differences(user.username, clone) == []
@@ -442,9 +442,9 @@ class TestDb2Alone:
             session.mirror(clone, user.username)
             for gone, left in ((clone, user.username), (user.username, clone)):
                 laboratory.administer("CALL RDSADMIN.REMOVE_USER(?)", gone)
-                assert session.standing(left, gone) is Standing.ABSENT
+                assert session.clone_status(left, gone) is CloneStatus.ABSENT
                 laboratory.administer("CALL RDSADMIN.ADD_USER(?, ?, ?)", gone, "Another-1", "lab_users")
-                assert session.standing(left, gone) is Standing.UNKNOWN
+                assert session.clone_status(left, gone) is CloneStatus.UNKNOWN
 
     def test_a_clone_begins_with_a_password_that_nobody_learns(
         self, laboratory: Db2Laboratory, instance: Instance
@@ -480,7 +480,7 @@ class TestDb2Alone:
     @pytest.mark.parametrize("name", ["it's", "a,b", "a b", "1st", "", "ü", 'a"b', "a.b"])
     def test_a_name_that_is_no_word_is_never_passed_on(self, laboratory: Db2Laboratory, name: str) -> None:
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-            for verb in (session.standing, session.mirror):
+            for verb in (session.clone_status, session.mirror):
                 with pytest.raises(Unsupported, match="not made of letters"):
                     verb("app", name)
 
@@ -498,7 +498,7 @@ class TestDb2Alone:
             laboratory.engine.connect(laboratory.admin, deadline()) as session,
             pytest.raises(Unsafe, match="there is no user nobody"),
         ):
-            session.standing("nobody", "nobody_clone")
+            session.clone_status("nobody", "nobody_clone")
 
     # Rights
 

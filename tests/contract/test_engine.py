@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from rotation.credential import Credential
-from rotation.engine import Standing
+from rotation.engine import CloneStatus
 from rotation.errors import LoginRefused, NotPermitted, OutOfTime, StatementFailed, Unreachable, Unsafe
 from tests.fakes import FakeLaboratory
 from tests.laboratories import INVOICES, ORDERS, Laboratory, deadline
@@ -225,11 +225,11 @@ class EngineContract:
     ) -> None:
         user, other = pair
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-            assert session.standing(user.username, other.username) is Standing.ABSENT
+            assert session.clone_status(user.username, other.username) is CloneStatus.ABSENT
             session.mirror(user.username, other.username)
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-            assert session.standing(user.username, other.username) is Standing.OURS
-            assert session.standing(other.username, user.username) is Standing.OURS
+            assert session.clone_status(user.username, other.username) is CloneStatus.OURS
+            assert session.clone_status(other.username, user.username) is CloneStatus.OURS
 
     def test_somebody_elses_user_of_that_name_is_not_ours(
         self, laboratory: Laboratory, pair: tuple[Credential, Credential]
@@ -237,7 +237,7 @@ class EngineContract:
         user, other = pair
         laboratory.new_user(other.username)
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-            assert session.standing(user.username, other.username) is Standing.UNKNOWN
+            assert session.clone_status(user.username, other.username) is CloneStatus.UNKNOWN
 
     def test_a_user_may_not_set_the_password_of_another(self, laboratory: Laboratory) -> None:
         user, victim = laboratory.new_user(), laboratory.new_user()

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from rotation.credential import Credential
-from rotation.engine import Standing
+from rotation.engine import CloneStatus
 from rotation.engines.mariadb.session import MariaDBSession
 from rotation.errors import LoginBlocked, NotPermitted, PasswordRefused, StatementFailed, Unsupported
 from tests.contract.mysql_accounts import Pair, account, alter, asked, changed, differences, mirror, new_clone, shown
@@ -20,9 +20,9 @@ from tests.laboratories_mysql import MySQLLaboratory, quoted
 LOGGER = "rotation.engines.mariadb"
 
 
-def standing(laboratory: MySQLLaboratory, user: Credential, other: Credential) -> Standing:
+def clone_status(laboratory: MySQLLaboratory, user: Credential, other: Credential) -> CloneStatus:
     with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-        return session.standing(user.username, other.username)
+        return session.clone_status(user.username, other.username)
 
 
 def change(laboratory: MySQLLaboratory, user: Credential, new: Credential) -> None:
@@ -395,16 +395,16 @@ def test_the_clone_carries_a_mark_that_lets_nobody_in(mariadb: MySQLLaboratory) 
     change(mariadb, clone, new)
     assert mariadb.logs_in(new)
     assert methods(mariadb, clone)[1] == (plugin, mark)
-    assert standing(mariadb, user, clone) is standing(mariadb, clone, user) is Standing.OURS
+    assert clone_status(mariadb, user, clone) is clone_status(mariadb, clone, user) is CloneStatus.OURS
 
 
 def test_a_locked_account_without_a_mark_is_not_ours(mariadb: MySQLLaboratory) -> None:
     user = mariadb.new_user()
     clone = mariadb.new_user(f"{user.username}_clone", "Aa1-" + secrets.token_urlsafe())
     alter(mariadb, f"ALTER USER {account(clone)} ACCOUNT LOCK")
-    assert standing(mariadb, user, clone) is Standing.UNKNOWN
+    assert clone_status(mariadb, user, clone) is CloneStatus.UNKNOWN
     with policy(mariadb):
-        assert standing(mariadb, user, clone) is Standing.UNKNOWN
+        assert clone_status(mariadb, user, clone) is CloneStatus.UNKNOWN
 
 
 def test_a_clone_made_under_a_policy_is_continued_and_marked_without_it(mariadb: MySQLLaboratory) -> None:
@@ -413,11 +413,11 @@ def test_a_clone_made_under_a_policy_is_continued_and_marked_without_it(mariadb:
     with policy(mariadb):
         with mariadb.engine.connect(mariadb.admin, deadline()) as session:
             session.mirror(user.username, clone.username)
-        assert standing(mariadb, user, clone) is Standing.OURS
+        assert clone_status(mariadb, user, clone) is CloneStatus.OURS
         mirror(mariadb, user, clone)
         assert mariadb.logs_in(clone)
     mirror(mariadb, user, clone)
-    assert standing(mariadb, user, clone) is Standing.OURS
+    assert clone_status(mariadb, user, clone) is CloneStatus.OURS
 
 
 class Killed(Exception):
@@ -431,13 +431,13 @@ def test_a_mirror_that_was_killed_at_any_statement_is_continued(mariadb: MySQLLa
         lives = 0
 
         def execute(
-            self, doing: str, statement: str, remedy: str = "", tell: frozenset[int] = frozenset()
+            self, operation: str, statement: str, remedy: str = "", expected: frozenset[int] = frozenset()
         ) -> list[tuple[object, ...]]:
             if statement.startswith(("CREATE", "ALTER", "GRANT", "REVOKE", "SET DEFAULT")):
                 if Dying.lives == 0:
                     raise Killed
                 Dying.lives -= 1
-            return super().execute(doing, statement, remedy, tell)
+            return super().execute(operation, statement, remedy, expected)
 
     user = new_user_with(mariadb, ed25519)
     clone = new_clone(user)
@@ -451,7 +451,7 @@ def test_a_mirror_that_was_killed_at_any_statement_is_continued(mariadb: MySQLLa
             session.mirror(user.username, clone.username)
             break
         assert not mariadb.logs_in(clone)
-        assert standing(mariadb, user, clone) is (Standing.OURS if lives else Standing.ABSENT)
+        assert clone_status(mariadb, user, clone) is (CloneStatus.OURS if lives else CloneStatus.ABSENT)
         mirror(mariadb, user, clone)
         assert differences(mariadb, user, clone) == []
         alter(mariadb, f"DROP USER {account(clone)}")

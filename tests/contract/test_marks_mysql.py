@@ -14,7 +14,7 @@ import pymysql
 import pytest
 
 from rotation.credential import Credential
-from rotation.engine import KeepsOldPassword, Standing
+from rotation.engine import CloneStatus, KeepsOldPassword
 from rotation.engines.mariadb import session as mariadb_driver
 from rotation.errors import LoginRefused, Unsafe
 from tests.contract.mysql_accounts import (
@@ -33,12 +33,12 @@ from tests.laboratories_mysql import MySQLLaboratory, quoted
 NONCE, ANOTHER = "0" * 32, "f" * 32
 
 
-def standing(laboratory: MySQLLaboratory, user: Credential, other: Credential) -> Standing:
+def clone_status(laboratory: MySQLLaboratory, user: Credential, other: Credential) -> CloneStatus:
     """Tell what the driver knows of a pair when `user` has logged in."""
     known = proof(laboratory, user)
     with laboratory.engine.connect(laboratory.admin, deadline()) as session:
         session.require_proven(known)
-        return session.standing(user.username, other.username)
+        return session.clone_status(user.username, other.username)
 
 
 def two(laboratory: MySQLLaboratory) -> tuple[Credential, Credential]:
@@ -90,42 +90,42 @@ def test_a_mark_on_ones_own_account_is_none(mysql: MySQLLaboratory, backwards: b
     attacker, victim = reversed(two(mysql)) if backwards else two(mysql)
     for attributes in (marked(), {"rotation": victim.username}, {"rotation": {NONCE: victim.username}}):
         note(mysql, attacker, attributes)
-        assert standing(mysql, attacker, victim) is Standing.UNKNOWN
-        assert standing(mysql, victim, attacker) is Standing.UNKNOWN
+        assert clone_status(mysql, attacker, victim) is CloneStatus.UNKNOWN
+        assert clone_status(mysql, victim, attacker) is CloneStatus.UNKNOWN
 
 
 def test_a_mark_for_another_pair_is_not_ours(mysql: MySQLLaboratory, backwards: bool) -> None:
     attacker, victim = reversed(two(mysql)) if backwards else two(mysql)
     note(mysql, attacker, marked())
     note(mysql, victim, marked(ANOTHER))
-    assert standing(mysql, attacker, victim) is Standing.UNKNOWN
-    assert standing(mysql, victim, attacker) is Standing.UNKNOWN
+    assert clone_status(mysql, attacker, victim) is CloneStatus.UNKNOWN
+    assert clone_status(mysql, victim, attacker) is CloneStatus.UNKNOWN
 
 
 def test_the_mark_of_earlier_versions_proves_nothing_and_a_password_does(mysql: MySQLLaboratory) -> None:
     user, clone = two(mysql)
     alter(mysql, f"ALTER USER {account(clone)} ATTRIBUTE {quoted(json.dumps({'rotation': user.username}))}")
-    assert standing(mysql, user, clone) is Standing.UNKNOWN
+    assert clone_status(mysql, user, clone) is CloneStatus.UNKNOWN
     proofs = [proof(mysql, one) for one in (user, clone)]
     with mysql.engine.connect(mysql.admin, deadline()) as session:
         for known in proofs:
             session.require_proven(known)
         session.mirror(user.username, clone.username)
-    assert standing(mysql, user, clone) is Standing.OURS
-    assert standing(mysql, clone, user) is Standing.OURS
+    assert clone_status(mysql, user, clone) is CloneStatus.OURS
+    assert clone_status(mysql, clone, user) is CloneStatus.OURS
 
 
 @pytest.mark.parametrize("garbage", GARBAGE, ids=range(len(GARBAGE)))
 def test_what_a_user_writes_in_the_place_of_the_mark_confuses_nobody(mysql: MySQLLaboratory, garbage: object) -> None:
     user, clone = two(mysql)
     note(mysql, user, {"rotation": garbage})
-    assert standing(mysql, user, clone) is Standing.UNKNOWN
+    assert clone_status(mysql, user, clone) is CloneStatus.UNKNOWN
     alter(mysql, f"DROP USER {account(clone)}")
     assert rotate(mysql, user, clone) == []
-    assert standing(mysql, user, clone) is Standing.OURS
+    assert clone_status(mysql, user, clone) is CloneStatus.OURS
     note(mysql, clone, {"rotation": garbage})
     is_object = isinstance(garbage, dict)  # it is merged into the mark, anything else takes its place
-    assert standing(mysql, user, clone) is (Standing.OURS if is_object else Standing.UNKNOWN)
+    assert clone_status(mysql, user, clone) is (CloneStatus.OURS if is_object else CloneStatus.UNKNOWN)
 
 
 def test_who_takes_a_name_over_that_was_of_a_pair_does_not_get_the_pair(mysql: MySQLLaboratory) -> None:
@@ -137,17 +137,17 @@ def test_who_takes_a_name_over_that_was_of_a_pair_does_not_get_the_pair(mysql: M
         alter(mysql, f"DROP USER {account(gone)}")
         new = mysql.new_user(gone.username)
         note(mysql, new, marked(secrets.token_hex(16)))
-        assert standing(mysql, new, left) is Standing.UNKNOWN
+        assert clone_status(mysql, new, left) is CloneStatus.UNKNOWN
         assert noted(mysql, left) == kept
         alter(mysql, f"ALTER USER {account(new)} ATTRIBUTE {quoted(json.dumps({'rotation': kept}))}")
-        assert standing(mysql, new, left) is Standing.OURS
+        assert clone_status(mysql, new, left) is CloneStatus.OURS
 
 
 def test_an_interruption_after_the_users_mark_leaves_a_nonce_that_the_next_try_takes(mysql: MySQLLaboratory) -> None:
     user = mysql.new_user()
     clone = new_clone(user)
     note(mysql, user, marked())
-    assert standing(mysql, user, clone) is Standing.ABSENT
+    assert clone_status(mysql, user, clone) is CloneStatus.ABSENT
     rotate(mysql, user, clone)
     assert noted(mysql, user) == noted(mysql, clone) == {NONCE: True}
 
@@ -158,7 +158,7 @@ def test_deliveries_that_mark_a_user_at_the_same_time_are_of_one_pair(mysql: MyS
     rotate(mysql, user, clone)
     # Another one had seen no mark, wrote its own, and came no further.
     alter(mysql, f"ALTER USER {account(user)} ATTRIBUTE {quoted(json.dumps(marked(ANOTHER)))}")
-    assert standing(mysql, user, clone) is Standing.OURS
+    assert clone_status(mysql, user, clone) is CloneStatus.OURS
     assert rotate(mysql, user, clone) == []
     assert rotate(mysql, clone, changed(user)) == []
 
@@ -209,7 +209,7 @@ def test_a_mark_that_a_user_sets_as_its_password_is_none(mariadb: MySQLLaborator
     for mine, (user, other) in zip(known, ((attacker, victim), (victim, attacker)), strict=True):
         with mariadb.engine.connect(mariadb.admin, deadline()) as session:
             session.require_proven(mine)
-            assert session.standing(user.username, other.username) is Standing.UNKNOWN
+            assert session.clone_status(user.username, other.username) is CloneStatus.UNKNOWN
 
 
 WAYS = [
@@ -232,7 +232,7 @@ def test_a_mark_in_the_first_method_that_a_user_may_set_is_none(
     assert mark(victim) in hashes(mariadb, attacker)
     with mariadb.engine.connect(mariadb.admin, deadline()) as session:
         session.require_proven(known)
-        assert session.standing(attacker.username, victim.username) is Standing.UNKNOWN
+        assert session.clone_status(attacker.username, victim.username) is CloneStatus.UNKNOWN
 
 
 def test_a_user_may_set_no_method_but_the_first_password(mariadb: MySQLLaboratory) -> None:
@@ -287,7 +287,7 @@ def test_an_admin_carries_no_mark_of_a_user_to_where_it_counts(mariadb: MySQLLab
                     change(session)
             else:
                 change(session)
-            assert session.standing(attacker.username, victim.username) is Standing.UNKNOWN
+            assert session.clone_status(attacker.username, victim.username) is CloneStatus.UNKNOWN
 
 
 @contextmanager
@@ -307,7 +307,7 @@ def test_under_a_policy_a_foreign_account_that_may_do_nothing_is_not_ours(mariad
     alter(mariadb, f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {account(clone)}")
     alter(mariadb, f"ALTER USER {account(clone)} ACCOUNT LOCK")
     with policy(mariadb):
-        assert standing(mariadb, user, clone) is Standing.UNKNOWN
+        assert clone_status(mariadb, user, clone) is CloneStatus.UNKNOWN
 
 
 def test_a_pair_is_known_with_and_without_a_policy(mariadb: MySQLLaboratory) -> None:
@@ -318,7 +318,7 @@ def test_a_pair_is_known_with_and_without_a_policy(mariadb: MySQLLaboratory) -> 
             session.mirror(user.username, clone.username)
         assert not mariadb.logs_in(clone)
         for _ in range(2):
-            assert standing(mariadb, user, clone) is Standing.OURS
+            assert clone_status(mariadb, user, clone) is CloneStatus.OURS
             assert rotate(mariadb, user, clone) == []
             assert mariadb.logs_in(clone)
             assert not mariadb.logs_in(replace(clone, password=""))
@@ -340,7 +340,7 @@ def test_the_password_of_a_clone_proves_it_under_a_policy(mariadb: MySQLLaborato
             for known in proofs:
                 session.require_proven(known)
             session.mirror(user.username, clone.username)
-        assert standing(mariadb, user, clone) is Standing.OURS
+        assert clone_status(mariadb, user, clone) is CloneStatus.OURS
         mirror(mariadb, user, new)
     assert mariadb.logs_in(new)
 

@@ -14,9 +14,9 @@ from dataclasses import replace
 import pytest
 
 from rotation.credential import Credential
-from rotation.engine import Standing
-from rotation.engines.mysql.session import MySQLSession
+from rotation.engine import CloneStatus
 from rotation.engines.mysql.connection import MySQLFamilySession
+from rotation.engines.mysql.session import MySQLSession
 from rotation.errors import (
     DatabaseError,
     LoginBlocked,
@@ -222,11 +222,11 @@ def is_locked_before(mysql: MySQLLaboratory, current: Credential, other: Credent
 
     class Watching(MySQLSession):
         def execute(
-            self, doing: str, statement: str, remedy: str = "", tell: frozenset[int] = frozenset()
+            self, operation: str, statement: str, remedy: str = "", expected: frozenset[int] = frozenset()
         ) -> list[tuple[object, ...]]:
             if statement.startswith(at):
                 locked.append(not mysql.logs_in(other))
-            return super().execute(doing, statement, remedy, tell)
+            return super().execute(operation, statement, remedy, expected)
 
     with watched(mysql, Watching) as session:
         session.mirror(current.username, other.username)
@@ -528,7 +528,7 @@ def test_a_clone_is_created_locked_and_marked(mysql: MySQLLaboratory) -> None:
 
 def test_a_user_that_the_admins_server_does_not_know_is_refused(mysql: MySQLLaboratory) -> None:
     with pytest.raises(Unsafe, match="there is no user"), mysql.engine.connect(mysql.admin, deadline()) as session:
-        session.standing("nobody", "nobody_clone")
+        session.clone_status("nobody", "nobody_clone")
     with (
         pytest.raises(StatementFailed, match="there is no such user"),
         mysql.engine.connect(mysql.admin, deadline()) as session,
@@ -549,13 +549,13 @@ def test_a_mirror_that_was_killed_at_any_statement_is_continued(mysql: MySQLLabo
         lives = 0
 
         def execute(
-            self, doing: str, statement: str, remedy: str = "", tell: frozenset[int] = frozenset()
+            self, operation: str, statement: str, remedy: str = "", expected: frozenset[int] = frozenset()
         ) -> list[tuple[object, ...]]:
             if statement.startswith(("CREATE", "ALTER", "GRANT", "REVOKE", "DROP")):
                 if Dying.lives == 0:
                     raise Killed
                 Dying.lives -= 1
-            return super().execute(doing, statement, remedy, tell)
+            return super().execute(operation, statement, remedy, expected)
 
     user = mysql.new_user()
     clone = new_clone(user)
@@ -571,7 +571,9 @@ def test_a_mirror_that_was_killed_at_any_statement_is_continued(mysql: MySQLLabo
         assert not mysql.logs_in(clone)
         with mysql.engine.connect(mysql.admin, deadline()) as look:
             created = statements > 1  # the first one marks the user
-            assert look.standing(user.username, clone.username) is (Standing.OURS if created else Standing.ABSENT)
+            assert look.clone_status(user.username, clone.username) is (
+                CloneStatus.OURS if created else CloneStatus.ABSENT
+            )
         if statements % 4 == 0:
             mirror(mysql, user, clone)
             assert differences(mysql, user, clone) == []
@@ -671,10 +673,10 @@ def test_at_no_statement_of_the_healing_is_the_current_password_refused(mysql: M
 
     class Looking(MySQLSession):
         def execute(
-            self, doing: str, statement: str, remedy: str = "", tell: frozenset[int] = frozenset()
+            self, operation: str, statement: str, remedy: str = "", expected: frozenset[int] = frozenset()
         ) -> list[tuple[object, ...]]:
             try:
-                return super().execute(doing, statement, remedy, tell)
+                return super().execute(operation, statement, remedy, expected)
             finally:
                 seen.append(mysql.logs_in(user))
 
@@ -748,8 +750,8 @@ def test_a_delivery_that_is_overtaken_while_it_heals_is_content(mysql: MySQLLabo
     add(mysql, user, user, orphan)
 
     class Overtaken(MySQLSession):
-        def _make_primary(self, current: str, doing: str) -> None:
-            super()._make_primary(current, doing)
+        def _make_primary(self, current: str, operation: str) -> None:
+            super()._make_primary(current, operation)
             add(mysql, user, user, new)
 
     with mysql.engine.connect(user, deadline()) as session:
@@ -778,8 +780,8 @@ def test_a_server_or_a_plugin_with_one_password_is_refused_with_the_reason(mysql
             return 5, 7, 44
 
     class Foreign(MySQLSession):
-        def own_definition(self, doing: str) -> str:
-            return super().own_definition(doing).replace("caching_sha2_password", "AWSAuthenticationPlugin")
+        def own_definition(self, operation: str) -> str:
+            return super().own_definition(operation).replace("caching_sha2_password", "AWSAuthenticationPlugin")
 
     for kind, reason in ((Old, "MySQL 5.7.44 keeps one password"), (Foreign, "AWSAuthenticationPlugin")):
         with mysql.engine.connect(user, deadline()) as session:

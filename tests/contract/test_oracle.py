@@ -19,9 +19,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from rotation.credential import Credential
-from rotation.engine import Standing
-from rotation.engines.oracle.session import Oracle, OracleSession
+from rotation.engine import CloneStatus
 from rotation.engines.oracle.connection import LOGIN
+from rotation.engines.oracle.session import Oracle, OracleSession
 from rotation.errors import (
     DatabaseError,
     InvalidSecret,
@@ -867,7 +867,7 @@ def test_an_admin_as_documented_makes_and_keeps_a_pair(oracle: OracleLaboratory,
     admin = documented(oracle, role)
     for current, other in ((user, clone), (clone, changed(user))):
         with oracle.engine.connect(admin, deadline()) as session:
-            assert session.standing(current.username, other.username) is not Standing.UNKNOWN
+            assert session.clone_status(current.username, other.username) is not CloneStatus.UNKNOWN
             session.mirror(current.username, other.username)
             session.set_password(other.username, other.password)
             assert session.differences(current.username, other.username) == []
@@ -955,7 +955,7 @@ def test_a_creation_that_was_cut_off_is_ours(oracle: OracleLaboratory) -> None:
     clone = new_clone(user)
     oracle.alter(f"CREATE USER {account(clone)} IDENTIFIED BY {quoted(new_password())} ACCOUNT LOCK")
     with oracle.engine.connect(oracle.admin, deadline()) as session:
-        assert session.standing(user.username, clone.username) is Standing.OURS
+        assert session.clone_status(user.username, clone.username) is CloneStatus.OURS
 
 
 @pytest.mark.parametrize(
@@ -967,7 +967,7 @@ def test_a_locked_user_that_has_anything_is_not_ours(oracle: OracleLaboratory, s
     oracle.alter(f"CREATE USER {account(clone)} IDENTIFIED BY {quoted(new_password())} ACCOUNT LOCK")
     oracle.alter(statement.replace("{}", account(clone)))
     with oracle.engine.connect(oracle.admin, deadline()) as session:
-        assert session.standing(user.username, clone.username) is Standing.UNKNOWN
+        assert session.clone_status(user.username, clone.username) is CloneStatus.UNKNOWN
 
 
 def test_a_connection_for_another_reason_is_no_mark(oracle: OracleLaboratory) -> None:
@@ -975,7 +975,7 @@ def test_a_connection_for_another_reason_is_no_mark(oracle: OracleLaboratory) ->
     clone = oracle.new_user(f"{user.username}_clone")
     oracle.alter(f"ALTER USER {account(clone)} GRANT CONNECT THROUGH {account(user)}")
     with oracle.engine.connect(oracle.admin, deadline()) as session:
-        assert session.standing(user.username, clone.username) is Standing.UNKNOWN
+        assert session.clone_status(user.username, clone.username) is CloneStatus.UNKNOWN
 
 
 def test_the_admin_and_what_oracle_maintains_are_nobodys_clone(oracle: OracleLaboratory) -> None:
@@ -988,7 +988,7 @@ def test_the_admin_and_what_oracle_maintains_are_nobodys_clone(oracle: OracleLab
             ("nobody_here", user.username),
         ):
             with pytest.raises(Unsafe):
-                session.standing(one, other)
+                session.clone_status(one, other)
 
 
 def test_a_common_user_has_no_clone(oracle: OracleLaboratory, stand_in: oracle_server.Server) -> None:
@@ -1007,7 +1007,7 @@ def test_who_may_not_see_the_dictionary_is_told_what_it_needs(oracle: OracleLabo
         pytest.raises(NotPermitted, match="GRANT SELECT_CATALOG_ROLE TO"),
         oracle.engine.connect(user, deadline()) as session,
     ):
-        session.standing(user.username, f"{user.username}_clone")
+        session.clone_status(user.username, f"{user.username}_clone")
 
 
 # Interruptions
@@ -1032,7 +1032,7 @@ def test_mirroring_goes_on_wherever_it_was_cut_off(
         monkeypatch.setattr(OracleSession, "execute", real)
         assert oracle.logs_in(clone) is not is_new, "a new clone cannot log in before its password is set"
         with oracle.engine.connect(oracle.admin, deadline()) as session:
-            assert session.standing(user.username, clone.username) in (Standing.OURS, Standing.ABSENT)
+            assert session.clone_status(user.username, clone.username) in (CloneStatus.OURS, CloneStatus.ABSENT)
         mirror(oracle, user, clone)
         assert differences(oracle, user, clone) == []
         assert oracle.logs_in(clone)

@@ -9,7 +9,7 @@ import oracledb
 import pytest
 
 from rotation.credential import Credential
-from rotation.engine import Proof, Standing
+from rotation.engine import CloneStatus, Proof
 from rotation.errors import NotPermitted, StatementFailed, Unsafe, Unsupported
 from tests.contract.test_oracle import (
     MAPPING,
@@ -52,7 +52,7 @@ def test_the_user_that_logged_in_is_the_one_that_is_changed(oracle: OracleLabora
     assert user.password not in repr(proof)
     with oracle.engine.connect(oracle.admin, deadline()) as session:
         session.require_proven(proof)
-        assert session.standing(user.username, clone.username) is Standing.OURS
+        assert session.clone_status(user.username, clone.username) is CloneStatus.OURS
         session.mirror(user.username, clone.username)
         session.set_password(clone.username, now.password)
     assert oracle.logs_in(now)
@@ -113,7 +113,7 @@ def test_a_user_that_was_made_anew_meanwhile_is_another_one(oracle: OracleLabora
         oracle.alter(
             f"DROP USER {account(user)}", f"CREATE USER {account(user)} IDENTIFIED BY {quoted(new_password())}"
         )
-        for verb in (session.standing, session.mirror):
+        for verb in (session.clone_status, session.mirror):
             with pytest.raises(Unsafe, match="not the one any more that has logged in"):
                 verb(user.username, clone.username)
 
@@ -274,7 +274,7 @@ def test_no_trap_is_sprung_as_the_admin(
         oracle.engine.connect(oracle.admin, deadline()) as session,
     ):
         session.require_proven(proof)
-        assert session.standing(user.username, clone.username) is Standing.OURS
+        assert session.clone_status(user.username, clone.username) is CloneStatus.OURS
         session.mirror(user.username, clone.username)
         session.set_password(clone.username, changed(clone).password)
         assert session.differences(user.username, clone.username) == []
@@ -488,7 +488,7 @@ def test_no_user_can_write_our_mark(oracle: OracleLaboratory, evil: Credential) 
         with oracle.session(client) as run, pytest.raises(oracledb.DatabaseError, match="ORA-01031"):
             run(f"ALTER USER {account(client)} {mark}")
     with oracle.engine.connect(oracle.admin, deadline()) as session:
-        assert session.standing(evil.username, clone.username) is Standing.UNKNOWN
+        assert session.clone_status(evil.username, clone.username) is CloneStatus.UNKNOWN
 
 
 def test_a_link_that_is_no_plain_name_goes_into_no_statement(

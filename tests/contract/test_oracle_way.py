@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from rotation.credential import Credential
-from rotation.engines.oracle import connection as oracle_session
 from rotation.engines.oracle import Oracle
+from rotation.engines.oracle import connection as oracle_session
 from rotation.engines.oracle.connection import LOGIN
 from rotation.errors import StatementFailed, Unreachable
 from tests.contract.impostor import Line, Talk, posing

@@ -292,7 +292,7 @@ def test_a_clone_without_its_original_is_refused(postgresql: PostgreSQLLaborator
         pytest.raises(Unsafe, match="there is no role"),
         postgresql.engine.connect(postgresql.admin, deadline()) as session,
     ):
-        session.standing(user.username, user.username.removesuffix("_clone"))
+        session.clone_status(user.username, user.username.removesuffix("_clone"))
 
 
 @pytest.mark.parametrize("encryption", ["md5", "scram-sha-256"])

@@ -144,7 +144,7 @@ def test_a_clone_that_somebody_makes_meanwhile_is_not_ours(postgresql: PostgreSQ
     user = postgresql.new_user()
     clone = f"{user.username}_clone"
     with suppress(ForgottenError), postgresql.engine.connect(postgresql.admin, deadline()) as session:
-        session.standing(user.username, clone)
+        session.clone_status(user.username, clone)
         postgresql.new_user(clone)
         with pytest.raises(Unsafe, match="meanwhile"):
             session.mirror(user.username, clone)
@@ -186,8 +186,8 @@ def test_a_mark_is_a_whole_line_of_the_clones_comment(postgresql: PostgreSQLLabo
         text = Literal(comment.format(user.username))
         run(SQL("COMMENT ON ROLE {} IS {}").format(Identifier(clone.username), text))
     with postgresql.engine.connect(postgresql.admin, deadline()) as session:
-        standing = session.standing(user.username, clone.username)
-    assert (standing.name == "OURS") is COMMENTS[comment]
+        clone_status = session.clone_status(user.username, clone.username)
+    assert (clone_status.name == "OURS") is COMMENTS[comment]
 
 
 def test_a_mark_on_the_original_says_nothing(postgresql: PostgreSQLLaboratory) -> None:
@@ -197,7 +197,7 @@ def test_a_mark_on_the_original_says_nothing(postgresql: PostgreSQLLaboratory) -
         text = Literal(MARK.format(user.username))
         run(SQL("COMMENT ON ROLE {} IS {}").format(Identifier(user.username), text))
     with postgresql.engine.connect(postgresql.admin, deadline()) as session:
-        assert session.standing(user.username, clone.username).name == "UNKNOWN"
+        assert session.clone_status(user.username, clone.username).name == "UNKNOWN"
 
 
 def test_nobody_but_who_administers_a_role_can_mark_it(postgresql: PostgreSQLLaboratory) -> None:

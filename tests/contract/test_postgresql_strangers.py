@@ -607,7 +607,7 @@ def test_a_delivery_sees_what_another_one_has_done_meanwhile(postgresql: Postgre
             alter(postgresql, "GRANT {} TO {} WITH ADMIN OPTION", user.username, laboratory.admin.username)
         clone = replace(user, username=f"{user.username}_clone", password=secrets.token_urlsafe())
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-            session.standing(user.username, clone.username)
+            session.clone_status(user.username, clone.username)
             mirror(laboratory, user, clone)
             session.mirror(user.username, clone.username)
             session.set_password(clone.username, clone.password)

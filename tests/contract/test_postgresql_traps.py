@@ -94,7 +94,7 @@ def rotate(scene: Scene, user: Credential, other: Credential) -> None:
     with postgresql.engine.connect(replace(postgresql.admin, database=user.database), deadline()) as session:
         session.require_proven(proof_of(postgresql, user))
         session.require_proven(proof_of(postgresql, other))
-        session.standing(user.username, other.username)
+        session.clone_status(user.username, other.username)
         session.mirror(user.username, other.username)
         session.set_password(other.username, other.password)
     assert differences(postgresql, user, other) == []
@@ -225,14 +225,14 @@ def test_a_right_is_not_granted_on_what_takes_an_objects_name_meanwhile(
     execute = PostgreSQLSession.execute
     swapped: list[bool] = []
 
-    def swap_and_execute(session: PostgreSQLSession, doing: str, statement: sql.Composable | str, *more, **others):  # type: ignore[no-untyped-def] # noqa: ANN002, ANN003, ANN202
+    def swap_and_execute(session: PostgreSQLSession, operation: str, statement: sql.Composable | str, *more, **others):  # type: ignore[no-untyped-def] # noqa: ANN002, ANN003, ANN202
         if is_swapped and "SQL('GRANT')" in repr(statement) and not swapped:
             swapped.append(True)
             with postgresql.session(owner) as run:
                 for old, new in (("open", "former"), ("closed", "open")):
                     run(SQL("ALTER SCHEMA {} RENAME TO {}").format(Identifier(old), Identifier(new)))
                 run("DROP TABLE former.t")  # so that nothing is left to be granted
-        return execute(session, doing, statement, *more, **others)
+        return execute(session, operation, statement, *more, **others)
 
     monkeypatch.setattr(PostgreSQLSession, "execute", swap_and_execute)
     if is_swapped:

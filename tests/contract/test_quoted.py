@@ -30,7 +30,7 @@ TOKEN = "T0ken-of-another"
 def _known() -> Iterator[None]:
     """Have the password known, as in an invocation."""
     redactor = Redactor()
-    redactor.learn(PASSWORD)
+    redactor.add_secret(PASSWORD)
     with redacting(redactor):
         yield
 

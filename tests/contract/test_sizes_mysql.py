@@ -17,8 +17,8 @@ from rotation.credential import Credential
 from rotation.engine import Engine, Session
 from rotation.engines.mariadb import MariaDB
 from rotation.engines.mysql import MySQL
-from rotation.engines.mysql.wire import ANSWER_BYTES, ANSWER_PACKETS, LOGIN_BYTES, LOGIN_PACKETS, Connection
 from rotation.engines.mysql.rights import MOST, TooMany, parse
+from rotation.engines.mysql.wire import ANSWER_BYTES, ANSWER_PACKETS, LOGIN_BYTES, LOGIN_PACKETS, Connection
 from rotation.errors import DatabaseError, LoginRefused, RotationError, StatementFailed, Unreachable, Untrusted
 from tests.contract.impostor import Line, Talk, greeting, packet, posing, switch
 from tests.contract.mysql_accounts import account, alter

@@ -18,7 +18,7 @@ import pymssql
 import pytest
 
 from rotation.credential import Credential
-from rotation.engine import Standing
+from rotation.engine import CloneStatus
 from rotation.engines.sqlserver.session import SQLServer, SQLServerSession
 from rotation.errors import (
     DatabaseError,
@@ -42,6 +42,7 @@ from tests.contract.sqlserver_kit import (
     asked,
     changed,
     clone_of,
+    clone_status,
     contained,
     database,
     differences,
@@ -50,7 +51,6 @@ from tests.contract.sqlserver_kit import (
     needs_stand_in,
     pair,
     sqlserver,
-    standing,
 )
 from tests.contract.tap import tapping
 from tests.contract.test_engine import HOSTILE, EngineContract, closed_port, silent_port
@@ -397,7 +397,7 @@ def test_an_admin_that_does_not_see_all_is_refused(sqlserver: SQLServerLaborator
     alter(sqlserver, f"DENY {permission} TO {sqlserver.admin.username}")
     try:
         with pytest.raises(NotPermitted, match=f"{permission}.*In master: GRANT {permission} TO "):
-            standing(sqlserver, *pair)
+            clone_status(sqlserver, *pair)
         with pytest.raises(NotPermitted, match=permission):
             differences(sqlserver, *pair)
     finally:
@@ -434,12 +434,12 @@ def test_a_dropped_clone_comes_back_as_itself(sqlserver: SQLServerLaboratory, pa
     user, clone = pair
     sid = asked(sqlserver, "SELECT sid FROM sys.sql_logins WHERE name = %s", clone.username)
     alter(sqlserver, f"DROP LOGIN {clone.username}")
-    assert standing(sqlserver, user, clone) is Standing.ABSENT
+    assert clone_status(sqlserver, user, clone) is CloneStatus.ABSENT
     # Its user is left in the database of the laboratory, with what it may do there.
     mirror(sqlserver, user, clone)
     assert asked(sqlserver, "SELECT sid FROM sys.sql_logins WHERE name = %s", clone.username) == sid
     assert sqlserver.may_read(clone, ORDERS)
-    assert standing(sqlserver, user, clone) is Standing.OURS
+    assert clone_status(sqlserver, user, clone) is CloneStatus.OURS
 
 
 def test_an_orphan_of_the_clones_name_becomes_the_clones(
@@ -481,10 +481,10 @@ def test_a_user_without_a_login_is_no_orphan(sqlserver: SQLServerLaboratory, pai
 def test_what_has_no_password_of_its_own_takes_no_turns(sqlserver: SQLServerLaboratory, pair: Pair, name: str) -> None:
     stranger = replace(pair[0], username=name)
     with pytest.raises(Unsafe):
-        standing(sqlserver, stranger, pair[1])
+        clone_status(sqlserver, stranger, pair[1])
     if name != "nobody_here":
         with pytest.raises(Unsafe):
-            standing(sqlserver, pair[0], stranger)
+            clone_status(sqlserver, pair[0], stranger)
 
 
 def test_an_admin_may_not_alter_who_is_more_than_itself(sqlserver: SQLServerLaboratory, pair: Pair) -> None:
@@ -659,14 +659,14 @@ def test_a_contained_user_changes_its_own_password(sqlserver: SQLServerLaborator
 def test_a_contained_user_has_a_clone_in_its_database(sqlserver: SQLServerLaboratory) -> None:
     user = sqlserver.new_contained_user()
     clone = clone_of(user)
-    assert standing(sqlserver, user, clone) is Standing.ABSENT
+    assert clone_status(sqlserver, user, clone) is CloneStatus.ABSENT
     with sqlserver.engine.connect(replace(sqlserver.admin, database=CONTAINED), deadline()) as session:
         session.mirror(user.username, clone.username)
     assert not sqlserver.logs_in(clone)
     mirror(sqlserver, user, clone)
     assert sqlserver.may_read(clone, ORDERS)
     assert not sqlserver.may_read(clone, INVOICES)
-    assert standing(sqlserver, user, clone) is standing(sqlserver, clone, user) is Standing.OURS
+    assert clone_status(sqlserver, user, clone) is clone_status(sqlserver, clone, user) is CloneStatus.OURS
     assert asked(sqlserver, LOGIN, clone.username) == []
 
 
@@ -692,7 +692,7 @@ def test_somebody_elses_contained_user_is_not_ours(sqlserver: SQLServerLaborator
     user = sqlserver.new_contained_user()
     clone = clone_of(user)
     alter(sqlserver, f"CREATE USER {clone.username} WITH PASSWORD = {quoted(clone.password)}", database=CONTAINED)
-    assert standing(sqlserver, user, clone) is Standing.UNKNOWN
+    assert clone_status(sqlserver, user, clone) is CloneStatus.UNKNOWN
 
 
 def test_a_contained_user_may_not_set_the_password_of_another(sqlserver: SQLServerLaboratory, contained: Pair) -> None:
@@ -703,7 +703,7 @@ def test_a_contained_user_may_not_set_the_password_of_another(sqlserver: SQLServ
         pytest.raises(NotPermitted, match="ALTER ANY USER"),
         sqlserver.engine.connect(contained[0], deadline()) as session,
     ):
-        session.standing(contained[0].username, contained[1].username)
+        session.clone_status(contained[0].username, contained[1].username)
     assert sqlserver.logs_in(victim)
 
 

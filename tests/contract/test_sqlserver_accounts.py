@@ -14,20 +14,20 @@ import pymssql
 import pytest
 
 from rotation.credential import Credential
-from rotation.engine import Proof, Standing
-from rotation.engines.sqlserver.session import SQLServerSession
+from rotation.engine import CloneStatus, Proof
 from rotation.engines.sqlserver.accounts import Account
 from rotation.engines.sqlserver.pair import clone_sid
+from rotation.engines.sqlserver.session import SQLServerSession
 from rotation.errors import LoginRefused, NotPermitted, StatementFailed, Unsafe
 from tests.contract.sqlserver_kit import (
     alter,
     asked,
     changed,
     clone_of,
+    clone_status,
     has,
     set_secret,
     sqlserver,
-    standing,
 )
 from tests.laboratories import INVOICES, ORDERS, deadline
 from tests.laboratories_sqlserver import CONTAINED, DATABASE, SQLServerLaboratory, bracketed, quoted, strong_password
@@ -175,7 +175,7 @@ def test_a_login_is_rotated_and_the_contained_users_of_its_names_are_not(
     proof = proof_of(sqlserver, victim)
     with sqlserver.engine.connect(replace(sqlserver.admin, database=owner.database), deadline()) as session:
         session.require_proven(proof)
-        assert session.standing(victim.username, clone.username) is Standing.ABSENT
+        assert session.clone_status(victim.username, clone.username) is CloneStatus.ABSENT
         session.mirror(victim.username, clone.username)
         assert session.differences(victim.username, clone.username) == []
         session.set_password(clone.username, clone.password)
@@ -360,7 +360,7 @@ def test_the_sid_of_a_clone_proves_nothing(sqlserver: SQLServerLaboratory, kind:
     clone = clone_of(user)
     make_with_sid(sqlserver, clone, kind, clone_sid(sid_of(sqlserver, user, kind)))
     for current, other in ((user, clone), (clone, user)):
-        assert standing(sqlserver, current, other) is Standing.UNKNOWN
+        assert clone_status(sqlserver, current, other) is CloneStatus.UNKNOWN
         with pytest.raises(Unsafe, match="no version of this secret holds its password"):
             set_secret(sqlserver, current)
         assert sqlserver.logs_in(other)
@@ -376,7 +376,7 @@ def test_what_is_written_on_ones_own_account_proves_nothing(sqlserver: SQLServer
         refused = nullcontext() if may else pytest.raises(pymssql.Error, match="15151")
         with refused, sqlserver.session(replace(alice, database=kind[2])) as run:
             run(f"DENY IMPERSONATE ON {kind[0]}::{another.username} TO {one.username}")
-    assert standing(sqlserver, user, clone) is Standing.UNKNOWN
+    assert clone_status(sqlserver, user, clone) is CloneStatus.UNKNOWN
 
 
 def test_a_pair_without_a_mark_is_proved_by_a_password_and_marked(sqlserver: SQLServerLaboratory, kind: Kind) -> None:
@@ -386,7 +386,7 @@ def test_a_pair_without_a_mark_is_proved_by_a_password_and_marked(sqlserver: SQL
     make_with_sid(sqlserver, clone, kind, clone_sid(sid_of(sqlserver, user, kind)))
     pending = set_secret(sqlserver, user, clone)
     assert sqlserver.logs_in(pending)
-    assert standing(sqlserver, user, clone) is standing(sqlserver, clone, user) is Standing.OURS
+    assert clone_status(sqlserver, user, clone) is clone_status(sqlserver, clone, user) is CloneStatus.OURS
     assert sqlserver.logs_in(set_secret(sqlserver, pending))
 
 
@@ -395,14 +395,14 @@ def test_a_clone_is_never_there_without_its_mark(
 ) -> None:
     user, original = kind[1](sqlserver), SQLServerSession.execute
 
-    def execute(session: SQLServerSession, doing: str, statement: str, *more: str) -> list[tuple[object, ...]]:
+    def execute(session: SQLServerSession, operation: str, statement: str, *more: str) -> list[tuple[object, ...]]:
         if statement.startswith("DENY"):
             raise KeyboardInterrupt
-        return original(session, doing, statement, *more)
+        return original(session, operation, statement, *more)
 
     monkeypatch.setattr(SQLServerSession, "execute", execute)
     with pytest.raises(KeyboardInterrupt):
         set_secret(sqlserver, user)
     monkeypatch.setattr(SQLServerSession, "execute", original)
-    assert standing(sqlserver, user, clone_of(user)) is Standing.ABSENT
+    assert clone_status(sqlserver, user, clone_of(user)) is CloneStatus.ABSENT
     assert sqlserver.logs_in(set_secret(sqlserver, user))

@@ -14,8 +14,8 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.engines.mariadb.session import MariaDBSession
-from rotation.engines.mysql.rights import Change
 from rotation.engines.mysql.connection import Account
+from rotation.engines.mysql.rights import Change
 from rotation.errors import StatementFailed, Unsupported
 from tests.contract.mysql_accounts import account, alter, asked, changed, new_clone, proof, rotate
 from tests.laboratories import deadline

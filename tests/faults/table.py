@@ -80,8 +80,8 @@ class Table:
 
 def lines(cells: Sequence[Cell]) -> Iterator[str]:
     """Write the table, and what went wrong, in Markdown."""
-    healed = sum(cell.outcome == HEALED for cell in cells)
-    yield f"{len(cells)} cells: {healed} healed, {len(cells) - healed} did not."
+    recovered = sum(cell.outcome == HEALED for cell in cells)
+    yield f"{len(cells)} cells: {recovered} healed, {len(cells) - recovered} did not."
     yield ""
     yield from _row("server", "strategy", "rotation", "messages", *(f"{one}, {other}" for one, other in COLUMNS))
     yield from _row(*["---"] * (4 + len(COLUMNS)))
@@ -90,7 +90,7 @@ def lines(cells: Sequence[Cell]) -> Iterator[str]:
         rows.setdefault(cell.row, []).append(cell)
     for row, own in rows.items():
         yield from _row(*row, len({cell.place for cell in own}), *_counts(own))
-    if healed < len(cells):
+    if recovered < len(cells):
         yield ""
     for cell in cells:
         if cell.outcome != HEALED:
@@ -99,9 +99,9 @@ def lines(cells: Sequence[Cell]) -> Iterator[str]:
 
 def _counts(cells: Sequence[Cell]) -> Iterator[str]:
     tried = Counter(cell.column for cell in cells)
-    healed = Counter(cell.column for cell in cells if cell.outcome == HEALED)
+    recovered = Counter(cell.column for cell in cells if cell.outcome == HEALED)
     for column in COLUMNS:
-        good, all_of_them = healed[column], tried[column]
+        good, all_of_them = recovered[column], tried[column]
         yield str(good or "") if good == all_of_them else f"**{good} of {all_of_them}**"
 
 

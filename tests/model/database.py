@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import Standing
+from rotation.engine import CloneStatus
 from rotation.errors import LoginRefused, StatementFailed, Unreachable
 from rotation.kind import Strategy
 from tests import fakes
@@ -80,12 +80,12 @@ class ModelSession(FakeSession):
 
     database: ModelDatabase
 
-    def standing(self, user: str, other: str) -> Standing:
+    def clone_status(self, user: str, other: str) -> CloneStatus:
         """See `rotation.engine.Session`."""
         self._ask(f"look at {user} and {other}")
-        standing = super().standing(user, other)
-        is_in_use = standing is Standing.OURS and self._user(other).verifiers
-        return Standing.UNKNOWN if is_in_use and not self.database.has_marks else standing
+        clone_status = super().clone_status(user, other)
+        is_in_use = clone_status is CloneStatus.OURS and self._user(other).verifiers
+        return CloneStatus.UNKNOWN if is_in_use and not self.database.has_marks else clone_status
 
     def mirror(self, user: str, other: str) -> None:
         """See `rotation.engine.Session`."""

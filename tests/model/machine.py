@@ -563,7 +563,7 @@ class RotationMachine(RuleBasedStateMachine):
         said = [invocation.outcome or "", *map(str, error.args if error else ()), *self.world.database.log]
         assert not any(TELLTALE in text for text in said), "promise 9: a password is in what is said, or logged"
         assert not isinstance(error, Unexpected)
-        assert not error or all((error.doing, error.cause, error.remedy)), "promise 11: an error does not say all"
+        assert not error or all((error.operation, error.cause, error.remedy)), "promise 11: an error does not say all"
 
     def _require_careful_logins(self, invocation: Invocation) -> None:
         logins = invocation.logins

@@ -8,7 +8,7 @@ import json
 from dataclasses import replace
 from typing import ClassVar, NoReturn
 
-from rotation.administrator import Administrators
+from rotation.admin import Admins
 from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
 from rotation.errors import InvalidSecret
@@ -225,7 +225,7 @@ class World:
             secret=SecretUnderRotation(self.client, self.arn, invocation.token, KIND, Redactor(), deadline),
             engine=self.database,
             deadline=deadline,
-            administrator=Administrators(self.client, _no_rds, KIND, Redactor(), deadline).find,
+            admin=Admins(self.client, _no_rds, KIND, Redactor(), deadline).find,
             new_password=self.new_password,
             annotate=lambda _: None,
         )

@@ -52,7 +52,7 @@ def read(text: str) -> SecretValue | None:
         return SecretValue.parse(text, KIND, DOING)
     except InvalidSecret as refusal:
         error = refusal
-    assert error.doing == DOING
+    assert error.operation == DOING
     assert error.cause
     assert error.remedy
     str(error).encode()
@@ -148,7 +148,7 @@ def test_an_event_that_is_read_has_what_a_step_needs(event: dict[str, object], m
 @given(TEXTS, TEXTS)
 def test_every_text_can_be_masked(secret: str, around: str) -> None:
     redact = Redactor()
-    redact.learn(secret)
+    redact.add_secret(secret)
     said = redact(f"{around}{secret}{around}")
     assert len(secret) < SHORTEST or secret not in said.replace(MASK, "") or secret in around
 

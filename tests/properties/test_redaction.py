@@ -58,7 +58,7 @@ SAID = written() | cut_off()
 def test_nothing_of_a_secret_is_left_in_what_others_say(said: tuple[str, str], place: str) -> None:
     secret, piece = said
     redact = Redactor()
-    redact.learn(secret)
+    redact.add_secret(secret)
     shown = redact(place.format(piece))
     assert piece not in shown
     assert MASK in shown

@@ -14,8 +14,8 @@ import pytest
 
 import rotation.aws
 import rotation.deadline
-from rotation.aws import CONFIG, ask
-from rotation.deadline import RESERVE, Deadline
+from rotation.aws import CONFIG, call_aws
+from rotation.deadline import RESERVED_SECONDS, Deadline
 from rotation.errors import OutOfTime, ServiceFailed
 from tests.unit.world import Clock
 
@@ -139,7 +139,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def look(client: "SecretsManagerClient", clock: Clock) -> Mapping[str, object]:
     """Make a call."""
-    return ask(lambda: client.describe_secret(SecretId="secret"), Deadline(clock.seconds_left), DOING, PERMISSION)
+    return call_aws(lambda: client.describe_secret(SecretId="secret"), Deadline(clock.seconds_left), DOING, PERMISSION)
 
 
 @pytest.mark.parametrize("behaviour", PASSING)
@@ -149,7 +149,7 @@ def test_ten_bad_answers_in_a_row_are_healed(
     service.behaviours = iter([PASSING[behaviour]] * IN_A_ROW)
     assert look(client, clock)["ARN"] == "arn:secret"
     assert service.requests == IN_A_ROW + 1
-    assert clock.left >= RESERVE
+    assert clock.left >= RESERVED_SECONDS
 
 
 @pytest.mark.parametrize("behaviour", PASSING)
@@ -161,7 +161,7 @@ def test_a_service_that_does_not_recover_ends_the_call_in_time(
         look(client, clock)
     assert f"({service.requests} times)" in caught.value.cause
     assert service.requests > IN_A_ROW
-    assert clock.left >= RESERVE
+    assert clock.left >= RESERVED_SECONDS
 
 
 @pytest.mark.parametrize("behaviour", SLOW)
@@ -182,12 +182,12 @@ def test_ten_answers_that_do_not_come_in_a_row_are_healed(
 def test_an_answer_that_does_not_come_is_waited_for_no_longer_than_there_is_time(
     service: Misbehaving, client: "SecretsManagerClient", clock: Clock, behaviour: str
 ) -> None:
-    clock.left = RESERVE + 0.3
+    clock.left = RESERVED_SECONDS + 0.3
     service.behaviours = itertools.repeat(SLOW[behaviour])
     with pytest.raises(ServiceFailed, match=rf"{PERMISSION} gave no answer \(TimeoutError\)") as caught:
-        ask(
+        call_aws(
             lambda: client.describe_secret(SecretId="secret"),
-            Deadline(iter([clock.left, RESERVE]).__next__),
+            Deadline(iter([clock.left, RESERVED_SECONDS]).__next__),
             DOING,
             PERMISSION,
         )
@@ -210,7 +210,7 @@ def test_a_refusal_that_stays_one_is_asked_for_once(
 
 
 def test_without_time_nothing_is_asked(service: Misbehaving, client: "SecretsManagerClient", clock: Clock) -> None:
-    clock.left = RESERVE
+    clock.left = RESERVED_SECONDS
     with pytest.raises(OutOfTime, match=DOING):
         look(client, clock)
     assert service.requests == 0

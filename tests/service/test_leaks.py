@@ -176,7 +176,7 @@ def test_what_is_masked_are_the_strings_and_not_the_sentence_around_them(
     invoke(database, event(rig, "createSecret"))
     call = invoke(database, event(rig, "setSecret"))
     assert isinstance(call.error, LoginRefused)
-    assert call.error.doing == f"logging in as app at {PRIMARY}:{KIND.default_port}"
+    assert call.error.operation == f"logging in as app at {PRIMARY}:{KIND.default_port}"
     assert call.error.cause.startswith(f"{MASK} user or password")  # "wrong" is a string of this secret
     assert call.error.remedy.startswith("Put the real password into the secret")
     assert (call.line["secret_arn"], call.line["version_token"]) == (rig.arn, rig.token)

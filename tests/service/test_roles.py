@@ -277,7 +277,7 @@ def test_where_the_role_may_not_be_assumed_the_remedy_names_both_sides(
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", refusing_sts)
     error = function.do("createSecret").error
     assert isinstance(error, ServiceFailed)
-    assert error.doing == f"assuming the role {role}"
+    assert error.operation == f"assuming the role {role}"
     assert error.cause.startswith("sts:AssumeRole answered AccessDenied: User: arn:aws:sts::111111111111:")
     assert "Allow sts:AssumeRole on it to the function's role (parameter SecretRoleArns)" in error.remedy
     assert "name the function's role in its trust policy" in error.remedy

@@ -13,12 +13,12 @@ from botocore.config import Config
 
 import rotation.aws
 import rotation.deadline
-from rotation.administrator import Administrators
-from rotation.deadline import RESERVE, Deadline
+from rotation.admin import Admins
+from rotation.deadline import RESERVED_SECONDS, Deadline
 from rotation.errors import InvalidSecret, NotRotatable, OutOfTime, ServiceFailed
 from rotation.kind import Strategy
 from rotation.redaction import MASK, Redactor
-from rotation.secret import MOVES, READ_OTHERS, SecretUnderRotation
+from rotation.secret import MOVE_ATTEMPTS, READ_OTHERS, SecretUnderRotation
 from rotation.steps import STEPS, Rotation, Step
 from tests.fakes import KIND, FakeDatabase, reading
 from tests.laboratories import ORDERS, deadline
@@ -59,17 +59,17 @@ def test_a_current_version_is_not_staged_any_more(rig: Rig) -> None:
 
 def test_an_abandoned_version_is_not_rotatable(rig: Rig) -> None:
     rig.move("AWSPENDING", rig.token, None)
-    for ask in [rig.secret().is_staged, rig.secret().pending, rig.secret().promote]:
+    for call_aws in [rig.secret().is_staged, rig.secret().pending, rig.secret().promote]:
         with pytest.raises(NotRotatable, match="abandoned, or never began"):
-            ask()
+            call_aws()
 
 
 def test_a_version_that_was_abandoned_with_its_value_is_not_rotatable(rig: Rig) -> None:
     rig.secret().stage(rig.successor())
     rig.move("AWSPENDING", rig.token, None)
-    for ask in [rig.secret().is_staged, rig.secret().pending, rig.secret().promote]:
+    for call_aws in [rig.secret().is_staged, rig.secret().pending, rig.secret().promote]:
         with pytest.raises(NotRotatable):
-            ask()
+            call_aws()
 
 
 def test_a_secret_without_rotation_is_not_rotatable(service: LocalSecretsManager) -> None:
@@ -197,8 +197,8 @@ def test_a_label_that_is_moved_each_time_ends_in_an_error(rig: Rig) -> None:
         rig.move("AWSCURRENT", here, other if here == rig.first else rig.first)
 
     # Each try of ours is followed by the other's own call: the first, the third and the fifth are ours.
-    ours = iter([True, False] * MOVES)
-    rig.before("UpdateSecretVersionStage", lambda: move() if next(ours) else None, times=2 * MOVES)
+    ours = iter([True, False] * MOVE_ATTEMPTS)
+    rig.before("UpdateSecretVersionStage", lambda: move() if next(ours) else None, times=2 * MOVE_ATTEMPTS)
     with pytest.raises(ServiceFailed, match="UpdateSecretVersionStage answered InvalidParameterException"):
         rig.secret().promote()
     assert rig.labels()["AWSPENDING"] == rig.token
@@ -316,7 +316,7 @@ def test_a_refused_call_names_the_permission_and_the_remedy(rig: Rig, operation:
     with pytest.raises(ServiceFailed) as caught:
         CALLS[operation](rig.secret(), rig)
     assert rig.operations().count(operation) == 1
-    assert rig.arn in caught.value.doing
+    assert rig.arn in caught.value.operation
     assert caught.value.cause == f"secretsmanager:{operation} answered {code}: said the service"
     assert remedy.format(operation=operation) in caught.value.remedy
     assert caught.value.__cause__ is None
@@ -353,7 +353,7 @@ def test_ten_failures_in_a_row_that_pass_are_healed(rig: Rig, clock: Clock, oper
     CALLS[operation](rig.secret(until=Deadline(clock.seconds_left)), rig)
     assert rig.operations().count(operation) == 11
     assert len(clock.waits) == 10
-    assert clock.left >= RESERVE
+    assert clock.left >= RESERVED_SECONDS
 
 
 @pytest.mark.parametrize("operation", ["PutSecretValue", "UpdateSecretVersionStage"])
@@ -379,11 +379,11 @@ def test_a_failure_that_does_not_pass_ends_the_call_in_time_and_says_how_often_i
         CALLS[operation](rig.secret(until=Deadline(clock.seconds_left)), rig)
     assert f"({rig.operations().count(operation)} times)" in caught.value.cause
     assert "tried again by itself" in caught.value.remedy
-    assert clock.left >= RESERVE
+    assert clock.left >= RESERVED_SECONDS
 
 
 def test_without_time_a_call_is_not_begun(rig: Rig, clock: Clock) -> None:
-    clock.left = RESERVE
+    clock.left = RESERVED_SECONDS
     for operation, call in CALLS.items():
         with pytest.raises(OutOfTime):
             call(rig.secret(until=Deadline(clock.seconds_left)), rig)
@@ -435,9 +435,9 @@ def test_without_credentials_the_error_asks_for_them(
 
 def test_a_secret_that_is_not_there_is_not_taken_for_an_empty_version(service: LocalSecretsManager) -> None:
     secret = SecretUnderRotation(service.client(), "gone", "t" * 32, KIND, Redactor(), deadline())
-    for ask in [secret.current, secret.pending, secret.is_staged]:
+    for call_aws in [secret.current, secret.pending, secret.is_staged]:
         with pytest.raises(ServiceFailed, match="ResourceNotFoundException"):
-            ask()
+            call_aws()
 
 
 def test_no_password_is_in_the_error_of_a_refused_write(rig: Rig) -> None:
@@ -470,7 +470,7 @@ def rotate(service: LocalSecretsManager, strategy: Strategy, watch: Callable[[st
             secret=SecretUnderRotation(client, arn, token, KIND, Redactor(), deadline(), str(event["RotationToken"])),
             engine=database,
             deadline=deadline(),
-            administrator=Administrators(client, lambda _: service.rds(), KIND, Redactor(), deadline()).find,
+            admin=Admins(client, lambda _: service.rds(), KIND, Redactor(), deadline()).find,
             new_password=lambda: f"made for {token}",
             annotate=lambda _: None,
         )

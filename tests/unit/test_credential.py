@@ -27,7 +27,7 @@ def refusal(text: str) -> InvalidSecret:
     """Return the error for a text that is no secret."""
     with pytest.raises(InvalidSecret) as caught:
         SecretValue.parse(text, KIND, DOING)
-    assert caught.value.doing == DOING
+    assert caught.value.operation == DOING
     assert caught.value.remedy
     return caught.value
 

@@ -8,9 +8,10 @@ from types import MappingProxyType
 import pytest
 
 from rotation.credential import Credential
-from rotation.engines import db2, db2_client
+from rotation.engines.db2 import client as db2_client
 from rotation.engines.db2.client import ClientError, Connection
 from rotation.engines.db2.connection import connection_string, failure, login_failure
+from rotation.engines.db2.session import KIND
 from rotation.errors import (
     InvalidSecret,
     LoginBlocked,
@@ -49,7 +50,7 @@ def test_a_bundle_whose_name_would_end_the_value_is_refused(monkeypatch: pytest.
 class Account(test_oracle.Account):
     """A master of Db2 that RDS manages: its endpoint has the port without TLS."""
 
-    kind = db2.KIND
+    kind = KIND
     secret = MappingProxyType({"engine": "db2-se", "username": "app", "password": "p", "dbname": "TESTDB"})
 
 

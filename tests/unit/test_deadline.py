@@ -10,7 +10,7 @@ import pytest
 
 import rotation
 from rotation import deadline
-from rotation.deadline import LEAST, RESERVE, Deadline, within
+from rotation.deadline import RESERVED_SECONDS, SHORTEST_ATTEMPT_SECONDS, Deadline, within
 from rotation.errors import OutOfTime
 from tests.unit.world import Clock
 
@@ -18,7 +18,7 @@ from tests.unit.world import Clock
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Time that passes only where somebody waits for it."""
-    clock = Clock(left=10 + RESERVE)
+    clock = Clock(left=10 + RESERVED_SECONDS)
     monkeypatch.setattr(deadline, "time", clock)
     return clock
 
@@ -32,7 +32,7 @@ def test_what_is_wanted_is_allowed_as_far_as_there_is_time(clock: Clock, wanted:
     assert Deadline(clock.seconds_left).allow(wanted, "connecting") == allowed
 
 
-@pytest.mark.parametrize("left", [RESERVE + LEAST / 2, RESERVE, 1.0, 0.0, -5.0])
+@pytest.mark.parametrize("left", [RESERVED_SECONDS + SHORTEST_ATTEMPT_SECONDS / 2, RESERVED_SECONDS, 1.0, 0.0, -5.0])
 def test_without_time_nothing_is_begun_and_the_error_names_what(clock: Clock, left: float) -> None:
     clock.left = left
     with pytest.raises(OutOfTime, match="connecting: the function's timeout is too near"):
@@ -47,18 +47,21 @@ def test_a_pause_ends_with_the_time(clock: Clock) -> None:
     waiting.pause(4, "waiting")
     waiting.pause(60, "waiting")
     assert clock.waits == [4, 6]
-    assert clock.left == RESERVE
+    assert clock.left == RESERVED_SECONDS
 
 
 def test_the_time_left_is_shared_among_the_attempts(clock: Clock) -> None:
     assert Deadline(clock.seconds_left).share(30, 4, "connecting") == 2.5
     assert Deadline(clock.seconds_left).share(2, 4, "connecting") == 0.5
-    clock.left = RESERVE
+    clock.left = RESERVED_SECONDS
     with pytest.raises(OutOfTime):
         Deadline(clock.seconds_left).share(30, 4, "connecting")
 
 
-@pytest.mark.parametrize(("pause", "outlasted"), [(1, True), (10 - LEAST, True), (10 - LEAST / 2, False), (60, False)])
+@pytest.mark.parametrize(
+    ("pause", "outlasted"),
+    [(1, True), (10 - SHORTEST_ATTEMPT_SECONDS, True), (10 - SHORTEST_ATTEMPT_SECONDS / 2, False), (60, False)],
+)
 def test_a_pause_after_which_nothing_could_be_begun_is_known_before(
     clock: Clock, pause: float, outlasted: bool
 ) -> None:

@@ -37,7 +37,7 @@ def test_the_tree_in_the_docstring_says_what_each_error_says_of_itself() -> None
 def test_every_error_says_what_was_done_the_cause_and_the_remedy(error: type[RotationError]) -> None:
     raised = error("logging in", "no answer", "Look whether it is up")
     assert str(raised) == "logging in: no answer. Look whether it is up."
-    assert (raised.doing, raised.cause, raised.remedy) == ("logging in", "no answer", "Look whether it is up")
+    assert (raised.operation, raised.cause, raised.remedy) == ("logging in", "no answer", "Look whether it is up")
 
 
 @pytest.mark.parametrize("error", ALL)

@@ -9,11 +9,18 @@ from typing import Any, cast
 import oracledb
 import pytest
 
-from rotation.administrator import Administrators
+from rotation.admin import Admins
 from rotation.credential import Credential, SecretValue
-from rotation.engines.oracle.session import KIND, counterpart
+from rotation.engines.oracle.connection import (
+    LOGIN_PROBLEMS,
+    STATEMENT_PROBLEMS,
+    Told,
+    _failure,
+    _login_failure,
+    normal,
+)
 from rotation.engines.oracle.rights import Right, Sort, collected, remedy, statements
-from rotation.engines.oracle.connection import LOGIN_PROBLEMS, STATEMENT_PROBLEMS, Told, _failure, _login_failure, normal
+from rotation.engines.oracle.session import KIND, counterpart
 from rotation.errors import (
     DatabaseError,
     InvalidConfiguration,
@@ -134,7 +141,7 @@ class Account:
         text = json.dumps({**self.secret, "host": HOST, "masterarn": "a", **fields})
         value = SecretValue.parse(text, self.kind, "reading")
         client = cast("Any", self)
-        return Administrators(client, lambda _: client, self.kind, Redactor(), deadline()).find(value)
+        return Admins(client, lambda _: client, self.kind, Redactor(), deadline()).find(value)
 
 
 def test_a_master_that_rds_manages_logs_in_at_the_port_that_the_secret_names() -> None:

@@ -105,7 +105,7 @@ def test_the_classes_need_not_all_be_there() -> None:
 @pytest.mark.parametrize("kept", ["true", "yes"])
 def test_a_class_that_is_asked_for_and_excluded_character_by_character_is_named(kept: str) -> None:
     error = refusal({"EXCLUDE_CHARACTERS": string.digits, "REQUIRE_EACH_INCLUDED_TYPE": kept})
-    assert "EXCLUDE_CHARACTERS" in error.doing
+    assert "EXCLUDE_CHARACTERS" in error.operation
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ SECRETS = [
 def masked(secret: str, text: str) -> str:
     """Mask one secret in a text."""
     redact = Redactor()
-    redact.learn(secret)
+    redact.add_secret(secret)
     return redact(text)
 
 
@@ -168,7 +168,7 @@ HARD = [
 def hard(request: pytest.FixtureRequest) -> tuple[str, Redactor]:
     """A secret that is hard to quote, and what knows it."""
     redact = Redactor()
-    redact.learn(request.param)
+    redact.add_secret(request.param)
     return request.param, redact
 
 
@@ -202,14 +202,14 @@ def test_every_occurrence_is_masked() -> None:
 def test_of_a_secret_within_another_nothing_is_left() -> None:
     redact = Redactor()
     for secret in ["word", "password", "the-password-1"]:
-        redact.learn(secret)
+        redact.add_secret(secret)
     assert redact("the-password-1 password word") == f"{MASK} {MASK} {MASK}"
 
 
 @pytest.mark.parametrize("not_a_secret", [None, 7, [], "", "abc"])
 def test_what_is_no_text_or_too_short_to_be_masked_leaves_texts_as_they_are(not_a_secret: object) -> None:
     redact = Redactor()
-    redact.learn(not_a_secret)
+    redact.add_secret(not_a_secret)
     assert redact("None 7 [] abc") == "None 7 [] abc"
 
 

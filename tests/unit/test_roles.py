@@ -24,7 +24,7 @@ def refusal(listed: str) -> InvalidConfiguration:
     """Return the error for a list that cannot be."""
     with pytest.raises(InvalidConfiguration) as caught:
         roles(listed)
-    assert "SECRET_ROLE_ARNS" in caught.value.doing
+    assert "SECRET_ROLE_ARNS" in caught.value.operation
     return caught.value
 
 

@@ -94,7 +94,7 @@ def test_a_password_that_only_an_unlabelled_version_holds_is_found() -> None:
     world.run(Step.SET)
     assert [credential.password for credential in world.database.tried] == ["password-0", "password-2", "password-1"]
     assert world.database.accepts(world.database.tried[1])
-    assert world.healed == [BY_OTHER_VERSION]
+    assert world.recovered == [BY_OTHER_VERSION]
 
 
 def test_a_password_that_an_earlier_version_holds_as_well_is_not_tried_twice() -> None:
@@ -112,7 +112,7 @@ def test_where_every_login_is_refused_the_error_is_that_of_the_likeliest() -> No
     current = world.secret.read().credential
     candidates = [replace(current, username=username) for username in ("likeliest", "other")]
     with pytest.raises(LoginRefused, match="logging in as likeliest"):
-        log_in_first(candidates, world.rotation().means(), lambda _, credential: credential)
+        log_in_first(candidates, world.rotation().context(), lambda _, credential: credential)
     assert world.users_tried() == ["likeliest", "other"]
 
 
@@ -248,11 +248,11 @@ def test_without_leave_the_admin_is_not_asked_and_the_error_says_what_there_is_a
     world = locked_out(strategy, allowed=False)
     with pytest.raises(LoginRefused) as caught:
         world.run(Step.SET)
-    assert caught.value.doing == f"logging in as {APP} at {PRIMARY}:5000"
+    assert caught.value.operation == f"logging in as {APP} at {PRIMARY}:5000"
     assert "ALLOW_ADMIN_REPAIR (parameter AllowAdminRepair)" in caught.value.remedy
     assert "whoever may write the secret could then take any user over" in caught.value.remedy
     assert "admin" not in world.users_tried()
-    assert (world.database.log, world.healed) == ([], [])
+    assert (world.database.log, world.recovered) == ([], [])
 
 
 def test_of_an_admin_that_the_secret_does_not_name_nothing_is_said() -> None:
@@ -269,16 +269,16 @@ def test_with_leave_the_admin_gives_a_single_user_the_pending_password() -> None
     world = locked_out(SINGLE)
     world.run(Step.SET, Step.TEST, Step.FINISH)
     assert world.users_tried() == [APP, APP, "admin", APP]
-    assert world.healed == [BY_ADMIN]
+    assert world.recovered == [BY_ADMIN]
     assert world.may_log_in(world.secret.read())
     world.rotate()
-    assert world.healed == [BY_ADMIN]
+    assert world.recovered == [BY_ADMIN]
 
 
 def test_with_leave_the_admin_mirrors_a_user_that_did_not_log_in_and_leaves_its_password_alone() -> None:
     world = locked_out(ALTERNATING)
     world.run(Step.SET, Step.TEST, Step.FINISH)
-    assert world.healed == [BY_ADMIN]
+    assert world.recovered == [BY_ADMIN]
     assert world.secret.read().credential.username == CLONE
     assert world.may_log_in(world.secret.read())
     assert written(world) == ["CREATE", "MARK", "GRANT", "ALTER"]
@@ -333,7 +333,7 @@ def test_with_leave_nothing_is_repaired_that_works() -> None:
         world.allow_admin_repair = True
         for _ in range(3):
             world.rotate()
-        assert world.healed == []
+        assert world.recovered == []
         assert world.asked_for_admin == (0 if strategy is SINGLE else 3)
 
 
@@ -365,7 +365,7 @@ def test_an_earlier_password_of_the_current_user_proves_as_much() -> None:
     staged(world).forget_connections()
     world.run(Step.SET)
     assert world.users_tried() == [APP, APP, "admin"]
-    assert world.healed == [BY_OTHER_VERSION]
+    assert world.recovered == [BY_OTHER_VERSION]
     assert world.database.tried[0].password == now.credential.password
 
 

@@ -9,7 +9,7 @@ from urllib.request import Request
 
 import pytest
 
-from rotation.deadline import RESERVE, Deadline
+from rotation.deadline import RESERVED_SECONDS, Deadline
 from rotation.errors import InvalidEvent, OutOfTime, RotationError, Unexpected
 from rotation.redaction import Redactor
 from rotation.watch import custom_resource
@@ -110,7 +110,7 @@ def test_every_page_is_read() -> None:
 
 
 def test_no_page_is_begun_when_the_time_is_up() -> None:
-    clock = Clock(left=RESERVE + 1)
+    clock = Clock(left=RESERVED_SECONDS + 1)
 
     class Slow(Listing):
         def list_secrets(self, **request: object) -> dict[str, object]:
@@ -411,10 +411,10 @@ def test_an_error_comes_back_redacted_and_without_what_led_to_it() -> None:
             raise InvalidEvent("secret", "secret", "secret") from ValueError("secret")
 
     redactor = Redactor()
-    redactor.learn("secret")
+    redactor.add_secret("secret")
     error = attempted(fail, redactor)
     assert isinstance(error, InvalidEvent)
-    assert (error.doing, error.cause, error.remedy) == ("***", "***", "***")
+    assert (error.operation, error.cause, error.remedy) == ("***", "***", "***")
     assert (error.__cause__, error.__context__, error.__traceback__) == (None, None, None)
 
 

@@ -61,7 +61,7 @@ class World:
         self.annotated: list[Strategy] = []
         self.try_more_passwords = False
         self.allow_admin_repair = False
-        self.healed: list[str] = []
+        self.recovered: list[str] = []
         self._passwords = (f"password-{number}" for number in itertools.count(1))
         self._tokens = (f"version-{number}" for number in itertools.count(1))
 
@@ -71,12 +71,12 @@ class World:
             secret=self.secret,
             engine=self.database,
             deadline=Deadline(self.clock.seconds_left),
-            administrator=self._administrator,
+            admin=self._admin,
             new_password=lambda: next(self._passwords),
             annotate=lambda strategy: self.annotated.append(strategy.name),
             try_more_passwords=self.try_more_passwords,
             allow_admin_repair=self.allow_admin_repair,
-            healed=self.healed.append,
+            recovered=self.recovered.append,
         )
 
     def run(self, *steps: Step) -> list[str]:
@@ -115,7 +115,7 @@ class World:
         """Return who logged in, or tried to, in order."""
         return [credential.username for credential in self.database.tried]
 
-    def _administrator(self, _: SecretValue) -> Credential:
+    def _admin(self, _: SecretValue) -> Credential:
         self.asked_for_admin += 1
         return self.admin
 

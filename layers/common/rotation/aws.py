@@ -1,6 +1,6 @@
 """How are AWS's services called, and what do their errors mean?
 
-Every call goes through `ask`, which repeats it for as long as time lasts where the failure may pass: throttling, a
+Every call goes through `call_aws`, which repeats it for as long as time lasts where the failure may pass: throttling, a
 service that has a problem of its own, a connection that was cut, an answer that does not come. That is safe, for every
 call that this program makes may be repeated: it reads, or it writes the same value into the same version again, or it
 moves a label from where it was seen, which is refused where an earlier try has moved it.
@@ -112,26 +112,26 @@ def own_clients() -> Clients:
     return new_clients()
 
 
-def ask[T: Mapping[str, object]](  # noqa: PLR0913 - what a call is, each named by the caller
+def call_aws[T: Mapping[str, object]](  # noqa: PLR0913 - what a call is, each named by the caller
     call: Callable[[], T],
     deadline: Deadline,
-    doing: str,
+    operation: str,
     permission: str,
     *,
-    tell: Container[str] = (),
+    expected: Container[str] = (),
     if_denied: str | None = None,
 ) -> T:
     """Return AWS's answer to a call that may be repeated; it is repeated while time lasts.
 
     `permission` is the IAM action that the call needs, `if_denied` the remedy where allowing it is not enough. Raises
     ServiceFailed, in which there is no text of a request, for requests hold passwords; OutOfTime where there is no time
-    for a first try; and botocore's ClientError where AWS's name for the error is among those to `tell`.
+    for a first try; and botocore's ClientError where AWS's name for the error is among those to `expected`.
     """
     for tries in itertools.count(1):
         try:
-            answer = within(deadline.allow(TRY_SECONDS, doing), call)
+            answer = within(deadline.allow(TRY_SECONDS, operation), call)
         except ClientError as error:
-            if error_code(error) in tell:
+            if error_code(error) in expected:
                 raise
             failure = _refused(error, permission, if_denied)
         except (BotoCoreError, ResponseParserError, TimeoutError) as error:
@@ -144,8 +144,8 @@ def ask[T: Mapping[str, object]](  # noqa: PLR0913 - what a call is, each named 
         pause = _pause(tries)
         if not failure.passes or not deadline.outlasts(pause):
             times = f" ({tries} times)" if tries > 1 else ""
-            raise ServiceFailed(doing, f"{failure.cause}{times}", failure.remedy)
-        deadline.pause(pause, doing)
+            raise ServiceFailed(operation, f"{failure.cause}{times}", failure.remedy)
+        deadline.pause(pause, operation)
     raise AssertionError
 
 

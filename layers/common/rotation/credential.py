@@ -110,19 +110,21 @@ class SecretValue:
     fields: Mapping[str, object] = field(repr=False)
 
     @classmethod
-    def parse(cls, text: str, kind: EngineKind, doing: str) -> Self:
+    def parse(cls, text: str, kind: EngineKind, operation: str) -> Self:
         """Read a version of a secret; raises InvalidSecret, which names the key and what to put there."""
-        fields = parse_object(text, doing)
+        fields = parse_object(text, operation)
         if kind.needs_database and not fields.get("dbname"):
-            raise _invalid(doing, 'it has no "dbname"', f"Add the database to log in to: {kind.name} has no other way")
+            raise _invalid(
+                operation, 'it has no "dbname"', f"Add the database to log in to: {kind.name} has no other way"
+            )
         rotation = fields.get("rotation", {})
         if not isinstance(rotation, dict):
-            raise _invalid(doing, '"rotation" is not an object', 'Write it like {"strategy": "single-user"}')
+            raise _invalid(operation, '"rotation" is not an object', 'Write it like {"strategy": "single-user"}')
         return cls(
-            credential=parse_credential(fields, kind, doing),
-            admin_secret=_text(fields, "masterarn", doing) if "masterarn" in fields else None,
-            strategy=_strategy(rotation, doing),
-            verify=_statements(rotation, doing),
+            credential=parse_credential(fields, kind, operation),
+            admin_secret=_text(fields, "masterarn", operation) if "masterarn" in fields else None,
+            strategy=_strategy(rotation, operation),
+            verify=_statements(rotation, operation),
             fields=fields,
         )
 
@@ -154,7 +156,7 @@ class SecretValue:
         return text if small else json.dumps(self.fields, ensure_ascii=False, separators=(",", ":"))
 
 
-def parse_object(text: str, doing: str) -> dict[str, object]:
+def parse_object(text: str, operation: str) -> dict[str, object]:
     """Return the JSON object in `text`; raises InvalidSecret, which quotes nothing of the text but a key's name.
 
     A key that is there twice has two values. Programs differ in which they read, and one would be lost when the secret
@@ -164,61 +166,63 @@ def parse_object(text: str, doing: str) -> dict[str, object]:
         value = json.loads(text, parse_float=_finite, object_pairs_hook=_unique)
     except _Repeated as repeated:
         raise _invalid(
-            doing, f"it has {repeated} twice", "Decide which of the two is right, and remove the other"
+            operation, f"it has {repeated} twice", "Decide which of the two is right, and remove the other"
         ) from None
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise _invalid(
-            doing,
+            operation,
             "the value is not a JSON object",
             'Store it as {"engine": …, "host": …, "username": …, "password": …}',
         )
     return value
 
 
-def parse_credential(fields: Mapping[str, object], kind: EngineKind, doing: str) -> Credential:
+def parse_credential(fields: Mapping[str, object], kind: EngineKind, operation: str) -> Credential:
     """Return the credential in a secret's fields; raises InvalidSecret."""
     missing = [key for key in ("engine", "host", "username", "password") if key not in fields]
     if missing:
-        raise _invalid(doing, f"it has no {_quoted(missing)}", "Add what is missing to the JSON of the secret")
-    engine = _text(fields, "engine", doing)
+        raise _invalid(operation, f"it has no {_quoted(missing)}", "Add what is missing to the JSON of the secret")
+    engine = _text(fields, "engine", operation)
     if engine not in kind.engine_values:
         names = ", ".join(sorted(kind.engine_values))
         named = engine if ENGINE.fullmatch(engine) else "none that RDS has"
         raise _invalid(
-            doing,
+            operation,
             f'its "engine" is {named}; this function is for {kind.name} ({names})',
             "Correct the engine, or attach the rotation function of that engine to the secret",
         )
-    host = _text(fields, "host", doing)
+    host = _text(fields, "host", operation)
     if not HOST.fullmatch(host):
         raise _invalid(
-            doing,
+            operation,
             'its "host" is neither a host name nor an IP address',
             "Write one host, without a port, and nothing else",
         )
     host = host.lower().rstrip(".")
-    require_ordinary(literal(host), InvalidSecret, doing)
+    require_ordinary(literal(host), InvalidSecret, operation)
     database = fields.get("dbname", kind.default_database)
     return Credential(
         engine=engine,
         host=host,
-        port=_port(fields.get("port", kind.default_port), doing),
-        database=kind.default_database if database in (None, "") else _text({"dbname": database}, "dbname", doing),
-        username=_text(fields, "username", doing),
-        password=_text(fields, "password", doing, CONTROLS),
-        tls=parse_ssl(fields, doing),
+        port=_port(fields.get("port", kind.default_port), operation),
+        database=kind.default_database if database in (None, "") else _text({"dbname": database}, "dbname", operation),
+        username=_text(fields, "username", operation),
+        password=_text(fields, "password", operation, CONTROLS),
+        tls=parse_ssl(fields, operation),
     )
 
 
-def parse_ssl(fields: Mapping[str, object], doing: str) -> bool:
+def parse_ssl(fields: Mapping[str, object], operation: str) -> bool:
     """Return whether to verify TLS; a secret that does not say gets it. Raises InvalidSecret."""
     ssl = fields.get("ssl", True)
     key = ssl.lower() if isinstance(ssl, str) else ssl
     if not isinstance(key, bool | str) or key not in SSL:
         raise _invalid(
-            doing, 'its "ssl" is neither true nor false', "Write true or false, or leave it out to have TLS verified"
+            operation,
+            'its "ssl" is neither true nor false',
+            "Write true or false, or leave it out to have TLS verified",
         )
     return SSL[key]
 
@@ -235,44 +239,44 @@ def _texts(value: object) -> Iterator[str]:
             yield from _texts(inner)
 
 
-def _text(fields: Mapping[str, object], key: str, doing: str, unusable: Container[str] = HIDDEN) -> str:
+def _text(fields: Mapping[str, object], key: str, operation: str, unusable: Container[str] = HIDDEN) -> str:
     value = fields[key]
     if not isinstance(value, str) or not _is_text(value, unusable):
         raise _invalid(
-            doing,
+            operation,
             f'its "{key}" is not a text, is empty, or holds what is no character, or a control character',
             "Correct it in the JSON of the secret",
         )
     return value
 
 
-def _port(value: object, doing: str) -> int:
+def _port(value: object, operation: str) -> int:
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,5}", value):
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= HIGHEST_PORT:
         raise _invalid(
-            doing,
+            operation,
             f'its "port" is not a number from 1 to {HIGHEST_PORT}',
             "Correct it, or leave it out for the engine's own",
         )
     return value
 
 
-def _strategy(rotation: Mapping[str, object], doing: str) -> Strategy | None:
+def _strategy(rotation: Mapping[str, object], operation: str) -> Strategy | None:
     name = rotation.get("strategy")
     if name is None:
         return None
     if not isinstance(name, str) or name not in set(Strategy):
         cause = 'its "rotation" asks for a "strategy" that there is not'
-        raise _invalid(doing, cause, f"Choose one of {', '.join(Strategy)}")
+        raise _invalid(operation, cause, f"Choose one of {', '.join(Strategy)}")
     return Strategy(name)
 
 
-def _statements(rotation: Mapping[str, object], doing: str) -> tuple[str, ...]:
+def _statements(rotation: Mapping[str, object], operation: str) -> tuple[str, ...]:
     verify = rotation.get("verify", [])
     if not isinstance(verify, list) or not all(_is_text(one, CONTROLS, but=LAYOUT) for one in verify):
         raise _invalid(
-            doing,
+            operation,
             '"verify" in its "rotation" is not a list of statements, or one holds what is no character, or a control',
             'Write it like ["SELECT 1 FROM orders LIMIT 1"]',
         )
@@ -324,5 +328,5 @@ def _quoted(keys: list[str]) -> str:
     return ", ".join(f'"{key}"' for key in keys)
 
 
-def _invalid(doing: str, cause: str, remedy: str) -> InvalidSecret:
-    return InvalidSecret(doing, cause, remedy)
+def _invalid(operation: str, cause: str, remedy: str) -> InvalidSecret:
+    return InvalidSecret(operation, cause, remedy)

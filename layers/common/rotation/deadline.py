@@ -13,10 +13,10 @@ from concurrent.futures import Future
 
 from rotation.errors import OutOfTime
 
-RESERVE = 1.5
+RESERVED_SECONDS = 1.5
 """Seconds kept back for telling what went wrong: Lambda's own "Task timed out" tells nothing."""
 
-LEAST = 0.25
+SHORTEST_ATTEMPT_SECONDS = 0.25
 """Seconds below which nothing is begun: in less, hardly a login ends."""
 
 
@@ -29,36 +29,36 @@ class Deadline:
 
     def left(self) -> float:
         """Return how many seconds may still be used; not above zero where the time is up."""
-        return self._seconds_left() - RESERVE
+        return self._seconds_left() - RESERVED_SECONDS
 
-    def allow(self, seconds: float, doing: str) -> float:
-        """Return how many seconds `doing` may take: `seconds`, or what is left where that is less.
+    def allow(self, seconds: float, operation: str) -> float:
+        """Return how many seconds `operation` may take: `seconds`, or what is left where that is less.
 
         Raises OutOfTime where too little is left to begin it.
         """
         left = self.left()
-        if left < LEAST:
+        if left < SHORTEST_ATTEMPT_SECONDS:
             raise OutOfTime(
-                doing,
+                operation,
                 "the function's timeout is too near",
                 "Raise the function's timeout (Timeout in template.yaml); what was done so far is safe to repeat",
             )
         return min(seconds, left)
 
-    def share(self, seconds: float, among: int, doing: str) -> float:
+    def share(self, seconds: float, among: int, operation: str) -> float:
         """Return how many seconds the next of so many attempts may take, if each is to have its turn.
 
         Together they take no longer than `seconds`, or what is left. Raises OutOfTime.
         """
-        return self.allow(seconds, doing) / among
+        return self.allow(seconds, operation) / among
 
     def outlasts(self, seconds: float) -> bool:
         """Tell whether something may still be begun after a pause of so many seconds."""
-        return self.left() - seconds >= LEAST
+        return self.left() - seconds >= SHORTEST_ATTEMPT_SECONDS
 
-    def pause(self, seconds: float, doing: str) -> None:
+    def pause(self, seconds: float, operation: str) -> None:
         """Wait for `seconds`, or until the time is up; raises OutOfTime where no time is left at the start."""
-        time.sleep(self.allow(seconds, doing))
+        time.sleep(self.allow(seconds, operation))
 
 
 def within[T](seconds: float, work: Callable[[], T], discard: Callable[[T], object] = lambda _: None) -> T:

@@ -30,7 +30,7 @@ class Proof:
     SID. Only the driver that wrote it reads it."""
 
 
-class Standing(Enum):
+class CloneStatus(Enum):
     """What a server knows about the other user of an alternating pair."""
 
     ABSENT = auto()
@@ -64,7 +64,7 @@ class Session(Protocol):
         May be repeated. Raises NotPermitted where users of this server, or this user, may not do so.
         """
 
-    def standing(self, user: str, other: str) -> Standing:
+    def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about `other`, with which `user` is to take turns. Changes nothing.
 
         Raises Unsafe where one of the two can never be the other's clone.

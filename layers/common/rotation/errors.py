@@ -42,18 +42,18 @@ class RotationError(Exception):
     ends_version: ClassVar[bool] = False
     """Whether the pending version can never become current, however often it is tried again."""
 
-    def __init__(self, doing: str, cause: str, remedy: str) -> None:
-        super().__init__(doing, cause, remedy)
-        self.doing = doing
+    def __init__(self, operation: str, cause: str, remedy: str) -> None:
+        super().__init__(operation, cause, remedy)
+        self.operation = operation
         self.cause = cause
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.doing}: {self.cause.rstrip('.')}. {self.remedy.rstrip('.')}."
+        return f"{self.operation}: {self.cause.rstrip('.')}. {self.remedy.rstrip('.')}."
 
     def rewritten(self, rewrite: Callable[[str], str]) -> Self:
         """Return the same error, each of its texts passed through `rewrite`, without traceback, cause or context."""
-        return type(self)(rewrite(self.doing), rewrite(self.cause), rewrite(self.remedy))
+        return type(self)(rewrite(self.operation), rewrite(self.cause), rewrite(self.remedy))
 
 
 class InvalidEvent(RotationError):
@@ -102,11 +102,11 @@ class Unexpected(RotationError):
     """A defect of this program."""
 
     @classmethod
-    def from_exception(cls, error: Exception, doing: str) -> Self:
+    def from_exception(cls, error: Exception, operation: str) -> Self:
         """Say where it happened, and nothing of what it says: that may hold a secret."""
         place = traceback.extract_tb(error.__traceback__)[-1]
         return cls(
-            doing,
+            operation,
             f"{type(error).__name__} in {os.path.basename(place.filename)}, line {place.lineno}",  # noqa: PTH119 - no path needed
             "This is a defect of the function: please report it with this place",
         )

@@ -36,14 +36,14 @@ CARRYING = tuple(map(ip_network, ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "
 """IPv6 addresses whose last 32 bits are an IPv4 address, to a kernel or a translator (RFC 4291, 2765, 6052, 8215)."""
 
 
-def require_ordinary(addresses: Iterable[str], error: type[RotationError], doing: str) -> None:
+def require_ordinary(addresses: Iterable[str], error: type[RotationError], operation: str) -> None:
     """Raise the error if one of these addresses of a secret's host is none of a database, and that is not allowed."""
     if not allows_local_hosts() and (kind := next(filter(None, map(kind_of, addresses)), None)):
         remedy = (
             'Write the host of the database into the secret, as "host". To try the function on the machine of the'
             f" database, set {VARIABLE} to true in its environment"
         )
-        raise error(doing, f'the "host" of the secret is, or leads to, {kind}, where no database is', remedy)
+        raise error(operation, f'the "host" of the secret is, or leads to, {kind}, where no database is', remedy)
 
 
 def allows_local_hosts() -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
-from rotation.administrator import Administrators
+from rotation.admin import Admins
 from rotation.aws import Clients, own_clients
 from rotation.deadline import Deadline
 from rotation.engine import Engine
@@ -80,7 +80,7 @@ class _Invocation:
         return None
 
     def _step(self, raw: object) -> str:
-        self._redactor.learn(raw.get("RotationToken") if isinstance(raw, dict) else None)
+        self._redactor.add_secret(raw.get("RotationToken") if isinstance(raw, dict) else None)
         event = RotationEvent.parse(raw)
         self._redactor.release(event.secret_id, event.version_token)
         self._fields |= {
@@ -99,12 +99,12 @@ class _Invocation:
             ),
             engine=self._engine,
             deadline=self._deadline,
-            administrator=Administrators(client, clients.rds, kind, redactor, self._deadline).find,
+            admin=Admins(client, clients.rds, kind, redactor, self._deadline).find,
             new_password=policy.generate,
             annotate=self._annotate,
             try_more_passwords=try_more_passwords,
             allow_admin_repair=allow_admin_repair,
-            healed=self._healed,
+            recovered=self._healed,
         )
         return STEPS[event.step](rotation)
 
@@ -113,7 +113,7 @@ class _Invocation:
         role = SecretRoles.from_environment(os.environ).role_for(secret_arn)
         if not role:
             return own_clients()
-        return clients_in_role(role, self._context.function_name, self._redactor.learn, self._deadline)
+        return clients_in_role(role, self._context.function_name, self._redactor.add_secret, self._deadline)
 
     def _annotate(self, strategy: RotationStrategy) -> None:
         self._fields["strategy"] = strategy.name
@@ -123,7 +123,7 @@ class _Invocation:
 
     def _failed(self, error: RotationError) -> RotationError:
         if error.ends_version:
-            error = type(error)(error.doing, error.cause, f"{error.remedy}. {self._way_out()}")
+            error = type(error)(error.operation, error.cause, f"{error.remedy}. {self._way_out()}")
         clean = error.rewritten(self._redact)
         name = type(clean).__name__
         logger.error(

@@ -107,7 +107,7 @@ class Redactor:
         self._public: set[str] = set()
         self._known: _Known | None = None
 
-    def learn(self, secret: object) -> None:
+    def add_secret(self, secret: object) -> None:
         """Mask this secret from now on, in whatever way it is written, and each piece of it."""
         if isinstance(secret, str):
             self._add(self._secrets, secret)
@@ -116,7 +116,7 @@ class Redactor:
         """Mask every string in the text of a secret from now on, under whatever key; the text is JSON, or it is not."""
         for key, string in _strings(text):
             if key == "password" and not _is_common(string):
-                self.learn(string)
+                self.add_secret(string)
             for part in _parts(string):
                 self._add(self._strings, part)
 
@@ -229,7 +229,7 @@ def redacting(redactor: Redactor) -> Iterator[None]:
 def unsaid(secret: str) -> str:
     """Return a secret that was just made; from now on `said` knows it."""
     if redactor := _INVOCATION.get():
-        redactor.learn(secret)
+        redactor.add_secret(secret)
     return secret
 
 

@@ -18,7 +18,7 @@ from typing import Self
 
 import boto3
 
-from rotation.aws import CONFIG, Clients, ask, new_clients
+from rotation.aws import CONFIG, Clients, call_aws, new_clients
 from rotation.deadline import Deadline
 from rotation.errors import InvalidConfiguration
 
@@ -63,13 +63,13 @@ class SecretRoles:
         return self.by_account.get(match["account"]) if match else None
 
 
-def clients_in_role(role: str, function_name: str, learn: Callable[[str], None], deadline: Deadline) -> Clients:
+def clients_in_role(role: str, function_name: str, add_secret: Callable[[str], None], deadline: Deadline) -> Clients:
     """Assume the role, and return clients that call AWS in it for as long as an invocation takes.
 
-    `learn` is told the secrets of the session. Raises ServiceFailed, and OutOfTime.
+    `add_secret` is told the secrets of the session. Raises ServiceFailed, and OutOfTime.
     """
     sts = boto3.client("sts", config=CONFIG)
-    session = ask(
+    session = call_aws(
         lambda: sts.assume_role(RoleArn=role, RoleSessionName=session_name(function_name), DurationSeconds=SECONDS),
         deadline,
         f"assuming the role {role}",
@@ -77,8 +77,8 @@ def clients_in_role(role: str, function_name: str, learn: Callable[[str], None],
         if_denied="Allow sts:AssumeRole on it to the function's role (parameter SecretRoleArns), "
         "and name the function's role in its trust policy",
     )["Credentials"]
-    learn(session["SecretAccessKey"])
-    learn(session["SessionToken"])
+    add_secret(session["SecretAccessKey"])
+    add_secret(session["SessionToken"])
     return new_clients(
         aws_access_key_id=session["AccessKeyId"],
         aws_secret_access_key=session["SecretAccessKey"],

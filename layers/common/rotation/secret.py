@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from rotation.aws import ask
+from rotation.aws import call_aws
 from rotation.credential import SecretValue
 from rotation.deadline import Deadline
 from rotation.errors import InvalidSecret, NotRotatable
@@ -32,7 +32,7 @@ READ_OTHERS = 10
 
 EXISTS, NOT_FOUND, WRONG = "ResourceExistsException", "ResourceNotFoundException", "InvalidParameterException"
 
-MOVES = 3
+MOVE_ATTEMPTS = 3
 """How often a label that others move at the same time is tried to be moved."""
 
 
@@ -84,11 +84,11 @@ class SecretUnderRotation:
         (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html): of two createSecrets
         at once, one writes.
         """
-        self.redactor.learn(value.credential.password)
+        self.redactor.add_secret(value.credential.password)
         self.redactor.release(*value.public)
         token = {"RotationToken": self.rotation_token} if self.rotation_token else {}
         try:
-            ask(
+            call_aws(
                 lambda: self.client.put_secret_value(
                     SecretId=self.arn,
                     ClientRequestToken=self.token,
@@ -99,7 +99,7 @@ class SecretUnderRotation:
                 self.deadline,
                 f"writing version {self.token} of {self.arn}",
                 "secretsmanager:PutSecretValue",
-                tell={EXISTS},
+                expected={EXISTS},
             )
         except ClientError:
             return False
@@ -110,13 +110,13 @@ class SecretUnderRotation:
 
         Raises NotRotatable where the version is not pending any more.
         """
-        for attempt in range(1, MOVES + 1):
+        for attempt in range(1, MOVE_ATTEMPTS + 1):
             _, stages = self._describe()
             if not self._is_pending(stages):
                 return False
             holder = next((version for version, labels in stages.items() if CURRENT in labels), None)
             try:
-                self._move_current(holder, tell={WRONG} if attempt < MOVES else set())
+                self._move_current(holder, expected={WRONG} if attempt < MOVE_ATTEMPTS else set())
             except ClientError:
                 continue  # somebody moved the label between the two calls, or an earlier try has: look again
             return True
@@ -138,8 +138,8 @@ class SecretUnderRotation:
         return self._values(are_newer=False)
 
     def _values(self, *, are_newer: bool) -> Iterator[SecretValue]:
-        doing = f"looking for other versions of {self.arn}"
-        versions = list(self._versions(doing))
+        operation = f"looking for other versions of {self.arn}"
+        versions = list(self._versions(operation))
         current = next((v["CreatedDate"] for v in versions if CURRENT in v.get("VersionStages", ())), None)
         others = [
             v
@@ -151,19 +151,19 @@ class SecretUnderRotation:
         others.sort(key=lambda v: (PREVIOUS in v.get("VersionStages", ()), v["CreatedDate"]), reverse=True)
         for version in others[:READ_OTHERS]:
             try:
-                yield self._get({"VersionId": version["VersionId"]}, doing)[0]
+                yield self._get({"VersionId": version["VersionId"]}, operation)[0]
             except (_NoValue, InvalidSecret):
                 continue
 
-    def _versions(self, doing: str) -> "Iterator[SecretVersionsListEntryTypeDef]":
+    def _versions(self, operation: str) -> "Iterator[SecretVersionsListEntryTypeDef]":
         page: dict[str, str] = {}
         while True:
-            answer = ask(
+            answer = call_aws(
                 lambda page=page: self.client.list_secret_version_ids(  # type: ignore[misc]
                     SecretId=self.arn, IncludeDeprecated=True, MaxResults=100, **page
                 ),
                 self.deadline,
-                doing,
+                operation,
                 "secretsmanager:ListSecretVersionIds",
             )
             yield from answer["Versions"]
@@ -172,7 +172,7 @@ class SecretUnderRotation:
             page = {"NextToken": answer["NextToken"]}
 
     def _describe(self) -> tuple[bool, dict[str, list[str]]]:
-        answer = ask(
+        answer = call_aws(
             lambda: self.client.describe_secret(SecretId=self.arn),
             self.deadline,
             f"looking at {self.arn}",
@@ -192,35 +192,35 @@ class SecretUnderRotation:
             f"Start a new rotation: aws secretsmanager rotate-secret --secret-id {self.arn}",
         )
 
-    def _get(self, version: "dict[str, str]", doing: str) -> tuple[SecretValue, list[str]]:
+    def _get(self, version: "dict[str, str]", operation: str) -> tuple[SecretValue, list[str]]:
         request: GetSecretValueRequestTypeDef = {"SecretId": self.arn, **version}  # type: ignore[typeddict-item]
         try:
-            answer = ask(
+            answer = call_aws(
                 lambda: self.client.get_secret_value(**request),
                 self.deadline,
-                doing,
+                operation,
                 "secretsmanager:GetSecretValue",
-                tell={NOT_FOUND} if "VersionId" in version else set(),
+                expected={NOT_FOUND} if "VersionId" in version else set(),
             )
         except ClientError:
             raise _NoValue from None
         if "SecretString" not in answer:
-            raise InvalidSecret(doing, "it holds binary data", "Store the credential as a JSON text")
+            raise InvalidSecret(operation, "it holds binary data", "Store the credential as a JSON text")
         self.redactor.read(answer["SecretString"])
-        value = SecretValue.parse(answer["SecretString"], self.kind, doing)
+        value = SecretValue.parse(answer["SecretString"], self.kind, operation)
         self.redactor.release(*value.public)
         return value, answer.get("VersionStages", [])
 
-    def _move_current(self, holder: str | None, tell: set[str]) -> None:
+    def _move_current(self, holder: str | None, expected: set[str]) -> None:
         source = {"RemoveFromVersionId": holder} if holder else {}
-        ask(
+        call_aws(
             lambda: self.client.update_secret_version_stage(
                 SecretId=self.arn, VersionStage=CURRENT, MoveToVersionId=self.token, **source
             ),
             self.deadline,
             f"moving AWSCURRENT to version {self.token} of {self.arn}",
             "secretsmanager:UpdateSecretVersionStage",
-            tell=tell,
+            expected=expected,
         )
 
 

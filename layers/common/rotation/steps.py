@@ -39,7 +39,7 @@ from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
 from rotation.engine import Engine
 from rotation.errors import LoginRefused, NotRotatable, RightsDiffer, Superseded
-from rotation.strategies import Means, RotationStrategy, unheard
+from rotation.strategies import Context, RotationStrategy, ignore
 
 
 class Step(StrEnum):
@@ -86,14 +86,14 @@ class Rotation:
     secret: Secret
     engine: Engine
     deadline: Deadline
-    administrator: Callable[[SecretValue], Credential]
+    admin: Callable[[SecretValue], Credential]
     new_password: Callable[[], str]
     annotate: Callable[[RotationStrategy], None]
     """Tells the log which strategy it is, as soon as that is known."""
     try_more_passwords: bool = False
     allow_admin_repair: bool = False
-    """See `rotation.strategies.Means`."""
-    healed: Callable[[str], None] = unheard
+    """See `rotation.strategies.Context`."""
+    recovered: Callable[[str], None] = ignore
     """Tells the log what was broken, where it is healed."""
 
     def strategy(self, value: SecretValue) -> RotationStrategy:
@@ -102,17 +102,17 @@ class Rotation:
         self.annotate(strategy)
         return strategy
 
-    def means(self) -> Means:
+    def context(self) -> Context:
         """Return what a strategy may use of all this."""
-        return Means(
+        return Context(
             engine=self.engine,
             deadline=self.deadline,
-            administrator=self.administrator,
+            admin=self.admin,
             newer=self.secret.newer,
             earlier=self.secret.earlier,
             try_more_passwords=self.try_more_passwords,
             allow_admin_repair=self.allow_admin_repair,
-            healed=self.healed,
+            recovered=self.recovered,
         )
 
 
@@ -122,7 +122,7 @@ def create_secret(rotation: Rotation) -> str:
         return "the version is current already"
     current = rotation.secret.current()
     strategy = rotation.strategy(current)
-    strategy.require_possible(current, rotation.means())
+    strategy.require_possible(current, rotation.context())
     successor = current.successor(strategy.next_username(current), rotation.new_password())
     if rotation.secret.stage(successor):
         return f"wrote a new password for {successor.credential.username}"
@@ -139,7 +139,7 @@ def set_secret(rotation: Rotation) -> str:
         return "the version is current already"
     strategy = rotation.strategy(current)
     _require_follows(pending, current, strategy)
-    return strategy.set_password(current, pending, rotation.means())
+    return strategy.set_password(current, pending, rotation.context())
 
 
 def test_secret(rotation: Rotation) -> str:
@@ -204,7 +204,7 @@ def _test_when_replicated(rotation: Rotation, strategy: RotationStrategy, value:
 
 def _is_replica(rotation: Rotation, value: SecretValue) -> bool:
     """Tell whether the secret's host gets its passwords from another one."""
-    return bool(value.admin_secret) and rotation.administrator(value).host != value.credential.host
+    return bool(value.admin_secret) and rotation.admin(value).host != value.credential.host
 
 
 def _required(pending: SecretValue | None) -> SecretValue:

@@ -36,7 +36,7 @@ from typing import ClassVar
 
 from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
-from rotation.engine import Engine, KeepsOldPassword, Proof, Session, Standing
+from rotation.engine import CloneStatus, Engine, KeepsOldPassword, Proof, Session
 from rotation.errors import InvalidSecret, LoginRefused, NotPermitted, RightsDiffer, Unsafe, Unsupported
 from rotation.kind import CLONE_SUFFIX, EngineKind, Strategy
 
@@ -55,17 +55,17 @@ BY_ADMIN = "the server refuses every password that the secret holds, and the adm
 """What was found broken and healed."""
 
 
-def unheard(_: str) -> None:
+def ignore(_: str) -> None:
     """Tell nobody."""
 
 
 @dataclass(frozen=True)
-class Means:
+class Context:
     """What a strategy may use."""
 
     engine: Engine
     deadline: Deadline
-    administrator: Callable[[SecretValue], Credential]
+    admin: Callable[[SecretValue], Credential]
     """Finds the admin of the database that a secret is for, having checked that it is the same database."""
     newer: Callable[[], Iterator[SecretValue]]
     """Reads the versions of the secret that are newer than AWSCURRENT, newest first."""
@@ -76,7 +76,7 @@ class Means:
     allow_admin_repair: bool = False
     """Whether the admin may help a user of whom the secret holds no password that works: whoever may write the secret
     could name any user in it."""
-    healed: Callable[[str], None] = unheard
+    recovered: Callable[[str], None] = ignore
     """Is told what was broken, where it is healed."""
 
 
@@ -96,21 +96,21 @@ class RotationStrategy(ABC):
     def require_equal_rights(self, pending: SecretValue, session: Session, engine: Engine) -> None:  # noqa: B027 - one user: nothing to compare
         """Compare the rights of the pair, if there is one and its pending user may; raises RightsDiffer."""
 
-    def require_possible(self, current: SecretValue, means: Means) -> None:  # noqa: B027 - every server can do most
+    def require_possible(self, current: SecretValue, context: Context) -> None:  # noqa: B027 - every server can do most
         """Raise Unsupported if the server cannot do it, before anything is staged; changes nothing."""
 
     @abstractmethod
-    def set_password(self, current: SecretValue, pending: SecretValue, means: Means) -> str:
+    def set_password(self, current: SecretValue, pending: SecretValue, context: Context) -> str:
         """Bring the database to where `pending` logs in; return a sentence on what was done. May be repeated."""
 
 
 def choose(value: SecretValue, kind: EngineKind) -> RotationStrategy:
     """Return the strategy that the secret asks for; raises Unsupported or InvalidSecret where it cannot be had."""
     wanted = value.strategy or (Strategy.ALTERNATING_USERS if value.admin_secret else Strategy.SINGLE_USER)
-    doing = f"choosing the strategy for {value.credential}"
+    operation = f"choosing the strategy for {value.credential}"
     if wanted not in kind.strategies:
         raise Unsupported(
-            doing,
+            operation,
             f"{kind.name} cannot do {wanted}",
             f'Set "strategy" in the "rotation" of the secret to one of {", ".join(sorted(kind.strategies))}',
         )
@@ -119,7 +119,7 @@ def choose(value: SecretValue, kind: EngineKind) -> RotationStrategy:
     )
     if needs_admin and not value.admin_secret:
         raise InvalidSecret(
-            doing, f'{wanted} needs an admin, and the secret has no "masterarn"', "Add the ARN of the admin secret"
+            operation, f'{wanted} needs an admin, and the secret has no "masterarn"', "Add the ARN of the admin secret"
         )
     return STRATEGIES[wanted](kind)
 
@@ -129,7 +129,7 @@ class SingleUser(RotationStrategy):
 
     name = Strategy.SINGLE_USER
 
-    def set_password(self, current: SecretValue, pending: SecretValue, means: Means) -> str:
+    def set_password(self, current: SecretValue, pending: SecretValue, context: Context) -> str:
         """Log in with what the user has, the likeliest first, and change it to what `pending` says."""
         user, password = current.credential, pending.credential.password
 
@@ -139,15 +139,15 @@ class SingleUser(RotationStrategy):
             return None
 
         try:
-            left = _log_in([user, pending.credential], current, means, change)
+            left = _log_in([user, pending.credential], current, context, change)
         except LoginRefused as refused:
-            _require_repair(refused, current, means)
-            with means.engine.connect(_administrator(current, means, user.username), means.deadline) as session:
+            _require_repair(refused, current, context)
+            with context.engine.connect(_admin(current, context, user.username), context.deadline) as session:
                 session.reset_password(user.username, password)
             return f"{user.username} got the pending password from the admin, because nothing else logs in"
         if not left:
             return f"{user.username} has the pending password"
-        with _admin_for(left, current, means) as session:
+        with _admin_for(left, current, context) as session:
             session.reset_password(user.username, password)
         return f"{user.username} got the pending password from the admin, because it may not change its own"
 
@@ -168,21 +168,21 @@ class AlternatingUsers(RotationStrategy):
             )
         return other
 
-    def set_password(self, current: SecretValue, pending: SecretValue, means: Means) -> str:
+    def set_password(self, current: SecretValue, pending: SecretValue, context: Context) -> str:
         """Prove that the secret holds its user, then let the admin mirror it and set the other's password, last."""
         user, other = current.credential.username, pending.credential.username
-        admin, proof = _administrator(current, means, user, other), None
+        admin, proof = _admin(current, context, user, other), None
         try:
-            proof = _log_in([current.credential], current, means, _show, admin)
+            proof = _log_in([current.credential], current, context, _show, admin)
         except LoginRefused as refused:
-            _require_repair(refused, current, means)
-        with means.engine.connect(admin, means.deadline) as session:
+            _require_repair(refused, current, context)
+        with context.engine.connect(admin, context.deadline) as session:
             if proof:
                 session.require_proven(proof)
-            if session.standing(user, other) is Standing.UNKNOWN:
-                session.require_proven(_prove_ours(current, pending.credential, admin, means))
+            if session.clone_status(user, other) is CloneStatus.UNKNOWN:
+                session.require_proven(_prove_ours(current, pending.credential, admin, context))
             session.mirror(user, other)
-            if not means.engine.clone_sees_rights:
+            if not context.engine.clone_sees_rights:
                 _require_equal(session, user, other)
             session.set_password(other, pending.credential.password)
         return f"{other} mirrors {user} and has the pending password"
@@ -199,7 +199,7 @@ class DualPassword(RotationStrategy):
 
     name = Strategy.DUAL_PASSWORD
 
-    def require_possible(self, current: SecretValue, means: Means) -> None:
+    def require_possible(self, current: SecretValue, context: Context) -> None:
         """Ask the server, if not all servers of the engine can do it.
 
         Where it refuses the login, setSecret is to find the way in.
@@ -207,11 +207,11 @@ class DualPassword(RotationStrategy):
         if self.kind.dual_password_needs_version:
             with (
                 contextlib.suppress(LoginRefused),
-                means.engine.connect(current.credential, means.deadline) as session,
+                context.engine.connect(current.credential, context.deadline) as session,
             ):
                 _two_passwords(session).require_two_passwords()
 
-    def set_password(self, current: SecretValue, pending: SecretValue, means: Means) -> str:
+    def set_password(self, current: SecretValue, pending: SecretValue, context: Context) -> str:
         """Log in with what the user has, the likeliest first, and add what `pending` says, or let the admin."""
         user, password = current.credential, pending.credential.password
 
@@ -221,15 +221,15 @@ class DualPassword(RotationStrategy):
             return None
 
         try:
-            left = _log_in([user, pending.credential], current, means, add)
+            left = _log_in([user, pending.credential], current, context, add)
         except LoginRefused as refused:
-            _require_repair(refused, current, means)
-            with means.engine.connect(_administrator(current, means, user.username), means.deadline) as session:
+            _require_repair(refused, current, context)
+            with context.engine.connect(_admin(current, context, user.username), context.deadline) as session:
                 session.reset_password(user.username, password)
             return f"{user.username} got the pending password from the admin, because nothing else logs in"
         if not left:
             return f"{user.username} has the pending password, and the one before it"
-        with _admin_for(left, current, means) as session:
+        with _admin_for(left, current, context) as session:
             _two_passwords(session).add_password(user.username, left.credential.password, password)
         return f"{user.username} got the pending password from the admin, and keeps the one before it"
 
@@ -237,7 +237,7 @@ class DualPassword(RotationStrategy):
 STRATEGIES = {strategy.name: strategy for strategy in (SingleUser, AlternatingUsers, DualPassword)}
 
 
-def log_in_first[T](candidates: Iterable[Credential], means: Means, use: Callable[[Session, Credential], T]) -> T:
+def log_in_first[T](candidates: Iterable[Credential], context: Context, use: Callable[[Session, Credential], T]) -> T:
     """Log in with the first of the candidates that the server accepts, and return what is made of that session.
 
     Raises the LoginRefused of the first candidate, which is the one expected to work, if the server refuses them all.
@@ -245,7 +245,7 @@ def log_in_first[T](candidates: Iterable[Credential], means: Means, use: Callabl
     refused: LoginRefused | None = None
     for credential in candidates:
         try:
-            with means.engine.connect(credential, means.deadline) as session:
+            with context.engine.connect(credential, context.deadline) as session:
                 return use(session, credential)
         except LoginRefused as error:
             refused = refused or error
@@ -257,7 +257,7 @@ def log_in_first[T](candidates: Iterable[Credential], means: Means, use: Callabl
 def _log_in[T](
     likely: Sequence[Credential],
     current: SecretValue,
-    means: Means,
+    context: Context,
     use: Callable[[Session, Credential], T],
     admin: Credential | None = None,
 ) -> T:
@@ -268,13 +268,13 @@ def _log_in[T](
 
     def note_and_use(session: Session, credential: Credential) -> T:
         if credential.password not in {one.password for one in likely}:
-            means.healed(BY_OTHER_VERSION)
+            context.recovered(BY_OTHER_VERSION)
         return use(session, credential)
 
-    others = (credential for credential in other_passwords(current, means) if credential not in likely)
+    others = (credential for credential in other_passwords(current, context) if credential not in likely)
     candidates = itertools.chain(likely, others)
     return log_in_first(
-        (_where_the_admin_is(one, admin, means) for one in candidates) if admin else candidates, means, note_and_use
+        (_where_the_admin_is(one, admin, context) for one in candidates) if admin else candidates, context, note_and_use
     )
 
 
@@ -310,55 +310,55 @@ def _add_password(session: Session, credential: Credential, password: str) -> No
 
 
 @contextlib.contextmanager
-def _admin_for(user: _NotAlone, current: SecretValue, means: Means) -> Iterator[Session]:
+def _admin_for(user: _NotAlone, current: SecretValue, context: Context) -> Iterator[Session]:
     """Log in as the admin, who then can change the user that has logged in, and nobody else of its name.
 
     If the admin is at another place, the user logs in there first.
     """
-    admin, proof = means.administrator(current), user.proof
-    there = _where_the_admin_is(user.credential, admin, means)
+    admin, proof = context.admin(current), user.proof
+    there = _where_the_admin_is(user.credential, admin, context)
     if there != user.credential:
-        proof = log_in_first([there], means, _show)
-    with means.engine.connect(admin, means.deadline) as session:
+        proof = log_in_first([there], context, _show)
+    with context.engine.connect(admin, context.deadline) as session:
         session.require_proven(proof)
         yield session
 
 
-def _where_the_admin_is(user: Credential, admin: Credential, means: Means) -> Credential:
+def _where_the_admin_is(user: Credential, admin: Credential, context: Context) -> Credential:
     """Return the same login at the admin's host and port, with TLS if one of the two has it.
 
     Only there it proves what the admin can rely upon. The user's own TLS stays: nothing goes in clear because the
     admin's does. Servers with a port of its own for TLS are asked at the user's port then; on RDS, which is where such
     ports can differ, a host is one server.
     """
-    keeps_port = means.engine.kind.tls_has_own_port and user.tls and not admin.tls
+    keeps_port = context.engine.kind.tls_has_own_port and user.tls and not admin.tls
     port = user.port if keeps_port else admin.port
     return replace(user, host=admin.host, port=port, tls=user.tls or admin.tls)
 
 
-def _require_repair(refused: LoginRefused, current: SecretValue, means: Means) -> None:
+def _require_repair(refused: LoginRefused, current: SecretValue, context: Context) -> None:
     """Let an admin help although nobody has proved to hold the user, if that is allowed; else raise LoginRefused."""
     user = current.credential.username
     cause, remedy = f"{refused.cause}, with every password that was tried", refused.remedy
-    if not means.try_more_passwords:
+    if not context.try_more_passwords:
         remedy += (
             "; or set TRY_MORE_PASSWORDS (parameter TryMorePasswords) to true, and the passwords of more versions are"
             f" tried. That is off, because the server can lock {user} for it"
         )
     if not current.admin_secret:
-        raise LoginRefused(refused.doing, cause, remedy)
-    if not means.allow_admin_repair:
+        raise LoginRefused(refused.operation, cause, remedy)
+    if not context.allow_admin_repair:
         remedy += (
             "; or set ALLOW_ADMIN_REPAIR (parameter AllowAdminRepair) to true, and the admin lets"
             f" {user} in again. That is off, because whoever may write the secret could then take any user over"
         )
-        raise LoginRefused(refused.doing, cause, remedy)
-    means.healed(BY_ADMIN)
+        raise LoginRefused(refused.operation, cause, remedy)
+    context.recovered(BY_ADMIN)
 
 
-def _administrator(current: SecretValue, means: Means, *users: str) -> Credential:
+def _admin(current: SecretValue, context: Context, *users: str) -> Credential:
     """Return the admin, who is about to change one of the users; raises Unsafe if it is one of them itself."""
-    admin, normal = means.administrator(current), means.engine.kind.normal_name
+    admin, normal = context.admin(current), context.engine.kind.normal_name
     if normal(admin.username) in map(normal, users):
         raise Unsafe(
             f"changing {' and '.join(users)} as the admin",
@@ -368,21 +368,21 @@ def _administrator(current: SecretValue, means: Means, *users: str) -> Credentia
     return admin
 
 
-def other_passwords(current: SecretValue, means: Means) -> Iterator[Credential]:
+def other_passwords(current: SecretValue, context: Context) -> Iterator[Credential]:
     """Yield the same login with passwords of other versions: after an abandoned rotation one of them is the user's.
 
     Those that are newer than AWSCURRENT; if the operator allows it, older ones too. Only versions of the same user on
     the same host count.
     """
-    versions, most = means.newer(), NEWER_PASSWORDS
-    if means.try_more_passwords:
-        versions, most = itertools.chain(versions, means.earlier()), MORE_PASSWORDS
-    yield from itertools.islice(_same_login(current, versions, means), most)
+    versions, most = context.newer(), NEWER_PASSWORDS
+    if context.try_more_passwords:
+        versions, most = itertools.chain(versions, context.earlier()), MORE_PASSWORDS
+    yield from itertools.islice(_same_login(current, versions, context), most)
 
 
-def _same_login(current: SecretValue, versions: Iterable[SecretValue], means: Means) -> Iterator[Credential]:
+def _same_login(current: SecretValue, versions: Iterable[SecretValue], context: Context) -> Iterator[Credential]:
     """Yield the login of AWSCURRENT with the passwords that these versions have for it."""
-    user, normal = current.credential, means.engine.kind.normal_name
+    user, normal = current.credential, context.engine.kind.normal_name
     for value in versions:
         one = value.credential
         if _same_place(one, user) and normal(one.username) == normal(user.username):
@@ -400,7 +400,7 @@ def _same_place(one: Credential, other: Credential) -> bool:
     return (one.host, one.port) == (other.host, other.port)
 
 
-def _prove_ours(current: SecretValue, pending: Credential, admin: Credential, means: Means) -> Proof:
+def _prove_ours(current: SecretValue, pending: Credential, admin: Credential, context: Context) -> Proof:
     """Log in as the pending user, of whom the server does not know that it is the clone (promise 8).
 
     Somebody else's user can be called like the clone. A password of an earlier version that logs in is the proof that
@@ -409,10 +409,10 @@ def _prove_ours(current: SecretValue, pending: Credential, admin: Credential, me
     """
     user, other = current.credential.username, pending.username
     as_other = replace(current, credential=replace(current.credential, username=other))
-    earlier = itertools.islice(_same_login(as_other, means.earlier(), means), CLONE_PASSWORDS)
-    for credential in itertools.chain(earlier, [pending] if means.engine.kind.clone_may_lack_mark else []):
+    earlier = itertools.islice(_same_login(as_other, context.earlier(), context), CLONE_PASSWORDS)
+    for credential in itertools.chain(earlier, [pending] if context.engine.kind.clone_may_lack_mark else []):
         with contextlib.suppress(LoginRefused):
-            return log_in_first([_where_the_admin_is(credential, admin, means)], means, _show)
+            return log_in_first([_where_the_admin_is(credential, admin, context)], context, _show)
     raise Unsafe(
         f"preparing {other}, with which {user} takes turns",
         f"{other} exists, has no mark of ours, and no version of this secret holds its password: it may be another's",

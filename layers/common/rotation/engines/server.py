@@ -39,11 +39,11 @@ def foreign_triggers_allowed() -> bool:
     return boolean(os.environ, "ALLOW_FOREIGN_TRIGGERS", default=False)
 
 
-def refuse_foreign_triggers(doing: str, names: Sequence[str]) -> None:
+def refuse_foreign_triggers(operation: str, names: Sequence[str]) -> None:
     """Raise Unsafe if there are any, for they are not the server's own, nor the admin's."""
     if names:
         raise Unsafe(
-            doing,
+            operation,
             f"what the admin does would fire {', '.join(map(said, names[:3]))}, which others have written",
             "Disable it; or set ALLOW_FOREIGN_TRIGGERS (parameter AllowForeignTriggers) to true, if whoever wrote it is"
             " trusted like the admin",
@@ -54,14 +54,14 @@ FIRST_WORD = re.compile(r"[\s(]*([A-Za-z]+)")
 """Where it does not match, the statement begins with a comment, which may be one that a server runs: /*! … */."""
 
 
-def require_reversible(statement: str, words: Sequence[str], doing: str) -> None:
+def require_reversible(statement: str, words: Sequence[str], operation: str) -> None:
     """Raise StatementFailed unless the statement begins with one of these words: a transaction can take such back."""
     word = FIRST_WORD.match(statement)
     if not word or word[1].upper() not in words:
-        raise StatementFailed(doing, "it could not be rolled back", f"Begin it with one of {', '.join(words)}")
+        raise StatementFailed(operation, "it could not be rolled back", f"Begin it with one of {', '.join(words)}")
 
 
-def look_up(credential: Credential, deadline: Deadline, doing: str) -> list[str]:
+def look_up(credential: Credential, deadline: Deadline, operation: str) -> list[str]:
     """Return the addresses of the credential's host, at least one; raises Unreachable, or Unsafe: see `rotation.hosts`.
 
     Connect to these, and not to the name: to a second question there may be another answer. Waits no longer than the
@@ -69,23 +69,23 @@ def look_up(credential: Credential, deadline: Deadline, doing: str) -> list[str]
     """
     try:
         found = within(
-            deadline.allow(CONNECT_SECONDS, doing),
+            deadline.allow(CONNECT_SECONDS, operation),
             lambda: socket.getaddrinfo(credential.host, credential.port, type=socket.SOCK_STREAM),
         )
     except (OSError, UnicodeError, TimeoutError) as error:
         cause = f"the name {credential.host} cannot be looked up ({type(error).__name__})"
-        raise Unreachable(doing, cause, 'Correct "host" in the secret, or the DNS of the function\'s VPC') from None
+        raise Unreachable(operation, cause, 'Correct "host" in the secret, or the DNS of the function\'s VPC') from None
     places = list(dict.fromkeys(str(address[0]) for *_, address in found))
-    require_ordinary(places, Unsafe, doing)
+    require_ordinary(places, Unsafe, operation)
     return places
 
 
-def open_way(credential: Credential, deadline: Deadline, doing: str) -> socket.socket:
+def open_way(credential: Credential, deadline: Deadline, operation: str) -> socket.socket:
     """Return a connection to the first address of the credential's host that answers; see `look_up`."""
-    places = look_up(credential, deadline, doing)
+    places = look_up(credential, deadline, operation)
     causes = []
     for left, place in zip(range(len(places), 0, -1), places, strict=True):
-        seconds = deadline.share(CONNECT_SECONDS, left, doing)
+        seconds = deadline.share(CONNECT_SECONDS, left, operation)
         try:
             way = socket.create_connection((place, credential.port), seconds)
         except OSError as error:
@@ -94,7 +94,7 @@ def open_way(credential: Credential, deadline: Deadline, doing: str) -> socket.s
             way.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             way.settimeout(None)
             return way
-    raise Unreachable(doing, "; ".join(dict.fromkeys(causes)), NO_ANSWER)
+    raise Unreachable(operation, "; ".join(dict.fromkeys(causes)), NO_ANSWER)
 
 
 def tls_context() -> ssl.SSLContext:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
-from rotation.aws import ask
+from rotation.aws import call_aws
 from rotation.deadline import Deadline
 from rotation.errors import ServiceFailed
 
@@ -62,7 +62,7 @@ def attached_secrets(client: "SecretsManagerClient", is_ours: IsOurs, deadline: 
         ]
     except ServiceFailed as error:
         remedy = "Allow secretsmanager:ListSecrets to this function's role; where it is allowed, try again later"
-        raise ServiceFailed(error.doing, error.cause, remedy) from None
+        raise ServiceFailed(error.operation, error.cause, remedy) from None
 
 
 def functions_of_stack(prefix: str) -> IsOurs:
@@ -82,7 +82,7 @@ def unqualified(function_arn: str) -> str:
 def _entries(client: "SecretsManagerClient", deadline: Deadline) -> "Iterator[SecretListEntryTypeDef]":
     page: dict[str, str] = {}
     while True:
-        answer = ask(
+        answer = call_aws(
             lambda page=page: client.list_secrets(MaxResults=100, **page),  # type: ignore[misc]
             deadline,
             DOING,

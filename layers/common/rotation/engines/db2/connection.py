@@ -123,7 +123,7 @@ TRANSACTIONAL = ("SELECT", "WITH", "VALUES", "INSERT", "UPDATE", "DELETE", "MERG
 """The statements that a transaction surely takes back. DDL is, too; CALL, COMMIT and TRUNCATE … IMMEDIATE are not."""
 
 
-class Refusal(Exception):
+class ExpectedError(Exception):
     """The server refused a statement with a code that the caller asked to be told."""
 
     def __init__(self, code: int) -> None:
@@ -142,26 +142,26 @@ class Session:
 
     def execute(
         self,
-        doing: str,
+        operation: str,
         statement: str,
         parameters: Sequence[object] = (),
         remedy: str = "",
-        tell: frozenset[int] = frozenset(),
+        expected: frozenset[int] = frozenset(),
     ) -> list[Row]:
         """Run one statement, for the deadline at most, and return its rows.
 
         Raises a DatabaseError, for which `remedy` is what to do where the user may not, or Refusal for the codes to
         tell.
         """
-        self._limit(doing)
-        seconds = self._deadline.allow(STATEMENT_SECONDS, doing)
-        with self._asking(doing, seconds, remedy, tell):
+        self._limit(operation)
+        seconds = self._deadline.allow(STATEMENT_SECONDS, operation)
+        with self._asking(operation, seconds, remedy, expected):
             return self._connection.execute(statement, parameters, seconds)
 
-    def call(self, doing: str, procedure: str, parameters: Sequence[object], remedy: str = "") -> Sequence[Any]:
+    def call(self, operation: str, procedure: str, parameters: Sequence[object], remedy: str = "") -> Sequence[Any]:
         """Call a procedure, and return its parameters after the call."""
-        seconds = self._deadline.allow(STATEMENT_SECONDS, doing)
-        with self._asking(doing, seconds, remedy):
+        seconds = self._deadline.allow(STATEMENT_SECONDS, operation)
+        with self._asking(operation, seconds, remedy):
             return self._connection.call(procedure, parameters, seconds)
 
     def commit(self) -> None:
@@ -179,9 +179,9 @@ class Session:
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements, and roll everything back; see `rotation.engine.Session`."""
         for number, statement in enumerate(statements, 1):
-            doing = f"running statement {number} of verify"
-            require_reversible(statement, TRANSACTIONAL, doing)
-            self.execute(doing, statement)
+            operation = f"running statement {number} of verify"
+            require_reversible(statement, TRANSACTIONAL, operation)
+            self.execute(operation, statement)
         self.rollback()
 
     @property
@@ -194,7 +194,7 @@ class Session:
         """When this session must have answered."""
         return self._deadline
 
-    def _limit(self, doing: str) -> None:
+    def _limit(self, operation: str) -> None:
         """Have nothing wait for a lock for ever, which is what Db2 does unless told.
 
         Not when logging in: in a RESTRICTIVE database, which those of RDS are, a user without ROLE_NULLID_PACKAGES may
@@ -202,22 +202,22 @@ class Session:
         """
         if not self._is_limited:
             self._is_limited = True
-            seconds = self._deadline.allow(STATEMENT_SECONDS, doing)
-            with self._asking(doing, seconds, "GRANT ROLE ROLE_NULLID_PACKAGES to the user, or to a group of it"):
+            seconds = self._deadline.allow(STATEMENT_SECONDS, operation)
+            with self._asking(operation, seconds, "GRANT ROLE ROLE_NULLID_PACKAGES to the user, or to a group of it"):
                 self._connection.execute(f"SET CURRENT LOCK TIMEOUT {max(1, int(seconds) - 2)}", (), seconds)
 
     @contextmanager
     def _asking(
-        self, doing: str, seconds: float, remedy: str = "", tell: frozenset[int] = frozenset()
+        self, operation: str, seconds: float, remedy: str = "", expected: frozenset[int] = frozenset()
     ) -> Iterator[None]:
         try:
             yield
         except TimeoutError:
-            raise Unreachable(doing, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER) from None
+            raise Unreachable(operation, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER) from None
         except ClientError as error:
-            if error.code in tell:
-                raise Refusal(error.code) from None
-            raise failure(error, f"{doing} as {self.username}", remedy) from None
+            if error.code in expected:
+                raise ExpectedError(error.code) from None
+            raise failure(error, f"{operation} as {self.username}", remedy) from None
 
 
 @contextmanager
@@ -228,10 +228,10 @@ def connect[S: Session](
     new_password: str | None = None,
 ) -> Iterator[S]:
     """Log in, and change one's password where there is a new one; see `rotation.engine.Engine.connect`."""
-    doing = f"logging in as {credential} to {credential.database}"
+    operation = f"logging in as {credential} to {credential.database}"
     if new_password is not None:
-        doing = f"changing the password of {credential}"
-    connection = _open(credential, deadline, doing, new_password)
+        operation = f"changing the password of {credential}"
+    connection = _open(credential, deadline, operation, new_password)
     try:
         session = kind(connection, credential, deadline)
         yield session
@@ -240,22 +240,22 @@ def connect[S: Session](
         connection.close(min(CONNECT_SECONDS, deadline.left()))
 
 
-def _open(credential: Credential, deadline: Deadline, doing: str, new_password: str | None) -> Connection:
+def _open(credential: Credential, deadline: Deadline, operation: str, new_password: str | None) -> Connection:
     # Is anybody there? Where the port refuses, the client says after 5 s that there was no answer (tried with 12.1.4).
-    with open_way(credential, deadline, doing) as way:
+    with open_way(credential, deadline, operation) as way:
         place = way.getpeername()[0]
     if not credential.tls:
         # The client would look the name up once more, and that may lead elsewhere by then. With TLS it must have the
         # name, which the certificate is for: whoever is there then learns no more than that somebody wants TLS.
         credential = replace(credential, host=place)
-    seconds = deadline.allow(CONNECT_SECONDS, doing)
+    seconds = deadline.allow(CONNECT_SECONDS, operation)
     keywords = connection_string(credential, seconds, new_password)
     try:
         return db2_client.connect(keywords, seconds)
     except TimeoutError:
-        raise Unreachable(doing, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER) from None
+        raise Unreachable(operation, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER) from None
     except ClientError as error:
-        raise login_failure(error, doing, is_change=new_password is not None) from None
+        raise login_failure(error, operation, is_change=new_password is not None) from None
 
 
 def connection_string(credential: Credential, seconds: float, new_password: str | None = None) -> str:
@@ -265,11 +265,11 @@ def connection_string(credential: Credential, seconds: float, new_password: str 
     quotes; spaces before it are dropped; all else arrives as it is). Where a keyword comes twice, the first one counts:
     so nothing in a value could undo what is written before it.
     """
-    doing = f"reading the credential of {credential}"
+    operation = f"reading the credential of {credential}"
     database = credential.database or ""
     if not DATABASE.fullmatch(database):
         raise InvalidSecret(
-            doing,
+            operation,
             'its "dbname" is no name of a Db2 database',
             "Write the database's name, which Db2 needs",
         )
@@ -277,25 +277,25 @@ def connection_string(credential: Credential, seconds: float, new_password: str 
     if credential.tls:
         # https://www.ibm.com/docs/en/db2/11.5?topic=parameters-sslclienthostnamevalidation: OFF by default before 12.1.
         keywords["Security"] = "SSL"
-        keywords["SSLServerCertificate"] = _value(ca_bundle(), "DB_CA_BUNDLE", doing)
+        keywords["SSLServerCertificate"] = _value(ca_bundle(), "DB_CA_BUNDLE", operation)
         keywords["SSLClientHostnameValidation"] = "Basic"
     keywords["ConnectTimeout"] = str(int(seconds) + 1)  # whole seconds: we give up first
     keywords["QueryTimeoutInterval"] = "1"  # else the client looks at its statements' limits every 5 s
-    keywords["UID"] = _value(credential.username, "username", doing, unusable=';"')
-    keywords["PWD"] = _value(credential.password, "password", doing)
+    keywords["UID"] = _value(credential.username, "username", operation, unusable=';"')
+    keywords["PWD"] = _value(credential.password, "password", operation)
     if new_password is not None:
-        keywords["NewPWD"] = _value(new_password, "password", doing)
+        keywords["NewPWD"] = _value(new_password, "password", operation)
     return "".join(f"{name}={value};" for name, value in keywords.items())
 
 
-def _value(text: str, field: str, doing: str, unusable: str = ";") -> str:
+def _value(text: str, field: str, operation: str, unusable: str = ";") -> str:
     if any(character in text for character in unusable) or text[:1].isspace() or len(text.encode()) > LONGEST:
         cause = f'its "{field}" holds one of {unusable}, begins with a space, or is longer than {LONGEST} bytes'
-        raise InvalidSecret(doing, f"{cause}: IBM's client cannot take that", f"Change the {field}")
+        raise InvalidSecret(operation, f"{cause}: IBM's client cannot take that", f"Change the {field}")
     return text
 
 
-def login_failure(error: ClientError, doing: str, *, is_change: bool) -> RotationError:
+def login_failure(error: ClientError, operation: str, *, is_change: bool) -> RotationError:
     """Return what a login that failed means; `is_change` where it was to change the password."""
     cause = said(error.text)
     reason = REASON.search(error.text)
@@ -316,14 +316,14 @@ def login_failure(error: ClientError, doing: str, *, is_change: bool) -> Rotatio
     else:
         usual = (Unreachable, NO_ANSWER) if error.code == OWN_CODE else (LoginBlocked, NOT_NOW)
         problem, remedy = LOGIN_PROBLEMS.get(error.code, usual)
-    return problem(doing, cause or "the client gave no reason", remedy)
+    return problem(operation, cause or "the client gave no reason", remedy)
 
 
-def failure(error: ClientError, doing: str, remedy: str) -> DatabaseError:
+def failure(error: ClientError, operation: str, remedy: str) -> DatabaseError:
     """Return what a statement that failed means; `remedy` is what to do where the user may not."""
     if error.code == UNKNOWN_TOKEN:  # its text is made of the statement
-        return StatementFailed(doing, "the server does not understand the statement (SQL0104N)", "Correct it")
+        return StatementFailed(operation, "the server does not understand the statement (SQL0104N)", "Correct it")
     problem, usual = STATEMENT_PROBLEMS.get(error.code, (StatementFailed, remedy or f"Correct the cause. {RETRIED}"))
     if error.code in FORBIDDEN:
         problem, usual = NotPermitted, remedy or "Grant the user what it lacks"
-    return problem(doing, said(error.text) or "the connection was lost", usual)
+    return problem(operation, said(error.text) or "the connection was lost", usual)

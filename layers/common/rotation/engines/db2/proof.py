@@ -37,12 +37,12 @@ class ProvenSession(Session):
 
     def database_of_login(self) -> str:
         """Return the database that the server says it is; raises Unsafe if it says that this user is another one."""
-        doing = "asking the server who has logged in"
-        [row] = self.execute(doing, WHO_AM_I)
+        operation = "asking the server who has logged in"
+        [row] = self.execute(operation, WHO_AM_I)
         system_user, session_user, database = (str(value).strip() for value in row.values())
         for register, name in (("SYSTEM_USER", system_user), ("SESSION_USER", session_user)):
             if name != authid(self.username):
                 cause = f"it is {said(name)} ({register})"
                 remedy = "Put a user into the secret that the server logs in under its own name"
-                raise Unsafe(f"{doing} as {self.username}", cause, remedy)
+                raise Unsafe(f"{operation} as {self.username}", cause, remedy)
         return database

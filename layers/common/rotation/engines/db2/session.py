@@ -9,9 +9,10 @@ from functools import partial
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import Proof, Standing
+from rotation.engine import CloneStatus, Proof
 from rotation.engines.db2 import connection as db2_session
 from rotation.engines.db2.client import Connection
+from rotation.engines.db2.connection import UNKNOWN_NAME, ExpectedError, Session, connect
 from rotation.engines.db2.proof import ProvenSession, authid, principal
 from rotation.engines.db2.rights import (
     VIEWS,
@@ -24,7 +25,6 @@ from rotation.engines.db2.rights import (
     joined,
     read,
 )
-from rotation.engines.db2.connection import UNKNOWN_NAME, Refusal, Session, connect
 from rotation.engines.db2.users import Users, users
 from rotation.engines.server import foreign_triggers_allowed, refuse_foreign_triggers
 from rotation.errors import NotPermitted, StatementFailed, Unsafe, Unsupported
@@ -110,11 +110,11 @@ class Db2Session(ProvenSession):
 
         No other user of the server can have its name, so nothing is left to remember.
         """
-        doing = f"looking for the {proof.username} that has logged in"
+        operation = f"looking for the {proof.username} that has logged in"
         if proof.principal != principal(proof.username, self.database_of_login()):
             cause = "another user has logged in, or to another database"
-            raise Unsafe(doing, cause, 'Write the database of the admin into "dbname"')
-        self._require_existing(self._users(), proof.username, doing)
+            raise Unsafe(operation, cause, 'Write the database of the admin into "dbname"')
+        self._require_existing(self._users(), proof.username, operation)
 
     def change_own_password(self, password: str) -> None:
         """Give the user who is logged in this password; see `rotation.engine.Session`.
@@ -127,14 +127,14 @@ class Db2Session(ProvenSession):
             with connect(Session, self._credential, self._deadline, password):
                 self._credential = replace(self._credential, password=password)
 
-    def standing(self, user: str, other: str) -> Standing:
+    def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about the pair; see `rotation.engine.Session`."""
         self._require_names(user, other)
         people = self._users()
         self._require_existing(people, user, f"looking for {user}")
         if not people.exists(other):
-            return Standing.ABSENT
-        return Standing.OURS if self._is_marked(other, user) else Standing.UNKNOWN
+            return CloneStatus.ABSENT
+        return CloneStatus.OURS if self._is_marked(other, user) else CloneStatus.UNKNOWN
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is in this database; see `rotation.engine.Session`.
@@ -178,21 +178,21 @@ class Db2Session(ProvenSession):
     def _require_no_connect_procedure(self) -> None:
         """Raise Unsafe if something ran at the connect of this session, which has the rights of an admin."""
         if not foreign_triggers_allowed():
-            doing = "looking for a connect procedure (connect_proc)"
-            rows = self.execute(doing, AT_CONNECT, remedy=self._remedy_to_read)
-            refuse_foreign_triggers(doing, sorted({str(name) for row in rows for name in row.values() if name}))
+            operation = "looking for a connect procedure (connect_proc)"
+            rows = self.execute(operation, AT_CONNECT, remedy=self._remedy_to_read)
+            refuse_foreign_triggers(operation, sorted({str(name) for row in rows for name in row.values() if name}))
 
-    def _require_existing(self, people: Users, user: str, doing: str) -> None:
+    def _require_existing(self, people: Users, user: str, operation: str) -> None:
         if not people.exists(user):
             cause, remedy = f"there is no user {user} on the admin's server", "Correct the host of the admin secret"
-            raise Unsafe(doing, cause, remedy)
+            raise Unsafe(operation, cause, remedy)
 
     def _require_names(self, user: str, other: str) -> None:
-        doing = f"looking at {user} and {other}"
+        operation = f"looking at {user} and {other}"
         for name in (user, other):
             if not NAME.fullmatch(name):
                 cause = f"{name!r} is not made of letters, digits and _, or does not begin with a letter"
-                raise Unsupported(doing, cause, "Take another name, or the single-user strategy")
+                raise Unsupported(operation, cause, "Take another name, or the single-user strategy")
 
     def _is_marked(self, user: str, partner: str) -> bool:
         return authid(MARK + partner) in self._memberships(user)
@@ -223,53 +223,55 @@ class Db2Session(ProvenSession):
 
     def _rights(self, user: str, other: str) -> tuple[Rights, Rights]:
         """Return what the two may do in this database."""
-        doing, names = f"reading the rights of {user} and {other}", (authid(user), authid(other))
+        operation, names = f"reading the rights of {user} and {other}", (authid(user), authid(other))
         parts = []
         for view in VIEWS:
             try:
-                rows = self.execute(doing, view.query, names, self._remedy_to_read, frozenset({UNKNOWN_NAME}))
+                rows = self.execute(operation, view.query, names, self._remedy_to_read, frozenset({UNKNOWN_NAME}))
                 parts.append([read(view, rows, name) for name in names])
-            except Refusal:  # this version of Db2 has no such view, and so no such right
+            except ExpectedError:  # this version of Db2 has no such view, and so no such right
                 continue
             except Unreadable as error:
                 cause = f"{error} is a right that is not known here"
-                raise StatementFailed(doing, cause, "Use the single-user strategy, and report it") from None
+                raise StatementFailed(operation, cause, "Use the single-user strategy, and report it") from None
         mine, others = zip(*parts, strict=True)
         return joined(mine), joined(others)
 
     def _mirror_rights(self, people: Users, user: str, other: str) -> bool:
         """Make the rights the same; False, and nothing done, where they are. Raises NotPermitted."""
-        doing, grantee = f"giving {other} the rights of {user}", identifier(authid(other))
+        operation, grantee = f"giving {other} the rights of {user}", identifier(authid(other))
         refused: list[tuple[Change, NotPermitted]] = []
         wanted, present = self._rights(user, other)
         todo = list(changes(present, wanted, grantee))
         for change in todo:
             remedy = f"Let {self.username} grant and revoke it, or take it from {user if change.grants else other}"
             try:
-                self.execute(doing, change.statement, (), f"{remedy}: {change.statement}")
+                self.execute(operation, change.statement, (), f"{remedy}: {change.statement}")
             except NotPermitted as error:
                 refused.append((change, error))
         # RDS works in a session of its own, which must not wait for the locks of this one.
         self.commit()
         for change, refusal in refused:
-            if not self._change_by_procedure(people, change, other, doing):
+            if not self._change_by_procedure(people, change, other, operation):
                 raise refusal from None
         return bool(todo)
 
-    def _change_by_procedure(self, people: Users, change: Change, other: str, doing: str) -> bool:
+    def _change_by_procedure(self, people: Users, change: Change, other: str, operation: str) -> bool:
         """Have RDS do what its master user may not; False where there is no procedure for it."""
         word, _, rest = change.right.what.partition(" ")
         database, grantee = str(self._credential.database).upper(), f"USER {authid(other)}"
         name = rest.strip('"')
         if word == "ROLE" and NAME.fullmatch(name):
             if change.grants:
-                people.run(doing, "RDSADMIN.GRANT_ROLE", database, name, grantee, "Y" if change.right.option else "N")
+                people.run(
+                    operation, "RDSADMIN.GRANT_ROLE", database, name, grantee, "Y" if change.right.option else "N"
+                )
             else:
-                people.run(doing, "RDSADMIN.REVOKE_ROLE", database, name, grantee)
+                people.run(operation, "RDSADMIN.REVOKE_ROLE", database, name, grantee)
             return True
         if word in BY_PROCEDURE and rest.endswith("ON DATABASE"):
             procedure = "RDSADMIN.DBADM_GRANT" if change.grants else "RDSADMIN.DBADM_REVOKE"
-            people.run(doing, procedure, database, word, grantee)
+            people.run(operation, procedure, database, word, grantee)
             return True
         return False
 

@@ -57,29 +57,29 @@ class Users:
 
     def add(self, username: str, password: str, groups: Iterable[str]) -> None:
         """Make a user, a member of these groups, which are made where they are not there."""
-        doing = f"creating {username}"
-        self._call(doing, "ADD_USER", "CALL RDSADMIN.ADD_USER(?, ?, ?)", username, password, ",".join(groups))
+        operation = f"creating {username}"
+        self._call(operation, "ADD_USER", "CALL RDSADMIN.ADD_USER(?, ?, ?)", username, password, ",".join(groups))
 
     def set_password(self, username: str, password: str) -> None:
         """Give a user this password."""
-        doing = f"setting the password of {username}"
-        self._call(doing, "CHANGE_PASSWORD", "CALL RDSADMIN.CHANGE_PASSWORD(?, ?)", username, password)
+        operation = f"setting the password of {username}"
+        self._call(operation, "CHANGE_PASSWORD", "CALL RDSADMIN.CHANGE_PASSWORD(?, ?)", username, password)
 
     def join(self, username: str, groups: Iterable[str]) -> None:
         """Make a user a member of more groups."""
-        doing = f"giving {username} its groups"
-        self._call(doing, "ADD_GROUPS", "CALL RDSADMIN.ADD_GROUPS(?, ?)", username, ",".join(groups))
+        operation = f"giving {username} its groups"
+        self._call(operation, "ADD_GROUPS", "CALL RDSADMIN.ADD_GROUPS(?, ?)", username, ",".join(groups))
 
     def leave(self, username: str, groups: Iterable[str]) -> None:
         """Make a user a member of fewer groups."""
-        doing = f"taking groups from {username}"
-        self._call(doing, "REMOVE_GROUPS", "CALL RDSADMIN.REMOVE_GROUPS(?, ?)", username, ",".join(groups))
+        operation = f"taking groups from {username}"
+        self._call(operation, "REMOVE_GROUPS", "CALL RDSADMIN.REMOVE_GROUPS(?, ?)", username, ",".join(groups))
 
-    def run(self, doing: str, procedure: str, *arguments: str) -> None:
+    def run(self, operation: str, procedure: str, *arguments: str) -> None:
         """Run a procedure that tells the number of its task, and wait for that one."""
-        number, *_ = self.session.call(doing, procedure, (0, *arguments), self._remedy)
+        number, *_ = self.session.call(operation, procedure, (0, *arguments), self._remedy)
         self.session.commit()
-        self._wait(doing, lambda: self._tasks(doing, str(int(number)), "NULL"))
+        self._wait(operation, lambda: self._tasks(operation, str(int(number)), "NULL"))
 
     @property
     def _remedy(self) -> str:
@@ -87,31 +87,32 @@ class Users:
             f"Put the master user into the admin secret: {self.session.username} may not call the rdsadmin procedures"
         )
 
-    def _call(self, doing: str, kind: str, statement: str, *arguments: str) -> None:
+    def _call(self, operation: str, kind: str, statement: str, *arguments: str) -> None:
         """Run a procedure that does not tell the number of its task; wait for all of that kind that began since.
 
         Another's may be among them. If one of those fails, this fails, and the rotation is tried again.
         """
-        before = {row["TASK_ID"] for row in self._tasks(doing, "NULL", f"'{kind}'")}
-        self.session.execute(doing, statement, arguments, self._remedy)
+        before = {row["TASK_ID"] for row in self._tasks(operation, "NULL", f"'{kind}'")}
+        self.session.execute(operation, statement, arguments, self._remedy)
         self.session.commit()
         self._wait(
-            doing, lambda: [row for row in self._tasks(doing, "NULL", f"'{kind}'") if row["TASK_ID"] not in before]
+            operation,
+            lambda: [row for row in self._tasks(operation, "NULL", f"'{kind}'") if row["TASK_ID"] not in before],
         )
 
-    def _tasks(self, doing: str, which: str, kind: str) -> list[Row]:
+    def _tasks(self, operation: str, which: str, kind: str) -> list[Row]:
         # No argument of it holds what a user could write. Its columns include the arguments of the task: not read.
-        return self.session.execute(doing, TASKS.format(which=which, kind=kind), remedy=self._remedy)
+        return self.session.execute(operation, TASKS.format(which=which, kind=kind), remedy=self._remedy)
 
-    def _wait(self, doing: str, tasks: Callable[[], list[Row]]) -> None:
+    def _wait(self, operation: str, tasks: Callable[[], list[Row]]) -> None:
         pause = FIRST_PAUSE
         while unfinished := [row for row in tasks() if row["LIFECYCLE"] != SUCCESS]:
             for row in unfinished:
                 if row["LIFECYCLE"] == ERROR:
                     output = said(row["TASK_OUTPUT"] or "no reason given")
                     remedy = "Correct the cause. The rotation is tried again by itself"
-                    raise StatementFailed(doing, f"RDS's task {row['TASK_ID']} failed: {output}", remedy)
-            self.session.deadline.pause(pause, f"waiting for RDS: {doing}")
+                    raise StatementFailed(operation, f"RDS's task {row['TASK_ID']} failed: {output}", remedy)
+            self.session.deadline.pause(pause, f"waiting for RDS: {operation}")
             pause = min(2 * pause, LONGEST_PAUSE)
 
 
@@ -124,6 +125,6 @@ def users(master: Credential, deadline: Deadline) -> Iterator[Users]:
         except LoginBlocked as error:
             remedy = "Put the master user of RDS into the admin secret: it alone administers users"
             if NO_CONNECT in error.cause:
-                raise NotPermitted(error.doing, error.cause, remedy) from None
-            raise LoginBlocked(error.doing, error.cause, f"{remedy}. Other servers have no {RDSADMIN}") from None
+                raise NotPermitted(error.operation, error.cause, remedy) from None
+            raise LoginBlocked(error.operation, error.cause, f"{remedy}. Other servers have no {RDSADMIN}") from None
         yield Users(session)

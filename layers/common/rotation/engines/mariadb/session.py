@@ -23,10 +23,10 @@ from typing import Any
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
+from rotation.engines.mysql.connection import Account, ExpectedError, MySQLFamilySession, connect
 from rotation.engines.mysql.hashes import ED25519, NATIVE, PARSEC, ed25519, matches, native
 from rotation.engines.mysql.pair import GONE, PairSession
 from rotation.engines.mysql.rights import Change, Sort
-from rotation.engines.mysql.connection import Account, MySQLFamilySession, Refusal, connect
 from rotation.errors import NotPermitted, Unsupported
 from rotation.kind import EngineKind, Strategy
 from rotation.redaction import said
@@ -91,8 +91,8 @@ class MariaDBSession(PairSession):
         SET PASSWORD is for the first method of the account, and keeps its plugin.
         """
         self.proof()
-        doing = f"changing the password of {self.username}"
-        self.execute(doing, f"SET PASSWORD = {self._secret(self._own_plugins(doing)[0], password, doing)}")
+        operation = f"changing the password of {self.username}"
+        self.execute(operation, f"SET PASSWORD = {self._secret(self._own_plugins(operation)[0], password, operation)}")
 
     def set_password(self, username: str, password: str) -> None:
         """Give another user this password, on every host at once; see `rotation.engine.Session`.
@@ -106,7 +106,7 @@ class MariaDBSession(PairSession):
         self._set_password(username, password)
 
     def _set_password(self, username: str, password: str, option: str = "") -> None:
-        doing, users = f"setting the password of {username}", []
+        operation, users = f"setting the password of {username}", []
         for account in self.accounts_to_open(username):
             methods = self._methods(account)
             first = _first(account, methods)
@@ -114,31 +114,31 @@ class MariaDBSession(PairSession):
                 users.append(self.account(account))  # an earlier delivery has set it: a policy may refuse it now
                 continue
             # A policy that wants to see passwords refuses the whole statement for the sake of one hash.
-            hidden = self._refuses_hashes(doing)
+            hidden = self._refuses_hashes(operation)
             others = (method for method in methods if method is not first)
             ways = [self._way(method) for method in others if not hidden or method.plugin not in PASSWORDS]
-            ways.insert(0, f"{self.name(first.plugin)} USING {self._secret(first.plugin, password, doing)}")
+            ways.insert(0, f"{self.name(first.plugin)} USING {self._secret(first.plugin, password, operation)}")
             users.append(f"{self.account(account)} IDENTIFIED VIA {' OR '.join(ways)}")
         remedy = f"GRANT CREATE USER ON *.* TO {self.username}"
-        self.execute(doing, f"ALTER USER {', '.join(users)}{option}", remedy)
+        self.execute(operation, f"ALTER USER {', '.join(users)}{option}", remedy)
 
     def require_two_passwords(self) -> None:
         """See `rotation.engine.KeepsOldPassword`.
 
         Clients cannot try a second method after another plugin's first one.
         """
-        doing = f"asking whether {self.username} can have two passwords"
-        _require_native(self.username, self._own_plugins(doing), doing)
+        operation = f"asking whether {self.username} can have two passwords"
+        _require_native(self.username, self._own_plugins(operation), operation)
 
     def add_password(self, username: str, current: str, password: str) -> None:
         """Have the user accept both; see `rotation.engine.KeepsOldPassword`.
 
         The statement says which two passwords there are, whatever there was before.
         """
-        doing = f"giving {username} a second password"
+        operation = f"giving {username} a second password"
         if username == self.username:
             cause = "a user may set its first password only, and not keep it"
-            raise NotPermitted(doing, cause, 'Put an admin into "masterarn"')
+            raise NotPermitted(operation, cause, 'Put an admin into "masterarn"')
         known = False
         for account in self.accounts(username):
             methods = self._methods(account)
@@ -146,16 +146,16 @@ class MariaDBSession(PairSession):
             if not set(methods) & set(wanted):
                 continue  # an account that has neither password is not the secret's, and is left alone
             known = True
-            _require_native(account, (method.plugin for method in methods), doing)
+            _require_native(account, (method.plugin for method in methods), operation)
             if methods != wanted:
                 ways = [
-                    f"{self.name(NATIVE)} USING {self._secret(NATIVE, text, doing)}" for text in (password, current)
+                    f"{self.name(NATIVE)} USING {self._secret(NATIVE, text, operation)}" for text in (password, current)
                 ]
                 statement = f"ALTER USER {self.account(account)} IDENTIFIED VIA {' OR '.join(ways)}"
-                self.execute(doing, statement, f"GRANT CREATE USER ON *.* TO {self.username}")
+                self.execute(operation, statement, f"GRANT CREATE USER ON *.* TO {self.username}")
         if not known:
             cause = f"no account of {username} on this server has the password that is to stay"
-            raise Unsupported(doing, cause, "Correct the host of the admin secret")
+            raise Unsupported(operation, cause, "Correct the host of the admin secret")
 
     def marked(self, clones: Iterable[Account], user: str) -> set[Account]:
         """See `AccountsSession`. One of the two carries the mark: it names the other."""
@@ -182,25 +182,25 @@ class MariaDBSession(PairSession):
 
     def create_locked(self, clone: Account, account: Account) -> None:
         """See `PairSession`. The first method is a password that nobody keeps, the second one is the mark."""
-        doing = f"creating {clone}, locked"
-        ways = self._throw_away(account, hidden=self._refuses_hashes(doing))
+        operation = f"creating {clone}, locked"
+        ways = self._throw_away(account, hidden=self._refuses_hashes(operation))
         statement = f"CREATE USER {self.account(clone)} IDENTIFIED VIA {ways} ACCOUNT LOCK"
-        self.execute(doing, statement, f"GRANT CREATE USER ON *.* TO {self.username}")
+        self.execute(operation, statement, f"GRANT CREATE USER ON *.* TO {self.username}")
 
     def copy_attributes(self, account: Account, clone: Account) -> None:
         """See `PairSession`. A policy that refuses hashes has the password of a clone that is to be marked end."""
-        doing, name = f"giving {clone} the attributes of {account}", self.account(clone)
-        methods, hidden = self._methods(clone), self._refuses_hashes(doing)
+        operation, name = f"giving {clone} the attributes of {account}", self.account(clone)
+        methods, hidden = self._methods(clone), self._refuses_hashes(operation)
         wanted = self._wanted_methods(account, clone, hidden=hidden)
         if hidden:
             marks = set(wanted[1:])
             if methods[0].plugin != wanted[0].plugin or not marks <= set(methods):
-                self.execute(doing, f"ALTER USER {name} IDENTIFIED VIA {self._throw_away(account, hidden=True)}")
+                self.execute(operation, f"ALTER USER {name} IDENTIFIED VIA {self._throw_away(account, hidden=True)}")
         elif methods != wanted:
-            self.execute(doing, f"ALTER USER {name} IDENTIFIED VIA {' OR '.join(map(self._way, wanted))}")
+            self.execute(operation, f"ALTER USER {name} IDENTIFIED VIA {' OR '.join(map(self._way, wanted))}")
         definition = self._definition(account)
         if definition != self._definition(clone):
-            self.execute(doing, f"ALTER USER {name} {definition}")
+            self.execute(operation, f"ALTER USER {name} {definition}")
 
     def grant_columns(self, grants: Sequence[Change], account: Account, clone: Account) -> None:
         """See `PairSession`.
@@ -217,17 +217,17 @@ class MariaDBSession(PairSession):
 
     def _hold(self, keeper: MySQLFamilySession, change: Change, account: Account, clone: Account) -> bool:
         """Have `keeper` hold a table as it is; False where it is gone. Raises Unsupported where it is none."""
-        doing, item = f"giving {clone} the grants of {account}, {change.what}", change.what
+        operation, item = f"giving {clone} the grants of {account}, {change.what}", change.what
         try:
             remedy = f"GRANT SELECT ON {item} TO {self.username}"
-            keeper.execute(doing, f"HANDLER {item} OPEN AS `rotation`", remedy, NO_TABLE | GONE)
-        except Refusal as refusal:
+            keeper.execute(operation, f"HANDLER {item} OPEN AS `rotation`", remedy, NO_TABLE | GONE)
+        except ExpectedError as refusal:
             if refusal.number in GONE:
                 self.gone |= set(change.given)
                 return False
             cause = "it is no plain table, and MariaDB calls what is in a view to grant columns of it"
             remedy = f"Run it yourself, if that is safe, or take the right from {account}: {change.statement}"
-            raise Unsupported(doing, cause, remedy) from None
+            raise Unsupported(operation, cause, remedy) from None
         return True
 
     def copy_default_roles(self, account: Account, clone: Account) -> None:
@@ -235,8 +235,8 @@ class MariaDBSession(PairSession):
         wanted = self._default_role(account)
         if wanted != self._default_role(clone):
             role = self.name(wanted) if wanted else "NONE"
-            doing = f"giving {clone} the default role of {account}"
-            self.execute(doing, f"SET DEFAULT ROLE {role} FOR {self.account(clone)}")
+            operation = f"giving {clone} the default role of {account}"
+            self.execute(operation, f"SET DEFAULT ROLE {role} FOR {self.account(clone)}")
 
     def attribute_differences(self, account: Account, clone: Account) -> list[str]:
         """See `PairSession`."""
@@ -251,9 +251,9 @@ class MariaDBSession(PairSession):
             differences.append(f"the default role of {clone} is not that of {account}")
         return differences
 
-    def _own_plugins(self, doing: str) -> list[str]:
+    def _own_plugins(self, operation: str) -> list[str]:
         """Return the plugins of the methods of the user who is logged in, in their order."""
-        definition = self.own_definition(doing)
+        definition = self.own_definition(operation)
         methods = re.split(r" REQUIRE | WITH | ACCOUNT | PASSWORD EXPIRE", definition.partition(" IDENTIFIED ")[2])[0]
         return re.findall(r"(?:^VIA|\bOR) (\w+)", methods) or [NATIVE]
 
@@ -305,9 +305,9 @@ class MariaDBSession(PairSession):
         ])  # fmt: skip
 
     def _privileges(self, account: Account) -> dict[str, Any]:
-        doing, remedy = f"reading {account}", f"GRANT SELECT ON mysql.* TO {self.username}"
+        operation, remedy = f"reading {account}", f"GRANT SELECT ON mysql.* TO {self.username}"
         query = f"SELECT priv FROM mysql.global_priv WHERE {self.matches('user', 'host', account)}"  # noqa: S608 - quoted
-        rows = self.execute(doing, query, remedy)
+        rows = self.execute(operation, query, remedy)
         privileges: dict[str, Any] = json.loads(rows[0][0]) if rows else {}
         return privileges
 
@@ -315,22 +315,22 @@ class MariaDBSession(PairSession):
         name = self.name(method.plugin)
         return f"{name} USING {self.text(method.secret)}" if method.secret else name
 
-    def _secret(self, plugin: str, password: str, doing: str) -> str:
+    def _secret(self, plugin: str, password: str, operation: str) -> str:
         """Return what USING takes for a password: its hash, or, where a policy wants to see it, the password itself."""
         known = _hash(plugin, password)
-        if known and not self._refuses_hashes(doing):
+        if known and not self._refuses_hashes(operation):
             return self.text(known)
-        log.warning(said(f"{doing}: the server's password policy, or the plugin {plugin}, wants the clear text"))
+        log.warning(said(f"{operation}: the server's password policy, or the plugin {plugin}, wants the clear text"))
         return f"PASSWORD({self.text(password)})"
 
-    def _refuses_hashes(self, doing: str) -> bool:
+    def _refuses_hashes(self, operation: str) -> bool:
         """Tell whether the server wants to judge passwords, which it cannot by their hash."""
         # Selected beside an aggregate, the variable is 0, whatever it is.
         statement = (
             "SELECT plugin_name FROM information_schema.plugins WHERE plugin_type = 'PASSWORD VALIDATION'"
             " AND plugin_status = 'ACTIVE' AND @@strict_password_validation"
         )
-        return bool(self.execute(doing, statement))
+        return bool(self.execute(operation, statement))
 
 
 def _first(account: Account, methods: Sequence[Method]) -> Method:
@@ -342,11 +342,11 @@ def _first(account: Account, methods: Sequence[Method]) -> Method:
     raise Unsupported(f"preparing {account}", f"it logs in with {plugins}", f"Use {' or '.join(HASHED)}")
 
 
-def _require_native(who: Account | str, plugins: Iterable[str], doing: str) -> None:
+def _require_native(who: Account | str, plugins: Iterable[str], operation: str) -> None:
     """Raise Unsupported unless all methods are of the one plugin of which an account can have two passwords."""
     if others := set(plugins) - {NATIVE}:
         cause = f"{who} logs in with {', '.join(sorted(others))}"
-        raise Unsupported(doing, cause, f"Use another strategy, or an account with {NATIVE} alone")
+        raise Unsupported(operation, cause, f"Use another strategy, or an account with {NATIVE} alone")
 
 
 def _mark(partner: str, *, hidden: bool) -> Method:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import Proof, Standing
-from rotation.engines.mysql.wire import Connection
+from rotation.engine import CloneStatus, Proof
 from rotation.engines.mysql.connection import Account, MySQLFamilySession
+from rotation.engines.mysql.wire import Connection
 from rotation.errors import Unsafe
 from rotation.kind import CLONE_SUFFIX
 
@@ -54,7 +54,7 @@ class AccountsSession(MySQLFamilySession, ABC):
         """Return the accounts of a user name that are meant: all of them, where nobody has logged in as one."""
         return [account for account in self.every_account(username) if self._is_meant(account)]
 
-    def standing(self, user: str, other: str) -> Standing:
+    def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about the pair; see `rotation.engine.Session`."""
         accounts = self.accounts(user)
         if not accounts:
@@ -65,8 +65,8 @@ class AccountsSession(MySQLFamilySession, ABC):
             )
         clones = {Account(other, account.host) for account in accounts} & set(self.every_account(other))
         if not clones:
-            return Standing.ABSENT
-        return Standing.OURS if self.marked(clones, user) == clones else Standing.UNKNOWN
+            return CloneStatus.ABSENT
+        return CloneStatus.OURS if self.marked(clones, user) == clones else CloneStatus.UNKNOWN
 
     def pairs(self, user: str, other: str) -> Pairs:
         """Return which accounts belong together; raises Unsafe where one of them would be another's."""

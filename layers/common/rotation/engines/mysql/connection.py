@@ -102,7 +102,7 @@ class Account:
         return f"{self.user}@{self.host}"
 
 
-class Refusal(Exception):
+class ExpectedError(Exception):
     """The server refused a statement with a number that the caller asked to be told."""
 
     def __init__(self, number: int) -> None:
@@ -130,13 +130,13 @@ class MySQLFamilySession:
         The server lets an anonymous account in for a name that it does not know, and puts one account in the place of
         another that is its proxy. An account is told from others of its name by its host.
         """
-        doing = f"asking which account {self.username} is"
-        [(account, proxy)] = self.execute(doing, "SELECT CURRENT_USER(), @@proxy_user")
+        operation = f"asking which account {self.username} is"
+        [(account, proxy)] = self.execute(operation, "SELECT CURRENT_USER(), @@proxy_user")
         if proxy is None and account.startswith(f"{self.username}@"):
             return Proof(self.username, self._credential.password, account)
         other = Account(*account.rsplit("@", 1))
         remedy = f"REVOKE PROXY ON {self.account(other)} FROM {proxy}" if proxy else f"DROP USER {self.account(other)}"
-        raise Unsafe(doing, f"the server logged it in as {account}, which is another account", remedy)
+        raise Unsafe(operation, f"the server logged it in as {account}, which is another account", remedy)
 
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements, and roll everything back; see `rotation.engine.Session`.
@@ -150,9 +150,9 @@ class MySQLFamilySession:
         self.execute("preparing to verify", "SET SESSION sql_mode = @@GLOBAL.sql_mode")
         self.execute("preparing to verify", "START TRANSACTION")
         for number, statement in enumerate(statements, 1):
-            doing = f"running statement {number} of verify"
-            require_reversible(statement, TRANSACTIONAL, doing)
-            self._run(doing, statement)
+            operation = f"running statement {number} of verify"
+            require_reversible(statement, TRANSACTIONAL, operation)
+            self._run(operation, statement)
         self.execute("rolling back", "ROLLBACK")
         if any(number == NOT_ROLLED_BACK for number, _ in self._warnings()):
             remedy = "Take statements that change such tables out of verify, and undo by hand what they did"
@@ -160,25 +160,30 @@ class MySQLFamilySession:
         self.execute("rolling back", "SET SESSION sql_mode = ''")
 
     def execute(
-        self, doing: str, statement: str, remedy: str = "", tell: frozenset[int] = frozenset()
+        self, operation: str, statement: str, remedy: str = "", expected: frozenset[int] = frozenset()
     ) -> list[tuple[Any, ...]]:
         """Run one statement, for the deadline at most, and return its rows.
 
         Raises a DatabaseError, for which `remedy` is what to do where the user may not, or Refusal for the numbers to
         tell.
         """
-        return list(self._execute(Cursor, doing, statement, remedy, tell))
+        return list(self._execute(Cursor, operation, statement, remedy, expected))
 
     def _execute(
-        self, kind: type[Cursor], doing: str, statement: str, remedy: str = "", tell: frozenset[int] = frozenset()
+        self,
+        kind: type[Cursor],
+        operation: str,
+        statement: str,
+        remedy: str = "",
+        expected: frozenset[int] = frozenset(),
     ) -> Sequence[Any]:
-        with self._asking(doing, remedy, tell), self._connection.cursor(kind) as cursor:
+        with self._asking(operation, remedy, expected), self._connection.cursor(kind) as cursor:
             cursor.execute(statement)
             return cursor.fetchall()
 
-    def _run(self, doing: str, statement: str) -> None:
+    def _run(self, operation: str, statement: str) -> None:
         """Run a statement that is not ours, and drop its rows."""
-        with self._asking(doing):
+        with self._asking(operation):
             self._connection.admit(VERIFY_BYTES, VERIFY_PACKETS)
             with self._connection.cursor(SSCursor) as cursor:
                 cursor.execute(statement)
@@ -186,9 +191,9 @@ class MySQLFamilySession:
                     pass
 
     @contextmanager
-    def _asking(self, doing: str, remedy: str = "", tell: frozenset[int] = frozenset()) -> Iterator[None]:
+    def _asking(self, operation: str, remedy: str = "", expected: frozenset[int] = frozenset()) -> Iterator[None]:
         """Bound what the server may take for a statement and for its answer, and translate the client's errors."""
-        seconds = self._deadline.allow(STATEMENT_SECONDS, doing)
+        seconds = self._deadline.allow(STATEMENT_SECONDS, operation)
         try:
             limits = self._connection.allow(seconds)
             self._connection.admit()
@@ -199,9 +204,9 @@ class MySQLFamilySession:
                 yield
         except (pymysql.MySQLError, OSError, RuntimeError) as error:
             number = error_number(error)
-            if number in tell:
-                raise Refusal(number) from None
-            raise self._failure(error, f"{doing} as {self.username}", remedy) from None
+            if number in expected:
+                raise ExpectedError(number) from None
+            raise self._failure(error, f"{operation} as {self.username}", remedy) from None
 
     @property
     def username(self) -> str:
@@ -226,9 +231,9 @@ class MySQLFamilySession:
     def _remedy_to_read(self) -> str:
         return f"GRANT SELECT ON mysql.* TO {self.username}"
 
-    def own_definition(self, doing: str) -> str:
+    def own_definition(self, operation: str) -> str:
         """Return what SHOW CREATE USER says of the user who is logged in, but for names, which may hold anything."""
-        [(definition, *_), *_] = self.execute(doing, "SHOW CREATE USER CURRENT_USER()")
+        [(definition, *_), *_] = self.execute(operation, "SHOW CREATE USER CURRENT_USER()")
         return QUOTED_NAME.sub("``", definition)
 
     def version(self) -> tuple[int, ...]:
@@ -273,12 +278,12 @@ class MySQLFamilySession:
         except LoginRefused:
             return False
 
-    def _failure(self, error: Exception, doing: str, remedy: str) -> DatabaseError:
+    def _failure(self, error: Exception, operation: str, remedy: str) -> DatabaseError:
         number, text = error_number(error), error_text(error)
         if number in LOST or isinstance(error, OSError):
-            return Unreachable(doing, text or "the connection was lost", NO_ANSWER)
+            return Unreachable(operation, text or "the connection was lost", NO_ANSWER)
         if number == SYNTAX_ERROR:  # its text is made of the statement
-            return StatementFailed(doing, "the server does not understand the statement (error 1064)", "Correct it")
+            return StatementFailed(operation, "the server does not understand the statement (error 1064)", "Correct it")
         if number == CANNOT_USER:
             warnings = [(told, more) for told, more in self._warnings() if told != CANNOT_USER]
             number = next((told for told, _ in warnings if told in STATEMENT_PROBLEMS), number)
@@ -288,7 +293,7 @@ class MySQLFamilySession:
             problem, usual = NotPermitted, REPLICA
         if number in FORBIDDEN:
             problem, usual = NotPermitted, remedy or f"Grant {self.username} what it lacks"
-        return problem(doing, f"{text} (error {number})", usual)
+        return problem(operation, f"{text} (error {number})", usual)
 
     def _warnings(self) -> list[tuple[int, str]]:
         """Return what the server adds to an answer that says nothing."""
@@ -303,8 +308,8 @@ class MySQLFamilySession:
 @contextmanager
 def connect[S: MySQLFamilySession](kind: type[S], credential: Credential, deadline: Deadline) -> Iterator[S]:
     """Log in; see `rotation.engine.Engine.connect`."""
-    doing = f"logging in as {credential}{f' to {credential.database}' if credential.database else ''}"
-    connection = open_connection(credential, deadline, doing, kind.limits)
+    operation = f"logging in as {credential}{f' to {credential.database}' if credential.database else ''}"
+    connection = open_connection(credential, deadline, operation, kind.limits)
     try:
         yield kind(connection, credential, deadline)
     finally:

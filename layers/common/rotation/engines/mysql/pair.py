@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.mysql.accounts import AccountsSession
-from rotation.engines.mysql.wire import Connection
+from rotation.engines.mysql.connection import Account, ExpectedError
 from rotation.engines.mysql.rights import MOST, Change, Right, Sort, TooMany, Unreadable, changes, parse
-from rotation.engines.mysql.connection import Account, Refusal
+from rotation.engines.mysql.wire import Connection
 from rotation.errors import StatementFailed
 from rotation.redaction import said
 
@@ -119,20 +119,20 @@ class PairSession(AccountsSession, ABC):
 
     def rights(self, account: Account | None = None) -> frozenset[Right]:
         """Return what an account, or who is logged in, may do; raises StatementFailed where that cannot be read."""
-        doing, name = f"reading the grants of {account or self.username}", "CURRENT_USER()"
+        operation, name = f"reading the grants of {account or self.username}", "CURRENT_USER()"
         if account:
             name = self.account(account)
-        rows = self.execute(doing, f"SHOW GRANTS FOR {name}", f"GRANT SELECT ON mysql.* TO {self.username}")
+        rows = self.execute(operation, f"SHOW GRANTS FOR {name}", f"GRANT SELECT ON mysql.* TO {self.username}")
         try:
             return parse(row for (row,) in rows)
         except TooMany:
             cause = f"it has more than {MOST:,} rights"
             raise StatementFailed(
-                doing, cause, "Grant whole databases or roles in place of tables and columns"
+                operation, cause, "Grant whole databases or roles in place of tables and columns"
             ) from None
         except Unreadable:
             remedy = "Use the single-user strategy, and report the server's version"
-            raise StatementFailed(doing, "a row of SHOW GRANTS is not in the known grammar", remedy) from None
+            raise StatementFailed(operation, "a row of SHOW GRANTS is not in the known grammar", remedy) from None
 
     def accounts_to_open(self, username: str) -> list[Account]:
         """Return the accounts that are to get a password; raises StatementFailed where there is none."""
@@ -148,15 +148,15 @@ class PairSession(AccountsSession, ABC):
 
         Rights on what is gone stay where they are, for nobody can copy them; `gone` is how the server says so.
         """
-        doing, statement = f"giving {clone} the grants of {account}, {change.what}", change.statement
+        operation, statement = f"giving {clone} the grants of {account}, {change.what}", change.statement
         remedy = f"Let {self.username} grant it (WITH GRANT OPTION, ROLE_ADMIN), or take it from {account}: {statement}"
         if not change.given:
             remedy = (
                 f"Let {self.username} revoke it (WITH GRANT OPTION, ROLE_ADMIN), or take it from {clone}: {statement}"
             )
         try:
-            self.execute(doing, statement, remedy, gone if change.given else frozenset())
-        except Refusal:
+            self.execute(operation, statement, remedy, gone if change.given else frozenset())
+        except ExpectedError:
             single = change.single(self.account(clone))
             for one in single:
                 self.change(one, account, clone, gone)
@@ -191,12 +191,12 @@ class PairSession(AccountsSession, ABC):
     def _copy_proxies(self, account: Account, clone: Account) -> None:
         wanted, present = self.proxies(account), self.proxies(clone)
         remedy = f"GRANT PROXY ON ''@'' TO {self.username} WITH GRANT OPTION, or take the proxy from {account}"
-        doing = f"giving {clone} the proxies of {account}"
+        operation = f"giving {clone} the proxies of {account}"
         for proxied, _ in sorted(present - wanted):
-            self.execute(doing, f"REVOKE PROXY ON {self.account(proxied)} FROM {self.account(clone)}", remedy)
+            self.execute(operation, f"REVOKE PROXY ON {self.account(proxied)} FROM {self.account(clone)}", remedy)
         for proxied, grantable in sorted(wanted - present):
             option = " WITH GRANT OPTION" if grantable else ""
-            self.execute(doing, f"GRANT PROXY ON {self.account(proxied)} TO {self.account(clone)}{option}", remedy)
+            self.execute(operation, f"GRANT PROXY ON {self.account(proxied)} TO {self.account(clone)}{option}", remedy)
 
     def _right_differences(self, account: Account, clone: Account) -> list[str]:
         wanted, present = self._grants(account), self._grants(clone)

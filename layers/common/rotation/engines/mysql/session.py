@@ -15,11 +15,11 @@ from typing import Any
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engines.mysql.wire import Connection
+from rotation.engines.mysql.connection import Account, ExpectedError, connect
 from rotation.engines.mysql.hashes import matches
 from rotation.engines.mysql.pair import GONE, PairSession
 from rotation.engines.mysql.rights import GLOBAL, Change
-from rotation.engines.mysql.connection import Account, Refusal, connect
+from rotation.engines.mysql.wire import Connection
 from rotation.engines.server import RETRIED
 from rotation.errors import NotPermitted, StatementFailed, Unsupported
 from rotation.kind import EngineKind, Strategy
@@ -93,16 +93,16 @@ class MySQLSession(PairSession):
         """Give the user who is logged in this password; see `rotation.engine.Session`."""
         self.proof()
         statement = f"ALTER USER USER() IDENTIFIED BY {self.text(password)}"
-        doing = f"changing the password of {self.username}"
+        operation = f"changing the password of {self.username}"
         if self.version() >= REPLACE:
             try:
                 # An account may have to give the current password, and none is hurt by giving it.
                 current = self.text(self._credential.password)
-                self.execute(doing, f"{statement} REPLACE {current}", tell=frozenset({WRONG_CURRENT}))
-            except Refusal:  # logged in with a second password, the one that is kept: see `add_password`
-                self.execute(doing, statement)
+                self.execute(operation, f"{statement} REPLACE {current}", expected=frozenset({WRONG_CURRENT}))
+            except ExpectedError:  # logged in with a second password, the one that is kept: see `add_password`
+                self.execute(operation, statement)
         else:
-            self.execute(doing, statement)
+            self.execute(operation, statement)
         self._credential = replace(self._credential, password=password)
 
     def set_password(self, username: str, password: str) -> None:
@@ -114,26 +114,28 @@ class MySQLSession(PairSession):
         self._set_password(username, password)
 
     def _set_password(self, username: str, password: str, option: str = "") -> None:
-        doing, remedy = f"setting the password of {username}", f"GRANT CREATE USER ON *.* TO {self.username}"
+        operation, remedy = f"setting the password of {username}", f"GRANT CREATE USER ON *.* TO {self.username}"
         accounts = self.accounts_to_open(username)
         # A policy on histories refuses a password that an account has already: an earlier delivery has set it.
         secret = f" IDENTIFIED BY {self.text(password)}"
         users = [self.account(account) + ("" if self._has(account, password) else secret) for account in accounts]
-        self.execute(doing, f"ALTER USER {', '.join(users)}{option}", remedy)
+        self.execute(operation, f"ALTER USER {', '.join(users)}{option}", remedy)
 
     def require_two_passwords(self) -> None:
         """See `rotation.engine.KeepsOldPassword`."""
-        doing = f"asking whether {self.username} can have two passwords"
+        operation = f"asking whether {self.username} can have two passwords"
         if self.version() < RETAIN:
             version = ".".join(map(str, self.version()))
             raise Unsupported(
-                doing, f"MySQL {version} keeps one password; 8.0.14 was the first to keep two", "Use another strategy"
+                operation,
+                f"MySQL {version} keeps one password; 8.0.14 was the first to keep two",
+                "Use another strategy",
             )
-        plugin = re.search(r"IDENTIFIED WITH '(\w+)", self.own_definition(doing))
+        plugin = re.search(r"IDENTIFIED WITH '(\w+)", self.own_definition(operation))
         if not plugin or plugin[1] not in DUAL_PLUGINS:
             name = plugin[1] if plugin else "its"
             raise Unsupported(
-                doing, f"the authentication plugin {name} keeps one password", "Use another strategy or plugin"
+                operation, f"the authentication plugin {name} keeps one password", "Use another strategy or plugin"
             )
 
     def add_password(self, username: str, current: str, password: str) -> None:
@@ -166,16 +168,16 @@ class MySQLSession(PairSession):
 
     def require_copiable(self, account: Account) -> None:
         """See `PairSession`. Without SYSTEM_USER, an admin could never touch a clone that has it."""
-        doing = f"preparing the clone of {account}"
+        operation = f"preparing the clone of {account}"
         if self.version() < ALTERNATING:
-            raise Unsupported(doing, "MySQL before 8.0.22 cannot do it safely", "Use the single-user strategy")
+            raise Unsupported(operation, "MySQL before 8.0.22 cannot do it safely", "Use the single-user strategy")
         if (plugin := self.row(account)["plugin"]) not in DUAL_PLUGINS:
             cause = f"it logs in with {plugin}, not with a password that we can set"
-            raise Unsupported(doing, cause, f"Use one of {', '.join(sorted(DUAL_PLUGINS))}, or drop that account")
+            raise Unsupported(operation, cause, f"Use one of {', '.join(sorted(DUAL_PLUGINS))}, or drop that account")
         names = {right.name for right in self.rights(account)}
         if SYSTEM_USER in names and SYSTEM_USER not in {right.name for right in self.rights()}:
             remedy = f"Revoke SYSTEM_USER from {account}, or GRANT SYSTEM_USER ON *.* TO {self.username}"
-            raise NotPermitted(doing, f"it has SYSTEM_USER, {self.username} has not", remedy)
+            raise NotPermitted(operation, f"it has SYSTEM_USER, {self.username} has not", remedy)
 
     def mark(self, user: str, other: str) -> None:
         """See `PairSession`. It comes first: an interruption leaves a nonce that the next try takes."""
@@ -189,27 +191,29 @@ class MySQLSession(PairSession):
 
     def create_locked(self, clone: Account, account: Account) -> None:
         """See `PairSession`. A policy may refuse a user without a password, so it gets one that nobody reads."""
-        doing, mark = f"creating {clone}, locked", self._attribute({MARK: self._mark()})
+        operation, mark = f"creating {clone}, locked", self._attribute({MARK: self._mark()})
         plugin = self.row(account)["plugin"]
         password = f"IDENTIFIED WITH {self.text(plugin)} BY RANDOM PASSWORD"
         statement = f"CREATE USER {self.account(clone)} {password} ACCOUNT LOCK ATTRIBUTE {mark}"
-        self.execute(doing, statement, f"GRANT CREATE USER ON *.* TO {self.username}")
+        self.execute(operation, statement, f"GRANT CREATE USER ON *.* TO {self.username}")
 
     def copy_attributes(self, account: Account, clone: Account) -> None:
         """See `PairSession`. The plugin comes with another password, for no account changes it without."""
         source, target = self.row(account), self.row(clone)
-        doing, name = f"giving {clone} the attributes of {account}", self.account(clone)
+        operation, name = f"giving {clone} the attributes of {account}", self.account(clone)
         changes = _metadata_changes(_metadata(source), _metadata(target))
         if self._nonce not in _nonces(target):
             changes[MARK] = self._mark()
         if changes:  # the mark among them: from here on nothing needs the password that comes to an end below
-            self.execute(doing, f"ALTER USER {name} ATTRIBUTE {self._attribute(changes)}")
+            self.execute(operation, f"ALTER USER {name} ATTRIBUTE {self._attribute(changes)}")
         if source["plugin"] != target["plugin"]:
-            self.execute(doing, f"ALTER USER {name} IDENTIFIED WITH {self.text(source['plugin'])} BY RANDOM PASSWORD")
+            self.execute(
+                operation, f"ALTER USER {name} IDENTIFIED WITH {self.text(source['plugin'])} BY RANDOM PASSWORD"
+            )
         if self._definition(source) != self._definition(target):
-            self.execute(doing, f"ALTER USER {name} {self._definition(source)}")
+            self.execute(operation, f"ALTER USER {name} {self._definition(source)}")
         if "additional_password" in _attributes(target):
-            self.execute(doing, f"ALTER USER {name} DISCARD OLD PASSWORD")
+            self.execute(operation, f"ALTER USER {name} DISCARD OLD PASSWORD")
 
     def grant_columns(self, grants: Sequence[Change], account: Account, clone: Account) -> None:
         """See `PairSession`. The server opens a view to find its columns, and calls nothing that is in it."""
@@ -246,44 +250,46 @@ class MySQLSession(PairSession):
 
     def _add_own(self, current: str, password: str) -> None:
         self.proof()
-        doing = f"giving {self.username} a second password"
+        operation = f"giving {self.username} a second password"
         new, old = self.text(password), self.text(current)
         compare_and_set = f"ALTER USER USER() IDENTIFIED BY {new} REPLACE {old} RETAIN CURRENT PASSWORD"
         remedy = f'GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO {self.username}, or put an admin into "masterarn"'
         try:
-            self.execute(doing, compare_and_set, remedy, frozenset({WRONG_CURRENT}))
-        except Refusal:
+            self.execute(operation, compare_and_set, remedy, frozenset({WRONG_CURRENT}))
+        except ExpectedError:
             # The primary is the new password already, or the orphan of an abandoned rotation. Healing does not
             # compare, so it could undo what another delivery of this step has just done: one at a time.
-            with self._lock(f"rotation:{self.username}", doing):
+            with self._lock(f"rotation:{self.username}", operation):
                 if self.accepts(self.username, password):
                     return
-                self._make_primary(current, doing)
-                with suppress(Refusal):  # from here on, the first statement of another delivery succeeds, too
-                    self.execute(doing, compare_and_set, remedy, frozenset({WRONG_CURRENT}))
+                self._make_primary(current, operation)
+                with suppress(ExpectedError):  # from here on, the first statement of another delivery succeeds, too
+                    self.execute(operation, compare_and_set, remedy, frozenset({WRONG_CURRENT}))
                     return
                 if not self.accepts(self.username, password):
-                    raise StatementFailed(doing, "another rotation changes the password", RETRIED) from None
+                    raise StatementFailed(operation, "another rotation changes the password", RETRIED) from None
 
-    def _make_primary(self, current: str, doing: str) -> None:
+    def _make_primary(self, current: str, operation: str) -> None:
         """Put the secondary password, with which we are logged in, in the place of an orphan, without a gap."""
         try:
             statement = f"ALTER USER USER() IDENTIFIED BY {self.text(current)}"
-            self.execute(doing, statement, tell=frozenset({NEEDS_CURRENT, IN_HISTORY}))
-        except Refusal as refusal:
+            self.execute(operation, statement, expected=frozenset({NEEDS_CURRENT, IN_HISTORY}))
+        except ExpectedError as refusal:
             cause = f"an abandoned rotation left a password that it may not replace by itself (error {refusal.number})"
-            raise NotPermitted(doing, cause, 'Put an admin into "masterarn"') from None
+            raise NotPermitted(operation, cause, 'Put an admin into "masterarn"') from None
 
     def _add_for(self, username: str, current: str, password: str) -> None:
-        doing = f"giving {username} a second password"
-        with self._lock(f"rotation:{username}", doing):
-            added = [self._add_to_account(account, current, password, doing) for account in self.accounts(username)]
+        operation = f"giving {username} a second password"
+        with self._lock(f"rotation:{username}", operation):
+            added = [self._add_to_account(account, current, password, operation) for account in self.accounts(username)]
         # Of the accounts that are meant all have it; where nobody has logged in, those that have not are another's.
         if not any(added) or (username in self._proofs and not all(added)):
             cause = f"no account of {username} on this server has the password that is to stay, in a format known here"
-            raise Unsupported(doing, cause, "Correct the host of the admin secret, or use another strategy or plugin")
+            raise Unsupported(
+                operation, cause, "Correct the host of the admin secret, or use another strategy or plugin"
+            )
 
-    def _add_to_account(self, account: Account, current: str, password: str, doing: str) -> bool:
+    def _add_to_account(self, account: Account, current: str, password: str, operation: str) -> bool:
         """Add the password to an account; False where it has not the current one: it is not the secret's."""
         row = self.row(account)
         plugin, first = row["plugin"], row["authentication_string"].encode()
@@ -296,30 +302,32 @@ class MySQLSession(PairSession):
                 return True
             # The primary is the orphan of an abandoned rotation. As a hash, the other one passes every policy.
             statement = f"ALTER USER {name} IDENTIFIED WITH {self.text(plugin)} AS 0x{second.hex()}"
-            self.execute(doing, statement, remedy)
-        self.execute(doing, f"ALTER USER {name} IDENTIFIED BY {self.text(password)} RETAIN CURRENT PASSWORD", remedy)
+            self.execute(operation, statement, remedy)
+        self.execute(
+            operation, f"ALTER USER {name} IDENTIFIED BY {self.text(password)} RETAIN CURRENT PASSWORD", remedy
+        )
         return True
 
     @contextmanager
-    def _lock(self, name: str, doing: str) -> Iterator[None]:
+    def _lock(self, name: str, operation: str) -> Iterator[None]:
         """Hold a lock of the server, which ends with the session at the latest."""
-        seconds = int(self._deadline.allow(LOCK_SECONDS, doing))
-        [(got,)] = self.execute(doing, f"SELECT GET_LOCK({self.text(name)}, {seconds})")
+        seconds = int(self._deadline.allow(LOCK_SECONDS, operation))
+        [(got,)] = self.execute(operation, f"SELECT GET_LOCK({self.text(name)}, {seconds})")
         if not got:
-            raise self._is_held(name, doing)
+            raise self._is_held(name, operation)
         yield
-        self.execute(doing, f"DO RELEASE_LOCK({self.text(name)})")
+        self.execute(operation, f"DO RELEASE_LOCK({self.text(name)})")
 
-    def _is_held(self, name: str, doing: str) -> StatementFailed:
+    def _is_held(self, name: str, operation: str) -> StatementFailed:
         """Say who holds a lock: any user may, by any name."""
-        [(number,)] = self.execute(doing, f"SELECT IS_USED_LOCK({self.text(name)})")
+        [(number,)] = self.execute(operation, f"SELECT IS_USED_LOCK({self.text(name)})")
         who, remedy = "", RETRIED
         if number is not None:
             query = f"SELECT user, host FROM information_schema.processlist WHERE id = {int(number)}"  # noqa: S608
-            who = "".join(f" of {user} from {host}" for user, host in self.execute(doing, query))
+            who = "".join(f" of {user} from {host}" for user, host in self.execute(operation, query))
             remedy = f"{RETRIED}; if that is no function that rotates, run KILL {int(number)}"
         cause = f"connection {number}{who} holds the lock {name}, as another delivery of this step does"
-        return StatementFailed(doing, cause, remedy)
+        return StatementFailed(operation, cause, remedy)
 
     def _default_roles(self, account: Account) -> list[Account]:
         query = "SELECT default_role_user, default_role_host FROM mysql.default_roles"

@@ -188,10 +188,10 @@ class _Refusing:
         raise pymysql.OperationalError(2061, "the server asks for the password in clear, or as good as that")
 
 
-def open_connection(credential: Credential, deadline: Deadline, doing: str, limits: str) -> Connection:
+def open_connection(credential: Credential, deadline: Deadline, operation: str, limits: str) -> Connection:
     """Log in, and have the server keep to `limits`, where "{seconds}" stands for the time; raises a DatabaseError."""
-    way = open_way(credential, deadline, doing)
-    seconds = deadline.allow(STATEMENT_SECONDS, doing)
+    way = open_way(credential, deadline, operation)
+    seconds = deadline.allow(STATEMENT_SECONDS, operation)
     try:
         connection = Connection(
             host=credential.host,
@@ -211,7 +211,7 @@ def open_connection(credential: Credential, deadline: Deadline, doing: str, limi
             connection.connect(way)
     except (pymysql.MySQLError, OSError, RuntimeError) as error:
         way.close()
-        raise _login_failure(error, doing) from None
+        raise _login_failure(error, operation) from None
     except BaseException:
         way.close()
         raise
@@ -248,20 +248,20 @@ def raw_text(error: Exception) -> str:
     return str(error.args[-1]) if error.args else ""
 
 
-def _login_failure(error: Exception, doing: str) -> DatabaseError | Unsupported:
+def _login_failure(error: Exception, operation: str) -> DatabaseError | Unsupported:
     cause = getattr(error, "original_exception", error)
     if isinstance(cause, ssl.SSLError):
         remedy = (
             "Have the server use a certificate of the RDS authorities for this host, or name its own in DB_CA_BUNDLE"
         )
-        return Untrusted(doing, said(getattr(cause, "verify_message", "") or cause.reason or "TLS failed"), remedy)
+        return Untrusted(operation, said(getattr(cause, "verify_message", "") or cause.reason or "TLS failed"), remedy)
     number, text = error_number(error), error_text(error)
     if isinstance(error, RuntimeError):
-        return Unsupported(doing, text, 'Take "ssl": false out of the secret, or use another plugin')
+        return Unsupported(operation, text, 'Take "ssl": false out of the secret, or use another plugin')
     raw = raw_text(error)
     if "SSL connection error" in raw or "server doesn't support" in raw.lower():
         return Untrusted(
-            doing, text, 'Switch TLS on at the server, or say "ssl": false in the secret to send all in clear'
+            operation, text, 'Switch TLS on at the server, or say "ssl": false in the secret to send all in clear'
         )
     problem, remedy = LOGIN_PROBLEMS.get(number, (Unreachable, NO_ANSWER))
-    return problem(doing, f"{text} (error {number})" if number else text or "no answer", remedy)
+    return problem(operation, f"{text} (error {number})" if number else text or "no answer", remedy)

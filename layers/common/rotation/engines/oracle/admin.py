@@ -18,7 +18,7 @@ database.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rotation.engines.oracle.connection import NO_SUCH_TABLE, BasicSession, Refusal
+from rotation.engines.oracle.connection import NO_SUCH_TABLE, BasicSession, ExpectedError
 from rotation.engines.server import foreign_triggers_allowed, refuse_foreign_triggers
 from rotation.errors import NotPermitted
 
@@ -47,54 +47,54 @@ class AdminSession(BasicSession):
     _has_seen_triggers = False
 
     def read(
-        self, doing: str, view: str, keys: Sequence[str], columns: Sequence[str], names: Iterable[str]
+        self, operation: str, view: str, keys: Sequence[str], columns: Sequence[str], names: Iterable[str]
     ) -> list[tuple[Any, ...]]:
         """Return the keys and columns of the rows of a view of SYS's, one of whose keys is exactly one of the names."""
         binds = {f"n{number}": name for number, name in enumerate(names)}
         condition = " OR ".join(f"{key} = :{bind}" for key in keys for bind in binds)
         query = f"SELECT {', '.join([*keys, *columns])} FROM sys.{view} WHERE {condition}"  # noqa: S608 - constants
-        rows = self._ask(doing, query, binds)
+        rows = self._ask(operation, query, binds)
         return [row for row in rows if not set(binds.values()).isdisjoint(row[: len(keys)])]
 
     def command(
-        self, doing: str, statement: str, remedy: str, tell: frozenset[str] = frozenset(), **arguments: str
+        self, operation: str, statement: str, remedy: str, expected: frozenset[str] = frozenset(), **arguments: str
     ) -> None:
         """Run a statement that changes another user; see `execute`."""
-        self._require_own_triggers(doing)
-        self.execute(doing, statement, arguments, remedy, tell)
+        self._require_own_triggers(operation)
+        self.execute(operation, statement, arguments, remedy, expected)
 
-    def call_package(self, doing: str, calls: str, remedy: str, **arguments: str) -> None:
+    def call_package(self, operation: str, calls: str, remedy: str, **arguments: str) -> None:
         """Call procedures of SYS's packages, named without SYS."""
-        self._require_own_triggers(doing)
-        self.execute(doing, NAMES_OF_SYS)  # again: what came between may have fired a trigger
-        self.execute(doing, f"BEGIN {calls} END;", arguments, remedy)
+        self._require_own_triggers(operation)
+        self.execute(operation, NAMES_OF_SYS)  # again: what came between may have fired a trigger
+        self.execute(operation, f"BEGIN {calls} END;", arguments, remedy)
 
-    def _ask(self, doing: str, query: str, arguments: Mapping[str, str]) -> list[tuple[Any, ...]]:
+    def _ask(self, operation: str, query: str, arguments: Mapping[str, str]) -> list[tuple[Any, ...]]:
         """Run a query on the data dictionary, which tells a user that may not see it that it is not there."""
-        self._look_in_sys(doing)
+        self._look_in_sys(operation)
         try:
-            return self.execute(doing, query, arguments, tell=frozenset({NO_SUCH_TABLE}))
-        except Refusal:
+            return self.execute(operation, query, arguments, expected=frozenset({NO_SUCH_TABLE}))
+        except ExpectedError:
             cause = "the data dictionary cannot be read"
-            raise NotPermitted(f"{doing} as {self.username}", cause, f"{DICTIONARY} {self.username}") from None
+            raise NotPermitted(f"{operation} as {self.username}", cause, f"{DICTIONARY} {self.username}") from None
 
-    def _look_in_sys(self, doing: str) -> None:
+    def _look_in_sys(self, operation: str) -> None:
         if not self._is_bound_to_sys:
-            self.execute(doing, NAMES_OF_SYS)
+            self.execute(operation, NAMES_OF_SYS)
             self._is_bound_to_sys = True
 
-    def _require_own_triggers(self, doing: str) -> None:
+    def _require_own_triggers(self, operation: str) -> None:
         """Raise Unsafe if triggers of others would see what is sent; asked once."""
         if self._has_seen_triggers or foreign_triggers_allowed():
             return
         found = [
             (str(owner), f"{owner}.{name}")
-            for owner, name, base, schema, events in self._ask(f"looking for triggers before {doing}", TRIGGERS, {})
+            for owner, name, base, schema, events in self._ask(f"looking for triggers before {operation}", TRIGGERS, {})
             if (base.strip() != OF_SCHEMA or schema == self.username) and READING & set(events.split())
         ]
         owners = sorted({owner for owner, _ in found} - {self.username, RDS})
         if owners:
-            rows = self.read(doing, "all_users", ["username"], ["oracle_maintained"], owners)
+            rows = self.read(operation, "all_users", ["username"], ["oracle_maintained"], owners)
             foreign = set(owners) - {name for name, maintained in rows if maintained == "Y"}
-            refuse_foreign_triggers(doing, sorted(name for owner, name in found if owner in foreign))
+            refuse_foreign_triggers(operation, sorted(name for owner, name in found if owner in foreign))
         self._has_seen_triggers = True

@@ -147,11 +147,11 @@ class CatalogSession(ProvenSession):
     """A session that reads what users are."""
 
     def _users(self, *names: str) -> dict[str, dict[str, str]]:
-        doing = f"looking for {' and '.join(names)}"
-        rows = self.read(doing, "dba_users", ["username"], USER_COLUMNS, names)
+        operation = f"looking for {' and '.join(names)}"
+        rows = self.read(operation, "dba_users", ["username"], USER_COLUMNS, names)
         users = {name: dict(zip(USER_COLUMNS, row, strict=True)) for name, *row in rows}
         for name, row in users.items():
-            self.require_still_proven(name, row["user_id"], doing)
+            self.require_still_proven(name, row["user_id"], operation)
         return users
 
     def _rows(self, user: str, what: str, view: str, key: str, *columns: str) -> Iterator[tuple[str, ...]]:
@@ -229,10 +229,10 @@ class CatalogSession(ProvenSession):
 
     def _connections(self, user: str) -> Iterator[Proxy]:
         """Yield who may connect as the user, and as whom it may connect."""
-        doing, columns = f"reading the proxies of {user}", ("authentication", "authorization_constraint", "role")
+        operation, columns = f"reading the proxies of {user}", ("authentication", "authorization_constraint", "role")
         roles: dict[tuple[str, ...], list[str]] = defaultdict(list)
         for client, proxy, authentication, constraint, role in self.read(
-            doing, "dba_proxies", ["client", "proxy"], columns, [user]
+            operation, "dba_proxies", ["client", "proxy"], columns, [user]
         ):
             roles[client, proxy or "", authentication, constraint].extend([role] if role else [])
         for (client, proxy, authentication, constraint), named in roles.items():

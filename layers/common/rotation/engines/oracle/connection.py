@@ -163,7 +163,7 @@ LOGIN = "oracle-login"
 """The name of the thread that waits for a login."""
 
 
-class Refusal(Exception):
+class ExpectedError(Exception):
     """The server refused a statement with a code that the caller asked to be told."""
 
     def __init__(self, code: str) -> None:
@@ -200,19 +200,19 @@ class BasicSession:
         (https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/COMMIT.html).
         """
         for number, statement in enumerate(statements, 1):
-            doing = f"running statement {number} of verify"
-            require_reversible(statement, TRANSACTIONAL, doing)
-            self.call(doing, partial(self._fetch, statement, {}, FEW_ROWS, FEW_ROWS))
+            operation = f"running statement {number} of verify"
+            require_reversible(statement, TRANSACTIONAL, operation)
+            self.call(operation, partial(self._fetch, statement, {}, FEW_ROWS, FEW_ROWS))
         if statements:
             self.call("rolling back", self._connection.rollback)
 
     def execute(
         self,
-        doing: str,
+        operation: str,
         statement: str,
         arguments: Mapping[str, str] | None = None,
         remedy: str = "",
-        tell: frozenset[str] = frozenset(),
+        expected: frozenset[str] = frozenset(),
     ) -> list[tuple[Any, ...]]:
         """Run one statement, for the deadline at most, and return its rows.
 
@@ -220,10 +220,10 @@ class BasicSession:
         tell.
         """
         fetch = partial(self._fetch, statement, arguments or {}, FETCHED_AT_ONCE, MOST_ROWS + 1)
-        rows = self.call(doing, fetch, remedy, tell)
+        rows = self.call(operation, fetch, remedy, expected)
         if len(rows) > MOST_ROWS:
             cause = f"there are more than {MOST_ROWS} rows"
-            raise StatementFailed(doing, cause, "Grant it by means of roles, or use the single-user strategy")
+            raise StatementFailed(operation, cause, "Grant it by means of roles, or use the single-user strategy")
         return rows
 
     def _fetch(self, statement: str, arguments: Mapping[str, str], at_once: int, most: int) -> list[tuple[Any, ...]]:
@@ -233,20 +233,22 @@ class BasicSession:
             cursor.execute(statement, arguments)
             return cursor.fetchmany(most) if cursor.description else []
 
-    def call[T](self, doing: str, act: Callable[[], T], remedy: str = "", tell: frozenset[str] = frozenset()) -> T:
+    def call[T](
+        self, operation: str, act: Callable[[], T], remedy: str = "", expected: frozenset[str] = frozenset()
+    ) -> T:
         """Have the client call the server, for the deadline at most; see `execute`."""
-        seconds = self._deadline.allow(STATEMENT_SECONDS, doing)
+        seconds = self._deadline.allow(STATEMENT_SECONDS, operation)
         if not self._connection.is_healthy():  # asks nobody
-            raise Unreachable(f"{doing} as {self.username}", "the connection was lost", NO_ANSWER)
+            raise Unreachable(f"{operation} as {self.username}", "the connection was lost", NO_ANSWER)
         try:
             self._connection.call_timeout = _milliseconds(seconds)
             return act()
         except (oracledb.Error, OSError) as error:
             told = Told.of(error)
-            if told.code in tell:
-                raise Refusal(told.code) from None
+            if told.code in expected:
+                raise ExpectedError(told.code) from None
             raise _failure(
-                told, f"{doing} as {self.username}", remedy or f"Grant {self.username} what it lacks"
+                told, f"{operation} as {self.username}", remedy or f"Grant {self.username} what it lacks"
             ) from None
 
     @property
@@ -296,8 +298,8 @@ class Told:
 @contextmanager
 def connect[S: BasicSession](kind: type[S], credential: Credential, deadline: Deadline) -> Iterator[S]:
     """Log in; see `rotation.engine.Engine.connect`."""
-    doing = f"logging in as {credential} to {credential.database}"
-    connection = _open(credential, deadline, doing)
+    operation = f"logging in as {credential} to {credential.database}"
+    connection = _open(credential, deadline, operation)
     try:
         yield kind(connection, credential, deadline)
     finally:
@@ -309,13 +311,13 @@ def connect[S: BasicSession](kind: type[S], credential: Credential, deadline: De
             connection.close()
 
 
-def _open(credential: Credential, deadline: Deadline, doing: str) -> oracledb.Connection:
+def _open(credential: Credential, deadline: Deadline, operation: str) -> oracledb.Connection:
     """Connect to the service that `dbname` names, or, where the listener knows no such service, to the SID."""
     database = credential.database or ""
     if not SERVICE.fullmatch(database):
         cause = 'its "dbname" is missing' if not database else 'its "dbname" is no service name and no SID'
-        raise InvalidSecret(doing, cause, "Write a service name, or an SID, into the secret. On RDS: the DB name")
-    places = look_up(credential, deadline, doing)
+        raise InvalidSecret(operation, cause, "Write a service name, or an SID, into the secret. On RDS: the DB name")
+    places = look_up(credential, deadline, operation)
     parameters: dict[str, Any] = {
         "user": quoted(normal(credential.username)),
         "password": credential.password,
@@ -329,18 +331,20 @@ def _open(credential: Credential, deadline: Deadline, doing: str) -> oracledb.Co
         "ssl_server_dn_match": credential.tls,
     }
     for naming in ("service_name", "sid"):
-        parameters["tcp_connect_timeout"] = deadline.share(CONNECT_SECONDS, len(places), doing)
+        parameters["tcp_connect_timeout"] = deadline.share(CONNECT_SECONDS, len(places), operation)
         try:
-            seconds = deadline.allow(CONNECT_SECONDS, doing)
-            return _log_in({**parameters, naming: database}, places, seconds, doing)
+            seconds = deadline.allow(CONNECT_SECONDS, operation)
+            return _log_in({**parameters, naming: database}, places, seconds, operation)
         except (oracledb.Error, OSError, ValueError, LookupError) as error:  # it says these, too, of what it misreads
             told = Told.of(error)
             if naming == "sid" or told.code not in NO_SUCH_SERVICE:
-                raise _login_failure(told, credential, doing) from None
+                raise _login_failure(told, credential, operation) from None
     raise AssertionError
 
 
-def _log_in(parameters: Mapping[str, Any], places: Sequence[str], seconds: float, doing: str) -> oracledb.Connection:
+def _log_in(
+    parameters: Mapping[str, Any], places: Sequence[str], seconds: float, operation: str
+) -> oracledb.Connection:
     """Log in at one of these addresses, within the time.
 
     The client's own limit is for the TCP connection; it would wait for ever for a server that takes it and then says
@@ -371,7 +375,7 @@ def _log_in(parameters: Mapping[str, Any], places: Sequence[str], seconds: float
         if not future.cancel():  # it has come in this very moment
             return future.result()
         watch.close()
-        raise Unreachable(doing, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER) from None
+        raise Unreachable(operation, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER) from None
     finally:
         future.cancel()
 
@@ -384,47 +388,47 @@ def _milliseconds(seconds: float) -> int:
     return max(1, int(seconds / 2 * 1000))
 
 
-def _login_failure(told: Told, credential: Credential, doing: str) -> DatabaseError | Unsupported:
+def _login_failure(told: Told, credential: Credential, operation: str) -> DatabaseError | Unsupported:
     match told.cause:
         case ssl.SSLCertVerificationError():
-            return Untrusted(doing, getattr(told.cause, "verify_message", "") or told.text, CERTIFICATE)
+            return Untrusted(operation, getattr(told.cause, "verify_message", "") or told.text, CERTIFICATE)
         case ssl.SSLError():
-            return _tls_failure(getattr(told.cause, "reason", "") or told.text, doing)
+            return _tls_failure(getattr(told.cause, "reason", "") or told.text, operation)
         case Elsewhere():
             cause = "the listener, or the host's name, sends the function on to another place"
-            return LoginBlocked(doing, cause, ITSELF)
+            return LoginBlocked(operation, cause, ITSELF)
         case Unbelievable():
-            return Unreachable(doing, f"what answers there is no server of Oracle's: {told.text}", NO_ANSWER)
-    return _refusal(told, credential, doing)
+            return Unreachable(operation, f"what answers there is no server of Oracle's: {told.text}", NO_ANSWER)
+    return _refusal(told, credential, operation)
 
 
-def _refusal(told: Told, credential: Credential, doing: str) -> DatabaseError | Unsupported:
+def _refusal(told: Told, credential: Credential, operation: str) -> DatabaseError | Unsupported:
     similar = SIMILAR.search(str(told.cause))
     codes = [told.code, *(similar.groups() if similar else ())]
     for code in codes:
         if code in LOGIN_PROBLEMS:
             problem, remedy = LOGIN_PROBLEMS[code]
-            return problem(doing, told.text, remedy)
+            return problem(operation, told.text, remedy)
     if isinstance(told.cause, TimeoutError):
-        return Unreachable(doing, told.text or "timed out", NO_ANSWER)
+        return Unreachable(operation, told.text or "timed out", NO_ANSWER)
     # A listener that does not speak TLS hangs up on it, and one that does, on everything else.
     closed = isinstance(told.cause, ConnectionError) or told.code in LOST
     refused = isinstance(told.cause, ConnectionRefusedError)
     port = f"{NO_ANSWER}. {TLS_PORT}" if credential.tls else f'{NO_ANSWER}, and whether the port wants "ssl": true'
-    return Unreachable(doing, told.text or "the connection was lost", port if closed and not refused else NO_ANSWER)
+    return Unreachable(operation, told.text or "the connection was lost", port if closed and not refused else NO_ANSWER)
 
 
-def _tls_failure(reason: str, doing: str) -> Untrusted:
+def _tls_failure(reason: str, operation: str) -> Untrusted:
     for end, (cause, remedy) in TLS_PROBLEMS.items():
         if reason.endswith(end):
-            return Untrusted(doing, f"{cause} ({reason})", remedy)
-    return Untrusted(doing, f"there is no TLS here: {reason}", TLS_PORT)
+            return Untrusted(operation, f"{cause} ({reason})", remedy)
+    return Untrusted(operation, f"there is no TLS here: {reason}", TLS_PORT)
 
 
-def _failure(told: Told, doing: str, remedy: str) -> DatabaseError:
+def _failure(told: Told, operation: str, remedy: str) -> DatabaseError:
     if told.code in LOST or isinstance(told.cause, OSError):
-        return Unreachable(doing, told.text or "the connection was lost", NO_ANSWER)
+        return Unreachable(operation, told.text or "the connection was lost", NO_ANSWER)
     if told.code in QUOTES_STATEMENT:
-        return StatementFailed(doing, f"the server does not understand the statement ({told.code})", "Correct it")
+        return StatementFailed(operation, f"the server does not understand the statement ({told.code})", "Correct it")
     problem, usual = STATEMENT_PROBLEMS.get(told.code, (StatementFailed, f"Correct the cause. {RETRIED}"))
-    return problem(doing, told.text, usual or remedy)
+    return problem(operation, told.text, usual or remedy)

@@ -29,10 +29,10 @@ import oracledb
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import Standing
+from rotation.engine import CloneStatus
 from rotation.engines.oracle.catalog import NO_ROLES, CatalogSession, Proxy, Shape, sized
+from rotation.engines.oracle.connection import NO_SUCH_TABLE, ExpectedError, normal
 from rotation.engines.oracle.rights import SYS, Right, Sort, quoted, remedy, revocation, statements, whole
-from rotation.engines.oracle.connection import NO_SUCH_TABLE, Refusal, normal
 from rotation.errors import NotPermitted, Unsafe, Unsupported
 from rotation.redaction import said
 
@@ -52,7 +52,7 @@ class PairSession(CatalogSession):
         super().__init__(connection, credential, deadline)
         self._kept: set[Right] = set()
 
-    def standing(self, user: str, other: str) -> Standing:
+    def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about the pair; see `rotation.engine.Session`.
 
         A user that is locked and has nothing is ours, too: its creation was cut off before it got its mark.
@@ -61,10 +61,10 @@ class PairSession(CatalogSession):
         users = self._users(user, other)
         self._require_possible(users, user, other)
         if other not in users:
-            return Standing.ABSENT
+            return CloneStatus.ABSENT
         if self._is_marked(user, other) or self._is_untouched(other, users[other]):
-            return Standing.OURS
-        return Standing.UNKNOWN
+            return CloneStatus.OURS
+        return CloneStatus.UNKNOWN
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is; see `rotation.engine.Session`."""
@@ -108,25 +108,25 @@ class PairSession(CatalogSession):
     # What cannot be
 
     def _require_possible(self, users: Mapping[str, Mapping[str, str]], user: str, other: str) -> None:
-        doing = f"looking for {user} and {other}"
+        operation = f"looking for {user} and {other}"
         if user not in users:
             raise Unsafe(
-                doing, f"there is no user {user} on the admin's server", "Correct the host of the admin secret"
+                operation, f"there is no user {user} on the admin's server", "Correct the host of the admin secret"
             )
         for name, row in users.items():
             if row["oracle_maintained"] == "Y" or name == self.username:
                 cause = f"{name} is {'the admin itself' if name == self.username else 'maintained by Oracle'}"
-                raise Unsafe(doing, cause, "Put a user of the application into the secret")
+                raise Unsafe(operation, cause, "Put a user of the application into the secret")
 
     def _require_copiable(self, row: Mapping[str, str], user: str) -> None:
-        doing = f"preparing the clone of {user}"
+        operation = f"preparing the clone of {user}"
         if row["common"] == "YES":
             raise Unsupported(
-                doing, "it is a common user, of all containers", "Use a local user, or the single-user strategy"
+                operation, "it is a common user, of all containers", "Use a local user, or the single-user strategy"
             )
         if row["authentication_type"] != "PASSWORD":
             cause = f"it logs in by {row['authentication_type']}, not with a password"
-            raise Unsupported(doing, cause, "Use a user with a password")
+            raise Unsupported(operation, cause, "Use a user with a password")
 
     def _require_shared(self, user: str, other: str) -> None:
         if things := self._unshared(user, other):
@@ -139,14 +139,14 @@ class PairSession(CatalogSession):
 
     # What is done
 
-    def _alter(self, doing: str, user: str, clauses: str) -> None:
-        self.command(doing, f"ALTER USER {quoted(user)} {clauses}", f"GRANT ALTER USER TO {self.username}")
+    def _alter(self, operation: str, user: str, clauses: str) -> None:
+        self.command(operation, f"ALTER USER {quoted(user)} {clauses}", f"GRANT ALTER USER TO {self.username}")
 
     def _create_locked(self, other: str, row: Mapping[str, str]) -> None:
         """Create a user that cannot log in. A policy may refuse one without a password, so nobody keeps that one."""
-        doing = f"creating {other}, locked"
+        operation = f"creating {other}, locked"
         clauses = f"IDENTIFIED BY {quoted(_throw_away())} {_attributes(row)} ACCOUNT LOCK"
-        self.command(doing, f"CREATE USER {quoted(other)} {clauses}", f"GRANT CREATE USER TO {self.username}")
+        self.command(operation, f"CREATE USER {quoted(other)} {clauses}", f"GRANT CREATE USER TO {self.username}")
 
     def _copy_attributes(self, user: str, other: str, wanted: Shape, present: Shape) -> None:
         if wanted.attributes != present.attributes:
@@ -157,14 +157,14 @@ class PairSession(CatalogSession):
             self._tell(other, right, right.grantor, said(revocation(right, other)))
         for statement, right in statements(present.rights, wanted.rights, other):
             text = said(statement)
-            doing, needed = f"giving {other} the rights of {user}: {text}", remedy(text, right, self.username, user)
+            operation, needed = f"giving {other} the rights of {user}: {text}", remedy(text, right, self.username, user)
             may_stay = statement.startswith("REVOKE") and right.owner != SYS
             try:
-                self.command(doing, statement, needed, GONE | (NOT_OURS if may_stay else frozenset()))
-            except Refusal:
+                self.command(operation, statement, needed, GONE | (NOT_OURS if may_stay else frozenset()))
+            except ExpectedError:
                 if not may_stay:  # what is gone has no grants: it is there, and not for this admin to see
                     cause = "it may not see the object"
-                    raise NotPermitted(f"{doing} as {self.username}", cause, needed) from None
+                    raise NotPermitted(f"{operation} as {self.username}", cause, needed) from None
                 self._keep(other, right, text)
 
     def _keep(self, other: str, right: Right, statement: str) -> None:
@@ -189,23 +189,23 @@ class PairSession(CatalogSession):
         self._alter(f"giving {other} the default roles of {user}", other, f"DEFAULT ROLE {clause}")
 
     def _copy_quotas(self, user: str, other: str, wanted: Shape, present: Shape) -> None:
-        doing = f"giving {other} the quotas of {user}"
+        operation = f"giving {other} the quotas of {user}"
         for tablespace in sorted(wanted.quotas.keys() | present.quotas.keys()):
             quota = wanted.quotas.get(tablespace, 0)
             if quota != present.quotas.get(tablespace, 0):
-                self._alter(doing, other, f"QUOTA {sized(quota)} ON {quoted(tablespace)}")
+                self._alter(operation, other, f"QUOTA {sized(quota)} ON {quoted(tablespace)}")
 
     def _copy_groups(self, user: str, other: str, wanted: Shape, present: Shape) -> None:
-        doing = f"giving {other} the consumer groups of {user}"
+        operation = f"giving {other} the consumer groups of {user}"
         for group in sorted(present.groups.keys() | wanted.groups.keys()):
             if wanted.groups.get(group) == present.groups.get(group):
                 continue
             if group in present.groups:
-                self._manage(doing, f"{GROUP_RIGHTS}.revoke_switch_consumer_group(:name, :grp);", other, group)
+                self._manage(operation, f"{GROUP_RIGHTS}.revoke_switch_consumer_group(:name, :grp);", other, group)
             if group in wanted.groups:
                 option = "TRUE" if wanted.groups[group] else "FALSE"
                 call = f"{GROUP_RIGHTS}.grant_switch_consumer_group(:name, :grp, {option});"
-                self._manage(doing, call, other, group)
+                self._manage(operation, call, other, group)
         if wanted.initial_group != present.initial_group:
             steps = (
                 "create_pending_area",
@@ -213,15 +213,15 @@ class PairSession(CatalogSession):
                 "submit_pending_area",
             )
             block = " ".join(f"dbms_resource_manager.{step};" for step in steps)
-            self._manage(doing, block, other, wanted.initial_group)
+            self._manage(operation, block, other, wanted.initial_group)
 
-    def _manage(self, doing: str, calls: str, user: str, group: str) -> None:
+    def _manage(self, operation: str, calls: str, user: str, group: str) -> None:
         name = user if user.isidentifier() and user == user.upper() else quoted(user)
         right = f"{GROUP_RIGHTS}.grant_system_privilege (ADMINISTER_RESOURCE_MANAGER)"
-        self.call_package(doing, calls, f"Let {self.username} do so with {right}", name=name, grp=group)
+        self.call_package(operation, calls, f"Let {self.username} do so with {right}", name=name, grp=group)
 
     def _copy_proxies(self, user: str, other: str, wanted: Shape, present: Shape) -> None:
-        doing = f"giving {other} the proxies of {user}"
+        operation = f"giving {other} the proxies of {user}"
         for verb, proxies in (
             ("REVOKE", present.proxies - wanted.proxies),
             ("GRANT", wanted.proxies - present.proxies),
@@ -229,18 +229,18 @@ class PairSession(CatalogSession):
             for proxy in sorted(proxies):
                 client, through = (other if name == "\0" else name for name in (proxy.client, proxy.proxy))
                 real = Proxy(client, through, proxy.roles, proxy.constraint, proxy.authenticated)
-                self._alter(doing, client, f"{verb} {_connection(real, with_clauses=verb == 'GRANT')}")
+                self._alter(operation, client, f"{verb} {_connection(real, with_clauses=verb == 'GRANT')}")
 
     def _copy_synonyms(self, user: str, other: str, wanted: Shape, present: Shape) -> None:
-        doing = f"giving {other} the synonyms of {user}"
+        operation = f"giving {other} the synonyms of {user}"
         names = {synonym.name for synonym in wanted.synonyms}
         remedy = f"GRANT CREATE ANY SYNONYM, DROP ANY SYNONYM TO {self.username}"
         for synonym in sorted(present.synonyms - wanted.synonyms):
             if synonym.name not in names:
-                self.command(doing, f"DROP SYNONYM {quoted(other)}.{quoted(synonym.name)}", remedy)
+                self.command(operation, f"DROP SYNONYM {quoted(other)}.{quoted(synonym.name)}", remedy)
         for synonym in sorted(wanted.synonyms - present.synonyms):
             name = f"{quoted(other)}.{quoted(synonym.name)}"
-            self.command(doing, f"CREATE OR REPLACE SYNONYM {name} FOR {synonym.target}", remedy)
+            self.command(operation, f"CREATE OR REPLACE SYNONYM {name} FOR {synonym.target}", remedy)
 
 
 def _attributes(row: Mapping[str, str]) -> str:

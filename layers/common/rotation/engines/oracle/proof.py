@@ -47,39 +47,41 @@ class ProvenSession(AdminSession):
 
     def proof(self) -> Proof:
         """Return who is logged in; see `rotation.engine.Session`."""
-        doing = f"asking the server who has logged in as {self.username}"
-        self._look_in_sys(doing)
-        [(name, number, container, database, *way)] = self.execute(doing, WHO_AM_I)
+        operation = f"asking the server who has logged in as {self.username}"
+        self._look_in_sys(operation)
+        [(name, number, container, database, *way)] = self.execute(operation, WHO_AM_I)
         if tuple(way) != BY_PASSWORD:
-            means = said(" ".join(word or "" for word in way)).strip()
-            cause = f"it is no login of that user with a password of its own ({means})"
+            context = said(" ".join(word or "" for word in way)).strip()
+            cause = f"it is no login of that user with a password of its own ({context})"
             remedy = "Put a user into the secret that the database itself identifies (CREATE USER … IDENTIFIED BY …)"
-            raise Unsafe(doing, cause, remedy)
+            raise Unsafe(operation, cause, remedy)
         if name != self.username:
             cause, remedy = f"it is the schema {said(name)}", f'Put {said(name)} itself into "username"'
-            raise Unsafe(doing, cause, remedy)
+            raise Unsafe(operation, cause, remedy)
         principal = self._principal(number, container, database)
         return Proof(self._credential.username, self._credential.password, principal)
 
     def require_proven(self, proof: Proof) -> None:
         """Bind this session to an account that logged in; see `rotation.engine.Session`."""
         user = normal(proof.username)
-        doing = f"looking for the {user} that has logged in"
+        operation = f"looking for the {user} that has logged in"
         found = [
             self._principal(*row)
             # Everybody may read this view.
-            for _, *row in self.read(doing, "all_users", ["username"], ["user_id", *PLACE], [user])
+            for _, *row in self.read(operation, "all_users", ["username"], ["user_id", *PLACE], [user])
         ]
         if found != [proof.principal]:
             cause = "the admin finds another one, in another database or container" if found else "the admin finds none"
-            raise Unsafe(doing, cause, 'Have "dbname" in the secret name a service of one database only')
+            raise Unsafe(operation, cause, 'Have "dbname" in the secret name a service of one database only')
         self._proven[user] = proof
 
-    def require_still_proven(self, user: str, number: object, doing: str) -> None:
+    def require_still_proven(self, user: str, number: object, operation: str) -> None:
         """Raise Unsafe if this session is bound to another user of that name: one that was dropped since."""
         proof = self._proven.get(user)
         if proof and not proof.principal.startswith(f"{number} "):
-            raise Unsafe(doing, f"{user} is not the one any more that has logged in", "Find out who has made it anew")
+            raise Unsafe(
+                operation, f"{user} is not the one any more that has logged in", "Find out who has made it anew"
+            )
 
     def has_proved(self, user: str, password: str) -> bool:
         """Tell whether this session is bound to a login of that user with that password."""

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
+from rotation.engines.oracle.connection import ExpectedError, connect, normal
 from rotation.engines.oracle.pair import PairSession
 from rotation.engines.oracle.rights import quoted
-from rotation.engines.oracle.connection import Refusal, connect, normal
 from rotation.engines.server import POLICY
 from rotation.errors import InvalidSecret, NotPermitted, PasswordRefused, StatementFailed, Unsupported
 from rotation.kind import CLONE_SUFFIX, EngineKind, Strategy
@@ -114,8 +114,8 @@ class OracleSession(PairSession):
 
     def set_password(self, username: str, password: str) -> None:
         """Give another user this password, and unlock it; see `rotation.engine.Session`."""
-        doing = f"setting the password of {username}"
-        self._set(normal(username), password, "ACCOUNT UNLOCK", doing)
+        operation = f"setting the password of {username}"
+        self._set(normal(username), password, "ACCOUNT UNLOCK", operation)
 
     def reset_password(self, username: str, password: str) -> None:
         """Give another user this password; see `rotation.engine.Session`."""
@@ -123,20 +123,20 @@ class OracleSession(PairSession):
 
     def require_two_passwords(self) -> None:
         """See `rotation.engine.KeepsOldPassword`."""
-        doing = f"asking whether {self.username} can have two passwords"
+        operation = f"asking whether {self.username} can have two passwords"
         self._as_oneself()
         query = "SELECT limit FROM sys.user_password_limits WHERE resource_name = :name"
-        rows = self.execute(doing, query, {"name": ROLLOVER_TIME})
+        rows = self.execute(operation, query, {"name": ROLLOVER_TIME})
         if not rows:
             version = ".".join(map(str, self.version))
             cause = f"Oracle {version} knows no gradual password rollover; 19.12 and 21c were the first"
-            raise Unsupported(doing, cause, "Use another strategy, or upgrade")
+            raise Unsupported(operation, cause, "Use another strategy, or upgrade")
         if not _days(rows[0][0]):
             remedy = (
                 f"ALTER PROFILE … LIMIT {ROLLOVER_TIME} 1, in days, from 1/24 to 60: as long as an application may go"
                 " on with the old password; or use another strategy"
             )
-            raise Unsupported(doing, f"the profile of the user has no {ROLLOVER_TIME}", remedy)
+            raise Unsupported(operation, f"the profile of the user has no {ROLLOVER_TIME}", remedy)
 
     def add_password(self, username: str, current: str, password: str) -> None:
         """Have the user accept both; see `rotation.engine.KeepsOldPassword`.
@@ -145,19 +145,19 @@ class OracleSession(PairSession):
         may be the password from before it, or the newest one: a further change would keep it in the one case, and end
         it in the other. So it is made the only one first, in one statement, which is right in both.
         """
-        user, doing = normal(username), f"giving {username} a second password"
+        user, operation = normal(username), f"giving {username} a second password"
         if user == self.username:
-            self._add_own(current, password, doing)
+            self._add_own(current, password, operation)
         else:
-            self._add_for(user, current, password, doing)
+            self._add_for(user, current, password, operation)
 
-    def _add_own(self, current: str, password: str, doing: str) -> None:
+    def _add_own(self, current: str, password: str, operation: str) -> None:
         self._as_oneself()
-        [(status,)] = self.execute(doing, "SELECT account_status FROM sys.user_users")
+        [(status,)] = self.execute(operation, "SELECT account_status FROM sys.user_users")
         if IN_ROLLOVER in status:
             try:
-                self._make_only(self.username, current, doing, POLICIES)
-            except Refusal as refusal:
+                self._make_only(self.username, current, operation, POLICIES)
+            except ExpectedError as refusal:
                 if self.accepts(self.username, password):
                     return
                 cause = (
@@ -165,72 +165,74 @@ class OracleSession(PairSession):
                     f" password be set once more ({refusal.code})"
                 )
                 remedy = f'Put an admin into "masterarn", or rotate again when {ROLLOVER_TIME} is over'
-                raise NotPermitted(doing, cause, remedy) from None
-        self._change(current, password, doing)
+                raise NotPermitted(operation, cause, remedy) from None
+        self._change(current, password, operation)
 
-    def _add_for(self, user: str, current: str, password: str, doing: str) -> None:
+    def _add_for(self, user: str, current: str, password: str, operation: str) -> None:
         if not (self.has_proved(user, current) or self.accepts(user, current)):
             cause = f"{user} does not log in on this server with the password that is to stay"
-            raise Unsupported(doing, cause, "Correct the host of the admin secret")
-        rows = self.read(doing, "dba_users", ["username"], ["account_status"], [user])
+            raise Unsupported(operation, cause, "Correct the host of the admin secret")
+        rows = self.read(operation, "dba_users", ["username"], ["account_status"], [user])
         if any(IN_ROLLOVER in status for _, status in rows):
             try:
-                self._make_only(user, current, doing, REUSED)
-            except Refusal:
+                self._make_only(user, current, operation, REUSED)
+            except ExpectedError:
                 if self.accepts(user, password):
                     return
                 cause = (
                     "it is in the rollover period of an earlier change, and its profile does not let passwords return"
                 )
-                raise StatementFailed(doing, cause, f"Rotate again when {ROLLOVER_TIME} is over") from None
-        self._set(user, password, "", doing)
+                raise StatementFailed(operation, cause, f"Rotate again when {ROLLOVER_TIME} is over") from None
+        self._set(user, password, "", operation)
 
-    def _make_only(self, user: str, password: str, doing: str, tell: frozenset[str]) -> None:
+    def _make_only(self, user: str, password: str, operation: str, expected: frozenset[str]) -> None:
         """End the rollover period, and have the user accept this password and no other."""
         statement = (
-            f"ALTER USER {quoted(user)} IDENTIFIED BY {_secret(password, doing)} EXPIRE PASSWORD ROLLOVER PERIOD"
+            f"ALTER USER {quoted(user)} IDENTIFIED BY {_secret(password, operation)} EXPIRE PASSWORD ROLLOVER PERIOD"
         )
-        self._alter_account(user, doing, statement, tell)
+        self._alter_account(user, operation, statement, expected)
 
-    def _alter_account(self, user: str, doing: str, statement: str, tell: frozenset[str] = frozenset()) -> None:
+    def _alter_account(self, user: str, operation: str, statement: str, expected: frozenset[str] = frozenset()) -> None:
         """Run a statement about oneself, or about another user."""
         needed = f"GRANT ALTER USER TO {self.username}"
         if user == self.username:
-            self.execute(doing, statement, remedy=needed, tell=tell)
+            self.execute(operation, statement, remedy=needed, expected=expected)
         else:
-            self.command(doing, statement, needed, tell)
+            self.command(operation, statement, needed, expected)
 
-    def _change(self, current: str, password: str, doing: str) -> None:
+    def _change(self, current: str, password: str, operation: str) -> None:
         """Change one's own password, over the wire protocol."""
         try:
-            self.call(doing, lambda: self._connection.changepassword(current, password), tell=REUSED)
-        except Refusal as refusal:
-            self._require_accepted(self.username, password, refusal, doing)
+            self.call(operation, lambda: self._connection.changepassword(current, password), expected=REUSED)
+        except ExpectedError as refusal:
+            self._require_accepted(self.username, password, refusal, operation)
 
-    def _set(self, user: str, password: str, clauses: str, doing: str) -> None:
+    def _set(self, user: str, password: str, clauses: str, operation: str) -> None:
         """Change the password of another user."""
-        statement = f"ALTER USER {quoted(user)} IDENTIFIED BY {_secret(password, doing)} {clauses}"
+        statement = f"ALTER USER {quoted(user)} IDENTIFIED BY {_secret(password, operation)} {clauses}"
         try:
-            self._alter_account(user, doing, statement.rstrip(), REUSED)
-        except Refusal as refusal:
+            self._alter_account(user, operation, statement.rstrip(), REUSED)
+        except ExpectedError as refusal:
             if clauses:
-                self._alter_account(user, doing, f"ALTER USER {quoted(user)} {clauses}")
-            self._require_accepted(user, password, refusal, doing)
+                self._alter_account(user, operation, f"ALTER USER {quoted(user)} {clauses}")
+            self._require_accepted(user, password, refusal, operation)
 
-    def _require_accepted(self, user: str, password: str, refusal: Refusal, doing: str) -> None:
+    def _require_accepted(self, user: str, password: str, refusal: ExpectedError, operation: str) -> None:
         """Be content with a password that cannot be set because it is the user's: an earlier delivery has set it."""
         if not self.accepts(user, password):
             cause = f"the profile of the user does not let a password return ({refusal.code})"
-            raise PasswordRefused(doing, cause, POLICY)
+            raise PasswordRefused(operation, cause, POLICY)
 
     def _as_oneself(self) -> None:
         """Have the views of one's own account show it: they go by the current schema, which a trigger may have set."""
         self.execute("preparing to look", f"ALTER SESSION SET CURRENT_SCHEMA = {quoted(self.username)}")
 
 
-def _secret(password: str, doing: str) -> str:
+def _secret(password: str, operation: str) -> str:
     if '"' in password or "\0" in password:
-        raise InvalidSecret(doing, "the password holds a double quote, which none of Oracle's can", "Write another one")
+        raise InvalidSecret(
+            operation, "the password holds a double quote, which none of Oracle's can", "Write another one"
+        )
     return quoted(password)
 
 

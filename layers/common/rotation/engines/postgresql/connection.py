@@ -99,11 +99,11 @@ type Statement = str | sql.Composable
 class Connection:
     """One connection, in one transaction."""
 
-    def __init__(self, credential: Credential, deadline: Deadline, doing: str) -> None:
+    def __init__(self, credential: Credential, deadline: Deadline, operation: str) -> None:
         """Log in."""
         self._credential = credential
         self._deadline = deadline
-        self._way = Way(open_way(credential, deadline, doing))
+        self._way = Way(open_way(credential, deadline, operation))
         self._limit = 0
         """How long the server gives a statement, in milliseconds; 0 if no transaction says so."""
         self._longest_wait: int | None = None
@@ -111,7 +111,7 @@ class Connection:
         self._attempts = False
         """Whether a statement that fails is nothing special."""
         try:
-            self._libpq = _log_in(credential, self._way, deadline.allow(CONNECT_SECONDS, doing), doing)
+            self._libpq = _log_in(credential, self._way, deadline.allow(CONNECT_SECONDS, operation), operation)
         except BaseException:
             self._way.close()
             raise
@@ -133,7 +133,7 @@ class Connection:
 
     def execute(
         self,
-        doing: str,
+        operation: str,
         statement: Statement,
         arguments: Arguments = (),
         remedy: str = "",
@@ -144,41 +144,41 @@ class Connection:
         Raises a DatabaseError; `remedy` is what to do if the user may not, `policies` are the SQLSTATEs that mean that
         a password is not taken.
         """
-        seconds = self._deadline.allow(STATEMENT_SECONDS, doing)
+        seconds = self._deadline.allow(STATEMENT_SECONDS, operation)
         try:
             if _milliseconds(seconds) < self._limit:
                 self._limit = _milliseconds(seconds)
-                self._run(self._limits(), (), seconds, doing)
-            return self._run(statement, arguments, seconds, doing)
+                self._run(self._limits(), (), seconds, operation)
+            return self._run(statement, arguments, seconds, operation)
         except psycopg2.Error as error:
             if error.pgcode and error.pgcode in policies:
-                raise PasswordRefused(doing, f"{_cause(error)} (SQLSTATE {error.pgcode})", POLICY) from None
+                raise PasswordRefused(operation, f"{_cause(error)} (SQLSTATE {error.pgcode})", POLICY) from None
             held = self._held() if error.pgcode in LOCKED and not self._attempts else []
-            raise _failure(error, f"{doing} as {self.username}", remedy, held) from None
+            raise _failure(error, f"{operation} as {self.username}", remedy, held) from None
 
-    def attempt(self, doing: str, statements: Sequence[Statement]) -> bool:
+    def attempt(self, operation: str, statements: Sequence[Statement]) -> bool:
         """Run the statements, or none of them; tell which. Raises nothing if the server refuses one."""
-        self.execute(doing, "SAVEPOINT attempt")
+        self.execute(operation, "SAVEPOINT attempt")
         self._attempts = True
         try:
             for statement in statements:
-                self.execute(doing, statement)
+                self.execute(operation, statement)
         except (NotPermitted, StatementFailed):
-            self.execute(doing, "ROLLBACK TO SAVEPOINT attempt")
+            self.execute(operation, "ROLLBACK TO SAVEPOINT attempt")
             return False
         finally:
             self._attempts = False
-        self.execute(doing, "RELEASE SAVEPOINT attempt")
+        self.execute(operation, "RELEASE SAVEPOINT attempt")
         return True
 
     @contextmanager
-    def briefly(self, doing: str) -> Iterator[None]:
+    def briefly(self, operation: str) -> Iterator[None]:
         """Inside the block, wait a moment for a lock, and no longer: others wait behind who waits for a strong one."""
         self._longest_wait = BRIEF
-        self.execute(doing, self._limits())
+        self.execute(operation, self._limits())
         yield
         self._longest_wait = None
-        self.execute(doing, self._limits())
+        self.execute(operation, self._limits())
 
     def is_failed(self) -> bool:
         """Tell whether the transaction takes nothing any more but its end."""
@@ -187,18 +187,18 @@ class Connection:
     def begin(self) -> None:
         """Begin a transaction in which names mean what they say, and that the server ends when this program is gone."""
         standby = self._libpq.info.parameter_status("in_hot_standby") == "on"
-        doing, self._limit, self._longest_wait = "beginning a transaction", 0, None
-        limit = _milliseconds(self._deadline.allow(STATEMENT_SECONDS, doing))
+        operation, self._limit, self._longest_wait = "beginning a transaction", 0, None
+        limit = _milliseconds(self._deadline.allow(STATEMENT_SECONDS, operation))
         mode = SQL(
             "ISOLATION LEVEL READ COMMITTED, READ ONLY" if standby else "ISOLATION LEVEL READ COMMITTED, READ WRITE"
         )
-        self.execute(doing, SQL("BEGIN {}; {}; {}").format(mode, OURS, self._limits(limit)))
+        self.execute(operation, SQL("BEGIN {}; {}; {}").format(mode, OURS, self._limits(limit)))
         self._limit = limit
 
-    def end(self, doing: str, statement: str) -> None:
+    def end(self, operation: str, statement: str) -> None:
         """End the transaction: COMMIT or ROLLBACK."""
         self._limit = 0  # a transaction that has failed takes nothing else any more
-        self.execute(doing, statement)
+        self.execute(operation, statement)
 
     def quoted(self, part: sql.Composable) -> str:
         """Return the text of a part of a statement, as this server is to be sent it."""
@@ -213,24 +213,24 @@ class Connection:
         lock = min(filter(None, (statement, self._longest_wait)))
         return LIMITS.format(statement=Literal(statement), lock=Literal(lock))
 
-    def _run(self, statement: Statement, arguments: Arguments, seconds: float, doing: str) -> list[tuple[Any, ...]]:
+    def _run(self, statement: Statement, arguments: Arguments, seconds: float, operation: str) -> list[tuple[Any, ...]]:
         cursor = self._libpq.cursor()
         cursor.execute(statement, arguments or None)
-        _wait(self._libpq, self._way, seconds, doing)
+        _wait(self._libpq, self._way, seconds, operation)
         return cursor.fetchall() if cursor.description else []
 
     def _held(self) -> list[tuple[int, str]]:
         """Return which sessions of whom have roles locked, in a new transaction: the one that failed is over anyway."""
-        doing = "looking who holds the lock"
+        operation = "looking who holds the lock"
         self._attempts = True
         with suppress(RotationError):
-            self.end(doing, "ROLLBACK")
+            self.end(operation, "ROLLBACK")
             self.begin()
-            return [(pid, str(name)) for pid, name in self.execute(doing, catalog.HELD_LOCKS)]
+            return [(pid, str(name)) for pid, name in self.execute(operation, catalog.HELD_LOCKS)]
         return []
 
 
-def _log_in(credential: Credential, way: Way, seconds: float, doing: str) -> extensions.connection:
+def _log_in(credential: Credential, way: Way, seconds: float, operation: str) -> extensions.connection:
     connection: extensions.connection | None = None
     try:
         connection = psycopg2.connect(
@@ -250,17 +250,17 @@ def _log_in(credential: Credential, way: Way, seconds: float, doing: str) -> ext
             application_name="secret-rotation",
         )
         way.meet(connection.fileno())
-        _wait(connection, way, seconds, doing)
+        _wait(connection, way, seconds, operation)
     except BaseException as error:
         if connection:
             connection.close()
         if isinstance(error, psycopg2.Error):
-            raise _login_failure(error, doing) from None
+            raise _login_failure(error, operation) from None
         raise
     return connection
 
 
-def _wait(connection: extensions.connection, way: Way, seconds: float, doing: str) -> None:
+def _wait(connection: extensions.connection, way: Way, seconds: float, operation: str) -> None:
     """Wait until the connection has done what it was asked for; raises Unreachable when the time is up."""
     until = time.monotonic() + seconds
     way.expect()
@@ -269,9 +269,9 @@ def _wait(connection: extensions.connection, way: Way, seconds: float, doing: st
             in_time = way.carry(connection.fileno(), WAITING[state], until - time.monotonic())
         except TooMuch:
             cause = f"the server says more than {ANSWER_BYTES >> 20} MB, and was left"
-            raise Unreachable(doing, cause, WHO_ANSWERS) from None
+            raise Unreachable(operation, cause, WHO_ANSWERS) from None
         if not in_time:
-            raise Unreachable(doing, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER)
+            raise Unreachable(operation, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER)
 
 
 def _milliseconds(seconds: float) -> int:
@@ -279,40 +279,40 @@ def _milliseconds(seconds: float) -> int:
     return 1000 * int(0.9 * seconds) or int(900 * seconds)
 
 
-def _login_failure(error: psycopg2.Error, doing: str) -> DatabaseError:
+def _login_failure(error: psycopg2.Error, operation: str) -> DatabaseError:
     cause = PREFIX.sub("", PREFIX.sub("", str(error))).strip()
     if REFUSED.search(cause):
-        return LoginRefused(doing, said(cause), WRONG_PASSWORD)
+        return LoginRefused(operation, said(cause), WRONG_PASSWORD)
     for part, problem, remedy in LOGIN_PROBLEMS:
         if part in cause:
-            return problem(doing, said(cause), remedy)
-    return Unreachable(doing, said(cause) or "the connection was lost", NO_ANSWER)
+            return problem(operation, said(cause), remedy)
+    return Unreachable(operation, said(cause) or "the connection was lost", NO_ANSWER)
 
 
 LOCKED = frozenset({"57014", "55P03"})
 """query_canceled, lock_not_available."""
 
 
-def _failure(error: psycopg2.Error, doing: str, remedy: str, held: Sequence[tuple[int, str]]) -> DatabaseError:
+def _failure(error: psycopg2.Error, operation: str, remedy: str, held: Sequence[tuple[int, str]]) -> DatabaseError:
     cause = _cause(error)
     match error.pgcode or "":
         case "42501":  # insufficient_privilege
-            return NotPermitted(doing, cause, remedy or "Grant the user what it lacks")
+            return NotPermitted(operation, cause, remedy or "Grant the user what it lacks")
         case "25006":  # read_only_sql_transaction
-            return NotPermitted(doing, cause, REPLICA)
+            return NotPermitted(operation, cause, REPLICA)
         case "" | "57P01" | "57P02" | "57P03":  # the connection was lost, or the server is going down
-            return Unreachable(doing, cause or "the connection was lost", NO_ANSWER)
+            return Unreachable(operation, cause or "the connection was lost", NO_ANSWER)
         case "57014" | "55P03" if held:
             who = " and ".join(f"session {pid} of {name}" for pid, name in held)
             end = f"SELECT pg_terminate_backend({held[0][0]})"
             return StatementFailed(
-                doing, f"{cause}; roles are locked by {who}", f"{RETRIED}. If it stays so, run: {end}"
+                operation, f"{cause}; roles are locked by {who}", f"{RETRIED}. If it stays so, run: {end}"
             )
         case "57014" | "55P03":
-            return StatementFailed(doing, cause, f"Look in pg_locks for who holds the lock. {RETRIED}")
+            return StatementFailed(operation, cause, f"Look in pg_locks for who holds the lock. {RETRIED}")
         case code:
             return StatementFailed(
-                doing,
+                operation,
                 f"{cause} (SQLSTATE {code})",
                 remedy or "Correct the cause; the rotation is tried again",
             )

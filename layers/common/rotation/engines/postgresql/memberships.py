@@ -46,12 +46,14 @@ class Memberships:
     def _pass_on(self, uncovered: "list[Membership]") -> None:
         failures = 0
         for one in uncovered:
-            doing = f"handing over to {self._couple.original} that {self._couple.clone} is a member of {one}"
+            operation = f"handing over to {self._couple.original} that {self._couple.clone} is a member of {one}"
             if one.by_operator:
                 for statement in self._passing_on(one):
-                    self._connection.execute(doing, statement, remedy=administering(self._connection, one.role))
+                    self._connection.execute(operation, statement, remedy=administering(self._connection, one.role))
             elif failures < FAILURES:
-                failures += not all(self._connection.attempt(doing, [statement]) for statement in self._passing_on(one))
+                failures += not all(
+                    self._connection.attempt(operation, [statement]) for statement in self._passing_on(one)
+                )
 
     def _passing_on(self, one: "Membership") -> list[sql.Composable]:
         """Return what makes the original a member if the clone is current, and the clone none."""

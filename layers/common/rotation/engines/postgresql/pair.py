@@ -30,7 +30,7 @@ from typing import Any
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from rotation.engine import Standing
+from rotation.engine import CloneStatus
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import Arguments, Connection, Statement
 from rotation.engines.postgresql.memberships import Memberships
@@ -93,7 +93,7 @@ class Pair:
         self._roles = self._read_roles()
         self._existed = [name for name in (self.original, self.clone) if name in self._roles]
 
-    def standing(self) -> Standing:
+    def clone_status(self) -> CloneStatus:
         """Tell what the server knows about the other user; raises Unsafe if the original is gone."""
         if self.original not in self._roles:
             raise Unsafe(
@@ -102,17 +102,17 @@ class Pair:
                 "Create it, or put a user whose name does not end like a clone's into the secret",
             )
         if self.clone not in self._roles:
-            return Standing.ABSENT
-        return Standing.OURS if self._is_marked() else Standing.UNKNOWN
+            return CloneStatus.ABSENT
+        return CloneStatus.OURS if self._is_marked() else CloneStatus.UNKNOWN
 
     def prepare(self) -> None:
         """Have a clone that carries our mark, and is a member of the original; keep everybody else from changing it.
 
         Raises Unsafe if somebody else has made a role of that name.
         """
-        doing = f"preparing {self.clone}"
+        operation = f"preparing {self.clone}"
         if self.clone not in self._roles:
-            self._run(doing, SQL("CREATE ROLE {} NOLOGIN").format(Identifier(self.clone)))
+            self._run(operation, SQL("CREATE ROLE {} NOLOGIN").format(Identifier(self.clone)))
             self._roles = self._read_roles()
             self._known[self.clone] = self._roles[self.clone].oid
         # Two deliveries of one step would stand in each other's way ("tuple concurrently updated"). This locks the
@@ -121,8 +121,8 @@ class Pair:
         marked = comment if self._is_marked() else "\n".join(filter(None, (comment, self._mark)))
         is_ours = self._is_marked() or self.clone in self._known
         if not is_ours:
-            raise Unsafe(doing, "somebody has made a role of that name meanwhile", f"Rename or drop {self.clone}")
-        self._run(doing, SQL("COMMENT ON ROLE {} IS {}").format(Identifier(self.clone), Literal(marked)))
+            raise Unsafe(operation, "somebody has made a role of that name meanwhile", f"Rename or drop {self.clone}")
+        self._run(operation, SQL("COMMENT ON ROLE {} IS {}").format(Identifier(self.clone), Literal(marked)))
         self._roles = self._read_roles()
         self._known |= {name: role.oid for name, role in self._roles.items()}
         if not self._is_member():
@@ -317,10 +317,10 @@ class Pair:
         return roles
 
     def _run(
-        self, doing: str, statement: Statement, arguments: Arguments = (), remedy: str = ""
+        self, operation: str, statement: Statement, arguments: Arguments = (), remedy: str = ""
     ) -> list[tuple[Any, ...]]:
         remedy = remedy or administering(self._connection, *self._existed)
-        return self._connection.execute(doing, statement, arguments, remedy)
+        return self._connection.execute(operation, statement, arguments, remedy)
 
 
 def require_known(names: Sequence[str], known: Mapping[str, int], found: Mapping[str, int]) -> None:

@@ -109,8 +109,8 @@ class Holdings:
         """Have the admin grant it to the original if the clone is current, and take it from the clone."""
         for held in granted:
             for statement in held.passing_on(self._couple):
-                doing = f"passing on {named([held])} of {self._couple.clone} to {self._couple.original}"
-                self._connection.execute(doing, statement, remedy=held.remedy(self._couple.original))
+                operation = f"passing on {named([held])} of {self._couple.clone} to {self._couple.original}"
+                self._connection.execute(operation, statement, remedy=held.remedy(self._couple.original))
         if granted:
             self._require_written_only({held.place for held in granted})
 
@@ -125,20 +125,20 @@ class Holdings:
 
     def _require_written_only(self, places: set[tuple[int, int]]) -> None:
         """Raise Unsafe if a name led elsewhere: GRANT knows names only, and who owns a schema can swap them."""
-        doing = f"looking what was granted to {self._couple.original}"
+        operation = f"looking what was granted to {self._couple.original}"
         query = catalog.WRITTEN.format(parameters=self._parameters)
-        if set(map(tuple, self._connection.execute(doing, query))) - places:
+        if set(map(tuple, self._connection.execute(operation, query))) - places:
             raise Unsafe(
-                doing,
+                operation,
                 "an object was renamed meanwhile, so that another one was meant",
                 "Find out who renames objects, in the server's log; nothing was changed",
             )
 
     def _reassign(self, owned: Sequence[str]) -> None:
         with acting_as(self._connection, self._couple, "original"), acting_as(self._connection, self._couple, "clone"):
-            doing = f"handing over to {self._couple.original} what {self._couple.clone} owns ({named(owned)})"
+            operation = f"handing over to {self._couple.original} what {self._couple.clone} owns ({named(owned)})"
             self._connection.execute(
-                doing, SQL("REASSIGN OWNED BY {clone} TO {original}").format(**self._couple.names())
+                operation, SQL("REASSIGN OWNED BY {clone} TO {original}").format(**self._couple.names())
             )
 
     def _require_handed_over(self, left: Sequence[object], how: str) -> None:
@@ -245,10 +245,10 @@ def require_no_strange_triggers(connection: Connection) -> None:
 
     Event triggers can be made by superusers and RDS's masters only, but they may have been given anybody's function.
     """
-    doing = "looking for event triggers"
-    for trigger, function, owner in connection.execute(doing, catalog.STRANGE_TRIGGERS):
+    operation = "looking for event triggers"
+    for trigger, function, owner in connection.execute(operation, catalog.STRANGE_TRIGGERS):
         raise Unsafe(
-            doing,
+            operation,
             f"the event trigger {trigger} runs {function} as {connection.username}, and {owner} can change that",
             f"Give {function} to a superuser (on RDS: the master), or switch the event trigger off",
         )
@@ -258,21 +258,21 @@ def require_no_strange_triggers(connection: Connection) -> None:
 def acting_as(connection: Connection, couple: Couple, which: str) -> Iterator[None]:
     """Let the admin use the rights of a role inside the block, if it may not already; after it all is as before."""
     role, oid = getattr(couple, which), couple.oids[which]
-    doing, name = f"using the rights of {role}", Identifier(role)
-    [(may,)] = connection.execute(doing, "SELECT pg_has_role(current_user, %s, 'USAGE')", (oid,))
+    operation, name = f"using the rights of {role}", Identifier(role)
+    [(may,)] = connection.execute(operation, "SELECT pg_has_role(current_user, %s, 'USAGE')", (oid,))
     if may:
         yield
         return
     remedy = administering(connection, role)
     explicit = connection.server_version >= INHERIT_AND_SET
-    before = connection.execute(doing, catalog.OWN_OPTIONS, (oid,)) if explicit else []
+    before = connection.execute(operation, catalog.OWN_OPTIONS, (oid,)) if explicit else []
     grant = SQL("GRANT {} TO CURRENT_USER").format(name)
-    connection.execute(doing, grant + SQL(" WITH INHERIT TRUE, SET TRUE" if explicit else ""), remedy=remedy)
+    connection.execute(operation, grant + SQL(" WITH INHERIT TRUE, SET TRUE" if explicit else ""), remedy=remedy)
     yield
     for inherits, sets in before:
-        connection.execute(doing, grant + SQL(f" WITH INHERIT {truth(inherits)}, SET {truth(sets)}"))
+        connection.execute(operation, grant + SQL(f" WITH INHERIT {truth(inherits)}, SET {truth(sets)}"))
     if not before:
-        connection.execute(doing, SQL("REVOKE {} FROM CURRENT_USER").format(name))
+        connection.execute(operation, SQL("REVOKE {} FROM CURRENT_USER").format(name))
 
 
 def administering(connection: Connection, *roles: str) -> str:

@@ -9,8 +9,8 @@ from dataclasses import replace
 from psycopg2.sql import SQL, Identifier, Literal
 
 from rotation.credential import Credential
-from rotation.deadline import RESERVE, Deadline
-from rotation.engine import Proof, Standing
+from rotation.deadline import RESERVED_SECONDS, Deadline
+from rotation.engine import CloneStatus, Proof
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import THEIRS, Connection
 from rotation.engines.postgresql.pair import Pair, require_known
@@ -65,9 +65,9 @@ class PostgreSQL:
 class PostgreSQLSession(Connection):
     """One connection, in one transaction; implements `rotation.engine.Session`."""
 
-    def __init__(self, credential: Credential, deadline: Deadline, doing: str) -> None:
+    def __init__(self, credential: Credential, deadline: Deadline, operation: str) -> None:
         """Log in."""
-        super().__init__(credential, deadline, doing)
+        super().__init__(credential, deadline, operation)
         self._known: dict[str, int] = {}
         """The oids of roles that have logged in, or that we have looked at: what their names are to stand for."""
 
@@ -76,30 +76,30 @@ class PostgreSQLSession(Connection):
         if self.is_failed():
             self.end("rolling back", "ROLLBACK")
             self.begin()
-        doing = f"asking the server who {self.username} is"
-        found = self.execute(doing, catalog.LOGGED_IN)
+        operation = f"asking the server who {self.username} is"
+        found = self.execute(operation, catalog.LOGGED_IN)
         if [name for name, _, _ in found] != [self.username]:
             cause = f"it has logged in {found[0][0]}" if found else "the role is gone"
-            raise Unsafe(doing, cause, ONE_SERVER)
+            raise Unsafe(operation, cause, ONE_SERVER)
         [(_, oid, server)] = found
         return Proof(self.username, self._credential.password, _principal(oid, server))
 
     def require_proven(self, proof: Proof) -> None:
         """Bind this session to a role that logged in; see `rotation.engine.Session`."""
-        doing = f"looking as {self.username} for {proof.username}, which has logged in"
-        found = self.execute(doing, catalog.PRINCIPAL, (proof.username,))
+        operation = f"looking as {self.username} for {proof.username}, which has logged in"
+        found = self.execute(operation, catalog.PRINCIPAL, (proof.username,))
         if [_principal(oid, server) for oid, server in found] != [proof.principal]:
             cause = "here it is another role, or this is another server, or it was restarted meanwhile"
-            raise Unsafe(doing, cause, f"{ONE_SERVER}. {RETRIED}")
+            raise Unsafe(operation, cause, f"{ONE_SERVER}. {RETRIED}")
         self._known[proof.username] = found[0][0]
 
     def change_own_password(self, password: str) -> None:
         """Give the user who is logged in this password; see `rotation.engine.Session`."""
         self.set_password(self.username, password)
 
-    def standing(self, user: str, other: str) -> Standing:
+    def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about the pair; see `rotation.engine.Session`."""
-        return self._pair(user, other).standing()
+        return self._pair(user, other).clone_status()
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is; see `rotation.engine.Session`.
@@ -128,18 +128,18 @@ class PostgreSQLSession(Connection):
         The verifier is made here, so the clear password reaches neither the server's statement log, which holds a
         failed ALTER ROLE even with log_statement = none, nor pg_stat_statements.
         """
-        doing = f"setting the password of {username}"
-        [(encryption, source)] = self.execute(doing, catalog.ENCRYPTION)
+        operation = f"setting the password of {username}"
+        [(encryption, source)] = self.execute(operation, catalog.ENCRYPTION)
         # The owner of a database may set it there, to what pg_hba.conf takes from nobody.
         is_md5 = encryption == "md5" and source != "database"
         verifier = self.verifier(username, password, "md5" if is_md5 else "scram-sha-256")
         self.execute(
-            doing,
+            operation,
             SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(username), Literal(verifier)),
             policies=PASSWORD_POLICIES,
         )
         if username in self._known:  # after the change, because from then on nobody else can change the role
-            require_known([username], self._known, dict(self.execute(doing, catalog.OID, (username,))))
+            require_known([username], self._known, dict(self.execute(operation, catalog.OID, (username,))))
 
     def reset_password(self, username: str, password: str) -> None:
         """Give a user this password; see `rotation.engine.Session`. Whether a role may log in is another matter."""
@@ -210,4 +210,4 @@ def _principal(oid: int, server: str) -> str:
 def _part(deadline: Deadline, seconds: float) -> Deadline:
     """Return a deadline that comes in so many seconds, or when the other one does."""
     until = time.monotonic() + seconds
-    return Deadline(lambda: min(deadline.left(), until - time.monotonic()) + RESERVE)
+    return Deadline(lambda: min(deadline.left(), until - time.monotonic()) + RESERVED_SECONDS)

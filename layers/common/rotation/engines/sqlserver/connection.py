@@ -89,19 +89,19 @@ SYNTAX_ERRORS = frozenset({102, 103, 105, 132, 156, 319})
 """Their texts are made of the statement."""
 
 
-def open_connection(credential: Credential, deadline: Deadline, doing: str) -> tuple[Way, Any]:
+def open_connection(credential: Credential, deadline: Deadline, operation: str) -> tuple[Way, Any]:
     """Connect and log in, once: python-tds would try a disabled login again and again."""
     if max(f"{credential.username}{credential.password}{credential.database}") > "\uffff":
         cause = "a character beyond U+FFFF is in the user, the password or the database: python-tds cannot send it"
-        raise Unsupported(doing, cause, "Take it out of the secret and of the server")
-    socket = open_way(credential, deadline, doing)
+        raise Unsupported(operation, cause, "Take it out of the secret and of the server")
+    socket = open_way(credential, deadline, operation)
     way = Way(socket)
     try:
-        way.allow(deadline.allow(CONNECT_SECONDS, doing), LOGIN_BYTES)
+        way.allow(deadline.allow(CONNECT_SECONDS, operation), LOGIN_BYTES)
         if credential.tls:
-            way.begin_tls(credential.host, tls_context(), doing)
+            way.begin_tls(credential.host, tls_context(), operation)
         else:
-            way.greet_in_clear(doing)
+            way.greet_in_clear(operation)
         connection = pytds.connect(
             dsn=credential.host,
             port=credential.port,
@@ -117,7 +117,7 @@ def open_connection(credential: Credential, deadline: Deadline, doing: str) -> t
         way.is_logged_in = True
     except (pytds.Error, OSError, Astray, TooMuch, *NONSENSE) as error:
         socket.close()
-        raise _login_failure(error, doing) from None
+        raise _login_failure(error, operation) from None
     except BaseException:
         socket.close()
         raise
@@ -135,34 +135,36 @@ def kept(cursor: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401 - python-tds has
     return rows
 
 
-def _login_failure(error: Exception, doing: str) -> DatabaseError:
+def _login_failure(error: Exception, operation: str) -> DatabaseError:
     if isinstance(error, TimeoutError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     if isinstance(error, Astray):
         remedy = 'Name the server itself in "host", not one that hands connections on'
-        return LoginBlocked(doing, "the answer to the login makes no sense, or sends the function elsewhere", remedy)
+        return LoginBlocked(
+            operation, "the answer to the login makes no sense, or sends the function elsewhere", remedy
+        )
     if isinstance(error, (TooMuch, *NONSENSE)):
         remedy = 'Correct "host", "port", "username" and "password" in the secret'
-        return LoginBlocked(doing, f"this is no SQL Server, or no login ({type(error).__name__})", remedy)
+        return LoginBlocked(operation, f"this is no SQL Server, or no login ({type(error).__name__})", remedy)
     number, cause = _number(error), _text(error)
     if number == 18456 and len(error.args) and str(error.args[0]) != getattr(error, "text", ""):  # noqa: PLR2004 - the server's number
         # It is the last of several messages: the password was right, and what comes before says what was wrong.
         number = 4060
     if number:
         problem, remedy = LOGIN_PROBLEMS.get(number, (LoginBlocked, f"Correct the cause. {RETRIED}"))
-        return problem(doing, f"{cause} (error {number})", remedy)
-    return Unreachable(doing, cause or "no answer", NO_ANSWER)
+        return problem(operation, f"{cause} (error {number})", remedy)
+    return Unreachable(operation, cause or "no answer", NO_ANSWER)
 
 
-def failure(error: Exception, doing: str, remedy: str) -> DatabaseError:
+def failure(error: Exception, operation: str, remedy: str) -> DatabaseError:
     """Return what it means that a statement failed; `remedy` is what to do where the user may not."""
     number, cause = _number(error), _text(error)
     if not number:
-        return Unreachable(doing, cause or "the connection was lost", NO_ANSWER)
+        return Unreachable(operation, cause or "the connection was lost", NO_ANSWER)
     problem, usual = STATEMENT_PROBLEMS.get(number, (StatementFailed, f"Correct the cause. {RETRIED}"))
     if number in FORBIDDEN:
         problem, usual = NotPermitted, remedy or "Grant the user what it lacks"
-    return problem(doing, f"{cause} (error {number})", usual)
+    return problem(operation, f"{cause} (error {number})", usual)
 
 
 def _number(error: Exception) -> int:

@@ -84,14 +84,14 @@ class ContainedPair(Pair):
 
 def is_contained(connection: Connection, username: str) -> bool:
     """Tell whether a name is that of a contained user of this database; raises NotPermitted if that cannot be seen."""
-    doing = f"looking for {username} as {connection.username}"
-    [(containment, sees_users, authentication)] = connection.execute(doing, catalog.KIND, (username,))
+    operation = f"looking for {username} as {connection.username}"
+    [(containment, sees_users, authentication)] = connection.execute(operation, catalog.KIND, (username,))
     if authentication == catalog.BY_DATABASE:
         return True
     if containment and not sees_users:
         cause = f"{connection.database} is a contained database, and {username} may be a user of it that cannot be seen"
         remedy = f"Let the admin see its users (there: GRANT VIEW DEFINITION TO {name(connection.username)})"
-        raise NotPermitted(doing, cause, remedy)
+        raise NotPermitted(operation, cause, remedy)
     return False
 
 

@@ -60,7 +60,7 @@ class LoginPair(Pair):
 
     def _mirror_here(self, user: Principal, other: Principal, *, is_read_only: bool) -> None:
         found = self._users(user, other)
-        doing, statements = f"preparing {self.other}{self._place}", self._changes_here(found)
+        operation, statements = f"preparing {self.other}{self._place}", self._changes_here(found)
         if found.other and not found.user:
             left = f"{self.other} is the user {found.other.name}{self._place}, where {self.user} is none"
             logger.warning(said(f"{left}: this was left as it is. To end it there: DROP USER {name(found.other.name)}"))
@@ -69,9 +69,9 @@ class LoginPair(Pair):
         if is_read_only:
             cause = f"it is read-only, so {self.other} cannot be given what {self.user} has there"
             remedy = "Let it be written to until a rotation has ended (ALTER DATABASE … SET READ_WRITE)"
-            raise StatementFailed(doing, cause, f'{remedy}; on a replica, name the primary in "host"')
+            raise StatementFailed(operation, cause, f'{remedy}; on a replica, name the primary in "host"')
         self._require_no_triggers()
-        with self._connection.transaction(doing):
+        with self._connection.transaction(operation):
             self._change(statements)
             if not found.other:  # what a new user has, it is asked: who has granted it that, no page says
                 self._change(self._changes_here(self._users(user, other)))
@@ -89,8 +89,8 @@ class LoginPair(Pair):
         self._alter(self._to_alter(), f"WITH PASSWORD = {text(password)}")
 
     def _alter(self, user: Principal, change: str) -> None:
-        doing, remedy = f"setting the password of {self.user}", self._may_alter()
-        self._run(doing, f"ALTER LOGIN {name(user.name)} {change}", remedy=remedy)
+        operation, remedy = f"setting the password of {self.user}", self._may_alter()
+        self._run(operation, f"ALTER LOGIN {name(user.name)} {change}", remedy=remedy)
 
     def _may_alter(self) -> str:
         admin = name(self._connection.username)

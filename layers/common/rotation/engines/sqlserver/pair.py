@@ -39,9 +39,9 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from rotation.engine import Standing
-from rotation.engines.sqlserver import catalog
+from rotation.engine import CloneStatus
 from rotation.engines.server import foreign_triggers_allowed
+from rotation.engines.sqlserver import catalog
 from rotation.engines.sqlserver.accounts import Account
 from rotation.engines.sqlserver.principals import Principal, Reader
 from rotation.engines.sqlserver.rights import name
@@ -78,10 +78,12 @@ class Connection(Protocol):
     def bind(self, username: str, account: Account) -> None:
         """Have this account meant by the name, until the session ends."""
 
-    def execute(self, doing: str, statement: str, arguments: Arguments = (), remedy: str = "") -> list[tuple[Any, ...]]:
+    def execute(
+        self, operation: str, statement: str, arguments: Arguments = (), remedy: str = ""
+    ) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows; raises a DatabaseError."""
 
-    def transaction(self, doing: str) -> AbstractContextManager[None]:
+    def transaction(self, operation: str) -> AbstractContextManager[None]:
         """Have what is done in the block done whole."""
 
 
@@ -110,7 +112,7 @@ class Pair(ABC):
             cause = f"the server calls the account that logged in {found.name}"
             raise Unsafe(f"looking for {self.user}", cause, f'Write "username": "{found.name}" into the secret')
 
-    def standing(self) -> Standing:
+    def clone_status(self) -> CloneStatus:
         """Tell what the server knows about the other one; see `rotation.engine.Session`."""
         self._require_sight()
         user, other = self._find(self.user), self._find(self.other)
@@ -120,8 +122,8 @@ class Pair(ABC):
                 f"looking for {self.user}", cause, "Correct the host of the admin secret, or the secret's user"
             )
         if not other:
-            return Standing.ABSENT
-        return Standing.OURS if user.id in self._marks(user, other) else Standing.UNKNOWN
+            return CloneStatus.ABSENT
+        return CloneStatus.OURS if user.id in self._marks(user, other) else CloneStatus.UNKNOWN
 
     @abstractmethod
     def mirror(self) -> None:
@@ -225,10 +227,10 @@ class Pair(ABC):
 
     def _change(self, statements: Sequence[str]) -> None:
         for statement in statements:
-            doing = f"giving {self.other} what {self.user} has"
+            operation = f"giving {self.other} what {self.user} has"
             what = _shown(statement)
             remedy = f"Let {self._connection.username} do this, or take from {self.user} what it is about: {what}"
-            self._run(doing, statement, remedy=remedy)
+            self._run(operation, statement, remedy=remedy)
 
     def _differing(self, statements: Sequence[str]) -> list[str]:
         return [
@@ -237,11 +239,13 @@ class Pair(ABC):
         ]
 
     def _reader(self, *, of_server: bool = False) -> Reader:
-        doing = f"reading the rights of {self.user} and {self.other}"
-        return Reader(lambda query: self._run(doing, query), doing, of_server)
+        operation = f"reading the rights of {self.user} and {self.other}"
+        return Reader(lambda query: self._run(operation, query), operation, of_server)
 
-    def _run(self, doing: str, statement: str, arguments: Arguments = (), remedy: str = "") -> list[tuple[Any, ...]]:
-        return self._connection.execute(f"{doing}{self._place}", statement, arguments, remedy)
+    def _run(
+        self, operation: str, statement: str, arguments: Arguments = (), remedy: str = ""
+    ) -> list[tuple[Any, ...]]:
+        return self._connection.execute(f"{operation}{self._place}", statement, arguments, remedy)
 
 
 def clone_sid(sid: bytes) -> bytes:

@@ -69,7 +69,7 @@ class Reader:
     """Reads what principals have: of the server, or in the database that the session is in."""
 
     run: Query
-    doing: str
+    operation: str
     of_server: bool
 
     def read(self, *principals: Principal) -> list[Principal]:
@@ -114,7 +114,7 @@ class Reader:
         column = columns.get((major, minor)) if sort == catalog.OBJECT and minor else ""
         if on is None or column is None or not catalog.PERMISSION.fullmatch(permission or ""):
             cause = f"a permission on a {description} (number {major}) is granted that is not known here"
-            raise Unsupported(self.doing, cause, "Revoke it, or use the single-user strategy")
+            raise Unsupported(self.operation, cause, "Revoke it, or use the single-user strategy")
         return Right(column, on, permission or "")
 
     def _names(self, things: set[tuple[int, int]]) -> dict[tuple[int, int], str]:

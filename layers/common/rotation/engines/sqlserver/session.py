@@ -10,9 +10,9 @@ import pytds  # type: ignore[import-untyped]  # annotated, but not marked so (PE
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import Proof, Standing
-from rotation.engines.sqlserver import catalog
+from rotation.engine import CloneStatus, Proof
 from rotation.engines.server import RETRIED, STATEMENT_SECONDS
+from rotation.engines.sqlserver import catalog
 from rotation.engines.sqlserver.accounts import BY_SERVER, Account
 from rotation.engines.sqlserver.connection import ANSWER_BYTES, LESS, NONSENSE, failure, kept, open_connection
 from rotation.engines.sqlserver.contained_pair import ContainedPair, is_contained
@@ -124,18 +124,18 @@ class SQLServerSession:
         current = self._credential.password
         if password == current:  # a history of passwords would refuse it
             return
-        doing = f"changing the password of {self.username}"
+        operation = f"changing the password of {self.username}"
         kind = "LOGIN" if self._who().database == BY_SERVER else "USER"
         # The password that logged in, whatever the secret says is current.
         statement = (
             f"ALTER {kind} {name(self.username)} WITH PASSWORD = {text(password)} OLD_PASSWORD = {text(current)}"
         )
-        self.execute(doing, statement)
+        self.execute(operation, statement)
         self._credential = replace(self._credential, password=password)
 
-    def standing(self, user: str, other: str) -> Standing:
+    def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about the pair; see `rotation.engine.Session`."""
-        return self._pair(user, other).standing()
+        return self._pair(user, other).clone_status()
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is; see `rotation.engine.Session`."""
@@ -162,20 +162,22 @@ class SQLServerSession:
             return
         self.execute("preparing to verify", "BEGIN TRANSACTION")
         for number, statement in enumerate(statements, 1):
-            doing = f"running statement {number} of verify"
+            operation = f"running statement {number} of verify"
             if not _can_be_undone(statement):
                 remedy = f"Begin it with one of {', '.join(READING)}, and leave {', '.join(sorted(LASTING))} out"
-                raise StatementFailed(doing, "it could not be rolled back", remedy)
-            self.execute(doing, statement)
+                raise StatementFailed(operation, "it could not be rolled back", remedy)
+            self.execute(operation, statement)
         self.execute("rolling back", "ROLLBACK TRANSACTION")
 
-    def execute(self, doing: str, statement: str, arguments: Arguments = (), remedy: str = "") -> list[tuple[Any, ...]]:
+    def execute(
+        self, operation: str, statement: str, arguments: Arguments = (), remedy: str = ""
+    ) -> list[tuple[Any, ...]]:
         """Run one statement, for the deadline at most, and return the rows of its first result.
 
         Raises a DatabaseError; `remedy` is what to do where the user may not.
         """
-        doing_as = f"{doing} as {self.username}"
-        self._way.allow(self._deadline.allow(STATEMENT_SECONDS, doing), ANSWER_BYTES)
+        doing_as = f"{operation} as {self.username}"
+        self._way.allow(self._deadline.allow(STATEMENT_SECONDS, operation), ANSWER_BYTES)
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute(statement, tuple(map(_bound, arguments)) or None)
@@ -192,11 +194,11 @@ class SQLServerSession:
             raise StatementFailed(doing_as, cause, RETRIED) from None
 
     @contextmanager
-    def transaction(self, doing: str) -> Iterator[None]:
+    def transaction(self, operation: str) -> Iterator[None]:
         """Have what is done in the block done whole; an error in it ends the session, and so the transaction."""
-        self.execute(doing, "BEGIN TRANSACTION")
+        self.execute(operation, "BEGIN TRANSACTION")
         yield
-        self.execute(doing, "COMMIT TRANSACTION")
+        self.execute(operation, "COMMIT TRANSACTION")
 
     def account(self, username: str) -> Account | None:
         """Return which account is meant by this name, if that is known."""

@@ -73,13 +73,13 @@ class Way:
         """Give all that comes so much time, and so many bytes; TooMuch is raised where there are more."""
         self._ends, self._left = time.monotonic() + seconds, most
 
-    def greet_in_clear(self, doing: str) -> None:
+    def greet_in_clear(self, operation: str) -> None:
         """Agree with the server upon no TLS at all; raises LoginBlocked, or OSError where there is no answer."""
         self._send_message(bytes.fromhex(GREETING.format(NOT_SUPPORTED)))
         if _encryption(self._receive_message()) in (ON, REQUIRED):
-            raise LoginBlocked(doing, "the server lets nobody in without TLS", WANTS_TLS)
+            raise LoginBlocked(operation, "the server lets nobody in without TLS", WANTS_TLS)
 
-    def begin_tls(self, host: str, context: ssl.SSLContext, doing: str) -> None:
+    def begin_tls(self, host: str, context: ssl.SSLContext, operation: str) -> None:
         """Have the server prove who it is; raises Untrusted, or OSError where there is no answer."""
         # Later versions of TLS come without PRELOGIN, and only the newest servers know them
         # (https://learn.microsoft.com/en-us/sql/relational-databases/security/networking/tds-8).
@@ -87,12 +87,12 @@ class Way:
         tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self._send_message(bytes.fromhex(GREETING.format(ON)))
         if _encryption(self._receive_message()) not in (ON, REQUIRED):
-            raise Untrusted(doing, "the server does not speak TLS", NO_TLS)
+            raise Untrusted(operation, "the server does not speak TLS", NO_TLS)
         try:
             self._shake_hands(tls)
         except ssl.SSLError as error:
             cause = getattr(error, "verify_message", "") or error.reason or "TLS failed"
-            raise Untrusted(doing, f"TLS: {cause}", CERTIFICATE) from None
+            raise Untrusted(operation, f"TLS: {cause}", CERTIFICATE) from None
         self._tls = tls
 
     # What python-tds calls

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from rotation.administrator import Administrators
+from rotation.admin import Admins
 from rotation.credential import Credential, SecretValue
 from rotation.engines.postgresql.session import KIND
 from rotation.errors import InvalidSecret, ServiceFailed, Unsafe
@@ -102,7 +102,7 @@ class Account:
             **fields,
         }
         user = SecretValue.parse(json.dumps(value), KIND, "making a secret")
-        return Administrators(self.secrets, rds or self.rds, kind, self.redactor, deadline()).find(user)
+        return Admins(self.secrets, rds or self.rds, kind, self.redactor, deadline()).find(user)
 
 
 def _host(made: Any) -> str:  # noqa: ANN401 - boto3's answer

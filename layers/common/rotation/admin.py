@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from rotation.aws import ask
+from rotation.aws import call_aws
 from rotation.credential import Credential, SecretValue, parse_credential, parse_object
 from rotation.deadline import Deadline
 from rotation.errors import InvalidSecret, Unsafe
@@ -45,7 +45,7 @@ ABSENT = frozenset({"DBInstanceNotFound", "DBInstanceNotFoundFault", "DBClusterN
 
 
 @dataclass(frozen=True)
-class Administrators:
+class Admins:
     """Finds admins."""
 
     secrets: "SecretsManagerClient"
@@ -63,27 +63,33 @@ class Administrators:
         admin secret.
         """
         arn = str(value.admin_secret)
-        doing = f"reading the admin secret {arn}"
-        answer = ask(
-            lambda: self.secrets.get_secret_value(SecretId=arn), self.deadline, doing, "secretsmanager:GetSecretValue"
+        operation = f"reading the admin secret {arn}"
+        answer = call_aws(
+            lambda: self.secrets.get_secret_value(SecretId=arn),
+            self.deadline,
+            operation,
+            "secretsmanager:GetSecretValue",
         )
         text = answer.get("SecretString", "")
         self.redactor.read(text)
-        fields = parse_object(text, doing)
+        fields = parse_object(text, operation)
         admin = (
-            parse_credential(fields, self.kind, doing)
+            parse_credential(fields, self.kind, operation)
             if "host" in fields
-            else self._managed(fields, value.credential, arn, doing)
+            else self._managed(fields, value.credential, arn, operation)
         )
         self.redactor.release(*admin.public)
         if not self._is_at((admin.host, admin.port), value.credential):
             self._require_related(admin, value.credential)
         return replace(admin, database=value.credential.database if self.kind.admin_needs_database else None)
 
-    def _managed(self, fields: Mapping[str, object], user: Credential, arn: str, doing: str) -> Credential:
+    def _managed(self, fields: Mapping[str, object], user: Credential, arn: str, operation: str) -> Credential:
         """Complete a master secret that RDS manages with what its tags and RDS's API tell."""
-        answer = ask(
-            lambda: self.secrets.describe_secret(SecretId=arn), self.deadline, doing, "secretsmanager:DescribeSecret"
+        answer = call_aws(
+            lambda: self.secrets.describe_secret(SecretId=arn),
+            self.deadline,
+            operation,
+            "secretsmanager:DescribeSecret",
         )
         tags = {tag["Key"].lower(): tag["Value"] for tag in answer.get("Tags", [])}
         if arn_of_instance := tags.get(INSTANCE_TAG):
@@ -94,27 +100,27 @@ class Administrators:
             place = (cluster["Endpoint"], cluster["Port"]) if cluster else None
         else:
             raise InvalidSecret(
-                doing,
+                operation,
                 'it has no "host", and no tag of a master secret that RDS manages',
                 "Add engine, host and port to its JSON",
             )
         if not place:
             raise InvalidSecret(
-                doing, "RDS does not know the database that its tags name", "Correct masterarn in the secret"
+                operation, "RDS does not know the database that its tags name", "Correct masterarn in the secret"
             )
         found = {"engine": user.engine, "host": place[0], "port": place[1]}
         if self.kind.tls_has_own_port:
             if not user.tls:
                 raise Unsafe(
-                    doing,
+                    operation,
                     'RDS manages it, so the admin logs in over TLS only, and the secret says "ssl": false',
                     "Put the server's port for TLS into the secret, or let masterarn name an admin secret of your own",
                 )
             found["port"] = user.port
-        return parse_credential({**found, **fields}, self.kind, doing)
+        return parse_credential({**found, **fields}, self.kind, operation)
 
     def _require_related(self, admin: Credential, user: Credential) -> None:
-        if self._is_copy(admin, user) or self._is_door(admin, user):
+        if self._is_copy(admin, user) or self._is_other_endpoint(admin, user):
             return
         raise Unsafe(
             f"looking for the admin of {user.host}:{user.port}",
@@ -131,12 +137,12 @@ class Administrators:
         name = replica.get("ReadReplicaSourceDBInstanceIdentifier")
         return name == source["DBInstanceArn"] or (name == source["DBInstanceIdentifier"] and _same_region(admin, user))
 
-    def _is_door(self, admin: Credential, user: Credential) -> bool:
+    def _is_other_endpoint(self, admin: Credential, user: Credential) -> bool:
         """Tell whether both hosts are endpoints of one cluster."""
         cluster = self._cluster_at(admin)
         if not cluster:
             return False
-        if (user.host, user.port) in _doors(cluster):
+        if (user.host, user.port) in _endpoints(cluster):
             return True
         member = self._instance_at(user)
         if not member or not _same_region(admin, user):
@@ -167,17 +173,17 @@ class Administrators:
             name = member.get("DBClusterIdentifier")
             return self._cluster(name, match["region"]) if name else None
         cluster = self._cluster(match["id"], match["region"])
-        return cluster if cluster and (place.host, place.port) in _doors(cluster) else None
+        return cluster if cluster and (place.host, place.port) in _endpoints(cluster) else None
 
     def _instance(self, name: str, region: str) -> "DBInstanceTypeDef | None":
         rds = self.rds(region)
         try:
-            found = ask(
+            found = call_aws(
                 lambda: rds.describe_db_instances(DBInstanceIdentifier=name),
                 self.deadline,
                 f"asking RDS for the instance {name}",
                 "rds:DescribeDBInstances",
-                tell=ABSENT,
+                expected=ABSENT,
             )["DBInstances"]
         except ClientError:
             return None
@@ -186,12 +192,12 @@ class Administrators:
     def _cluster(self, name: str, region: str) -> "DBClusterTypeDef | None":
         rds = self.rds(region)
         try:
-            found = ask(
+            found = call_aws(
                 lambda: rds.describe_db_clusters(DBClusterIdentifier=name),
                 self.deadline,
                 f"asking RDS for the cluster {name}",
                 "rds:DescribeDBClusters",
-                tell=ABSENT,
+                expected=ABSENT,
             )["DBClusters"]
         except ClientError:
             return None
@@ -203,7 +209,7 @@ def _endpoint(instance: "DBInstanceTypeDef") -> tuple[str, int]:
     return endpoint.get("Address", "").lower(), endpoint.get("Port", 0)
 
 
-def _doors(cluster: "DBClusterTypeDef") -> set[tuple[str, int]]:
+def _endpoints(cluster: "DBClusterTypeDef") -> set[tuple[str, int]]:
     hosts = [
         cluster.get("Endpoint", ""),
         cluster.get("ReaderEndpoint", ""),
