@@ -41,12 +41,12 @@ demo: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## watch a real credential rotate,
 	@$(BIN)/python -m tests.local.demo --engine $(ENGINE)
 
 test: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(HOST_BUILD) ## run all tests, against real servers and the built artifacts (PYTEST_ARGS="-k …")
-	@$(BIN)/python -m tests.local.fetch_servers || test -z "$$CI" # without: those tests are skipped, except in CI
+	@$(BIN)/python -m tests.local.servers.fetch || test -z "$$CI" # without: those tests are skipped, except in CI
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(or $(PYTEST_ARGS),--cov --cov-report=)
 	@$(if $(PYTEST_ARGS),,$(BIN)/python -m tests.local.coverage_floors)
 
 faults: $(DEVELOPMENT) ## kill and cut off rotations at every message, on all cores; the table is kept in .local (PYTEST_ARGS="-k mysql")
-	@$(BIN)/python -m tests.local.fetch_servers
+	@$(BIN)/python -m tests.local.servers.fetch
 	@$(BIN)/python -m pytest --numprocesses logical --dist worksteal --verbose --every-crash-point tests/faults/test_killed.py $(PYTEST_ARGS)
 
 check: $(DEVELOPMENT) ## format, lint, types, workflows, known vulnerabilities: say what is wrong, change nothing
@@ -76,14 +76,14 @@ renew: $(UV) ## write every requirements file anew: the newest versions, and the
 validate: $(SAM) $(CHECKOV) ## check the template against CloudFormation's rules, in every partition, and for its security; no AWS account needed
 	@.local/sam/bin/sam validate --lint
 	@.local/sam/bin/cfn-lint --regions $(REGIONS) -- template.yaml
-	@.local/sam/bin/python tests/local/transform.py < tests/local/everything.json > .local/transformed.json
+	@.local/sam/bin/python tests/local/aws/transform.py < tests/local/aws/everything.json > .local/transformed.json
 	@.local/checkov/bin/checkov --config-file .checkov.yaml --file .local/transformed.json
 
 invoke: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## have one step done, on this machine (ENGINE=mysql EVENT=set-secret) or in your account (AWS=account)
 	@$(BIN)/python -m tests.local.invoke $(EVENT) --engine $(ENGINE) $(if $(AWS),--aws $(AWS))
 
 aws: $(DEVELOPMENT) $(HOST_BUILD) ## run a laptop-sized AWS until Ctrl-C, for `sam local invoke` (ENGINE=mysql ADDRESS=172.17.0.1)
-	@$(BIN)/python -m tests.local.waiting_rotation --engine $(ENGINE) --address $(ADDRESS)
+	@$(BIN)/python -m tests.local.invoke.waiting_rotation --engine $(ENGINE) --address $(ADDRESS)
 
 deploy: ## build, show what would change in your AWS account, ask, deploy (ENV=default, staging or production)
 	@test -z "$(ARCHITECTURE)" || { echo "Name the architecture in samconfig.toml: build and deployment must agree, next time too."; exit 1; }

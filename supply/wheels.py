@@ -15,7 +15,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from tests.local import template
+from tests.local.aws import template
 
 _MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}  # as AWS calls it, and as wheels do
 ARCHITECTURES = tuple(_MACHINES)

@@ -11,8 +11,8 @@ from tests import servers
 from tests.laboratories import Laboratory, PostgreSQLLaboratory
 from tests.laboratories_mysql import MySQLLaboratory
 from tests.leaks import Leaks
-from tests.local import fetch_servers
 from tests.local.evidence import keep_text
+from tests.local.servers import fetch as fetch_servers
 
 collect_ignore_glob = [] if "db2" in servers.SERVERS else ["*/test_db2*.py"]
 """Where IBM's client cannot be had, its tests cannot even be read."""

@@ -33,6 +33,7 @@ KIND = EngineKind(
     password_limit=64,
     unusable_in_passwords="#",
     strategies=frozenset({Strategy.SINGLE_USER, Strategy.ALTERNATING_USERS}),
+    clone_sees_rights=True,
 )
 
 PRIMARY = "primary.test"
@@ -92,10 +93,9 @@ class FakeDatabase:
     `before` is called right before each login and each write; what it raises happens there, and all before it is done.
     """
 
-    def __init__(self, kind: EngineKind = KIND, *, clone_sees_rights: bool = True) -> None:
+    def __init__(self, kind: EngineKind = KIND) -> None:
         """Make an empty database, one host of which is up."""
         self.kind = kind
-        self.clone_sees_rights = clone_sees_rights
         self.before: Hook = undisturbed
         self.tried: list[Credential] = []
         self.refused: list[Credential] = []
@@ -214,7 +214,7 @@ class FakeSession:
     def differences(self, user: str, other: str) -> Sequence[str]:
         """Say in what `other` is not what `user` is."""
         users, may = self.server.users, self._is_admin
-        may = may or (self.database.clone_sees_rights and self.username in (user, other))
+        may = may or (self.database.kind.clone_sees_rights and self.username in (user, other))
         self._require(f"comparing {other} with {user}", may=may)
         missing = [f"there is no user {name}" for name in (user, other) if name not in users]
         if missing:

@@ -16,8 +16,8 @@ from rotation.credential import Credential
 from rotation.engines.db2 import Db2
 from tests.forms import Forms
 from tests.laboratories import THINGS, Logins, Run
-from tests.local import db2_server
-from tests.local.db2_database import Instance
+from tests.local.stand_ins.db2 import server as db2_server
+from tests.local.stand_ins.db2.database import Instance
 
 SCHEMA = "LAB"
 

@@ -15,7 +15,7 @@ from rotation.engines.oracle import Oracle
 from rotation.engines.oracle.connection import PROGRAM
 from tests.forms import Forms
 from tests.laboratories import ORDERS, THINGS, Logins, Run
-from tests.local import oracle_server
+from tests.local.stand_ins.oracle import server as oracle_server
 
 NAME = '"[^"]+"'
 

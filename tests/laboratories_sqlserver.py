@@ -19,7 +19,7 @@ from rotation.credential import Credential
 from rotation.engines.sqlserver import SQLServer
 from tests.forms import Forms
 from tests.laboratories import ORDERS, THINGS, Logins, Run
-from tests.local import sqlserver_server
+from tests.local.stand_ins.sqlserver import server as sqlserver_server
 
 DATABASE, CONTAINED = DATABASES = ("lab", "lab_contained")
 

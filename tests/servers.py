@@ -22,7 +22,10 @@ from rotation.engines.sqlserver import SQLServer
 from tests import laboratories_oracle, laboratories_sqlserver
 from tests.laboratories import Laboratory, PostgreSQLLaboratory
 from tests.laboratories_mysql import MySQLLaboratory
-from tests.local import mariadb_server, mysql_server, postgresql_binaries, postgresql_server
+from tests.local.servers import mariadb as mariadb_server
+from tests.local.servers import mysql as mysql_server
+from tests.local.servers import postgresql as postgresql_server
+from tests.local.servers import postgresql_binaries
 
 type Starter = Callable[[], AbstractContextManager[Laboratory]]
 

@@ -15,9 +15,9 @@ import pytest
 
 from rotation.event import RotationEvent
 from rotation.steps import Step
-from tests.local import template
-from tests.local.deployed import Stack
-from tests.local.iam import Request
+from tests.local.aws import template
+from tests.local.aws.deployed import Stack
+from tests.local.aws.iam import Request
 
 CHECKOUT = Path(__file__).parents[1]
 SOURCE = template.SOURCE

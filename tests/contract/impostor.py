@@ -9,8 +9,8 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Thread
 
-from tests.local.certificates import Certificates
-from tests.local.processes import LOOPBACK
+from tests.local.servers.certificates import Certificates
+from tests.local.servers.processes import LOOPBACK
 
 PATIENCE = 10.0
 

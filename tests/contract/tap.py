@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Thread
 
-from tests.local.processes import LOOPBACK
+from tests.local.servers.processes import LOOPBACK
 
 
 class Tap:

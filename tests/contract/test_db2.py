@@ -15,7 +15,7 @@ import pytest
 
 from rotation.deadline import Deadline
 from rotation.engine import CloneStatus
-from rotation.engines import server
+from rotation.engines import network
 from rotation.engines.db2.connection import Session
 from rotation.engines.db2.session import Db2Session
 from rotation.engines.db2.users import TASKS
@@ -35,10 +35,13 @@ from tests.contract.impostor import Line, posing
 from tests.contract.test_engine import HOSTILE, EngineContract, closed_port, silent_port
 from tests.laboratories import INVOICES, Laboratory, deadline
 from tests.laboratories_db2 import Db2Laboratory, own, quoted
-from tests.local import certificates, db2_database, db2_server, drda
-from tests.local.db2_catalog import KINDS, Db2Error, is_catalog
-from tests.local.db2_database import Instance, User
-from tests.local.db2_database import Session as Inside
+from tests.local.servers import certificates
+from tests.local.stand_ins.db2 import database as db2_database
+from tests.local.stand_ins.db2 import server as db2_server
+from tests.local.stand_ins.db2 import wire as drda
+from tests.local.stand_ins.db2.catalog import KINDS, Db2Error, is_catalog
+from tests.local.stand_ins.db2.database import Instance, User
+from tests.local.stand_ins.db2.database import Session as Inside
 
 __all__ = ["closed_port", "silent_port"]
 
@@ -117,7 +120,7 @@ class TestDb2Alone:
         self, laboratory: Db2Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         bundle = tmp_path / "bundle.pem"
-        certs = Path(server.__file__).parents[1] / "certs" / "rds-global-bundle.pem"
+        certs = Path(network.__file__).parents[1] / "certs" / "rds-global-bundle.pem"
         bundle.write_bytes(certs.read_bytes() + laboratory.ca_bundle.read_bytes())
         monkeypatch.setenv("DB_CA_BUNDLE", str(bundle))
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:

@@ -33,7 +33,7 @@ class EngineContract:
 
     def differences(self, laboratory: Laboratory, user: Credential, other: Credential) -> list[str]:
         """Compare the pair as the engine says that it can be done."""
-        who = other if laboratory.engine.clone_sees_rights else laboratory.admin
+        who = other if laboratory.engine.kind.clone_sees_rights else laboratory.admin
         with laboratory.engine.connect(who, deadline()) as session:
             return list(session.differences(user.username, other.username))
 

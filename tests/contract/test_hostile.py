@@ -26,7 +26,7 @@ from tests.contract.sql_log import MYSQL, POSTGRESQL, Grammar
 from tests.fakes import FakeLaboratory
 from tests.laboratories import Laboratory, PostgreSQLLaboratory
 from tests.laboratories_mysql import MySQLLaboratory, quoted
-from tests.local.secrets_manager import LocalSecretsManager
+from tests.local.aws.secrets_manager import LocalSecretsManager
 from tests.profiles import examples
 
 PIECES = [

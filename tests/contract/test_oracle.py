@@ -39,7 +39,8 @@ from tests.contract.impostor import Line, posing
 from tests.contract.test_engine import EngineContract, closed_port, silent_port
 from tests.laboratories import INVOICES, ORDERS, Laboratory, deadline
 from tests.laboratories_oracle import OWNER, ROLLOVER_PROFILE, OracleLaboratory, known, new_password, own, quoted
-from tests.local import certificates, oracle_server
+from tests.local.servers import certificates
+from tests.local.stand_ins.oracle import server as oracle_server
 
 READ_ORDERS = f"SELECT 1 FROM {ORDERS}"  # noqa: S608 - a constant
 

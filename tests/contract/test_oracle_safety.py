@@ -32,8 +32,8 @@ from tests.contract.test_oracle import (
 )
 from tests.laboratories import INVOICES, ORDERS, deadline
 from tests.laboratories_oracle import OWNER, OracleLaboratory, known, new_password, quoted
-from tests.local.oracle_database import Database, User
-from tests.local.oracle_server import Server
+from tests.local.stand_ins.oracle.database import Database, User
+from tests.local.stand_ins.oracle.server import Server
 
 __all__ = ["dual", "oracle", "pair", "stand_in", "things"]
 

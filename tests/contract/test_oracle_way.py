@@ -15,11 +15,11 @@ from tests.contract.impostor import Line, Talk, posing
 from tests.contract.test_oracle import LEAKS, Pair, collected, mirror, oracle, pair, stand_in
 from tests.laboratories import deadline
 from tests.laboratories_oracle import OracleLaboratory, new_password
-from tests.local import oracle_server
-from tests.local import oracle_wire as wire
-from tests.local.oracle_dictionary import Binds
-from tests.local.oracle_statements import Result, Session
-from tests.local.oracle_wire import Challenge, Writer
+from tests.local.stand_ins.oracle import server as oracle_server
+from tests.local.stand_ins.oracle import wire
+from tests.local.stand_ins.oracle.dictionary import Binds
+from tests.local.stand_ins.oracle.statements import Result, Session
+from tests.local.stand_ins.oracle.wire import Challenge, Writer
 
 __all__ = ["collected", "oracle", "pair", "stand_in"]
 

@@ -12,8 +12,8 @@ import pytest
 
 from tests.contract import impostor
 from tests.contract.impostor import MD5, OK, Line, Talk, authentication, message, posing
-from tests.local import certificates
-from tests.local.certificates import HOST_NAME, Certificates
+from tests.local.servers import certificates
+from tests.local.servers.certificates import HOST_NAME, Certificates
 
 MEGABYTE = 2**20
 GIGABYTE = 2**30

@@ -20,7 +20,7 @@ from tests.contract.impostor import Line, Talk, posing
 from tests.laboratories import Laboratory, PostgreSQLLaboratory, deadline
 from tests.laboratories_mysql import MySQLLaboratory, quoted
 from tests.laboratories_sqlserver import SQLServerLaboratory
-from tests.local.certificates import HOST_NAME
+from tests.local.servers.certificates import HOST_NAME
 
 PASSWORD = "S3cr3t-Passw0rd"
 TOKEN = "T0ken-of-another"

@@ -63,7 +63,9 @@ from tests.laboratories_sqlserver import (
     quoted,
     strong_password,
 )
-from tests.local import certificates, sqlserver_server, tds_server
+from tests.local.servers import certificates
+from tests.local.stand_ins.sqlserver import server as sqlserver_server
+from tests.local.stand_ins.sqlserver import wire as tds_server
 
 __all__ = ["closed_port", "contained", "database", "pair", "silent_port", "sqlserver"]  # fixtures
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.local import tds_server
-from tests.local.processes import LOOPBACK
-from tests.local.tds_server import Packet
+from tests.local.servers.processes import LOOPBACK
+from tests.local.stand_ins.sqlserver import wire as tds_server
+from tests.local.stand_ins.sqlserver.wire import Packet
 
 LAYER = Path(__file__).parents[2] / "layers" / "common"
 MOST_MEGABYTES = 128

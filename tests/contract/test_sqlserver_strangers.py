@@ -16,8 +16,9 @@ from rotation.errors import NotPermitted, RightsDiffer, RotationError, Statement
 from tests.contract.sqlserver_kit import Pair, alter, asked, has, mirror, pair, set_secret, sqlserver
 from tests.laboratories import ORDERS
 from tests.laboratories_sqlserver import DATABASE, SQLServerLaboratory, bracketed
-from tests.local import sqlserver_catalog, sqlserver_statements
-from tests.local.tds_server import SqlError
+from tests.local.stand_ins.sqlserver import catalog as sqlserver_catalog
+from tests.local.stand_ins.sqlserver import statements as sqlserver_statements
+from tests.local.stand_ins.sqlserver.wire import SqlError
 
 __all__ = ["pair", "sqlserver"]  # fixtures
 

@@ -27,9 +27,9 @@ from tests.contract import impostor
 from tests.contract.impostor import CLEAR, OK, SASL, SASL_CONTINUE, Impostor, Line, Talk, authentication, posing
 from tests.laboratories import Logins, PostgreSQLLaboratory, deadline
 from tests.laboratories_mysql import MySQLLaboratory
-from tests.local import certificates
-from tests.local.certificates import HOST_NAME, Certificates
-from tests.local.processes import LOOPBACK
+from tests.local.servers import certificates
+from tests.local.servers.certificates import HOST_NAME, Certificates
+from tests.local.servers.processes import LOOPBACK
 
 PASSWORD = "impostors-never-read-this-one"
 ASKED_IN_CLEAR = "wanted the password in clear|asks for the password in clear"

@@ -14,9 +14,9 @@ import boto3
 
 from rotation.credential import Credential
 from tests.laboratories import Laboratory
-from tests.local.deployed import Stack
-from tests.local.lambda_runtime import LambdaRuntime
-from tests.local.secrets_manager import REGION, LocalSecretsManager, Outcome
+from tests.local.aws.deployed import Stack
+from tests.local.aws.lambda_runtime import LambdaRuntime
+from tests.local.aws.secrets_manager import REGION, LocalSecretsManager, Outcome
 
 if TYPE_CHECKING:
     from mypy_boto3_rds import RDSClient

@@ -18,13 +18,13 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from tests.local.aws.secrets_manager_rotation import STEPS
 from tests.local.demo import __main__ as command
 from tests.local.demo import stage
 from tests.local.demo.databases import LoginFailed
 from tests.local.demo.engines import ENGINES
-from tests.local.fetch_servers import UNAVAILABLE, fetch_newest
-from tests.local.processes import free_port
-from tests.local.secrets_manager_rotation import STEPS
+from tests.local.servers.fetch import UNAVAILABLE, fetch_newest
+from tests.local.servers.processes import free_port
 
 CHECKOUT = Path(__file__).parents[2]
 DEMO = [sys.executable, "-m", "tests.local.demo"]

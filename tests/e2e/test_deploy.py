@@ -1,7 +1,7 @@
 """Does CloudFormation make what was built, does that rotate, and does it go when it may go?
 
 SAM's command line deploys the built template with samconfig.toml, as a user would, to an AWS on this machine;
-tests/local/cloudformation.py says what that is, and what it cannot show.
+tests/local/aws/cloudformation.py says what that is, and what it cannot show.
 """
 
 import json
@@ -17,10 +17,10 @@ from botocore.exceptions import WaiterError
 
 from rotation.credential import Credential
 from tests.laboratories import PostgreSQLLaboratory
-from tests.local import cloudformation, template
-from tests.local.cloudformation import LocalAws
-from tests.local.secrets_manager import REGION, LocalSecretsManager
-from tests.local.secrets_manager_rotation import STEPS
+from tests.local.aws import cloudformation, template
+from tests.local.aws.cloudformation import LocalAws
+from tests.local.aws.secrets_manager import REGION, LocalSecretsManager
+from tests.local.aws.secrets_manager_rotation import STEPS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the libraries in the artifacts are for Linux")
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.local import invoke
+from tests.local.aws.lambda_runtime import LambdaRuntime
+from tests.local.aws.secrets_manager_rotation import STEPS
 from tests.local.demo.engines import ENGINES
 from tests.local.demo.screen import Screen
-from tests.local.fetch_servers import UNAVAILABLE, fetch_newest
-from tests.local.lambda_runtime import LambdaRuntime
-from tests.local.secrets_manager_rotation import STEPS
-from tests.local.waiting_rotation import WaitingRotation, waiting_rotation
+from tests.local.invoke import __main__ as invoke
+from tests.local.invoke.waiting_rotation import WaitingRotation, waiting_rotation
+from tests.local.servers.fetch import UNAVAILABLE, fetch_newest
 
 CHECKOUT = Path(__file__).parents[2]
 SAM_PYTHON = CHECKOUT / ".local/sam/bin/python"

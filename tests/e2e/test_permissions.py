@@ -1,8 +1,8 @@
 """May the functions do what they do, and nothing that they never do?
 
 Wherever tests run the built functions, those have the roles of the built template, and a call that no statement allows
-is refused as AWS refuses it (tests/local/authorization.py). Here they run in all the ways that take a permission; one
-engine and one server will do, for the engines' roles differ in names only. So no permission is missing, each is used,
+is refused as AWS refuses it (tests/local/aws/authorization.py). Here they run in all the ways that take a permission;
+one engine and one server will do, for the engines' roles differ in names only. So no permission is missing, each is used,
 and no call is allowed that differs from those in what a statement is to tell apart.
 """
 
@@ -16,10 +16,10 @@ from moto.rds.models import DBCluster, DBInstance
 from tests import servers
 from tests.e2e.runs import ENGINE, Account, everything, in_own_account, in_role_of_secrets_account, text_of, watch
 from tests.laboratories import Laboratory
-from tests.local import template
-from tests.local.deployed import BUILT_TEMPLATE, Stack
-from tests.local.iam import Permission, Request, Role
-from tests.local.secrets_manager import REGION, LocalSecretsManager
+from tests.local.aws import template
+from tests.local.aws.deployed import BUILT_TEMPLATE, Stack
+from tests.local.aws.iam import Permission, Request, Role
+from tests.local.aws.secrets_manager import REGION, LocalSecretsManager
 
 OTHER_ENGINES = [engine for engine in template.engines() if engine != "PostgreSql"]
 ROLES = (f"{ENGINE}Role", "WatchRole")

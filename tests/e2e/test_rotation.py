@@ -12,10 +12,10 @@ import pytest
 from rotation.credential import Credential
 from rotation.kind import Strategy
 from tests.laboratories import ORDERS, Laboratory, Logins
-from tests.local import template
-from tests.local.deployed import Stack
-from tests.local.lambda_runtime import FunctionError, LambdaRuntime
-from tests.local.secrets_manager import REGION, LocalSecretsManager, Outcome
+from tests.local.aws import template
+from tests.local.aws.deployed import Stack
+from tests.local.aws.lambda_runtime import FunctionError, LambdaRuntime
+from tests.local.aws.secrets_manager import REGION, LocalSecretsManager, Outcome
 
 VERIFY = [f"SELECT 1 FROM {ORDERS}"]  # noqa: S608 - a constant
 

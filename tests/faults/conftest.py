@@ -10,8 +10,8 @@ from rotation.kind import Strategy
 from tests.faults.rig import AWS, DATABASE, Rig
 from tests.faults.wire import Wire
 from tests.laboratories import Laboratory
-from tests.local.certificates import HOST_NAME
-from tests.local.secrets_manager import LocalSecretsManager
+from tests.local.aws.secrets_manager import LocalSecretsManager
+from tests.local.servers.certificates import HOST_NAME
 
 type NewRig = Callable[[Strategy], Rig]
 

@@ -11,8 +11,8 @@ from rotation.steps import Step
 from tests.faults import killing
 from tests.faults.wire import Watch, Wire
 from tests.laboratories import ORDERS, Laboratory
-from tests.local.processes import LOOPBACK
-from tests.local.secrets_manager import LocalSecretsManager
+from tests.local.aws.secrets_manager import LocalSecretsManager
+from tests.local.servers.processes import LOOPBACK
 
 AWS, DATABASE = "AWS", "database"
 """The parties that a function talks to, over a wire."""

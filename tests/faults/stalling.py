@@ -5,7 +5,7 @@ from contextlib import suppress
 from threading import Event, Lock, Thread
 from typing import Self
 
-from tests.local.processes import LOOPBACK
+from tests.local.servers.processes import LOOPBACK
 
 AT_ONCE = 65536
 

@@ -9,7 +9,7 @@ from rotation.kind import Strategy
 from rotation.steps import Step
 from tests.faults.conftest import NewRig
 from tests.laboratories import INVOICES
-from tests.local.secrets_manager import Call, LocalSecretsManager, ServiceError
+from tests.local.aws.secrets_manager import Call, LocalSecretsManager, ServiceError
 
 
 @pytest.mark.newest

@@ -52,9 +52,12 @@ from tests.fakes import FakeLaboratory
 from tests.faults.stalling import Relay
 from tests.laboratories import ORDERS, Laboratory, PostgreSQLLaboratory, Run, deadline
 from tests.laboratories_mysql import MySQLLaboratory, quoted
-from tests.local import mariadb_server, mysql_server, postgresql_binaries, postgresql_server
-from tests.local.processes import free_port, group_of, run_once, running, unprivileged_user
-from tests.local.secrets_manager import Call, LocalSecretsManager, Phase
+from tests.local.aws.secrets_manager import Call, LocalSecretsManager, Phase
+from tests.local.servers import mariadb as mariadb_server
+from tests.local.servers import mysql as mysql_server
+from tests.local.servers import postgresql as postgresql_server
+from tests.local.servers import postgresql_binaries
+from tests.local.servers.processes import free_port, group_of, run_once, running, unprivileged_user
 from tests.servers import mysql_laboratory
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from threading import Thread
 import pytest
 
 from tests.faults.wire import Disturbance, Place, Speech, Watch, Wire
-from tests.local.processes import LOOPBACK
+from tests.local.servers.processes import LOOPBACK
 
 HELLO = b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03"
 CHANGE = b"\x14\x03\x03\x00\x01\x01"

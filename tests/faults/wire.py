@@ -23,7 +23,7 @@ from enum import StrEnum
 from threading import RLock, Thread
 from typing import Self
 
-from tests.local.processes import LOOPBACK
+from tests.local.servers.processes import LOOPBACK
 
 CLIENT_HELLO = re.compile(rb"(?:\x12\x01..\x00\x00.\x00)?\x16\x03[\x00-\x04]..\x01", re.DOTALL)
 """How a client begins TLS, be it right after what it has said in clear; SQL Server's client does so in a packet."""

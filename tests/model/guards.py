@@ -167,7 +167,7 @@ GUARDS = [
     Guard(
         "testSecret compares the rights of the pair",
         "strategies",
-        "        if engine.clone_sees_rights:\n            other = pending.credential.username\n",
+        "        if self.kind.clone_sees_rights:\n            other = pending.credential.username\n",
         "        if False:\n            other = pending.credential.username\n",
         ALTERNATING,
     ),
@@ -195,7 +195,7 @@ GUARDS = [
     ),
     Guard(
         "the admin's host is the secret's",
-        "administrator",
+        "admin",
         "            self._require_related(admin, value.credential)",
         "            admin = replace(admin, host=value.credential.host)",
         ALTERNATING,

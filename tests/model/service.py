@@ -10,9 +10,9 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from moto.core.exceptions import JsonRESTError
 from moto.secretsmanager.models import FakeSecret
 
-from tests.local.secrets_manager_api import RotationService, SecretsManagerApi
-from tests.local.secrets_manager_rules import SecretsManagerRules
-from tests.local.secrets_manager_versions import holder_of
+from tests.local.aws.secrets_manager_api import RotationService, SecretsManagerApi
+from tests.local.aws.secrets_manager_rules import SecretsManagerRules
+from tests.local.aws.secrets_manager_versions import holder_of
 from tests.model.invocations import Fault
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from rotation.redaction import MASK, PIECE, Redactor
 from rotation.spelling import placed, plain
 from tests.fakes import FakeDatabase, reading
 from tests.laboratories import ORDERS
-from tests.local.secrets_manager import Call, LocalSecretsManager, ServiceError
+from tests.local.aws.secrets_manager import Call, LocalSecretsManager, ServiceError
 from tests.profiles import examples
 from tests.service.invoking import Call as Seen
 from tests.service.invoking import Invoke, event

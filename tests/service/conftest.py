@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from rotation.aws import own_clients
-from tests.local.secrets_manager import LocalSecretsManager
+from tests.local.aws.secrets_manager import LocalSecretsManager
 from tests.service.invoking import Invoke, invoker
 
 

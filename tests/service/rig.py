@@ -13,7 +13,7 @@ from rotation.redaction import Redactor
 from rotation.secret import SecretUnderRotation
 from tests.fakes import KIND, PRIMARY
 from tests.laboratories import deadline
-from tests.local.secrets_manager import Call, LocalSecretsManager, Phase
+from tests.local.aws.secrets_manager import Call, LocalSecretsManager, Phase
 
 VALUE = {"engine": "fake", "host": PRIMARY, "username": "app", "password": "password-0"}
 NEW = "password-1"

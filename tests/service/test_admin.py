@@ -20,7 +20,7 @@ from rotation.errors import InvalidSecret, ServiceFailed, Unsafe
 from rotation.kind import EngineKind
 from rotation.redaction import MASK, Redactor
 from tests.laboratories import deadline
-from tests.local.secrets_manager import REGION, LocalSecretsManager
+from tests.local.aws.secrets_manager import REGION, LocalSecretsManager
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.local.iam import Permission, Role
-from tests.local.secrets_manager import REGION, Call, LocalSecretsManager, ServiceError
+from tests.local.aws.iam import Permission, Role
+from tests.local.aws.secrets_manager import REGION, Call, LocalSecretsManager, ServiceError
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
 OTHER_ROLE = "arn:aws:iam::210987654321:role/rotation"

@@ -26,7 +26,7 @@ from tests.contract import impostor
 from tests.contract.impostor import Line, posing
 from tests.fakes import FakeDatabase, reading
 from tests.laboratories import INVOICES, ORDERS, deadline
-from tests.local.secrets_manager import LocalSecretsManager
+from tests.local.aws.secrets_manager import LocalSecretsManager
 from tests.service.invoking import STEPS, Invoke, event
 from tests.service.rig import VALUE, Rig
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.local.deployed import Stack
-from tests.local.iam import Permission, Request, Unsupported
+from tests.local.aws.deployed import Stack
+from tests.local.aws.iam import Permission, Request, Unsupported
 
 REGION, ACCOUNT = "eu-central-1", "123456789012"
 

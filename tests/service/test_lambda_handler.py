@@ -20,7 +20,7 @@ from rotation.errors import (
 from rotation.strategies import BY_ADMIN
 from tests.fakes import FakeDatabase, reading
 from tests.laboratories import ORDERS
-from tests.local.secrets_manager import LocalSecretsManager
+from tests.local.aws.secrets_manager import LocalSecretsManager
 from tests.service.invoking import STEPS, Call, Context, Invoke, event
 from tests.service.rig import Rig
 

@@ -17,7 +17,7 @@ from tests.fakes import KIND, PRIMARY, FakeDatabase, reading
 from tests.laboratories import ORDERS
 from tests.leaks import PIECE, Scanner
 from tests.local import evidence
-from tests.local.secrets_manager import Call, LocalSecretsManager, ServiceError
+from tests.local.aws.secrets_manager import Call, LocalSecretsManager, ServiceError
 from tests.service.invoking import STEPS, Invoke, event
 from tests.service.rig import VALUE, Rig
 

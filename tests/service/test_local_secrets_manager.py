@@ -17,14 +17,14 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-from tests.local.secrets_manager import LocalSecretsManager, ServiceError, StepEvent
+from tests.local.aws.secrets_manager import LocalSecretsManager, ServiceError, StepEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-    from tests.local.secrets_manager import Call
+    from tests.local.aws.secrets_manager import Call
 
 FAST = 0.03
 STEPS = ["createSecret", "setSecret", "testSecret", "finishSecret"]

@@ -21,7 +21,7 @@ from rotation.aws import own_clients
 from rotation.errors import InvalidConfiguration, ServiceFailed
 from tests.fakes import KIND, PRIMARY, FakeDatabase, reading
 from tests.laboratories import ORDERS
-from tests.local.secrets_manager import Call, LocalSecretsManager, ServiceError
+from tests.local.aws.secrets_manager import Call, LocalSecretsManager, ServiceError
 from tests.service.invoking import STEPS, Context, Invoke, event
 from tests.service.invoking import Call as Outcome
 from tests.service.rig import VALUE, Rig

@@ -22,7 +22,7 @@ from rotation.secret import MOVE_ATTEMPTS, READ_OTHERS, SecretUnderRotation
 from rotation.steps import STEPS, Rotation, Step
 from tests.fakes import KIND, FakeDatabase, reading
 from tests.laboratories import ORDERS, deadline
-from tests.local.secrets_manager import LocalSecretsManager, ServiceError
+from tests.local.aws.secrets_manager import LocalSecretsManager, ServiceError
 from tests.service.rig import VALUE, Rig
 from tests.unit.world import ALTERNATING, SINGLE, Clock
 

@@ -21,7 +21,7 @@ from rotation.deadline import Deadline
 from rotation.errors import InvalidConfiguration, InvalidEvent, OutOfTime, RotationError, ServiceFailed
 from rotation.watch.custom_resource import LONGEST_REASON, answer
 from rotation.watch.overdue import overdue_handler
-from tests.local.secrets_manager import Call, LocalSecretsManager, ServiceError
+from tests.local.aws.secrets_manager import Call, LocalSecretsManager, ServiceError
 from tests.unit.world import Clock
 
 STACK = "arn:aws:cloudformation:us-east-1:123456789012:stack/secret-rotation/5b918d10-cd98-11ea-90d5-0a9cd3354c10"

@@ -15,7 +15,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-from tests.local.processes import LOOPBACK
+from tests.local.servers.processes import LOOPBACK
 
 CHECKOUT = Path(__file__).parents[2]
 PYTHON = CHECKOUT / ".local/supply/bin/python"

@@ -12,7 +12,7 @@ from threading import Thread
 
 import pytest
 
-from tests.local.processes import LOOPBACK, free_port
+from tests.local.servers.processes import LOOPBACK, free_port
 from tests.supply.project import CHECKOUT
 
 HASH = f"--hash=sha256:{'0' * 64}"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from supply import libraries
-from tests.local import template
+from tests.local.aws import template
 from tests.supply.project import CHECKOUT, PYTHON
 
 ARTIFACTS = CHECKOUT / ".local/build"

@@ -15,7 +15,7 @@ MODULES = {
 
 CLIENTS = {
     "postgresql": {"psycopg2"},
-    "mysql": {"pymysql", "nacl"},  # nacl for a hash of MariaDB's alone: see `mysql_hash`
+    "mysql": {"pymysql", "nacl"},  # nacl for a hash of MariaDB's alone: see `rotation.engines.mysql.hashes`
     "mariadb": {"pymysql", "nacl"},
     "oracle": {"oracledb"},
     "sqlserver": {"pytds"},
@@ -26,13 +26,13 @@ CLIENTS = {
 RELATIVES = {"mariadb": {"mysql"}}
 """Whose modules a driver shares, besides its own."""
 
-COMMON = {"rotation.engines.server"}
+COMMON = {"rotation.engines.driver", "rotation.engines.network"}
 """What any driver may use, and what knows no driver."""
 
 DECISIONS = ["rotation.steps", "rotation.strategies"]
 ENGINE_MAY = {
     f"rotation.{name}"
-    for name in ("engine", "credential", "deadline", "environment", "errors", "hosts", "kind", "redaction")
+    for name in ("engine", "credential", "deadline", "environment", "errors", "hosts", "kind", "passwords", "redaction")
 }
 ENGINES = sorted(name for name in MODULES if name.startswith("rotation.engines."))
 
@@ -74,8 +74,8 @@ def reached(name: str) -> set[str]:
 
 
 def engine_of(module: str) -> str:
-    """Return the engine that a module of rotation.engines belongs to: postgresql_pair is postgresql's."""
-    return module.removeprefix("rotation.engines.").partition("_")[0]
+    """Return the engine that a module of rotation.engines belongs to."""
+    return module.removeprefix("rotation.engines.").partition(".")[0]
 
 
 @pytest.mark.parametrize("name", DECISIONS)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.local.iam import AccessDenied, Permission, Request, Role, Unsupported
+from tests.local.aws.iam import AccessDenied, Permission, Request, Role, Unsupported
 
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:app-AbCdEf"
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:rotation-PostgreSql"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.local.intrinsics import Resolver, Unresolvable
+from tests.local.aws.intrinsics import Resolver, Unresolvable
 
 TEMPLATE: dict[str, Any] = {
     "Parameters": {

@@ -348,7 +348,7 @@ def test_a_pair_whose_rights_have_come_to_differ_fails_the_test() -> None:
 
 
 def test_where_a_clone_may_not_see_its_rights_testing_does_not_ask() -> None:
-    world = World(ALTERNATING, database=FakeDatabase(clone_sees_rights=False))
+    world = World(ALTERNATING, database=FakeDatabase(replace(KIND, clone_sees_rights=False)))
     for _ in range(5):
         world.rotate()
     assert world.database.refused == []

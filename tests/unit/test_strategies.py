@@ -532,7 +532,7 @@ def test_the_admin_is_nobodys_clone(name: str) -> None:
 
 
 def test_where_only_an_admin_sees_rights_they_are_compared_before_the_password_is_set() -> None:
-    world = staged(World(ALTERNATING, database=FakeDatabase(clone_sees_rights=False)))
+    world = staged(World(ALTERNATING, database=FakeDatabase(replace(KIND, clone_sees_rights=False))))
 
     def interfere(statement: str) -> None:
         if statement.startswith("GRANT"):

@@ -116,10 +116,6 @@ class Engine(Protocol):
     def kind(self) -> EngineKind:
         """The facts that need no connection."""
 
-    @property
-    def clone_sees_rights(self) -> bool:
-        """Whether any user may call `Session.differences` about itself; else only an admin may."""
-
     def connect(self, credential: Credential, deadline: Deadline) -> AbstractContextManager[Session]:
         """Log in; what the session did is committed when the block ends well, and the connection is closed in any case.
 

@@ -5,7 +5,7 @@ sandbox, where Lambda's runtime API listens on a loopback address. Databases hav
 Nothing else is connected to, however it is written and whatever name leads to it, unless ALLOW_LOCAL_HOSTS says that a
 database is on the machine where the function is tried.
 
-An address is checked when a secret is read, what a name leads to when it is looked up: see `rotation.engines.server`.
+An address is checked when a secret is read, what a name leads to when it is looked up: see `rotation.engines.network`.
 """
 
 import os

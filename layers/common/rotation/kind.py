@@ -52,6 +52,8 @@ class EngineKind:
     unusable_in_passwords: str = ""
     """Characters that a password must not hold on this engine, whatever the operator's policy says."""
     strategies: frozenset[Strategy]
+    clone_sees_rights: bool = False
+    """Whether any user may call `Session.differences` about itself; else only an admin may."""
     clone_may_lack_mark: bool = False
     """Whether some servers of this kind refuse the mark of a clone, so that its password is all that proves it."""
     dual_password_needs_version: bool = False

@@ -179,7 +179,7 @@ FIRST_PAUSE = 0.5
 def _test(rotation: Rotation, strategy: RotationStrategy, value: SecretValue) -> None:
     with rotation.engine.connect(value.credential, rotation.deadline) as session:
         try:
-            strategy.require_equal_rights(value, session, rotation.engine)
+            strategy.require_equal_rights(value, session)
         except RightsDiffer:
             # Not a version that is to become current: nothing was mirrored for it, and nothing had to be.
             if value != rotation.secret.current():

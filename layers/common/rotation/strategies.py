@@ -93,7 +93,7 @@ class RotationStrategy(ABC):
         """Return the user that gets the new password; raises Unsupported if the engine cannot have such a user."""
         return current.credential.username
 
-    def require_equal_rights(self, pending: SecretValue, session: Session, engine: Engine) -> None:  # noqa: B027 - one user: nothing to compare
+    def require_equal_rights(self, pending: SecretValue, session: Session) -> None:  # noqa: B027 - one user: nothing to compare
         """Compare the rights of the pair, if there is one and its pending user may; raises RightsDiffer."""
 
     def require_possible(self, current: SecretValue, context: Context) -> None:  # noqa: B027 - every server can do most
@@ -182,14 +182,14 @@ class AlternatingUsers(RotationStrategy):
             if session.clone_status(user, other) is CloneStatus.UNKNOWN:
                 session.require_proven(_prove_ours(current, pending.credential, admin, context))
             session.mirror(user, other)
-            if not context.engine.clone_sees_rights:
+            if not self.kind.clone_sees_rights:
                 _require_equal(session, user, other)
             session.set_password(other, pending.credential.password)
         return f"{other} mirrors {user} and has the pending password"
 
-    def require_equal_rights(self, pending: SecretValue, session: Session, engine: Engine) -> None:
+    def require_equal_rights(self, pending: SecretValue, session: Session) -> None:
         """Compare the pair as the pending user sees it; where only an admin may, setSecret has done it."""
-        if engine.clone_sees_rights:
+        if self.kind.clone_sees_rights:
             other = pending.credential.username
             _require_equal(session, self.kind.counterpart(other), other)
 

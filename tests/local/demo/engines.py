@@ -5,7 +5,7 @@ from tests.local.demo.databases import Engine
 from tests.local.demo.mysql import MARIADB, MYSQL
 from tests.local.demo.postgresql import POSTGRESQL
 from tests.local.demo.sqlserver import SQLSERVER
-from tests.local.fetch_servers import UNAVAILABLE, fetch_newest
+from tests.local.servers.fetch import UNAVAILABLE, fetch_newest
 
 ENGINES: dict[str, Engine] = {"postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MARIADB, "sqlserver": SQLSERVER}
 """By the name that ENGINE has for `make`."""

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from tests.local.aws.secrets_manager import LocalSecretsManager, StepEvent
 from tests.local.demo import DemoError
 from tests.local.demo.databases import Database, Engine, Strategy
 from tests.local.demo.screen import Screen
-from tests.local.secrets_manager import LocalSecretsManager, StepEvent
 
 _PATIENCE = 120.0
 

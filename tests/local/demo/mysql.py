@@ -10,12 +10,13 @@ from typing import Self
 
 import pymysql
 
-from tests.local import mariadb_server, mysql_server
-from tests.local.debian_packages import PackagesUnavailableError
 from tests.local.demo import DemoError
 from tests.local.demo.databases import Engine, Login, LoginFailed, Strategy
 from tests.local.demo.strategies import ALTERNATING_USERS, DUAL_PASSWORD, DUAL_PASSWORD_BY_ADMIN, SINGLE_USER
-from tests.local.processes import ProcessFailedError
+from tests.local.servers import mariadb as mariadb_server
+from tests.local.servers import mysql as mysql_server
+from tests.local.servers.debian_packages import PackagesUnavailableError
+from tests.local.servers.processes import ProcessFailedError
 
 _PASSWORD_ERRORS = (1045, 1698)
 

@@ -11,11 +11,12 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, whatever its name
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from tests.local import postgresql_binaries, postgresql_server
 from tests.local.demo import DemoError
 from tests.local.demo.databases import Engine, Login, LoginFailed, Strategy
 from tests.local.demo.strategies import ALTERNATING_USERS, SINGLE_USER
-from tests.local.processes import ProcessFailedError
+from tests.local.servers import postgresql as postgresql_server
+from tests.local.servers import postgresql_binaries
+from tests.local.servers.processes import ProcessFailedError
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
+from tests.local.aws.secrets_manager import Outcome
+from tests.local.aws.secrets_manager_rotation import STEPS
 from tests.local.demo import DemoError
 from tests.local.demo.application import Application, Tally
 from tests.local.demo.databases import Login, Strategy
 from tests.local.demo.stage import Stage
 from tests.local.demo.versions import comparison, standings
-from tests.local.secrets_manager import Outcome
-from tests.local.secrets_manager_rotation import STEPS
 
 _LOGINS = 12
 """So many of each application before RotateSecret, and as many after the rotation."""

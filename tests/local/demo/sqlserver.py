@@ -12,9 +12,9 @@ from typing import Self
 
 import pymssql
 
-from tests.local import sqlserver_server
 from tests.local.demo.databases import Engine, Login, LoginFailed, Strategy
 from tests.local.demo.strategies import ALTERNATING_USERS, SINGLE_USER
+from tests.local.stand_ins.sqlserver import server as sqlserver_server
 
 _REFUSED = re.compile(r"(?:(?!DB-Lib).)*DB-Lib error message 20018, severity 14:")
 """How the client's account of a failed login begins where the server's error has the severity of a refusal. What else

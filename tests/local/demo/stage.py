@@ -6,14 +6,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 
+from tests.local.aws.lambda_runtime import LambdaRuntime
+from tests.local.aws.secrets_manager import StepEvent
 from tests.local.demo import DemoError
 from tests.local.demo.databases import Engine
 from tests.local.demo.laptop import Laptop
 from tests.local.demo.rotation_view import RotationView
 from tests.local.demo.screen import Screen
-from tests.local.lambda_runtime import LambdaRuntime
-from tests.local.processes import ProcessFailedError
-from tests.local.secrets_manager import StepEvent
+from tests.local.servers.processes import ProcessFailedError
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,16 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.db2 import client as db2_client
 from rotation.engines.db2.client import OWN_CODE, ClientError, Connection, Row
-from rotation.engines.server import (
+from rotation.engines.driver import (
     CONNECT_SECONDS,
     NO_ANSWER,
     POLICY,
     RETRIED,
     STATEMENT_SECONDS,
     WRONG_PASSWORD,
-    ca_bundle,
-    open_way,
-    require_reversible,
+    verify,
 )
+from rotation.engines.network import ca_bundle, open_socket
 from rotation.errors import (
     DatabaseError,
     InvalidSecret,
@@ -178,10 +177,7 @@ class Session:
 
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements, and roll everything back; see `rotation.engine.Session`."""
-        for number, statement in enumerate(statements, 1):
-            operation = f"running statement {number} of verify"
-            require_reversible(statement, TRANSACTIONAL, operation)
-            self.execute(operation, statement)
+        verify(statements, self.execute, TRANSACTIONAL)
         self.rollback()
 
     @property
@@ -242,7 +238,7 @@ def connect[S: Session](
 
 def _open(credential: Credential, deadline: Deadline, operation: str, new_password: str | None) -> Connection:
     # Is anybody there? Where the port refuses, the client says after 5 s that there was no answer (tried with 12.1.4).
-    with open_way(credential, deadline, operation) as way:
+    with open_socket(credential, deadline, operation) as way:
         place = way.getpeername()[0]
     if not credential.tls:
         # The client would look the name up once more, and that may lead elsewhere by then. With TLS it must have the

@@ -26,7 +26,7 @@ from rotation.engines.db2.rights import (
     read,
 )
 from rotation.engines.db2.users import Users, users
-from rotation.engines.server import foreign_triggers_allowed, refuse_foreign_triggers
+from rotation.engines.driver import foreign_triggers_allowed, refuse_foreign_triggers
 from rotation.errors import NotPermitted, StatementFailed, Unsafe, Unsupported
 from rotation.kind import CLONE_SUFFIX, EngineKind, Strategy
 
@@ -85,7 +85,6 @@ class Db2:
     """The engine; implements `rotation.engine.Engine`."""
 
     kind = KIND
-    clone_sees_rights = False
 
     @contextmanager
     def connect(self, credential: Credential, deadline: Deadline) -> Iterator["Db2Session"]:

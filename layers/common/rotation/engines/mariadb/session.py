@@ -62,7 +62,6 @@ class MariaDB:
     """The engine; implements `rotation.engine.Engine`."""
 
     kind = KIND
-    clone_sees_rights = False
 
     def connect(self, credential: Credential, deadline: Deadline) -> AbstractContextManager["MariaDBSession"]:
         """Log in; see `rotation.engine.Engine.connect`."""

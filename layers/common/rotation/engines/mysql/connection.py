@@ -13,6 +13,7 @@ from pymysql.cursors import Cursor, DictCursor, SSCursor
 from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import Proof
+from rotation.engines.driver import NO_ANSWER, POLICY, REPLICA, RETRIED, STATEMENT_SECONDS, verify
 from rotation.engines.mysql.wire import (
     MALFORMED,
     TOO_LARGE,
@@ -22,14 +23,6 @@ from rotation.engines.mysql.wire import (
     open_connection,
     raw_text,
     understood,
-)
-from rotation.engines.server import (
-    NO_ANSWER,
-    POLICY,
-    REPLICA,
-    RETRIED,
-    STATEMENT_SECONDS,
-    require_reversible,
 )
 from rotation.errors import (
     DatabaseError,
@@ -149,10 +142,7 @@ class MySQLFamilySession:
         # As the application would: with the server's SQL mode, not with ours.
         self.execute("preparing to verify", "SET SESSION sql_mode = @@GLOBAL.sql_mode")
         self.execute("preparing to verify", "START TRANSACTION")
-        for number, statement in enumerate(statements, 1):
-            operation = f"running statement {number} of verify"
-            require_reversible(statement, TRANSACTIONAL, operation)
-            self._run(operation, statement)
+        verify(statements, self._run, TRANSACTIONAL)
         self.execute("rolling back", "ROLLBACK")
         if any(number == NOT_ROLLED_BACK for number, _ in self._warnings()):
             remedy = "Take statements that change such tables out of verify, and undo by hand what they did"

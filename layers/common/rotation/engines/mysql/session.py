@@ -15,12 +15,12 @@ from typing import Any
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
+from rotation.engines.driver import RETRIED
 from rotation.engines.mysql.connection import Account, ExpectedError, connect
 from rotation.engines.mysql.hashes import matches
 from rotation.engines.mysql.pair import GONE, PairSession
 from rotation.engines.mysql.rights import GLOBAL, Change
 from rotation.engines.mysql.wire import Connection
-from rotation.engines.server import RETRIED
 from rotation.errors import NotPermitted, StatementFailed, Unsupported
 from rotation.kind import EngineKind, Strategy
 
@@ -70,7 +70,6 @@ class MySQL:
     """The engine; implements `rotation.engine.Engine`."""
 
     kind = KIND
-    clone_sees_rights = False
 
     def connect(self, credential: Credential, deadline: Deadline) -> "AbstractContextManager[MySQLSession]":
         """Log in; see `rotation.engine.Engine.connect`."""

@@ -17,14 +17,8 @@ from pymysql.protocol import MysqlPacket
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engines.server import (
-    NO_ANSWER,
-    RETRIED,
-    STATEMENT_SECONDS,
-    WRONG_PASSWORD,
-    open_way,
-    tls_context,
-)
+from rotation.engines.driver import NO_ANSWER, RETRIED, STATEMENT_SECONDS, WRONG_PASSWORD
+from rotation.engines.network import open_socket, tls_context
 from rotation.errors import DatabaseError, LoginBlocked, LoginRefused, Unreachable, Unsupported, Untrusted
 from rotation.redaction import said
 
@@ -190,7 +184,7 @@ class _Refusing:
 
 def open_connection(credential: Credential, deadline: Deadline, operation: str, limits: str) -> Connection:
     """Log in, and have the server keep to `limits`, where "{seconds}" stands for the time; raises a DatabaseError."""
-    way = open_way(credential, deadline, operation)
+    way = open_socket(credential, deadline, operation)
     seconds = deadline.allow(STATEMENT_SECONDS, operation)
     try:
         connection = Connection(

@@ -18,8 +18,8 @@ database.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rotation.engines.driver import foreign_triggers_allowed, refuse_foreign_triggers
 from rotation.engines.oracle.connection import NO_SUCH_TABLE, BasicSession, ExpectedError
-from rotation.engines.server import foreign_triggers_allowed, refuse_foreign_triggers
 from rotation.errors import NotPermitted
 
 DICTIONARY = "GRANT SELECT_CATALOG_ROLE TO"

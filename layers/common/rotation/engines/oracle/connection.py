@@ -14,19 +14,18 @@ import oracledb
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engines.oracle.rights import quoted
-from rotation.engines.oracle.wire import Elsewhere, Unbelievable, Watch, one_connection, watching
-from rotation.engines.server import (
+from rotation.engines.driver import (
     CONNECT_SECONDS,
     NO_ANSWER,
     POLICY,
     RETRIED,
     STATEMENT_SECONDS,
     WRONG_PASSWORD,
-    look_up,
-    require_reversible,
-    tls_context,
+    verify,
 )
+from rotation.engines.network import look_up, tls_context
+from rotation.engines.oracle.rights import quoted
+from rotation.engines.oracle.wire import Elsewhere, Unbelievable, Watch, one_connection, watching
 from rotation.errors import (
     DatabaseError,
     InvalidSecret,
@@ -199,12 +198,12 @@ class BasicSession:
         The server commits before and after DDL, and PL/SQL may commit: such statements are not run at all
         (https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/COMMIT.html).
         """
-        for number, statement in enumerate(statements, 1):
-            operation = f"running statement {number} of verify"
-            require_reversible(statement, TRANSACTIONAL, operation)
-            self.call(operation, partial(self._fetch, statement, {}, FEW_ROWS, FEW_ROWS))
+        verify(statements, self._run, TRANSACTIONAL)
         if statements:
             self.call("rolling back", self._connection.rollback)
+
+    def _run(self, operation: str, statement: str) -> None:
+        self.call(operation, partial(self._fetch, statement, {}, FEW_ROWS, FEW_ROWS))
 
     def execute(
         self,

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
+from rotation.engines.driver import POLICY
 from rotation.engines.oracle.connection import ExpectedError, connect, normal
 from rotation.engines.oracle.pair import PairSession
 from rotation.engines.oracle.rights import quoted
-from rotation.engines.server import POLICY
 from rotation.errors import InvalidSecret, NotPermitted, PasswordRefused, StatementFailed, Unsupported
 from rotation.kind import CLONE_SUFFIX, EngineKind, Strategy
 
@@ -87,7 +87,6 @@ class Oracle:
     """The engine; implements `rotation.engine.Engine`."""
 
     kind = KIND
-    clone_sees_rights = False
 
     def connect(self, credential: Credential, deadline: Deadline) -> "AbstractContextManager[OracleSession]":
         """Log in; see `rotation.engine.Engine.connect`."""

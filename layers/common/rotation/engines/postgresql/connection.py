@@ -13,9 +13,7 @@ from psycopg2.sql import SQL, Literal
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engines.postgresql import catalog
-from rotation.engines.postgresql.wire import ANSWER_BYTES, LOOPBACK, TooMuch, Way
-from rotation.engines.server import (
+from rotation.engines.driver import (
     CONNECT_SECONDS,
     NO_ANSWER,
     POLICY,
@@ -23,9 +21,10 @@ from rotation.engines.server import (
     RETRIED,
     STATEMENT_SECONDS,
     WRONG_PASSWORD,
-    ca_bundle,
-    open_way,
 )
+from rotation.engines.network import ca_bundle, open_socket
+from rotation.engines.postgresql import catalog
+from rotation.engines.postgresql.wire import ANSWER_BYTES, LOOPBACK, TooMuch, Way
 from rotation.errors import (
     DatabaseError,
     LoginBlocked,
@@ -103,7 +102,7 @@ class Connection:
         """Log in."""
         self._credential = credential
         self._deadline = deadline
-        self._way = Way(open_way(credential, deadline, operation))
+        self._way = Way(open_socket(credential, deadline, operation))
         self._limit = 0
         """How long the server gives a statement, in milliseconds; 0 if no transaction says so."""
         self._longest_wait: int | None = None

@@ -11,11 +11,11 @@ from psycopg2.sql import SQL, Identifier, Literal
 from rotation.credential import Credential
 from rotation.deadline import RESERVED_SECONDS, Deadline
 from rotation.engine import CloneStatus, Proof
+from rotation.engines.driver import RETRIED
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import THEIRS, Connection
 from rotation.engines.postgresql.pair import Pair, require_known
 from rotation.engines.postgresql.rights import named
-from rotation.engines.server import RETRIED
 from rotation.errors import DatabaseError, OutOfTime, Unsafe
 from rotation.kind import EngineKind, Strategy
 from rotation.redaction import said
@@ -29,6 +29,7 @@ KIND = EngineKind(
     username_limit=63,
     username_length=lambda name: len(name.encode()),
     password_limit=128,
+    clone_sees_rights=True,
     strategies=frozenset({Strategy.SINGLE_USER, Strategy.ALTERNATING_USERS}),
 )
 
@@ -48,7 +49,6 @@ class PostgreSQL:
     """The engine; implements `rotation.engine.Engine`."""
 
     kind = KIND
-    clone_sees_rights = True
 
     @contextmanager
     def connect(self, credential: Credential, deadline: Deadline) -> Iterator["PostgreSQLSession"]:

@@ -9,15 +9,8 @@ import pytds  # type: ignore[import-untyped]  # annotated, but not marked so (PE
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engines.server import (
-    CONNECT_SECONDS,
-    NO_ANSWER,
-    POLICY,
-    RETRIED,
-    WRONG_PASSWORD,
-    open_way,
-    tls_context,
-)
+from rotation.engines.driver import CONNECT_SECONDS, NO_ANSWER, POLICY, RETRIED, WRONG_PASSWORD
+from rotation.engines.network import open_socket, tls_context
 from rotation.engines.sqlserver.wire import LOGIN_BYTES, Astray, TooMuch, Way
 from rotation.errors import (
     DatabaseError,
@@ -94,7 +87,7 @@ def open_connection(credential: Credential, deadline: Deadline, operation: str) 
     if max(f"{credential.username}{credential.password}{credential.database}") > "\uffff":
         cause = "a character beyond U+FFFF is in the user, the password or the database: python-tds cannot send it"
         raise Unsupported(operation, cause, "Take it out of the secret and of the server")
-    socket = open_way(credential, deadline, operation)
+    socket = open_socket(credential, deadline, operation)
     way = Way(socket)
     try:
         way.allow(deadline.allow(CONNECT_SECONDS, operation), LOGIN_BYTES)

@@ -40,7 +40,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from rotation.engine import CloneStatus
-from rotation.engines.server import foreign_triggers_allowed
+from rotation.engines.driver import foreign_triggers_allowed
 from rotation.engines.sqlserver import catalog
 from rotation.engines.sqlserver.accounts import Account
 from rotation.engines.sqlserver.principals import Principal, Reader

@@ -11,7 +11,7 @@ import pytds  # type: ignore[import-untyped]  # annotated, but not marked so (PE
 from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import CloneStatus, Proof
-from rotation.engines.server import RETRIED, STATEMENT_SECONDS
+from rotation.engines.driver import RETRIED, STATEMENT_SECONDS
 from rotation.engines.sqlserver import catalog
 from rotation.engines.sqlserver.accounts import BY_SERVER, Account
 from rotation.engines.sqlserver.connection import ANSWER_BYTES, LESS, NONSENSE, failure, kept, open_connection
@@ -75,7 +75,6 @@ class SQLServer:
     """The engine; implements `rotation.engine.Engine`."""
 
     kind = KIND
-    clone_sees_rights = False
 
     @contextmanager
     def connect(self, credential: Credential, deadline: Deadline) -> Iterator["SQLServerSession"]:

@@ -1,0 +1,130 @@
+"""What do all drivers share, once they are connected? What a server's codes mean, what to do about them, `verify`.
+
+How a server is reached is in `rotation.engines.network`.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Final
+
+from rotation.credential import Credential
+from rotation.deadline import Deadline
+from rotation.engine import Session
+from rotation.environment import boolean
+from rotation.errors import DatabaseError, LoginRefused, StatementFailed, Unsafe
+from rotation.kind import EngineKind
+from rotation.passwords import PasswordPolicy
+from rotation.redaction import said
+
+CONNECT_SECONDS: Final = 10.0
+STATEMENT_SECONDS: Final = 30.0
+"""How long a login, and a statement, may take at most; the deadline may allow less."""
+
+# Remedies that are the same on every engine. Each begins with what to do.
+
+RETRIED = "The rotation is tried again by itself"
+NO_ANSWER = "Check that the server is running, and that security groups, routes and the port allow the function"
+WRONG_PASSWORD = "Put the user's real password into the secret, as a new version, and rotate again"  # noqa: S105 - a remedy
+EXPIRED = "Give the user a new password by hand: it has expired"
+POLICY = "Change PASSWORD_LENGTH and EXCLUDE_… to match the server's password policy"
+REPLICA = (
+    'Name the primary in "host", or an admin in "masterarn": this host is a replica, or read-only. While it fails over,'
+    " wait: the rotation is tried again by itself"
+)
+TOO_MANY = "Raise the connection limit of the user, the database or the server, or close connections"
+CERTIFICATE = "Give the server a certificate of the RDS authorities for this host, or name its own in DB_CA_BUNDLE"
+HOST_NAME = "Write the host name that the certificate is for into the secret, not an alias"
+NO_TLS = 'Switch TLS on at the server, or say "ssl": false in the secret to send everything in clear'
+NO_BUNDLE = "Correct DB_CA_BUNDLE: it must name a readable PEM file"
+WRONG_DATABASE = 'Correct "dbname" in the secret, or grant the user something in that database'
+STARTING = f"Wait until the database is up. {RETRIED}"
+BUSY = f"Find out what the server is busy with. {RETRIED}"
+
+type Problem = tuple[type[DatabaseError], str]
+"""What a server's code means, and what to do about it; an empty remedy leaves it to who sent the statement."""
+
+
+class ExpectedError(Exception):
+    """The server refused a statement with a code that the caller expects."""
+
+    def __init__(self, code: int | str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def problem[C](table: Mapping[C, Problem], code: C, otherwise: Problem, remedy: str = "") -> Problem:
+    """Return what a code means, and what to do; the remedy of who sent the statement counts if the table has none."""
+    kind, usual = table.get(code, otherwise)
+    return kind, usual or remedy
+
+
+def lacks_right(username: str) -> str:
+    """Return the remedy for a user that may not do something, if nothing better is known."""
+    return f"Grant {username} what it lacks"
+
+
+FIRST_WORD = re.compile(r"[\s(]*([A-Za-z]+)")
+"""It finds nothing if the statement begins with a comment, which may be one that a server runs: /*! … */."""
+
+
+def verify(
+    statements: Sequence[str],
+    run: Callable[[str, str], object],
+    reversible: Sequence[str] = (),
+    lasting: Callable[[str], Sequence[str]] = lambda _: (),
+) -> None:
+    """Run the statements of `verify` one by one: each that a transaction can take back.
+
+    `run` takes the operation and the statement. `reversible` are the words that such statements begin with; none if
+    the server takes back every statement. `lasting` finds words in a statement whose effects outlive the transaction.
+    Raises StatementFailed for any other statement, before it runs.
+    """
+    for number, statement in enumerate(statements, 1):
+        operation = f"running statement {number} of verify"
+        word = FIRST_WORD.match(statement)
+        begins_well = not reversible or (word and word[1].upper() in reversible)
+        found = lasting(statement)
+        if not begins_well or found:
+            begin = "" if begins_well else f"Begin it with one of {', '.join(reversible)}"
+            leave = f"Take {', '.join(found)} out of it" if found else ""
+            remedy = ". ".join(filter(None, [begin, leave]))
+            raise StatementFailed(operation, "a transaction cannot take it back", remedy)
+        run(operation, statement)
+
+
+def foreign_triggers_allowed() -> bool:
+    """Tell whether the operator trusts everybody whose code runs if an admin logs in or changes something."""
+    return boolean(os.environ, "ALLOW_FOREIGN_TRIGGERS", default=False)
+
+
+def refuse_foreign_triggers(operation: str, names: Sequence[str]) -> None:
+    """Raise Unsafe if there are such triggers: they belong neither to the server nor to the admin."""
+    if names:
+        listed = ", ".join(map(said, names[:3]))
+        cause = f"the admin's statements would fire {len(names)} triggers that others wrote: {listed}"
+        raise Unsafe(
+            operation,
+            cause,
+            "Disable them; or set ALLOW_FOREIGN_TRIGGERS (parameter AllowForeignTriggers) to true, if you trust their"
+            " authors like the admin",
+        )
+
+
+def unread_password(kind: EngineKind) -> str:
+    """Return a password that nobody will know, in which the server's policy finds what it finds in the others."""
+    return PasswordPolicy.from_environment(os.environ, kind).generate()
+
+
+def accepts(
+    connect: Callable[[Credential, Deadline], AbstractContextManager[Session]],
+    credential: Credential,
+    deadline: Deadline,
+) -> bool:
+    """Tell whether the server takes this password now; raises what is no answer to that."""
+    try:
+        with connect(credential, deadline):
+            return True
+    except LoginRefused:
+        return False

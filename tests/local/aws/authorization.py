@@ -1,0 +1,137 @@
+"""Which permissions does a call of AWS's API need, and does its caller have them?
+
+Who calls is told by the access key id of the call's signature. One that stands for a role may do what the role may, and
+is answered as AWS answers otherwise; all others may do everything.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
+from uuid import uuid4
+from xml.sax.saxutils import escape
+
+from werkzeug.wrappers import Request as HttpRequest
+from werkzeug.wrappers import Response
+
+from tests.local.aws.iam import AccessDenied, Request, Role
+from tests.local.aws.secrets_manager_versions import ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from wsgiref.types import WSGIEnvironment
+
+    from moto.secretsmanager.models import FakeSecret, ReplicaSecret, SecretsStore
+
+_CREDENTIAL: Final = re.compile(r"Credential=(?P<key_id>[^/]+)/[^/]+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
+
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html
+_WITHOUT_RESOURCE: Final = {"BatchGetSecretValue", "GetRandomPassword", "ListSecrets"}
+_CHOSEN_FUNCTION: Final = "secretsmanager:resource/AllowRotationLambdaArn"
+
+# Who writes a value under a key needs both, who reads one needs Decrypt:
+# https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html#security-encryption-authz
+_USE_OF_KEY: Final[Mapping[str, tuple[str, ...]]] = {
+    "GetSecretValue": ("kms:Decrypt",),
+    "PutSecretValue": ("kms:GenerateDataKey", "kms:Decrypt"),
+}
+
+# RDS takes a name or an ARN; a call with neither is about all.
+_DATABASES: Final = {
+    "DescribeDBClusters": ("DBClusterIdentifier", "cluster"),
+    "DescribeDBInstances": ("DBInstanceIdentifier", "db"),
+}
+
+_DENIED: Final = (
+    "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>{}</Message></Error>"
+    "<RequestId>{}</RequestId></ErrorResponse>"
+)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Where the calls to an account come in."""
+
+    account_id: str
+    roles: dict[str, Role] = field(default_factory=dict)
+    """By access key id."""
+
+    def check_call(
+        self, environ: WSGIEnvironment, operation: str, secret_id: str | None, secrets: SecretsStore
+    ) -> None:
+        """Let a call of Secrets Manager in, or raise its refusal."""
+        if not (caller := self._caller(environ)):
+            return
+        secret = secrets.get(secret_id) if secret_id else None
+        try:
+            caller.role.authorize(_call(operation, secret_id, secret, caller.region, self.account_id))
+        except AccessDenied as error:
+            raise ServiceError("AccessDeniedException", str(error)) from None
+        try:
+            for request in _uses_of_key(operation, secret, caller.region):
+                caller.role.authorize(request)
+        except AccessDenied:
+            raise ServiceError("AccessDeniedException", "Access to KMS is not allowed") from None
+
+    def refuse_query(self, environ: WSGIEnvironment) -> Response | None:
+        """Let a call of RDS or STS in, or return its refusal."""
+        if not (caller := self._caller(environ)):
+            return None
+        body = HttpRequest(environ).get_data()
+        environ["wsgi.input"] = io.BytesIO(body)
+        try:
+            caller.role.authorize(_query(caller, dict(parse_qsl(body.decode())), self.account_id))
+        except AccessDenied as error:
+            return Response(_DENIED.format(escape(str(error)), uuid4()), 403, content_type="text/xml")
+        return None
+
+    def _caller(self, environ: WSGIEnvironment) -> _Caller | None:
+        match = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
+        role = self.roles.get(match["key_id"]) if match else None
+        return _Caller(role, match["region"], match["service"]) if match and role else None
+
+
+@dataclass(frozen=True)
+class _Caller:
+    """Who has a role, and calls a service in a Region."""
+
+    role: Role
+    region: str
+    service: str
+
+
+def _call(
+    operation: str, secret_id: str | None, secret: FakeSecret | ReplicaSecret | None, region: str, account_id: str
+) -> Request:
+    action = f"secretsmanager:{operation}"
+    if secret_id is None or operation in _WITHOUT_RESOURCE:
+        return Request(action, "*")
+    arn = (
+        secret_id
+        if secret_id.startswith("arn:")
+        else f"arn:aws:secretsmanager:{region}:{account_id}:secret:{secret_id}"
+    )
+    function = getattr(secret, "rotation_lambda_arn", None) or None
+    return Request(action, secret.arn if secret else arn, {_CHOSEN_FUNCTION: function})
+
+
+def _uses_of_key(operation: str, secret: FakeSecret | ReplicaSecret | None, region: str) -> Iterator[Request]:
+    key = getattr(secret, "kms_key_id", None) or ""
+    # The key aws/secretsmanager may be used by everybody who may use the secret.
+    if key.startswith("arn:"):
+        for action in _USE_OF_KEY.get(operation, ()):
+            yield Request(action, key, {"kms:ViaService": f"secretsmanager.{region}.amazonaws.com"})
+
+
+def _query(caller: _Caller, form: Mapping[str, Any], account_id: str) -> Request:
+    operation, resource = form["Action"], "*"
+    if operation in _DATABASES:
+        parameter, kind = _DATABASES[operation]
+        asked = form.get(parameter, "*")
+        resource = asked if asked.startswith("arn:") else f"arn:aws:rds:{caller.region}:{account_id}:{kind}:{asked}"
+    elif operation == "AssumeRole":
+        resource = form["RoleArn"]
+    return Request(f"{caller.service}:{operation}", resource)

@@ -1,0 +1,1 @@
+"""One step of a rotation, done as Lambda would, on this machine."""

@@ -1,0 +1,1 @@
+"""Real database servers, started without an installation."""

