@@ -2,8 +2,8 @@
 
 Wherever tests run the built functions, those have the roles of the built template, and a call that no statement allows
 is refused as AWS refuses it (tests/local/aws/authorization.py). Here they run in all the ways that take a permission;
-one engine and one server will do, for the engines' roles differ in names only. So no permission is missing, each is used,
-and no call is allowed that differs from those in what a statement is to tell apart.
+one engine and one server will do, for the engines' roles differ in names only. So no permission is missing, each is
+used, and no call is allowed that differs from those in what a statement is to tell apart.
 """
 
 from collections.abc import Callable, Iterator
