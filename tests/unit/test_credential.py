@@ -94,7 +94,7 @@ def test_the_secret_of_another_engine_is_refused_and_both_engines_are_named() ->
 
 def test_an_engine_that_there_is_not_is_refused_and_not_named() -> None:
     cause = refusal(json.dumps({**FULL, "engine": "oracle-S3cr3t"})).cause
-    assert cause == 'its "engine" is none that RDS has; this function is for FakeDB (aurora-fake, fake)'
+    assert cause == 'its "engine" is not a name of RDS; this function is for FakeDB (aurora-fake, fake)'
 
 
 ADDRESS = "postgresql://app:S3cr3t-pw@db:5432/x"
