@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from rotation.errors import InvalidConfiguration, Unsafe
-from rotation.hosts import kind_of, literal, require_ordinary
+from rotation.hosts import literal, require_ordinary, special_kind
 
 SPECIAL = {
     "loopback": (
@@ -82,17 +82,17 @@ CASES = [pytest.param(kind, host, id=host) for kind, hosts in SPECIAL.items() fo
 @pytest.mark.parametrize(("kind", "host"), CASES)
 def test_an_address_that_no_database_has_is_known_in_every_notation(kind: str, host: str) -> None:
     [address] = literal(host)
-    assert kind in str(kind_of(address))
+    assert kind in str(special_kind(address))
 
 
 @pytest.mark.parametrize("host", ORDINARY)
 def test_an_ordinary_address_is_one_of_a_database(host: str) -> None:
     [address] = literal(host)
-    assert kind_of(address) is None
+    assert special_kind(address) is None
 
 
 def test_an_address_with_a_zone_is_known() -> None:
-    assert "link-local" in str(kind_of("fe80::1%1"))
+    assert "link-local" in str(special_kind("fe80::1%1"))
 
 
 @pytest.mark.parametrize(

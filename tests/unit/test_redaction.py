@@ -15,8 +15,9 @@ import pytest
 
 import rotation
 from rotation.deadline import within
-from rotation.redaction import LONGEST, MASK, PIECE, QUOTED, READ, Redactor, redacting, said, unsaid
-from rotation.spelling import MOST, MOST_WRITTEN, forms_of
+from rotation.redaction import LONGEST, LONGEST_READ, MASK, QUOTED, Redactor, concealed, redacting, said
+from rotation.search import PIECE_LENGTH
+from rotation.spelling import MOST_CHARACTERS_OF_FORMS, MOST_TEXTS_WITH_FORMS, forms_of
 from tests.writing import PLACES, TWICE, WAYS
 
 SECRETS = [
@@ -139,17 +140,17 @@ def calls(redact: Redactor, text: str) -> int:
 def test_the_work_grows_with_the_text_and_not_with_its_square() -> None:
     redact = Redactor()
     redact.read(json.dumps({"password": KEY, "k": ["a" * length for length in range(8, 58)]}))
-    few, many = calls(redact, "a" * (READ // 4)), calls(redact, "a" * READ)
+    few, many = calls(redact, "a" * (LONGEST_READ // 4)), calls(redact, "a" * LONGEST_READ)
     assert many < 5 * few
-    assert many < 100 * READ
+    assert many < 100 * LONGEST_READ
 
 
 def test_of_many_strings_there_are_no_more_forms_than_can_be_looked_for() -> None:
-    texts = [f"{number:03}'\"\\ü" + "x%" * 246 for number in range(MOST)]
+    texts = [f"{number:03}'\"\\ü" + "x%" * 246 for number in range(MOST_TEXTS_WITH_FORMS)]
     forms = forms_of(texts)
-    assert 0 < len(forms) < MOST
-    assert sum(len(form) for ways in forms.values() for form in ways) <= MOST_WRITTEN
-    assert len(forms_of(map(str, range(1000, 1000 + 2 * MOST)))) <= MOST
+    assert 0 < len(forms) < MOST_TEXTS_WITH_FORMS
+    assert sum(len(form) for ways in forms.values() for form in ways) <= MOST_CHARACTERS_OF_FORMS
+    assert len(forms_of(map(str, range(1000, 1000 + 2 * MOST_TEXTS_WITH_FORMS)))) <= MOST_TEXTS_WITH_FORMS
     redact = Redactor()
     redact.read(json.dumps({"k": texts}))
     assert redact(f"it is {json.dumps(texts[-1])}") == f'it is "{MASK}"'
@@ -185,9 +186,9 @@ def test_no_way_to_write_it_is_overlooked(hard: tuple[str, Redactor]) -> None:
 def test_no_piece_of_eight_characters_is_overlooked_at_either_end(hard: tuple[str, Redactor]) -> None:
     secret, redact = hard
     for form in (write(secret) for write in WAYS.values()):
-        for length in {PIECE, PIECE + 1, PIECE + 4, len(form) // 2, len(form) - 1}:
+        for length in {PIECE_LENGTH, PIECE_LENGTH + 1, PIECE_LENGTH + 4, len(form) // 2, len(form) - 1}:
             for piece in (form[:length].strip(), form[-length:].strip(), form[3:][:length].strip()):
-                for place in PLACES[:2] if len(piece) >= PIECE else ():
+                for place in PLACES[:2] if len(piece) >= PIECE_LENGTH else ():
                     assert piece not in redact(place.format(piece))
 
 
@@ -414,13 +415,13 @@ def test_what_others_say_is_masked_as_it_comes_and_only_then_on_one_line_and_cut
     assert "two" not in long
 
 
-@pytest.mark.parametrize("length", [QUOTED + 1, READ, READ + 1, 15_000_000])
+@pytest.mark.parametrize("length", [QUOTED + 1, LONGEST_READ, LONGEST_READ + 1, 15_000_000])
 def test_what_others_say_at_length_is_cut_off(length: int) -> None:
     assert len(said("x" * length)) == QUOTED
     assert len(Redactor().said("x" * length * 10, LONGEST)) == LONGEST
 
 
-@pytest.mark.parametrize("before", range(READ - 20, READ + 1))
+@pytest.mark.parametrize("before", range(LONGEST_READ - 20, LONGEST_READ + 1))
 def test_a_secret_is_not_shown_where_a_text_is_too_long_to_be_read_to_its_end(before: int) -> None:
     redact = reading(json.dumps(FIELDS))
     blanks = " " * (before - 2)
@@ -447,5 +448,5 @@ def test_what_is_said_elsewhere_is_known_there_too_and_afterwards_no_more() -> N
 
 def test_a_password_that_nobody_will_know_is_not_said_either() -> None:
     with redacting(Redactor()):
-        assert said(f"near {unsaid('Unr3ad-password')}") == f"near {MASK}"
-    assert unsaid("Unr3ad-password") == "Unr3ad-password"
+        assert said(f"near {concealed('Unr3ad-password')}") == f"near {MASK}"
+    assert concealed("Unr3ad-password") == "Unr3ad-password"
