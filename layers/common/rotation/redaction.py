@@ -124,7 +124,7 @@ class Redactor:
                 self._add(self._strings, part)
 
     def release(self, *texts: str) -> None:
-        """Stop masking these texts and their parts, except secrets that were added."""
+        """Do not mask these texts and their parts from now on, except secrets that were added."""
         for text in texts:
             self._add(self._public, text)
 

@@ -12,11 +12,11 @@ FEW_PIECES = 400
 """If a text has fewer pieces, it is faster to search the forms for each of them."""
 
 type Span = tuple[int, int]
-"""Where something begins in a text, and where it ends."""
+"""The place of something in a text: its begin and its end."""
 
 
 def occurrences(text: str, forms: Iterable[str]) -> Iterator[Span]:
-    """Yield where a text has a whole form."""
+    """Yield each place of a text that is a whole form."""
     for form in forms:
         start = text.find(form)
         while start >= 0:

@@ -95,7 +95,7 @@ def encoded(text: str) -> Iterator[str]:
         return
     data = _bytes(text)
     for lead in range(3):
-        shared = -(-8 * lead // 6)  # digits, with what stands before the text
+        shared = -(-8 * lead // 6)  # digits that have bits of what stands before the text
         at_end = base64.b64encode(bytes(lead) + data).decode()[shared:]
         within = at_end[: 8 * (lead + len(data)) // 6 - shared]
         yield from (at_end, within, at_end.translate(BASE64_URL_SAFE), within.translate(BASE64_URL_SAFE))
