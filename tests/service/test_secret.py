@@ -413,7 +413,7 @@ def test_without_an_endpoint_the_error_asks_for_a_way_to_the_service(closed_endp
         config=once,
     )
     secret = SecretUnderRotation(client, "arn:secret", "t" * 32, KIND, Redactor(), Deadline(clock.seconds_left))
-    with pytest.raises(ServiceFailed, match="a way to secretsmanager: a VPC endpoint") as caught:
+    with pytest.raises(ServiceFailed, match="a route to secretsmanager: a VPC endpoint") as caught:
         secret.current()
     assert "EndpointConnectionError" in caught.value.cause
 
