@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from rotation.redaction import MASK, Redactor
-from rotation.spelling import ways_to_write
+from rotation.redaction.spelling import ways_to_write
 from tests.local import evidence
 
 PIECE = 8

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from rotation.errors import StatementFailed
 from rotation.redaction import MASK, Redactor
-from rotation.search import PIECE_LENGTH
-from rotation.spelling import plain, plain_with_places
+from rotation.redaction.search import PIECE_LENGTH
+from rotation.redaction.spelling import plain, plain_with_places
 from tests.fakes import FakeDatabase, reading
 from tests.laboratories import ORDERS
 from tests.local.aws.secrets_manager import Call, LocalSecretsManager, ServiceError

@@ -16,8 +16,8 @@ import pytest
 import rotation
 from rotation.deadline import within
 from rotation.redaction import LONGEST, LONGEST_READ, MASK, QUOTED, Redactor, concealed, redacting, said
-from rotation.search import PIECE_LENGTH
-from rotation.spelling import MOST_CHARACTERS_OF_FORMS, MOST_TEXTS_WITH_FORMS, forms_of
+from rotation.redaction.search import PIECE_LENGTH
+from rotation.redaction.spelling import MOST_CHARACTERS_OF_FORMS, MOST_TEXTS_WITH_FORMS, forms_of
 from tests.writing import PLACES, TWICE, WAYS
 
 SECRETS = [

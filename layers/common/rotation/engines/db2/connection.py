@@ -10,17 +10,10 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.db2 import client as db2_client
 from rotation.engines.db2.client import OWN_CODE, ClientError, Connection, Row
-from rotation.engines.driver import (
-    CONNECT_SECONDS,
-    NO_ANSWER,
-    POLICY,
-    RETRIED,
-    STATEMENT_SECONDS,
-    WRONG_PASSWORD,
-    verify,
-)
+from rotation.engines.driver import CONNECT_SECONDS, NO_ANSWER, POLICY, STATEMENT_SECONDS, WRONG_PASSWORD, verify
 from rotation.engines.network import ca_bundle, open_socket
 from rotation.errors import (
+    RETRIED,
     DatabaseError,
     InvalidSecret,
     LoginBlocked,

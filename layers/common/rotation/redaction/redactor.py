@@ -10,8 +10,7 @@ their messages, such as a server that quotes the statement it refused.
 
 Strings are masked, not the sentences around them: neither common words, nor a part of a text that can be said.
 
-`rotation.contents` reads the strings of a secret, `rotation.spelling` writes their forms, and `rotation.search` finds
-these in a text.
+`contents` reads the strings of a secret, `spelling` writes their forms, and `search` finds these in a text.
 """
 
 import re
@@ -20,8 +19,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from rotation.contents import parts_of, strings_of
-from rotation.search import (
+from rotation.redaction.contents import parts_of, strings_of
+from rotation.redaction.search import (
     PIECE_LENGTH,
     Span,
     folded_occurrences,
@@ -32,7 +31,7 @@ from rotation.search import (
     pieces,
     trimmed,
 )
-from rotation.spelling import (
+from rotation.redaction.spelling import (
     SHORTEST_IN_OTHER_CASE,
     encoded,
     folded,

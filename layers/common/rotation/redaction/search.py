@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 
-from rotation.spelling import folded
+from rotation.redaction.spelling import folded
 
 PIECE_LENGTH = 8
 """So many characters in a row of a form are found, because others cut their texts off."""
