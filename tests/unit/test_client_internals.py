@@ -1,7 +1,7 @@
 """Are the private parts of client libraries that drivers use still the ones that were read?
 
-A driver overrides or calls them in one module only, its `wire` or `client`, which says in `READ_IN` which version was
-read. If this test fails, read the client's new version against that module, then write down the new version and digests.
+A driver overrides or calls them in one module only, its `wire` or `client`, and `READ_IN` there is the version that was
+read. If this test fails, read the client's new version against that module; then note the new version and digests.
 """
 
 import hashlib
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 import pytest
+
+from rotation.engines.oracle import wire as oracle_wire
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,9 @@ def digest(function: Callable[..., object]) -> str:
     return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:16]
 
 
-CLIENTS: dict[str, Internals] = {}
+CLIENTS: dict[str, Internals] = {
+    "oracle": Internals("oracledb", oracle_wire.READ_IN, digests={}, functions={}),
+}
 
 
 @pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS.keys())
