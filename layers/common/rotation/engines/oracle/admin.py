@@ -10,9 +10,9 @@ can be equal. So each row is compared with the name again, here.
 
 **Triggers.** A trigger on the database, or on the admin's schema, runs with the rights of its owner, and gains none of
 the admin's (https://docs.oracle.com/en/database/oracle/oracle-database/19/lnpls/system-triggers.html). But it can read
-the statement that fired it (ORA_SQL_TXT), which can hold a new password, and it can refuse the statement. Who creates
-such triggers has ADMINISTER DATABASE TRIGGER or CREATE ANY TRIGGER. Unless the operator trusts them, nothing is changed
-in such a database.
+the statement that fired it (ORA_SQL_TXT), which can hold a new password, and it can refuse the statement. Its
+author needs ADMINISTER DATABASE TRIGGER or CREATE ANY TRIGGER. Unless the operator trusts such authors, nothing is
+changed in such a database.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ EVENTS_WITH_STATEMENT = frozenset({"ALTER", "CREATE", "DDL", "DROP", "ERROR", "G
 statement."""
 
 RDS = "RDSADMIN"
-"""Who owns what RDS has on its servers."""
+"""The owner of the objects that RDS has on its servers."""
 
 NAMES_OF_SYS = "ALTER SESSION SET CURRENT_SCHEMA = SYS"
 
@@ -75,7 +75,7 @@ class OracleAdmin:
             self._resolves_in_sys = True
 
     def _query(self, operation: str, query: str, arguments: Mapping[str, str]) -> Rows:
-        """Query the data dictionary, whose views do not exist for a user that may not see them."""
+        """Query the data dictionary; a user without the right to see a view gets the error that it does not exist."""
         self.resolve_in_sys(operation)
         try:
             return self.connection.execute(operation, query, arguments, expected=frozenset({NO_SUCH_TABLE}))

@@ -85,7 +85,7 @@ class OracleConnection:
         return rows
 
     def try_statement(self, operation: str, statement: str) -> None:
-        """Run one statement of `verify`; it may have any number of rows, of which few are read."""
+        """Run one statement of `verify`; of its rows, 10 at most are read."""
         self._call(operation, partial(self._fetch, statement, {}, VERIFY_ROWS, VERIFY_ROWS))
 
     def roll_back(self) -> None:

@@ -26,7 +26,7 @@ ATTRIBUTES = {
 
 @dataclass(frozen=True, order=True)
 class Proxy:
-    """Who can connect as whom, with its own login."""
+    """A user that can connect as another one (the client), with its own login."""
 
     client: str
     proxy: str

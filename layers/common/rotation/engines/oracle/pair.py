@@ -6,8 +6,8 @@ Nothing is ever written to the current user. DDL is committed at once, so the wo
     create the user locked  →  mark  →  attributes  →  REVOKE, then GRANT  →  default roles, quotas, consumer
     groups, proxies, synonyms  →  (password)
 
-**The mark.** Users of Oracle have no comment. A user can carry only who may connect through it, so the mark of a clone
-is
+**The mark.** Users of Oracle have no comment. But a user has a list of proxies that may connect as it, so the mark
+of a clone is
 
     ALTER USER clone GRANT CONNECT THROUGH original WITH NO ROLES AUTHENTICATION REQUIRED
 
@@ -16,8 +16,7 @@ clone directly, and with its roles
 (https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/ALTER-USER.html, db_user_proxy_clauses).
 
 **What a user owns** belongs to it alone: nobody else can be given an owner's rights. Private synonyms are copied. On
-everything else, somebody must have granted the other one something by hand; and the other one keeps what it was granted
-on the current user's objects.
+all other objects, the other one must have been granted something by hand. It keeps what it was granted on them.
 """
 
 import logging
@@ -46,7 +45,7 @@ GROUP_PRIVILEGES = "dbms_resource_manager_privs"
 
 GONE = frozenset({NO_SUCH_TABLE})
 NOT_REVOCABLE = frozenset({"ORA-01927", "ORA-01932", "ORA-01031", "ORA-41900"})
-"""What the server answers to REVOKE if the admin neither granted the right nor may revoke what others granted."""
+"""What the server answers to REVOKE if the admin did not grant the right, and may not revoke what others granted."""
 
 
 class OraclePair:
@@ -193,7 +192,7 @@ class OraclePair:
             self._warn(right, "another user", text)
 
     def _warn(self, right: Right, grantor: str, statement: str) -> None:
-        """Log that the other one keeps what somebody else granted; an admin can revoke what a rotation granted."""
+        """Log that the other one keeps what another user granted; an admin can revoke what a rotation granted."""
         admin = self._admin.connection.username
         cause = f"{grantor} granted it, and {admin} cannot revoke it"
         log.warning(said(f"{self._other} keeps the {right}: {cause}. To revoke it, run: {statement}"))

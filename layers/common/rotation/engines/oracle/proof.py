@@ -4,11 +4,11 @@ The server says so in SYS_CONTEXT
 (https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/SYS_CONTEXT.html). An account is identified by its
 number, and by the names of container and database: one listener can serve several databases and pluggable databases
 under the names of their services, and each can have a user of the same name. The database's name is taken from the
-answer to the login as well, which no statement can change: who controls a database can have statements translated there
+answer to the login as well, and not only from a statement: whoever controls a database can let it translate statements
 (SQL translation profiles).
 
-A login need not be that of a database user. An enterprise user, or a user of a directory, gets a schema that many can
-share; and a proxy user gets the session of its client. Their password is not the one of the schema.
+Not every login is that of a database user. An enterprise user, or a user of a directory, gets a schema that many can
+share; and a proxy user gets the session of its client. Their password is not that of the schema.
 """
 
 from rotation.engine import Proof
@@ -61,13 +61,13 @@ class OracleProofs:
         """Bind the session to an account that logged in; see `rotation.engine.Session.require_proven`."""
         user = normal_name(proof.username)
         operation = f"looking up {user}, which has logged in"
-        # Everybody may read this view.
+        # Every user may read this view.
         rows = self._admin.read(operation, "all_users", ["username"], ["user_id", *PLACE], [user])
         found = [self._principal(*row) for _, *row in rows]
         if found != [proof.principal]:
-            which = "finds another one, in another database or container" if found else "finds none"
-            cause = f"the admin {which}"
-            raise Unsafe(operation, cause, 'Put a service name of one database only into "dbname"')
+            cause = "the admin finds another one, in another database or container" if found else "the admin finds none"
+            remedy = 'Correct "dbname" in the secret: it must be a service name of one database only'
+            raise Unsafe(operation, cause, remedy)
         self._proven[user] = proof
 
     def require_same(self, user: str, number: object, operation: str) -> None:

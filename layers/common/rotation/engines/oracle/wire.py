@@ -9,8 +9,8 @@ Without TLS, nobody knows who answers until the login is over. So answers are co
 next, and checked, because the client trusts each number in them (tried with 26.1): the length of a packet, the size of
 a buffer, how often a password is hashed.
 
-This module alone depends on how the client works inside. The client's source is Cython, so no test can see a change of
-it: read it again for each new version.
+Only this module depends on how the client works inside. The client's source is Cython, so a test compares its version
+only: read the source again for each new one.
 """
 
 import io
@@ -132,7 +132,7 @@ class AnswerCheck:
                 self._header, self._body = b"", bytearray()
 
     def _read_header(self, data: bytes) -> bytes:
-        """Return what is left of the data; the header may still be incomplete."""
+        """Return what is left of the data; the header can still be incomplete."""
         missing = HEADER_BYTES - len(self._header)
         self._header, data = self._header + data[:missing], data[missing:]
         if len(self._header) == HEADER_BYTES:
@@ -222,10 +222,10 @@ def checked(context: ssl.SSLContext, check: AnswerCheck) -> ssl.SSLContext:
 
 
 class _Bounds(threading.local):
-    """What a thread may connect to."""
+    """What a thread can connect to."""
 
     addresses: set[tuple[str, int]] | None = None
-    """The addresses that it may still try; None: any."""
+    """The addresses that it can still try; None: any."""
     connected: socket.socket | None = None
     """The socket that it connected last; closed if that failed."""
     check: AnswerCheck | None = None
