@@ -1,4 +1,7 @@
-"""How is one connection to Oracle opened, used within its time limits, and closed?"""
+"""How is one connection to Oracle opened, used within its time limits, and closed?
+
+What its errors mean is in `rotation.engines.oracle.problems`.
+"""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence

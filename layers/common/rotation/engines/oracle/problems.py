@@ -36,7 +36,7 @@ from rotation.redaction import said
 
 UNLOCK = "Unlock the user (ALTER USER … ACCOUNT UNLOCK), and find out what locked it"
 REDIRECTED = 'Name the database server itself in "host", not a listener that redirects connections'
-NOT_ORACLE = "Check which program answers at this host and port"
+UNKNOWN_SERVER = "Find out what answers at the host and port of the secret"
 NO_SERVICE = 'Correct "dbname" in the secret: a service name that the listener knows, or an SID. On RDS: the DB name'
 OLD_VERIFIER = (
     "Set the user's password again, so that it gets a verifier that this client knows (SQLNET.ALLOWED_LOGON_VERSION_…)"
@@ -168,7 +168,7 @@ def login_failure(error: ServerError, credential: Credential, operation: str) ->
             cause = "the listener, or the host's name, redirects the function to another place"
             return LoginBlocked(operation, cause, REDIRECTED)
         case InvalidAnswer():
-            return Unreachable(operation, f"the answer is not that of an Oracle server: {error.text}", NOT_ORACLE)
+            return Unreachable(operation, f"the answer is not that of an Oracle server: {error.text}", UNKNOWN_SERVER)
     similar = SIMILAR.search(str(error.cause))
     code = similar[1] if similar and error.code not in LOGIN_PROBLEMS else error.code
     kind, remedy = problem(LOGIN_PROBLEMS, code, (Unreachable, _check_port(error, credential)))
