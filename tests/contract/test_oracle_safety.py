@@ -114,7 +114,7 @@ def test_a_user_that_was_made_anew_meanwhile_is_another_one(oracle: OracleLabora
             f"DROP USER {account(user)}", f"CREATE USER {account(user)} IDENTIFIED BY {quoted(new_password())}"
         )
         for verb in (session.clone_status, session.mirror):
-            with pytest.raises(Unsafe, match="not the one any more that has logged in"):
+            with pytest.raises(Unsafe, match="no longer the account that has logged in"):
                 verb(user.username, clone.username)
 
 
@@ -321,7 +321,7 @@ def test_nothing_is_sent_where_a_strangers_trigger_would_read_it(  # noqa: PLR09
             argument = clone.username if act == "mirror" else now.password
             with (
                 oracle.engine.connect(oracle.admin, deadline()) as session,
-                pytest.raises(Unsafe, match=rf"{name}.*Disable it.*ALLOW_FOREIGN_TRIGGERS"),
+                pytest.raises(Unsafe, match=rf"{name}.*Disable them.*ALLOW_FOREIGN_TRIGGERS"),
             ):
                 getattr(session, act)(user.username, argument)
         assert [text for _, text in stand_in.database.read if text] == []
@@ -465,7 +465,7 @@ def test_what_a_stranger_gives_to_the_user_and_the_admin_may_not_is_named(
     hers = rf'"{role}"' if what == "role" else f"{account(stranger)}"
     with (
         oracle.engine.connect(admin, deadline()) as session,
-        pytest.raises(NotPermitted, match=rf"GRANT [^.]*{hers}.*take it from {name_of(user)}") as raised,
+        pytest.raises(NotPermitted, match=rf"GRANT [^.]*{hers}.*revoke it from {name_of(user)}") as raised,
     ):
         session.mirror(user.username, clone.username)
     assert "\n" not in str(raised.value)

@@ -12,6 +12,8 @@ from importlib.metadata import version
 
 import pytest
 
+from rotation.engines.oracle import wire as oracle_wire
+
 
 @dataclass(frozen=True)
 class Internals:
@@ -30,7 +32,9 @@ def digest(function: Callable[..., object]) -> str:
     return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:16]
 
 
-CLIENTS: dict[str, Internals] = {}
+CLIENTS: dict[str, Internals] = {
+    "oracle": Internals("oracledb", oracle_wire.READ_IN, digests={}, functions={}),
+}
 
 
 @pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS.keys())

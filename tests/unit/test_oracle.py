@@ -1,22 +1,22 @@
 """Are Oracle's names, rights and errors read right?"""
 
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 import oracledb
 import pytest
 
 from rotation.credential import Credential, SecretValue
-from rotation.engines.oracle.connection import (
+from rotation.engines.oracle.kind import KIND, counterpart, normal_name
+from rotation.engines.oracle.problems import (
     LOGIN_PROBLEMS,
     STATEMENT_PROBLEMS,
-    Told,
-    _failure,
-    _login_failure,
-    normal,
+    ServerError,
+    login_failure,
+    statement_failure,
 )
-from rotation.engines.oracle.rights import Right, Sort, collected, remedy, statements
-from rotation.engines.oracle.session import KIND, counterpart
+from rotation.engines.oracle.rights import Right, RightKind, collected, remedy, statements
 from rotation.errors import (
     DatabaseError,
     InvalidConfiguration,
@@ -42,10 +42,10 @@ FIELDS: dict[str, object] = {
 }
 
 
-def told(text: str, cause: BaseException | None = None) -> Told:
+def server_error(text: str, cause: BaseException | None = None) -> ServerError:
     error = oracledb.DatabaseError(text)
     error.__cause__ = cause
-    return Told.of(error)
+    return ServerError.read(error)
 
 
 # Names and secrets
@@ -81,7 +81,7 @@ def test_what_the_case_does_not_tell_apart_is_one_user() -> None:
 @pytest.mark.parametrize("name", ['a"b', '"', '""', "a\0b", ""])
 def test_what_can_be_no_name_is_told(name: str) -> None:
     with pytest.raises(InvalidSecret):
-        normal(name)
+        normal_name(name)
 
 
 @pytest.mark.parametrize("engine", ["oracle", "oracle-ee", "oracle-se2-cdb", "custom-oracle-ee"])
@@ -139,14 +139,14 @@ def test_where_a_host_is_not_of_rds_another_port_may_be_another_server() -> None
 
 # Rights
 
-TABLE = Right(Sort.OBJECT, "UPDATE", "S", "T")
-COLUMN = Right(Sort.OBJECT, "UPDATE", "S", "T", column="C")
-ROLE = Right(Sort.ROLE, "R")
-SYSTEM = Right(Sort.SYSTEM, "CREATE TABLE")
+TABLE = Right(RightKind.OBJECT, "UPDATE", "S", "T")
+COLUMN = Right(RightKind.OBJECT, "UPDATE", "S", "T", column="C")
+ROLE = Right(RightKind.ROLE, "R")
+SYSTEM = Right(RightKind.SYSTEM, "CREATE TABLE")
 
 
 def passed_on(right: Right) -> Right:
-    return Right(right.sort, right.name, right.owner, right.item, right.kind, right.column, option=True)
+    return replace(right, option=True)
 
 
 @pytest.mark.parametrize(
@@ -163,17 +163,20 @@ def passed_on(right: Right) -> Right:
         ({TABLE, COLUMN}, {COLUMN}, ['REVOKE UPDATE ON "S"."T" FROM "U"', 'GRANT UPDATE ("C") ON "S"."T" TO "U"']),
         (
             set(),
-            {TABLE, Right(Sort.OBJECT, "SELECT", "S", "T"), passed_on(COLUMN)},
+            {TABLE, Right(RightKind.OBJECT, "SELECT", "S", "T"), passed_on(COLUMN)},
             ['GRANT SELECT, UPDATE ON "S"."T" TO "U"', 'GRANT UPDATE ("C") ON "S"."T" TO "U" WITH GRANT OPTION'],
         ),
         (
             set(),
-            {Right(Sort.OBJECT, "READ", "SYS", "D", "DIRECTORY"), Right(Sort.SCHEMA, "SELECT ANY TABLE", item="S")},
+            {
+                Right(RightKind.OBJECT, "READ", "SYS", "D", "DIRECTORY"),
+                Right(RightKind.SCHEMA, "SELECT ANY TABLE", item="S"),
+            },
             ['GRANT READ ON DIRECTORY "D" TO "U"', 'GRANT SELECT ANY TABLE ON SCHEMA "S" TO "U"'],
         ),
         (
             set(),
-            {Right(Sort.OBJECT, "USE", "S", "P", "SQL TRANSLATION PROFILE")},
+            {Right(RightKind.OBJECT, "USE", "S", "P", "SQL TRANSLATION PROFILE")},
             ['GRANT USE ON SQL TRANSLATION PROFILE "S"."P" TO "U"'],
         ),
     ],
@@ -189,7 +192,9 @@ def test_several_grantors_of_one_right_are_one_right() -> None:
 
 
 def test_the_remedy_names_what_the_admin_lacks() -> None:
-    [(statement, right)] = statements(frozenset(), frozenset({Right(Sort.OBJECT, "SELECT", "SYS", "V_$SESSION")}), "U")
+    [(statement, right)] = statements(
+        frozenset(), frozenset({Right(RightKind.OBJECT, "SELECT", "SYS", "V_$SESSION")}), "U"
+    )
     assert "rdsadmin.rdsadmin_util.grant_sys_object" in remedy(statement, right, "A", "U")
     [(statement, right)] = statements(frozenset({SYSTEM}), frozenset(), "U")
     assert "GRANT ANY PRIVILEGE" in remedy(statement, right, "A", "U")
@@ -202,27 +207,29 @@ CREDENTIAL = Credential(engine="oracle", host="h", port=1521, database="d", user
 
 @pytest.mark.parametrize("code", LOGIN_PROBLEMS)
 def test_every_known_refusal_of_a_login_is_told_apart(code: str) -> None:
-    error = _login_failure(told(f"{code}: text\nHelp: https://docs.oracle.com/error-help/db/x/"), CREDENTIAL, "doing")
+    error = login_failure(
+        server_error(f"{code}: text\nHelp: https://docs.oracle.com/error-help/db/x/"), CREDENTIAL, "doing"
+    )
     assert type(error) is LOGIN_PROBLEMS[code][0]
     assert error.cause == f"{code}: text"
 
 
 @pytest.mark.parametrize("code", STATEMENT_PROBLEMS)
 def test_every_known_refusal_of_a_statement_is_told_apart(code: str) -> None:
-    error = _failure(told(f"{code}: text"), "doing", "the remedy")
+    error = statement_failure(server_error(f"{code}: text"), "doing", "the remedy")
     assert type(error) is STATEMENT_PROBLEMS[code][0]
     assert error.remedy
 
 
 @pytest.mark.parametrize("code", ["ORA-28003", "ORA-28007", "ORA-28219", "ORA-00988"])
 def test_what_the_policy_refuses_ends_the_version(code: str) -> None:
-    error = _failure(told(f"{code}: text"), "doing", "the remedy")
+    error = statement_failure(server_error(f"{code}: text"), "doing", "the remedy")
     assert isinstance(error, PasswordRefused)
     assert "PASSWORD_LENGTH" in error.remedy
 
 
 def test_what_is_too_long_may_be_the_name_and_ends_no_version() -> None:
-    error = _failure(told("ORA-00972: identifier is too long"), "doing", "the remedy")
+    error = statement_failure(server_error("ORA-00972: identifier is too long"), "doing", "the remedy")
     assert type(error) is StatementFailed
     assert not error.ends_version
     assert "user's name" in error.remedy
@@ -243,7 +250,7 @@ def test_what_tls_lacks_is_told_with_the_setting_that_the_page_of_oracle_names(
 ) -> None:
     cause = ssl.SSLError(1, f"[SSL: {reason}]")
     cause.reason = reason
-    error = _login_failure(told("DPY-6005: cannot connect", cause), CREDENTIAL, "doing")
+    error = login_failure(server_error("DPY-6005: cannot connect", cause), CREDENTIAL, "doing")
     page = (Path(__file__).parents[2] / "docs/engines/oracle.md").read_text()
     assert isinstance(error, Untrusted)
     assert reason in error.cause
@@ -275,7 +282,7 @@ def test_what_tls_lacks_is_told_with_the_setting_that_the_page_of_oracle_names(
 def test_only_the_servers_word_is_a_wrong_password(
     text: str, cause: BaseException | None, problem: type[DatabaseError]
 ) -> None:
-    assert type(_login_failure(told(text, cause), CREDENTIAL, "doing")) is problem
+    assert type(login_failure(server_error(text, cause), CREDENTIAL, "doing")) is problem
 
 
 @pytest.mark.parametrize(
@@ -290,9 +297,9 @@ def test_only_the_servers_word_is_a_wrong_password(
     ],
 )
 def test_what_a_statement_met_with_is_told_apart(text: str, problem: type[DatabaseError]) -> None:
-    assert type(_failure(told(text), "doing", "remedy")) is problem
+    assert type(statement_failure(server_error(text), "doing", "remedy")) is problem
 
 
 def test_a_syntax_error_does_not_repeat_the_statement() -> None:
     text = "ORA-03049: SQL keyword 'X' is not syntactically valid following 'IDENTIFIED BY \"secret\"'"
-    assert "secret" not in str(_failure(told(text), "doing", ""))
+    assert "secret" not in str(statement_failure(server_error(text), "doing", ""))

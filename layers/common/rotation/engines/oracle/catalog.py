@@ -1,13 +1,14 @@
-"""What does Oracle's data dictionary say of a user?"""
+"""What does Oracle's data dictionary say about a user?"""
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from rotation.engines.oracle.proof import ProvenSession
-from rotation.engines.oracle.rights import NAMED_TYPES, Right, Sort, collected, quoted, whole
+from rotation.engines.oracle.admin import OracleAdmin
+from rotation.engines.oracle.definition import ATTRIBUTES, NO_ROLES, THE_USER, Definition, Proxy, Synonym
+from rotation.engines.oracle.proof import OracleProofs
+from rotation.engines.oracle.rights import NAMED_TYPES, Right, RightKind, collected
 from rotation.errors import Unsupported
 from rotation.redaction import said
 
@@ -23,17 +24,10 @@ USER_COLUMNS = (
     "initial_rsrc_consumer_group",
 )
 
-NO_ROLES, ALL_ROLES = "NO CLIENT ROLES MAY BE ACTIVATED", "PROXY MAY ACTIVATE ALL CLIENT ROLES"
-ALL_BUT = "PROXY MAY NOT ACTIVATE ROLE"
-"""What DBA_PROXIES says of the roles that a proxy gets
-(https://docs.oracle.com/en/database/oracle/oracle-database/19/refrn/DBA_PROXIES.html); else it is the roles named."""
-
-UNLIMITED = -1
-
-LINK = re.compile(r"[A-Za-z][A-Za-z0-9_$#]*(\.[A-Za-z0-9_$#]+)*(@[A-Za-z0-9_$#]+)?")
+PLAIN_LINK = re.compile(r"[A-Za-z][A-Za-z0-9_$#]*(\.[A-Za-z0-9_$#]+)*(@[A-Za-z0-9_$#]+)?")
 """The name of a database link, which no statement takes in quotes."""
 
-OWNED = frozenset(
+GRANTABLE_TYPES = frozenset(
     {
         "CLUSTER",
         "FUNCTION",
@@ -49,165 +43,115 @@ OWNED = frozenset(
         "VIEW",
     }
 )
-"""The types of objects that others may be granted something on; the rest goes with them."""
+"""The types of objects on which others can be granted something; other types belong to one of these."""
 
 SCHEMA_PRIVILEGES = (23,)
 """The first version with DBA_SCHEMA_PRIVS
 (https://docs.oracle.com/en/database/oracle/oracle-database/23/refrn/DBA_SCHEMA_PRIVS.html)."""
 
 ON_USERS = "USER"
-"""Of these rights each user gives its own: INHERIT PRIVILEGES is what the code of the one may do when the other runs it
+"""These rights each user gives on itself: INHERIT PRIVILEGES is what code of the grantee can do when the other runs it
 (https://docs.oracle.com/en/database/oracle/oracle-database/19/dbseg/managing-security-for-definer-rights-and-invoker-rights.html).
-The code stays the one's, so its clone needs none of them."""
+The code still belongs to the grantee, so its clone does not need them."""
 
 DROPPED = "BIN$"
-"""How the names begin of what was dropped, which keeps its grants."""
+"""How the names of dropped objects begin, which keep their grants."""
 
-FEW = 3
+NAMED_OBJECTS = 3
+"""How many objects an error names; it counts the rest."""
 
-
-@dataclass(frozen=True, order=True)
-class Proxy:
-    """Who may connect as whom, through its own login."""
-
-    client: str
-    proxy: str
-    roles: tuple[str, ...]
-    constraint: str
-    authenticated: bool
-
-    @property
-    def clauses(self) -> str:
-        """What GRANT CONNECT THROUGH says of it."""
-        named = ", ".join(map(quoted, self.roles))
-        text = {NO_ROLES: " WITH NO ROLES", ALL_ROLES: "", ALL_BUT: f" WITH ROLE ALL EXCEPT {named}"}.get(
-            self.constraint, f" WITH ROLE {named}"
-        )
-        return text + (" AUTHENTICATION REQUIRED" if self.authenticated else "")
-
-    def __str__(self) -> str:
-        return f"the connection as {self.client} through {self.proxy}{self.clauses}"
+type User = Mapping[str, str]
+"""A row of DBA_USERS, by column."""
 
 
-@dataclass(frozen=True, order=True)
-class Synonym:
-    """A private synonym."""
+class OracleCatalog:
+    """Reads what users are and can do, through an admin."""
 
-    name: str
-    owner: str
-    item: str
-    link: str
+    def __init__(self, admin: OracleAdmin, proofs: OracleProofs) -> None:
+        self._admin = admin
+        self._proofs = proofs
 
-    @property
-    def target(self) -> str:
-        """What it stands for, as CREATE SYNONYM takes it."""
-        schema = f"{quoted(self.owner)}." if self.owner else ""
-        return f"{schema}{quoted(self.item)}{f'@{self.link}' if self.link else ''}"
-
-
-@dataclass(frozen=True)
-class Shape:
-    """All that a user is and may do, its name, its password and its partner aside."""
-
-    attributes: Mapping[str, str]
-    rights: frozenset[Right]
-    strangers: frozenset[Right]
-    """What is no difference, because no admin can take it."""
-    default_roles: frozenset[str]
-    quotas: Mapping[str, int]
-    groups: Mapping[str, bool]
-    """The consumer groups that it may switch to, and whether it may pass that on."""
-    initial_group: str
-    proxies: frozenset[Proxy]
-    synonyms: frozenset[Synonym]
-
-    def sentences(self) -> frozenset[str]:
-        """Say what it is, a sentence for each thing."""
-        return frozenset(
-            [
-                *(f"the {name} {value}" for name, value in self.attributes.items()),
-                *(f"the {right}" for right in self.rights),
-                *(f"{role} as a default role" for role in self.default_roles),
-                *(f"a quota of {sized(quota)} on {tablespace}" for tablespace, quota in self.quotas.items()),
-                *(f"the consumer group {group}{' to pass on' * option}" for group, option in self.groups.items()),
-                f"the initial consumer group {self.initial_group}",
-                *map(str, self.proxies),
-                *(f"the synonym {synonym.name} for {synonym.target}" for synonym in self.synonyms),
-            ]
-        )
-
-    def without(self, rights: AbstractSet[Right]) -> "Shape":
-        """Return the same, but for some rights."""
-        roles = {right.name for right in rights if right.sort is Sort.ROLE}
-        others = frozenset(right for right in self.rights if whole(right) not in rights)
-        return replace(self, rights=others, default_roles=self.default_roles - roles)
-
-
-class CatalogSession(ProvenSession):
-    """A session that reads what users are."""
-
-    def _users(self, *names: str) -> dict[str, dict[str, str]]:
-        operation = f"looking for {' and '.join(names)}"
-        rows = self.read(operation, "dba_users", ["username"], USER_COLUMNS, names)
-        users = {name: dict(zip(USER_COLUMNS, row, strict=True)) for name, *row in rows}
+    def users(self, *names: str) -> dict[str, User]:
+        """Return those of these users that exist, by name; raises Unsafe if one is not the account that logged in."""
+        operation = f"looking up {' and '.join(names)}"
+        rows = self._admin.read(operation, "dba_users", ["username"], USER_COLUMNS, names)
+        users: dict[str, User] = {name: dict(zip(USER_COLUMNS, row, strict=True)) for name, *row in rows}
         for name, row in users.items():
-            self.require_still_proven(name, row["user_id"], operation)
+            self._proofs.require_same(name, row["user_id"], operation)
         return users
 
-    def _rows(self, user: str, what: str, view: str, key: str, *columns: str) -> Iterator[tuple[str, ...]]:
-        """Yield the columns of what a view says of a user."""
-        for _, *row in self.read(f"reading the {what} of {user}", view, [key], columns, [user]):
-            yield tuple(row)
+    def definition(self, user: str, other: str, admin: str = "") -> Definition:
+        """Return what a user is; what it has to do with the other one of its pair reads the same for both.
 
-    def _shape(self, user: str, partner: str, admin: str = "") -> Shape:
-        """Return what a user is; what it has to do with its partner is said in the same words for both.
-
-        With an admin, what strangers gave it is apart: they may take it back any time, and nobody else may.
+        With an admin, rights that this admin cannot revoke are apart: only the user that granted them can.
         """
-        row = self._users(user, partner)[user]
+        row = self.users(user, other)[user]
         columns = ("granted_role", "admin_option", "delegate_option", "default_role")
         roles = [*self._rows(user, "roles", "dba_role_privs", "grantee", *columns)]
-        rights = [right for right in self._privileges(user) if right.owner not in (user, partner)]
-        strangers = {right for right in rights if admin and right.is_strangers(admin)}
-        ours = [right for right in rights if not (admin and right.is_strangers(admin))]
-        return Shape(
-            attributes={name: row[name] for name in ("profile", "default_tablespace", "temporary_tablespace")},
-            rights=collected(
-                [
-                    *(
-                        Right(Sort.ROLE, role, option=option == "YES", delegate=delegate == "YES")
-                        for role, option, delegate, _ in roles
-                    ),
-                    *ours,
-                ]
-            ),
-            strangers=frozenset(strangers),
+        privileges = [right for right in self._privileges(user) if right.owner not in (user, other)]
+        irrevocable = [right for right in privileges if admin and right.is_irrevocable(admin)]
+        others = [right for right in privileges if not (admin and right.is_irrevocable(admin))]
+        return Definition(
+            attributes={name: row[name] for name in ATTRIBUTES},
+            rights=collected([*_role_rights(roles), *others]),
+            irrevocable=frozenset(irrevocable),
             default_roles=frozenset(role for role, *_, default in roles if default == "YES"),
             quotas=self._quotas(user),
             groups=self._groups(user),
             initial_group=row["initial_rsrc_consumer_group"] or "",
-            proxies=frozenset(self._proxies(user, partner)),
-            synonyms=frozenset(self._synonyms(user, partner)),
+            proxies=frozenset(self._proxies(user, other)),
+            synonyms=frozenset(self._synonyms(user, other)),
         )
+
+    def is_marked(self, user: str, other: str) -> bool:
+        """Tell whether the pair carries our mark, in whichever direction."""
+        return any(
+            {proxy.client, proxy.proxy} == {user, other} and proxy.constraint == NO_ROLES and proxy.authenticated
+            for proxy in self._all_proxies(other)
+        )
+
+    def is_untouched(self, user: str, row: User) -> bool:
+        """Tell whether a user is locked, and has and owns nothing."""
+        status = row["account_status"]
+        if "LOCKED" not in status or "LOCKED(TIMED)" in status:
+            return False
+        roles = [*self._rows(user, "roles", "dba_role_privs", "grantee", "granted_role")]
+        has = (roles, self._owned(user), list(self._privileges(user)), list(self._all_proxies(user)))
+        return not any(has) and not self._quotas(user)
+
+    def unshared(self, user: str, other: str) -> list[str]:
+        """Return the objects that `user` owns, and on which `other` has no right."""
+        owned = {
+            (item, kind) for kind, item in self._owned(user) if kind in GRANTABLE_TYPES and not item.startswith(DROPPED)
+        }
+        shared = {right.item for right in self._privileges(other) if right.owner == user} if owned else set()
+        objects = [f"the {kind.lower()} {item}" for item, kind in sorted(owned) if item not in shared]
+        count = len(objects) - NAMED_OBJECTS
+        return objects[:NAMED_OBJECTS] + ([f"{count} more objects"] if count > 0 else [])
+
+    def _rows(self, user: str, what: str, view: str, key: str, *columns: str) -> Iterator[tuple[str, ...]]:
+        """Yield the columns of what a view says about a user."""
+        for _, *row in self._admin.read(f"reading the {what} of {user}", view, [key], columns, [user]):
+            yield tuple(row)
 
     def _privileges(self, user: str) -> Iterator[Right]:
         rows = self._rows(user, "privileges", "dba_sys_privs", "grantee", "privilege", "admin_option")
         for privilege, option in rows:
-            yield Right(Sort.SYSTEM, privilege, option=option == "YES")
-        if self.version >= SCHEMA_PRIVILEGES:
+            yield Right(RightKind.SYSTEM, privilege, option=option == "YES")
+        if self._admin.connection.version >= SCHEMA_PRIVILEGES:
             columns = ("privilege", "schema", "admin_option")
             for privilege, schema, option in self._rows(user, "privileges", "dba_schema_privs", "grantee", *columns):
-                yield Right(Sort.SCHEMA, privilege, item=schema, option=option == "YES")
+                yield Right(RightKind.SCHEMA, privilege, item=schema, option=option == "YES")
         yield from self._on_objects(user)
         yield from self._on_columns(user)
 
     def _on_objects(self, user: str) -> Iterator[Right]:
         columns = ("privilege", "owner", "table_name", "type", "grantor", "grantable", "hierarchy")
         rows = self._rows(user, "privileges", "dba_tab_privs", "grantee", *columns)
-        for privilege, owner, item, kind, grantor, option, hierarchy in rows:
-            if kind != ON_USERS and not item.startswith(DROPPED):
-                named = kind if kind in NAMED_TYPES else ""
-                right = Right(Sort.OBJECT, privilege, owner, item, named, grantor=grantor)
+        for privilege, owner, item, object_type, grantor, option, hierarchy in rows:
+            if object_type != ON_USERS and not item.startswith(DROPPED):
+                named = object_type if object_type in NAMED_TYPES else ""
+                right = Right(RightKind.OBJECT, privilege, owner, item, named, grantor=grantor)
                 yield replace(right, option=option == "YES", hierarchy=hierarchy == "YES")
 
     def _on_columns(self, user: str) -> Iterator[Right]:
@@ -215,7 +159,7 @@ class CatalogSession(ProvenSession):
         rows = self._rows(user, "privileges", "dba_col_privs", "grantee", *columns)
         for privilege, owner, item, column, grantor, option in rows:
             if not item.startswith(DROPPED):
-                right = Right(Sort.OBJECT, privilege, owner, item, column=column, grantor=grantor)
+                right = Right(RightKind.OBJECT, privilege, owner, item, column=column, grantor=grantor)
                 yield replace(right, option=option == "YES")
 
     def _quotas(self, user: str) -> dict[str, int]:
@@ -227,59 +171,37 @@ class CatalogSession(ProvenSession):
         rows = self._rows(user, "consumer groups", view, "grantee", *columns)
         return {group: option == "YES" for group, option in rows}
 
-    def _connections(self, user: str) -> Iterator[Proxy]:
-        """Yield who may connect as the user, and as whom it may connect."""
+    def _all_proxies(self, user: str) -> Iterator[Proxy]:
+        """Yield who can connect as the user, and as whom the user can connect."""
         operation, columns = f"reading the proxies of {user}", ("authentication", "authorization_constraint", "role")
         roles: dict[tuple[str, ...], list[str]] = defaultdict(list)
-        for client, proxy, authentication, constraint, role in self.read(
+        for client, proxy, authentication, constraint, role in self._admin.read(
             operation, "dba_proxies", ["client", "proxy"], columns, [user]
         ):
             roles[client, proxy or "", authentication, constraint].extend([role] if role else [])
         for (client, proxy, authentication, constraint), named in roles.items():
             yield Proxy(client, proxy, tuple(sorted(named)), constraint, authentication == "YES")
 
-    def _proxies(self, user: str, partner: str) -> Iterator[Proxy]:
-        """Yield the same, but for the pair itself, and with an empty name in the place of the user's."""
-        for proxy in self._connections(user):
-            if {proxy.client, proxy.proxy} != {user, partner}:
-                client, through = ("\0" if name == user else name for name in (proxy.client, proxy.proxy))
-                yield Proxy(client, through, proxy.roles, proxy.constraint, proxy.authenticated)
+    def _proxies(self, user: str, other: str) -> Iterator[Proxy]:
+        """Yield the same without those between the two, and with THE_USER for the user's name."""
+        for proxy in self._all_proxies(user):
+            if {proxy.client, proxy.proxy} != {user, other}:
+                yield proxy.renamed(user, THE_USER)
 
-    def _synonyms(self, user: str, partner: str) -> Iterator[Synonym]:
+    def _synonyms(self, user: str, other: str) -> Iterator[Synonym]:
         columns = ("synonym_name", "table_owner", "table_name", "db_link")
         for name, owner, item, link in self._rows(user, "synonyms", "dba_synonyms", "owner", *columns):
-            if link and not LINK.fullmatch(link):
-                cause = f"its synonym {said(name)} is for something at {said(link)!r}, which is no plain link"
+            if link and not PLAIN_LINK.fullmatch(link):
+                cause = f"the synonym {said(name)} is for an object at {said(link)!r}, which is no plain link"
                 raise Unsupported(f"reading the synonyms of {user}", cause, "Drop it, or use another strategy")
-            if owner not in (user, partner):
+            if owner not in (user, other):
                 yield Synonym(name, owner or "", item, link or "")
 
     def _owned(self, user: str) -> list[tuple[str, ...]]:
-        """Return type and name of what a user owns."""
+        """Return type and name of the objects that a user owns."""
         return [*self._rows(user, "objects", "dba_objects", "owner", "object_type", "object_name")]
 
-    def _unshared(self, user: str, other: str) -> list[str]:
-        """Return what `user` owns, and `other` was granted nothing on."""
-        owned = {(item, kind) for kind, item in self._owned(user) if kind in OWNED and not item.startswith(DROPPED)}
-        shared = {right.item for right in self._privileges(other) if right.owner == user} if owned else set()
-        things = [f"the {kind.lower()} {item}" for item, kind in sorted(owned) if item not in shared]
-        return things[:FEW] + ([f"{len(things) - FEW} more objects"] if len(things) > FEW else [])
 
-    def _is_marked(self, user: str, other: str) -> bool:
-        return any(
-            {proxy.client, proxy.proxy} == {user, other} and proxy.constraint == NO_ROLES and proxy.authenticated
-            for proxy in self._connections(other)
-        )
-
-    def _is_untouched(self, user: str, row: Mapping[str, str]) -> bool:
-        status = row["account_status"]
-        if "LOCKED" not in status or "LOCKED(TIMED)" in status:
-            return False
-        roles = [*self._rows(user, "roles", "dba_role_privs", "grantee", "granted_role")]
-        has = (roles, self._owned(user), list(self._privileges(user)), list(self._connections(user)))
-        return not any(has) and not self._quotas(user)
-
-
-def sized(quota: int) -> str:
-    """Return a quota as statements take it."""
-    return "UNLIMITED" if quota == UNLIMITED else str(quota)
+def _role_rights(rows: Sequence[tuple[str, ...]]) -> Iterator[Right]:
+    for role, option, delegate, _ in rows:
+        yield Right(RightKind.ROLE, role, option=option == "YES", delegate=delegate == "YES")

@@ -1,267 +1,262 @@
 """What makes two users of Oracle the same?
 
-The current user is the reference: what it has, the other one gets; what it does not have, the other one loses. Nothing
-is ever written to the current user. DDL is committed at once, so the order is one that may end anywhere:
+The current user is the reference: the other one gets what the current user has, and loses what it does not have.
+Nothing is ever written to the current user. DDL is committed at once, so the work can stop after any statement:
 
-    create the user locked  →  mark  →  attributes  →  rights taken, rights given  →  default roles, quotas, consumer
+    create the user locked  →  mark  →  attributes  →  REVOKE, then GRANT  →  default roles, quotas, consumer
     groups, proxies, synonyms  →  (password)
 
-**The mark.** Users of Oracle have no comment. What can be noted at one is who may connect through it, so the mark of
-a clone is
+**The mark.** Users of Oracle have no comment. But a user has a list of proxies that may connect as it, so the mark
+of a clone is
 
     ALTER USER clone GRANT CONNECT THROUGH original WITH NO ROLES AUTHENTICATION REQUIRED
 
-which lets nobody do anything: the original would have to give the clone's own password, with which anybody logs in as
-the clone directly, and with its roles
+which allows nothing: the original would have to give the clone's own password, with which anybody can log in as the
+clone directly, and with its roles
 (https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/ALTER-USER.html, db_user_proxy_clauses).
 
-**What a user owns** is its alone: nobody else can be given an owner's rights. Private synonyms are copied. Of all
-else, the other one must have been granted something by hand; and what it was granted on the objects of its partner,
-it keeps.
+**What a user owns** belongs to it alone: nobody else can be given an owner's rights. Private synonyms are copied. On
+all other objects, the other one must have been granted something by hand. It keeps what it was granted on them.
 """
 
 import logging
-import secrets
-import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-import oracledb
-
-from rotation.credential import Credential
-from rotation.deadline import Deadline
 from rotation.engine import CloneStatus
-from rotation.engines.oracle.catalog import NO_ROLES, CatalogSession, Proxy, Shape, sized
-from rotation.engines.oracle.connection import NO_SUCH_TABLE, ExpectedError, normal
-from rotation.engines.oracle.rights import SYS, Right, Sort, quoted, remedy, revocation, statements, whole
+from rotation.engines.driver import ExpectedError, unread_password
+from rotation.engines.oracle.admin import NO_SUCH_TABLE, OracleAdmin
+from rotation.engines.oracle.catalog import OracleCatalog, User
+from rotation.engines.oracle.definition import (
+    NO_ROLES,
+    THE_USER,
+    Definition,
+    Proxy,
+    attribute_clauses,
+    quota_size,
+)
+from rotation.engines.oracle.kind import KIND
+from rotation.engines.oracle.rights import SYS, Right, RightKind, identifier, remedy, revocation, statements, whole
 from rotation.errors import NotPermitted, Unsafe, Unsupported
 from rotation.redaction import said
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
-GROUP_RIGHTS = "dbms_resource_manager_privs"
+GROUP_PRIVILEGES = "dbms_resource_manager_privs"
 
 GONE = frozenset({NO_SUCH_TABLE})
-NOT_OURS = frozenset({"ORA-01927", "ORA-01932", "ORA-01031", "ORA-41900"})
-"""What a REVOKE is answered by who neither granted it nor may take what others did."""
+NOT_REVOCABLE = frozenset({"ORA-01927", "ORA-01932", "ORA-01031", "ORA-41900"})
+"""What the server answers to REVOKE if the admin did not grant the right, and may not revoke what others granted."""
 
 
-class PairSession(CatalogSession):
-    """A session that can make users alike."""
+class OraclePair:
+    """The two users of a pair, seen by an admin. Names are as the server keeps them."""
 
-    def __init__(self, connection: oracledb.Connection, credential: Credential, deadline: Deadline) -> None:
-        super().__init__(connection, credential, deadline)
-        self._kept: set[Right] = set()
+    def __init__(self, admin: OracleAdmin, catalog: OracleCatalog, user: str, other: str, kept: set[Right]) -> None:
+        self._admin = admin
+        self._catalog = catalog
+        self._user = user
+        self._other = other
+        self._kept = kept
+        """What the admin could not revoke, in this session."""
 
-    def clone_status(self, user: str, other: str) -> CloneStatus:
+    def clone_status(self) -> CloneStatus:
         """Tell what is known about the pair; see `rotation.engine.Session`.
 
-        A user that is locked and has nothing is ours, too: its creation was cut off before it got its mark.
+        A user that is locked and has nothing is ours as well: its creation was interrupted before it got the mark.
         """
-        user, other = normal(user), normal(other)
-        users = self._users(user, other)
-        self._require_possible(users, user, other)
-        if other not in users:
+        users = self._possible_users()
+        if self._other not in users:
             return CloneStatus.ABSENT
-        if self._is_marked(user, other) or self._is_untouched(other, users[other]):
+        if self._is_marked() or self._catalog.is_untouched(self._other, users[self._other]):
             return CloneStatus.OURS
         return CloneStatus.UNKNOWN
 
-    def mirror(self, user: str, other: str) -> None:
-        """Make `other` what `user` is; see `rotation.engine.Session`."""
-        user, other = normal(user), normal(other)
-        users = self._users(user, other)
-        self._require_possible(users, user, other)
-        self._require_copiable(users[user], user)
-        if other not in users:
-            self._create_locked(other, users[user])
-        if not self._is_marked(user, other):
-            mark = Proxy(other, user, (), NO_ROLES, authenticated=True)
-            self._alter(f"marking {other} as the other of {user}", other, f"GRANT {_connection(mark)}")
-        self._require_shared(user, other)
-        wanted, present = self._shapes(user, other)
-        self._copy_attributes(user, other, wanted, present)
-        self._copy_rights(user, other, wanted, present)
-        self._copy_default_roles(user, other, wanted, present)
-        self._copy_quotas(user, other, wanted, present)
-        self._copy_groups(user, other, wanted, present)
-        self._copy_proxies(user, other, wanted, present)
-        self._copy_synonyms(user, other, wanted, present)
+    def mirror(self) -> None:
+        """Make the other one what the user is; see `rotation.engine.Session`."""
+        users = self._possible_users()
+        self._require_mirrorable(users[self._user])
+        if self._other not in users:
+            self._create_locked(users[self._user])
+        if not self._is_marked():
+            self._mark()
+        self._require_shared()
+        user_has, other_has = self._definitions()
+        self._copy_attributes(user_has, other_has)
+        self._copy_rights(user_has, other_has)
+        self._copy_default_roles(user_has, other_has)
+        self._copy_quotas(user_has, other_has)
+        self._copy_groups(user_has, other_has)
+        self._copy_initial_group(user_has, other_has)
+        self._copy_proxies(user_has, other_has)
+        self._copy_synonyms(user_has, other_has)
 
-    def differences(self, user: str, other: str) -> Sequence[str]:
+    def differences(self) -> list[str]:
         """Say in what the two differ; see `rotation.engine.Session`."""
-        user, other = normal(user), normal(other)
-        missing = [f"there is no user {name}" for name in (user, other) if name not in self._users(user, other)]
+        user, other = self._user, self._other
+        missing = [f"there is no user {name}" for name in (user, other) if name not in self._catalog.users(user, other)]
         if missing:
             return missing
-        mine, others = (shape.without(self._kept).sentences() for shape in self._shapes(user, other))
+        user_has, other_has = (one.without(self._kept).sentences() for one in self._definitions())
         return [
-            *(f"{other} lacks {sentence}" for sentence in sorted(mine - others)),
-            *(f"{other} has {sentence}, {user} has not" for sentence in sorted(others - mine)),
-            *(f"{other} may do nothing with {thing}, which {user} owns" for thing in self._unshared(user, other)),
+            *(f"{other} lacks {phrase}" for phrase in sorted(user_has - other_has)),
+            *(f"{other} has {phrase}, {user} does not" for phrase in sorted(other_has - user_has)),
+            *(f"{other} has no right on {item}, which {user} owns" for item in self._catalog.unshared(user, other)),
         ]
 
     # What there is
 
-    def _shapes(self, user: str, other: str) -> tuple[Shape, Shape]:
-        return self._shape(user, other), self._shape(other, user, self.username)
+    def _definitions(self) -> tuple[Definition, Definition]:
+        user_has = self._catalog.definition(self._user, self._other)
+        return user_has, self._catalog.definition(self._other, self._user, self._admin.connection.username)
 
-    # What cannot be
+    def _is_marked(self) -> bool:
+        return self._catalog.is_marked(self._user, self._other)
 
-    def _require_possible(self, users: Mapping[str, Mapping[str, str]], user: str, other: str) -> None:
-        operation = f"looking for {user} and {other}"
-        if user not in users:
-            raise Unsafe(
-                operation, f"there is no user {user} on the admin's server", "Correct the host of the admin secret"
-            )
+    # What is not possible
+
+    def _possible_users(self) -> Mapping[str, User]:
+        """Return those of the two that exist; raises Unsafe if they can never be a pair."""
+        users = self._catalog.users(self._user, self._other)
+        operation, admin = f"looking up {self._user} and {self._other}", self._admin.connection.username
+        if self._user not in users:
+            cause = f"there is no user {self._user} on the admin's server"
+            raise Unsafe(operation, cause, 'Correct "host" in the admin secret')
         for name, row in users.items():
-            if row["oracle_maintained"] == "Y" or name == self.username:
-                cause = f"{name} is {'the admin itself' if name == self.username else 'maintained by Oracle'}"
+            if row["oracle_maintained"] == "Y" or name == admin:
+                cause = f"{name} is {'the admin itself' if name == admin else 'maintained by Oracle'}"
                 raise Unsafe(operation, cause, "Put a user of the application into the secret")
+        return users
 
-    def _require_copiable(self, row: Mapping[str, str], user: str) -> None:
-        operation = f"preparing the clone of {user}"
+    def _require_mirrorable(self, row: User) -> None:
+        operation = f"preparing the clone of {self._user}"
         if row["common"] == "YES":
-            raise Unsupported(
-                operation, "it is a common user, of all containers", "Use a local user, or the single-user strategy"
-            )
+            cause = f"{self._user} is a common user, of all containers"
+            raise Unsupported(operation, cause, "Use a local user, or the single-user strategy")
         if row["authentication_type"] != "PASSWORD":
-            cause = f"it logs in by {row['authentication_type']}, not with a password"
+            cause = f"{self._user} logs in by {row['authentication_type']}, not with a password"
             raise Unsupported(operation, cause, "Use a user with a password")
 
-    def _require_shared(self, user: str, other: str) -> None:
-        if things := self._unshared(user, other):
+    def _require_shared(self) -> None:
+        if items := self._catalog.unshared(self._user, self._other):
             raise Unsupported(
-                f"preparing {other}, which takes turns with {user}",
-                f"{user} owns {', '.join(things)}, and nobody else can be given an owner's rights",
-                f"Grant {other} what it needs of it, and have its sessions begin with ALTER SESSION SET CURRENT_SCHEMA"
-                f" = {quoted(user)}; or move it into a schema that nobody logs in to; or use another strategy",
+                f"preparing {self._other}, which takes turns with {self._user}",
+                f"{self._user} owns {', '.join(items)}, and nobody else can be given an owner's rights",
+                f"Grant {self._other} what it needs on them, and begin its sessions with ALTER SESSION SET"
+                f" CURRENT_SCHEMA = {identifier(self._user)}; or move them into a schema that nobody logs in to; or use"
+                " another strategy",
             )
 
     # What is done
 
+    def _change(self, operation: str, statement: str, privileges: str) -> None:
+        self._admin.change(operation, statement, f"GRANT {privileges} TO {self._admin.connection.username}")
+
     def _alter(self, operation: str, user: str, clauses: str) -> None:
-        self.command(operation, f"ALTER USER {quoted(user)} {clauses}", f"GRANT ALTER USER TO {self.username}")
+        self._change(operation, f"ALTER USER {identifier(user)} {clauses}", "ALTER USER")
 
-    def _create_locked(self, other: str, row: Mapping[str, str]) -> None:
-        """Create a user that cannot log in. A policy may refuse one without a password, so nobody keeps that one."""
-        operation = f"creating {other}, locked"
-        clauses = f"IDENTIFIED BY {quoted(_throw_away())} {_attributes(row)} ACCOUNT LOCK"
-        self.command(operation, f"CREATE USER {quoted(other)} {clauses}", f"GRANT CREATE USER TO {self.username}")
+    def _create_locked(self, row: User) -> None:
+        """Create a user that cannot log in; a policy can require a password, so it gets one that nobody keeps."""
+        clauses = f"IDENTIFIED BY {identifier(unread_password(KIND))} {attribute_clauses(row)} ACCOUNT LOCK"
+        statement = f"CREATE USER {identifier(self._other)} {clauses}"
+        self._change(f"creating {self._other}, locked", statement, "CREATE USER")
 
-    def _copy_attributes(self, user: str, other: str, wanted: Shape, present: Shape) -> None:
-        if wanted.attributes != present.attributes:
-            self._alter(f"giving {other} the attributes of {user}", other, _attributes(wanted.attributes))
+    def _mark(self) -> None:
+        mark = Proxy(self._other, self._user, (), NO_ROLES, authenticated=True)
+        operation = f"marking {self._other} as the clone or the original of {self._user}"
+        self._alter(operation, self._other, f"GRANT {mark.through}{mark.clauses}")
 
-    def _copy_rights(self, user: str, other: str, wanted: Shape, present: Shape) -> None:
-        for right in sorted(present.strangers - wanted.rights):
-            self._tell(other, right, right.grantor, said(revocation(right, other)))
-        for statement, right in statements(present.rights, wanted.rights, other):
-            text = said(statement)
-            operation, needed = f"giving {other} the rights of {user}: {text}", remedy(text, right, self.username, user)
-            may_stay = statement.startswith("REVOKE") and right.owner != SYS
-            try:
-                self.command(operation, statement, needed, GONE | (NOT_OURS if may_stay else frozenset()))
-            except ExpectedError:
-                if not may_stay:  # what is gone has no grants: it is there, and not for this admin to see
-                    cause = "it may not see the object"
-                    raise NotPermitted(f"{operation} as {self.username}", cause, needed) from None
-                self._keep(other, right, text)
+    def _copying(self, what: str) -> str:
+        return f"giving {self._other} the {what} of {self._user}"
 
-    def _keep(self, other: str, right: Right, statement: str) -> None:
-        """Leave what somebody else gave to the other one. What a rotation gave, its admin may take."""
-        self._kept.add(whole(right))
-        self._tell(other, right, "somebody else", statement)
+    def _copy_attributes(self, user_has: Definition, other_has: Definition) -> None:
+        if user_has.attributes != other_has.attributes:
+            self._alter(self._copying("attributes"), self._other, attribute_clauses(user_has.attributes))
 
-    def _tell(self, other: str, right: Right, giver: str, statement: str) -> None:
-        text = (
-            f"{other} keeps the {right}: {giver} gave it, and {self.username} may not take it. To take it: {statement}"
-        )
-        logger.warning(said(text))
+    def _copy_rights(self, user_has: Definition, other_has: Definition) -> None:
+        for right in sorted(other_has.irrevocable - user_has.rights):
+            self._warn(right, right.grantor, said(revocation(right, self._other)))
+        for statement, right in statements(other_has.rights, user_has.rights, self._other):
+            self._copy_right(statement, right)
 
-    def _copy_default_roles(self, user: str, other: str, wanted: Shape, present: Shape) -> None:
-        """Set the default roles; a role that was granted just now became one by itself, or did not."""
-        roles = {right.name for right in wanted.rights if right.sort is Sort.ROLE}
-        present = present.without(self._kept)
-        if wanted.default_roles == present.default_roles and wanted.rights == present.rights:
+    def _copy_right(self, statement: str, right: Right) -> None:
+        text, admin = said(statement), self._admin.connection.username
+        operation, needed = f"{self._copying('rights')}: {text}", remedy(text, right, admin, self._user)
+        can_stay = statement.startswith("REVOKE") and right.owner != SYS
+        try:
+            self._admin.change(operation, statement, needed, GONE | (NOT_REVOCABLE if can_stay else frozenset()))
+        except ExpectedError:
+            if not can_stay:  # an object that is gone has no grants: so it exists, and this admin cannot see it
+                cause = f"{admin} cannot see the object"
+                raise NotPermitted(f"{operation} as {admin}", cause, needed) from None
+            self._kept.add(whole(right))
+            self._warn(right, "another user", text)
+
+    def _warn(self, right: Right, grantor: str, statement: str) -> None:
+        """Log that the other one keeps what another user granted; an admin can revoke what a rotation granted."""
+        admin = self._admin.connection.username
+        cause = f"{grantor} granted it, and {admin} cannot revoke it"
+        log.warning(said(f"{self._other} keeps the {right}: {cause}. To revoke it, run: {statement}"))
+
+    def _copy_default_roles(self, user_has: Definition, other_has: Definition) -> None:
+        """Set the default roles; a role that was just granted is one by itself, or not."""
+        roles = {right.name for right in user_has.rights if right.kind is RightKind.ROLE}
+        other_has = other_has.without(self._kept)
+        if user_has.default_roles == other_has.default_roles and user_has.rights == other_has.rights:
             return
-        names = ", ".join(map(quoted, sorted(wanted.default_roles)))
-        clause = "ALL" if wanted.default_roles == roles and not self._kept else names or "NONE"
-        self._alter(f"giving {other} the default roles of {user}", other, f"DEFAULT ROLE {clause}")
+        names = ", ".join(map(identifier, sorted(user_has.default_roles)))
+        clause = "ALL" if user_has.default_roles == roles and not self._kept else names or "NONE"
+        self._alter(self._copying("default roles"), self._other, f"DEFAULT ROLE {clause}")
 
-    def _copy_quotas(self, user: str, other: str, wanted: Shape, present: Shape) -> None:
-        operation = f"giving {other} the quotas of {user}"
-        for tablespace in sorted(wanted.quotas.keys() | present.quotas.keys()):
-            quota = wanted.quotas.get(tablespace, 0)
-            if quota != present.quotas.get(tablespace, 0):
-                self._alter(operation, other, f"QUOTA {sized(quota)} ON {quoted(tablespace)}")
+    def _copy_quotas(self, user_has: Definition, other_has: Definition) -> None:
+        for tablespace in sorted(user_has.quotas.keys() | other_has.quotas.keys()):
+            quota = user_has.quotas.get(tablespace, 0)
+            if quota != other_has.quotas.get(tablespace, 0):
+                clause = f"QUOTA {quota_size(quota)} ON {identifier(tablespace)}"
+                self._alter(self._copying("quotas"), self._other, clause)
 
-    def _copy_groups(self, user: str, other: str, wanted: Shape, present: Shape) -> None:
-        operation = f"giving {other} the consumer groups of {user}"
-        for group in sorted(present.groups.keys() | wanted.groups.keys()):
-            if wanted.groups.get(group) == present.groups.get(group):
+    def _copy_groups(self, user_has: Definition, other_has: Definition) -> None:
+        for group in sorted(other_has.groups.keys() | user_has.groups.keys()):
+            if user_has.groups.get(group) == other_has.groups.get(group):
                 continue
-            if group in present.groups:
-                self._manage(operation, f"{GROUP_RIGHTS}.revoke_switch_consumer_group(:name, :grp);", other, group)
-            if group in wanted.groups:
-                option = "TRUE" if wanted.groups[group] else "FALSE"
-                call = f"{GROUP_RIGHTS}.grant_switch_consumer_group(:name, :grp, {option});"
-                self._manage(operation, call, other, group)
-        if wanted.initial_group != present.initial_group:
-            steps = (
-                "create_pending_area",
-                "set_consumer_group_mapping(dbms_resource_manager.oracle_user, :name, :grp)",
-                "submit_pending_area",
-            )
-            block = " ".join(f"dbms_resource_manager.{step};" for step in steps)
-            self._manage(operation, block, other, wanted.initial_group)
+            if group in other_has.groups:
+                self._manage_group(f"{GROUP_PRIVILEGES}.revoke_switch_consumer_group(:name, :grp);", group)
+            if group in user_has.groups:
+                option = "TRUE" if user_has.groups[group] else "FALSE"
+                self._manage_group(f"{GROUP_PRIVILEGES}.grant_switch_consumer_group(:name, :grp, {option});", group)
 
-    def _manage(self, operation: str, calls: str, user: str, group: str) -> None:
-        name = user if user.isidentifier() and user == user.upper() else quoted(user)
-        right = f"{GROUP_RIGHTS}.grant_system_privilege (ADMINISTER_RESOURCE_MANAGER)"
-        self.call_package(operation, calls, f"Let {self.username} do so with {right}", name=name, grp=group)
-
-    def _copy_proxies(self, user: str, other: str, wanted: Shape, present: Shape) -> None:
-        operation = f"giving {other} the proxies of {user}"
-        for verb, proxies in (
-            ("REVOKE", present.proxies - wanted.proxies),
-            ("GRANT", wanted.proxies - present.proxies),
-        ):
-            for proxy in sorted(proxies):
-                client, through = (other if name == "\0" else name for name in (proxy.client, proxy.proxy))
-                real = Proxy(client, through, proxy.roles, proxy.constraint, proxy.authenticated)
-                self._alter(operation, client, f"{verb} {_connection(real, with_clauses=verb == 'GRANT')}")
-
-    def _copy_synonyms(self, user: str, other: str, wanted: Shape, present: Shape) -> None:
-        operation = f"giving {other} the synonyms of {user}"
-        names = {synonym.name for synonym in wanted.synonyms}
-        remedy = f"GRANT CREATE ANY SYNONYM, DROP ANY SYNONYM TO {self.username}"
-        for synonym in sorted(present.synonyms - wanted.synonyms):
-            if synonym.name not in names:
-                self.command(operation, f"DROP SYNONYM {quoted(other)}.{quoted(synonym.name)}", remedy)
-        for synonym in sorted(wanted.synonyms - present.synonyms):
-            name = f"{quoted(other)}.{quoted(synonym.name)}"
-            self.command(operation, f"CREATE OR REPLACE SYNONYM {name} FOR {synonym.target}", remedy)
-
-
-def _attributes(row: Mapping[str, str]) -> str:
-    return " ".join(
-        f"{clause} {quoted(row[name])}"
-        for clause, name in (
-            ("DEFAULT TABLESPACE", "default_tablespace"),
-            ("TEMPORARY TABLESPACE", "temporary_tablespace"),
-            ("PROFILE", "profile"),
+    def _copy_initial_group(self, user_has: Definition, other_has: Definition) -> None:
+        if user_has.initial_group == other_has.initial_group:
+            return
+        procedures = (
+            "create_pending_area",
+            "set_consumer_group_mapping(dbms_resource_manager.oracle_user, :name, :grp)",
+            "submit_pending_area",
         )
-    )
+        calls = " ".join(f"dbms_resource_manager.{procedure};" for procedure in procedures)
+        self._manage_group(calls, user_has.initial_group)
 
+    def _manage_group(self, calls: str, group: str) -> None:
+        other, admin = self._other, self._admin.connection.username
+        name = other if other.isidentifier() and other == other.upper() else identifier(other)
+        needed = f"Grant {admin} ADMINISTER_RESOURCE_MANAGER with {GROUP_PRIVILEGES}.grant_system_privilege"
+        self._admin.call_package(self._copying("consumer groups"), calls, needed, name=name, grp=group)
 
-def _connection(proxy: Proxy, *, with_clauses: bool = True) -> str:
-    through = quoted(proxy.proxy) if proxy.proxy else "ENTERPRISE USERS"
-    return f"CONNECT THROUGH {through}{proxy.clauses if with_clauses else ''}"
+    def _copy_proxies(self, user_has: Definition, other_has: Definition) -> None:
+        operation = self._copying("proxies")
+        for proxy in sorted(other_has.proxies - user_has.proxies):
+            actual = proxy.renamed(THE_USER, self._other)
+            self._alter(operation, actual.client, f"REVOKE {actual.through}")
+        for proxy in sorted(user_has.proxies - other_has.proxies):
+            actual = proxy.renamed(THE_USER, self._other)
+            self._alter(operation, actual.client, f"GRANT {actual.through}{actual.clauses}")
 
-
-def _throw_away() -> str:
-    """Return a password of 30 characters that satisfies the verify functions that Oracle and RDS bring along."""
-    classes = (string.ascii_lowercase, string.ascii_uppercase, string.digits, "_#$")
-    characters = [secrets.choice(classes[place % len(classes)]) for place in range(30)]
-    secrets.SystemRandom().shuffle(characters)
-    return secrets.choice(string.ascii_letters) + "".join(characters[1:])
+    def _copy_synonyms(self, user_has: Definition, other_has: Definition) -> None:
+        operation, schema = self._copying("synonyms"), identifier(self._other)
+        needed = "CREATE ANY SYNONYM, DROP ANY SYNONYM"
+        names = {synonym.name for synonym in user_has.synonyms}
+        for synonym in sorted(other_has.synonyms - user_has.synonyms):
+            if synonym.name not in names:
+                self._change(operation, f"DROP SYNONYM {schema}.{identifier(synonym.name)}", needed)
+        for synonym in sorted(user_has.synonyms - other_has.synonyms):
+            name = f"{schema}.{identifier(synonym.name)}"
+            self._change(operation, f"CREATE OR REPLACE SYNONYM {name} FOR {synonym.target}", needed)

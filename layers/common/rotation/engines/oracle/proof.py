@@ -1,24 +1,19 @@
 """Which account of which database has logged in, and is it the one that an admin is about to change?
 
-The server says it of a session in SYS_CONTEXT
-(https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/SYS_CONTEXT.html). An account is told by its
-number, and by the names of the container and the database: one listener knows several databases and pluggable databases
-by the names of their services, and each can have a user of the same name. The database's name is taken from the answer
-to the login, too, which is no statement's: who rules a database can have statements translated there (SQL translation
-profiles).
+The server says so in SYS_CONTEXT
+(https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/SYS_CONTEXT.html). An account is identified by its
+number, and by the names of container and database: one listener can serve several databases and pluggable databases
+under the names of their services, and each can have a user of the same name. The database's name is taken from the
+answer to the login as well, and not only from a statement: whoever controls a database can let it translate statements
+(SQL translation profiles).
 
-Who logs in need not be a user of the database. The session of an enterprise user, or of one of a directory, gets a
-schema that can be shared by many; and a proxy user gets the session of its client. Of neither is the password the one
-that the schema has.
+Not every login is that of a database user. An enterprise user, or a user of a directory, gets a schema that many can
+share; and a proxy user gets the session of its client. Their password is not that of the schema.
 """
 
-import oracledb
-
-from rotation.credential import Credential
-from rotation.deadline import Deadline
 from rotation.engine import Proof
-from rotation.engines.oracle.admin import AdminSession
-from rotation.engines.oracle.connection import normal
+from rotation.engines.oracle.admin import OracleAdmin
+from rotation.engines.oracle.kind import normal_name
 from rotation.errors import Unsafe
 from rotation.redaction import said
 
@@ -29,64 +24,63 @@ def _context(name: str) -> str:
 
 PLACE = [_context(name) for name in ("CON_NAME", "DB_UNIQUE_NAME")]
 ACCOUNT = [_context(name) for name in ("SESSION_USER", "SESSION_USERID")]
-WAY = [_context(name) for name in ("IDENTIFICATION_TYPE", "AUTHENTICATION_METHOD", "PROXY_USER")]
+METHOD = [_context(name) for name in ("IDENTIFICATION_TYPE", "AUTHENTICATION_METHOD", "PROXY_USER")]
 
 BY_PASSWORD = ("LOCAL", "PASSWORD", None)
-"""The way in which a user of the database logs in that has a password of its own there."""
+"""The method of a user of the database that has a password of its own there."""
+
+WHO_AM_I = f"SELECT {', '.join([*ACCOUNT, *PLACE, *METHOD])} FROM sys.dual"  # noqa: S608 - constants
 
 
-WHO_AM_I = f"SELECT {', '.join([*ACCOUNT, *PLACE, *WAY])} FROM sys.dual"  # noqa: S608 - constants
+class OracleProofs:
+    """Proves who is logged in, and remembers which logins an admin's session is bound to."""
 
-
-class ProvenSession(AdminSession):
-    """A session that can say who it is, and that can be bound to who has logged in."""
-
-    def __init__(self, connection: oracledb.Connection, credential: Credential, deadline: Deadline) -> None:
-        super().__init__(connection, credential, deadline)
+    def __init__(self, admin: OracleAdmin) -> None:
+        self._admin = admin
+        self._connection = admin.connection
         self._proven: dict[str, Proof] = {}
 
-    def proof(self) -> Proof:
-        """Return who is logged in; see `rotation.engine.Session`."""
-        operation = f"asking the server who has logged in as {self.username}"
-        self._look_in_sys(operation)
-        [(name, number, container, database, *way)] = self.execute(operation, WHO_AM_I)
-        if tuple(way) != BY_PASSWORD:
-            context = said(" ".join(word or "" for word in way)).strip()
-            cause = f"it is no login of that user with a password of its own ({context})"
-            remedy = "Put a user into the secret that the database itself identifies (CREATE USER … IDENTIFIED BY …)"
+    def prove(self) -> Proof:
+        """Return who is logged in; see `rotation.engine.Session.proof`."""
+        username = self._connection.username
+        operation = f"reading which account logged in as {username}"
+        self._admin.resolve_in_sys(operation)
+        [(name, number, container, database, *method)] = self._connection.execute(operation, WHO_AM_I)
+        if tuple(method) != BY_PASSWORD:
+            found = said(" ".join(word or "" for word in method)).strip()
+            cause = f"{username} did not log in with a password that this database keeps ({found})"
+            remedy = "Put a user with a password (CREATE USER … IDENTIFIED BY …) into the secret"
             raise Unsafe(operation, cause, remedy)
-        if name != self.username:
-            cause, remedy = f"it is the schema {said(name)}", f'Put {said(name)} itself into "username"'
+        if name != username:
+            cause, remedy = f"the session is that of {said(name)}", f'Put {said(name)} itself into "username"'
             raise Unsafe(operation, cause, remedy)
-        principal = self._principal(number, container, database)
-        return Proof(self._credential.username, self._credential.password, principal)
+        credential = self._connection.credential
+        return Proof(credential.username, credential.password, self._principal(number, container, database))
 
-    def require_proven(self, proof: Proof) -> None:
-        """Bind this session to an account that logged in; see `rotation.engine.Session`."""
-        user = normal(proof.username)
-        operation = f"looking for the {user} that has logged in"
-        found = [
-            self._principal(*row)
-            # Everybody may read this view.
-            for _, *row in self.read(operation, "all_users", ["username"], ["user_id", *PLACE], [user])
-        ]
+    def bind(self, proof: Proof) -> None:
+        """Bind the session to an account that logged in; see `rotation.engine.Session.require_proven`."""
+        user = normal_name(proof.username)
+        operation = f"looking up {user}, which has logged in"
+        # Every user may read this view.
+        rows = self._admin.read(operation, "all_users", ["username"], ["user_id", *PLACE], [user])
+        found = [self._principal(*row) for _, *row in rows]
         if found != [proof.principal]:
             cause = "the admin finds another one, in another database or container" if found else "the admin finds none"
-            raise Unsafe(operation, cause, 'Have "dbname" in the secret name a service of one database only')
+            remedy = 'Correct "dbname" in the secret: it must be a service name of one database only'
+            raise Unsafe(operation, cause, remedy)
         self._proven[user] = proof
 
-    def require_still_proven(self, user: str, number: object, operation: str) -> None:
-        """Raise Unsafe if this session is bound to another user of that name: one that was dropped since."""
+    def require_same(self, user: str, number: object, operation: str) -> None:
+        """Raise Unsafe if the session is bound to a user of that name with another number: it was dropped since."""
         proof = self._proven.get(user)
         if proof and not proof.principal.startswith(f"{number} "):
-            raise Unsafe(
-                operation, f"{user} is not the one any more that has logged in", "Find out who has made it anew"
-            )
+            cause = f"{user} is no longer the account that has logged in"
+            raise Unsafe(operation, cause, f"Find out who dropped {user} and created it again")
 
     def has_proved(self, user: str, password: str) -> bool:
-        """Tell whether this session is bound to a login of that user with that password."""
+        """Tell whether the session is bound to a login of that user with that password."""
         proof = self._proven.get(user)
         return proof is not None and proof.password == password
 
     def _principal(self, number: object, container: object, database: object) -> str:
-        return f"{number} in {container} of {database}, which calls itself {self._connection.db_name}"
+        return f"{number} in {container} of {database}, which calls itself {self._connection.database_name}"

@@ -1,13 +1,16 @@
-"""How is python-oracledb kept from going elsewhere than it was sent, and from believing whatever it is told there?
+"""How is python-oracledb kept from connecting to other places, and from believing every answer?
 
-It looks a host's name up once more by itself: by then it may lead elsewhere. It follows a listener that sends it on, to
-whatever host and port that says (both tried with 26.1). And it takes no socket of ours. But before Python connects it
-says so to audit hooks, which may prevent it (https://docs.python.org/3/library/sys.html#sys.addaudithook). So a thread
+It looks a host's name up once more by itself, which can give another address. It follows a listener that redirects it,
+to any host and port (both tried with 26.1). And it takes no socket of ours. But before Python connects a socket it
+calls audit hooks, which can prevent that (https://docs.python.org/3/library/sys.html#sys.addaudithook). So a thread
 that logs in gets one connection, to one of the addresses that were looked up and checked.
 
-Until a login has ended, nobody knows who answers, unless there is TLS. So what comes is counted, from one message of
-ours to the next, and looked through, because the client takes each number in it for granted (tried with 26.1): how long
-a packet is, how large a buffer is to be, how often a password is to be hashed.
+Without TLS, nobody knows who answers until the login is over. So answers are counted, from one message of ours to the
+next, and checked, because the client trusts each number in them (tried with 26.1): the length of a packet, the size of
+a buffer, how often a password is hashed.
+
+Only this module depends on how the client works inside. The client's source is Cython, so a test compares its version
+only: read the source again for each new one.
 """
 
 import io
@@ -19,230 +22,240 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
-MOST_AT_LOGIN, MOST = 256 * 1024, 16 * 1024 * 1024
-"""Bytes that may come before we say something more: up to the login, and later."""
+READ_IN: Final = "oracledb 26.1.0"
+"""The version of the client in which all this was read and tried."""
 
-AT_ONCE = 65536
+LOGIN_BYTES, ANSWER_BYTES = 256 * 1024, 16 * 1024 * 1024
+"""How much a server can send before we send again: until the login is over, and later."""
 
-HEADER, SHORTEST = 8, 8
+RECEIVED_AT_ONCE = 65536
+
+HEADER_BYTES, SHORTEST_PACKET = 8, 8
 ACCEPT, REDIRECT, DATA = 2, 5, 6
-FLAGS = 2
-"""Bytes of flags with which the data of a packet begin."""
+FLAG_BYTES = 2
+"""The flags with which the data of a packet begin."""
 PROTOCOL = 1
-"""The message in which a server tells first what it is. The client does not measure it: it reads on behind the end of
-a packet where a text has none, and of too few capabilities (tried with 26.1: that ends the process)."""
-COMPILED, RUNNING = 8, 7
+"""The message in which a server first says what it is. The client does not check its length: it reads beyond the packet
+if a text has no end, or if there are too few capabilities (tried with 26.1: the process ends)."""
+COMPILE_CAPABILITIES, RUNTIME_CAPABILITIES = 8, 7
 """How many capabilities there are at least
 (https://github.com/oracle/python-oracledb/blob/main/src/oracledb/impl/thin/capabilities.pyx)."""
 SDU = slice(24, 28)
-"""Where the answer of a listener says how large packets are
+"""The place of the packet size in a listener's answer
 (https://github.com/oracle/python-oracledb/blob/main/src/oracledb/impl/thin/messages/connect.pyx)."""
 LARGEST_SDU = 2 * 1024 * 1024
 """https://docs.oracle.com/en/database/oracle/oracle-database/19/netrf/parameters-for-the-sqlnet.ora.html,
 DEFAULT_SDU_SIZE."""
 
-ROUNDS = re.compile(rb"AUTH_PBKDF2_(?:VGEN|SDER)_COUNT[^0-9]{1,4}([0-9]+)")
-MOST_DIGITS = 6
-"""How long the number of rounds may be in which a password is hashed: servers say 4096."""
+HASH_ROUNDS = re.compile(rb"AUTH_PBKDF2_(?:VGEN|SDER)_COUNT[^0-9]{1,4}([0-9]+)")
+HASH_ROUNDS_DIGITS = 6
+"""How many digits the number of rounds can have in which a password is hashed: servers say 4096."""
 
 
-class Elsewhere(OSError):
-    """The client was about to connect to where nobody sent it."""
+class UnexpectedRedirect(OSError):
+    """The client was about to connect to an address that nobody checked."""
 
 
-class Unbelievable(OSError):
-    """What answers says what no server of Oracle would, or does not end."""
+class InvalidAnswer(OSError):
+    """The answer is one that no Oracle server gives, or it has no end."""
 
 
-class Watch:
-    """What has come on one connection since we said something."""
+class AnswerCheck:
+    """Counts and checks what one connection has received since our last message."""
 
     def __init__(self) -> None:
-        """Begin before the first word."""
-        self._way: socket.socket | None = None
-        self._most = MOST_AT_LOGIN
+        """Begin before the first message."""
+        self._socket: socket.socket | None = None
+        self._limit = LOGIN_BYTES
         self._count = 0
-        self._header, self._body, self._left = b"", bytearray(), 0
-        self._has_long_lengths = self._is_greeted = False
-        self._said = bytearray()
-        self._problem: Unbelievable | None = None
+        self._header, self._body, self._missing = b"", bytearray(), 0
+        self._has_long_lengths = self._has_greeting = False
+        self._answer = bytearray()
+        self._problem: InvalidAnswer | None = None
 
-    def begin(self, way: socket.socket) -> None:
-        """Watch this one."""
-        self._way = way
+    def begin(self, connecting: socket.socket) -> None:
+        """Check this socket."""
+        self._socket = connecting
 
     def trust(self) -> None:
-        """Go on with a server that has proved who it is."""
-        self._most = MOST
-        self._said.clear()
+        """Only count from now on: the server has proved who it is."""
+        self._limit = ANSWER_BYTES
+        self._answer.clear()
 
-    def say(self) -> None:
-        """Count anew: we are about to say something. Raises Unbelievable again, where that was raised."""
-        self._require_belief()
+    def send(self) -> None:
+        """Start again, because we are about to send. Raises InvalidAnswer again if there was one."""
+        self._raise_again()
         self._count = 0
-        self._said.clear()
+        self._answer.clear()
 
-    def hear(self, data: bytes) -> bytes:
-        """Return what has come; raises Unbelievable."""
-        self._require_belief()
+    def receive(self, data: bytes) -> bytes:
+        """Return what was received; raises InvalidAnswer."""
+        self._raise_again()
         try:
-            self._count_on(data)
-            if self._most == MOST_AT_LOGIN:
-                self._look_at(data)
-        except Unbelievable as problem:
+            self._count_bytes(data)
+            if self._limit == LOGIN_BYTES:
+                self._check_packets(data)
+        except InvalidAnswer as problem:
             self._problem = problem
             raise
         return data
 
-    def _require_belief(self) -> None:
-        if self._problem:
-            raise Unbelievable(*self._problem.args)
-
-    def close(self) -> None:
-        """Hang up, whoever waits for what comes."""
-        if self._way:
+    def hang_up(self) -> None:
+        """Shut the socket down, even if a thread waits for it."""
+        if self._socket:
             with suppress(OSError):
-                self._way.shutdown(socket.SHUT_RDWR)
+                self._socket.shutdown(socket.SHUT_RDWR)
 
-    def _count_on(self, data: bytes) -> None:
+    def _raise_again(self) -> None:
+        if self._problem:
+            raise InvalidAnswer(*self._problem.args)
+
+    def _count_bytes(self, data: bytes) -> None:
         self._count += len(data)
-        if self._count > self._most:
-            raise Unbelievable(f"more than {self._most} bytes came in one answer")
+        if self._count > self._limit:
+            raise InvalidAnswer(f"one answer has more than {self._limit} bytes")
 
-    def _look_at(self, data: bytes) -> None:
+    def _check_packets(self, data: bytes) -> None:
         while data:
-            if self._left:
-                piece, data = data[: self._left], data[self._left :]
+            if self._missing:
+                piece, data = data[: self._missing], data[self._missing :]
                 self._body += piece
-                self._left -= len(piece)
+                self._missing -= len(piece)
             else:
-                missing = HEADER - len(self._header)
-                self._header, data = self._header + data[:missing], data[missing:]
-                if len(self._header) < HEADER:
+                data = self._read_header(data)
+                if len(self._header) < HEADER_BYTES:
                     return
-                length = int.from_bytes(self._header[: 4 if self._has_long_lengths else 2])
-                if not SHORTEST <= length <= self._most:
-                    raise Unbelievable(f"a packet of {length} bytes")
-                self._left = length - HEADER
-            if not self._left:
+            if not self._missing:
                 self._end_packet(self._header[4], bytes(self._body))
                 self._header, self._body = b"", bytearray()
 
-    def _end_packet(self, kind: int, body: bytes) -> None:
-        if kind == ACCEPT:
+    def _read_header(self, data: bytes) -> bytes:
+        """Return what is left of the data; the header can still be incomplete."""
+        missing = HEADER_BYTES - len(self._header)
+        self._header, data = self._header + data[:missing], data[missing:]
+        if len(self._header) == HEADER_BYTES:
+            length = int.from_bytes(self._header[: 4 if self._has_long_lengths else 2])
+            if not SHORTEST_PACKET <= length <= self._limit:
+                raise InvalidAnswer(f"a packet has {length} bytes")
+            self._missing = length - HEADER_BYTES
+        return data
+
+    def _end_packet(self, packet_type: int, body: bytes) -> None:
+        if packet_type == ACCEPT:
             self._has_long_lengths = True
             if (size := int.from_bytes(body[SDU])) > LARGEST_SDU:
-                raise Unbelievable(f"packets of {size} bytes")
-        if kind == REDIRECT:  # what follows is an address, to which nobody goes
-            self._is_greeted = True
-        if kind == DATA and len(body) < FLAGS:
-            raise Unbelievable("a packet without its flags")
-        if kind == DATA and not self._is_greeted:
-            self._is_greeted = True
-            _require_greeting(body[FLAGS:])
-        self._said += body[FLAGS:]
-        if any(len(rounds) > MOST_DIGITS for rounds in ROUNDS.findall(self._said)):
-            raise Unbelievable("a password is to be hashed for ever")
+                raise InvalidAnswer(f"packets can have {size} bytes")
+        if packet_type == REDIRECT:  # what follows is an address, to which nobody connects
+            self._has_greeting = True
+        if packet_type == DATA and len(body) < FLAG_BYTES:
+            raise InvalidAnswer("a packet has no flags")
+        if packet_type == DATA and not self._has_greeting:
+            self._has_greeting = True
+            _require_greeting(body[FLAG_BYTES:])
+        self._answer += body[FLAG_BYTES:]
+        if any(len(rounds) > HASH_ROUNDS_DIGITS for rounds in HASH_ROUNDS.findall(self._answer)):
+            raise InvalidAnswer("it asks for a password hash that would take too long")
 
 
 def _require_greeting(message: bytes) -> None:
-    """Raise Unbelievable for what would have the client read beyond it
-    (https://github.com/oracle/python-oracledb/blob/main/src/oracledb/impl/thin/messages/protocol.pyx)."""  # noqa: D205, D209
-    way = io.BytesIO(message)
+    """Raise InvalidAnswer for a greeting beyond whose end the client would read
+    (https://github.com/oracle/python-oracledb/blob/main/src/oracledb/impl/thin/messages/protocol.pyx)."""  # noqa: D205, D209 - the link takes the line
+    stream = io.BytesIO(message)
 
     def take(length: int) -> bytes:
-        found = way.read(length)
+        found = stream.read(length)
         if len(found) < length:
-            raise Unbelievable("a greeting without its end")
+            raise InvalidAnswer("the greeting has no end")
         return found
 
-    kind, *_ = take(3)
+    message_type, *_ = take(3)
     while take(1) != b"\0":
         pass
     take(3)  # character set, flags
     take(5 * int.from_bytes(take(2), "little"))
     sets = take(int.from_bytes(take(2)))
-    few = len(sets) < RUNNING or len(sets) < sum(sets[5:7]) + 11
-    if kind != PROTOCOL or few or any(0 < len(take(*take(1))) < least for least in (COMPILED, RUNNING)):
-        raise Unbelievable("no greeting of Oracle's")
+    is_short = len(sets) < RUNTIME_CAPABILITIES or len(sets) < sum(sets[5:7]) + 11
+    capabilities = (COMPILE_CAPABILITIES, RUNTIME_CAPABILITIES)
+    if message_type != PROTOCOL or is_short or any(0 < len(take(*take(1))) < least for least in capabilities):
+        raise InvalidAnswer("the greeting is incomplete")
 
 
-class _Plain(socket.socket):
-    """A socket that the client has made, and that became one of this class as it was connected."""
+class BoundedSocket(socket.socket):
+    """A socket that the client made; it becomes one of this class when it is connected."""
 
     __slots__ = ()
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
-        """Take what has come."""
-        return _watches[self].hear(super().recv(min(size, AT_ONCE), flags))
+        """Receive, and check it."""
+        return _checks[self].receive(super().recv(min(size, RECEIVED_AT_ONCE), flags))
 
-    def send(self, data: Any, flags: int = 0, /) -> int:  # noqa: ANN401 - as socket.socket has it
-        """Say something."""
-        _watches[self].say()
+    def send(self, data: Any, flags: int = 0, /) -> int:  # noqa: ANN401 - as in socket.socket
+        """Send."""
+        _checks[self].send()
         return super().send(data, flags)
 
 
-class _Secured(ssl.SSLSocket):
-    """The same inside of TLS."""
+class BoundedTLSSocket(ssl.SSLSocket):
+    """The same for TLS: it checks what is inside."""
 
-    watch: Watch
+    check: AnswerCheck
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
-        """Take what has come."""
-        return self.watch.hear(super().recv(min(buflen, AT_ONCE), flags))
+        """Receive, and check it."""
+        return self.check.receive(super().recv(min(buflen, RECEIVED_AT_ONCE), flags))
 
-    def send(self, data: Any, flags: int = 0) -> int:  # noqa: ANN401 - as ssl.SSLSocket has it
-        """Say something."""
-        self.watch.say()
+    def send(self, data: Any, flags: int = 0) -> int:  # noqa: ANN401 - as in ssl.SSLSocket
+        """Send."""
+        self.check.send()
         return super().send(data, flags)
 
 
-_watches: weakref.WeakKeyDictionary[socket.socket, Watch] = weakref.WeakKeyDictionary()
+_checks: weakref.WeakKeyDictionary[socket.socket, AnswerCheck] = weakref.WeakKeyDictionary()
 
 
-def watching(context: ssl.SSLContext, watch: Watch) -> ssl.SSLContext:
-    """Have what is said inside of TLS watched."""
-    context.sslsocket_class = type("Secured", (_Secured,), {"watch": watch})
+def checked(context: ssl.SSLContext, check: AnswerCheck) -> ssl.SSLContext:
+    """Return the context, whose sockets check what is inside of TLS."""
+    context.sslsocket_class = type("BoundedTLSSocket", (BoundedTLSSocket,), {"check": check})
     return context
 
 
 class _Bounds(threading.local):
-    """What holds for a thread."""
+    """What a thread can connect to."""
 
-    places: set[tuple[str, int]] | None = None
-    """Where it may still try to connect to; None: anywhere."""
-    way: socket.socket | None = None
-    """What it has connected last; closed where that failed."""
-    watch: Watch | None = None
+    addresses: set[tuple[str, int]] | None = None
+    """The addresses that it can still try; None: any."""
+    connected: socket.socket | None = None
+    """The socket that it connected last; closed if that failed."""
+    check: AnswerCheck | None = None
 
 
 _bounds = _Bounds()
 
 
 @contextmanager
-def one_connection(addresses: Iterable[str], port: int, watch: Watch) -> Iterator[None]:
-    """Let this thread make one connection, to the first of these places that takes it; else it meets with Elsewhere."""
-    _bounds.places, _bounds.watch = {(address, port) for address in addresses}, watch
+def one_connection(addresses: Iterable[str], port: int, check: AnswerCheck) -> Iterator[None]:
+    """Let this thread make one connection, to the first address that accepts it; all else raises UnexpectedRedirect."""
+    _bounds.addresses, _bounds.check = {(address, port) for address in addresses}, check
     try:
         yield
     finally:
-        _bounds.places, _bounds.way, _bounds.watch = None, None, None
+        _bounds.addresses, _bounds.connected, _bounds.check = None, None, None
 
 
-def _prevent(event: str, arguments: tuple[Any, ...]) -> None:
-    if event != "socket.connect" or _bounds.places is None:
+def _before_connecting(event: str, arguments: tuple[Any, ...]) -> None:
+    if event != "socket.connect" or _bounds.addresses is None:
         return
-    way, place = arguments[0], arguments[1][:2]
-    if place not in _bounds.places or (_bounds.way and _bounds.way.fileno() >= 0):
-        raise Elsewhere
-    _bounds.places.remove(place)
-    _bounds.way = way
-    if _bounds.watch:
-        way.__class__ = _Plain
-        _watches[way] = _bounds.watch
-        _bounds.watch.begin(way)
+    connecting, address = arguments[0], arguments[1][:2]
+    if address not in _bounds.addresses or (_bounds.connected and _bounds.connected.fileno() >= 0):
+        raise UnexpectedRedirect
+    _bounds.addresses.remove(address)
+    _bounds.connected = connecting
+    if _bounds.check:
+        connecting.__class__ = BoundedSocket
+        _checks[connecting] = _bounds.check
+        _bounds.check.begin(connecting)
 
 
-sys.addaudithook(_prevent)
+sys.addaudithook(_before_connecting)
