@@ -1,8 +1,6 @@
 """How is one connection to PostgreSQL opened, and what do its errors mean?"""
 
 import re
-import select
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -31,9 +29,9 @@ from rotation.engines.driver import (
     lacks_right,
     problem,
 )
-from rotation.engines.network import ca_bundle, open_socket
+from rotation.engines.network import open_socket
 from rotation.engines.postgresql import catalog
-from rotation.engines.postgresql.wire import ANSWER_BYTES, LOOPBACK, AnswerTooLarge, BoundedSocket
+from rotation.engines.postgresql.wire import BoundedSocket, connect, wait
 from rotation.errors import (
     DatabaseError,
     LoginBlocked,
@@ -56,7 +54,6 @@ and LOGIN_PROBLEMS are the only places that read text. A text that is not known 
 
 NO_PROOF = "Ask for SCRAM or md5 in pg_hba.conf: the server asked for no password, or for the password in clear"
 NO_ENTRY = "Allow this user, database and TLS setting in pg_hba.conf (on RDS: rds.force_ssl)"
-NOT_POSTGRESQL = "Check that it is a PostgreSQL server that answers at this host and port"
 LOCKED = f"Find the session that holds the lock (pg_locks). {RETRIED}"
 
 LOGIN_PROBLEMS: Mapping[str, Problem] = {
@@ -88,6 +85,11 @@ STATEMENT_PROBLEMS: Mapping[str, Problem] = {
 }
 """What a SQLSTATE means (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
 
+LOCK_CODES = frozenset({"57014", "55P03"})
+"""query_canceled, lock_not_available."""
+
+LOST = "the connection was lost"
+
 NO_PROBLEMS: Mapping[str, Problem] = {}
 
 OWN_SETTINGS = SQL("SET LOCAL role TO none; SET LOCAL search_path TO pg_catalog, pg_temp")
@@ -104,8 +106,6 @@ TIMEOUTS = SQL("SET LOCAL statement_timeout TO {statement}; SET LOCAL lock_timeo
 
 SHORT_LOCK_TIMEOUT = 2000
 """Milliseconds to wait for a lock for which others must wait behind us."""
-
-EVENTS = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
 
 type Arguments = Sequence[object] | Mapping[str, object]
 type Statement = str | sql.Composable
@@ -127,9 +127,11 @@ class PostgreSQLConnection:
         """Whether a statement is allowed to fail."""
         self._socket = BoundedSocket(open_socket(credential, deadline, operation))
         try:
-            self._libpq = _log_in(credential, self._socket, deadline.allow(CONNECT_SECONDS, operation), operation)
-        except BaseException:
+            self._libpq = connect(credential, self._socket, deadline.allow(CONNECT_SECONDS, operation), operation)
+        except BaseException as error:
             self._socket.close()
+            if isinstance(error, psycopg2.Error):
+                raise login_failure(error, operation) from None
             raise
 
     def close(self) -> None:
@@ -244,7 +246,7 @@ class PostgreSQLConnection:
     def _run(self, statement: Statement, arguments: Arguments, seconds: float, operation: str) -> list[tuple[Any, ...]]:
         cursor = self._libpq.cursor()
         cursor.execute(statement, arguments or None)
-        _wait(self._libpq, self._socket, seconds, operation)
+        wait(self._libpq, self._socket, seconds, operation)
         return cursor.fetchall() if cursor.description else []
 
     def _lock_holders(self) -> list[tuple[int, str]]:
@@ -270,50 +272,6 @@ def transaction(credential: Credential, deadline: Deadline) -> Iterator[PostgreS
         connection.close()
 
 
-def _log_in(credential: Credential, bounded: BoundedSocket, seconds: float, operation: str) -> extensions.connection:
-    connection: extensions.connection | None = None
-    try:
-        connection = psycopg2.connect(
-            async_=1,
-            host=credential.host,
-            hostaddr=LOOPBACK,
-            port=bounded.port,
-            dbname=credential.database,
-            user=credential.username,
-            password=credential.password,
-            sslmode="verify-full" if credential.tls else "disable",
-            sslrootcert=ca_bundle(),
-            # A server that asks for no password has proved nothing. One that asks for it in clear must not learn it.
-            require_auth="scram-sha-256,md5",
-            gssencmode="disable",
-            client_encoding="UTF8",
-            application_name="secret-rotation",
-        )
-        bounded.accept(connection.fileno())
-        _wait(connection, bounded, seconds, operation)
-    except BaseException as error:
-        if connection:
-            connection.close()
-        if isinstance(error, psycopg2.Error):
-            raise login_failure(error, operation) from None
-        raise
-    return connection
-
-
-def _wait(connection: extensions.connection, bounded: BoundedSocket, seconds: float, operation: str) -> None:
-    """Wait until the connection has done what it was asked for; raises Unreachable if that takes too long."""
-    until = time.monotonic() + seconds
-    bounded.allow()
-    while (state := connection.poll()) != extensions.POLL_OK:
-        try:
-            is_ready = bounded.relay(connection.fileno(), EVENTS[state], until - time.monotonic())
-        except AnswerTooLarge:
-            cause = f"the server sent more than {ANSWER_BYTES >> 20} MB, and the connection was closed"
-            raise Unreachable(operation, cause, NOT_POSTGRESQL) from None
-        if not is_ready:
-            raise Unreachable(operation, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER)
-
-
 def _milliseconds(seconds: float) -> int:
     """Return how long the server may take if we wait for so many seconds: whole seconds if that is more than one."""
     return 1000 * int(0.9 * seconds) or int(900 * seconds)
@@ -327,12 +285,6 @@ def login_failure(error: psycopg2.Error, operation: str) -> DatabaseError:
     part = next((part for part in LOGIN_PROBLEMS if part in cause), "")
     kind, remedy = problem(LOGIN_PROBLEMS, part, (Unreachable, NO_ANSWER))
     return kind(operation, said(cause) or LOST, remedy)
-
-
-LOST = "the connection was lost"
-
-LOCK_CODES = frozenset({"57014", "55P03"})
-"""query_canceled, lock_not_available."""
 
 
 def statement_failure(

@@ -38,6 +38,7 @@ from rotation.engines.postgresql.memberships import PostgreSQLMemberships
 from rotation.engines.postgresql.roles import Attribute, PairRoles, Role, attribute, listed, require_known
 from rotation.engines.postgresql.settings import PostgreSQLSettings
 from rotation.errors import Unsafe
+from rotation.kind import CLONE_SUFFIX
 from rotation.redaction import said
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class PostgreSQLPair:
             raise Unsafe(
                 f"looking for {self._original}, whose clone is {self._clone}",
                 f"there is no role {self._original}",
-                "Create it, or put a user whose name does not end like a clone's into the secret",
+                f"Create it, or name a user in the secret that does not end in {CLONE_SUFFIX}",
             )
         if self._clone not in self._roles:
             return CloneStatus.ABSENT

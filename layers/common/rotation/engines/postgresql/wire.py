@@ -1,4 +1,4 @@
-"""How is an answer of a server kept small enough for this program to hold?
+"""How does libpq talk to a server without waiting, or reading, more than this program can afford?
 
 libpq reads all that it is offered: a message can be 2 GB long, and rows and notices can go on without end
 (https://www.postgresql.org/docs/current/protocol-message-formats.html). It has no limit, and takes no socket of ours.
@@ -15,6 +15,14 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
+import psycopg2
+from psycopg2 import extensions
+
+from rotation.credential import Credential
+from rotation.engines.driver import NO_ANSWER
+from rotation.engines.network import ca_bundle
+from rotation.errors import Unreachable
+
 LOOPBACK = "127.0.0.1"
 
 ANSWER_BYTES = 4 * 2**20
@@ -22,6 +30,53 @@ ANSWER_BYTES = 4 * 2**20
 times as much memory to hold them."""
 
 CHUNK_BYTES = 65536
+
+EVENTS = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
+
+NOT_POSTGRESQL = "Check that it is a PostgreSQL server that answers at this host and port"
+
+
+def connect(credential: Credential, bounded: "BoundedSocket", seconds: float, operation: str) -> extensions.connection:
+    """Log in through this socket; raises Unreachable and psycopg2's errors."""
+    connection: extensions.connection | None = None
+    try:
+        connection = psycopg2.connect(
+            async_=1,
+            host=credential.host,
+            hostaddr=LOOPBACK,
+            port=bounded.port,
+            dbname=credential.database,
+            user=credential.username,
+            password=credential.password,
+            sslmode="verify-full" if credential.tls else "disable",
+            sslrootcert=ca_bundle(),
+            # A server that asks for no password has proved nothing. One that asks for it in clear must not learn it.
+            require_auth="scram-sha-256,md5",
+            gssencmode="disable",
+            client_encoding="UTF8",
+            application_name="secret-rotation",
+        )
+        bounded.accept(connection.fileno())
+        wait(connection, bounded, seconds, operation)
+    except BaseException:
+        if connection:
+            connection.close()
+        raise
+    return connection
+
+
+def wait(connection: extensions.connection, bounded: "BoundedSocket", seconds: float, operation: str) -> None:
+    """Wait until the connection has done what it was asked for; raises Unreachable if that takes too long."""
+    until = time.monotonic() + seconds
+    bounded.allow()
+    while (state := connection.poll()) != extensions.POLL_OK:
+        try:
+            is_ready = bounded.relay(connection.fileno(), EVENTS[state], until - time.monotonic())
+        except AnswerTooLarge:
+            cause = f"the server sent more than {ANSWER_BYTES >> 20} MB, and the connection was closed"
+            raise Unreachable(operation, cause, NOT_POSTGRESQL) from None
+        if not is_ready:
+            raise Unreachable(operation, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER)
 
 
 class AnswerTooLarge(Exception):
