@@ -310,4 +310,4 @@ def _cause(error: psycopg2.Error) -> str:
     detail = "" if (error.pgcode or "").startswith("23") else error.diag.message_detail
     texts = filter(None, (error.diag.message_primary or str(error), detail))
     code = f" (SQLSTATE {error.pgcode})" if error.pgcode else ""
-    return (": ".join(map(said, texts)) or LOST) + code
+    return (": ".join(map(said, texts)).rstrip(".") or LOST) + code

@@ -36,49 +36,6 @@ EVENTS = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POL
 NOT_POSTGRESQL = "Check that it is a PostgreSQL server that answers at this host and port"
 
 
-def connect(credential: Credential, bounded: "BoundedSocket", seconds: float, operation: str) -> extensions.connection:
-    """Log in through this socket; raises Unreachable and psycopg2's errors."""
-    connection: extensions.connection | None = None
-    try:
-        connection = psycopg2.connect(
-            async_=1,
-            host=credential.host,
-            hostaddr=LOOPBACK,
-            port=bounded.port,
-            dbname=credential.database,
-            user=credential.username,
-            password=credential.password,
-            sslmode="verify-full" if credential.tls else "disable",
-            sslrootcert=ca_bundle(),
-            # A server that asks for no password has proved nothing. One that asks for it in clear must not learn it.
-            require_auth="scram-sha-256,md5",
-            gssencmode="disable",
-            client_encoding="UTF8",
-            application_name="secret-rotation",
-        )
-        bounded.accept(connection.fileno())
-        wait(connection, bounded, seconds, operation)
-    except BaseException:
-        if connection:
-            connection.close()
-        raise
-    return connection
-
-
-def wait(connection: extensions.connection, bounded: "BoundedSocket", seconds: float, operation: str) -> None:
-    """Wait until the connection has done what it was asked for; raises Unreachable if that takes too long."""
-    until = time.monotonic() + seconds
-    bounded.allow()
-    while (state := connection.poll()) != extensions.POLL_OK:
-        try:
-            is_ready = bounded.relay(connection.fileno(), EVENTS[state], until - time.monotonic())
-        except AnswerTooLarge:
-            cause = f"the server sent more than {ANSWER_BYTES >> 20} MB, and the connection was closed"
-            raise Unreachable(operation, cause, NOT_POSTGRESQL) from None
-        if not is_ready:
-            raise Unreachable(operation, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER)
-
-
 class AnswerTooLarge(Exception):
     """The server has sent more than it may."""
 
@@ -192,3 +149,46 @@ class _Stream:
             return self._receiver.send(self._pending)
         except ConnectionError:
             return len(self._pending)  # nobody receives it any more
+
+
+def connect(credential: Credential, bounded: BoundedSocket, seconds: float, operation: str) -> extensions.connection:
+    """Log in through this socket; raises Unreachable and psycopg2's errors."""
+    connection: extensions.connection | None = None
+    try:
+        connection = psycopg2.connect(
+            async_=1,
+            host=credential.host,
+            hostaddr=LOOPBACK,
+            port=bounded.port,
+            dbname=credential.database,
+            user=credential.username,
+            password=credential.password,
+            sslmode="verify-full" if credential.tls else "disable",
+            sslrootcert=ca_bundle(),
+            # A server that asks for no password has proved nothing. One that asks for it in clear must not learn it.
+            require_auth="scram-sha-256,md5",
+            gssencmode="disable",
+            client_encoding="UTF8",
+            application_name="secret-rotation",
+        )
+        bounded.accept(connection.fileno())
+        wait(connection, bounded, seconds, operation)
+    except BaseException:
+        if connection:
+            connection.close()
+        raise
+    return connection
+
+
+def wait(connection: extensions.connection, bounded: BoundedSocket, seconds: float, operation: str) -> None:
+    """Wait until the connection has done what it was asked for; raises Unreachable if that takes too long."""
+    until = time.monotonic() + seconds
+    bounded.allow()
+    while (state := connection.poll()) != extensions.POLL_OK:
+        try:
+            is_ready = bounded.relay(connection.fileno(), EVENTS[state], until - time.monotonic())
+        except AnswerTooLarge:
+            cause = f"the server sent more than {ANSWER_BYTES >> 20} MB, and the connection was closed"
+            raise Unreachable(operation, cause, NOT_POSTGRESQL) from None
+        if not is_ready:
+            raise Unreachable(operation, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER)
