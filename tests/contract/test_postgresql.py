@@ -404,7 +404,9 @@ def test_without_tls_only_where_the_secret_says_so(postgresql: PostgreSQLLaborat
     user = postgresql.new_user()
     for tls in (True, False):
         with postgresql.engine.connect(replace(user, tls=tls), deadline()) as session:
-            [(encrypted,)] = session.execute("asking", "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+            [(encrypted,)] = session.connection.execute(
+                "asking", "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+            )
         assert encrypted is tls
 
 

@@ -435,18 +435,20 @@ def test_a_strangers_database_stops_nothing(scene: Scene, her_database: Credenti
 def test_the_databases_of_strangers_get_so_much_time_and_no_more(
     scene: Scene, her_database: Credential, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("rotation.engines.postgresql.STRANGERS_SECONDS", 0.0)
+    monkeypatch.setattr("rotation.engines.postgresql.databases.STRANGERS_SECONDS", 0.0)
     with caplog.at_level(logging.WARNING, LOGGER):
         scene.rotate(1)
-    assert [record.getMessage() for record in caplog.records] == [
-        f"{scene.pair[1].username} may hold something in databases of others, not looked into: {her_database.database}"
-    ]
+    [record] = caplog.records
+    assert record.getMessage() == (
+        f"{scene.pair[1].username} can hold rights in databases of strangers, which were not checked:"
+        f" {her_database.database}"
+    )
 
 
 def test_a_strangers_database_is_looked_into_where_the_clone_owns_something(
     scene: Scene, her_database: Credential, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rotation.engines.postgresql.STRANGERS_SECONDS", 0.0)
+    monkeypatch.setattr("rotation.engines.postgresql.databases.STRANGERS_SECONDS", 0.0)
     with scene.laboratory.session(database=her_database.database) as run:
         run("CREATE TABLE public.of_clone (id int)")
         run(SQL("ALTER TABLE public.of_clone OWNER TO {}").format(Identifier(scene.pair[1].username)))

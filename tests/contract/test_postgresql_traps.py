@@ -11,7 +11,7 @@ from psycopg2.sql import SQL, Identifier
 
 from rotation.credential import Credential
 from rotation.engine import Proof
-from rotation.engines.postgresql.session import PostgreSQLSession
+from rotation.engines.postgresql.connection import PostgreSQLConnection
 from rotation.errors import Unsafe
 from tests.contract import postgresql_traps as traps
 from tests.contract.postgresql_pairs import alter, differences, mirror
@@ -222,19 +222,19 @@ def test_a_right_is_not_granted_on_what_takes_an_objects_name_meanwhile(
         run("CREATE TABLE open.t (id int)")
         run("CREATE TABLE closed.t (id int)")
         run(SQL("GRANT SELECT ON open.t TO {}").format(Identifier(clone.username)))
-    execute = PostgreSQLSession.execute
+    execute = PostgreSQLConnection.execute
     swapped: list[bool] = []
 
-    def swap_and_execute(session: PostgreSQLSession, operation: str, statement: sql.Composable | str, *more, **others):  # type: ignore[no-untyped-def] # noqa: ANN002, ANN003, ANN202
+    def swap_and_execute(via: PostgreSQLConnection, operation: str, statement: sql.Composable | str, *more, **others):  # type: ignore[no-untyped-def] # noqa: ANN002, ANN003, ANN202
         if is_swapped and "SQL('GRANT')" in repr(statement) and not swapped:
             swapped.append(True)
             with postgresql.session(owner) as run:
                 for old, new in (("open", "former"), ("closed", "open")):
                     run(SQL("ALTER SCHEMA {} RENAME TO {}").format(Identifier(old), Identifier(new)))
                 run("DROP TABLE former.t")  # so that nothing is left to be granted
-        return execute(session, operation, statement, *more, **others)
+        return execute(via, operation, statement, *more, **others)
 
-    monkeypatch.setattr(PostgreSQLSession, "execute", swap_and_execute)
+    monkeypatch.setattr(PostgreSQLConnection, "execute", swap_and_execute)
     if is_swapped:
         with pytest.raises(Unsafe, match="renamed meanwhile"):
             mirror(postgresql, clone, owner)

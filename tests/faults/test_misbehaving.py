@@ -393,7 +393,7 @@ def test_a_postgresql_gives_up_before_we_do_however_late_in_a_session_it_has_to_
 ) -> None:
     user, context = postgresql.new_user(), Context(6)
     with postgresql.engine.connect(user, context.deadline()) as session, nobody_may_be_changed(postgresql):
-        session.execute("passing the time", "SELECT pg_sleep(2)")
+        session.connection.execute("passing the time", "SELECT pg_sleep(2)")
         with pytest.raises(StatementFailed, match="timeout"):
             session.change_own_password("never known")
     assert context.get_remaining_time_in_millis() >= PROMISED * 1000

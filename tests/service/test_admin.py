@@ -15,7 +15,7 @@ from botocore.stub import Stubber
 
 from rotation.admin import Admins
 from rotation.credential import Credential, SecretValue
-from rotation.engines.postgresql.session import KIND
+from rotation.engines.postgresql.kind import KIND
 from rotation.errors import InvalidSecret, ServiceFailed, Unsafe
 from rotation.kind import EngineKind
 from rotation.redaction import MASK, Redactor

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from rotation.engines.postgresql import session as postgresql
+from rotation.engines.postgresql import kind as postgresql
 from rotation.errors import LoginRefused, NotPermitted, OutOfTime, RightsDiffer, Unreachable, Unsafe, Unsupported
 from rotation.kind import Strategy, counterpart
 from rotation.logins import BY_OTHER_VERSION, MORE_PASSWORDS, NEWER_PASSWORDS, log_in_first

@@ -32,7 +32,10 @@ REPLICA = (
     f" wait. {RETRIED}"
 )
 TOO_MANY = "Raise the connection limit of the user, the database or the server, or close connections"
-CERTIFICATE = "Give the server a certificate of the RDS authorities for this host, or name its own in DB_CA_BUNDLE"
+CERTIFICATE = (
+    "Give the server a certificate of the RDS authorities for this host that has not expired, or name its own authority"
+    " in DB_CA_BUNDLE"
+)
 HOST_NAME = "Write the host name that the certificate is for into the secret, not an alias"
 NO_TLS = 'Switch TLS on at the server, or write "ssl": false into the secret to send everything in clear'
 NO_BUNDLE = "Correct DB_CA_BUNDLE: it must name a readable PEM file"

@@ -1,10 +1,18 @@
-"""What does PostgreSQL's catalog tell about the two roles of a pair?
+"""What does PostgreSQL's catalog say about the two roles of a pair?
 
-The queries of the driver. They run with `search_path = pg_catalog`, ask for nothing that a user can write, and any user
-may run them. Most are for the clone and the original, whose oids they take by these names.
+These are the queries of the driver. They run with `search_path = pg_catalog` and evaluate nothing that a user can
+write, and every user is permitted to run them. Most are about the clone and the original, and take their oids under
+these two names.
 
-An *operator* is a superuser, or a role with CREATEROLE: who else gives the clone something does so as a stranger.
+An *operator* is a superuser or a role with CREATEROLE. Everybody else who gives the clone something is a *stranger*.
 """
+
+MEMBERSHIP_OPTIONS = 160000
+"""The first version in which each membership has options of its own, INHERIT and SET, and in which CREATEROLE alone
+administers no role."""
+
+PARAMETER_ACLS = 150000
+"""The first version in which rights on settings (parameters) can be granted."""
 
 FLAGS = {
     "rolsuper": "SUPERUSER",
@@ -15,7 +23,7 @@ FLAGS = {
 }
 
 SERVER = "to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
-"""What no two servers share. A copy of a server has its identifier, its databases, and its roles with their oids."""
+"""No two servers have this in common. A copy of a server has the same identifier, databases, roles and oids."""
 
 LOGGED_IN = f"SELECT rolname, oid, {SERVER} FROM pg_roles WHERE rolname = session_user"  # noqa: S608 - made of constants
 
@@ -37,14 +45,14 @@ IS_MEMBER = "SELECT 1 FROM pg_auth_members WHERE roleid = %s AND member = %s LIM
 IS_FULL_MEMBER = (
     "SELECT 1 FROM pg_auth_members WHERE roleid = %s AND member = %s AND inherit_option AND set_option LIMIT 1"
 )
-"""From version 16 on, a membership says by itself what it is good for."""
+"""From version 16 on, a membership has options of its own."""
 
 OWN_OPTIONS = """
     SELECT m.inherit_option, m.set_option
     FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member
     WHERE m.roleid = %s AND r.rolname = session_user AND m.grantor = m.member"""
 
-MEMBERSHIPS = """
+EXTRA_MEMBERSHIPS = """
     SELECT r.rolname, m.admin_option, {inherit}, {set}, pg_get_userbyid(m.grantor),
            coalesce(g.rolsuper OR g.rolcreaterole, false),
            bool_or(o.admin_option), {also_inherit}, {also_set}
@@ -55,7 +63,7 @@ MEMBERSHIPS = """
                AND (NOT m.admin_option OR pg_has_role(%(original)s, m.roleid, 'MEMBER WITH ADMIN OPTION')))
     GROUP BY m.ctid, r.rolname, m.admin_option, 3, 4, 5, 6
     ORDER BY 6 DESC, 1 LIMIT 1000"""
-"""Of which roles the clone is a member, and the original is not, or not as good a one; and who made it one."""
+"""Of which roles the clone is a member and the original is not, or lacks an option; and who granted it."""
 
 FROM_16 = {
     "inherit": "m.inherit_option",
@@ -67,24 +75,25 @@ FROM_16 = {
 }
 BEFORE_16 = {"inherit": "true", "set": "true", "also_inherit": "true", "also_set": "true", "covered": "true"}
 
-NO_HOLDING = """s.classid <> 'pg_auth_members'::regclass
+IS_HOLDING = """s.classid <> 'pg_auth_members'::regclass
       AND NOT (s.classid = 'pg_default_acl'::regclass AND s.deptype = 'o')"""
-"""Memberships are looked at by themselves, and default privileges of the clone are compared."""
+"""Two kinds of entries are no holdings: memberships have a query of their own, and default privileges that the clone
+itself has set are compared with the original's."""
 
 HOLDS = f"""
     SELECT DISTINCT CASE s.classid WHEN 'pg_user_mapping'::regclass THEN 'm' ELSE s.deptype::text END
     FROM pg_shdepend s
     WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = %s AND s.deptype IN ('o', 'a', 'r')
-      AND s.dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) AND {NO_HOLDING}"""  # noqa: S608 - constants
-"""Whether the clone owns something (o), is granted something (a), has a policy (r) or a user mapping (m) for itself,
-here or on shared objects."""
+      AND s.dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) AND {IS_HOLDING}"""  # noqa: S608 - constants
+"""Whether the clone by itself owns something (o), has a right (a), a policy (r) or a user mapping (m), in this database
+or on shared objects."""
 
 OWNED = f"""
     SELECT pg_describe_object(s.classid, s.objid, s.objsubid)
     FROM pg_shdepend s
     WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = %s AND s.deptype = 'o'
       AND s.dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
-      AND s.classid <> 'pg_user_mapping'::regclass AND {NO_HOLDING}
+      AND s.classid <> 'pg_user_mapping'::regclass AND {IS_HOLDING}
     ORDER BY s.classid, s.objid LIMIT 100"""  # noqa: S608 - constants
 
 UNMOVABLE = """
@@ -100,23 +109,24 @@ UNMOVABLE = """
       AND NOT EXISTS (SELECT FROM pg_user_mappings other
                       WHERE other.srvid = m.srvid AND other.umuser IN (0, %(original)s))
     ORDER BY 1 LIMIT 100"""
-"""What an operator has made for the clone alone, and nobody else can make for the original."""
+"""Policies and user mappings that an operator has made for the clone alone. Only their owner can make them for the
+original."""
 
-ELSEWHERE = f"""
+OTHER_DATABASES = f"""
     SELECT d.datname, bool_or(s.deptype = 'o' AND s.classid <> 'pg_user_mapping'::regclass) AS owned,
            r.rolsuper OR r.rolcreaterole AS operators
     FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid JOIN pg_roles r ON r.oid = d.datdba
     WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = %s AND s.deptype IN ('o', 'a', 'r')
-      AND d.datname <> current_database() AND d.datallowconn AND {NO_HOLDING}
+      AND d.datname <> current_database() AND d.datallowconn AND {IS_HOLDING}
     GROUP BY d.oid, d.datname, r.rolsuper, r.rolcreaterole
     HAVING bool_or(s.deptype = 'o' AND s.classid <> 'pg_user_mapping'::regclass)
         OR has_database_privilege(session_user, d.oid, 'CONNECT')
     ORDER BY 2 DESC, 3 DESC, 1 LIMIT 1000"""  # noqa: S608 - constants
-"""In which other databases the clone holds something; whether it owns something there; whether they are an
-operator's."""
+"""The other databases in which the clone holds something; whether it owns something there; whether an operator owns the
+database. Databases that this session's user cannot enter are listed only if the clone owns something there."""
 
 ENCRYPTION = "SELECT setting, source FROM pg_settings WHERE name = 'password_encryption'"
-"""How passwords are kept, and who says so (https://www.postgresql.org/docs/current/view-pg-settings.html)."""
+"""How passwords are stored, and where that was set (https://www.postgresql.org/docs/current/view-pg-settings.html)."""
 
 ACLS = """
     acls (classid, objid, objsubid, owner, acl, made) AS (
@@ -138,9 +148,8 @@ ACLS = """
     )"""
 
 PARAMETERS = "UNION ALL SELECT 'pg_parameter_acl'::regclass, oid, 0, 10, paracl, xmin FROM pg_parameter_acl"
-PARAMETER_ACLS = 150000
 
-UNCOVERED = f"""
+EXTRA_GRANTS = f"""
     WITH {ACLS}, uncovered AS (
         SELECT classid, objid, objsubid, held.privilege_type, held.is_grantable, held.grantor,
                coalesce(g.rolsuper OR g.rolcreaterole, false) AS by_operator
@@ -171,13 +180,14 @@ UNCOVERED = f"""
     WHERE u.place <= CASE WHEN u.by_operator THEN 5000 ELSE 100 END AND o.identity IS NOT NULL
       AND (u.by_operator OR length(o.identity) <= 1000)
     ORDER BY u.by_operator DESC, 1, 2, 4"""  # noqa: S608 - constants
-"""What the clone is granted, and the original has from nowhere: not from itself, its roles, PUBLIC, or as the owner.
-Five thousand of what operators have granted, and a hundred of what others have, if its name is not made to be long."""
+"""The rights that are granted to the clone, and that the original does not have in any way: by a grant of its own, by
+its roles, by PUBLIC, or as the owner. At most 5,000 that operators granted, and 100 that strangers did, on objects with
+a short name."""
 
-WRITTEN = f"""
+CHANGED_ACLS = f"""
     WITH {ACLS}
     SELECT DISTINCT classid::oid, objid FROM acls WHERE made = pg_current_xact_id()::xid LIMIT 5001"""  # noqa: S608 - constants
-"""Which objects' ACLs this transaction has changed, its savepoints aside."""
+"""The objects whose ACLs this transaction has changed, without those changed inside of savepoints."""
 
 STRANGE_TRIGGERS = """
     SELECT t.evtname, p.oid::regprocedure::text, pg_get_userbyid(p.proowner)
@@ -186,7 +196,7 @@ STRANGE_TRIGGERS = """
       AND NOT EXISTS (SELECT FROM pg_roles m
                       WHERE m.rolname = 'rds_superuser' AND pg_has_role(p.proowner, m.oid, 'MEMBER'))
     ORDER BY 1 LIMIT 1"""
-"""An event trigger whose function belongs to somebody who is no superuser, nor what RDS has in their place."""
+"""An event trigger whose function belongs to a stranger: to neither a superuser nor a member of rds_superuser."""
 
 DEFAULTS = """
     SELECT n.nspname, d.objtype,
@@ -202,8 +212,8 @@ DEFAULTS = """
          CROSS JOIN aclexplode(d.acl) e
          LEFT JOIN pg_namespace n ON n.oid = d.namespace
     WHERE e.grantee <> %(other)s"""
-"""The default privileges of a role, those that are built in included; the role itself is NULL, PUBLIC is empty. What
-one of the pair gives to the other one says nothing: what one owns, both do."""
+"""The default privileges of a role, with the built-in ones. The grantee is NULL for the role itself, and empty for
+PUBLIC. What one of the pair grants to the other does not count, because what one owns, both own."""
 
 HELD_LOCKS = """
     SELECT DISTINCT l.pid, a.usename
@@ -213,3 +223,4 @@ HELD_LOCKS = """
            OR l.locktype = 'relation'
               AND l.relation IN ('pg_authid'::regclass, 'pg_auth_members'::regclass, 'pg_db_role_setting'::regclass))
     ORDER BY 1 LIMIT 5"""
+"""The other sessions that hold locks on roles, on memberships or on settings of roles, and whose sessions they are."""

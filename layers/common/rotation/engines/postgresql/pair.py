@@ -2,354 +2,229 @@
 
 The two roles of an alternating pair are the *original* and its *clone*. The clone is a member of the original, and
 acts as it from the first moment of a session (`ALTER ROLE clone SET role = original`). So the pair is one owner: a
-table that either makes belongs to the original, and either may alter and drop it. And all that the original is
-granted, the clone has.
+table that either of them creates belongs to the original, and either can alter and drop it. And the clone has every
+right that the original has.
 
     what                                    follows how
     rights on objects, roles                the original holds them, for both
-    default privileges                      those of the original; copied, for sessions that left its role
+    default privileges                      copied from the original to the clone, for sessions that left its role
     attributes, limits, validity, settings  copied from the current user to the other one
 
 What the clone was given by itself (by an operator, or by other rotation functions in the past) is handed over: while
 the clone is the current user, the original is granted the same; then the clone loses it, and what it owns passes to
-the original. From then on a right that is granted to, or revoked from, the original is granted to, or revoked from,
-both.
+the original. From then on a right that is granted to the original is granted to both, and so with REVOKE.
 
-The catalog tells what a role holds by itself: pg_shdepend lists the objects that it owns or that have it in their
-ACL, in all databases (https://www.postgresql.org/docs/current/catalog-pg-shdepend.html). For a healthy pair the list
-is empty. See `rotation.engines.postgresql.rights`.
+The catalog shows what a role holds by itself: pg_shdepend lists the objects that it owns, and those that have it in
+their ACL, in all databases (https://www.postgresql.org/docs/current/catalog-pg-shdepend.html). If a pair is healthy,
+the list is empty. See `rotation.engines.postgresql.holdings`.
 
-Statements name roles, and a name can come to stand for another role. So a `Pair` knows which roles its names stand for,
-by their oids, and looks again under the lock, and at the end of the transaction.
+Statements name roles, but a role can be dropped, and another one created under its name. So a pair remembers the oids
+of its roles, and compares them again once the clone is locked, and at the end of the transaction.
 """
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import logging
+from collections.abc import Sequence
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from rotation.engine import CloneStatus
 from rotation.engines.postgresql import catalog
-from rotation.engines.postgresql.connection import Arguments, Connection, Statement
-from rotation.engines.postgresql.memberships import Memberships
-from rotation.engines.postgresql.rights import (
-    DEFAULT_KEYWORDS,
-    INHERIT_AND_SET,
-    Couple,
-    Holdings,
-    acting_as,
-    administering,
-    require_no_strange_triggers,
-)
+from rotation.engines.postgresql.admin import admin_option
+from rotation.engines.postgresql.connection import PostgreSQLConnection
+from rotation.engines.postgresql.databases import other_databases, visit_other_databases
+from rotation.engines.postgresql.default_privileges import PostgreSQLDefaultPrivileges
+from rotation.engines.postgresql.holdings import PostgreSQLHoldings
+from rotation.engines.postgresql.memberships import PostgreSQLMemberships
+from rotation.engines.postgresql.roles import Attribute, PairRoles, Role, attribute, listed, require_known
+from rotation.engines.postgresql.settings import PostgreSQLSettings
 from rotation.errors import Unsafe
+from rotation.kind import CLONE_SUFFIX
+from rotation.redaction import said
 
-LISTS = frozenset({
-    "local_preload_libraries", "search_path", "session_preload_libraries",
-    "shared_preload_libraries", "temp_tablespaces", "unix_socket_directories",
-})  # fmt: skip
-"""Settings whose value is a list of names, to be set one by one (variable_is_guc_list_quote in PostgreSQL's
-src/fe_utils/string_utils.c)."""
-
-type Attribute = bool | int | str
+log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Role:
-    """A row of pg_roles."""
-
-    oid: int
-    attributes: dict[str, Attribute]
-    """Under the words of ALTER ROLE."""
-    can_login: bool
-    inherits: bool
-    comment: str
-
-
-type Setting = tuple[str | None, str]
-"""A database (None: all) and the name of a setting."""
-
-type Default = tuple[str | None, str, str | None, str, bool]
-"""A schema (None: all), a type of object, a grantee (None: the role itself), a privilege, and whether it may be
-passed on."""
-
-
-class Pair:
+class PostgreSQLPair:
     """Two roles that take turns, seen in one database."""
 
-    def __init__(self, connection: Connection, user: str, other: str, known: dict[str, int]) -> None:
-        """`user` is the one that AWSCURRENT names. The clone is the one whose name is longer by the suffix.
+    def __init__(self, connection: PostgreSQLConnection, user: str, other: str, known_oids: dict[str, int]) -> None:
+        """Read both roles. `user` is the one that AWSCURRENT names.
 
-        `known` says which roles the names stand for, as far as that is known; what is found out is added.
+        `known_oids` says which roles the names stand for, as far as that is known. What the pair finds out is added.
         """
         self._connection = connection
-        self.user = user
-        self.other = other
-        self.original, self.clone = sorted((user, other), key=len)
-        self._mark = f"Takes turns with {self.original}: rotated by AWS Secrets Manager"
-        self._known = known
-        self._existed: list[str] = []
+        self._user = user
+        self._other = other
+        self._original, self._clone = sorted((user, other), key=len)
+        self._mark = f"Takes turns with {self._original}: rotated by AWS Secrets Manager"
+        self._known_oids = known_oids
         self._roles = self._read_roles()
-        self._existed = [name for name in (self.original, self.clone) if name in self._roles]
+        existing = [name for name in (self._original, self._clone) if name in self._roles]
+        self._remedy = admin_option(connection.username, *existing)
 
     def clone_status(self) -> CloneStatus:
-        """Tell what the server knows about the other user; raises Unsafe if the original is gone."""
-        if self.original not in self._roles:
+        """Return what the server knows about the clone; raises Unsafe if the original is gone."""
+        if self._original not in self._roles:
             raise Unsafe(
-                f"looking for {self.original}, of which {self.clone} is the clone",
-                f"there is no role {self.original}",
-                "Create it, or put a user whose name does not end like a clone's into the secret",
+                f"looking for {self._original}, whose clone is {self._clone}",
+                f"there is no role {self._original}",
+                f"Create it, or name a user in the secret that does not end in {CLONE_SUFFIX}",
             )
-        if self.clone not in self._roles:
+        if self._clone not in self._roles:
             return CloneStatus.ABSENT
         return CloneStatus.OURS if self._is_marked() else CloneStatus.UNKNOWN
 
-    def prepare(self) -> None:
-        """Have a clone that carries our mark, and is a member of the original; keep everybody else from changing it.
+    def mirror(self) -> None:
+        """Make the other user what the current one is; see `rotation.engine.Session`.
 
-        Raises Unsafe if somebody else has made a role of that name.
+        All of it happens in one transaction, that of the connection. If the clone holds something in other databases,
+        there are more transactions: one that makes it a member of the original, then one for each of those databases,
+        then this one. Each ends before the next one begins to change something, because they lock the same roles.
         """
-        operation = f"preparing {self.clone}"
-        if self.clone not in self._roles:
-            self._run(operation, SQL("CREATE ROLE {} NOLOGIN").format(Identifier(self.clone)))
-            self._roles = self._read_roles()
-            self._known[self.clone] = self._roles[self.clone].oid
-        # Two deliveries of one step would stand in each other's way ("tuple concurrently updated"). This locks the
-        # clone until the transaction ends, against all that do the same; and only who may administer it can.
-        comment = self._roles[self.clone].comment
-        marked = comment if self._is_marked() else "\n".join(filter(None, (comment, self._mark)))
-        is_ours = self._is_marked() or self.clone in self._known
-        if not is_ours:
-            raise Unsafe(operation, "somebody has made a role of that name meanwhile", f"Rename or drop {self.clone}")
-        self._run(operation, SQL("COMMENT ON ROLE {} IS {}").format(Identifier(self.clone), Literal(marked)))
-        self._roles = self._read_roles()
-        self._known |= {name: role.oid for name, role in self._roles.items()}
-        if not self._is_member():
-            options = SQL(" WITH INHERIT TRUE, SET TRUE" if self._memberships_are_explicit else "")
-            self._run(
-                f"making {self.clone} a member of {self.original}",
-                SQL("GRANT {} TO {}").format(Identifier(self.original), Identifier(self.clone)) + options,
-            )
+        self._prepare()
+        PostgreSQLMemberships(self._connection, self._pair_roles()).hand_over()
+        if other_databases(self._connection, self._pair_roles()):
+            self._connection.commit()
+            self._connection.begin()
+            self._hand_over_elsewhere()
+            self._prepare()
+        self._holdings().hand_over()
+        self._align()
 
-    def elsewhere(self) -> list[tuple[str, bool, bool]]:
-        """Return in which other databases the clone holds something; where it owns something, and which are operators'.
+    def differences(self) -> Sequence[str]:
+        """Return in what the other user is not what the current one is; see `rotation.engine.Session`."""
+        missing = [f"there is no role {name}" for name in (self._user, self._other) if name not in self._roles]
+        return missing or [*self._differences_of_roles(), *self.holdings(), *self._holdings_elsewhere()]
 
-        Databases that this session's user may not enter are among them only if the clone owns something there.
-        """
-        if self.clone not in self._roles:
-            return []
-        rows = self._run("looking for rights in other databases", catalog.ELSEWHERE, (self._roles[self.clone].oid,))
-        return [(str(database), bool(owned), bool(operators)) for database, owned, operators in rows]
-
-    def hand_over_memberships(self) -> None:
-        """Have the original be a member, for both, of what the clone is a member of by itself."""
-        Memberships(self._connection, self._couple()).hand_over()
+    def holdings(self) -> list[str]:
+        """Return what the clone holds by itself, in this database or on shared objects, that the original lacks."""
+        return self._holdings().differences()
 
     def hand_over(self) -> None:
-        """Have the original hold, for both, what the clone holds by itself in this database and on shared objects.
-
-        Raises RightsDiffer, and changes nothing, if the current user would lose something.
-        """
+        """Give the original what the clone holds by itself, in this database and on shared objects."""
+        self._prepare()
         self._holdings().hand_over()
 
-    def align(self) -> None:
+    def _prepare(self) -> None:
+        """Make sure that the clone exists, carries our mark, is a member of the original, and is locked by us.
+
+        Raises Unsafe if somebody else has created a role of that name.
+        """
+        self._create()
+        self._mark_and_lock()
+        if not self._is_member():
+            options = SQL(" WITH INHERIT TRUE, SET TRUE" if self._connection.memberships_have_options else "")
+            grant = SQL("GRANT {} TO {}").format(Identifier(self._original), Identifier(self._clone))
+            self._change(f"making {self._clone} a member of {self._original}", grant + options)
+
+    def _create(self) -> None:
+        if self._clone not in self._roles:
+            self._change(f"creating {self._clone}", SQL("CREATE ROLE {} NOLOGIN").format(Identifier(self._clone)))
+            self._roles = self._read_roles()
+            self._known_oids[self._clone] = self._roles[self._clone].oid
+
+    def _mark_and_lock(self) -> None:
+        """Write our mark into the clone's comment, even if it is there.
+
+        Two invocations of one step would get into each other's way ("tuple concurrently updated"). COMMENT locks the
+        clone until the transaction ends, against all others that do the same, and only who administers it can do that.
+        """
+        operation, comment, is_marked = f"marking {self._clone}", self._roles[self._clone].comment, self._is_marked()
+        if not is_marked and self._clone not in self._known_oids:
+            cause = "somebody else has created a role of that name meanwhile"
+            raise Unsafe(operation, cause, f"Rename or drop {self._clone}")
+        marked = comment if is_marked else "\n".join(filter(None, (comment, self._mark)))
+        self._change(operation, SQL("COMMENT ON ROLE {} IS {}").format(Identifier(self._clone), Literal(marked)))
+        self._roles = self._read_roles()
+        self._known_oids |= {name: role.oid for name, role in self._roles.items()}
+
+    def _hand_over_elsewhere(self) -> None:
+        def hand_over(there: PostgreSQLConnection, _: str) -> None:
+            self._seen_from(there).hand_over()
+
+        if left := visit_other_databases(self._connection, self._pair_roles(), hand_over):
+            names = listed(left)
+            log.warning(
+                said(f"{self._clone} can hold rights in databases of strangers, which were not checked: {names}")
+            )
+
+    def _holdings_elsewhere(self) -> list[str]:
+        differences: list[str] = []
+
+        def compare(there: PostgreSQLConnection, database: str) -> None:
+            held = self._seen_from(there).holdings()
+            differences.extend(f"{text} (in database {database})" for text in held)
+
+        visit_other_databases(self._connection, self._pair_roles(), compare)
+        return differences
+
+    def _seen_from(self, there: PostgreSQLConnection) -> "PostgreSQLPair":
+        return PostgreSQLPair(there, self._user, self._other, dict(self._known_oids))
+
+    def _align(self) -> None:
         """Copy attributes and settings of the current user, and the default privileges of the original."""
         self._roles = self._read_roles()
         self._align_attributes()
-        self._align_settings()
-        self._align_defaults()
-        self._read_roles()  # the names stand for the same roles as when the transaction began
-
-    def differences(self) -> list[str]:
-        """Say in what the other user is not what the current one is, as far as all databases share it."""
-        missing = [f"there is no role {name}" for name in (self.user, self.other) if name not in self._roles]
-        if missing:
-            return missing
-        differences = (
-            [] if self._is_member() else [f"{self.clone} is no member of {self.original}, or may not act as it"]
-        )
-        differences += [
-            f"{self.other} has {attribute} {self._roles[self.other].attributes[attribute]}, {self.user} has {value}"
-            for attribute, value in self._attribute_changes().items()
-        ]
-        differences += [
-            f"{role} has another value of the setting {name}{f' in database {database}' if database else ''}"
-            for role, (database, name), *_ in self._setting_changes()  # of which any user may keep a secret in its own
-        ]
-        lacking, surplus = self._default_changes()
-        return [
-            *differences,
-            *Memberships(self._connection, self._couple()).differences(),
-            *(f"{self.clone} lacks the default privilege {_spoken(default)}" for default in lacking),
-            *(
-                f"{self.clone} has the default privilege {_spoken(default)}, {self.original} has not"
-                for default in surplus
-            ),
-        ]
-
-    def holdings(self) -> list[str]:
-        """Say what the clone holds by itself, here or on shared objects, that the original does not have."""
-        return self._holdings().differences() if self.clone in self._roles else []
+        PostgreSQLSettings(self._connection, self._pair_roles()).align()
+        PostgreSQLDefaultPrivileges(self._connection, self._pair_roles()).align()
+        self._read_roles()  # raises Unsafe if a name stands for another role than when the transaction began
 
     def _align_attributes(self) -> None:
-        changes = [_attribute(name, value) for name, value in self._attribute_changes().items()]
-        if not self._roles[self.other].can_login:
+        changes = [attribute(name, value) for name, value in self._attribute_changes().items()]
+        if not self._roles[self._other].can_login:
             changes.append(SQL("LOGIN"))
-        if self.other == self.clone and not self._roles[self.clone].inherits:
-            # Only so may it connect wherever its original may. It acts as the original from then on.
+        if self._other == self._clone and not self._roles[self._clone].inherits:
+            # It needs INHERIT to connect wherever its original can. From then on it acts as the original.
             changes.append(SQL("INHERIT"))
         if changes:
-            statement = SQL("ALTER ROLE {} WITH {}").format(Identifier(self.other), SQL(" ").join(changes))
-            self._run(f"giving {self.other} the attributes of {self.user}", statement)
+            statement = SQL("ALTER ROLE {} WITH {}").format(Identifier(self._other), SQL(" ").join(changes))
+            self._change(f"giving {self._other} the attributes of {self._user}", statement)
 
-    def _align_settings(self) -> None:
-        for role, (database, name), _, wanted in self._setting_changes():
-            scope = SQL(" IN DATABASE {}").format(Identifier(database)) if database else SQL("")
-            change = (
-                SQL(" RESET {}").format(Identifier(name))
-                if wanted is None
-                else SQL(" SET {} TO {}").format(Identifier(name), _value(name, wanted))
-            )
-            # A setting of one's own making ("app.tenant") asks for this as well, from everybody but superusers.
-            remedy = f'Have a superuser run: GRANT SET ON PARAMETER "{name}" TO "{self._connection.username}"'
-            statement = SQL("ALTER ROLE {}").format(Identifier(role)) + scope + change
-            self._run(f"giving {role} the setting {name} of {self.user}", statement, remedy=remedy)
-
-    def _align_defaults(self) -> None:
-        missing, surplus = self._default_changes()
-        if not missing and not surplus:
-            return
-        require_no_strange_triggers(self._connection)
-        with acting_as(self._connection, self._couple(), "clone"):
-            for default in sorted(surplus, key=repr):
-                self._alter_default(default, "REVOKE", "FROM")
-            for default in sorted(missing, key=repr):
-                self._alter_default(default, "GRANT", "TO")
-
-    def _alter_default(self, default: Default, verb: str, preposition: str) -> None:
-        schema, object_type, grantee, privilege, grantable = default
-        statement = SQL(
-            "ALTER DEFAULT PRIVILEGES FOR ROLE {clone}{schema} {verb} {privilege} ON {type} {to} {grantee}{option}"
+    def _differences_of_roles(self) -> list[str]:
+        """Return the differences that all databases share, and those of default privileges in this one."""
+        membership = (
+            []
+            if self._is_member()
+            else [f"{self._clone} is not a member of {self._original}, or not one that can act as it"]
         )
-        self._run(
-            f"giving {self.clone} the default privileges of {self.original}",
-            statement.format(
-                clone=Identifier(self.clone),
-                schema=SQL(" IN SCHEMA {}").format(Identifier(schema)) if schema else SQL(""),
-                verb=SQL(verb),
-                privilege=SQL(privilege),
-                type=SQL(DEFAULT_KEYWORDS[object_type]),
-                to=SQL(preposition),
-                grantee=SQL("PUBLIC") if grantee == "" else Identifier(grantee or self.clone),
-                option=SQL(" WITH GRANT OPTION" if grantable and verb == "GRANT" else ""),
-            ),
-        )
+        other = self._roles[self._other].attributes
+        attributes = [
+            f"{self._other} has {name} {other[name]}, {self._user} has {value}"
+            for name, value in self._attribute_changes().items()
+        ]
+        settings = PostgreSQLSettings(self._connection, self._pair_roles()).differences()
+        defaults = PostgreSQLDefaultPrivileges(self._connection, self._pair_roles()).differences()
+        memberships = PostgreSQLMemberships(self._connection, self._pair_roles()).differences()
+        return [*membership, *attributes, *settings, *memberships, *defaults]
 
     def _attribute_changes(self) -> dict[str, Attribute]:
-        other = self._roles[self.other].attributes
-        return {name: value for name, value in self._roles[self.user].attributes.items() if other[name] != value}
-
-    def _setting_changes(self) -> list[tuple[str, Setting, str | None, str | None]]:
-        """Return which role's settings have what value, None for none, and should have which."""
-        settings: dict[str, dict[Setting, str]] = {self.user: {}, self.other: {}}
-        for role, database, entries in self._run("reading the settings", catalog.SETTINGS, (self.user, self.other)):
-            settings[role] |= {
-                (database, name): value for name, _, value in (entry.partition("=") for entry in entries)
-            }
-        # The clone acts as its original. Where the original acts as a third role, both do.
-        act_as: Setting = (None, "role")
-        wanted = {
-            setting: value
-            for setting, value in settings[self.user].items()
-            if (setting, value) != (act_as, self.original)
-        }
-        targets = {self.other: dict(wanted), self.user: dict(settings[self.user])}
-        targets[self.clone].setdefault(act_as, self.original)
-        return [
-            (role, setting, settings[role].get(setting), target.get(setting))
-            for role, target in targets.items()
-            for setting in sorted(settings[role].keys() | target.keys(), key=repr)
-            if settings[role].get(setting) != target.get(setting)
-        ]
-
-    def _default_changes(self) -> tuple[set[Default], set[Default]]:
-        """Return which default privileges the clone lacks, and which it has too much."""
-        wanted, present = self._defaults(self.original, self.clone), self._defaults(self.clone, self.original)
-        return wanted - present, present - wanted
-
-    def _defaults(self, role: str, other: str) -> set[Default]:
-        arguments = {"role": self._roles[role].oid, "other": self._roles[other].oid}
-        rows = self._run("reading the default privileges", catalog.DEFAULTS, arguments)
-        return {tuple(row) for row in rows}
+        other = self._roles[self._other].attributes
+        return {name: value for name, value in self._roles[self._user].attributes.items() if other[name] != value}
 
     def _is_member(self) -> bool:
-        query = catalog.IS_FULL_MEMBER if self._memberships_are_explicit else catalog.IS_MEMBER
-        pair = (self._roles[self.original].oid, self._roles[self.clone].oid)
-        return bool(self._run("reading the memberships", query, pair))
+        query = catalog.IS_FULL_MEMBER if self._connection.memberships_have_options else catalog.IS_MEMBER
+        oids = (self._roles[self._original].oid, self._roles[self._clone].oid)
+        return bool(self._connection.execute("reading the memberships", query, oids, self._remedy))
 
     def _is_marked(self) -> bool:
-        """Tell whether a line, or more, of the clone's comment is our mark: names can have line breaks."""
-        return f"\n{self._mark}\n" in f"\n{self._roles[self.clone].comment}\n"
+        """Return whether our mark is in the clone's comment, in lines of its own: names can have line breaks."""
+        return f"\n{self._mark}\n" in f"\n{self._roles[self._clone].comment}\n"
 
-    def _holdings(self) -> Holdings:
-        return Holdings(self._connection, self._couple())
+    def _holdings(self) -> PostgreSQLHoldings:
+        return PostgreSQLHoldings(self._connection, self._pair_roles())
 
-    def _couple(self) -> Couple:
-        oids = {"original": self._roles[self.original].oid, "clone": self._roles[self.clone].oid}
-        return Couple(self.original, self.clone, oids, clone_is_current=self.user == self.clone)
-
-    @property
-    def _memberships_are_explicit(self) -> bool:
-        return self._connection.server_version >= INHERIT_AND_SET
+    def _pair_roles(self) -> PairRoles:
+        oids = {"original": self._roles[self._original].oid, "clone": self._roles[self._clone].oid}
+        return PairRoles(
+            self._original, self._clone, oids, clone_is_current=self._user == self._clone, remedy=self._remedy
+        )
 
     def _read_roles(self) -> dict[str, Role]:
-        roles = {}
-        for name, oid, *flags, limit, valid_until, can_login, inherits, comment in self._run(
-            "reading the roles", catalog.ROLES, (self.user, self.other)
-        ):
-            attributes = dict(zip(catalog.FLAGS.values(), flags, strict=True)) | {
-                "CONNECTION LIMIT": limit,
-                "VALID UNTIL": valid_until,
-            }
-            roles[name] = Role(oid, attributes, can_login, inherits, comment)
-        require_known((self.user, self.other), self._known, {name: role.oid for name, role in roles.items()})
+        names = (self._user, self._other)
+        rows = self._connection.execute("reading the roles", catalog.ROLES, names)
+        roles = {str(name): Role.from_row(*row) for name, *row in rows}
+        require_known(names, self._known_oids, {name: role.oid for name, role in roles.items()})
         return roles
 
-    def _run(
-        self, operation: str, statement: Statement, arguments: Arguments = (), remedy: str = ""
-    ) -> list[tuple[Any, ...]]:
-        remedy = remedy or administering(self._connection, *self._existed)
-        return self._connection.execute(operation, statement, arguments, remedy)
-
-
-def require_known(names: Sequence[str], known: Mapping[str, int], found: Mapping[str, int]) -> None:
-    """Raise Unsafe if a name that is known stands for another role than it did, or for none."""
-    for name in names:
-        if name in known and found.get(name) != known[name]:
-            raise Unsafe(
-                f"looking for the role {name}",
-                "it is not the one that it was: it was dropped or renamed, and made anew",
-                f"Put the password of the new {name} into the secret, and rotate again",
-            )
-
-
-def _attribute(name: str, value: Attribute) -> Composable:
-    if isinstance(value, bool):
-        return SQL(name if value else f"NO{name}")
-    return SQL(name + " {}").format(Literal(value))
-
-
-def _value(name: str, value: str) -> Composable:
-    """Return a setting's stored value as ALTER ROLE takes it."""
-    if name.lower() not in LISTS:
-        return Literal(value)
-    names = [quoted.replace('""', '"') or bare for quoted, bare in re.findall(r'"((?:[^"]|"")*)"|([^,\s]+)', value)]
-    return SQL(", ").join(map(Literal, names))
-
-
-def _spoken(default: Default) -> str:
-    schema, object_type, grantee, privilege, _ = default
-    place = f" in schema {schema}" if schema else ""
-    to = "itself" if grantee is None else grantee or "PUBLIC"
-    return f"{privilege} on {DEFAULT_KEYWORDS[object_type]}{place} to {to}"
+    def _change(self, operation: str, statement: Composable) -> None:
+        self._connection.execute(operation, statement, remedy=self._remedy)

@@ -1,9 +1,11 @@
-"""What keeps a server from saying more than this program can hold?
+"""How does libpq talk to a server without waiting, or reading, more than this program can afford?
 
-libpq reads all that it is offered: a message can be 2 GB long, and there can be rows and notices without end
-(https://www.postgresql.org/docs/current/protocol-message-formats.html). It knows no limit, and takes no socket of ours.
-So it is given a port of this machine for the server's. In between stands a `Way`, which passes on what both say, and
-counts what the server does.
+libpq reads all that it is offered: a message can be 2 GB long, and rows and notices can go on without end
+(https://www.postgresql.org/docs/current/protocol-message-formats.html). It has no limit, and takes no socket of ours.
+So libpq connects to a port of this machine instead of the server's. Between the two stands a `BoundedSocket`: it
+forwards the bytes of both sides, and counts those of the server.
+
+Only public functions of psycopg2 are used, here and in all of this driver.
 """
 
 import os
@@ -13,124 +15,180 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
+import psycopg2
+from psycopg2 import extensions
+
+from rotation.credential import Credential
+from rotation.engines.driver import NO_ANSWER
+from rotation.engines.network import ca_bundle
+from rotation.errors import Unreachable
+
 LOOPBACK = "127.0.0.1"
 
 ANSWER_BYTES = 4 * 2**20
-"""How much a server may say to one thing that it is asked for, a login or a statement. In the worst case libpq and
-Python need ten times as much to hold it."""
+"""How many bytes a server may send in answer to one login or one statement. In the worst case libpq and Python need ten
+times as much memory to hold them."""
 
-CHUNK = 65536
+CHUNK_BYTES = 65536
+
+EVENTS = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
+
+NOT_POSTGRESQL = "Check that it is a PostgreSQL server that answers at this host and port"
 
 
-class TooMuch(Exception):
-    """The server has said more than it may."""
+class AnswerTooLarge(Exception):
+    """The server has sent more than it may."""
 
 
-class Way:
-    """A connection to a server, as libpq has it."""
+class BoundedSocket:
+    """A connection to a server, to which libpq connects instead."""
 
     def __init__(self, server: socket.socket) -> None:
-        """Take over a socket that is connected."""
+        """Take over a connected socket."""
         self._server = server
         self._listener = socket.create_server((LOOPBACK, 0), backlog=1)
         self.port: int = self._listener.getsockname()[1]
-        """Where libpq is to connect to, at LOOPBACK."""
+        """Where libpq must connect to, at LOOPBACK."""
         self._client: socket.socket | None = None
-        self._flows: tuple[_Flow, ...] = ()
-        self._left = 0
+        self._streams: tuple[_Stream, ...] = ()
+        """From the client to the server, and back; none before libpq is connected."""
+        self._bytes_left = 0
 
-    def meet(self, client: int) -> None:
-        """Take in the connection that libpq has begun from this file descriptor, and no other."""
+    def accept(self, client: int) -> None:
+        """Accept the connection that libpq has begun from this file descriptor, and no other."""
         with self._listener, socket.socket(fileno=os.dup(client)) as own:
             while not self._client:
-                taken, name = self._listener.accept()
-                if name == own.getsockname():
-                    self._client = taken
+                accepted, address = self._listener.accept()
+                if address == own.getsockname():
+                    self._client = accepted
                 else:
-                    taken.close()
+                    accepted.close()
         self._client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for each in (self._client, self._server):
             each.settimeout(0)
-        self._flows = (_Flow(self._client, self._server), _Flow(self._server, self._client))
+        self._streams = (_Stream(self._client, self._server), _Stream(self._server, self._client))
 
-    def expect(self, size: int = ANSWER_BYTES) -> None:
-        """Let the server say so much from now on."""
-        self._left = size
+    def allow(self, size: int = ANSWER_BYTES) -> None:
+        """Let the server send so many bytes from now on."""
+        self._bytes_left = size
 
-    def carry(self, client: int, events: int, seconds: float) -> bool:
-        """Pass on what is said until one of these events happens to libpq's socket; False when the time is up.
+    def relay(self, client: int, events: int, seconds: float) -> bool:
+        """Forward bytes both ways until one of these events happens to libpq's socket; return False if it is too late.
 
-        Raises TooMuch.
+        Raises AnswerTooLarge.
         """
         until = time.monotonic() + seconds
         while ready := self._poll({client: events}, until - time.monotonic()):
             if client in ready:
                 return True
-            up, down = self._flows
-            up.move(CHUNK)
-            self._left -= down.move(min(CHUNK, self._left + 1))
-            if self._left < 0:
-                raise TooMuch
+            to_server, to_client = self._streams
+            to_server.forward(CHUNK_BYTES)
+            self._bytes_left -= to_client.forward(min(CHUNK_BYTES, self._bytes_left + 1))
+            if self._bytes_left < 0:
+                raise AnswerTooLarge
         return False
 
     def close(self) -> None:
-        """Pass on libpq's last word, and end; nothing is waited for."""
-        for up in self._flows[:1]:
-            while up.move(CHUNK):
+        """Forward what libpq sent last, as far as that needs no waiting, and close all sockets."""
+        for to_server in self._streams[:1]:
+            while to_server.forward(CHUNK_BYTES):
                 pass
         for each in (self._listener, self._client, self._server):
             if each:
                 each.close()
 
     def _poll(self, events: dict[int, int], seconds: float) -> set[int]:
-        for flow in self._flows:
-            for end, event in flow.awaited():
-                events[end] = events.get(end, 0) | event
+        for stream in self._streams:
+            for descriptor, event in stream.events():
+                events[descriptor] = events.get(descriptor, 0) | event
         poller = select.poll()
-        for end, event in events.items():
-            poller.register(end, event)
-        return {end for end, _ in poller.poll(max(0.0, seconds) * 1000)}
+        for descriptor, event in events.items():
+            poller.register(descriptor, event)
+        return {descriptor for descriptor, _ in poller.poll(max(0.0, seconds) * 1000)}
 
 
-class _Flow:
-    """What goes in one direction."""
+class _Stream:
+    """The bytes that go in one direction."""
 
-    def __init__(self, source: socket.socket, target: socket.socket) -> None:
-        self._source, self._target = source, target
-        self._held = b""
+    def __init__(self, sender: socket.socket, receiver: socket.socket) -> None:
+        self._sender, self._receiver = sender, receiver
+        self._pending = b""
         self._ended = False
 
-    def awaited(self) -> Iterator[tuple[int, int]]:
-        """Yield which event at which end lets it go on."""
-        if self._held:
-            yield self._target.fileno(), select.POLLOUT
+    def events(self) -> Iterator[tuple[int, int]]:
+        """Yield the file descriptor and the event that must happen before more can be forwarded."""
+        if self._pending:
+            yield self._receiver.fileno(), select.POLLOUT
         elif not self._ended:
-            yield self._source.fileno(), select.POLLIN
+            yield self._sender.fileno(), select.POLLIN
 
-    def move(self, most: int) -> int:
-        """Pass on what can be passed on at once; return how many bytes have come."""
-        came = 0
+    def forward(self, most: int) -> int:
+        """Forward what needs no waiting; return how many bytes were received."""
+        received = 0
         with suppress(BlockingIOError):
-            if not self._held and not self._ended:
-                self._held = self._come(most)
-                came = len(self._held)
-            if self._held:
-                self._held = self._held[self._go() :]
-        return came
+            if not self._pending and not self._ended:
+                self._pending = self._receive(most)
+                received = len(self._pending)
+            if self._pending:
+                self._pending = self._pending[self._send() :]
+        return received
 
-    def _come(self, most: int) -> bytes:
+    def _receive(self, most: int) -> bytes:
         try:
-            data = self._source.recv(most)
+            data = self._sender.recv(most)
         except ConnectionError:
             data = b""
         if not data:
             self._ended = True
             with suppress(OSError):
-                self._target.shutdown(socket.SHUT_WR)
+                self._receiver.shutdown(socket.SHUT_WR)
         return data
 
-    def _go(self) -> int:
+    def _send(self) -> int:
         try:
-            return self._target.send(self._held)
+            return self._receiver.send(self._pending)
         except ConnectionError:
-            return len(self._held)  # nobody is there to hear it
+            return len(self._pending)  # nobody receives it any more
+
+
+def connect(credential: Credential, bounded: BoundedSocket, seconds: float, operation: str) -> extensions.connection:
+    """Log in through this socket; raises Unreachable and psycopg2's errors."""
+    connection: extensions.connection | None = None
+    try:
+        connection = psycopg2.connect(
+            async_=1,
+            host=credential.host,
+            hostaddr=LOOPBACK,
+            port=bounded.port,
+            dbname=credential.database,
+            user=credential.username,
+            password=credential.password,
+            sslmode="verify-full" if credential.tls else "disable",
+            sslrootcert=ca_bundle(),
+            # A server that asks for no password has proved nothing. One that asks for it in clear must not learn it.
+            require_auth="scram-sha-256,md5",
+            gssencmode="disable",
+            client_encoding="UTF8",
+            application_name="secret-rotation",
+        )
+        bounded.accept(connection.fileno())
+        wait(connection, bounded, seconds, operation)
+    except BaseException:
+        if connection:
+            connection.close()
+        raise
+    return connection
+
+
+def wait(connection: extensions.connection, bounded: BoundedSocket, seconds: float, operation: str) -> None:
+    """Wait until the connection has done what it was asked for; raises Unreachable if that takes too long."""
+    until = time.monotonic() + seconds
+    bounded.allow()
+    while (state := connection.poll()) != extensions.POLL_OK:
+        try:
+            is_ready = bounded.relay(connection.fileno(), EVENTS[state], until - time.monotonic())
+        except AnswerTooLarge:
+            cause = f"the server sent more than {ANSWER_BYTES >> 20} MB, and the connection was closed"
+            raise Unreachable(operation, cause, NOT_POSTGRESQL) from None
+        if not is_ready:
+            raise Unreachable(operation, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER)

@@ -1,0 +1,64 @@
+"""In which other databases does the clone hold something, and how are they visited?
+
+Everybody who owns a database can grant the clone something in it, and so make us connect to it.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from rotation.deadline import RESERVED_SECONDS, Deadline
+from rotation.engines.postgresql import catalog
+from rotation.engines.postgresql.connection import PostgreSQLConnection, transaction
+from rotation.engines.postgresql.roles import PairRoles
+from rotation.errors import DatabaseError, OutOfTime
+
+STRANGERS_SECONDS = 10.0
+"""How long all databases of strangers may take together."""
+
+
+@dataclass(frozen=True)
+class OtherDatabase:
+    """A row of catalog.OTHER_DATABASES."""
+
+    name: str
+    clone_owns_something: bool
+    is_operators: bool
+
+    @property
+    def is_strangers(self) -> bool:
+        """Whether the rotation can do without it: the clone only has rights there, and a stranger gave them."""
+        return not self.clone_owns_something and not self.is_operators
+
+
+def other_databases(connection: PostgreSQLConnection, roles: PairRoles) -> list[OtherDatabase]:
+    """Return the other databases in which the clone holds something."""
+    operation, oid = "looking for rights in other databases", roles.oids["clone"]
+    rows = connection.execute(operation, catalog.OTHER_DATABASES, (oid,), remedy=roles.remedy)
+    return [OtherDatabase(str(name), bool(owns), bool(operators)) for name, owns, operators in rows]
+
+
+def visit_other_databases(
+    connection: PostgreSQLConnection, roles: PairRoles, work: Callable[[PostgreSQLConnection, str], None]
+) -> list[str]:
+    """Work in each of the other databases, with a connection to it; return the names of those that were left out.
+
+    A database is left out if it is a stranger's, and the work cannot be done there for any reason.
+    """
+    left, strangers = [], _earlier(connection.deadline, STRANGERS_SECONDS)
+    for database in other_databases(connection, roles):
+        deadline = strangers if database.is_strangers else connection.deadline
+        try:
+            with transaction(replace(connection.credential, database=database.name), deadline) as there:
+                work(there, database.name)
+        except (DatabaseError, OutOfTime):
+            if not database.is_strangers:
+                raise
+            left.append(database.name)
+    return left
+
+
+def _earlier(deadline: Deadline, seconds: float) -> Deadline:
+    """Return a deadline that ends in so many seconds, or when the other one does."""
+    until = time.monotonic() + seconds
+    return Deadline(lambda: min(deadline.left(), until - time.monotonic()) + RESERVED_SECONDS)

@@ -1,0 +1,88 @@
+"""Which default privileges does the original have, and how does its clone get the same?
+
+They count only for a session of the clone that has left its role, and makes something as itself.
+"""
+
+from typing import NamedTuple
+
+from psycopg2.sql import SQL, Composable, Identifier
+
+from rotation.engines.postgresql import catalog
+from rotation.engines.postgresql.admin import require_no_strange_triggers, rights_of
+from rotation.engines.postgresql.connection import PostgreSQLConnection
+from rotation.engines.postgresql.rights import DEFAULT_KEYWORDS, altering_defaults
+from rotation.engines.postgresql.roles import PairRoles
+
+
+class DefaultPrivilege(NamedTuple):
+    """A row of catalog.DEFAULTS."""
+
+    schema: str | None
+    """None: all schemas."""
+    object_type: str
+    grantee: str | None
+    """None: the role itself; empty: PUBLIC."""
+    privilege: str
+    grantable: bool
+
+    def __str__(self) -> str:
+        place = f" in schema {self.schema}" if self.schema else ""
+        to = "itself" if self.grantee is None else self.grantee or "PUBLIC"
+        return f"{self.privilege} on {DEFAULT_KEYWORDS[self.object_type]}{place} to {to}"
+
+    def statement(self, verb: str, preposition: str, role: str) -> Composable:
+        """Return the statement that grants it for a role, or revokes it."""
+        return altering_defaults(role, self.schema) + SQL(" {} {} ON {} {} {}{}").format(
+            SQL(verb),
+            SQL(self.privilege),
+            SQL(DEFAULT_KEYWORDS[self.object_type]),
+            SQL(preposition),
+            SQL("PUBLIC") if self.grantee == "" else Identifier(self.grantee or role),
+            SQL(" WITH GRANT OPTION" if self.grantable and verb == "GRANT" else ""),
+        )
+
+
+class PostgreSQLDefaultPrivileges:
+    """The default privileges of both roles, in the database of the connection."""
+
+    def __init__(self, connection: PostgreSQLConnection, roles: PairRoles) -> None:
+        """Take the pair."""
+        self._connection = connection
+        self._roles = roles
+
+    def differences(self) -> list[str]:
+        """Return which default privileges the clone lacks, and which it alone has."""
+        clone, original = self._roles.clone, self._roles.original
+        missing, extra = self._changes()
+        return [
+            *(f"{clone} lacks the default privilege {default}" for default in missing),
+            *(f"{clone} has the default privilege {default}, {original} has not" for default in extra),
+        ]
+
+    def align(self) -> None:
+        """Give the clone the default privileges of its original."""
+        missing, extra = self._changes()
+        if not missing and not extra:
+            return
+        require_no_strange_triggers(self._connection)
+        with rights_of(self._connection, self._roles.clone, self._roles.oids["clone"]):
+            for default in sorted(extra, key=repr):
+                self._change(default.statement("REVOKE", "FROM", self._roles.clone))
+            for default in sorted(missing, key=repr):
+                self._change(default.statement("GRANT", "TO", self._roles.clone))
+
+    def _change(self, statement: Composable) -> None:
+        operation = f"giving {self._roles.clone} the default privileges of {self._roles.original}"
+        self._connection.execute(operation, statement, remedy=self._roles.remedy)
+
+    def _changes(self) -> tuple[set[DefaultPrivilege], set[DefaultPrivilege]]:
+        """Return what the clone lacks, and what it alone has."""
+        wanted, present = self._read("original", "clone"), self._read("clone", "original")
+        return wanted - present, present - wanted
+
+    def _read(self, role: str, other: str) -> set[DefaultPrivilege]:
+        arguments = {"role": self._roles.oids[role], "other": self._roles.oids[other]}
+        rows = self._connection.execute(
+            "reading the default privileges", catalog.DEFAULTS, arguments, remedy=self._roles.remedy
+        )
+        return {DefaultPrivilege(*row) for row in rows}

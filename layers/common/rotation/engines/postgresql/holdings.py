@@ -1,0 +1,148 @@
+"""What does the clone hold by itself, and how does its original get it?
+
+Everything here is about one database, and about the objects that all databases share.
+
+What an *operator* gave the clone, a superuser or a role with CREATEROLE, was meant for the pair: it is handed over, or
+the rotation is refused. But everybody who owns something can grant the clone rights on it. Such a *stranger* can
+neither stop a rotation nor use the admin for what she cannot do herself. What she gave is handed over in her own name
+if the admin can act as her. Otherwise it stays as it is, and is not compared any further: it is of no use to the clone,
+which acts as its original.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from psycopg2.sql import SQL, Identifier
+
+from rotation.engines.postgresql import catalog
+from rotation.engines.postgresql.admin import require_no_strange_triggers, rights_of
+from rotation.engines.postgresql.connection import PostgreSQLConnection
+from rotation.engines.postgresql.rights import Grant
+from rotation.engines.postgresql.roles import PairRoles, listed
+from rotation.errors import RightsDiffer, Unsafe
+from rotation.redaction import said
+
+log = logging.getLogger(__name__)
+
+
+class PostgreSQLHoldings:
+    """What the clone owns, and the rights, policies and user mappings that it alone has; memberships aside."""
+
+    def __init__(self, connection: PostgreSQLConnection, roles: PairRoles) -> None:
+        """Take the pair, as seen in the database of the connection."""
+        self._connection = connection
+        self._roles = roles
+
+    def differences(self) -> list[str]:
+        """Return what the clone holds that the original lacks, except for what strangers gave it."""
+        kinds, clone, original = self._kinds(), self._roles.clone, self._roles.original
+        return [
+            *(f"{clone} owns {thing}" for thing in self._owned(kinds)),
+            *(f"{clone} has {thing}, {original} has not" for thing in self._unmovable(kinds)),
+            *(f"{clone} has {grant}, {original} has not" for grant in self._extra(kinds) if grant.by_operator),
+        ]
+
+    def hand_over(self) -> None:
+        """Give the original, for both, what the clone holds by itself.
+
+        Raises RightsDiffer, and changes nothing, if that cannot be done.
+        """
+        kinds = self._kinds()
+        if not kinds:
+            return
+        self._require_none(self._unmovable(kinds), "give this to")
+        owned, extra = self._owned(kinds), self._extra(kinds)
+        if not owned and not extra:
+            return
+        require_no_strange_triggers(self._connection)
+        with self._connection.short_lock_timeout(f"handing over what {self._roles.clone} holds"):
+            self._hand_over_from_operators([grant for grant in extra if grant.by_operator])
+            self._hand_over_from_strangers(one for one in extra if not one.by_operator and one.can_act_as_grantor)
+            if owned:
+                self._reassign(owned)
+        self._check_what_is_left()
+
+    def _hand_over_from_operators(self, grants: Sequence[Grant]) -> None:
+        """Grant these rights to the original if the clone is current, and revoke them from the clone, as the admin."""
+        for grant in grants:
+            for statement in grant.handing_over(self._roles):
+                operation = f"handing over {listed([grant])} of {self._roles.clone} to {self._roles.original}"
+                self._connection.execute(operation, statement, remedy=grant.remedy(self._roles.original))
+        if grants:
+            self._require_changed_only({grant.place for grant in grants})
+
+    def _hand_over_from_strangers(self, grants: Iterable[Grant]) -> None:
+        """Do the same as each grantor, with no more rights than hers; what she prevents stays as it is."""
+        for grantor, hers in groupby(sorted(grants, key=lambda grant: grant.grantor), lambda grant: grant.grantor):
+            statements = [statement for grant in hers for statement in grant.handing_over(self._roles)]
+            become = SQL("SET LOCAL ROLE {}").format(Identifier(grantor))
+            operation = f"handing over what {grantor} gave to {self._roles.clone}"
+            self._connection.attempt(operation, [become, *statements, "SET LOCAL ROLE NONE"])
+
+    def _require_changed_only(self, places: set[tuple[int, int]]) -> None:
+        """Raise Unsafe if another object was changed: GRANT takes names only, and a schema's owner can swap them."""
+        operation = f"checking which objects were granted to {self._roles.original}"
+        query = catalog.CHANGED_ACLS.format(parameters=self._parameters)
+        if set(map(tuple, self._connection.execute(operation, query))) - places:
+            raise Unsafe(
+                operation,
+                "an object was renamed meanwhile, so that another one got the right",
+                "Find out from the server's log who renames objects. Nothing was changed",
+            )
+
+    def _reassign(self, owned: Sequence[str]) -> None:
+        roles, oids = self._roles, self._roles.oids
+        operation = f"handing over to {roles.original} what {roles.clone} owns ({listed(owned)})"
+        statement = SQL("REASSIGN OWNED BY {clone} TO {original}").format(**roles.identifiers())
+        with (
+            rights_of(self._connection, roles.original, oids["original"]),
+            rights_of(self._connection, roles.clone, oids["clone"]),
+        ):
+            self._connection.execute(operation, statement)
+
+    def _check_what_is_left(self) -> None:
+        left = self._extra(self._kinds())
+        self._require_none([grant for grant in left if grant.by_operator], "leave this to")
+        if strangers := [grant for grant in left if not grant.by_operator]:
+            log.warning(said(f"{self._roles.clone} keeps what strangers gave it: {listed(strangers)}"))
+
+    def _require_none(self, left: Sequence[object], verb: str) -> None:
+        if left:
+            original, clone = self._roles.original, self._roles.clone
+            raise RightsDiffer(
+                f"handing over to {original} what {clone} holds by itself",
+                f"{self._connection.username} cannot {verb} {original} alone: {listed(left)}",
+                f"Give it to {original} as well, or take it from {clone}, as its owner",
+            )
+
+    def _kinds(self) -> set[str]:
+        """Return which kinds of things the clone holds: none if the pair is healthy."""
+        oid = self._roles.oids["clone"]
+        return {kind for (kind,) in self._connection.execute("reading what the clone holds", catalog.HOLDS, (oid,))}
+
+    def _owned(self, kinds: set[str]) -> list[str]:
+        if "o" not in kinds:
+            return []
+        oid = self._roles.oids["clone"]
+        rows = self._connection.execute("reading what the clone owns", catalog.OWNED, (oid,))
+        return [str(description) for (description,) in rows]
+
+    def _unmovable(self, kinds: set[str]) -> list[str]:
+        if not kinds & {"r", "m"}:
+            return []
+        operation = "reading policies and user mappings of the clone"
+        return [str(text) for (text,) in self._connection.execute(operation, catalog.UNMOVABLE, self._roles.oids)]
+
+    def _extra(self, kinds: set[str]) -> list[Grant]:
+        """Return the rights that were granted to the clone, and that the original lacks."""
+        if "a" not in kinds:
+            return []
+        act_as = "SET" if self._connection.memberships_have_options else "MEMBER"
+        query = catalog.EXTRA_GRANTS.format(parameters=self._parameters, act_as=act_as)
+        rows = self._connection.execute("reading what the clone is granted", query, self._roles.oids)
+        return [Grant(*row) for row in rows]
+
+    @property
+    def _parameters(self) -> str:
+        return catalog.PARAMETERS if self._connection.server_version >= catalog.PARAMETER_ACLS else ""

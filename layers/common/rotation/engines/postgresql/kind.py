@@ -1,0 +1,16 @@
+"""What is known of PostgreSQL before anybody connects to it?"""
+
+from rotation.kind import EngineKind, Strategy
+
+KIND = EngineKind(
+    name="PostgreSQL",
+    engine_values=frozenset({"postgres", "aurora-postgresql"}),
+    default_port=5432,
+    default_database="postgres",
+    # NAMEDATALEN - 1, in bytes; the server cuts longer names off without an error.
+    username_limit=63,
+    username_length=lambda name: len(name.encode()),
+    password_limit=128,
+    clone_sees_rights=True,
+    strategies=frozenset({Strategy.SINGLE_USER, Strategy.ALTERNATING_USERS}),
+)

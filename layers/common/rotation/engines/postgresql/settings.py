@@ -1,0 +1,105 @@
+"""Which settings (ALTER ROLE … SET) does the current user have, and how does the other user get the same?"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from psycopg2.sql import SQL, Composable, Identifier, Literal
+
+from rotation.engines.postgresql import catalog
+from rotation.engines.postgresql.connection import PostgreSQLConnection
+from rotation.engines.postgresql.roles import PairRoles
+
+LISTS = frozenset({
+    "local_preload_libraries", "search_path", "session_preload_libraries",
+    "shared_preload_libraries", "temp_tablespaces", "unix_socket_directories",
+})  # fmt: skip
+"""Settings whose value is a list of names, each a literal of its own (variable_is_guc_list_quote in PostgreSQL's
+src/fe_utils/string_utils.c)."""
+
+type Setting = tuple[str | None, str]
+"""A database (None: all) and the name of a setting."""
+
+ROLE: Setting = (None, "role")
+"""The setting by which the clone acts as its original."""
+
+
+@dataclass(frozen=True)
+class SettingChange:
+    """A setting that one of the two roles must get, or lose."""
+
+    role: str
+    database: str | None
+    name: str
+    value: str | None
+    """None: the role loses it."""
+
+    def __str__(self) -> str:
+        place = f" in database {self.database}" if self.database else ""
+        return f"{self.role} has another value of the setting {self.name}{place}"  # a user can keep a secret in a value
+
+    def statement(self) -> Composable:
+        """Return the statement that makes the change."""
+        scope = SQL(" IN DATABASE {}").format(Identifier(self.database)) if self.database else SQL("")
+        name = Identifier(self.name)
+        change = (
+            SQL(" RESET {}").format(name)
+            if self.value is None
+            else SQL(" SET {} TO {}").format(name, literals(self.name, self.value))
+        )
+        return SQL("ALTER ROLE {}").format(Identifier(self.role)) + scope + change
+
+
+class PostgreSQLSettings:
+    """The settings of both roles, in all databases."""
+
+    def __init__(self, connection: PostgreSQLConnection, roles: PairRoles) -> None:
+        """Take the pair."""
+        self._connection = connection
+        self._roles = roles
+
+    def differences(self) -> list[str]:
+        """Return in which settings the other user is not what the current one is."""
+        return [str(change) for change in self._changes()]
+
+    def align(self) -> None:
+        """Give the other user the settings of the current one, and let the clone act as its original."""
+        for change in self._changes():
+            # From everybody but superusers, PostgreSQL asks for this also if the setting is made up ("app.tenant").
+            remedy = f'Run as a superuser: GRANT SET ON PARAMETER "{change.name}" TO "{self._connection.username}"'
+            operation = f"giving {change.role} the setting {change.name} of {self._roles.user}"
+            self._connection.execute(operation, change.statement(), remedy=remedy)
+
+    def _changes(self) -> list[SettingChange]:
+        user, other = self._roles.user, self._roles.other
+        settings: dict[str, dict[Setting, str]] = {user: {}, other: {}}
+        rows = self._connection.execute(
+            "reading the settings", catalog.SETTINGS, (user, other), remedy=self._roles.remedy
+        )
+        for role, database, entries in rows:
+            parts = (entry.partition("=") for entry in entries)
+            settings[role] |= {(database, name): value for name, _, value in parts}
+        return setting_changes(self._roles, settings)
+
+
+def setting_changes(roles: PairRoles, settings: Mapping[str, Mapping[Setting, str]]) -> list[SettingChange]:
+    """Return what must change, if these are the settings of both roles."""
+    users = settings[roles.user]
+    # The clone acts as its original. If the original acts as a third role, both do.
+    others = {setting: value for setting, value in users.items() if (setting, value) != (ROLE, roles.original)}
+    wanted = {roles.other: others, roles.user: dict(users)}
+    wanted[roles.clone].setdefault(ROLE, roles.original)
+    return [
+        SettingChange(role, *setting, target.get(setting))
+        for role, target in wanted.items()
+        for setting in sorted(settings[role].keys() | target.keys(), key=repr)
+        if settings[role].get(setting) != target.get(setting)
+    ]
+
+
+def literals(name: str, value: str) -> Composable:
+    """Return a setting's stored value as ALTER ROLE takes it."""
+    if name.lower() not in LISTS:
+        return Literal(value)
+    names = [quoted.replace('""', '"') or bare for quoted, bare in re.findall(r'"((?:[^"]|"")*)"|([^,\s]+)', value)]
+    return SQL(", ").join(map(Literal, names))
