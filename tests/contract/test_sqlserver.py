@@ -69,7 +69,7 @@ from tests.local.stand_ins.sqlserver import wire as tds_server
 
 __all__ = ["closed_port", "contained", "database", "pair", "silent_port", "sqlserver"]  # fixtures
 
-LOGGER = "rotation.engines.sqlserver.pair"
+LOGGER = "rotation.engines.sqlserver.login_pair"
 
 
 class TestSQLServer(EngineContract):
@@ -398,7 +398,7 @@ def test_an_admin_that_may_not_pass_a_permission_on_says_which(sqlserver: SQLSer
 def test_an_admin_that_does_not_see_all_is_refused(sqlserver: SQLServerLaboratory, pair: Pair, permission: str) -> None:
     alter(sqlserver, f"DENY {permission} TO {sqlserver.admin.username}")
     try:
-        with pytest.raises(NotPermitted, match=f"{permission}.*In master: GRANT {permission} TO "):
+        with pytest.raises(NotPermitted, match=f"{permission}.*GRANT {permission} TO .*, in master"):
             clone_status(sqlserver, *pair)
         with pytest.raises(NotPermitted, match=permission):
             differences(sqlserver, *pair)
@@ -414,8 +414,8 @@ def test_a_database_that_the_admin_may_not_enter_is_named_in_the_log(
         mirror(sqlserver, *pair)
     [text] = {record.getMessage() for record in caplog.records}
     admin = sqlserver.admin.username
-    unseen = f"{admin} is no user there, or may not see all users"
-    assert text == f"What {pair[0].username} may do in {furnished} was not looked at: {unseen}"
+    unseen = f"{admin} has no user there, or cannot see all users"
+    assert text == f"The rights of {pair[0].username} in {furnished} were not compared: {unseen}"
 
 
 def test_a_read_only_database_is_said(sqlserver: SQLServerLaboratory, pair: Pair, furnished: str) -> None:
@@ -745,7 +745,7 @@ def test_what_a_statement_of_verify_does_is_undone(sqlserver: SQLServerLaborator
 )
 def test_what_could_not_be_undone_is_not_run(sqlserver: SQLServerLaboratory, statement: str) -> None:
     with (
-        pytest.raises(StatementFailed, match="could not be rolled back"),
+        pytest.raises(StatementFailed, match="a transaction cannot take it back"),
         sqlserver.engine.connect(sqlserver.admin, deadline()) as session,
     ):
         session.verify([statement])
@@ -865,7 +865,7 @@ def test_nobody_is_followed_to_another_server(monkeypatch: pytest.MonkeyPatch) -
 
         monkeypatch.setattr(tds_server, "_environment", environment)
         elsewhere.settimeout(0.2)
-        with pytest.raises(LoginBlocked, match="elsewhere"), SQLServer().connect(superuser, deadline()):
+        with pytest.raises(LoginBlocked, match="redirects"), SQLServer().connect(superuser, deadline()):
             pass
         with pytest.raises(TimeoutError):
             elsewhere.accept()

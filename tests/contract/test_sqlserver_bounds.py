@@ -199,4 +199,6 @@ def test_half_a_character_is_no_defect_of_ours() -> None:
     error += b"\0\0" + struct.pack("<i", 1) + tds_server._done(tds_server.FAILED)  # noqa: SLF001
     with posing(in_clear, let_in, lambda: iter([packet(error, WHOLE)])) as port:
         text, _ = client(port, tls=False)
-    assert text.startswith("StatementFailed: beginning as app: the answer makes no sense (UnicodeDecodeError)")
+    assert text.startswith(
+        "StatementFailed: setting the lock timeout as app: the answer makes no sense (UnicodeDecodeError)"
+    )

@@ -145,8 +145,8 @@ def test_a_user_of_the_other_one_where_the_current_one_is_none_is_said_with_what
         set_secret(sqlserver, user)
     [text] = [record.getMessage() for record in caplog.records if clone.username in record.getMessage()]
     assert text == (
-        f"{clone.username} is the user alias ] in the database {eve.database}, where {user.username} is none: this was"
-        " left as it is. To end it there: DROP USER [alias ]]]"
+        f"{clone.username} is the user alias ] in the database {eve.database}, but {user.username} has no user there."
+        " Nothing was changed there. To remove the user: DROP USER [alias ]]]"
     )
 
 
@@ -161,7 +161,7 @@ def test_many_closed_databases_make_no_long_line(
     finally:
         alter(sqlserver, *(f"DROP DATABASE {name}" for name in names))
     assert sum(name in caplog.text for name in names) <= 20
-    assert " more was not looked at" in caplog.text
+    assert " more were not compared" in caplog.text
 
 
 # A database of hers, where she has made the current one a user
