@@ -64,6 +64,7 @@ from tests.laboratories_sqlserver import (
     strong_password,
 )
 from tests.local.servers import certificates
+from tests.local.stand_ins.sqlserver import messages as tds
 from tests.local.stand_ins.sqlserver import server as sqlserver_server
 from tests.local.stand_ins.sqlserver import wire as tds_server
 
@@ -849,21 +850,17 @@ def test_a_server_that_wants_tls_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_nobody_is_followed_to_another_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = tds_server._environment  # noqa: SLF001 - the stand-in's answer to a login is what is bent here
+    original = tds.environment  # the stand-in's answer to a login is what is changed here
     with socket.create_server(("127.0.0.1", 0)) as elsewhere, standing_in(monkeypatch) as superuser:
         host, port = elsewhere.getsockname()
         route = struct.pack("<BHH", 0, port, len(host)) + host.encode("utf-16-le")
 
         def environment(kind: int, body: bytes) -> bytes:
             return original(
-                *(
-                    (20, struct.pack("<H", len(route)) + route + b"\0\0")
-                    if kind == tds_server.LANGUAGE
-                    else (kind, body)
-                )
+                *((20, struct.pack("<H", len(route)) + route + b"\0\0") if kind == tds.LANGUAGE else (kind, body))
             )
 
-        monkeypatch.setattr(tds_server, "_environment", environment)
+        monkeypatch.setattr(tds_server, "environment", environment)
         elsewhere.settimeout(0.2)
         with pytest.raises(LoginBlocked, match="redirects"), SQLServer().connect(superuser, deadline()):
             pass

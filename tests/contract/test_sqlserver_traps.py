@@ -41,7 +41,7 @@ CATALOG = (
 def sprung(laboratory: SQLServerLaboratory) -> list[tuple[str, str]]:
     """Return who has run code of a user's, and which."""
     assert laboratory.log
-    return laboratory.log.sprung
+    return laboratory.log.user_code
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def revoke(right: SQLServerRight, state: RightState, other: str, grantor: str) -
 
 
 def _statement(right: SQLServerRight, before: RightState | None, after: RightState | None, other: str) -> str:
-    # What was passed on is revoked together with the GRANT OPTION
+    # CASCADE also revokes what the principal has granted to others
     # (https://learn.microsoft.com/en-us/sql/t-sql/statements/revoke-transact-sql).
     cascade = " CASCADE" if before is RightState.GRANTABLE else ""
     match after:

@@ -13,7 +13,7 @@ TRIGGERS_OF_RDS = frozenset({
     "fe0417243aa5dfb4f81da3f6f449ca9932f44923694dfd4e5c492a4451d259b3",
 })  # fmt: skip
 """The digests of rds_deny_backups_trigger, as people have published it (2013 to 2017). RDS created it in new databases.
-It denies BACKUP DATABASE and BACKUP LOG to new members of db_owner, and runs no code of a user's."""
+It denies BACKUP DATABASE and BACKUP LOG to new members of db_owner, and runs no code of a user."""
 
 
 def require_no_triggers(connection: SQLServerConnection, query: str, other: str, place: str) -> None:
