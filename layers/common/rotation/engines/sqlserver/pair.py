@@ -178,7 +178,7 @@ class SQLServerPair(ABC):
 
     def _as_differences(self, statements: Sequence[str]) -> list[str]:
         return [
-            f"{self.other} differs from {self.user}{self._place}, until this is run: {_without_options(statement)}"
+            f"{self.other} differs from {self.user}{self._place}: {_without_options(statement)} would change that"
             for statement in statements
         ]
 
