@@ -34,7 +34,7 @@ from tests.local.stand_ins.sqlserver.tables import (
     WHOLE_SERVER,
     Securable,
     Viewer,
-)  # fmt: skip
+)
 
 
 class Catalog:

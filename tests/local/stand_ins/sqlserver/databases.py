@@ -18,7 +18,7 @@ from tests.local.stand_ins.sqlserver.tables import (
     SINGLE_USER,
     Securable,
     table_name,
-)  # fmt: skip
+)
 
 
 class DatabaseStatements(Statements):

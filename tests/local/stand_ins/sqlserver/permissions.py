@@ -13,7 +13,7 @@ from tests.local.stand_ins.sqlserver.tables import (
     SERVER,
     SERVER_PRINCIPAL,
     Securable,
-)  # fmt: skip
+)
 from tests.local.stand_ins.sqlserver.tsql import syntax_error
 
 SERVER_PERMISSIONS = frozenset({

@@ -20,14 +20,13 @@ from tests.local.stand_ins.sqlserver.tables import (
     Viewer,
     is_locked,
     table_name,
-)  # fmt: skip
+)
 from tests.local.stand_ins.sqlserver.tsql import Token, Tokens, syntax_error
 
 FUNCTIONS = frozenset({
     "HAS_DBACCESS", "HAS_PERMS_BY_NAME", "DB_ID", "DB_NAME", "DATABASE_PRINCIPAL_ID", "LOGINPROPERTY", "SUSER_ID",
     "SUSER_SID", "OBJECT_DEFINITION",
 })  # fmt: skip
-
 
 KEYWORDS = frozenset({
     "ALL", "AND", "AS", "BY", "CASE", "CAST", "CROSS", "DISTINCT", "ELSE", "END", "EXISTS", "FROM", "GROUP", "IN",

@@ -37,7 +37,7 @@ from tests.local.stand_ins.sqlserver.tables import (
     Securable,
     Viewer,
     is_locked,
-)  # fmt: skip
+)
 from tests.local.stand_ins.sqlserver.tsql import Tokens, statements, syntax_error
 from tests.local.stand_ins.sqlserver.wire import serve
 

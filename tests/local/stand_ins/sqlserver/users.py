@@ -16,7 +16,7 @@ from tests.local.stand_ins.sqlserver.tables import (
     NO_AUTHENTICATION,
     PRINCIPAL,
     Securable,
-)  # fmt: skip
+)
 
 CONTAINED_SID = bytes.fromhex("010500000000000903000000")
 """How the SID of a contained user begins; 16 bytes follow (create-user-transact-sql, example G)."""
