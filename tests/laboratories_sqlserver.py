@@ -178,7 +178,7 @@ class SQLServerLaboratory:
         """Hold what the stand-in has heard of the driver, from all who are admins, against the forms."""
         if not self.log:
             return []
-        said = (one.text for one in self.log.said if one.program == DRIVER and one.login in self.admins)
+        said = (one.text for one in self.log.received if one.program == DRIVER and one.login in self.admins)
         return Forms("sqlserver", PARTS).strangers(said)
 
     def logins(self) -> Logins | None:

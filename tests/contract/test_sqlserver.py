@@ -64,12 +64,13 @@ from tests.laboratories_sqlserver import (
     strong_password,
 )
 from tests.local.servers import certificates
+from tests.local.stand_ins.sqlserver import messages as tds
 from tests.local.stand_ins.sqlserver import server as sqlserver_server
 from tests.local.stand_ins.sqlserver import wire as tds_server
 
 __all__ = ["closed_port", "contained", "database", "pair", "silent_port", "sqlserver"]  # fixtures
 
-LOGGER = "rotation.engines.sqlserver.pair"
+LOGGER = "rotation.engines.sqlserver.login_pair"
 
 
 class TestSQLServer(EngineContract):
@@ -398,7 +399,7 @@ def test_an_admin_that_may_not_pass_a_permission_on_says_which(sqlserver: SQLSer
 def test_an_admin_that_does_not_see_all_is_refused(sqlserver: SQLServerLaboratory, pair: Pair, permission: str) -> None:
     alter(sqlserver, f"DENY {permission} TO {sqlserver.admin.username}")
     try:
-        with pytest.raises(NotPermitted, match=f"{permission}.*In master: GRANT {permission} TO "):
+        with pytest.raises(NotPermitted, match=f"{permission}.*GRANT {permission} TO .*, in master"):
             clone_status(sqlserver, *pair)
         with pytest.raises(NotPermitted, match=permission):
             differences(sqlserver, *pair)
@@ -414,8 +415,8 @@ def test_a_database_that_the_admin_may_not_enter_is_named_in_the_log(
         mirror(sqlserver, *pair)
     [text] = {record.getMessage() for record in caplog.records}
     admin = sqlserver.admin.username
-    unseen = f"{admin} is no user there, or may not see all users"
-    assert text == f"What {pair[0].username} may do in {furnished} was not looked at: {unseen}"
+    unseen = f"{admin} has no user there, or cannot see all users"
+    assert text == f"The rights of {pair[0].username} in {furnished} were not compared: {unseen}"
 
 
 def test_a_read_only_database_is_said(sqlserver: SQLServerLaboratory, pair: Pair, furnished: str) -> None:
@@ -745,7 +746,7 @@ def test_what_a_statement_of_verify_does_is_undone(sqlserver: SQLServerLaborator
 )
 def test_what_could_not_be_undone_is_not_run(sqlserver: SQLServerLaboratory, statement: str) -> None:
     with (
-        pytest.raises(StatementFailed, match="could not be rolled back"),
+        pytest.raises(StatementFailed, match="a transaction cannot take it back"),
         sqlserver.engine.connect(sqlserver.admin, deadline()) as session,
     ):
         session.verify([statement])
@@ -849,23 +850,19 @@ def test_a_server_that_wants_tls_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_nobody_is_followed_to_another_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = tds_server._environment  # noqa: SLF001 - the stand-in's answer to a login is what is bent here
+    original = tds.environment  # the stand-in's answer to a login is what is changed here
     with socket.create_server(("127.0.0.1", 0)) as elsewhere, standing_in(monkeypatch) as superuser:
         host, port = elsewhere.getsockname()
         route = struct.pack("<BHH", 0, port, len(host)) + host.encode("utf-16-le")
 
         def environment(kind: int, body: bytes) -> bytes:
             return original(
-                *(
-                    (20, struct.pack("<H", len(route)) + route + b"\0\0")
-                    if kind == tds_server.LANGUAGE
-                    else (kind, body)
-                )
+                *((20, struct.pack("<H", len(route)) + route + b"\0\0") if kind == tds.LANGUAGE else (kind, body))
             )
 
-        monkeypatch.setattr(tds_server, "_environment", environment)
+        monkeypatch.setattr(tds_server, "environment", environment)
         elsewhere.settimeout(0.2)
-        with pytest.raises(LoginBlocked, match="elsewhere"), SQLServer().connect(superuser, deadline()):
+        with pytest.raises(LoginBlocked, match="redirects"), SQLServer().connect(superuser, deadline()):
             pass
         with pytest.raises(TimeoutError):
             elsewhere.accept()

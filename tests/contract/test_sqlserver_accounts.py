@@ -15,9 +15,9 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.engine import CloneStatus, Proof
-from rotation.engines.sqlserver.accounts import Account
+from rotation.engines.sqlserver.accounts import SQLServerAccount
+from rotation.engines.sqlserver.connection import SQLServerConnection
 from rotation.engines.sqlserver.pair import clone_sid
-from rotation.engines.sqlserver.session import SQLServerSession
 from rotation.errors import LoginRefused, NotPermitted, StatementFailed, Unsafe
 from tests.contract.sqlserver_kit import (
     alter,
@@ -132,7 +132,7 @@ def test_the_password_of_a_contained_user_is_not_given_to_the_login_of_that_name
     # An operator may let the admin act upon a name alone: even so, it must see which of the two it is.
     with (
         sqlserver.engine.connect(replace(sqlserver.admin, database=owner.database), deadline()) as session,
-        pytest.raises(NotPermitted, match=r"may be a user of it that cannot be seen.*GRANT VIEW DEFINITION"),
+        pytest.raises(NotPermitted, match=r"would not see .* if it is a user there.*GRANT VIEW DEFINITION"),
     ):
         session.reset_password(victim.username, strong_password())
     assert sqlserver.logs_in(victim)
@@ -231,14 +231,14 @@ def test_a_session_tells_its_account_by_who_lets_it_in_and_its_sid(
     contained = sqlserver.new_contained_user()
     [(sid,)] = asked(sqlserver, "SELECT sid FROM sys.sql_logins WHERE name = %s", victim.username)
     [(number,)] = asked(sqlserver, "SELECT database_id FROM sys.databases WHERE name = %s", CONTAINED)
-    of_login, of_user = (Account.parse(proof_of(sqlserver, user).principal) for user in (victim, contained))
+    of_login, of_user = (SQLServerAccount.parse(proof_of(sqlserver, user).principal) for user in (victim, contained))
     assert (of_login.database, of_login.sid) == (0, sid)
     assert of_user.database == number
     assert of_user.sid != sid
     for proof, user in ((proof_of(sqlserver, user), user) for user in (victim, contained)):
         assert (proof.username, proof.password) == (user.username, user.password)
         assert user.password not in repr(proof)
-        assert str(Account.parse(proof.principal)) == proof.principal
+        assert str(SQLServerAccount.parse(proof.principal)) == proof.principal
 
 
 def test_a_refused_statement_leaves_the_proof(sqlserver: SQLServerLaboratory, victim: Credential) -> None:
@@ -262,7 +262,7 @@ def test_a_refused_statement_leaves_the_proof(sqlserver: SQLServerLaboratory, vi
 )
 def test_a_session_that_does_not_tell_who_it_is_proves_nothing(rows: list[tuple[object, ...]]) -> None:
     with pytest.raises(Unsafe, match="does not tell"):
-        Account.of_session(rows, "victim")
+        SQLServerAccount.of_session(rows, "victim")
 
 
 def test_an_account_that_logged_in_is_found_under_its_name_only(
@@ -274,7 +274,7 @@ def test_an_account_that_logged_in_is_found_under_its_name_only(
         with pytest.raises(Unsafe, match=f'Write "username": "{victim.username}"'):
             session.require_proven(replace(proof, username=other.username))
         with pytest.raises(Unsafe, match="is not among the logins"):
-            session.require_proven(replace(proof, principal=str(Account(0, bytes(16)))))
+            session.require_proven(replace(proof, principal=str(SQLServerAccount(0, bytes(16)))))
         session.require_proven(proof)
         session.reset_password(victim.username, (now := changed(victim)).password)
     assert [sqlserver.logs_in(one) for one in (victim, now, other)] == [False, True, True]
@@ -393,16 +393,18 @@ def test_a_pair_without_a_mark_is_proved_by_a_password_and_marked(sqlserver: SQL
 def test_a_clone_is_never_there_without_its_mark(
     sqlserver: SQLServerLaboratory, kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    user, original = kind[1](sqlserver), SQLServerSession.execute
+    user, original = kind[1](sqlserver), SQLServerConnection.execute
 
-    def execute(session: SQLServerSession, operation: str, statement: str, *more: str) -> list[tuple[object, ...]]:
+    def execute(
+        connection: SQLServerConnection, operation: str, statement: str, *more: str
+    ) -> list[tuple[object, ...]]:
         if statement.startswith("DENY"):
             raise KeyboardInterrupt
-        return original(session, operation, statement, *more)
+        return original(connection, operation, statement, *more)
 
-    monkeypatch.setattr(SQLServerSession, "execute", execute)
+    monkeypatch.setattr(SQLServerConnection, "execute", execute)
     with pytest.raises(KeyboardInterrupt):
         set_secret(sqlserver, user)
-    monkeypatch.setattr(SQLServerSession, "execute", original)
+    monkeypatch.setattr(SQLServerConnection, "execute", original)
     assert clone_status(sqlserver, user, clone_of(user)) is CloneStatus.ABSENT
     assert sqlserver.logs_in(set_secret(sqlserver, user))

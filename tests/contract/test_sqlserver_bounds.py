@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.local.servers.processes import LOOPBACK
-from tests.local.stand_ins.sqlserver import wire as tds_server
-from tests.local.stand_ins.sqlserver.wire import Packet
+from tests.local.stand_ins.sqlserver import messages as tds
+from tests.local.stand_ins.sqlserver.messages import Packet
 
 LAYER = Path(__file__).parents[2] / "layers" / "common"
 MOST_MEGABYTES = 128
@@ -44,7 +44,7 @@ WHOLE, PART = 1, 0
 
 
 def packet(body: bytes, status: int = PART, kind: int = Packet.REPLY) -> bytes:
-    return tds_server.HEADER.pack(kind, status, tds_server.HEADER.size + len(body), 0, 1, 0) + body
+    return tds.HEADER.pack(kind, status, tds.HEADER.size + len(body), 0, 1, 0) + body
 
 
 def packets(body: Iterator[bytes]) -> Iterator[bytes]:
@@ -71,21 +71,21 @@ def row_of_nothing(count: int) -> bytes:
 
 def endless_text() -> Iterator[bytes]:
     """Yield a result with one value that never ends: of nvarchar(max), in chunks."""
-    yield b"\x81" + struct.pack("<HIHBH", 1, 0, 9, 0xE7, 0xFFFF) + tds_server.COLLATION + b"\0" + b"\xd1"
+    yield b"\x81" + struct.pack("<HIHBH", 1, 0, 9, 0xE7, 0xFFFF) + tds.COLLATION + b"\0" + b"\xd1"
     yield b"\xfe" + b"\xff" * 7
     yield from itertools.repeat(struct.pack("<I", 4000) + b"a\0" * 2000)
 
 
 def resized(size: str) -> bytes:
     """Return the word that packets have another size from now on."""
-    return tds_server._environment(tds_server.SIZE, tds_server._short(size) + tds_server._short("4096"))  # noqa: SLF001
+    return tds.environment(tds.SIZE, tds.short_text(size) + tds.short_text("4096"))
 
 
 def welcome() -> bytes:
     """Return what lets a client in."""
-    acknowledged = b"\x01" + bytes.fromhex("74000004") + tds_server._short("Microsoft SQL Server") + b"\x10\0\0\0"  # noqa: SLF001
-    master = tds_server._environment(tds_server.DATABASE, tds_server._short("master") + tds_server._short(""))  # noqa: SLF001
-    return master + tds_server._token(tds_server.LOGIN_ACK, acknowledged) + tds_server._done(0)  # noqa: SLF001
+    acknowledged = b"\x01" + bytes.fromhex("74000004") + tds.short_text("Microsoft SQL Server") + b"\x10\0\0\0"
+    master = tds.environment(tds.DATABASE, tds.short_text("master") + tds.short_text(""))
+    return master + tds.token(tds.LOGIN_ACK, acknowledged) + tds.done(0)
 
 
 GREETINGS: dict[str, Callable[[], Iterator[bytes]]] = {
@@ -108,7 +108,7 @@ ANSWERS: dict[str, Callable[[], Iterator[bytes]]] = {
     "wide-rows-without-end": lambda: packets(itertools.chain([columns(4000)], itertools.repeat(row_of_nothing(4000)))),
     "columns-without-end": lambda: packets(itertools.repeat(columns(32000))),
     "a-text-without-end": lambda: packets(endless_text()),
-    "a-huge-packet-to-come": lambda: iter([packet(resized("2000000000") + tds_server._done(0), WHOLE)]),  # noqa: SLF001
+    "a-huge-packet-to-come": lambda: iter([packet(resized("2000000000") + tds.done(0), WHOLE)]),
 }
 
 
@@ -186,7 +186,7 @@ def test_the_answer_to_a_statement_has_an_end(name: str) -> None:
 def test_what_a_server_says_is_not_passed_on_without_end() -> None:
     error = b"\xaa" + struct.pack("<H", 0) + struct.pack("<iBBH", 50000, 1, 16, 20000) + b"a\0" * 20000
     error += b"\0\0" + struct.pack("<i", 1)
-    many = packets(iter([error] * 20 + [tds_server._done(tds_server.FAILED)]))  # noqa: SLF001
+    many = packets(iter([error] * 20 + [tds.done(tds.FAILED)]))
     with posing(in_clear, let_in, lambda: itertools.chain(many, [packet(b"", WHOLE)])) as port:
         text, _ = client(port, tls=False)
     assert text.startswith("StatementFailed")
@@ -196,7 +196,9 @@ def test_what_a_server_says_is_not_passed_on_without_end() -> None:
 def test_half_a_character_is_no_defect_of_ours() -> None:
     """A server's text can hold it; a user's trigger can have it say so."""
     error = b"\xaa" + struct.pack("<H", 0) + struct.pack("<iBBH", 50000, 1, 16, 1) + b"\x00\xd8"
-    error += b"\0\0" + struct.pack("<i", 1) + tds_server._done(tds_server.FAILED)  # noqa: SLF001
+    error += b"\0\0" + struct.pack("<i", 1) + tds.done(tds.FAILED)
     with posing(in_clear, let_in, lambda: iter([packet(error, WHOLE)])) as port:
         text, _ = client(port, tls=False)
-    assert text.startswith("StatementFailed: beginning as app: the answer makes no sense (UnicodeDecodeError)")
+    assert text.startswith(
+        "StatementFailed: setting the lock timeout as app: the answer makes no sense (UnicodeDecodeError)"
+    )

@@ -16,9 +16,9 @@ from rotation.errors import NotPermitted, RightsDiffer, RotationError, Statement
 from tests.contract.sqlserver_kit import Pair, alter, asked, has, mirror, pair, set_secret, sqlserver
 from tests.laboratories import ORDERS
 from tests.laboratories_sqlserver import DATABASE, SQLServerLaboratory, bracketed
-from tests.local.stand_ins.sqlserver import catalog as sqlserver_catalog
-from tests.local.stand_ins.sqlserver import statements as sqlserver_statements
-from tests.local.stand_ins.sqlserver.wire import SqlError
+from tests.local.stand_ins.sqlserver.backend import SqlError
+from tests.local.stand_ins.sqlserver.databases import DatabaseStatements
+from tests.local.stand_ins.sqlserver.tables import HALF
 
 __all__ = ["pair", "sqlserver"]  # fixtures
 
@@ -108,15 +108,15 @@ def test_a_database_that_closes_when_it_is_about_to_be_entered_is_left_alone(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    original = sqlserver_statements.Definition._use  # noqa: SLF001 - a moment that no test could meet otherwise
+    original = DatabaseStatements.use  # a moment that no test could meet otherwise
 
-    def use(definition: sqlserver_statements.Definition) -> None:
-        if definition._tokens.peek().name == eve.database:  # noqa: SLF001
+    def use(statements: DatabaseStatements) -> None:
+        if statements._tokens.peek().name == eve.database:  # noqa: SLF001
             raise SqlError(942, "Database cannot be opened because it is offline.", 14)
-        original(definition)
+        original(statements)
 
     eve.let_in("db_owner")
-    monkeypatch.setattr(sqlserver_statements.Definition, "_use", use)
+    monkeypatch.setattr(DatabaseStatements, "use", use)
     with caplog.at_level(logging.WARNING, LOGGER):
         assert sqlserver.logs_in(set_secret(sqlserver, pair[0]))
     assert [eve.database in record.getMessage() for record in caplog.records] == [True], "it is said once"
@@ -125,14 +125,14 @@ def test_a_database_that_closes_when_it_is_about_to_be_entered_is_left_alone(
 def test_a_database_with_a_name_that_no_client_can_read_is_left_alone(
     sqlserver: SQLServerLaboratory, pair: Pair, caplog: pytest.LogCaptureFixture
 ) -> None:
-    name = f"hers {sqlserver_catalog.HALF} {secrets.token_hex(3)}"
+    name = f"hers {HALF} {secrets.token_hex(3)}"
     alter(sqlserver, f"CREATE DATABASE {bracketed(name)}")
     try:
         with caplog.at_level(logging.WARNING, LOGGER):
             assert sqlserver.logs_in(set_secret(sqlserver, pair[0], pair[1]))
     finally:
         alter(sqlserver, f"DROP DATABASE {bracketed(name)}")
-    assert name.replace(sqlserver_catalog.HALF, "\ufffd") in caplog.text
+    assert name.replace(HALF, "\ufffd") in caplog.text
 
 
 def test_a_user_of_the_other_one_where_the_current_one_is_none_is_said_with_what_ends_it(
@@ -145,8 +145,8 @@ def test_a_user_of_the_other_one_where_the_current_one_is_none_is_said_with_what
         set_secret(sqlserver, user)
     [text] = [record.getMessage() for record in caplog.records if clone.username in record.getMessage()]
     assert text == (
-        f"{clone.username} is the user alias ] in the database {eve.database}, where {user.username} is none: this was"
-        " left as it is. To end it there: DROP USER [alias ]]]"
+        f"{clone.username} is the user alias ] in the database {eve.database}, but {user.username} has no user there."
+        " Nothing was changed there. To remove the user: DROP USER [alias ]]]"
     )
 
 
@@ -161,7 +161,7 @@ def test_many_closed_databases_make_no_long_line(
     finally:
         alter(sqlserver, *(f"DROP DATABASE {name}" for name in names))
     assert sum(name in caplog.text for name in names) <= 20
-    assert " more was not looked at" in caplog.text
+    assert " more were not compared" in caplog.text
 
 
 # A database of hers, where she has made the current one a user

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from rotation.credential import Credential
-from rotation.engines.sqlserver import pair as sqlserver_pair
+from rotation.engines.sqlserver import triggers
 from rotation.errors import InvalidConfiguration, NotPermitted, Unsafe
 from tests.contract.sqlserver_kit import (
     Pair,
@@ -41,7 +41,7 @@ CATALOG = (
 def sprung(laboratory: SQLServerLaboratory) -> list[tuple[str, str]]:
     """Return who has run code of a user's, and which."""
     assert laboratory.log
-    return laboratory.log.sprung
+    return laboratory.log.user_code
 
 
 @pytest.fixture
@@ -264,5 +264,5 @@ def test_the_trigger_that_rds_makes_in_each_database_is_known_by_its_text_and_no
     alter(sqlserver, f"CREATE USER {user.username} FOR LOGIN {user.username}", trigger, database=database)
     with pytest.raises(Unsafe, match="rds_deny_backups_trigger"):
         set_secret(sqlserver, user)
-    monkeypatch.setattr(sqlserver_pair, "TRIGGERS_OF_RDS", {sqlserver_pair.digest(f"  {trigger.lower()}\n")})
+    monkeypatch.setattr(triggers, "TRIGGERS_OF_RDS", {triggers.digest(f"  {trigger.lower()}\n")})
     assert sqlserver.logs_in(set_secret(sqlserver, user))

@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 
+import pytds  # type: ignore[import-untyped]  # annotated, but not marked so (PEP 561)
 import pytest
+from pytds import tds_base, tds_session, tds_socket, utils
 
 from rotation.engines.oracle import wire as oracle_wire
+from rotation.engines.sqlserver import wire as sqlserver_wire
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,26 @@ def digest(function: Callable[..., object]) -> str:
 
 CLIENTS: dict[str, Internals] = {
     "oracle": Internals("oracledb", oracle_wire.READ_IN, digests={}, functions={}),
+    "sqlserver": Internals(
+        package="python-tds",
+        read_in=sqlserver_wire.READ_IN,
+        digests={
+            "connect": "c9d9bbf573b5e1fc",
+            "try again": "bf84e121fac7d802",
+            "log in": "e5145a434a6c83a7",
+            "send PRELOGIN": "0121b1c723a467dd",
+            "resize packets": "78037c78f8fd1dce",
+            "make an error": "05dee8aae1769ade",
+        },
+        functions={
+            "connect": pytds._connect,  # noqa: SLF001 - here and below: private parts are what this test is about
+            "try again": utils.exponential_backoff,
+            "log in": tds_socket._TdsSocket.login,  # noqa: SLF001
+            "send PRELOGIN": tds_session._TdsSession.send_prelogin,  # noqa: SLF001
+            "resize packets": sqlserver_wire._resize,  # noqa: SLF001 - python-tds's own, which `wire` has replaced
+            "make an error": tds_base._create_exception_by_message,  # noqa: SLF001
+        },
+    ),
 }
 
 

@@ -50,6 +50,17 @@ def test_what_a_transaction_may_not_take_back_is_never_run(statement: str) -> No
         ran(["SELECT 1", statement])
 
 
+def test_an_engine_that_knows_its_comments_finds_the_first_word_after_them() -> None:
+    seen: list[str] = []
+    verify(
+        ["/* a */ SELECT 1"],
+        lambda _, statement: seen.append(statement),
+        ("SELECT",),
+        first_word=lambda statement: statement.split()[3],
+    )
+    assert seen == ["/* a */ SELECT 1"]
+
+
 def test_a_password_that_nobody_reads_follows_the_functions_own_policy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PASSWORD_LENGTH", "40")
     monkeypatch.setenv("EXCLUDE_PUNCTUATION", "true")

@@ -3,54 +3,56 @@
 import pytest
 
 from rotation.engines.sqlserver.pair import clone_sid
-from rotation.engines.sqlserver.rights import Right, State, binary, name, statements, text
+from rotation.engines.sqlserver.rights import RightState, SQLServerRight, binary, identifier, literal, statements
 
 TABLE = "OBJECT::[dbo].[t]"
-READ = Right("", TABLE, "SELECT")
-READ_A, READ_B = (Right(column, TABLE, "SELECT") for column in ("[a]", "[b]"))
+READ = SQLServerRight("", TABLE, "SELECT")
+READ_A, READ_B = (SQLServerRight(column, TABLE, "SELECT") for column in ("[a]", "[b]"))
 
 
-def read(state: State | None) -> dict[Right, State]:
+def read(state: RightState | None) -> dict[SQLServerRight, RightState]:
     return {READ: state} if state else {}
 
 
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        (None, State.GRANT, "GRANT SELECT ON OBJECT::[dbo].[t] TO [x]"),
-        (None, State.GRANTABLE, "GRANT SELECT ON OBJECT::[dbo].[t] TO [x] WITH GRANT OPTION"),
-        (None, State.DENY, "DENY SELECT ON OBJECT::[dbo].[t] TO [x]"),
-        (State.GRANT, None, "REVOKE SELECT ON OBJECT::[dbo].[t] FROM [x]"),
-        (State.GRANT, State.GRANTABLE, "GRANT SELECT ON OBJECT::[dbo].[t] TO [x] WITH GRANT OPTION"),
-        (State.GRANT, State.DENY, "DENY SELECT ON OBJECT::[dbo].[t] TO [x]"),
-        (State.GRANTABLE, None, "REVOKE SELECT ON OBJECT::[dbo].[t] FROM [x] CASCADE"),
+        (None, RightState.GRANT, "GRANT SELECT ON OBJECT::[dbo].[t] TO [x]"),
+        (None, RightState.GRANTABLE, "GRANT SELECT ON OBJECT::[dbo].[t] TO [x] WITH GRANT OPTION"),
+        (None, RightState.DENY, "DENY SELECT ON OBJECT::[dbo].[t] TO [x]"),
+        (RightState.GRANT, None, "REVOKE SELECT ON OBJECT::[dbo].[t] FROM [x]"),
+        (RightState.GRANT, RightState.GRANTABLE, "GRANT SELECT ON OBJECT::[dbo].[t] TO [x] WITH GRANT OPTION"),
+        (RightState.GRANT, RightState.DENY, "DENY SELECT ON OBJECT::[dbo].[t] TO [x]"),
+        (RightState.GRANTABLE, None, "REVOKE SELECT ON OBJECT::[dbo].[t] FROM [x] CASCADE"),
         (
-            State.GRANTABLE,
-            State.GRANT,
+            RightState.GRANTABLE,
+            RightState.GRANT,
             "REVOKE GRANT OPTION FOR SELECT ON OBJECT::[dbo].[t] FROM [x] CASCADE",
         ),
-        (State.GRANTABLE, State.DENY, "DENY SELECT ON OBJECT::[dbo].[t] TO [x] CASCADE"),
-        (State.DENY, None, "REVOKE SELECT ON OBJECT::[dbo].[t] FROM [x]"),
-        (State.DENY, State.GRANT, "GRANT SELECT ON OBJECT::[dbo].[t] TO [x]"),
-        (State.DENY, State.GRANTABLE, "GRANT SELECT ON OBJECT::[dbo].[t] TO [x] WITH GRANT OPTION"),
+        (RightState.GRANTABLE, RightState.DENY, "DENY SELECT ON OBJECT::[dbo].[t] TO [x] CASCADE"),
+        (RightState.DENY, None, "REVOKE SELECT ON OBJECT::[dbo].[t] FROM [x]"),
+        (RightState.DENY, RightState.GRANT, "GRANT SELECT ON OBJECT::[dbo].[t] TO [x]"),
+        (RightState.DENY, RightState.GRANTABLE, "GRANT SELECT ON OBJECT::[dbo].[t] TO [x] WITH GRANT OPTION"),
     ],
 )
-def test_each_change_of_state_has_its_statement(before: State | None, after: State, expected: str) -> None:
+def test_each_change_of_state_has_its_statement(before: RightState | None, after: RightState, expected: str) -> None:
     assert list(statements(read(before), read(after), "[x]")) == [expected]
 
 
-@pytest.mark.parametrize("state", State)
-def test_what_is_the_same_needs_no_statement(state: State) -> None:
+@pytest.mark.parametrize("state", RightState)
+def test_what_is_the_same_needs_no_statement(state: RightState) -> None:
     assert not list(statements({READ: state, READ_A: state}, {READ: state, READ_A: state}, "[x]"))
 
 
 def test_a_permission_of_the_whole_server_or_database_is_on_nothing() -> None:
-    assert list(statements({}, {Right("", "", "SHOWPLAN"): State.GRANT}, "[x]")) == ["GRANT SHOWPLAN TO [x]"]
+    assert list(statements({}, {SQLServerRight("", "", "SHOWPLAN"): RightState.GRANT}, "[x]")) == [
+        "GRANT SHOWPLAN TO [x]"
+    ]
 
 
 def test_columns_come_after_their_table_and_again_where_it_changed() -> None:
-    have = {READ_A: State.DENY}
-    want = {READ: State.GRANT, READ_A: State.DENY, READ_B: State.REVOKE}
+    have = {READ_A: RightState.DENY}
+    want = {READ: RightState.GRANT, READ_A: RightState.DENY, READ_B: RightState.REVOKE}
     assert list(statements(have, want, "[x]")) == [
         "GRANT SELECT ON OBJECT::[dbo].[t] TO [x]",
         "DENY SELECT ON OBJECT::[dbo].[t] ([a]) TO [x]",
@@ -59,17 +61,19 @@ def test_columns_come_after_their_table_and_again_where_it_changed() -> None:
 
 
 def test_a_column_that_is_like_its_table_again_is_not_made_an_exception() -> None:
-    have = {READ: State.GRANT, READ_A: State.DENY, READ_B: State.REVOKE}
-    assert list(statements(have, {READ: State.GRANT}, "[x]")) == [
+    have = {READ: RightState.GRANT, READ_A: RightState.DENY, READ_B: RightState.REVOKE}
+    assert list(statements(have, {READ: RightState.GRANT}, "[x]")) == [
         "GRANT SELECT ON OBJECT::[dbo].[t] ([a]) TO [x]",
         "GRANT SELECT ON OBJECT::[dbo].[t] ([b]) TO [x]",
     ]
-    assert list(statements({READ_A: State.GRANT}, {}, "[x]")) == ["REVOKE SELECT ON OBJECT::[dbo].[t] ([a]) FROM [x]"]
+    assert list(statements({READ_A: RightState.GRANT}, {}, "[x]")) == [
+        "REVOKE SELECT ON OBJECT::[dbo].[t] ([a]) FROM [x]"
+    ]
 
 
 def test_names_and_texts_are_quoted_as_the_server_reads_them() -> None:
-    assert name("it's ]] [x") == "[it's ]]]] [x]"
-    assert text("it's ''") == "N'it''s '''''"
+    assert identifier("it's ]] [x") == "[it's ]]]] [x]"
+    assert literal("it's ''") == "N'it''s '''''"
     assert binary(b"\x00\xab") == "0x00AB"
 
 

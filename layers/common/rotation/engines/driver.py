@@ -70,22 +70,29 @@ FIRST_WORD = re.compile(r"[\s(]*([A-Za-z]+)")
 """It finds nothing if the statement begins with a comment, which may be one that a server runs: /*! … */."""
 
 
+def first_word(statement: str) -> str:
+    """Return the first word of a statement, in capitals; empty if it begins with something else."""
+    word = FIRST_WORD.match(statement)
+    return word[1].upper() if word else ""
+
+
 def verify(
     statements: Sequence[str],
     run: Callable[[str, str], object],
     reversible: Sequence[str] = (),
     lasting: Callable[[str], Sequence[str]] = lambda _: (),
+    first_word: Callable[[str], str] = first_word,
 ) -> None:
     """Run the statements of `verify` one by one: each that a transaction can take back.
 
     `run` takes the operation and the statement. `reversible` are the words that such statements begin with; none if
     the server takes back every statement. `lasting` finds words in a statement whose effects outlive the transaction.
+    `first_word` is the engine's own, if it knows the comments of its SQL.
     Raises StatementFailed for any other statement, before it runs.
     """
     for number, statement in enumerate(statements, 1):
         operation = f"running statement {number} of verify"
-        word = FIRST_WORD.match(statement)
-        begins_well = not reversible or (word and word[1].upper() in reversible)
+        begins_well = not reversible or first_word(statement) in reversible
         found = lasting(statement)
         if not begins_well or found:
             begin = "" if begins_well else f"Begin it with one of {', '.join(reversible)}"

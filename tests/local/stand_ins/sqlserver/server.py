@@ -1,13 +1,13 @@
-"""Where do the tests get an SQL Server from? It is a stand-in, for as long as a `with` block.
+"""Where do the tests get an SQL Server from? From this stand-in, which runs as long as a `with` block.
 
-What it is: a server that real clients log in to over the wire, with TLS, and that keeps logins, users, roles,
-permissions and tables. It was written from Microsoft's documentation, for the statements that the driver and its tests
-send; any other is a syntax error. It checks what the documentation says is checked (who may do it, whether the names
-exist, the password policy, what a transaction may hold), answers with the server's numbers, and takes back what a
+It is a server that real clients log in to over the wire, with TLS. It has logins, users, roles, permissions and
+tables. It was written from Microsoft's documentation, for the statements that the driver and its tests send; any other
+statement is a syntax error. It checks what the documentation says is checked: permissions, whether names exist, the
+password policy, what a transaction can contain. It answers with the server's error numbers, and rolls back what a
 transaction did not commit.
 
-What it is not: SQL Server. No page says everything, and nobody has compared the two. A test that passes here shows
-that the driver does what the documentation, as it was read here, asks for.
+It is not SQL Server. No page says everything, and nobody has compared the two. A test that passes here shows that the
+driver does what the documentation, as we read it, asks for.
 """
 
 import re
@@ -20,21 +20,26 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.local.servers import certificates
-from tests.local.stand_ins.sqlserver.catalog import (
+from tests.local.stand_ins.sqlserver.backend import LoginError, Rows, Session, SqlError, Value, new_transaction
+from tests.local.stand_ins.sqlserver.catalog import Catalog
+from tests.local.stand_ins.sqlserver.databases import new_database
+from tests.local.stand_ins.sqlserver.passwords import hashed, matches
+from tests.local.stand_ins.sqlserver.queries import Queries
+from tests.local.stand_ins.sqlserver.statement import Statement, record
+from tests.local.stand_ins.sqlserver.statements import run
+from tests.local.stand_ins.sqlserver.tables import (
     BY_DATABASE,
     SA,
     SERVER,
     SERVER_PUBLIC,
     SERVER_ROLES,
     SYSADMIN,
-    Catalog,
     Securable,
     Viewer,
     is_locked,
 )
-from tests.local.stand_ins.sqlserver.statements import Definition, hashed, matches, new_database, record
 from tests.local.stand_ins.sqlserver.tsql import Tokens, statements, syntax_error
-from tests.local.stand_ins.sqlserver.wire import LoginError, Rows, Session, SqlError, Value, new_transaction, serve
+from tests.local.stand_ins.sqlserver.wire import serve
 
 SUPERUSER = "sa"
 RDS_MASTER_PERMISSIONS = (
@@ -43,45 +48,45 @@ RDS_MASTER_PERMISSIONS = (
     "VIEW SERVER STATE", "ALTER ANY SERVER ROLE",
 )  # fmt: skip
 RDS_MASTER_ROLES = ("processadmin", "setupadmin")
-"""What the master user of RDS has of the server
+"""What the master user of RDS has on the server
 (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.MasterAccounts.html). That page does not say
-whether it may pass the permissions on: here, it may not."""
+whether it can grant the permissions to others: here it cannot."""
 
 LOCK_SECONDS = 10.0
 
 PASSWORD_IN_BATCH = re.compile(r"(PASSWORD = )N'(?:[^']|'')*'")
 HOLDS_PASSWORD = re.compile(r"\s*(CREATE|ALTER)\s+(LOGIN|USER)\b.*\bPASSWORD\b", re.IGNORECASE | re.DOTALL)
 MASKED = "*password" + "-" * 20
-"""What SQL Server shows in its traces in place of a batch that sets a password. Calls it shows as they are."""
+"""What SQL Server's traces have instead of a batch that sets a password. They have calls unchanged."""
 
 
 @dataclass(frozen=True)
-class Said:
+class Received:
     """A batch or a call, without its passwords and values."""
 
     login: str
     program: str
-    """What the client has called itself."""
+    """What the client calls itself."""
     text: str
 
 
 @dataclass
 class Log:
-    """What a trace of everything holds."""
+    """What a trace of everything contains."""
 
     lines: list[str] = field(default_factory=list)
     tried: int = 0
-    """Logins."""
+    """How many logins there were."""
     refused: int = 0
-    """Among them."""
-    said: list[Said] = field(default_factory=list)
-    sprung: list[tuple[str, str]] = field(default_factory=list)
-    """Who has run code of a user's, and which."""
+    """How many of them were refused."""
+    received: list[Received] = field(default_factory=list)
+    user_code: list[tuple[str, str]] = field(default_factory=list)
+    """Who has run code of a user, and which."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that runs."""
+    """A running server."""
 
     host: str
     port: int
@@ -93,11 +98,11 @@ class Server:
 
 @contextmanager
 def start(*, force_tls: Callable[[], bool] = lambda: False, has_tls: bool = True) -> Iterator[Server]:
-    """Run a new one until the block ends; `force_tls` tells whether it lets nobody in without TLS."""
+    """Run a new server until the block ends; `force_tls` tells whether it refuses logins without TLS."""
     with tempfile.TemporaryDirectory(prefix="sqlserver-") as directory:
         files = certificates.issue(Path(directory))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        # TLS 1.3 comes with TDS 8.0 only, where no PRELOGIN is before it
+        # TLS 1.3 comes with TDS 8.0 only, in which no PRELOGIN message precedes it
         # (https://learn.microsoft.com/en-us/sql/relational-databases/security/networking/tds-8).
         context.maximum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(files.certificate, files.key)
@@ -107,12 +112,13 @@ def start(*, force_tls: Callable[[], bool] = lambda: False, has_tls: bool = True
 
 
 class StandIn:
-    """The server's inside; implements `tds_server.Backend`."""
+    """What is behind the wire; implements `backend.Backend`."""
 
     def __init__(self, password: str) -> None:
         self.log = Log()
         self._catalog = catalog = Catalog()
-        catalog.sprung = self.log.sprung
+        catalog.user_code = self.log.user_code
+        self._queries = Queries(catalog)
         roles = {SERVER_PUBLIC: "public", **dict(enumerate(SERVER_ROLES, SYSADMIN))}
         for number, role in roles.items():
             sid = bytes([number])
@@ -128,7 +134,7 @@ class StandIn:
             new_database(catalog, name, b"\x01", has_guest=int(name != "model"))
 
     def log_in(self, user: str, password: str, database: str, program: str) -> Session:
-        """Let somebody in; see `tds_server.Backend`."""
+        """Log a user in; see `backend.Backend`."""
         with self._catalog.lock:
             self.log.tried += 1
             try:
@@ -148,10 +154,10 @@ class StandIn:
             viewer.database = self._catalog.spelled(wanted)
             self.log.lines.append(f"login of {user}")
             self._note_session(user, viewer)
-            return StandInSession(self._catalog, self.log, viewer, Said(user, program, ""))
+            return StandInSession(self._catalog, self._queries, self.log, viewer, Received(user, program, ""))
 
     def _note_session(self, user: str, viewer: Viewer) -> None:
-        """Show it: what a contained user has for a SID there, no page says, so nothing can be made of it."""
+        """Show the session in its view. No page says which SID a contained user has there, so it is a random one."""
         viewer.session = self._catalog.next_id("dm_exec_sessions", "session_id", 51)
         sid = self._catalog.get("server_principals", "sid", principal_id=viewer.login)
         home = 0 if sid else self._catalog.get("databases", "database_id", name=viewer.database)
@@ -162,7 +168,7 @@ class StandIn:
         )  # fmt: skip
 
     def _authenticate(self, user: str, password: str, database: str) -> Viewer:
-        """Say who it is: a contained user of the database that is asked for, or else a login."""
+        """Return who logs in: a contained user of the database that the login names, or else a login."""
         if self._catalog.get("databases", "containment", name=database):
             here = self._catalog.spelled(database)
             key: dict[str, Value] = {"db": here, "name": user, "authentication_type": BY_DATABASE}
@@ -193,11 +199,12 @@ class StandIn:
 
 
 class StandInSession:
-    """Somebody who has logged in; implements `tds_server.Session`."""
+    """A client that has logged in; implements `backend.Session`."""
 
-    def __init__(self, catalog: Catalog, log: Log, viewer: Viewer, who: Said) -> None:
+    def __init__(self, catalog: Catalog, queries: Queries, log: Log, viewer: Viewer, who: Received) -> None:
         self.transaction = 0
         self._catalog = catalog
+        self._queries = queries
         self._log = log
         self._viewer = viewer
         self._who = who
@@ -206,25 +213,25 @@ class StandInSession:
 
     @property
     def database(self) -> str:
-        """Where statements are run."""
+        """Where statements run."""
         return self._viewer.database
 
     def batch(self, text: str) -> Iterator[Rows | None]:
-        """Run the statements of a batch; see `tds_server.Session`."""
+        """Run the statements of a batch; see `backend.Session`."""
         self._log.lines.append(MASKED if HOLDS_PASSWORD.match(text) else text)
-        self._log.said.append(replace(self._who, text=PASSWORD_IN_BATCH.sub(r"\1N'…'", text)))
+        self._log.received.append(replace(self._who, text=PASSWORD_IN_BATCH.sub(r"\1N'…'", text)))
         for tokens in statements(text):
             yield self._statement(tokens, {})
 
     def call(self, text: str, parameters: Mapping[str, Value]) -> Iterator[Rows | None]:
-        """Run them with parameters; see `tds_server.Session`."""
+        """Run statements with parameters; see `backend.Session`."""
         self._log.lines.append(f"{text} {dict(parameters)}")
-        self._log.said.append(replace(self._who, text=text))
+        self._log.received.append(replace(self._who, text=text))
         for tokens in statements(text):
             yield self._statement(tokens, parameters)
 
     def close(self) -> None:
-        """Take back what was not committed."""
+        """Roll back what was not committed."""
         if self._depth:
             self._finish("ROLLBACK")
         with self._catalog.lock:
@@ -237,15 +244,15 @@ class StandInSession:
                 control(tokens)
                 return None
         with self._whole():
-            self._catalog.seen_by(self._viewer)
+            self._queries.seen_by(self._viewer)
             if tokens.peek().spelling.upper() in {"SELECT", "INSERT", "UPDATE", "DELETE"}:
-                return self._catalog.query(self._viewer, tokens, values)
-            Definition(self._catalog, self._viewer, tokens, is_in_transaction=self._depth > 0).run()
+                return self._queries.query(self._viewer, tokens, values)
+            run(Statement(self._catalog, self._viewer, tokens, is_in_transaction=self._depth > 0))
             return None
 
     @contextmanager
     def _whole(self) -> Iterator[None]:
-        """Run a statement whole or not at all. Whoever has a transaction open holds the only lock there is."""
+        """Run a statement whole or not at all. An open transaction holds the only lock there is."""
         self._lock()
         in_transaction = self._depth > 0
         self._catalog.run("SAVEPOINT statement" if in_transaction else "BEGIN")

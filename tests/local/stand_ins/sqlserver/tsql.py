@@ -1,15 +1,15 @@
 """What are the words of a Transact-SQL statement?
 
-Identifiers in brackets or double quotes, texts, and the rest are told apart as the server does
-(https://learn.microsoft.com/en-us/sql/relational-databases/databases/database-identifiers), so that a quoting mistake
-is a mistake here, too.
+Identifiers in brackets or double quotes, texts, and the rest are distinguished as the server does
+(https://learn.microsoft.com/en-us/sql/relational-databases/databases/database-identifiers), so a quoting
+mistake is a mistake here, too.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.local.stand_ins.sqlserver.wire import SqlError
+from tests.local.stand_ins.sqlserver.backend import SqlError
 
 TOKEN = re.compile(
     r"""(?P<blank>\s+|--[^\r\n]*|/\*.*?\*/)
@@ -79,7 +79,7 @@ def _tokens(batch: str) -> Iterator[Token]:
 
 
 def syntax_error(near: str) -> SqlError:
-    """Return what a server says of a word that it did not expect."""
+    """Return the error for an unexpected word."""
     return SqlError(102, f"Incorrect syntax near '{near}'.", 15)
 
 
@@ -94,7 +94,7 @@ class Tokens:
         return iter(self._tokens)
 
     def peek(self) -> Token:
-        """Return the next word; at the end, one that is none."""
+        """Return the next word; at the end, a token of the kind "end"."""
         return self._tokens[self._at] if self._at < len(self._tokens) else Token("end", "")
 
     def take(self) -> Token:
@@ -112,7 +112,7 @@ class Tokens:
         return True
 
     def expect(self, *words: str) -> None:
-        """Go on; raises a syntax error where something else comes next."""
+        """Go on; raises a syntax error if something else comes next."""
         if not self.took(*words):
             raise syntax_error(self.peek().spelling)
 
@@ -156,15 +156,15 @@ class Tokens:
         return self.one_of("ON", "OFF") == "ON"
 
     def left(self) -> str:
-        """Return what is left as a text, and stay."""
+        """Return the rest as a text, and stay where we are."""
         return " ".join(token.spelling for token in self._tokens[self._at :]).strip()
 
     def rest(self) -> str:
-        """Return what is left as a text, and be at the end."""
+        """Return the rest as a text, and go to the end."""
         left, self._at = self._tokens[self._at :], len(self._tokens)
         return " ".join(token.spelling for token in left)
 
     def end(self) -> None:
-        """Be at the end; raises a syntax error where something is left."""
+        """Raise a syntax error unless this is the end."""
         if self.peek().kind != "end":
             raise syntax_error(self.peek().spelling)

@@ -1,35 +1,35 @@
-"""Which questions are SQL Server's catalog views asked?
+"""Which queries does the driver send to SQL Server's catalog views?
 
-They show what the one who asks may see, and no error says that there is more
+The views show the rows that the user who is logged in can see, and no error says that there are more
 (https://learn.microsoft.com/en-us/sql/relational-databases/security/metadata-visibility-configuration). So the
-permissions that show all are asked for first.
+permissions that show all rows are checked first.
 
-Every view and function here is the server's own. Views are named with their schema, `sys`, which nobody can create
-anything in; functions are built in, and one of a user's would have to be named with its schema
+Every view and function here is the server's own. Views are named with their schema, `sys`, in which nobody can create
+anything. Functions are built in: a user's function is called with its schema
 (https://learn.microsoft.com/en-us/sql/t-sql/statements/create-function-transact-sql).
-tests/contract/forms/sqlserver.txt holds each query to its form.
+tests/contract/forms/sqlserver.txt has the form of each query, and a test compares.
 """
 
 import re
 
 SEES_SERVER = ("ALTER ANY LOGIN", "VIEW ANY DEFINITION", "VIEW ANY DATABASE")
 SEES_DATABASE = ("ALTER ANY USER", "VIEW DEFINITION")
-"""What it takes to see all of a server, and of one database."""
+"""The permissions that show all of a server, and all of one database."""
 
 BY_DATABASE = 2
-"""What `authentication_type` says of a contained user: its password is the database's."""
+"""The `authentication_type` of a contained user: its database has the password."""
 
-WHO = """
+OWN_ACCOUNT = """
     SELECT s.authenticating_database_id, DB_ID(), SUSER_SID(), p.sid
     FROM sys.dm_exec_sessions s LEFT JOIN sys.database_principals p ON p.principal_id = DATABASE_PRINCIPAL_ID()
     WHERE s.session_id = @@SPID"""
-"""Who the session is. The database that authenticated it is 0 for a login, or 1 (see `OF_SERVER`), and "everyone can
-see their own session"
-(https://learn.microsoft.com/en-us/sql/relational-databases/system-dynamic-management-views/sys-dm-exec-sessions-transact-sql);
-SUSER_SID() is the SID of a login (…/t-sql/functions/suser-sid-transact-sql). Of a contained user it is in the
+"""The account of this session. The database that authenticated it is 0 for a login, or 1 (see `accounts`). "Everyone
+can see their own session"
+(https://learn.microsoft.com/en-us/sql/relational-databases/system-dynamic-management-views/sys-dm-exec-sessions-transact-sql).
+SUSER_SID() is the SID of a login (…/t-sql/functions/suser-sid-transact-sql). The SID of a contained user is in the
 database, where "any user can see their own user name"
-(…/system-catalog-views/sys-database-principals-transact-sql). Nobody can write any of this but who creates accounts."""
-KIND = """
+(…/system-catalog-views/sys-database-principals-transact-sql). Only those who create accounts can write any of this."""
+AUTHENTICATION = """
     SELECT d.containment, HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'VIEW DEFINITION'), p.authentication_type
     FROM sys.databases d LEFT JOIN sys.database_principals p ON p.name = %s
     WHERE d.database_id = DB_ID()"""
@@ -40,16 +40,16 @@ _LOGIN = """
     FROM sys.sql_logins"""
 LOGIN = f"{_LOGIN} WHERE name = %s"
 LOGIN_BY_SID = f"{_LOGIN} WHERE sid = %s"
-STATE = "SELECT is_disabled, CAST(LOGINPROPERTY(name, 'IsLocked') AS int) FROM sys.sql_logins WHERE sid = %s"
-OTHER_KIND = "SELECT 1 FROM sys.server_principals WHERE name = %s"
+LOGIN_STATE = "SELECT is_disabled, CAST(LOGINPROPERTY(name, 'IsLocked') AS int) FROM sys.sql_logins WHERE sid = %s"
+ANY_PRINCIPAL = "SELECT 1 FROM sys.server_principals WHERE name = %s"
 HAS_LOGIN = "SELECT 1 FROM sys.server_principals WHERE sid = %s"
 
 DATABASES = """
     SELECT CAST(name AS varbinary(256)), HAS_DBACCESS(name), is_read_only
     FROM sys.databases WHERE state = 0 ORDER BY name"""
-"""The names are bytes: one that no client can read would be the end of the whole answer."""
-HAS_SIGHT = "SELECT HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'VIEW DEFINITION'), DATABASE_PRINCIPAL_ID()"
-"""Of the database that one is in: NULL means that (…/t-sql/functions/has-perms-by-name-transact-sql)."""
+"""The names come as bytes: a name that no client can decode would make the whole answer unreadable."""
+VISIBILITY = "SELECT HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'VIEW DEFINITION'), DATABASE_PRINCIPAL_ID()"
+"""Of the current database, which NULL stands for (…/t-sql/functions/has-perms-by-name-transact-sql)."""
 
 _USER = """
     SELECT principal_id, name, sid, default_schema_name, allow_encrypted_value_modifications
@@ -72,9 +72,9 @@ TRIGGERS = _TRIGGERS.format(
     " 'DENY_DATABASE', 'REVOKE_DATABASE'"
 )
 TRIGGERS_OF_PASSWORDS = _TRIGGERS.format(events="'ALTER_USER'")
-"""The DDL triggers of a database that fire for what a rotation does there, and for a new password alone
-(https://learn.microsoft.com/en-us/sql/relational-databases/triggers/ddl-events). One for a group of events is there for
-each event of the group (…/t-sql/statements/create-trigger-transact-sql)."""
+"""The DDL triggers of a database that fire for the statements of a rotation there, and for a new password alone
+(https://learn.microsoft.com/en-us/sql/relational-databases/triggers/ddl-events). The view has a trigger for a group of
+events once for each event of the group (…/t-sql/statements/create-trigger-transact-sql)."""
 
 MARKED_LOGINS = """
     SELECT grantee_principal_id FROM sys.server_permissions
@@ -84,7 +84,7 @@ MARKED_USERS = """
     SELECT grantee_principal_id FROM sys.database_permissions
     WHERE class = 4 AND permission_name = 'IMPERSONATE' AND state_desc = 'DENY'
       AND major_id IN ({ids}) AND grantee_principal_id IN ({ids})"""
-"""Who of a pair is denied to act as the other. {ids} are numbers from the catalog, here and below."""
+"""Which of the two is denied IMPERSONATE on the other. {ids} are numbers from the catalog, here and below."""
 
 SERVER_ROLES = """
     SELECT m.member_principal_id, r.name
@@ -96,7 +96,7 @@ DATABASE_ROLES = """
     WHERE m.member_principal_id IN ({ids})"""
 
 OWNED = "OWNED"
-"""What is said here, where others have the state of a permission, of what belongs to somebody."""
+"""Stands in the column `state_desc` of rows that are about an owner and not about a permission."""
 
 SERVER_RIGHTS = """
     SELECT grantee_principal_id, class, class_desc, major_id, minor_id, permission_name, state_desc,
@@ -114,15 +114,15 @@ DATABASE_RIGHTS = """
     FROM sys.database_principals WHERE type = 'R' AND owning_principal_id IN ({ids})
     UNION ALL SELECT principal_id, 1, 'OBJECT_OR_COLUMN', object_id, 0, NULL, 'OWNED', NULL
     FROM sys.all_objects WHERE principal_id IN ({ids})"""
-"""What some principals are granted and denied, by whom if not by the one who asks, and what they own. A table that
-belongs to whoever owns its schema is not among it."""
+"""What principals are granted and denied, by whom if not by the user who is logged in, and what they own. A table
+without an owner of its own, which the owner of its schema owns, is not in the result."""
 
 PERMISSION = re.compile(r"([A-Z]+( [A-Z]+)*)?")
-"""What the name of a permission is like: it goes into statements as it is."""
+"""The form of a permission's name, because it goes into statements unquoted."""
 SERVER_NAMES = "SELECT principal_id, name FROM sys.server_principals WHERE principal_id IN ({ids})"
 DATABASE_NAMES = "SELECT principal_id, name FROM sys.database_principals WHERE principal_id IN ({ids})"
 
-WHOLE = frozenset({0, 100})
+WHOLE_CLASSES = frozenset({0, 100})
 """The classes of permissions on the database, and the server, itself
 (https://learn.microsoft.com/en-us/sql/relational-databases/system-catalog-views/sys-database-permissions-transact-sql,
 …/sys-server-permissions-transact-sql)."""
@@ -169,6 +169,6 @@ NAMES = {
     ),
     105: _of_database("'ENDPOINT'", "sys.endpoints", "endpoint_id"),
 }
-"""By the class of a permission: number, keyword, schema and name of the things that it is on."""
+"""By the class of a permission: a query for number, keyword, schema and name of its securables."""
 
 COLUMNS = "SELECT object_id, column_id, name FROM sys.all_columns WHERE object_id IN ({ids})"

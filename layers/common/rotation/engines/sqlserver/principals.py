@@ -1,8 +1,8 @@
-"""What does a principal of SQL Server have, and which statements give another one the same?
+"""What does a principal of SQL Server have, and which statements give another principal the same?
 
-A *principal* is here a login, or the user that it is in a database. What it has is read as the catalog keeps it: a
-permission once for each principal that has granted or denied it, the *grantor*. REVOKE takes back what the one who
-says it has granted. What others have granted goes with AS and their name only
+A *principal* is here a login, or the user of a login in a database. Its rights are read as the catalog keeps them: a
+permission has one row for each principal that has granted or denied it, the *grantor*. REVOKE takes back only what the
+user who runs it has granted. What others have granted takes AS and their name
 (https://learn.microsoft.com/en-us/sql/t-sql/statements/revoke-transact-sql).
 """
 
@@ -12,27 +12,35 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rotation.engines.sqlserver import catalog
-from rotation.engines.sqlserver.accounts import BY_SERVER, Account
-from rotation.engines.sqlserver.rights import STRENGTH, Right, Rights, State, name, revoke, statements
+from rotation.engines.sqlserver.accounts import BY_SERVER, SQLServerAccount
+from rotation.engines.sqlserver.rights import (
+    STRENGTH,
+    Rights,
+    RightState,
+    SQLServerRight,
+    identifier,
+    revoke,
+    statements,
+)
 from rotation.errors import Unsupported
 
 DBO, DB_OWNER = 1, "db_owner"
 """The id of the user that the owner of a database is, and the role that has the same rights."""
-CONNECT = Right("", "", "CONNECT")
-"""What a user has when it is created, and the owner of the database without it."""
+CONNECT = SQLServerRight("", "", "CONNECT")
+"""A user has this right from its creation; the owner of the database needs no such right."""
 
 type Query = Callable[[str], Sequence[Sequence[Any]]]
-"""Runs a query."""
+"""Runs a query and returns its rows."""
 
 
 @dataclass(frozen=True)
-class Given:
-    """A permission, as one has granted or denied it."""
+class GivenRight:
+    """A right as one grantor has granted or denied it."""
 
-    right: Right
-    state: State
+    right: SQLServerRight
+    state: RightState
     grantor: str
-    """The name of who did it; empty if that is the one who asks."""
+    """The grantor's name; empty if that is the user who is logged in."""
 
 
 @dataclass(frozen=True)
@@ -43,58 +51,64 @@ class Principal:
     name: str
     sid: bytes
     options: Mapping[str, str]
-    """Under the words of ALTER LOGIN and ALTER USER, as these take them."""
+    """Options and values as ALTER LOGIN and ALTER USER take them."""
     roles: frozenset[str] = frozenset()
-    given: tuple[Given, ...] = ()
+    given: tuple[GivenRight, ...] = ()
     owned: frozenset[str] = frozenset()
-    """What belongs to it, as statements name it."""
+    """What it owns, as statements name it."""
     has_credential: bool = False
-    """Whether it is somebody else, too, outside of the server."""
-    let_in_by: int = BY_SERVER
-    """The id of its database, of a contained user."""
+    """Whether it is mapped to an identity outside of the server."""
+    database_id: int = BY_SERVER
+    """The database that authenticates it, if it is a contained user."""
 
     @property
-    def account(self) -> Account:
+    def account(self) -> SQLServerAccount:
         """Which account it is."""
-        return Account(self.let_in_by, self.sid)
+        return SQLServerAccount(self.database_id, self.sid)
 
     @property
     def rights(self) -> Rights:
-        """Its permissions: of what several have granted or denied, the strongest counts."""
+        """Its rights: if several grantors have given one, the strongest state counts."""
         return _strongest(self.given)
 
 
 @dataclass(frozen=True)
-class Reader:
-    """Reads what principals have: of the server, or in the database that the session is in."""
+class PrincipalReader:
+    """Reads what principals have: on the server, or in the database that the session is in."""
 
     run: Query
     operation: str
     of_server: bool
 
     def read(self, *principals: Principal) -> list[Principal]:
-        """Return the same with their roles and permissions, and what they own."""
+        """Return the same principals with their roles, their rights, and what they own."""
         numbers = {principal.id for principal in principals}
         ids = _list(numbers)
         roles = self.run((catalog.SERVER_ROLES if self.of_server else catalog.DATABASE_ROLES).format(ids=ids))
         rows = self.run((catalog.SERVER_RIGHTS if self.of_server else catalog.DATABASE_RIGHTS).format(ids=ids))
-        themselves = catalog.SERVER_PRINCIPAL if self.of_server else catalog.DATABASE_PRINCIPAL
-        # The owner of the database owns what comes with it, and is in the role db_owner, which may do all with it. On
-        # itself, nobody can be granted anything; on each other, a pair has its mark.
-        rows = [row for row in rows if row[0] != DBO and not (row[1] == themselves and row[3] in numbers)]
-        found = list(self._found(rows))
+        found = list(self._found([row for row in rows if not self._is_left_out(row, numbers)]))
         return [
             replace(
                 principal,
                 roles=frozenset(role for member, role in roles if member == principal.id),
                 given=tuple(given for whose, given, _ in found if whose == principal.id and given),
-                owned=frozenset(thing for whose, _, thing in found if whose == principal.id and thing),
+                owned=frozenset(securable for whose, _, securable in found if whose == principal.id and securable),
             )
             for principal in principals
         ]
 
-    def _found(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[int, Given | None, str]]:
-        """Yield of each row whose it is, and what is given, or else what is owned."""
+    def _is_left_out(self, row: Sequence[Any], numbers: set[int]) -> bool:
+        """Tell whether a row is about no right to copy.
+
+        The owner of the database owns all that a new database has, and its role db_owner has every right on that. No
+        principal can be granted a right on itself, and the rights of a pair on each other are its mark.
+        """
+        whose, class_id, _, major, *_ = row
+        principals_class = catalog.SERVER_PRINCIPAL if self.of_server else catalog.DATABASE_PRINCIPAL
+        return whose == DBO or (class_id == principals_class and major in numbers)
+
+    def _found(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[int, GivenRight | None, str]]:
+        """Yield for each row the principal's id, and a given right, or else what it owns."""
         names = self._names({(row[1], row[3]) for row in rows})
         columns = self._columns({row[3] for row in rows if row[1] == catalog.OBJECT and row[4]})
         grantors = self._grantors({row[7] for row in rows} - {None})
@@ -102,100 +116,116 @@ class Reader:
             whose, *_, state, grantor = row
             right = self._right(row, names, columns)
             if state == catalog.OWNED:
-                yield whose, None, right.on
+                yield whose, None, right.securable
             else:
-                yield whose, Given(right, State(state), grantors[grantor] if grantor else ""), ""
+                yield whose, GivenRight(right, RightState(state), grantors[grantor] if grantor else ""), ""
 
     def _right(
         self, row: Sequence[Any], names: Mapping[tuple[int, int], str], columns: Mapping[tuple[int, int], str]
-    ) -> Right:
-        _, sort, description, major, minor, permission, *_ = row
-        on = "" if sort in catalog.WHOLE else names.get((sort, major))
-        column = columns.get((major, minor)) if sort == catalog.OBJECT and minor else ""
-        if on is None or column is None or not catalog.PERMISSION.fullmatch(permission or ""):
-            cause = f"a permission on a {description} (number {major}) is granted that is not known here"
+    ) -> SQLServerRight:
+        _, class_id, description, major, minor, permission, *_ = row
+        securable = "" if class_id in catalog.WHOLE_CLASSES else names.get((class_id, major))
+        column = columns.get((major, minor)) if class_id == catalog.OBJECT and minor else ""
+        if securable is None or column is None or not catalog.PERMISSION.fullmatch(permission or ""):
+            cause = f"this program does not know a permission that is granted on a {description} (number {major})"
             raise Unsupported(self.operation, cause, "Revoke it, or use the single-user strategy")
-        return Right(column, on, permission or "")
+        return SQLServerRight(column, securable, permission or "")
 
-    def _names(self, things: set[tuple[int, int]]) -> dict[tuple[int, int], str]:
-        """Return what statements call these things, by class and number."""
+    def _names(self, securables: set[tuple[int, int]]) -> dict[tuple[int, int], str]:
+        """Return how statements name these securables, by class and number."""
         by_class: dict[int, set[int]] = defaultdict(set)
-        for sort, major in things:
-            by_class[sort].add(major)
+        for class_id, major in securables:
+            by_class[class_id].add(major)
         found = {}
-        for sort, numbers in by_class.items():
-            if query := catalog.NAMES.get(sort):
-                for number, keyword, schema, its_name in self.run(query.format(ids=_list(numbers))):
-                    parts = filter(None, (schema, its_name))
-                    found[sort, number] = f"{keyword}::{'.'.join(map(name, parts))}"
+        for class_id, numbers in by_class.items():
+            if query := catalog.NAMES.get(class_id):
+                for number, keyword, schema, name in self.run(query.format(ids=_list(numbers))):
+                    parts = filter(None, (schema, name))
+                    found[class_id, number] = f"{keyword}::{'.'.join(map(identifier, parts))}"
         return found
 
     def _columns(self, objects: set[int]) -> dict[tuple[int, int], str]:
         if not objects:
             return {}
         rows = self.run(catalog.COLUMNS.format(ids=_list(objects)))
-        return {(number, column): name(its_name) for number, column, its_name in rows}
+        return {(number, column): identifier(name) for number, column, name in rows}
 
     def _grantors(self, numbers: set[int]) -> dict[int, str]:
         if not numbers:
             return {}
         query = catalog.SERVER_NAMES if self.of_server else catalog.DATABASE_NAMES
-        return {number: str(its_name) for number, its_name in self.run(query.format(ids=_list(numbers)))}
+        return {number: str(name) for number, name in self.run(query.format(ids=_list(numbers)))}
 
 
-def changes(kind: str, user: Principal, other: Principal) -> list[str]:
-    """Return the statements that make the other one what the current one is, on the server or in one database.
+def changes(keyword: str, user: Principal, other: Principal) -> list[str]:
+    """Return the statements that make `other` what `user` is, on the server or in one database.
 
-    `kind` is what ALTER calls them, LOGIN or USER.
+    `keyword` is what ALTER calls them, LOGIN or USER.
     """
-    options = [] if user.options == other.options else [f"ALTER {kind} {name(other.name)} WITH {listed(user.options)}"]
+    alter = f"ALTER {keyword} {identifier(other.name)} WITH {option_list(user.options)}"
     return [
-        *options,
-        *_role_changes("SERVER ROLE" if kind == "LOGIN" else "ROLE", user, other),
+        *([] if user.options == other.options else [alter]),
+        *_role_changes("SERVER ROLE" if keyword == "LOGIN" else "ROLE", user, other),
         *_right_changes(user, other),
     ]
 
 
 def owned_alone(user: Principal | None, other: Principal | None) -> list[str]:
-    """Return what the other one owns, or has as the owner of the database, and the current one has not."""
+    """Return what `other` owns, or has as the owner of the database, and `user` has not."""
     if not other or (user and DB_OWNER in user.roles):
         return []
     if other.id == DBO:
         return ["the database"]
-    full = {Right("", thing, "CONTROL"): State.GRANTABLE for thing in other.owned - (user.owned if user else set())}
-    return sorted(right.on for right, state in full.items() if not user or user.rights.get(right) is not state)
+    missing = _full_rights(other.owned - (user.owned if user else set()))
+    return sorted(
+        right.securable for right, state in missing.items() if not user or user.rights.get(right) is not state
+    )
 
 
-def listed(options: Mapping[str, str]) -> str:
+def option_list(options: Mapping[str, str]) -> str:
     """Return options as CREATE and ALTER take them."""
     return ", ".join(f"{option} = {value}" for option, value in options.items())
 
 
-def _role_changes(kind: str, user: Principal, other: Principal) -> list[str]:
+def _role_changes(keyword: str, user: Principal, other: Principal) -> list[str]:
+    name = identifier(other.name)
     return [
-        *(f"ALTER {kind} {name(role)} DROP MEMBER {name(other.name)}" for role in sorted(other.roles - user.roles)),
-        *(f"ALTER {kind} {name(role)} ADD MEMBER {name(other.name)}" for role in sorted(user.roles - other.roles)),
+        *(f"ALTER {keyword} {identifier(role)} DROP MEMBER {name}" for role in sorted(other.roles - user.roles)),
+        *(f"ALTER {keyword} {identifier(role)} ADD MEMBER {name}" for role in sorted(user.roles - other.roles)),
     ]
 
 
 def _right_changes(user: Principal, other: Principal) -> Iterator[str]:
-    wanted = {**user.rights, **{Right("", thing, "CONTROL"): State.GRANTABLE for thing in user.owned}}
-    if user.id == DBO:
-        wanted[CONNECT] = State.GRANT
-    # Who owns a thing may do everything with it, and can be granted nothing on it.
-    wanted = {right: state for right, state in wanted.items() if right.on not in other.owned or state is State.DENY}
-    have = other.rights
-    differing = [given for given in other.given if wanted.get(given.right) is not have[given.right]]
+    user_rights, other_rights, name = _rights_to_copy(user, other), other.rights, identifier(other.name)
+    differing = [given for given in other.given if user_rights.get(given.right) is not other_rights[given.right]]
     for given in sorted(differing, key=lambda given: (given.right, given.grantor)):
         if given.grantor:
-            yield revoke(given.right, given.state, name(other.name), name(given.grantor))
-    left = {right: state for right, state in have.items() if right not in {given.right for given in differing}}
-    ours = _strongest(given for given in differing if not given.grantor)
-    yield from statements({**left, **ours}, wanted, name(other.name))
+            yield revoke(given.right, given.state, name, identifier(given.grantor))
+    differing_rights = {given.right for given in differing}
+    equal = {right: state for right, state in other_rights.items() if right not in differing_rights}
+    given_by_us = _strongest(given for given in differing if not given.grantor)
+    yield from statements({**equal, **given_by_us}, user_rights, name)
 
 
-def _strongest(found: Iterable[Given]) -> dict[Right, State]:
-    rights: dict[Right, State] = {}
+def _rights_to_copy(user: Principal, other: Principal) -> Rights:
+    """Return what `other` is to have: the rights of `user`, and CONTROL of what `user` owns."""
+    rights = {**user.rights, **_full_rights(user.owned)}
+    if user.id == DBO:
+        rights[CONNECT] = RightState.GRANT
+    # An owner has every right on what it owns, and cannot be granted one.
+    return {
+        right: state
+        for right, state in rights.items()
+        if right.securable not in other.owned or state is RightState.DENY
+    }
+
+
+def _full_rights(securables: Iterable[str]) -> Rights:
+    return {SQLServerRight("", securable, "CONTROL"): RightState.GRANTABLE for securable in securables}
+
+
+def _strongest(found: Iterable[GivenRight]) -> dict[SQLServerRight, RightState]:
+    rights: dict[SQLServerRight, RightState] = {}
     for given in found:
         rights[given.right] = max(given.state, rights.get(given.right, given.state), key=STRENGTH.__getitem__)
     return rights

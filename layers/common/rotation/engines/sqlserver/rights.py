@@ -1,7 +1,7 @@
 """Which statements give one principal of SQL Server the permissions of another?
 
-A permission is granted, granted with the right to pass it on, or denied; on a server, a database, or a thing in it, or
-on columns of that thing. What is denied beats what is granted anywhere else, so both are copied.
+A permission is granted, granted WITH GRANT OPTION, or denied. It is on a server, on a database, on an object in it, or
+on columns of that object. DENY beats every GRANT, so both are copied.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,85 +9,87 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class State(StrEnum):
-    """What `state_desc` says of a permission, the stronger the later."""
+class RightState(StrEnum):
+    """The `state_desc` of a permission, from the weakest to the strongest."""
 
     REVOKE = "REVOKE"
-    """Of a column: what its table has does not hold for it."""
+    """Of a column: the permission on its table does not hold for it."""
     GRANT = "GRANT"
     GRANTABLE = "GRANT_WITH_GRANT_OPTION"
     DENY = "DENY"
 
 
-STRENGTH = {state: strength for strength, state in enumerate(State)}
+STRENGTH = {state: strength for strength, state in enumerate(RightState)}
 
 
 @dataclass(frozen=True, order=True)
-class Right:
+class SQLServerRight:
     """One permission, whatever its state."""
 
     column: str
-    """Quoted; empty for all of the thing, which comes first."""
-    on: str
-    """The thing as statements take it: "OBJECT::[dbo].[orders]"; empty for the server or the database itself."""
+    """Quoted; empty for all columns, which comes first."""
+    securable: str
+    """As statements name it: "OBJECT::[dbo].[orders]"; empty for the server or the database itself."""
     permission: str
 
     def __str__(self) -> str:
-        """Return it as statements take it."""
-        return f"{self.permission}{f' ON {self.on}' if self.on else ''}{f' ({self.column})' if self.column else ''}"
+        """Return the right as statements name it."""
+        securable = f" ON {self.securable}" if self.securable else ""
+        column = f" ({self.column})" if self.column else ""
+        return f"{self.permission}{securable}{column}"
 
 
-type Rights = Mapping[Right, State]
+type Rights = Mapping[SQLServerRight, RightState]
 
 
-def statements(have: Rights, want: Rights, principal: str) -> Iterator[str]:
-    """Yield what makes the permissions of a principal those that it is to have.
+def statements(other_rights: Rights, user_rights: Rights, other: str) -> Iterator[str]:
+    """Yield the statements that give `other`, a quoted name, the rights `user_rights` instead of `other_rights`.
 
-    What is said of a thing may undo what was said of its columns. So columns come after it, all of those that are
-    wanted, and what is not wanted there is said like the rest of the thing: to revoke it would make an exception.
+    A statement on an object can undo one on its columns. So the wanted rights on columns come after it, and all of them
+    are repeated. An unwanted right on a column gets the state of the whole object: REVOKE would make an exception.
     """
     changed: set[tuple[str, str]] = set()
-    for right in sorted(have.keys() | want.keys()):
-        before, after = have.get(right), want.get(right)
-        thing = (right.on, right.permission)
+    for right in sorted(other_rights.keys() | user_rights.keys()):
+        before, after = other_rights.get(right), user_rights.get(right)
+        whole = (right.securable, right.permission)
         if right.column and after is None:
-            after = want.get(Right("", *thing))
-        elif before == after and not (right.column and thing in changed):
+            after = user_rights.get(SQLServerRight("", *whole))
+        elif before == after and not (right.column and whole in changed):
             continue
-        changed.add(thing)
-        yield _statement(right, before, after, principal)
+        changed.add(whole)
+        yield _statement(right, before, after, other)
 
 
-def revoke(right: Right, state: State, principal: str, grantor: str) -> str:
-    """Return what takes back a permission that another one has granted or denied."""
-    return f"REVOKE {right} FROM {principal}{' CASCADE' if state is State.GRANTABLE else ''} AS {grantor}"
+def revoke(right: SQLServerRight, state: RightState, other: str, grantor: str) -> str:
+    """Return the statement that takes back what another principal, the grantor, has granted or denied."""
+    return f"REVOKE {right} FROM {other}{' CASCADE' if state is RightState.GRANTABLE else ''} AS {grantor}"
 
 
-def _statement(right: Right, before: State | None, after: State | None, principal: str) -> str:
-    # What was passed on goes with the right to pass it on
+def _statement(right: SQLServerRight, before: RightState | None, after: RightState | None, other: str) -> str:
+    # CASCADE also revokes what the principal has granted to others
     # (https://learn.microsoft.com/en-us/sql/t-sql/statements/revoke-transact-sql).
-    cascade = " CASCADE" if before is State.GRANTABLE else ""
+    cascade = " CASCADE" if before is RightState.GRANTABLE else ""
     match after:
-        case State.DENY:
-            return f"DENY {right} TO {principal}{cascade}"
-        case State.GRANTABLE:
-            return f"GRANT {right} TO {principal} WITH GRANT OPTION"
-        case State.GRANT if cascade:
-            return f"REVOKE GRANT OPTION FOR {right} FROM {principal} CASCADE"
-        case State.GRANT:
-            return f"GRANT {right} TO {principal}"
+        case RightState.DENY:
+            return f"DENY {right} TO {other}{cascade}"
+        case RightState.GRANTABLE:
+            return f"GRANT {right} TO {other} WITH GRANT OPTION"
+        case RightState.GRANT if cascade:
+            return f"REVOKE GRANT OPTION FOR {right} FROM {other} CASCADE"
+        case RightState.GRANT:
+            return f"GRANT {right} TO {other}"
         case _:
-            return f"REVOKE {right} FROM {principal}{cascade}"
+            return f"REVOKE {right} FROM {other}{cascade}"
 
 
-def name(identifier: str) -> str:
-    """Return a name as QUOTENAME does: in brackets, each closing one doubled."""
-    return "[" + identifier.replace("]", "]]") + "]"
+def identifier(name: str) -> str:
+    """Return a name quoted for SQL, as QUOTENAME does: in brackets, each closing bracket doubled."""
+    return "[" + name.replace("]", "]]") + "]"
 
 
-def text(value: str) -> str:
-    """Return a text as a literal; the server knows no other special character in it than the quote."""
-    return "N'" + value.replace("'", "''") + "'"
+def literal(text: str) -> str:
+    """Return a text quoted for SQL; the quote is its only special character."""
+    return "N'" + text.replace("'", "''") + "'"
 
 
 def binary(value: bytes) -> str:

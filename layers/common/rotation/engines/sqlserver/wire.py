@@ -1,86 +1,90 @@
-"""How does python-tds reach a server? Through this, which takes the place of its socket.
+"""How does python-tds reach a server? Through a `BoundedSocket`, which takes the place of its socket.
 
-With SQL Server, TLS begins in the middle: client and server exchange a PRELOGIN message in clear, then the records of
-the TLS handshake travel inside of such messages, and all that comes after is plain TLS ([MS-TDS] 2.2.6.5,
+With SQL Server, TLS begins late: client and server first exchange a PRELOGIN message in clear. The records of the TLS
+handshake then travel inside such messages, and all that follows is plain TLS ([MS-TDS] 2.2.6.5,
 https://learn.microsoft.com/en-us/openspecs/windows_protocols/ms-tds/60f56408-0188-4cd5-8b90-25c6f2423868). python-tds
-does this with pyOpenSSL, with which it cannot read the names in a certificate any more
-(https://github.com/denisenkom/pytds/issues/199); docs/decisions/sql-server-client.md has the rest. So it is done here,
-with Python's own `ssl`, before python-tds begins. Its own PRELOGIN message is then answered from here: there is no
-encryption to take care of.
+uses pyOpenSSL for this, with which it can no longer read the names in a certificate
+(https://github.com/denisenkom/pytds/issues/199); see docs/decisions/sql-server-client.md. So the handshake is done
+here, with Python's own `ssl`, before python-tds begins. python-tds then sends a PRELOGIN message of its own, and the
+answer to it comes from here: the server does not encrypt.
 
-Whoever answers may be anybody, before TLS has proved who it is, and without TLS to the end. So there is a limit to what
-an answer may hold, as there is one to how long it may take.
+Anybody can answer before TLS has proved who the server is, and, without TLS, to the end. So each answer has a limit in
+bytes as well as in seconds.
+
+This is the only module that relies on private parts of python-tds.
 """
 
+import logging
 import socket
 import ssl
 import struct
 import sys
 import time
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from pytds.tds_writer import _TdsWriter  # type: ignore[import-untyped]  # annotated, but not marked so (PEP 561)
 
+from rotation.engines.driver import CERTIFICATE, NO_TLS
 from rotation.errors import LoginBlocked, Untrusted
 
+READ_IN: Final = "python-tds 1.17.1"
+
 HEADER = struct.Struct(">BBHHBB")
-"""Type, status, length with the header, channel, number, window."""
+"""Of a packet: type, status, length with the header, channel, number, window."""
 PRELOGIN, REPLY, LAST = 0x12, 0x04, 0x01
 OPTION = struct.Struct(">BHH")
-"""What it is, where it begins, how long it is."""
+"""Of a PRELOGIN message: what it is, where it begins, how long it is."""
 ENCRYPTION, END = 0x01, 0xFF
 ON, NOT_SUPPORTED, REQUIRED = 1, 2, 3
 GREETING = "00001a0006 0100200001 0200210001 0300220004 0400260001 ff 000000000000 {:02x} 00 00000000 00"
 """A PRELOGIN message: version 0, encryption, no instance, thread 0, one request at a time."""
 ANSWER = bytes.fromhex("04 01 000f 0000 01 00 0100060001 ff 02")
-"""A packet with an answer to one: encryption not supported."""
-CHUNK = 16384
-LARGEST_PACKET = 32767
+"""A packet with the answer to one: encryption is not supported."""
+TLS_CHUNK_BYTES = 16384
+LARGEST_PACKET_BYTES = 32767
 """[MS-TDS] 2.2.6.4, PacketSize."""
 LOGIN_BYTES = 128 * 1024
-"""What a server may say until a login is done: a certificate or two, and whom it has let in."""
+"""How much a server can send until a login is done: certificates, and an acknowledgement."""
 
-CERTIFICATE = "Have the server use a certificate of the RDS authorities for this host, or name its own in DB_CA_BUNDLE"
-NO_TLS = 'Switch TLS on at the server, or say "ssl": false in the secret to send all in clear'
-WANTS_TLS = 'Take "ssl": false out of the secret: the server wants TLS'
+REQUIRES_TLS = 'Take "ssl": false out of the secret: the server requires TLS'
 
 
-class Astray(Exception):
-    """The server's answer to the login cannot be followed."""
+class UnexpectedRedirect(Exception):
+    """The answer to the login sends the client to another server."""
 
 
-class TooMuch(Exception):
-    """An answer is longer than it may be."""
+class AnswerTooLong(Exception):
+    """An answer has more bytes, or more values, than its limit."""
 
 
-class Way:
-    """A connection on which no answer takes longer, or is longer, than it may.
+class BoundedSocket:
+    """A connection on which each answer has a limit in seconds and in bytes.
 
-    A socket's own limit is for a piece of an answer: a server that sends a byte now and then would never meet it.
+    A socket's own timeout is for one piece of an answer: a server that sends a byte now and then never meets it.
     """
 
-    def __init__(self, way: socket.socket) -> None:
-        """Take a connection in which nothing was said yet."""
+    def __init__(self, connected: socket.socket) -> None:
+        """Take over a connection on which nothing was sent yet."""
         self.is_logged_in = False
-        self._way = way
-        self._ends = 0.0
-        self._left = 0
+        self._socket = connected
+        self._ends_at = 0.0
+        self._bytes_left = 0
         self._tls: ssl.SSLObject | None = None
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._pending = b""
 
-    def allow(self, seconds: float, most: int) -> None:
-        """Give all that comes so much time, and so many bytes; TooMuch is raised where there are more."""
-        self._ends, self._left = time.monotonic() + seconds, most
+    def limit(self, seconds: float, most_bytes: int) -> None:
+        """Limit what comes from now on: TimeoutError is raised after the seconds, AnswerTooLong after the bytes."""
+        self._ends_at, self._bytes_left = time.monotonic() + seconds, most_bytes
 
-    def greet_in_clear(self, operation: str) -> None:
-        """Agree with the server upon no TLS at all; raises LoginBlocked, or OSError where there is no answer."""
+    def begin_without_tls(self, operation: str) -> None:
+        """Agree with the server not to use TLS; raises LoginBlocked, or OSError if there is no answer."""
         self._send_message(bytes.fromhex(GREETING.format(NOT_SUPPORTED)))
         if _encryption(self._receive_message()) in (ON, REQUIRED):
-            raise LoginBlocked(operation, "the server lets nobody in without TLS", WANTS_TLS)
+            raise LoginBlocked(operation, "the server refuses logins without TLS", REQUIRES_TLS)
 
     def begin_tls(self, host: str, context: ssl.SSLContext, operation: str) -> None:
-        """Have the server prove who it is; raises Untrusted, or OSError where there is no answer."""
+        """Let the server prove who it is; raises Untrusted, or OSError if there is no answer."""
         # Later versions of TLS come without PRELOGIN, and only the newest servers know them
         # (https://learn.microsoft.com/en-us/sql/relational-databases/security/networking/tds-8).
         context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -98,40 +102,40 @@ class Way:
     # What python-tds calls
 
     def sendall(self, data: bytes) -> None:
-        """Send it; python-tds's own PRELOGIN goes no further: what it is about was agreed upon here."""
+        """Send data. python-tds's own PRELOGIN message is not sent, because encryption was agreed upon here."""
         if data[0] == PRELOGIN:
             self._pending = ANSWER
             return
         if self._tls:
             self._tls.write(data)
             data = self._outgoing.read()
-        self._limit()
-        self._way.sendall(data)
+        self._set_timeout()
+        self._socket.sendall(data)
 
     def recv_into(self, buffer: memoryview, size: int = 0) -> int:
-        """Receive something; 0 where the server has closed the connection."""
+        """Receive something; 0 if the server has closed the connection."""
         data = self._receive(min(size or len(buffer), len(buffer)))
         buffer[: len(data)] = data
         return len(data)
 
     def close(self) -> None:
-        """End it."""
-        self._way.close()
+        """Close the connection; raises UnexpectedRedirect if python-tds closes it to connect to another server."""
+        self._socket.close()
         if not self.is_logged_in and sys.exception() is None:
-            # Where no error is on its way, python-tds is about to follow a server that sends it elsewhere, and there it
-            # would log in without TLS.
-            raise Astray
+            # python-tds closes before a login for two reasons: an error, or a redirect. It would follow the redirect,
+            # and log in there without TLS.
+            raise UnexpectedRedirect
 
     def setsockopt(self, *_: object) -> None:
         """Keep the options as they are."""
 
     def settimeout(self, _: object) -> None:
-        """Keep the limit that `allow` has set."""
+        """Keep the limit of `limit`."""
 
     def gettimeout(self) -> None:
-        """Tell nothing of it."""
+        """Return no timeout: python-tds is not to restore one."""
 
-    # Packets before TLS, and inside of it
+    # Packets before TLS, and during its handshake
 
     def _shake_hands(self, tls: ssl.SSLObject) -> None:
         while True:
@@ -148,8 +152,8 @@ class Way:
                 return
 
     def _send_message(self, body: bytes) -> None:
-        self._limit()
-        self._way.sendall(HEADER.pack(PRELOGIN, LAST, HEADER.size + len(body), 0, 1, 0) + body)
+        self._set_timeout()
+        self._socket.sendall(HEADER.pack(PRELOGIN, LAST, HEADER.size + len(body), 0, 1, 0) + body)
 
     def _receive_message(self) -> bytes:
         body = b""
@@ -164,7 +168,7 @@ class Way:
     def _receive_exactly(self, length: int) -> bytes:
         data = b""
         while len(data) < length:
-            data += self._receive_some(length - len(data)) or _lost()
+            data += self._receive_bytes(length - len(data)) or _lost()
         return data
 
     def _receive(self, most: int) -> bytes:
@@ -175,32 +179,32 @@ class Way:
             try:
                 return self._tls.read(most)
             except ssl.SSLWantReadError:
-                received = self._receive_some(CHUNK)
+                received = self._receive_bytes(TLS_CHUNK_BYTES)
                 if not received:
                     return b""
                 self._incoming.write(received)
-        return self._receive_some(most)
+        return self._receive_bytes(most)
 
-    def _receive_some(self, most: int) -> bytes:
-        self._limit()
-        data = self._way.recv(most)
-        self._left -= len(data)
-        if self._left < 0:
-            raise TooMuch
+    def _receive_bytes(self, most: int) -> bytes:
+        self._set_timeout()
+        data = self._socket.recv(most)
+        self._bytes_left -= len(data)
+        if self._bytes_left < 0:
+            raise AnswerTooLong
         return data
 
-    def _limit(self) -> None:
-        self._way.settimeout(max(0.001, self._ends - time.monotonic()))
+    def _set_timeout(self) -> None:
+        self._socket.settimeout(max(0.001, self._ends_at - time.monotonic()))
 
 
 def _encryption(message: bytes) -> int | None:
-    """Return what a PRELOGIN message says of encryption; None where it says nothing."""
+    """Return the encryption that a PRELOGIN message names; None if it names none."""
     for at in range(0, len(message) - OPTION.size, OPTION.size):
-        option, place, length = OPTION.unpack_from(message, at)
+        option, offset, length = OPTION.unpack_from(message, at)
         if option == END:
             break
-        if option == ENCRYPTION and length and place < len(message):
-            return int(message[place])
+        if option == ENCRYPTION and length and offset < len(message):
+            return int(message[offset])
     return None
 
 
@@ -211,11 +215,16 @@ def _lost() -> NoReturn:
 _resize = _TdsWriter.bufsize.fset
 
 
-def _resize_within_bounds(writer: Any, size: int) -> None:  # noqa: ANN401 - python-tds has no types
-    """Take packets no larger than there are: of python-tds 1.17.1, which would make room for whatever a server says."""
-    if size > LARGEST_PACKET:
-        raise TooMuch
+def _resize_within_limit(writer: Any, size: int) -> None:  # noqa: ANN401 - python-tds has no types
+    """Refuse packets larger than the protocol allows: python-tds makes room for any size that a server names."""
+    if size > LARGEST_PACKET_BYTES:
+        raise AnswerTooLong
     _resize(writer, size)
 
 
-_TdsWriter.bufsize = _TdsWriter.bufsize.setter(_resize_within_bounds)
+_TdsWriter.bufsize = _TdsWriter.bufsize.setter(_resize_within_limit)
+
+# python-tds logs the beginning of every statement at level INFO: a statement that sets a password has it there.
+logging.getLogger("pytds").disabled = True
+for _module in ("tds_socket", "tls", "login", "smp"):
+    logging.getLogger(f"pytds.{_module}").disabled = True

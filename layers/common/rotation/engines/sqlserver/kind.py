@@ -1,0 +1,33 @@
+"""What is known of SQL Server before anybody connects to it?"""
+
+from rotation.kind import EngineKind, Strategy
+
+EDITIONS = ("ee", "se", "ex", "web", "dev-ee", "dev-se")
+CUSTOM_EDITIONS = ("ee", "se", "web", "dev")
+
+
+def normal_name(name: str) -> str:
+    """Return a name as the server's usual collation compares it: upper and lower case are the same.
+
+    With a collation that tells them apart, this takes two names for one: it refuses more than it must.
+    """
+    return name.lower()
+
+
+KIND = EngineKind(
+    name="SQL Server",
+    engine_values=frozenset({
+        "sqlserver",
+        *(f"sqlserver-{edition}" for edition in EDITIONS),
+        *(f"custom-sqlserver-{edition}" for edition in CUSTOM_EDITIONS),
+    }),
+    default_port=1433,
+    default_database="master",
+    username_limit=128,
+    normal_name=normal_name,
+    # https://learn.microsoft.com/en-us/sql/t-sql/statements/create-login-transact-sql: "cannot exceed 128 characters",
+    # "cannot contain single quotes".
+    password_limit=128,
+    unusable_in_passwords="'",
+    strategies=frozenset({Strategy.SINGLE_USER, Strategy.ALTERNATING_USERS}),
+)  # fmt: skip
