@@ -11,7 +11,6 @@ from typing import Final
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import Session
 from rotation.environment import boolean
 from rotation.errors import DatabaseError, LoginRefused, StatementFailed, Unsafe
 from rotation.kind import EngineKind
@@ -118,7 +117,7 @@ def unread_password(kind: EngineKind) -> str:
 
 
 def accepts(
-    connect: Callable[[Credential, Deadline], AbstractContextManager[Session]],
+    connect: Callable[[Credential, Deadline], AbstractContextManager[object]],
     credential: Credential,
     deadline: Deadline,
 ) -> bool:
