@@ -42,8 +42,8 @@ class MariaDB:
 class MariaDBSession(MySQLSession):
     """One connection; implements `rotation.engine.Session` and `rotation.engine.KeepsOldPassword`."""
 
-    accounts_of = MariaDBAccounts
-    pair_of = MariaDBPair
+    accounts_type = MariaDBAccounts
+    pair_type = MariaDBPair
 
     def change_own_password(self, password: str) -> None:
         """Give the user who is logged in this password; see `rotation.engine.Session`.

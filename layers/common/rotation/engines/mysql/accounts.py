@@ -70,12 +70,12 @@ class MySQLAccounts:
         """Return the accounts of a user name that are meant: all of them, if nobody has logged in as one."""
         return [account for account in self.named(username) if not self.is_proven(username) or self._is_ours(account)]
 
-    def expect_mirrored(self, username: str) -> None:
-        """Let `to_open` return what `mirrored` is told from now on."""
+    def begin_mirror(self, username: str) -> None:
+        """From now on, `to_open` returns the accounts of this name that `add_mirrored` adds."""
         self._mirrored[username] = []
 
-    def mirrored(self, account: Account) -> None:
-        """Note that an account is what it should be, and can be opened."""
+    def add_mirrored(self, account: Account) -> None:
+        """Add an account that `set_password` is to open."""
         self._mirrored[account.user].append(account)
 
     def to_open(self, username: str) -> list[Account]:

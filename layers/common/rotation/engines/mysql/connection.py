@@ -168,14 +168,14 @@ class MySQLConnection:
 
     def __init__(self, client: BoundedConnection, credential: Credential, deadline: Deadline, limits: str) -> None:
         self.credential = credential
-        """Who is logged in; with the new password, if the session has changed it."""
+        """Of the user who is logged in; with the new password, if the session has changed it."""
         self.deadline = deadline
         self._client = client
         self._limits = limits
 
     @property
     def username(self) -> str:
-        """Who is logged in."""
+        """The user who is logged in."""
         return self.credential.username
 
     def execute(
@@ -251,8 +251,8 @@ class MySQLConnection:
             error = ServerError.of(exception)
             if error.number in expected:
                 raise ExpectedError(error.number) from None
-            doing_as = f"{operation} as {self.username}"
-            raise statement_failure(error, doing_as, remedy or lacks_right(self.username), self.warnings) from None
+            operation_as = f"{operation} as {self.username}"
+            raise statement_failure(error, operation_as, remedy or lacks_right(self.username), self.warnings) from None
 
 
 @contextmanager

@@ -94,7 +94,7 @@ class MySQLPair:
             operation = f"dropping {left}, because {self.user}@{left.host} is gone"
             self._connection.execute(operation, f"DROP USER {left.quoted}")
         self._mark()
-        self._accounts.expect_mirrored(self.other)
+        self._accounts.begin_mirror(self.other)
         for account, other in found.pairs:
             if other in found.absent:
                 self._create_locked(account, other)
@@ -142,7 +142,7 @@ class MySQLPair:
         self._nonce = min(set().union(*carried.values()), default=self._nonce)
         for account, its in carried.items():
             if self._nonce not in its:
-                statement = f"ALTER USER {account.quoted} {attribute_clause(self._its_mark())}"
+                statement = f"ALTER USER {account.quoted} {attribute_clause(self._mark_attributes())}"
                 operation = f"marking {account}, with which {self.other} takes turns"
                 self._connection.execute(operation, statement, self._connection.needs(MAY_CREATE))
 
@@ -153,7 +153,7 @@ class MySQLPair:
         """
         plugin = literal(catalog.row(self._connection, account)["plugin"])
         password = f"IDENTIFIED WITH {plugin} BY RANDOM PASSWORD"
-        mark = attribute_clause(self._its_mark())
+        mark = attribute_clause(self._mark_attributes())
         statement = f"CREATE USER {other.quoted} {password} ACCOUNT LOCK {mark}"
         self._connection.execute(f"creating {other}, locked", statement, self._connection.needs(MAY_CREATE))
 
@@ -165,7 +165,7 @@ class MySQLPair:
         user_row, other_row = catalog.row(self._connection, account), catalog.row(self._connection, other)
         changed = metadata_changes(user_row, other_row)
         if self._nonce not in nonces(other_row):
-            changed |= self._its_mark()
+            changed |= self._mark_attributes()
         clauses = []
         if changed:  # the mark is among them: from here on nothing needs the password that ends below
             clauses.append(attribute_clause(changed))
@@ -239,7 +239,7 @@ class MySQLPair:
         if self._accounts.is_locked(account):
             self._lock(other)
         else:
-            self._accounts.mirrored(other)
+            self._accounts.add_mirrored(other)
 
     def _lock(self, other: Account) -> None:
         if not self._accounts.is_locked(other):
@@ -292,5 +292,5 @@ class MySQLPair:
     def _right_names(self, account: Account | None = None) -> set[str]:
         return {right.name for right in catalog.rights(self._connection, account)}
 
-    def _its_mark(self) -> dict[str, dict[str, bool]]:
+    def _mark_attributes(self) -> dict[str, dict[str, bool]]:
         return {MARK: {self._nonce: True}}

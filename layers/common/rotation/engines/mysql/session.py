@@ -56,12 +56,12 @@ class MySQLSession:
     (https://dev.mysql.com/doc/refman/8.4/en/password-logging.html), and users may not set hashes for themselves.
     """
 
-    accounts_of: type[MySQLAccounts] = MySQLAccounts
-    pair_of: type[MySQLPair] = MySQLPair
+    accounts_type: type[MySQLAccounts] = MySQLAccounts
+    pair_type: type[MySQLPair] = MySQLPair
 
     def __init__(self, connection: MySQLConnection) -> None:
         self.connection = connection
-        self.accounts = self.accounts_of(connection)
+        self.accounts = self.accounts_type(connection)
         self._pairs: dict[tuple[str, str], MySQLPair] = {}
 
     def proof(self) -> Proof:
@@ -169,5 +169,5 @@ class MySQLSession:
     def _pair(self, user: str, other: str) -> MySQLPair:
         """Return the pair, always the same one: it remembers which rights it could not grant."""
         if (user, other) not in self._pairs:
-            self._pairs[user, other] = self.pair_of(self.connection, self.accounts, user, other)
+            self._pairs[user, other] = self.pair_type(self.connection, self.accounts, user, other)
         return self._pairs[user, other]

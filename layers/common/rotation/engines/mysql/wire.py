@@ -111,7 +111,7 @@ class BoundedConnection(pymysql.Connection):
         if self._packets <= 0:
             self._refuse_size()
         self._packets -= 1
-        packet: MysqlPacket = super()._read_packet(packet_type)  # type: ignore[no-untyped-call]  # so are its stubs
+        packet: MysqlPacket = super()._read_packet(packet_type)  # type: ignore[no-untyped-call]  # its stubs leave types out
         return packet
 
     def _read_bytes(self, num_bytes: int) -> bytes:
