@@ -7,7 +7,7 @@ from typing import Any
 
 from rotation.engines.mariadb.methods import Method, parse, password_hash
 from rotation.engines.mysql import catalog
-from rotation.engines.mysql.connection import MySQLConnection
+from rotation.engines.mysql.connection import MAY_READ, MySQLConnection
 from rotation.engines.mysql.definition import requirement_and_limits
 from rotation.engines.mysql.hashes import NATIVE
 from rotation.engines.mysql.names import Account, identifier, literal
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 def privileges(connection: MySQLConnection, account: Account) -> dict[str, Any]:
     """Return what mysql.global_priv has of an account; empty if there is no such account."""
     query = f"SELECT priv FROM mysql.global_priv WHERE {account.condition}"  # noqa: S608 - quoted
-    rows = connection.execute(f"reading {account}", query, connection.needs(catalog.MAY_READ))
+    rows = connection.execute(f"reading {account}", query, connection.needs(MAY_READ))
     found: dict[str, Any] = json.loads(rows[0][0]) if rows else {}
     return found
 

@@ -10,9 +10,9 @@ from rotation.engines.driver import ExpectedError, unread_password
 from rotation.engines.mariadb import catalog
 from rotation.engines.mariadb.kind import KIND
 from rotation.engines.mariadb.methods import Method, first_password, is_marked, mark, marks, password_hash
-from rotation.engines.mysql.connection import MySQLConnection, connect
+from rotation.engines.mysql.connection import MAY_CREATE, MySQLConnection, connect
 from rotation.engines.mysql.names import Account, identifier, literal
-from rotation.engines.mysql.pair import GONE, MAY_CREATE, MySQLPair
+from rotation.engines.mysql.pair import GONE, MySQLPair
 from rotation.engines.mysql.rights import Change
 from rotation.errors import Unsupported
 

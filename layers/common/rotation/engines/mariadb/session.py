@@ -18,7 +18,6 @@ from rotation.engines.mariadb.pair import MariaDBPair
 from rotation.engines.mysql import connection as mysql
 from rotation.engines.mysql.hashes import NATIVE, native
 from rotation.engines.mysql.names import Account, identifier
-from rotation.engines.mysql.pair import MAY_CREATE
 from rotation.engines.mysql.session import MySQLSession
 from rotation.engines.mysql.two_passwords import PUT_ADMIN
 from rotation.errors import NotPermitted, Unsupported
@@ -78,7 +77,7 @@ class MariaDBSession(MySQLSession):
         added = [self._add_to_account(account, current, password, operation) for account in accounts]
         if not any(added):
             cause = f"no account of {username} on this server has the current password"
-            raise Unsupported(operation, cause, "Correct the host of the admin secret")
+            raise Unsupported(operation, cause, mysql.ADMIN_HOST)
 
     def _add_to_account(self, account: Account, current: str, password: str, operation: str) -> bool:
         """Give an account both passwords; False if it has neither, and so is not the secret's."""
@@ -90,7 +89,7 @@ class MariaDBSession(MySQLSession):
         if methods != wanted:
             both = " OR ".join(self._method(NATIVE, each, operation) for each in (password, current))
             statement = f"ALTER USER {account.quoted} IDENTIFIED VIA {both}"
-            self.connection.execute(operation, statement, self.connection.needs(MAY_CREATE))
+            self.connection.execute(operation, statement, self.connection.needs(mysql.MAY_CREATE))
         return True
 
     def _with_password(self, account: Account, password: str, operation: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rotation.engine import Proof
 from rotation.engines.driver import RETRIED
 from rotation.engines.mysql import catalog
-from rotation.engines.mysql.connection import MySQLConnection
+from rotation.engines.mysql.connection import ADMIN_HOST, MySQLConnection
 from rotation.engines.mysql.definition import has_password, nonces
 from rotation.engines.mysql.names import Account
 from rotation.errors import StatementFailed, Unsafe
@@ -54,7 +54,7 @@ class MySQLAccounts:
             raise Unsafe(
                 f"looking for {proof.principal}, which logged in, as {self._connection.username}",
                 "the server that the admin is logged in to has no such account",
-                "Correct the host of the admin secret: it must be the server that the user logs in to",
+                ADMIN_HOST,
             )
         self._proofs[proof.username] = proof
 

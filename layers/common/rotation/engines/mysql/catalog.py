@@ -2,14 +2,11 @@
 
 import re
 
-from rotation.engines.mysql.connection import MySQLConnection
+from rotation.engines.mysql.connection import MAY_READ, MySQLConnection
 from rotation.engines.mysql.definition import Row
 from rotation.engines.mysql.names import Account, literal
 from rotation.engines.mysql.rights import MOST_RIGHTS, Right, TooManyRights, Unreadable, parse
 from rotation.errors import StatementFailed
-
-MAY_READ = "SELECT ON mysql.*"
-"""The right that an admin needs for most of this."""
 
 QUOTED_NAME = re.compile(r"`(?:[^`]|``)*`")
 

@@ -4,7 +4,7 @@ import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
 import pymysql
@@ -65,6 +65,7 @@ UNLOCK = "Unlock the account (ALTER USER … ACCOUNT UNLOCK), and find out what 
 UNKNOWN_SERVER = "Find out what answers at the host and port of the secret"
 OTHER_PLUGIN = "Change the account's plugin to caching_sha2_password, or to another one that this function's client has"
 LOAD_PLUGIN = "Load the account's authentication plugin into the server, or use another"
+ADMIN_HOST = "Correct the host of the admin secret: it must be the server that the user logs in to"
 HOLDER = f"Find the session that holds the lock (performance_schema.metadata_locks). {RETRIED}"
 
 LOGIN_PROBLEMS: Mapping[int, Problem] = {
@@ -135,6 +136,9 @@ OPTION_PREVENTS: Final = 1290
 MISMATCHES = frozenset({62, 64})
 """OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
 
+MAY_READ, MAY_CREATE = "SELECT ON mysql.*", "CREATE USER ON *.*"
+"""The rights that an admin needs: to read about accounts, and to change them."""
+
 SETTINGS = "sql_mode = '', sql_quote_show_create = 1"
 """These make what we send, and what the server prints, independent of the server's configuration."""
 
@@ -148,8 +152,8 @@ class ServerError:
 
     number: int
     """0 if the error has none."""
-    raw: str
-    """What the error says: to be looked at, and never to be quoted."""
+    raw: str = field(repr=False)
+    """What the error says: it can hold secrets, so it is compared and never quoted."""
 
     @classmethod
     def of(cls, error: Exception) -> Self:

@@ -25,7 +25,7 @@ from rotation.engine import CloneStatus
 from rotation.engines.driver import ExpectedError
 from rotation.engines.mysql import catalog
 from rotation.engines.mysql.accounts import MySQLAccounts
-from rotation.engines.mysql.connection import MySQLConnection
+from rotation.engines.mysql.connection import ADMIN_HOST, MAY_CREATE, MySQLConnection
 from rotation.engines.mysql.definition import (
     MARK,
     attribute_clause,
@@ -54,7 +54,6 @@ prepared once, and preparing one calls no stored function, so none is called whe
 (https://dev.mysql.com/doc/relnotes/mysql/8.0/en/news-8-0-22.html)."""
 
 SYSTEM_USER = "SYSTEM_USER"
-MAY_CREATE = "CREATE USER ON *.*"
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +76,7 @@ class MySQLPair:
         accounts = self._accounts.meant(self.user)
         if not accounts:
             cause = f"there is no user {self.user} on the admin's server"
-            raise Unsafe(f"looking for {self.user}", cause, "Correct the host of the admin secret")
+            raise Unsafe(f"looking for {self.user}", cause, ADMIN_HOST)
         others = {Account(self.other, account.host) for account in accounts} & set(self._accounts.named(self.other))
         if not others:
             return CloneStatus.ABSENT

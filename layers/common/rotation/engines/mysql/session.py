@@ -10,11 +10,11 @@ from rotation.engine import CloneStatus, Proof
 from rotation.engines.driver import ExpectedError, verify
 from rotation.engines.mysql import catalog
 from rotation.engines.mysql.accounts import MySQLAccounts
-from rotation.engines.mysql.connection import MySQLConnection, connect
+from rotation.engines.mysql.connection import MAY_CREATE, MySQLConnection, connect
 from rotation.engines.mysql.definition import needs_password
 from rotation.engines.mysql.kind import KIND
 from rotation.engines.mysql.names import Account, literal
-from rotation.engines.mysql.pair import MAY_CREATE, MySQLPair
+from rotation.engines.mysql.pair import MySQLPair
 from rotation.engines.mysql.two_passwords import REPLACE, WRONG_CURRENT, TwoPasswords
 from rotation.errors import StatementFailed, Unsafe
 

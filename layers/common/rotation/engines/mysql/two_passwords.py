@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from rotation.engines.driver import RETRIED, ExpectedError
 from rotation.engines.mysql import catalog
 from rotation.engines.mysql.accounts import MySQLAccounts
-from rotation.engines.mysql.connection import MySQLConnection
+from rotation.engines.mysql.connection import ADMIN_HOST, MAY_CREATE, MySQLConnection
 from rotation.engines.mysql.definition import primary_hash, secondary_hash
 from rotation.engines.mysql.hashes import matches
 from rotation.engines.mysql.names import Account, literal
@@ -76,8 +76,7 @@ class TwoPasswords:
         # All accounts that are meant have the current one. If nobody has logged in, those without it are not ours.
         if not any(added) or (self._accounts.is_proven(username) and not all(added)):
             cause = f"no account of {username} on this server has the current password, in a format known here"
-            remedy = "Correct the host of the admin secret, or use another strategy or plugin"
-            raise Unsupported(operation, cause, remedy)
+            raise Unsupported(operation, cause, f"{ADMIN_HOST}. Or use another strategy or plugin")
 
     def _compare_and_set(self, current: str, password: str, operation: str) -> None:
         """Raise ExpectedError if the current password is not the primary one."""
@@ -109,7 +108,7 @@ class TwoPasswords:
         """Add the password to an account; False if it does not have the current one, and so is not the secret's."""
         row = catalog.row(self._connection, account)
         plugin, primary, secondary = row["plugin"], primary_hash(row), secondary_hash(row)
-        alter, remedy = f"ALTER USER {account.quoted}", self._connection.needs("CREATE USER ON *.*")
+        alter, remedy = f"ALTER USER {account.quoted}", self._connection.needs(MAY_CREATE)
         if not matches(current, primary, plugin):
             if not matches(current, secondary, plugin):
                 return False
