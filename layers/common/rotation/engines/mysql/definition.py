@@ -15,7 +15,7 @@ type Row = Mapping[str, Any]
 
 MARK = "rotation"
 """The attribute of an account that holds the nonce of its pair. As it is an object, whose members are merged, two
-deliveries that mark the same account at the same time leave both nonces there."""
+invocations that mark the same account at the same time leave both nonces there."""
 
 NONCE = re.compile(r"[0-9a-f]{32}")
 
