@@ -10,9 +10,11 @@ import pytest
 from rotation.credential import Credential
 from rotation.engine import CloneStatus, KeepsOldPassword, Proof
 from rotation.engines.mariadb import MariaDB
-from rotation.engines.mysql import MySQL
-from rotation.engines.mysql.connection import Account
-from rotation.engines.mysql.pair import PairSession
+from rotation.engines.mysql import MySQL, catalog
+from rotation.engines.mysql.connection import MySQLConnection
+from rotation.engines.mysql.definition import Row
+from rotation.engines.mysql.names import Account
+from rotation.engines.mysql.session import MySQLSession
 from rotation.errors import Unsafe, Unsupported
 from tests.contract.mysql_accounts import (
     account,
@@ -48,8 +50,8 @@ def new_account(laboratory: MySQLLaboratory, user: Credential, host: str, more: 
 def opens(laboratory: MySQLLaboratory, user: Credential, host: str) -> bool:
     """Tell whether a password is the one of an account from which nobody logs in."""
     with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-        assert isinstance(session, PairSession)
-        return session.has_password(Account(user.username, host), user.password)
+        assert isinstance(session, MySQLSession)
+        return session.accounts.has_password(Account(user.username, host), user.password)
 
 
 @contextmanager
@@ -212,7 +214,7 @@ class Family:
             session.require_proven(proofs[0])
             assert session.clone_status(user.username, clone.username) is CloneStatus.UNKNOWN
             session.require_proven(proofs[1])
-            with pytest.raises(Unsafe, match=f"{clone.username}@{ELSEWHERE} exists, has no mark"):
+            with pytest.raises(Unsafe, match=f"{clone.username}@{ELSEWHERE} was not created by this rotation"):
                 session.mirror(user.username, clone.username)
         assert shown(laboratory, clone, ELSEWHERE) == before
 
@@ -326,13 +328,13 @@ class TestMySQL(Family):
         with mysql.engine.connect(mysql.admin, deadline()) as session:
             session.require_proven(known)
             assert isinstance(session, KeepsOldPassword)
-            real = type(session).row  # type: ignore[attr-defined] # a session of ours
+            real = catalog.row
 
-            def row(self: object, one: Account) -> dict[str, object]:
-                found: dict[str, object] = real(self, one)
+            def row(connection: MySQLConnection, one: Account) -> Row:
+                found = real(connection, one)
                 return {**found, "authentication_string": "$C$"} if one.host == "%" else found
 
-            monkeypatch.setattr(type(session), "row", row)
+            monkeypatch.setattr(catalog, "row", row)
             with pytest.raises(Unsupported, match="in a format known here"):
                 session.add_password(user.username, user.password, changed(user).password)
 

@@ -12,12 +12,13 @@ import pytest
 from rotation.credential import Credential
 from rotation.engine import CloneStatus
 from rotation.engines.mariadb.session import MariaDBSession
+from rotation.engines.mysql.connection import MySQLConnection
 from rotation.errors import LoginBlocked, NotPermitted, PasswordRefused, StatementFailed, Unsupported
 from tests.contract.mysql_accounts import Pair, account, alter, asked, changed, differences, mirror, new_clone, shown
 from tests.laboratories import deadline
 from tests.laboratories_mysql import MySQLLaboratory, quoted
 
-LOGGER = "rotation.engines.mariadb"
+LOGGER = "rotation.engines.mariadb.catalog"
 
 
 def clone_status(laboratory: MySQLLaboratory, user: Credential, other: Credential) -> CloneStatus:
@@ -427,7 +428,7 @@ class Killed(Exception):
 def test_a_mirror_that_was_killed_at_any_statement_is_continued(mariadb: MySQLLaboratory, ed25519: str) -> None:
     make_things(mariadb)
 
-    class Dying(MariaDBSession):
+    class Dying(MySQLConnection):
         lives = 0
 
         def execute(
@@ -447,7 +448,7 @@ def test_a_mirror_that_was_killed_at_any_statement_is_continued(mariadb: MySQLLa
         Dying.lives = lives
         with suppress(Killed), mariadb.engine.connect(mariadb.admin, deadline()) as session:
             assert isinstance(session, MariaDBSession)
-            session.__class__ = Dying
+            session.connection.__class__ = Dying
             session.mirror(user.username, clone.username)
             break
         assert not mariadb.logs_in(clone)

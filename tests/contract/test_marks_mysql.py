@@ -15,7 +15,7 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.engine import CloneStatus, KeepsOldPassword
-from rotation.engines.mariadb import session as mariadb_driver
+from rotation.engines.mariadb import methods
 from rotation.errors import LoginRefused, Unsafe
 from tests.contract.mysql_accounts import (
     account,
@@ -182,7 +182,7 @@ def test_each_pair_has_a_nonce_of_its_own(mysql: MySQLLaboratory) -> None:
 
 def mark(partner: Credential) -> str:
     """Return the hash that is the mark of an account that takes turns with `partner`."""
-    return mariadb_driver._mark(partner.username, hidden=False).secret  # noqa: SLF001 - whoever attacks reads the source
+    return methods.mark(partner.username, hashes_refused=False).secret  # whoever attacks reads the source
 
 
 def set_hash(laboratory: MySQLLaboratory, user: Credential, text: str) -> None:

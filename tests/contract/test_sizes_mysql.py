@@ -17,8 +17,8 @@ from rotation.credential import Credential
 from rotation.engine import Engine, Session
 from rotation.engines.mariadb import MariaDB
 from rotation.engines.mysql import MySQL
-from rotation.engines.mysql.rights import MOST, TooMany, parse
-from rotation.engines.mysql.wire import ANSWER_BYTES, ANSWER_PACKETS, LOGIN_BYTES, LOGIN_PACKETS, Connection
+from rotation.engines.mysql.rights import MOST_RIGHTS, TooManyRights, parse
+from rotation.engines.mysql.wire import ANSWER_BYTES, ANSWER_PACKETS, LOGIN_BYTES, LOGIN_PACKETS, BoundedConnection
 from rotation.errors import DatabaseError, LoginRefused, RotationError, StatementFailed, Unreachable, Untrusted
 from tests.contract.impostor import Line, Talk, greeting, packet, posing, switch
 from tests.contract.mysql_accounts import account, alter
@@ -160,8 +160,8 @@ def test_little_is_read_of_who_has_not_taken_the_login(
 
 
 def test_a_whole_login_is_far_from_the_bounds(mysql: MySQLLaboratory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Connection, "_bytes", LOGIN_BYTES // 16)
-    monkeypatch.setattr(Connection, "_packets", LOGIN_PACKETS // 2)
+    monkeypatch.setattr(BoundedConnection, "_bytes", LOGIN_BYTES // 16)
+    monkeypatch.setattr(BoundedConnection, "_packets", LOGIN_PACKETS // 2)
     with mysql.engine.connect(mysql.new_user(), deadline()) as session:
         session.verify(["SELECT 1"])
 
@@ -243,9 +243,9 @@ def test_no_file_of_the_function_is_sent(engine: Engine) -> None:
 @FAMILY
 def test_who_always_has_something_to_say_is_left_in_time(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Were there no bound of bytes, time would end it."""
-    monkeypatch.setattr(Connection, "_bytes", 1 << 40)
-    monkeypatch.setattr(Connection, "_packets", 1 << 40)
-    monkeypatch.setattr(Connection, "admit", lambda *_: None)
+    monkeypatch.setattr(BoundedConnection, "_bytes", 1 << 40)
+    monkeypatch.setattr(BoundedConnection, "_packets", 1 << 40)
+    monkeypatch.setattr(BoundedConnection, "limit_size", lambda *_: None)
     with (
         posing(short_rows_without_end) as impostor,
         engine.connect(user(impostor.port), deadline(2.5)) as session,
@@ -310,15 +310,15 @@ def test_half_a_greeting_is_no_server(engine: Engine, length: int) -> None:
 
 def test_the_rights_in_the_longest_answer_fit_into_the_function() -> None:
     names = (f"`{''.join(letters)}`" for letters in itertools.product(string.printable[:62], repeat=3))
-    columns = ", ".join(itertools.islice(names, MOST))
+    columns = ", ".join(itertools.islice(names, MOST_RIGHTS))
     with at_most(100 * MB):
         rights = parse([f"GRANT SELECT ({columns}) ON `s`.`t` TO `a`@`%`"])
-    assert len(rights) == MOST
+    assert len(rights) == MOST_RIGHTS
 
 
 def test_more_rights_than_fit_into_the_function_are_not_kept() -> None:
     names = (f"`{''.join(letters)}`" for letters in itertools.product(string.printable[:62], repeat=3))
-    with at_most(110 * MB), pytest.raises(TooMany):
+    with at_most(110 * MB), pytest.raises(TooManyRights):
         parse([f"GRANT SELECT ({', '.join(names)}) ON `s`.`t` TO `a`@`%`"])
 
 
@@ -363,8 +363,8 @@ class Family:
                 table = f"{database}.t{number}"
                 run(f"CREATE TABLE {table} ({', '.join(f'{name} int' for name in names)})")
                 run(f"GRANT {', '.join(f'SELECT ({name})' for name in names)} ON {table} TO {account(someone)}")
-        admit = Connection.admit
-        monkeypatch.setattr(Connection, "admit", lambda connection: admit(connection, 32 * 1024))
+        limit_size = BoundedConnection.limit_size
+        monkeypatch.setattr(BoundedConnection, "limit_size", lambda connection: limit_size(connection, 32 * 1024))
         with (
             laboratory.engine.connect(laboratory.admin, deadline()) as session,
             pytest.raises(StatementFailed, match=rf"reading the grants of {someone.username}@%.*3 MB"),

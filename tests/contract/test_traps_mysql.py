@@ -13,8 +13,8 @@ import pymysql
 import pytest
 
 from rotation.credential import Credential
-from rotation.engines.mariadb.session import MariaDBSession
-from rotation.engines.mysql.connection import Account
+from rotation.engines.mariadb.pair import MariaDBPair
+from rotation.engines.mysql.names import Account
 from rotation.engines.mysql.rights import Change
 from rotation.errors import StatementFailed, Unsupported
 from tests.contract.mysql_accounts import account, alter, asked, changed, new_clone, proof, rotate
@@ -308,7 +308,11 @@ class TestMariaDB(Family):
 
     @pytest.mark.parametrize("is_own", [False], ids=[""])
     def test_nobody_puts_a_view_in_the_place_of_a_table_just_then(
-        self, mariadb: MySQLLaboratory, pair: tuple[Credential, Credential], owner: Owner
+        self,
+        mariadb: MySQLLaboratory,
+        pair: tuple[Credential, Credential],
+        owner: Owner,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         user, clone = pair
         [name] = lay_views(owner)[:1]
@@ -316,17 +320,15 @@ class TestMariaDB(Family):
         owner.forget()
         tried: list[int] = []
 
-        class Slow(MariaDBSession):
-            def change(
-                self, change: Change, account: Account, clone: Account, gone: frozenset[int] = frozenset()
-            ) -> None:
-                if change.is_for_columns:
-                    swap(owner, name, tried)
-                super().change(change, account, clone, gone)
+        real = MariaDBPair.change
 
+        def slow(pair: MariaDBPair, change: Change, account: Account, other: Account, *gone: frozenset[int]) -> None:
+            if change.is_for_columns:
+                swap(owner, name, tried)
+            real(pair, change, account, other, *gone)
+
+        monkeypatch.setattr(MariaDBPair, "change", slow)
         with mariadb.engine.connect(mariadb.admin, deadline()) as session:
-            assert isinstance(session, MariaDBSession)
-            session.__class__ = Slow
             session.mirror(user.username, clone.username)
             assert session.differences(user.username, clone.username) == []
         assert tried == [1205], "the table was held"

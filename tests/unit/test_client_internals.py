@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 
+import pymysql
 import pytds  # type: ignore[import-untyped]  # annotated, but not marked so (PEP 561)
 import pytest
 from pytds import tds_base, tds_session, tds_socket, utils
 
+from rotation.engines.mysql import wire as mysql_wire
 from rotation.engines.oracle import wire as oracle_wire
 from rotation.engines.sqlserver import wire as sqlserver_wire
 
@@ -34,6 +36,22 @@ def digest(function: Callable[..., object]) -> str:
     """Return a number that changes if the function's source does."""
     return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:16]
 
+
+PYMYSQL = {
+    "connect": "4e8ee8fd5c82ab5f",
+    "close": "4c6144c21f9cadf7",
+    "_force_close": "0ad9bf02d8a88d73",
+    "write_packet": "2f370b2cc09cd5c3",
+    "_read_packet": "befc04efe3c01b84",
+    "_read_bytes": "5f0addfbcfbed358",
+    "_write_bytes": "2daf1e2f4b586ab6",
+    "_execute_command": "1a7dc00135503901",
+    "_get_server_information": "c648de0e290e35e8",
+    "_request_authentication": "4cd9c67e6fb91057",
+    "_process_auth": "3613e1b952982c02",
+    "_get_auth_plugin_handler": "a54c1c877c7fb75a",
+}
+"""Functions of its Connection, which MariaDB's driver uses, too."""
 
 CLIENTS: dict[str, Internals] = {
     "oracle": Internals("oracledb", oracle_wire.READ_IN, digests={}, functions={}),
@@ -56,6 +74,12 @@ CLIENTS: dict[str, Internals] = {
             "resize packets": sqlserver_wire._resize,  # noqa: SLF001 - python-tds's own, which `wire` has replaced
             "make an error": tds_base._create_exception_by_message,  # noqa: SLF001
         },
+    ),
+    "mysql": Internals(
+        package="PyMySQL",
+        read_in=mysql_wire.READ_IN,
+        digests=PYMYSQL,
+        functions={name: getattr(pymysql.Connection, name) for name in PYMYSQL},
     ),
 }
 

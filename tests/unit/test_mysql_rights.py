@@ -2,21 +2,21 @@
 
 import pytest
 
-from rotation.engines.mysql.rights import Change, Right, Sort, Unreadable, changes, parse
+from rotation.engines.mysql.rights import Change, Right, RightKind, Unreadable, changes, parse
 
 ACCOUNT = "'x'@'%'"
 
 
 def privilege(name: str, item: str, column: str = "") -> Right:
-    return Right(Sort.PRIVILEGE, name, item, column)
+    return Right(RightKind.PRIVILEGE, name, item, column)
 
 
 def dynamic(name: str, *, grantable: bool = False) -> Right:
-    return Right(Sort.DYNAMIC, name, "*.*", grantable=grantable)
+    return Right(RightKind.DYNAMIC, name, "*.*", grantable=grantable)
 
 
 def role(name: str, *, grantable: bool = False) -> Right:
-    return Right(Sort.ROLE, name, grantable=grantable)
+    return Right(RightKind.ROLE, name, grantable=grantable)
 
 
 ROWS: dict[str, set[Right]] = {
@@ -57,12 +57,12 @@ ROWS: dict[str, set[Right]] = {
     "GRANT `r``x TO y`@`%` TO `a`@`%` WITH ADMIN OPTION": {role("`r``x TO y`@`%`", grantable=True)},
     "GRANT `r``x` TO `a`@`%` WITH ADMIN OPTION": {role("`r``x`", grantable=True)},
     r"REVOKE SELECT, INSERT ON `sh\_p`.* FROM `a`@`%`": {
-        Right(Sort.RESTRICTION, "SELECT", r"`sh\_p`.*"),
-        Right(Sort.RESTRICTION, "INSERT", r"`sh\_p`.*"),
+        Right(RightKind.RESTRICTION, "SELECT", r"`sh\_p`.*"),
+        Right(RightKind.RESTRICTION, "INSERT", r"`sh\_p`.*"),
     },
     "GRANT PROXY ON ``@`` TO `a`@`%` WITH GRANT OPTION": set(),
     "GRANT PROXY ON 'o'r'@'10.%' TO 'a'@'%'": set(),
-    "SET DEFAULT ROLE `ro` FOR `a`@`%`": {Right(Sort.DEFAULT_ROLE, "`ro`")},
+    "SET DEFAULT ROLE `ro` FOR `a`@`%`": {Right(RightKind.DEFAULT_ROLE, "`ro`")},
     "GRANT SELECT ON *.* TO `a`@`%` IDENTIFIED BY PASSWORD '*B690' WITH GRANT OPTION": {
         privilege("SELECT", "*.*"),
         privilege("GRANT OPTION", "*.*"),
@@ -114,10 +114,10 @@ def test_an_option_alone_is_granted_with_nothing_else() -> None:
     assert planned({SELECT}, {SELECT, OPTION}) == ["GRANT USAGE ON *.* WITH GRANT OPTION"]
 
 
-@pytest.mark.parametrize("sort", [dynamic, role])
-def test_a_right_that_loses_its_option_is_revoked_and_granted_again(sort: type[Right]) -> None:
+@pytest.mark.parametrize("kind", [dynamic, role])
+def test_a_right_that_loses_its_option_is_revoked_and_granted_again(kind: type[Right]) -> None:
     name = "ROLE_ADMIN"
-    statements_ = planned({sort(name, grantable=True)}, {sort(name)})  # type: ignore[call-arg, arg-type]
+    statements_ = planned({kind(name, grantable=True)}, {kind(name)})  # type: ignore[call-arg, arg-type]
     assert [statement.split()[0] for statement in statements_] == ["REVOKE", "GRANT"]
 
 
@@ -155,7 +155,7 @@ def test_a_column_that_goes_with_its_table_comes_back() -> None:
 
 
 def test_a_restriction_comes_after_its_privilege_and_goes_with_it() -> None:
-    restriction = Right(Sort.RESTRICTION, "SELECT", "`s`.*")
+    restriction = Right(RightKind.RESTRICTION, "SELECT", "`s`.*")
     assert planned(set(), {SELECT, restriction}) == ["GRANT SELECT ON *.*", "REVOKE SELECT ON `s`.*"]
     assert planned({SELECT, restriction}, set()) == ["REVOKE SELECT ON *.*"]
     assert planned({SELECT, restriction}, {SELECT}) == ["GRANT SELECT ON `s`.*"]
@@ -194,4 +194,4 @@ def test_what_takes_rights_gives_none() -> None:
 
 def test_a_right_is_described_for_people() -> None:
     assert str(privilege("SELECT", TABLE, "`c`")) == "privilege SELECT (`c`) on `s`.`t`"
-    assert str(role("`r`", grantable=True)) == "role `r` with the right to pass it on"
+    assert str(role("`r`", grantable=True)) == "role `r` with the right to grant it"

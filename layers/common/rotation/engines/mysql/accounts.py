@@ -1,107 +1,124 @@
-"""Which of the accounts of one name are meant? A user of MySQL or MariaDB has an account for each pattern of hosts.
+"""Which accounts of one name are meant? A user of MySQL or MariaDB has an account for each pattern of hosts.
 
-Accounts of one name can be different people's. A password tells them apart: the account that logged in is meant, and
-each other one of its name that the same password opens, as the hashes say. All others are somebody else's, and are
-left alone. So that they keep nobody out that the user's own account lets in, there is one exception: an account of the
-name that is locked keeps a host out on purpose, and so has a locked clone.
+Accounts of one name can belong to different people. A password distinguishes them: what is meant is the account that
+logged in, and each other account of its name that the same password opens, as the hashes say. All others belong to
+someone else, and are left alone. With one exception: an account of the name that is locked keeps its hosts out on
+purpose, so it has a locked clone, which keeps the same hosts out. Otherwise the clone would let them in.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from rotation.credential import Credential
-from rotation.deadline import Deadline
-from rotation.engine import CloneStatus, Proof
-from rotation.engines.mysql.connection import Account, MySQLFamilySession
-from rotation.engines.mysql.wire import Connection
-from rotation.errors import Unsafe
+from rotation.engine import Proof
+from rotation.engines.mysql import catalog
+from rotation.engines.mysql.connection import ADMIN_HOST, MySQLConnection
+from rotation.engines.mysql.definition import has_password, nonces
+from rotation.engines.mysql.names import Account
+from rotation.errors import RETRIED, StatementFailed, Unsafe
 from rotation.kind import CLONE_SUFFIX
+
+UNKNOWN_OWNER = (
+    "was not created by this rotation, and no version of the secret has its password: it may belong to someone else"
+)
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """The accounts of a user and of its clone."""
+class AccountPairs:
+    """The accounts of the two users of a pair."""
 
     pairs: Sequence[tuple[Account, Account]]
-    """Each account that is meant, and what is or will be its clone."""
-    absent: frozenset[Account]
-    """The clones that are not there."""
+    """Each account of the user that is meant, and the other user's account for the same hosts."""
+    absent: Collection[Account]
+    """The accounts of the other user that do not exist yet."""
     left: Sequence[Account]
-    """The clones of ours whose other one is gone."""
-    alone: Sequence[Account]
+    """The other user's accounts of ours that have no account of the user any more."""
+    foreign: Sequence[Account]
     """The accounts of the user's name that are not meant."""
 
 
-class AccountsSession(MySQLFamilySession, ABC):
-    """A session that knows which accounts of a name are meant; what differs between the servers is abstract."""
+class MySQLAccounts:
+    """The accounts of the server that a connection, an admin's, is logged in to."""
 
-    def __init__(self, connection: Connection, credential: Credential, deadline: Deadline) -> None:
-        super().__init__(connection, credential, deadline)
+    condition = ""
+    """The condition under which a row of mysql.user is an account."""
+
+    def __init__(self, connection: MySQLConnection) -> None:
+        self._connection = connection
         self._proofs: dict[str, Proof] = {}
+        self._mirrored: dict[str, list[Account]] = {}
 
     def require_proven(self, proof: Proof) -> None:
-        """Bind this session to an account that logged in; see `rotation.engine.Session`."""
-        if proof.principal not in map(str, self.every_account(proof.username)):
+        """Bind a name to an account that logged in; see `rotation.engine.Session`."""
+        if proof.principal not in map(str, self.named(proof.username)):
             raise Unsafe(
-                f"looking for {proof.principal}, which logged in, as {self.username}",
+                f"looking for {proof.principal}, which logged in, as {self._connection.username}",
                 "the server that the admin is logged in to has no such account",
-                "Correct the host of the admin secret: it must be the one server that also lets the user in",
+                ADMIN_HOST,
             )
         self._proofs[proof.username] = proof
 
-    def accounts(self, username: str) -> list[Account]:
-        """Return the accounts of a user name that are meant: all of them, where nobody has logged in as one."""
-        return [account for account in self.every_account(username) if self._is_meant(account)]
+    def is_proven(self, username: str) -> bool:
+        """Tell whether an account of this name logged in."""
+        return username in self._proofs
 
-    def clone_status(self, user: str, other: str) -> CloneStatus:
-        """Tell what is known about the pair; see `rotation.engine.Session`."""
-        accounts = self.accounts(user)
+    def named(self, username: str) -> list[Account]:
+        """Return all accounts of a user name."""
+        return catalog.accounts(self._connection, username, self.condition)
+
+    def meant(self, username: str) -> list[Account]:
+        """Return the accounts of a user name that are meant: all of them, if nobody has logged in as one."""
+        return [account for account in self.named(username) if not self.is_proven(username) or self._is_ours(account)]
+
+    def begin_mirror(self, username: str) -> None:
+        """From now on, `to_open` returns the accounts of this name that `add_mirrored` adds."""
+        self._mirrored[username] = []
+
+    def add_mirrored(self, account: Account) -> None:
+        """Add an account that `set_password` is to open."""
+        self._mirrored[account.user].append(account)
+
+    def to_open(self, username: str) -> list[Account]:
+        """Return the accounts that are to get a password; raises StatementFailed if there is none."""
+        accounts = self._mirrored[username] if username in self._mirrored else self.meant(username)
         if not accounts:
-            raise Unsafe(
-                f"looking for {user}",
-                f"there is no user {user} on the admin's server",
-                "Correct the host of the admin secret",
-            )
-        clones = {Account(other, account.host) for account in accounts} & set(self.every_account(other))
-        if not clones:
-            return CloneStatus.ABSENT
-        return CloneStatus.OURS if self.marked(clones, user) == clones else CloneStatus.UNKNOWN
+            operation = f"setting the password of {username}"
+            raise StatementFailed(operation, "there is no such user", RETRIED)
+        return accounts
 
-    def pairs(self, user: str, other: str) -> Pairs:
-        """Return which accounts belong together; raises Unsafe where one of them would be another's."""
-        accounts, others = self.accounts(user), self.every_account(other)
-        known = self.marked(others, user) | set(filter(self._is_proven, others))
-        foreign = [account for account in self.every_account(user) if account not in accounts]
-        strange = set(others) - known
-        twins = [a for a in foreign if Account(other, a.host) not in strange and self.is_locked(a)]
-        pairs = [(account, Account(other, account.host)) for account in [*accounts, *twins]]
-        clones = {clone for _, clone in pairs}
-        _require_known(strange & clones, user, other)
-        _require_out_of_the_way(strange - clones, user, {account.host for account in foreign})
-        return Pairs(
+    def pairs(self, user: str, other: str) -> AccountPairs:
+        """Return which accounts belong together; raises Unsafe if one of them can belong to someone else."""
+        accounts, others = self.meant(user), self.named(other)
+        known = self.marked(others, user) | set(filter(self._is_ours, others))
+        foreign = [account for account in self.named(user) if account not in accounts]
+        unknown = set(others) - known
+        locked = [a for a in foreign if Account(other, a.host) not in unknown and self.is_locked(a)]
+        pairs = [(account, Account(other, account.host)) for account in [*accounts, *locked]]
+        wanted = {paired for _, paired in pairs}
+        _require_known(unknown & wanted, user, other)
+        _require_no_obstacle(unknown - wanted, user, {account.host for account in foreign})
+        return AccountPairs(
             pairs,
-            absent=frozenset(clones - set(others)),
-            left=[account for account in others if account in known - clones],
-            alone=[account for account in foreign if account not in twins],
+            absent=wanted - set(others),
+            left=[account for account in others if account in known - wanted],
+            foreign=[account for account in foreign if account not in locked],
         )
 
-    @abstractmethod
-    def marked(self, clones: Iterable[Account], user: str) -> set[Account]:
-        """Return those that take turns with `user`, as nobody but an admin can have noted on the server."""
+    def marked(self, others: Iterable[Account], user: str) -> set[Account]:
+        """Return those that take turns with `user`, as only an admin can have written it on the server."""
+        found = {other: nonces(catalog.row(self._connection, other)) for other in others}
+        accounts = self.meant(user) if found else []
+        wanted = {nonce for account in accounts for nonce in nonces(catalog.row(self._connection, account))}
+        return {other for other, carried in found.items() if carried & wanted}
 
-    @abstractmethod
     def is_locked(self, account: Account) -> bool:
         """Tell whether the account is locked."""
+        return bool(catalog.row(self._connection, account)["account_locked"] == "Y")
 
-    @abstractmethod
     def has_password(self, account: Account, password: str) -> bool:
-        """Tell whether the hashes of the account say that this password opens it."""
+        """Tell whether this password opens the account, as its hashes say."""
+        return has_password(catalog.row(self._connection, account), password)
 
-    def _is_meant(self, account: Account) -> bool:
-        return account.user not in self._proofs or self._is_proven(account)
-
-    def _is_proven(self, account: Account) -> bool:
+    def _is_ours(self, account: Account) -> bool:
         """Tell whether this account logged in, or would with the same password."""
         proof = self._proofs.get(account.user)
         if not proof:
@@ -109,25 +126,25 @@ class AccountsSession(MySQLFamilySession, ABC):
         return str(account) == proof.principal or self.has_password(account, proof.password)
 
 
-def _require_known(strange: set[Account], user: str, other: str) -> None:
-    for account in sorted(strange):
+def _require_known(unknown: set[Account], user: str, other: str) -> None:
+    for account in sorted(unknown):
         raise Unsafe(
-            f"preparing {other}, with which {user} takes turns",
-            f"{account} exists, has no mark of ours, and the secret holds no password of it: it may be another's",
+            f"preparing {other}, which takes turns with {user}",
+            f"{account} {UNKNOWN_OWNER}",
             f"Rename or drop {account}, or use the single-user strategy",
         )
 
 
-def _require_out_of_the_way(strange: set[Account], user: str, hosts: set[str]) -> None:
-    """Let no account of the clone's name keep out a host from which the user logs in.
+def _require_no_obstacle(unknown: set[Account], user: str, hosts: set[str]) -> None:
+    """Require that no account of the clone's name keeps out hosts from which the user logs in.
 
-    Where the user's name has another's account for those hosts, too, it is that one which keeps the host out already.
+    If someone else has an account of the user's name for those hosts, that account keeps them out already.
     """
-    for account in sorted(strange):
+    for account in sorted(unknown):
         if account.user.endswith(CLONE_SUFFIX) and account.host not in hosts:
             raise Unsafe(
-                f"looking for the other of {account}",
-                f"there is no {user}@{account.host}, and {account} has no mark of ours: it may be another's, and would"
-                f" keep hosts out that let {user} in",
+                f"looking for the account that {account} takes turns with",
+                f"there is no {user}@{account.host}, and {account} {UNKNOWN_OWNER}. It would keep hosts out from which"
+                f" {user} can log in",
                 f"Drop {account}, or create {user}@{account.host}",
             )

@@ -1,166 +1,233 @@
-"""What do sessions on MySQL and MariaDB share? How statements are run, what refusals mean, how accounts are written."""
+"""How does one log in to a MySQL or MariaDB server and run statements, and what do the server's errors mean?"""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import ssl
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Self
 
 import pymysql
-from pymysql.converters import escape_string
 from pymysql.cursors import Cursor, DictCursor, SSCursor
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import Proof
-from rotation.engines.driver import NO_ANSWER, POLICY, REPLICA, STATEMENT_SECONDS, verify
+from rotation.engines.driver import (
+    BUSY,
+    CERTIFICATE,
+    EXPIRED,
+    HOST_NAME,
+    NO_ANSWER,
+    NO_TLS,
+    POLICY,
+    REPLICA,
+    STARTING,
+    STATEMENT_SECONDS,
+    TOO_MANY,
+    WRONG_DATABASE,
+    WRONG_PASSWORD,
+    ExpectedError,
+    Problem,
+    accepts,
+    lacks_right,
+    problem,
+)
 from rotation.engines.mysql.wire import (
+    ACCESS_DENIED,
     MALFORMED,
+    NO_HANDSHAKE,
+    NO_PASSWORD_ACCESS,
+    REVEALING,
+    REVEALS,
     TOO_LARGE,
-    Connection,
-    error_number,
-    error_text,
-    open_connection,
-    raw_text,
+    VERIFY_BYTES,
+    VERIFY_PACKETS,
+    BoundedConnection,
+    RefusedPlugin,
     understood,
 )
+from rotation.engines.network import open_socket, tls_context
 from rotation.errors import (
     RETRIED,
     DatabaseError,
+    LoginBlocked,
     LoginRefused,
     NotPermitted,
     PasswordRefused,
     StatementFailed,
     Unreachable,
-    Unsafe,
+    Unsupported,
+    Untrusted,
 )
+from rotation.redaction import said
+
+UNLOCK = "Unlock the account (ALTER USER … ACCOUNT UNLOCK), and find out what locked it"
+UNKNOWN_SERVER = "Find out what answers at the host and port of the secret"
+OTHER_PLUGIN = "Change the account's plugin to caching_sha2_password, or to another one that this function's client has"
+LOAD_PLUGIN = "Load the account's authentication plugin into the server, or use another"
+ADMIN_HOST = "Correct the host of the admin secret: it must be the server that the user logs in to"
+HOLDER = f"Find the session that holds the lock (performance_schema.metadata_locks). {RETRIED}"
+
+LOGIN_PROBLEMS: Mapping[int, Problem] = {
+    ACCESS_DENIED: (LoginRefused, WRONG_PASSWORD),
+    NO_PASSWORD_ACCESS: (LoginRefused, WRONG_PASSWORD),
+    1044: (LoginBlocked, WRONG_DATABASE),  # ER_DBACCESS_DENIED_ERROR
+    1049: (LoginBlocked, WRONG_DATABASE),  # ER_BAD_DB_ERROR
+    3118: (LoginBlocked, UNLOCK),  # ER_ACCOUNT_HAS_BEEN_LOCKED
+    4151: (LoginBlocked, UNLOCK),  # the same in MariaDB
+    3955: (LoginBlocked, UNLOCK),  # ER_USER_ACCESS_DENIED_FOR_USER_ACCOUNT_BLOCKED_BY_PASSWORD_LOCK
+    4150: (LoginBlocked, UNLOCK),  # ER_USER_IS_BLOCKED in MariaDB
+    1862: (LoginBlocked, EXPIRED),  # ER_MUST_CHANGE_PASSWORD_LOGIN
+    1820: (LoginBlocked, EXPIRED),  # ER_MUST_CHANGE_PASSWORD
+    3159: (
+        LoginBlocked,
+        'Take "ssl": false out of the secret: the server requires TLS',
+    ),  # ER_SECURE_TRANSPORT_REQUIRED
+    1040: (LoginBlocked, TOO_MANY),  # ER_CON_COUNT_ERROR
+    1203: (LoginBlocked, TOO_MANY),  # ER_TOO_MANY_USER_CONNECTIONS
+    1226: (LoginBlocked, TOO_MANY),  # ER_USER_LIMIT_REACHED
+    3032: (LoginBlocked, f"Wait until the server's offline mode ends. {RETRIED}"),  # ER_SERVER_OFFLINE_MODE
+    1053: (LoginBlocked, STARTING),  # ER_SERVER_SHUTDOWN
+    1129: (LoginBlocked, "Run FLUSH HOSTS: the server blocks the function's address"),  # ER_HOST_IS_BLOCKED
+    1130: (LoginBlocked, "Create an account whose host part matches the function's address"),  # ER_HOST_NOT_PRIVILEGED
+    2059: (LoginBlocked, OTHER_PLUGIN),
+    1524: (LoginBlocked, LOAD_PLUGIN),
+    NO_HANDSHAKE: (Untrusted, UNKNOWN_SERVER),
+    TOO_LARGE: (Untrusted, UNKNOWN_SERVER),
+    MALFORMED: (Unreachable, 'Correct "host" and "port" in the secret'),
+    REVEALS: (
+        Untrusted,
+        "Change the account's plugin to caching_sha2_password, or to another one that sends no password",
+    ),
+}
+"""What a refused login means (https://dev.mysql.com/doc/mysql-errors/9.1/en/server-error-reference.html)."""
 
 FORBIDDEN = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1410, 1698, 3523, 3530})
-"""A statement that the user may not run. 1045 is among them: a GRANT on *.* that one may not make answers so."""
+"""The user may not run the statement. 1045 is among them: the server answers so to a GRANT on *.* that one may not
+make."""
 
-STATEMENT_PROBLEMS: dict[int, tuple[type[DatabaseError], str]] = {
+STATEMENT_PROBLEMS: Mapping[int, Problem] = {
     1836: (NotPermitted, REPLICA),  # ER_READ_ONLY_MODE
     3032: (NotPermitted, REPLICA),  # ER_SERVER_OFFLINE_MODE
     1819: (PasswordRefused, POLICY),  # ER_NOT_VALID_PASSWORD
     4165: (PasswordRefused, POLICY),  # ER_SINGLE_DATA…: too like the old one
     3638: (PasswordRefused, POLICY),  # ER_CREDENTIALS_CONTRADICT_TO_HISTORY
-    1205: (StatementFailed, f"Look who holds the lock. {RETRIED}"),  # ER_LOCK_WAIT_TIMEOUT
-    1969: (StatementFailed, f"Look what the server is busy with. {RETRIED}"),  # MariaDB's max_statement_time
-    3024: (StatementFailed, f"Look what the server is busy with. {RETRIED}"),  # ER_QUERY_TIMEOUT
-    1524: (StatementFailed, "Load the account's authentication plugin into the server, or use another"),
-    TOO_LARGE: (StatementFailed, "Have the answer be smaller: 3 MB in 50,000 rows; for a statement of verify 16 MB"),
+    1205: (StatementFailed, HOLDER),  # ER_LOCK_WAIT_TIMEOUT
+    1969: (StatementFailed, BUSY),  # MariaDB's max_statement_time
+    3024: (StatementFailed, BUSY),  # ER_QUERY_TIMEOUT
+    1524: (StatementFailed, LOAD_PLUGIN),
+    TOO_LARGE: (
+        StatementFailed,
+        "Make the answer smaller: at most 3 MB and 50,000 rows, or 16 MB for a statement of verify",
+    ),
 }
+"""What it means that a statement failed, if it is not forbidden."""
 
 LOST = frozenset({0, 2003, 2006, 2013, MALFORMED, 2055, 1053, 1927, 3169, 4031})
-"""The connection is gone, as the client says
-(https://dev.mysql.com/doc/mysql-errors/9.1/en/client-error-reference.html), or is about to be, as the server does: it
-shuts down, or somebody or something has killed the session."""
+"""The connection is lost, as the client reports
+(https://dev.mysql.com/doc/mysql-errors/9.1/en/client-error-reference.html), or is about to be lost, as the server
+reports: it shuts down, or the session was killed."""
 
 SYNTAX_ERROR, CANNOT_USER = 1064, 1396
 
-OPTION_PREVENTS = 1290
-"""ER_OPTION_PREVENTS_STATEMENT: only its text tells which option, and only read-only means another server."""
+OPTION_PREVENTS: Final = 1290
+"""ER_OPTION_PREVENTS_STATEMENT: only its text names the option. Only with a read-only option another server helps."""
 
-NOT_ROLLED_BACK = 1196
-"""ER_WARNING_NOT_COMPLETE_ROLLBACK, a warning: a table of an engine like MyISAM keeps what was done to it."""
+MISMATCHES = frozenset({62, 64})
+"""OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
 
-TRANSACTIONAL = (
-    "SELECT",
-    "WITH",
-    "TABLE",
-    "VALUES",
-    "SHOW",
-    "DESCRIBE",
-    "EXPLAIN",
-    "INSERT",
-    "UPDATE",
-    "DELETE",
-    "REPLACE",
-)
-"""The statements that a transaction can take back. All others, DDL and COMMIT and CALL, commit, or may."""
+MAY_READ, MAY_CREATE = "SELECT ON mysql.*", "CREATE USER ON *.*"
+"""The rights that an admin needs: to read about accounts, and to change them."""
 
-VERIFY_BYTES, VERIFY_PACKETS = 16 * 1024 * 1024, 1_000_000
-"""How much of the answer to a statement of `verify` is read, and dropped as it comes."""
+SETTINGS = "sql_mode = '', sql_quote_show_create = 1"
+"""These make what we send, and what the server prints, independent of the server's configuration."""
 
-QUOTED_NAME = re.compile(r"`(?:[^`]|``)*`")
+LIMITS = "lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}"
+"""The settings that limit how long the server may take for a statement; the defaults are a year, and 50 seconds."""
 
 
-@dataclass(frozen=True, order=True)
-class Account:
-    """A user, as from certain hosts."""
+@dataclass(frozen=True)
+class ServerError:
+    """An error of the server, or of the client itself, as PyMySQL raises it."""
 
-    user: str
-    host: str
+    number: int
+    """0 if the error has none."""
+    raw: str = field(repr=False)
+    """What the error says: it can hold secrets, so it is compared and never quoted."""
 
-    def __str__(self) -> str:
-        return f"{self.user}@{self.host}"
+    @classmethod
+    def of(cls, error: Exception) -> Self:
+        """Read the arguments of an exception."""
+        has_number = isinstance(error, pymysql.MySQLError) and error.args and isinstance(error.args[0], int)
+        return cls(error.args[0] if has_number else 0, str(error.args[-1]) if error.args else "")
+
+    @property
+    def text(self) -> str:
+        """What the error says, as it may be quoted."""
+        return said(self.raw)
 
 
-class ExpectedError(Exception):
-    """The server refused a statement with a number that the caller asked to be told."""
+class MySQLConnection:
+    """One login to a MySQL or MariaDB server; each statement is committed at once."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
+    def __init__(self, client: BoundedConnection, credential: Credential, deadline: Deadline, limits: str) -> None:
+        self.credential = credential
+        """Of the user who is logged in; with the new password, if the session has changed it."""
+        self.deadline = deadline
+        self._client = client
+        self._limits = limits
 
-
-class MySQLFamilySession:
-    """One connection to either server; each statement is committed at once."""
-
-    limits = "lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}"
-    """The settings that bound how long the server may take for a statement."""
-
-    users_only = ""
-    """The condition by which mysql.user shows users, where it shows roles that are no accounts too."""
-
-    def __init__(self, connection: Connection, credential: Credential, deadline: Deadline) -> None:
-        self._connection = connection
-        self._credential = credential
-        self._deadline = deadline
-
-    def proof(self) -> Proof:
-        """Return who is logged in; see `rotation.engine.Session`.
-
-        The server lets an anonymous account in for a name that it does not know, and puts one account in the place of
-        another that is its proxy. An account is told from others of its name by its host.
-        """
-        operation = f"asking which account {self.username} is"
-        [(account, proxy)] = self.execute(operation, "SELECT CURRENT_USER(), @@proxy_user")
-        if proxy is None and account.startswith(f"{self.username}@"):
-            return Proof(self.username, self._credential.password, account)
-        other = Account(*account.rsplit("@", 1))
-        remedy = f"REVOKE PROXY ON {self.account(other)} FROM {proxy}" if proxy else f"DROP USER {self.account(other)}"
-        raise Unsafe(operation, f"the server logged it in as {account}, which is another account", remedy)
-
-    def verify(self, statements: Sequence[str]) -> None:
-        """Run the statements, and roll everything back; see `rotation.engine.Session`.
-
-        The server commits before and after DDL, and when told to: such statements are not run at all
-        (https://dev.mysql.com/doc/refman/8.4/en/implicit-commit.html).
-        """
-        if not statements:
-            return
-        # As the application would: with the server's SQL mode, not with ours.
-        self.execute("preparing to verify", "SET SESSION sql_mode = @@GLOBAL.sql_mode")
-        self.execute("preparing to verify", "START TRANSACTION")
-        verify(statements, self._run, TRANSACTIONAL)
-        self.execute("rolling back", "ROLLBACK")
-        if any(number == NOT_ROLLED_BACK for number, _ in self._warnings()):
-            remedy = "Take statements that change such tables out of verify, and undo by hand what they did"
-            raise StatementFailed("rolling back", "a table that knows no transactions was changed", remedy)
-        self.execute("rolling back", "SET SESSION sql_mode = ''")
+    @property
+    def username(self) -> str:
+        """The user who is logged in."""
+        return self.credential.username
 
     def execute(
         self, operation: str, statement: str, remedy: str = "", expected: frozenset[int] = frozenset()
     ) -> list[tuple[Any, ...]]:
         """Run one statement, for the deadline at most, and return its rows.
 
-        Raises a DatabaseError, for which `remedy` is what to do where the user may not, or Refusal for the numbers to
-        tell.
+        `remedy` is what to do if the user may not run it. Raises a DatabaseError, or ExpectedError for these numbers.
         """
-        return list(self._execute(Cursor, operation, statement, remedy, expected))
+        return list(self._rows(Cursor, operation, statement, remedy, expected))
 
-    def _execute(
+    def execute_by_name(self, operation: str, statement: str, remedy: str = "") -> list[dict[str, Any]]:
+        """Run one statement and return its rows, each value under the name of its column, in lower case."""
+        rows = self._rows(DictCursor, operation, statement, remedy)
+        return [{name.lower(): value for name, value in row.items()} for row in rows]
+
+    def execute_and_discard(self, operation: str, statement: str) -> None:
+        """Run one statement that is not ours, and drop its rows."""
+        with self._bounded(operation):
+            self._client.limit_size(VERIFY_BYTES, VERIFY_PACKETS)
+            with self._client.cursor(SSCursor) as cursor:
+                cursor.execute(statement)
+                for _ in cursor:
+                    pass
+
+    def warnings(self) -> list[ServerError]:
+        """Return the warnings of the last statement; none if the server does not answer."""
+        try:
+            with self._client.cursor() as cursor:
+                cursor.execute("SHOW WARNINGS")
+                return [ServerError(int(number), message) for _, number, message in cursor.fetchall()]
+        except (pymysql.MySQLError, OSError):
+            return []
+
+    def version(self) -> tuple[int, ...]:
+        """Return the server's version, such as (8, 4, 3); Aurora reports the version of MySQL that it matches."""
+        [(text,)] = self.execute("asking for the version", "SELECT VERSION()")
+        return tuple(int(number) for number in re.findall(r"\d{1,9}", text)[:3])
+
+    def accepts(self, username: str, password: str) -> bool:
+        """Tell whether this server takes this password now."""
+        return accepts(connect, replace(self.credential, username=username, password=password), self.deadline)
+
+    def needs(self, right: str) -> str:
+        """Return the remedy if the user who is logged in lacks this right."""
+        return f"GRANT {right} TO {self.username}"
+
+    def _rows(
         self,
         kind: type[Cursor],
         operation: str,
@@ -168,145 +235,101 @@ class MySQLFamilySession:
         remedy: str = "",
         expected: frozenset[int] = frozenset(),
     ) -> Sequence[Any]:
-        with self._asking(operation, remedy, expected), self._connection.cursor(kind) as cursor:
+        with self._bounded(operation, remedy, expected), self._client.cursor(kind) as cursor:
             cursor.execute(statement)
             return cursor.fetchall()
 
-    def _run(self, operation: str, statement: str) -> None:
-        """Run a statement that is not ours, and drop its rows."""
-        with self._asking(operation):
-            self._connection.admit(VERIFY_BYTES, VERIFY_PACKETS)
-            with self._connection.cursor(SSCursor) as cursor:
-                cursor.execute(statement)
-                for _ in cursor:
-                    pass
-
     @contextmanager
-    def _asking(self, operation: str, remedy: str = "", expected: frozenset[int] = frozenset()) -> Iterator[None]:
-        """Bound what the server may take for a statement and for its answer, and translate the client's errors."""
-        seconds = self._deadline.allow(STATEMENT_SECONDS, operation)
+    def _bounded(self, operation: str, remedy: str = "", expected: frozenset[int] = frozenset()) -> Iterator[None]:
+        """Limit the time of a statement, and the size of its answer; translate the client's errors."""
+        seconds = self.deadline.allow(STATEMENT_SECONDS, operation)
         try:
-            limits = self._connection.allow(seconds)
-            self._connection.admit()
+            server_limit = self._client.limit_time(seconds)
+            self._client.limit_size()
             with understood():
-                if limits:
-                    with self._connection.cursor() as cursor:
-                        cursor.execute(f"SET SESSION {self.limits.format(seconds=limits)}")
+                if server_limit:
+                    with self._client.cursor() as cursor:
+                        cursor.execute(f"SET SESSION {self._limits.format(seconds=server_limit)}")
                 yield
-        except (pymysql.MySQLError, OSError, RuntimeError) as error:
-            number = error_number(error)
-            if number in expected:
-                raise ExpectedError(number) from None
-            raise self._failure(error, f"{operation} as {self.username}", remedy) from None
-
-    @property
-    def username(self) -> str:
-        """Who is logged in."""
-        return self._credential.username
-
-    def every_account(self, username: str) -> list[Account]:
-        """Return all accounts of a user name; needs SELECT on mysql.user."""
-        statement = (
-            f"SELECT user, host FROM mysql.user WHERE user = {self.text(username)}{self.users_only} ORDER BY host"  # noqa: S608 - quoted
-        )
-        rows = self.execute(f"looking for {username}", statement, self._remedy_to_read)
-        return [Account(user, host) for user, host in rows]
-
-    def row(self, account: Account) -> dict[str, Any]:
-        """Return the account's row of mysql.user, names in lower case."""
-        statement = f"SELECT * FROM mysql.user WHERE {self.matches('user', 'host', account)}"  # noqa: S608 - quoted
-        [row] = self._execute(DictCursor, f"reading {account}", statement, self._remedy_to_read)
-        return {name.lower(): value for name, value in row.items()}
-
-    @property
-    def _remedy_to_read(self) -> str:
-        return f"GRANT SELECT ON mysql.* TO {self.username}"
-
-    def own_definition(self, operation: str) -> str:
-        """Return what SHOW CREATE USER says of the user who is logged in, but for names, which may hold anything."""
-        [(definition, *_), *_] = self.execute(operation, "SHOW CREATE USER CURRENT_USER()")
-        return QUOTED_NAME.sub("``", definition)
-
-    def version(self) -> tuple[int, ...]:
-        """Return the server's version, (8, 4, 3) say; Aurora tells the version of MySQL that it speaks."""
-        [(text,)] = self.execute("asking for the version", "SELECT VERSION()")
-        return tuple(int(number) for number in re.findall(r"\d{1,9}", text)[:3])
-
-    def matches(self, user: str, host: str, account: Account) -> str:
-        """Return the condition that two columns hold this account."""
-        return f"{user} = {self.text(account.user)} AND {host} = {self.text(account.host)}"
-
-    def requirement(self, row: Mapping[str, Any]) -> str:
-        """Return what a row of mysql.user says of TLS, as REQUIRE takes it."""
-        if row["ssl_type"] != "SPECIFIED":
-            return {"": "NONE", "ANY": "SSL", "X509": "X509"}[row["ssl_type"]]
-        parts = {"SUBJECT": row["x509_subject"], "ISSUER": row["x509_issuer"], "CIPHER": row["ssl_cipher"]}
-        return " AND ".join(f"{name} {self.text(_decoded(value))}" for name, value in parts.items() if value)
-
-    def text(self, value: str) -> str:
-        """Return the text as a literal. The session's sql_mode is empty, so a backslash escapes."""
-        return f"'{escape_string(value)}'"
-
-    def name(self, name: str) -> str:
-        """Return a name as an identifier."""
-        return "`" + name.replace("`", "``") + "`"
-
-    def account(self, account: Account) -> str:
-        """Return the account as statements take it."""
-        return f"{self.text(account.user)}@{self.text(account.host)}"
-
-    @contextmanager
-    def as_user(self, credential: Credential) -> "Iterator[MySQLFamilySession]":
-        """Log in besides, as somebody else."""
-        with connect(MySQLFamilySession, credential, self._deadline) as session:
-            yield session
-
-    def accepts(self, username: str, password: str) -> bool:
-        """Tell whether the server of the secret takes this password now."""
-        try:
-            with self.as_user(replace(self._credential, username=username, password=password)):
-                return True
-        except LoginRefused:
-            return False
-
-    def _failure(self, error: Exception, operation: str, remedy: str) -> DatabaseError:
-        number, text = error_number(error), error_text(error)
-        if number in LOST or isinstance(error, OSError):
-            return Unreachable(operation, text or "the connection was lost", NO_ANSWER)
-        if number == SYNTAX_ERROR:  # its text is made of the statement
-            return StatementFailed(operation, "the server does not understand the statement (error 1064)", "Correct it")
-        if number == CANNOT_USER:
-            warnings = [(told, more) for told, more in self._warnings() if told != CANNOT_USER]
-            number = next((told for told, _ in warnings if told in STATEMENT_PROBLEMS), number)
-            text = "; ".join([text, *(more for _, more in warnings)])
-        problem, usual = STATEMENT_PROBLEMS.get(number, (StatementFailed, f"Correct the cause. {RETRIED}"))
-        if number == OPTION_PREVENTS and "read" in raw_text(error):
-            problem, usual = NotPermitted, REPLICA
-        if number in FORBIDDEN:
-            problem, usual = NotPermitted, remedy or f"Grant {self.username} what it lacks"
-        return problem(operation, f"{text} (error {number})", usual)
-
-    def _warnings(self) -> list[tuple[int, str]]:
-        """Return what the server adds to an answer that says nothing."""
-        try:
-            with self._connection.cursor() as cursor:
-                cursor.execute("SHOW WARNINGS")
-                return [(int(number), error_text(Exception(message))) for _, number, message in cursor.fetchall()]
-        except (pymysql.MySQLError, OSError):
-            return []
+        except (pymysql.MySQLError, OSError, RuntimeError) as exception:
+            error = ServerError.of(exception)
+            if error.number in expected:
+                raise ExpectedError(error.number) from None
+            operation_as = f"{operation} as {self.username}"
+            raise statement_failure(error, operation_as, remedy or lacks_right(self.username), self.warnings) from None
 
 
 @contextmanager
-def connect[S: MySQLFamilySession](kind: type[S], credential: Credential, deadline: Deadline) -> Iterator[S]:
-    """Log in; see `rotation.engine.Engine.connect`."""
+def connect(credential: Credential, deadline: Deadline, limits: str = LIMITS) -> Iterator[MySQLConnection]:
+    """Log in; see `rotation.engine.Engine.connect`. `limits` are the settings that limit the server's time."""
     operation = f"logging in as {credential}{f' to {credential.database}' if credential.database else ''}"
-    connection = open_connection(credential, deadline, operation, kind.limits)
+    client = _log_in(credential, deadline, operation, limits)
     try:
-        yield kind(connection, credential, deadline)
+        yield MySQLConnection(client, credential, deadline, limits)
     finally:
-        if connection.open:
-            connection.close()
+        if client.open:
+            client.close()
 
 
-def _decoded(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+def _log_in(credential: Credential, deadline: Deadline, operation: str, limits: str) -> BoundedConnection:
+    socket = open_socket(credential, deadline, operation)
+    seconds = deadline.allow(STATEMENT_SECONDS, operation)
+    try:
+        client = BoundedConnection(
+            host=credential.host,
+            port=credential.port,
+            user=credential.username,
+            password=credential.password.encode(),  # a text would be sent as Latin-1
+            database=credential.database,
+            charset="utf8mb4",
+            autocommit=True,
+            defer_connect=True,
+            auth_plugin_map=dict.fromkeys(REVEALING, RefusedPlugin),
+            **({"ssl": tls_context()} if credential.tls else {"ssl_disabled": True}),
+        )
+        client.init_command = f"SET SESSION {SETTINGS}, {limits.format(seconds=client.limit_time(seconds))}"
+        with understood():
+            client.connect(socket)
+    except (pymysql.MySQLError, OSError, RuntimeError) as error:
+        socket.close()
+        raise login_failure(error, operation) from None
+    except BaseException:
+        socket.close()
+        raise
+    return client
+
+
+def login_failure(error: Exception, operation: str) -> DatabaseError | Unsupported:
+    """Return what it means that a login failed."""
+    cause, found = getattr(error, "original_exception", error), ServerError.of(error)
+    if isinstance(cause, ssl.SSLError):
+        text = said(getattr(cause, "verify_message", "") or cause.reason or "the TLS handshake failed")
+        return Untrusted(operation, text, HOST_NAME if getattr(cause, "verify_code", 0) in MISMATCHES else CERTIFICATE)
+    if isinstance(error, RuntimeError):
+        return Unsupported(operation, found.text, 'Take "ssl": false out of the secret, or use another plugin')
+    if "SSL connection error" in found.raw or "server doesn't support" in found.raw.lower():
+        return Untrusted(operation, found.text, NO_TLS)
+    kind, remedy = problem(LOGIN_PROBLEMS, found.number, (Unreachable, NO_ANSWER))
+    return kind(
+        operation, f"{found.text} (error {found.number})" if found.number else found.text or "no answer", remedy
+    )
+
+
+def statement_failure(
+    error: ServerError, operation: str, remedy: str, warnings: Callable[[], Sequence[ServerError]]
+) -> DatabaseError:
+    """Return what it means that a statement failed; `remedy` is what to do if the user may not run it."""
+    number, text = error.number, error.text
+    if number in LOST:
+        return Unreachable(operation, text or "the connection was lost", NO_ANSWER)
+    if number == SYNTAX_ERROR:  # its text quotes the statement
+        return StatementFailed(operation, f"the statement has a syntax error (error {number})", "Correct the statement")
+    if number == OPTION_PREVENTS and "read" in error.raw:
+        return NotPermitted(operation, f"{text} (error {number})", REPLICA)
+    if number == CANNOT_USER:  # the warnings say why
+        causes = [warning for warning in warnings() if warning.number != CANNOT_USER]
+        number = next((cause.number for cause in causes if cause.number in STATEMENT_PROBLEMS), number)
+        text = "; ".join([text, *(cause.text for cause in causes)])
+    otherwise: Problem = (StatementFailed, f"Correct the cause. {RETRIED}")
+    kind, usual = problem(STATEMENT_PROBLEMS, number, (NotPermitted, "") if number in FORBIDDEN else otherwise, remedy)
+    return kind(operation, f"{text} (error {number})", usual)

@@ -1,6 +1,6 @@
-"""Is a password the one that a server keeps a hash of? And what is MariaDB to keep?
+"""Is a hash that a server keeps the hash of this password? And which hash does MariaDB get for a password?
 
-An admin reads the hashes of an account, and so knows which passwords let somebody in without a login that fails.
+An admin reads the hashes of an account, and so knows which passwords open it, without a failed login.
 """
 
 import base64
@@ -18,8 +18,8 @@ ORDER = (
 )  # fmt: skip
 SALT = 20
 CACHING_SHA2 = re.compile(rb"\$([AB])\$([0-9A-Fa-f]{3})\$")
-"""Which digest, and thousands of rounds. "B" is PBKDF2, from MySQL 9.7 on, where caching_sha2_password_storage_format
-says so."""
+"""Which digest, and thousands of rounds. "B" is PBKDF2, from MySQL 9.7 on, if caching_sha2_password_storage_format says
+so."""
 PARSEC_HASH = re.compile(rb"P([0-9]):([A-Za-z0-9+/]+):([A-Za-z0-9+/]+)")
 """How often 1024 rounds are doubled, the salt, the public key."""
 
@@ -31,14 +31,14 @@ def native(password: str) -> str:
 
 def ed25519(password: str) -> str:
     """Return what MariaDB's plugin of that name keeps: the password's public key; there is no salt."""
-    from nacl.bindings import crypto_scalarmult_ed25519_base  # noqa: PLC0415 - few accounts need it, and it takes time
+    from nacl.bindings import crypto_scalarmult_ed25519_base  # noqa: PLC0415 - few accounts need it, and the import takes time
 
     key = crypto_scalarmult_ed25519_base(hashlib.sha512(password.encode()).digest()[:32])
     return base64.b64encode(key).decode().rstrip("=")
 
 
 def matches(password: str, stored: bytes, plugin: str) -> bool:
-    """Tell whether a server lets this password in; False also for hashes in a format that is not known.
+    """Tell whether a server accepts this password; False also for hashes in an unknown format.
 
     `stored` is `authentication_string` of mysql.user or mysql.global_priv, or `additional_password` of an account's
     attributes in MySQL: "$A$" or "$B$", thousands of rounds in hexadecimal digits and a "$" for caching_sha2_password,

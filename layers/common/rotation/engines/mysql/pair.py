@@ -1,212 +1,295 @@
-"""What makes two accounts of MySQL or MariaDB the same, host by host?
+"""What makes two users of MySQL or MariaDB the same, account by account?
 
-An application's user may have several accounts, one for each host pattern, each with rights of its own. The other
-user of an alternating pair has the same ones. Each statement is committed at once, so the order is one that may end
-anywhere:
+A user of an application can have several accounts, one for each host pattern, each with its own rights. The other user
+of an alternating pair has the same ones. Each statement is committed at once, so the order is one that can be
+interrupted anywhere:
 
-    mark  →  create the account locked and marked  →  attributes  →  rights taken, rights given  →  default roles
+    mark  →  create the account, locked and marked  →  attributes  →  rights revoked, rights granted  →  default roles
           →  (password)
 
-The current user is the reference, in both directions: what it has, the other one gets; what it does not have, the
-other one loses. Nothing but our mark is ever written to the current user.
+The current user is the reference, in both directions: the other one gets what it has, and loses what it does not have.
+Nothing but our mark is ever written to the current user.
 
-The admin looks at nothing that is not the server's own. That an object is gone it learns from the answer to the GRANT.
+The mark of a pair of MySQL is a random number, a nonce, that both accounts carry in their attributes. Any user may
+write anything into the attributes of its own account, together with a new password, so a mark on one of the two proves
+nothing. The same number is on both only if an admin wrote it there, or someone who holds both.
+
+The admin reads nothing but the server's own tables. It learns from the answer to a GRANT that an object is gone.
 """
 
 import logging
-from abc import ABC, abstractmethod
+import secrets
 from collections.abc import Sequence
 
-from rotation.credential import Credential
-from rotation.deadline import Deadline
-from rotation.engines.mysql.accounts import AccountsSession
-from rotation.engines.mysql.connection import Account, ExpectedError
-from rotation.engines.mysql.rights import MOST, Change, Right, Sort, TooMany, Unreadable, changes, parse
-from rotation.engines.mysql.wire import Connection
-from rotation.errors import StatementFailed
+from rotation.engine import CloneStatus
+from rotation.engines.driver import ExpectedError
+from rotation.engines.mysql import catalog
+from rotation.engines.mysql.accounts import MySQLAccounts
+from rotation.engines.mysql.connection import ADMIN_HOST, MAY_CREATE, MySQLConnection
+from rotation.engines.mysql.definition import (
+    MARK,
+    attribute_clause,
+    attributes,
+    definition,
+    metadata_changes,
+    nonces,
+)
+from rotation.engines.mysql.names import Account, literal
+from rotation.engines.mysql.rights import GLOBAL, Change, Right, RightKind, changes
+from rotation.engines.mysql.two_passwords import PLUGINS
+from rotation.errors import NotPermitted, Unsafe, Unsupported
 from rotation.redaction import said
 
 GONE = frozenset({1049, 1054, 1146, 1305})
 """ER_BAD_DB_ERROR, ER_BAD_FIELD_ERROR, ER_NO_SUCH_TABLE, ER_SP_DOES_NOT_EXIST."""
 
+INVALID_VIEW = 1356
+"""ER_VIEW_INVALID: what a view is made of is gone, or the user who looks at the view may not use it."""
+EVERYTHING = frozenset({"SELECT", "EXECUTE"})
+"""A user with these on *.* may use what is in any view."""
+
+ALTERNATING = (8, 0, 22)
+"""The first version with which two users can take turns. ATTRIBUTE came with 8.0.21. From 8.0.22 on statements are
+prepared once, and preparing one calls no stored function, so none is called when columns of a view are granted
+(https://dev.mysql.com/doc/relnotes/mysql/8.0/en/news-8-0-22.html)."""
+
+SYSTEM_USER = "SYSTEM_USER"
+
 log = logging.getLogger(__name__)
 
 
-class PairSession(AccountsSession, ABC):
-    """A session that can make accounts alike; what differs between the servers is abstract."""
+class MySQLPair:
+    """Two users who take turns."""
 
-    def __init__(self, connection: Connection, credential: Credential, deadline: Deadline) -> None:
-        super().__init__(connection, credential, deadline)
-        self._mirrored: dict[str, list[Account]] = {}
-        """The accounts that this session has mirrored onto and that are to be opened, by their name."""
-        self.gone: set[Right] = set()
-        """The rights that this session could not grant, because what they are for is gone."""
+    def __init__(self, connection: MySQLConnection, accounts: MySQLAccounts, user: str, other: str) -> None:
+        self.user = user
+        self.other = other
+        self._connection = connection
+        self._accounts = accounts
+        self._nonce = secrets.token_hex(16)
+        """The pair's; replaced as soon as `_mark` has found one."""
+        self._gone: set[Right] = set()
+        """The rights that could not be granted, because their object is gone."""
 
-    def mirror(self, user: str, other: str) -> None:
-        """Make `other` what `user` is, on every host that is meant; see `rotation.engine.Session`."""
-        found = self.pairs(user, other)
+    def clone_status(self) -> CloneStatus:
+        """Tell what is known about the other one; see `rotation.engine.Session`."""
+        accounts = self._accounts.meant(self.user)
+        if not accounts:
+            cause = f"there is no user {self.user} on the admin's server"
+            raise Unsafe(f"looking for {self.user}", cause, ADMIN_HOST)
+        others = {Account(self.other, account.host) for account in accounts} & set(self._accounts.named(self.other))
+        if not others:
+            return CloneStatus.ABSENT
+        return CloneStatus.OURS if self._accounts.marked(others, self.user) == others else CloneStatus.UNKNOWN
+
+    def mirror(self) -> None:
+        """Make the other one what the user is, on every host that is meant; see `rotation.engine.Session`."""
+        found = self._accounts.pairs(self.user, self.other)
         for account, _ in found.pairs:
-            self.require_copiable(account)
-        for account in found.alone:
-            log.warning(said(f"{account} is left alone: the password that logged in as {user} does not open it"))
-        for clone in found.left:
-            self.execute(f"dropping {clone}, whose other is gone", f"DROP USER {self.account(clone)}")
-        self.mark(user, other)
-        self._mirrored[other] = []
-        for account, clone in found.pairs:
-            if clone in found.absent:
-                self.create_locked(clone, account)
-            self.copy_attributes(account, clone)
-            self._copy_lock(account, clone)
-            self._copy_rights(account, clone)
-            self.copy_default_roles(account, clone)
+            self._require_copiable(account)
+        for account in found.foreign:
+            log.warning(said(f"{account} is left alone: the password that logged in as {self.user} does not open it"))
+        for left in found.left:
+            operation = f"dropping {left}, because {self.user}@{left.host} is gone"
+            self._connection.execute(operation, f"DROP USER {left.quoted}")
+        self._mark()
+        self._accounts.begin_mirror(self.other)
+        for account, other in found.pairs:
+            if other in found.absent:
+                self._create_locked(account, other)
+            self._copy_attributes(account, other)
+            self._copy_lock(account, other)
+            self._copy_rights(account, other)
+            self._copy_default_roles(account, other)
 
-    def differences(self, user: str, other: str) -> Sequence[str]:
+    def differences(self) -> Sequence[str]:
         """Say in what the two differ, on any host that is meant; see `rotation.engine.Session`."""
-        found = self.pairs(user, other)
+        found = self._accounts.pairs(self.user, self.other)
         alone = sorted([*found.absent, *found.left])
-        differences = [f"there is only one of {user} and {other} for the host {clone.host}" for clone in alone]
-        for account, clone in found.pairs:
-            if clone not in found.absent:
-                differences += self.attribute_differences(account, clone) + self._right_differences(account, clone)
-                if self.is_locked(account) and not self.is_locked(clone):
-                    differences.append(f"{account} is locked, {clone} is not")
+        differences = [f"there is only one of {self.user} and {self.other} for the host {one.host}" for one in alone]
+        for account, other in found.pairs:
+            if other not in found.absent:
+                differences += self._attribute_differences(account, other) + self._right_differences(account, other)
+                if self._accounts.is_locked(account) and not self._accounts.is_locked(other):
+                    differences.append(f"{account} is locked, {other} is not")
         return differences
 
-    @abstractmethod
-    def require_copiable(self, account: Account) -> None:
-        """Raise Unsupported or NotPermitted where there can be no clone of this account."""
+    # What MariaDB does in another way
 
-    @abstractmethod
-    def mark(self, user: str, other: str) -> None:
-        """Note at the accounts of the current user what our mark needs there."""
+    def _require_copiable(self, account: Account) -> None:
+        """Raise Unsupported or NotPermitted if this account can have no other one.
 
-    @abstractmethod
-    def create_locked(self, clone: Account, account: Account) -> None:
-        """Create the clone of an account: marked, and unable to log in."""
-
-    @abstractmethod
-    def copy_attributes(self, account: Account, clone: Account) -> None:
-        """Give the clone what an account has besides rights and its password, and the mark."""
-
-    @abstractmethod
-    def copy_default_roles(self, account: Account, clone: Account) -> None:
-        """Give the clone the default roles of the account."""
-
-    @abstractmethod
-    def attribute_differences(self, account: Account, clone: Account) -> list[str]:
-        """Say in which attributes and default roles the two differ."""
-
-    @abstractmethod
-    def grant_columns(self, grants: Sequence[Change], account: Account, clone: Account) -> None:
-        """Have `change` grant rights on columns, so that nothing is evaluated that is in a view."""
-
-    def proxies(self, account: Account) -> set[tuple[Account, bool]]:
-        """Return the accounts that this one may act as, and whether it may pass that on.
-
-        What an account has granted of itself is left out: any account may do that, and the admin may not undo it
-        (https://dev.mysql.com/doc/refman/8.4/en/proxy-users.html).
+        An admin without SYSTEM_USER could never change an account that has it.
         """
-        query = "SELECT proxied_user, proxied_host, with_grant, grantor FROM mysql.proxies_priv"
-        rows = self.execute(
-            f"reading the proxies of {account}", f"{query} WHERE {self.matches('user', 'host', account)}"
-        )
-        return {
-            (Account(user, host), bool(grantable))
-            for user, host, grantable, grantor in rows
-            if not user or grantor.rpartition("@")[0] != user
+        operation = f"preparing {self.other} for {account}"
+        if self._connection.version() < ALTERNATING:
+            cause = "MySQL before 8.0.22 cannot do it safely"
+            raise Unsupported(operation, cause, "Use the single-user strategy")
+        if (plugin := catalog.row(self._connection, account)["plugin"]) not in PLUGINS:
+            cause = f"{account} logs in with {plugin}, not with a password that we can set"
+            raise Unsupported(operation, cause, f"Use one of {', '.join(sorted(PLUGINS))}, or drop that account")
+        if SYSTEM_USER in self._right_names(account) and SYSTEM_USER not in self._right_names():
+            cause = f"{account} has SYSTEM_USER, {self._connection.username} does not"
+            remedy = f"Revoke SYSTEM_USER from {account}, or {self._connection.needs('SYSTEM_USER ON *.*')}"
+            raise NotPermitted(operation, cause, remedy)
+
+    def _mark(self) -> None:
+        """Write our mark to the accounts of the user. It comes first: the next try takes the nonce that is there."""
+        carried = {
+            account: nonces(catalog.row(self._connection, account)) for account in self._accounts.meant(self.user)
         }
+        self._nonce = min(set().union(*carried.values()), default=self._nonce)
+        for account, its in carried.items():
+            if self._nonce not in its:
+                statement = f"ALTER USER {account.quoted} {attribute_clause(self._mark_attributes())}"
+                operation = f"marking {account}, with which {self.other} takes turns"
+                self._connection.execute(operation, statement, self._connection.needs(MAY_CREATE))
 
-    def rights(self, account: Account | None = None) -> frozenset[Right]:
-        """Return what an account, or who is logged in, may do; raises StatementFailed where that cannot be read."""
-        operation, name = f"reading the grants of {account or self.username}", "CURRENT_USER()"
-        if account:
-            name = self.account(account)
-        rows = self.execute(operation, f"SHOW GRANTS FOR {name}", f"GRANT SELECT ON mysql.* TO {self.username}")
-        try:
-            return parse(row for (row,) in rows)
-        except TooMany:
-            cause = f"it has more than {MOST:,} rights"
-            raise StatementFailed(
-                operation, cause, "Grant whole databases or roles in place of tables and columns"
-            ) from None
-        except Unreadable:
-            remedy = "Use the single-user strategy, and report the server's version"
-            raise StatementFailed(operation, "a row of SHOW GRANTS is not in the known grammar", remedy) from None
+    def _create_locked(self, account: Account, other: Account) -> None:
+        """Create the other account: marked, and unable to log in.
 
-    def accounts_to_open(self, username: str) -> list[Account]:
-        """Return the accounts that are to get a password; raises StatementFailed where there is none."""
-        accounts = self._mirrored[username] if username in self._mirrored else self.accounts(username)
-        if not accounts:
-            raise StatementFailed(
-                f"setting the password of {username}", "there is no such user", "The rotation is tried again by itself"
-            )
-        return accounts
-
-    def change(self, change: Change, account: Account, clone: Account, gone: frozenset[int] = GONE) -> None:
-        """Give the clone rights, or take some from it.
-
-        Rights on what is gone stay where they are, for nobody can copy them; `gone` is how the server says so.
+        A policy can refuse a user without a password, so the server gives it one that nobody reads.
         """
-        operation, statement = f"giving {clone} the grants of {account}, {change.what}", change.statement
-        remedy = f"Let {self.username} grant it (WITH GRANT OPTION, ROLE_ADMIN), or take it from {account}: {statement}"
-        if not change.given:
-            remedy = (
-                f"Let {self.username} revoke it (WITH GRANT OPTION, ROLE_ADMIN), or take it from {clone}: {statement}"
-            )
+        plugin = literal(catalog.row(self._connection, account)["plugin"])
+        password = f"IDENTIFIED WITH {plugin} BY RANDOM PASSWORD"
+        mark = attribute_clause(self._mark_attributes())
+        statement = f"CREATE USER {other.quoted} {password} ACCOUNT LOCK {mark}"
+        self._connection.execute(f"creating {other}, locked", statement, self._connection.needs(MAY_CREATE))
+
+    def _copy_attributes(self, account: Account, other: Account) -> None:
+        """Give the other account the mark, and all besides rights and password.
+
+        A plugin is changed together with the password, because the server does not change it alone.
+        """
+        user_row, other_row = catalog.row(self._connection, account), catalog.row(self._connection, other)
+        changed = metadata_changes(user_row, other_row)
+        if self._nonce not in nonces(other_row):
+            changed |= self._mark_attributes()
+        clauses = []
+        if changed:  # the mark is among them: from here on nothing needs the password that ends below
+            clauses.append(attribute_clause(changed))
+        if user_row["plugin"] != other_row["plugin"]:
+            clauses.append(f"IDENTIFIED WITH {literal(user_row['plugin'])} BY RANDOM PASSWORD")
+        if definition(user_row) != definition(other_row):
+            clauses.append(definition(user_row))
+        if "additional_password" in attributes(other_row):
+            clauses.append("DISCARD OLD PASSWORD")
+        for clause in clauses:
+            operation = f"giving {other} the attributes of {account}"
+            self._connection.execute(operation, f"ALTER USER {other.quoted} {clause}")
+
+    def _grant_columns(self, grants: Sequence[Change], account: Account, other: Account) -> None:
+        """Grant rights on columns, so that nothing in a view is evaluated.
+
+        The server opens a view to find its columns, and calls nothing that is in it.
+        """
+        own = {right.name for right in catalog.rights(self._connection) if right.item == GLOBAL}
+        gone = GONE | {INVALID_VIEW} if own >= EVERYTHING else GONE
+        for change in grants:
+            self.change(change, account, other, gone)
+
+    def _copy_default_roles(self, account: Account, other: Account) -> None:
+        """Give the other account the default roles of the user's."""
+        wanted = catalog.default_roles(self._connection, account)
+        if wanted != catalog.default_roles(self._connection, other):
+            roles = ", ".join(role.quoted for role in wanted) or "NONE"
+            operation = f"giving {other} the default roles of {account}"
+            self._connection.execute(operation, f"ALTER USER {other.quoted} DEFAULT ROLE {roles}")
+
+    def _attribute_differences(self, account: Account, other: Account) -> list[str]:
+        """Say in which attributes and default roles the two accounts differ."""
+        user_row, other_row = catalog.row(self._connection, account), catalog.row(self._connection, other)
+        differences = []
+        if definition(user_row) != definition(other_row):
+            differences.append(f"{other} is not defined as {account} is: see SHOW CREATE USER of both")
+        if user_row["plugin"] != other_row["plugin"]:
+            differences.append(f"{other} has the plugin {other_row['plugin']}, {account} has {user_row['plugin']}")
+        if metadata_changes(user_row, other_row):
+            differences.append(f"the attributes of {other} are not those of {account}")
+        if catalog.default_roles(self._connection, account) != catalog.default_roles(self._connection, other):
+            differences.append(f"the default roles of {other} are not those of {account}")
+        return differences
+
+    # What MySQL and MariaDB do alike
+
+    def change(self, change: Change, account: Account, other: Account, gone: frozenset[int] = GONE) -> None:
+        """Grant rights to the other account, or revoke them.
+
+        Rights on an object that is gone stay where they are, because they cannot be granted. `gone` are the server's
+        errors that mean this.
+        """
+        operation = f"giving {other} the grants of {account}, {change.what}"
+        verb, holder = ("grant", account) if change.given else ("revoke", other)
+        remedy = (
+            f"Let {self._connection.username} {verb} it (WITH GRANT OPTION, ROLE_ADMIN), or take it from {holder}:"
+            f" {change.statement}"
+        )
         try:
-            self.execute(operation, statement, remedy, gone if change.given else frozenset())
+            self._connection.execute(operation, change.statement, remedy, gone if change.given else frozenset())
         except ExpectedError:
-            single = change.single(self.account(clone))
-            for one in single:
-                self.change(one, account, clone, gone)
-            if not single:
-                self.gone |= set(change.given)
+            one_by_one = change.single(other.quoted)
+            for single in one_by_one:
+                self.change(single, account, other, gone)
+            if not one_by_one:
+                self._gone |= set(change.given)
 
-    def _copy_lock(self, account: Account, clone: Account) -> None:
-        """Lock the clone where the account is locked, so that no other account lets the same host in."""
-        if self.is_locked(account):
-            self._lock_account(clone)
+    def _copy_lock(self, account: Account, other: Account) -> None:
+        """Lock the other account if the user's is locked, so that no account of its name lets the same host in."""
+        if self._accounts.is_locked(account):
+            self._lock(other)
         else:
-            self._mirrored[clone.user].append(clone)
+            self._accounts.add_mirrored(other)
 
-    def _lock_account(self, clone: Account) -> None:
-        if not self.is_locked(clone):
-            self.execute(f"locking {clone}", f"ALTER USER {self.account(clone)} ACCOUNT LOCK")
+    def _lock(self, other: Account) -> None:
+        if not self._accounts.is_locked(other):
+            self._connection.execute(f"locking {other}", f"ALTER USER {other.quoted} ACCOUNT LOCK")
 
-    def _copy_rights(self, account: Account, clone: Account) -> None:
-        wanted, present = self._grants(account), self._grants(clone)
-        if any(right.sort is Sort.RESTRICTION for right in wanted - present):
-            self._lock_account(clone)  # it is going to have too much for an instant
+    def _copy_rights(self, account: Account, other: Account) -> None:
+        user_rights, other_rights = self._rights(account), self._rights(other)
+        if any(right.kind is RightKind.RESTRICTION for right in user_rights - other_rights):
+            self._lock(other)  # for an instant it will have too many rights
         on_columns = []
-        for change in changes(present, wanted, self.account(clone)):
+        for change in changes(other_rights, user_rights, other.quoted):
             if change.is_for_columns:
                 on_columns.append(change)
             else:
-                self.change(change, account, clone)
+                self.change(change, account, other)
         if on_columns:
-            self.grant_columns(on_columns, account, clone)
-        self._copy_proxies(account, clone)
+            self._grant_columns(on_columns, account, other)
+        self._copy_proxies(account, other)
 
-    def _copy_proxies(self, account: Account, clone: Account) -> None:
-        wanted, present = self.proxies(account), self.proxies(clone)
-        remedy = f"GRANT PROXY ON ''@'' TO {self.username} WITH GRANT OPTION, or take the proxy from {account}"
-        operation = f"giving {clone} the proxies of {account}"
-        for proxied, _ in sorted(present - wanted):
-            self.execute(operation, f"REVOKE PROXY ON {self.account(proxied)} FROM {self.account(clone)}", remedy)
-        for proxied, grantable in sorted(wanted - present):
+    def _copy_proxies(self, account: Account, other: Account) -> None:
+        user_proxies = catalog.proxies(self._connection, account)
+        other_proxies = catalog.proxies(self._connection, other)
+        remedy = f"{self._connection.needs("PROXY ON ''@''")} WITH GRANT OPTION, or take the proxy from {account}"
+        operation = f"giving {other} the proxies of {account}"
+        for proxied, _ in sorted(other_proxies - user_proxies):
+            self._connection.execute(operation, f"REVOKE PROXY ON {proxied.quoted} FROM {other.quoted}", remedy)
+        for proxied, grantable in sorted(user_proxies - other_proxies):
             option = " WITH GRANT OPTION" if grantable else ""
-            self.execute(operation, f"GRANT PROXY ON {self.account(proxied)} TO {self.account(clone)}{option}", remedy)
+            statement = f"GRANT PROXY ON {proxied.quoted} TO {other.quoted}{option}"
+            self._connection.execute(operation, statement, remedy)
 
-    def _right_differences(self, account: Account, clone: Account) -> list[str]:
-        wanted, present = self._grants(account), self._grants(clone)
-        proxies, others = self.proxies(account), self.proxies(clone)
+    def _right_differences(self, account: Account, other: Account) -> list[str]:
+        user_rights, other_rights = self._rights(account), self._rights(other)
+        user_proxies = catalog.proxies(self._connection, account)
+        other_proxies = catalog.proxies(self._connection, other)
         return [
-            *(f"{clone} lacks {right}" for right in sorted(wanted - present - self.gone)),
-            *(f"{clone} has {right}, {account} has not" for right in sorted(present - wanted)),
-            *(f"{clone} lacks the proxy {proxied}" for proxied, _ in sorted(proxies - others)),
-            *(f"{clone} has the proxy {proxied}, {account} has not" for proxied, _ in sorted(others - proxies)),
+            *(f"{other} lacks {right}" for right in sorted(user_rights - other_rights - self._gone)),
+            *(f"{other} has {right}, {account} does not" for right in sorted(other_rights - user_rights)),
+            *(f"{other} lacks the proxy {proxied}" for proxied, _ in sorted(user_proxies - other_proxies)),
+            *(
+                f"{other} has the proxy {proxied}, {account} does not"
+                for proxied, _ in sorted(other_proxies - user_proxies)
+            ),
         ]
 
-    def _grants(self, account: Account) -> frozenset[Right]:
-        return frozenset(right for right in self.rights(account) if right.sort is not Sort.DEFAULT_ROLE)
+    def _rights(self, account: Account) -> frozenset[Right]:
+        found = catalog.rights(self._connection, account)
+        return frozenset(right for right in found if right.kind is not RightKind.DEFAULT_ROLE)
+
+    def _right_names(self, account: Account | None = None) -> set[str]:
+        return {right.name for right in catalog.rights(self._connection, account)}
+
+    def _mark_attributes(self) -> dict[str, dict[str, bool]]:
+        return {MARK: {self._nonce: True}}

@@ -1,7 +1,7 @@
-"""What may an account do, as SHOW GRANTS prints it, and which statements make it the same as another's?
+"""Which rights does SHOW GRANTS list, and which statements make the rights of one account those of another?
 
-The rows are read as the grammar that the servers print, token by token: names are in backticks and may hold anything,
-` TO ` and ` ON ` among it. Nothing is split at words.
+The rows are read token by token, by the grammar that the servers print: names are in backticks and can hold anything,
+also ` TO ` and ` ON `. Nothing is split at words. Pure: rows to rights, rights to statements.
 
     GRANT privilege [(column, …)], … ON object TO account [WITH GRANT OPTION]
     GRANT role, … TO account [WITH ADMIN OPTION]
@@ -20,9 +20,9 @@ TOKEN = re.compile(
     r"\s*(?P<name>`(?:[^`]|``)*`)|\s*(?P<text>'(?:[^'\\]|\\.|'')*')|\s*(?P<word>[A-Za-z_*][\w*.]*)|\s*(?P<mark>[^\s])"
 )
 
-MOST = 150_000
-"""How many rights an account may have. So many take some 80 MB of the function's 256; 5,000 tables with all privileges
-are 60,000."""
+MOST_RIGHTS = 150_000
+"""How many rights an account can have at most. They take 80 MB of the function's 256; 5,000 tables with all privileges
+are 60,000 rights."""
 
 GLOBAL = "*.*"
 USAGE, GRANT_OPTION, ALL = "USAGE", "GRANT OPTION", "ALL PRIVILEGES"
@@ -30,8 +30,8 @@ USAGE, GRANT_OPTION, ALL = "USAGE", "GRANT OPTION", "ALL PRIVILEGES"
 ROUTINES = ("PROCEDURE", "FUNCTION", "PACKAGE BODY", "PACKAGE")
 
 
-class Sort(StrEnum):
-    """What a right is about; what a pair of statements can grant and revoke differs."""
+class RightKind(StrEnum):
+    """The kind of a right: each has its own forms of GRANT and REVOKE."""
 
     PRIVILEGE = "privilege"
     DYNAMIC = "dynamic privilege"
@@ -42,57 +42,58 @@ class Sort(StrEnum):
 
 @dataclass(frozen=True, order=True)
 class Right:
-    """One thing that an account may do."""
+    """One right of an account."""
 
-    sort: Sort
+    kind: RightKind
     name: str
     """The privilege, in the server's words, or the role, quoted."""
     item: str = ""
     """The object as the server prints it: "*.*", "`shop`.`t`", "PROCEDURE `shop`.`p`"."""
     column: str = ""
-    """The column, quoted, where the right is for one."""
+    """The column, quoted, if the right is for one."""
     grantable: bool = False
-    """For roles and dynamic privileges, which carry it themselves; other objects have a GRANT OPTION of their own."""
+    """For roles and dynamic privileges. On objects, GRANT OPTION is a right of its own."""
 
     def __str__(self) -> str:
         column = f" ({self.column})" if self.column else ""
         place = f" on {self.item}" if self.item else ""
-        option = " with the right to pass it on" if self.grantable else ""
-        return f"{self.sort} {self.name}{column}{place}{option}"
+        option = " with the right to grant it" if self.grantable else ""
+        return f"{self.kind} {self.name}{column}{place}{option}"
 
 
 @dataclass(frozen=True)
 class Change:
-    """A statement that gives rights on one thing, or takes some."""
+    """A statement that grants rights on one thing, or revokes them."""
 
     statement: str
     what: str
     """The thing, or the role, as the server prints it."""
     given: tuple[Right, ...] = ()
+    """The rights that it grants; none if it revokes."""
 
     @property
     def is_for_columns(self) -> bool:
-        """Whether rights on columns are given. Nothing else is given with them."""
+        """Whether it grants rights on columns. Then it grants nothing else."""
         return any(right.column for right in self.given)
 
     def single(self, account: str) -> list["Change"]:
-        """Return one change for each right that is given, where there are several."""
+        """Return one change for each right that is granted, if there are several."""
         return [_granting([right], account) for right in self.given] if len(self.given) > 1 else []
 
 
 class Unreadable(Exception):
-    """A row is not in the grammar."""
+    """A row is not in the known grammar."""
 
 
-class TooMany(Exception):
-    """There are more rights than MOST."""
+class TooManyRights(Exception):
+    """There are more rights than MOST_RIGHTS."""
 
 
 def parse(rows: Iterable[str]) -> frozenset[Right]:
-    """Return the rights in the rows of SHOW GRANTS, but for proxies; raises Unreadable, or TooMany."""
-    rights = frozenset(islice((right for row in rows for right in _row(_Tokens(row))), MOST + 1))
-    if len(rights) > MOST:
-        raise TooMany
+    """Return the rights in the rows of SHOW GRANTS, without proxies; raises Unreadable, or TooManyRights."""
+    rights = frozenset(islice((right for row in rows for right in _row(_Tokens(row))), MOST_RIGHTS + 1))
+    if len(rights) > MOST_RIGHTS:
+        raise TooManyRights
     return rights
 
 
@@ -130,17 +131,17 @@ class _Tokens:
 
 def _row(tokens: _Tokens) -> Iterator[Right]:
     if tokens.took("SET", "DEFAULT", "ROLE"):
-        yield Right(Sort.DEFAULT_ROLE, _account(tokens))
+        yield Right(RightKind.DEFAULT_ROLE, _account(tokens))
     elif tokens.took("REVOKE"):
         privileges = list(_privileges(tokens))
         place = _object(tokens)
-        yield from (Right(Sort.RESTRICTION, privilege, place) for privilege, _ in privileges)
+        yield from (Right(RightKind.RESTRICTION, privilege, place) for privilege, _ in privileges)
     elif not tokens.took("GRANT"):
         raise Unreadable
     elif tokens.peek().startswith("`"):
         roles = list(_roles(tokens))
         admin = tokens.ends_with("WITH", "ADMIN", "OPTION")
-        yield from (Right(Sort.ROLE, role, grantable=admin) for role in roles)
+        yield from (Right(RightKind.ROLE, role, grantable=admin) for role in roles)
     elif tokens.peek() != "PROXY":
         yield from _granted(tokens)
 
@@ -152,18 +153,18 @@ def _granted(tokens: _Tokens) -> Iterator[Right]:
     option = tokens.contains("WITH", "GRANT", "OPTION")
     static = False
     for name, column in privileges:
-        if place == GLOBAL and "_" in name:  # no static privilege has an underscore, and every dynamic one has
-            yield Right(Sort.DYNAMIC, name, place, grantable=option)
+        if place == GLOBAL and "_" in name:  # no static privilege has an underscore, and every dynamic one does
+            yield Right(RightKind.DYNAMIC, name, place, grantable=option)
             continue
         static = True
         if name != USAGE:
-            yield Right(Sort.PRIVILEGE, name, place, column)
+            yield Right(RightKind.PRIVILEGE, name, place, column)
     if option and static:
-        yield Right(Sort.PRIVILEGE, GRANT_OPTION, place)
+        yield Right(RightKind.PRIVILEGE, GRANT_OPTION, place)
 
 
 def _privileges(tokens: _Tokens) -> Iterator[tuple[str, str]]:
-    """Yield privileges and columns, up to and with ON."""
+    """Yield privileges and columns, up to and including ON."""
     while True:
         words = []
         while tokens.peek() not in {",", "(", "ON"}:
@@ -190,9 +191,9 @@ def _object(tokens: _Tokens) -> str:
     while tokens.peek() not in {"TO", "FROM"}:
         parts.append(tokens.take())
     text = "".join(parts)
-    for kind in ROUTINES:
-        if text.startswith(kind.replace(" ", "") + "`"):
-            return f"{kind} {text.removeprefix(kind.replace(' ', ''))}"
+    for routine in ROUTINES:
+        if text.startswith(routine.replace(" ", "") + "`"):
+            return f"{routine} {text.removeprefix(routine.replace(' ', ''))}"
     return text
 
 
@@ -209,42 +210,42 @@ def _account(tokens: _Tokens) -> str:
 
 
 def changes(have: frozenset[Right], want: frozenset[Right], account: str) -> Iterator[Change]:
-    """Yield what makes an account that has some rights have others; each change is committed at once.
+    """Yield the changes from the rights that an account has to those that it should have; each is committed at once.
 
-    Rights are taken before any is given, so at no instant are there more than before or after, but for restrictions:
-    a privilege can only be restricted once it is there.
+    Rights are revoked before any is granted, so at no instant are there more than before or after. Except for
+    restrictions: a privilege can only be restricted once it is granted.
     """
     surplus, missing = _implied(have, want)
-    yield from _taking(surplus, account)
-    for _, rights in _by_item(_of(missing, Sort.PRIVILEGE)):
-        for some in ([right for right in rights if not right.column], [right for right in rights if right.column]):
-            if some:
-                yield _granting(some, account)
-    for right in (*sorted(_of(missing, Sort.DYNAMIC)), *sorted(_of(missing, Sort.ROLE))):
+    yield from _revoking(surplus, account)
+    for _, rights in _by_item(_of(missing, RightKind.PRIVILEGE)):
+        for part in ([right for right in rights if not right.column], [right for right in rights if right.column]):
+            if part:
+                yield _granting(part, account)
+    for right in (*sorted(_of(missing, RightKind.DYNAMIC)), *sorted(_of(missing, RightKind.ROLE))):
         yield _granting([right], account)
-    for right in sorted(_of(missing, Sort.RESTRICTION)):
+    for right in sorted(_of(missing, RightKind.RESTRICTION)):
         yield Change(f"REVOKE {right.name} ON {right.item} FROM {account}", right.item)
-    for right in sorted(_of(surplus, Sort.RESTRICTION)):
+    for right in sorted(_of(surplus, RightKind.RESTRICTION)):
         yield Change(f"GRANT {right.name} ON {right.item} TO {account}", right.item)
 
 
-def _taking(surplus: frozenset[Right], account: str) -> Iterator[Change]:
-    for right in sorted(_of(surplus, Sort.DYNAMIC)):
+def _revoking(surplus: frozenset[Right], account: str) -> Iterator[Change]:
+    for right in sorted(_of(surplus, RightKind.DYNAMIC)):
         yield Change(f"REVOKE {right.name} ON {GLOBAL} FROM {account}", right.name)
-    for right in sorted(_of(surplus, Sort.ROLE)):
+    for right in sorted(_of(surplus, RightKind.ROLE)):
         yield Change(f"REVOKE {right.name} FROM {account}", right.name)
-    for item, rights in _by_item(_of(surplus, Sort.PRIVILEGE)):
-        # ALL PRIVILEGES ends the list of a statement: what is in the grammar beside it means something else.
+    for item, rights in _by_item(_of(surplus, RightKind.PRIVILEGE)):
+        # ALL PRIVILEGES must stand alone: in a list, it means something else in the grammar.
         everything = [right for right in rights if right.name == ALL]
-        for some in (everything, [right for right in rights if right.name != ALL]):
-            if some:
-                yield Change(f"REVOKE {', '.join(map(_spelled, some))} ON {item} FROM {account}", item)
+        for part in (everything, [right for right in rights if right.name != ALL]):
+            if part:
+                yield Change(f"REVOKE {', '.join(map(_spelled, part))} ON {item} FROM {account}", item)
 
 
 def _granting(rights: Sequence[Right], account: str) -> Change:
-    """Return what gives rights on one thing."""
+    """Return the change that grants rights on one thing."""
     first = rights[0]
-    if first.sort is Sort.ROLE:
+    if first.kind is RightKind.ROLE:
         option = " WITH ADMIN OPTION" if first.grantable else ""
         return Change(f"GRANT {first.name} TO {account}{option}", first.name, tuple(rights))
     names = [_spelled(right) for right in rights if right.name != GRANT_OPTION]
@@ -254,31 +255,33 @@ def _granting(rights: Sequence[Right], account: str) -> Change:
 
 
 def _implied(have: frozenset[Right], want: frozenset[Right]) -> tuple[frozenset[Right], frozenset[Right]]:
-    """Return what to take and what to give, where taking one thing takes others with it.
+    """Return what to revoke and what to grant, because revoking one right revokes others with it.
 
-    - REVOKE of the global GRANT OPTION takes that of the dynamic privileges from the server's tables, and leaves it in
-      its memory. So they go first, and come back after it: an interruption leaves memory and tables of one mind.
-    - A privilege on a table takes the same one on its columns with it; ALL PRIVILEGES takes all there is.
-    - ALL PRIVILEGES brings all there is; what is there need not be taken.
+    - REVOKE of the global GRANT OPTION removes that of the dynamic privileges from the server's tables, but not from
+      its memory. So they are revoked first, and granted again after it: at an interruption, memory and tables agree.
+    - Revoking a privilege on a table revokes it on the columns, too; revoking ALL PRIVILEGES revokes every privilege.
+    - Granting ALL PRIVILEGES grants every privilege, so none of them needs to be revoked before.
     - A restriction ends with its global privilege.
     """
     surplus, missing = have - want, want - have
-    if Right(Sort.PRIVILEGE, GRANT_OPTION, GLOBAL) in surplus:
-        passed_on = frozenset(right for right in _of(have, Sort.DYNAMIC) if right.grantable)
-        surplus |= passed_on
-        missing |= passed_on & want
-    taken = {(right.name, right.item) for right in _of(surplus, Sort.PRIVILEGE) if not right.column}
+    if Right(RightKind.PRIVILEGE, GRANT_OPTION, GLOBAL) in surplus:
+        grantable = frozenset(right for right in _of(have, RightKind.DYNAMIC) if right.grantable)
+        surplus |= grantable
+        missing |= grantable & want
+    taken = {(right.name, right.item) for right in _of(surplus, RightKind.PRIVILEGE) if not right.column}
     missing |= {right for right in want if right.column and (right.name, right.item) in taken}
-    missing |= {right for right in _of(want, Sort.PRIVILEGE) if (ALL, right.item) in taken}
+    missing |= {right for right in _of(want, RightKind.PRIVILEGE) if (ALL, right.item) in taken}
     covered = {right.item for right in missing if right.name == ALL}
     surplus = frozenset(right for right in surplus if right.item not in covered or right.name in (ALL, GRANT_OPTION))
-    ending = {right.name for right in have - want if right.sort is Sort.PRIVILEGE and right.item == GLOBAL}
-    surplus = frozenset(right for right in surplus if right.sort is not Sort.RESTRICTION or right.name not in ending)
+    ending = {right.name for right in have - want if right.kind is RightKind.PRIVILEGE and right.item == GLOBAL}
+    surplus = frozenset(
+        right for right in surplus if right.kind is not RightKind.RESTRICTION or right.name not in ending
+    )
     return surplus, missing
 
 
-def _of(rights: frozenset[Right], sort: Sort) -> frozenset[Right]:
-    return frozenset(right for right in rights if right.sort is sort)
+def _of(rights: frozenset[Right], kind: RightKind) -> frozenset[Right]:
+    return frozenset(right for right in rights if right.kind is kind)
 
 
 def _by_item(rights: frozenset[Right]) -> list[tuple[str, list[Right]]]:

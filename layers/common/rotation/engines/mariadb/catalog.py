@@ -1,0 +1,75 @@
+"""What does a MariaDB server say of its accounts and its password policy?"""
+
+import json
+import logging
+import re
+from typing import Any
+
+from rotation.engines.mariadb.methods import Method, parse, password_hash
+from rotation.engines.mysql import catalog
+from rotation.engines.mysql.connection import MAY_READ, MySQLConnection
+from rotation.engines.mysql.definition import requirement_and_limits
+from rotation.engines.mysql.hashes import NATIVE
+from rotation.engines.mysql.names import Account, identifier, literal
+from rotation.engines.mysql.rights import RightKind
+from rotation.redaction import said
+
+POLICY = (
+    "SELECT plugin_name FROM information_schema.plugins WHERE plugin_type = 'PASSWORD VALIDATION'"
+    " AND plugin_status = 'ACTIVE' AND @@strict_password_validation"
+)
+"""Selected beside an aggregate, the variable would be 0, whatever its value is."""
+
+METHODS_END = re.compile(r" REQUIRE | WITH | ACCOUNT | PASSWORD EXPIRE")
+
+log = logging.getLogger(__name__)
+
+
+def privileges(connection: MySQLConnection, account: Account) -> dict[str, Any]:
+    """Return what mysql.global_priv has of an account; empty if there is no such account."""
+    query = f"SELECT priv FROM mysql.global_priv WHERE {account.condition}"  # noqa: S608 - quoted
+    rows = connection.execute(f"reading {account}", query, connection.needs(MAY_READ))
+    found: dict[str, Any] = json.loads(rows[0][0]) if rows else {}
+    return found
+
+
+def methods(connection: MySQLConnection, account: Account) -> list[Method]:
+    """Return how one logs in to an account."""
+    return parse(privileges(connection, account))
+
+
+def definition(connection: MySQLConnection, account: Account) -> str:
+    """Return what an account is besides name, password, rights and role, as ALTER USER takes it."""
+    row, days = catalog.row(connection, account), privileges(connection, account).get("password_lifetime", -1)
+    expiry = {-1: "DEFAULT", 0: "NEVER"}.get(days, f"INTERVAL {days} DAY")
+    statement_time = f"MAX_STATEMENT_TIME {row['max_statement_time']}"
+    return f"{requirement_and_limits(row)} {statement_time} PASSWORD EXPIRE {expiry}"
+
+
+def default_role(connection: MySQLConnection, account: Account) -> str:
+    """Return the default role if it is granted: a revoked role stays the default."""
+    role: str = catalog.row(connection, account)["default_role"]
+    granted = {right.name for right in catalog.rights(connection, account) if right.kind is RightKind.ROLE}
+    return role if identifier(role) in granted else ""
+
+
+def own_plugins(connection: MySQLConnection, operation: str) -> list[str]:
+    """Return the plugins of the methods of the user who is logged in, in their order."""
+    definition = catalog.own_definition(connection, operation)
+    text = METHODS_END.split(definition.partition(" IDENTIFIED ")[2])[0]
+    return re.findall(r"(?:^VIA|\bOR) (\w+)", text) or [NATIVE]
+
+
+def refuses_hashes(connection: MySQLConnection, operation: str) -> bool:
+    """Tell whether a policy refuses hashes, because it cannot judge the password."""
+    return bool(connection.execute(operation, POLICY))
+
+
+def password_clause(connection: MySQLConnection, plugin: str, password: str, operation: str) -> str:
+    """Return what USING takes for a password: its hash; or the password itself, if a policy must judge it."""
+    known = password_hash(plugin, password)
+    if known and not refuses_hashes(connection, operation):
+        return literal(known)
+    cause = f"the server's password policy, or the plugin {plugin}, requires the password in clear text"
+    log.warning(said(f"{operation}: {cause}"))
+    return f"PASSWORD({literal(password)})"

@@ -1,0 +1,16 @@
+"""What is known of MariaDB before anybody connects to it?"""
+
+from rotation.kind import EngineKind, Strategy
+
+KIND = EngineKind(
+    name="MariaDB",
+    engine_values=frozenset({"mariadb"}),
+    default_port=3306,
+    default_database=None,
+    username_limit=128,
+    password_limit=128,
+    strategies=frozenset(Strategy),
+    clone_may_lack_mark=True,  # a strict password policy takes no hash, and so no mark
+    dual_password_needs_admin=True,
+    admin_needs_database=False,
+)

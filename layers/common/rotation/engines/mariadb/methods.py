@@ -1,0 +1,93 @@
+"""How does one log in to an account of MariaDB? An account has one or more authentication methods, and each is enough.
+
+Two methods make two passwords, and another one makes our mark: a hash that no password has, made of the other user's
+name. The server's own `'invalid'` is a hash of that kind, too
+(https://mariadb.com/docs/server/reference/plugins/authentication-plugins). SET PASSWORD lets any user write such a
+hash, but only into the first method that is a password. So a mark counts only after such a method: only an admin can
+have written it there. If a policy refuses hashes, the mark is a method unix_socket, which no policy judges: the name
+of a system user that does not exist.
+
+Pure: it reads what the server keeps, and writes what statements take.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rotation.engines.mysql.hashes import ED25519, NATIVE, PARSEC, ed25519, native
+from rotation.engines.mysql.names import Account, identifier, literal
+from rotation.errors import Unsupported
+
+HASHED = (NATIVE, ED25519)
+"""The plugins whose hashes can be made here."""
+
+PASSWORDS = (*HASHED, PARSEC)
+"""The plugins whose hashes a policy can refuse."""
+
+SOCKET = "unix_socket"
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to log in to an account."""
+
+    plugin: str
+    secret: str
+    """The hash, as `USING` takes it."""
+
+    @property
+    def quoted(self) -> str:
+        """The method as statements take it."""
+        return f"{identifier(self.plugin)} USING {literal(self.secret)}" if self.secret else identifier(self.plugin)
+
+
+def parse(privileges: Mapping[str, Any]) -> list[Method]:
+    """Return the methods of an account, in the order in which the server tries them."""
+    # An empty entry stands for the method that the account has outside of the list.
+    entries = [entry or privileges for entry in privileges.get("auth_or", [{}])]
+    return [Method(entry.get("plugin", ""), entry.get("authentication_string", "")) for entry in entries]
+
+
+def first_password(account: Account, methods: Sequence[Method]) -> Method:
+    """Return the first of an account's methods that is a password; raises Unsupported if there is none."""
+    for method in methods:
+        if method.plugin in HASHED:
+            return method
+    plugins = ", ".join(method.plugin for method in methods)
+    raise Unsupported(f"preparing {account}", f"it logs in with {plugins}", f"Use {' or '.join(HASHED)}")
+
+
+def require_native(who: Account | str, plugins: Iterable[str], operation: str) -> None:
+    """Raise Unsupported unless all methods have the one plugin with which an account can have two passwords."""
+    if others := set(plugins) - {NATIVE}:
+        cause = f"{who} logs in with {', '.join(sorted(others))}"
+        raise Unsupported(operation, cause, f"Use another strategy, or an account with {NATIVE} alone")
+
+
+def password_hash(plugin: str, password: str) -> str:
+    """Return what a plugin keeps of a password; empty if that is not known here."""
+    if plugin == NATIVE:
+        return native(password)
+    return ed25519(password) if plugin == ED25519 else ""
+
+
+def mark(other: str, *, hashes_refused: bool) -> Method:
+    """Return the mark of an account that takes turns with `other`: the hash of a text is never the hash of a hash.
+
+    If a policy refuses hashes, the mark has another plugin.
+    """
+    text = f"This account takes turns with {other}: rotated by AWS Secrets Manager"
+    hashed = "*" + hashlib.sha1(text.encode()).hexdigest().upper()  # noqa: S324 - as the server does it
+    return Method(SOCKET if hashes_refused else NATIVE, hashed)
+
+
+def marks(other: str) -> list[Method]:
+    """Return both marks."""
+    return [mark(other, hashes_refused=refused) for refused in (False, True)]
+
+
+def is_marked(methods: Sequence[Method], other: str) -> bool:
+    """Tell whether these methods include our mark, and have it after the one that their user can write."""
+    writable = next((at for at, method in enumerate(methods) if method.plugin in HASHED), len(methods))
+    return any(each in methods[writable + 1 :] for each in marks(other))

@@ -1,0 +1,128 @@
+"""What makes two users of MariaDB the same? In other ways than MySQL: authentication methods, the mark, columns, roles.
+
+The rest, and the order of all statements, is in `rotation.engines.mysql.pair`; the mark is in
+`rotation.engines.mariadb.methods`.
+"""
+
+from collections.abc import Sequence
+
+from rotation.engines.driver import ExpectedError, unread_password
+from rotation.engines.mariadb import catalog
+from rotation.engines.mariadb.kind import KIND
+from rotation.engines.mariadb.methods import Method, first_password, is_marked, mark, marks, password_hash
+from rotation.engines.mysql.connection import MAY_CREATE, MySQLConnection, connect
+from rotation.engines.mysql.names import Account, identifier, literal
+from rotation.engines.mysql.pair import GONE, MySQLPair
+from rotation.engines.mysql.rights import Change
+from rotation.errors import Unsupported
+
+NO_TABLE = frozenset({1031, 1347})
+"""ER_ILLEGAL_HA: the engine of the table cannot hold it; ER_WRONG_OBJECT: it is a view."""
+
+
+class MariaDBPair(MySQLPair):
+    """Two users who take turns."""
+
+    def _require_copiable(self, account: Account) -> None:
+        """Raise Unsupported if the account has no password that we can set."""
+        first_password(account, catalog.methods(self._connection, account))
+
+    def _mark(self) -> None:
+        """Write nothing to the accounts of the user: the mark of the other one is enough."""
+
+    def _create_locked(self, account: Account, other: Account) -> None:
+        """Create the other account: the first method is a password that nobody reads, the second one is the mark."""
+        operation = f"creating {other}, locked"
+        hashes_refused = catalog.refuses_hashes(self._connection, operation)
+        methods = self._unread_methods(account, hashes_refused=hashes_refused)
+        statement = f"CREATE USER {other.quoted} IDENTIFIED VIA {methods} ACCOUNT LOCK"
+        self._connection.execute(operation, statement, self._connection.needs(MAY_CREATE))
+
+    def _copy_attributes(self, account: Account, other: Account) -> None:
+        """Give the other account methods with the mark, and all besides rights and password.
+
+        If a policy refuses hashes, the password of an account ends when it gets its mark.
+        """
+        operation, alter = f"giving {other} the attributes of {account}", f"ALTER USER {other.quoted}"
+        methods = catalog.methods(self._connection, other)
+        hashes_refused = catalog.refuses_hashes(self._connection, operation)
+        first, *wanted_marks = self._wanted_methods(account, other, hashes_refused=hashes_refused)
+        if hashes_refused:
+            if methods[0].plugin != first.plugin or not set(wanted_marks) <= set(methods):
+                unread = self._unread_methods(account, hashes_refused=True)
+                self._connection.execute(operation, f"{alter} IDENTIFIED VIA {unread}")
+        elif methods != [first, *wanted_marks]:
+            wanted = " OR ".join(method.quoted for method in (first, *wanted_marks))
+            self._connection.execute(operation, f"{alter} IDENTIFIED VIA {wanted}")
+        definition = catalog.definition(self._connection, account)
+        if definition != catalog.definition(self._connection, other):
+            self._connection.execute(operation, f"{alter} {definition}")
+
+    def _grant_columns(self, grants: Sequence[Change], account: Account, other: Account) -> None:
+        """Grant rights on columns of tables only, while a second connection holds the table.
+
+        The server prepares a view to find its columns, and calls functions that are in it: with the admin's rights, if
+        view and function run as their invoker. The second connection keeps the table from being replaced by a view.
+        """
+        with connect(self._connection.credential, self._connection.deadline) as keeper:
+            for change in grants:
+                if self._hold(keeper, change, account, other):
+                    self.change(change, account, other)
+                    keeper.execute(f"releasing {change.what}", "HANDLER `rotation` CLOSE")
+
+    def _hold(self, keeper: MySQLConnection, change: Change, account: Account, other: Account) -> bool:
+        """Let `keeper` hold a table as it is; False if it is gone. Raises Unsupported if it is not a table."""
+        operation, remedy = (
+            f"giving {other} the grants of {account}, {change.what}",
+            keeper.needs(f"SELECT ON {change.what}"),
+        )
+        try:
+            keeper.execute(operation, f"HANDLER {change.what} OPEN AS `rotation`", remedy, NO_TABLE | GONE)
+        except ExpectedError as expected:
+            if expected.code in GONE:
+                self._gone |= set(change.given)
+                return False
+            cause = "it is no plain table, and MariaDB calls functions in a view when columns of it are granted"
+            remedy = f"Run it yourself, if that is safe, or take the right from {account}: {change.statement}"
+            raise Unsupported(operation, cause, remedy) from None
+        return True
+
+    def _copy_default_roles(self, account: Account, other: Account) -> None:
+        """Give the other account the default role of the user's."""
+        wanted = catalog.default_role(self._connection, account)
+        if wanted != catalog.default_role(self._connection, other):
+            operation, role = f"giving {other} the default role of {account}", identifier(wanted) if wanted else "NONE"
+            self._connection.execute(operation, f"SET DEFAULT ROLE {role} FOR {other.quoted}")
+
+    def _attribute_differences(self, account: Account, other: Account) -> list[str]:
+        """Say in which attributes, plugins and default roles the two accounts differ."""
+        differences = []
+        if catalog.definition(self._connection, account) != catalog.definition(self._connection, other):
+            differences.append(f"{other} is not defined as {account} is: see SHOW CREATE USER of both")
+        plugin = first_password(account, catalog.methods(self._connection, account)).plugin
+        plugins = [method.plugin for method in catalog.methods(self._connection, other)]
+        if plugin not in plugins:
+            differences.append(f"{other} has the plugin {plugins[0]}, {account} has {plugin}")
+        if catalog.default_role(self._connection, account) != catalog.default_role(self._connection, other):
+            differences.append(f"the default role of {other} is not that of {account}")
+        return differences
+
+    def _wanted_methods(self, account: Account, other: Account, *, hashes_refused: bool) -> list[Method]:
+        """Return the other account's own password, with the account's plugin, and our mark, if the account has none."""
+        plugin = first_password(account, catalog.methods(self._connection, account)).plugin
+        ours = {*marks(account.user), *marks(other.user)}
+        others = catalog.methods(self._connection, other)
+        own = [method for method in others if method.plugin == plugin and method not in ours]
+        first = own[0] if own else Method(plugin, password_hash(plugin, unread_password(KIND)))
+        if is_marked(catalog.methods(self._connection, account), other.user):
+            return [first]
+        return [first, mark(account.user, hashes_refused=hashes_refused)]
+
+    def _unread_methods(self, account: Account, *, hashes_refused: bool) -> str:
+        """Return the methods of a new account: a password that nobody reads, of the same plugin, and the mark."""
+        plugin = first_password(account, catalog.methods(self._connection, account)).plugin
+        password = unread_password(KIND)
+        first = Method(plugin, password_hash(plugin, password)).quoted
+        if hashes_refused:
+            first = f"{identifier(plugin)} USING PASSWORD({literal(password)})"
+        return f"{first} OR {mark(account.user, hashes_refused=hashes_refused).quoted}"

@@ -1,0 +1,130 @@
+"""What is an account of MySQL, as its row of mysql.user says, besides its name, password, rights and roles?
+
+Pure: it reads rows, and writes what statements take. MariaDB's accounts share the first half of it.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from rotation.engines.mysql.hashes import matches
+from rotation.engines.mysql.names import literal
+
+type Row = Mapping[str, Any]
+
+MARK = "rotation"
+"""The attribute of an account that holds the nonce of its pair. As it is an object, whose members are merged, two
+invocations that mark the same account at the same time leave both nonces there."""
+
+NONCE = re.compile(r"[0-9a-f]{32}")
+
+
+def definition(row: Row) -> str:
+    """Return the account's definition, as ALTER USER takes it."""
+    locking = attributes(row).get("Password_locking", {})
+    days = locking.get("password_lock_time_days", 0)
+    return " ".join([
+        requirement_and_limits(row),
+        f"PASSWORD EXPIRE {_expiry(row['password_lifetime'])}",
+        f"PASSWORD HISTORY {_or_default(row['password_reuse_history'])}",
+        f"PASSWORD REUSE INTERVAL {_or_default(row['password_reuse_time'], ' DAY')}",
+        f"PASSWORD REQUIRE CURRENT{ {None: ' DEFAULT', 'N': ' OPTIONAL'}.get(row['password_require_current'], '')}",
+        f"FAILED_LOGIN_ATTEMPTS {locking.get('failed_login_attempts', 0)}",
+        f"PASSWORD_LOCK_TIME {'UNBOUNDED' if days == -1 else days}",
+    ])  # fmt: skip
+
+
+def requirement_and_limits(row: Row) -> str:
+    """Return what an account must bring (TLS) and how much it may do, as ALTER USER of both servers takes it."""
+    return (
+        f"REQUIRE {_requirement(row)}"
+        f" WITH MAX_QUERIES_PER_HOUR {row['max_questions']} MAX_UPDATES_PER_HOUR {row['max_updates']}"
+        f" MAX_CONNECTIONS_PER_HOUR {row['max_connections']} MAX_USER_CONNECTIONS {row['max_user_connections']}"
+    )
+
+
+def attributes(row: Row) -> dict[str, Any]:
+    """Return all that MySQL keeps as JSON at an account."""
+    found: dict[str, Any] = json.loads(row.get("user_attributes") or "{}")
+    return found
+
+
+def metadata(row: Row) -> dict[str, Any]:
+    """Return the part of the attributes that users and rotations write."""
+    found: dict[str, Any] = attributes(row).get("metadata", {})
+    return found
+
+
+def metadata_changes(wanted: Row, present: Row) -> dict[str, Any]:
+    """Return what ATTRIBUTE must say to make the metadata of one row that of another, apart from our mark."""
+    return {key: value for key, value in _patch(metadata(wanted), metadata(present)).items() if key != MARK}
+
+
+def nonces(row: Row) -> set[str]:
+    """Return the nonces that an account carries. Its user can have written anything there."""
+    mark = metadata(row).get(MARK)
+    return set(filter(NONCE.fullmatch, mark)) if isinstance(mark, dict) else set()
+
+
+def attribute_clause(changes: Mapping[str, Any]) -> str:
+    """Return the clause that merges these into the metadata of an account."""
+    return f"ATTRIBUTE {literal(json.dumps(changes))}"
+
+
+def primary_hash(row: Row) -> bytes:
+    """Return the hash of the password that logs in first."""
+    return str(row["authentication_string"]).encode()
+
+
+def secondary_hash(row: Row) -> bytes:
+    """Return the hash of the old password that is kept; empty if there is none."""
+    return str(attributes(row).get("additional_password", "")).encode()
+
+
+def has_password(row: Row, password: str) -> bool:
+    """Tell whether one of the account's hashes is that of this password."""
+    return any(matches(password, kept, row["plugin"]) for kept in (primary_hash(row), secondary_hash(row)))
+
+
+def needs_password(row: Row, password: str) -> bool:
+    """Tell whether the account must be given this password: it is not the primary one already, or it has expired."""
+    return row.get("password_expired") == "Y" or not matches(password, primary_hash(row), row["plugin"])
+
+
+def _requirement(row: Row) -> str:
+    """Return what the account must bring, as REQUIRE takes it."""
+    if row["ssl_type"] != "SPECIFIED":
+        return {"": "NONE", "ANY": "SSL", "X509": "X509"}[row["ssl_type"]]
+    parts = {"SUBJECT": row["x509_subject"], "ISSUER": row["x509_issuer"], "CIPHER": row["ssl_cipher"]}
+    return " AND ".join(f"{name} {literal(_decoded(value))}" for name, value in parts.items() if value)
+
+
+def _patch(wanted: Row, present: Row) -> dict[str, Any]:
+    """Return the merge patch (https://datatracker.ietf.org/doc/html/rfc7396) that turns one object into another.
+
+    null removes a member, and an object is merged into the one that is there.
+    """
+    patch: dict[str, Any] = {}
+    for key in wanted.keys() | present.keys():
+        new, old = wanted.get(key), present.get(key)
+        if isinstance(new, dict) and isinstance(old, dict):
+            if inner := _patch(new, old):
+                patch[key] = inner
+        elif new != old:
+            patch[key] = new
+    return patch
+
+
+def _expiry(days: int | None) -> str:
+    if days is None:
+        return "DEFAULT"
+    return f"INTERVAL {days} DAY" if days else "NEVER"
+
+
+def _or_default(value: int | None, unit: str = "") -> str:
+    return "DEFAULT" if value is None else f"{value}{unit}"
+
+
+def _decoded(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value

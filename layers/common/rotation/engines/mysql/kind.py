@@ -1,0 +1,15 @@
+"""What is known of MySQL before anybody connects to it?"""
+
+from rotation.kind import EngineKind, Strategy
+
+KIND = EngineKind(
+    name="MySQL",
+    engine_values=frozenset({"mysql", "aurora-mysql"}),
+    default_port=3306,
+    default_database=None,
+    username_limit=32,
+    password_limit=128,
+    strategies=frozenset(Strategy),
+    dual_password_needs_version=True,
+    admin_needs_database=False,
+)

@@ -1,0 +1,36 @@
+"""How are accounts, names and texts written in statements of MySQL and MariaDB?"""
+
+from dataclasses import dataclass
+
+from pymysql.converters import escape_string
+
+
+@dataclass(frozen=True, order=True)
+class Account:
+    """A user, as from certain hosts."""
+
+    user: str
+    host: str
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}"
+
+    @property
+    def quoted(self) -> str:
+        """The account as statements take it."""
+        return f"{literal(self.user)}@{literal(self.host)}"
+
+    @property
+    def condition(self) -> str:
+        """The condition that the columns `user` and `host` of a server's table hold this account."""
+        return f"user = {literal(self.user)} AND host = {literal(self.host)}"
+
+
+def identifier(name: str) -> str:
+    """Return a name, quoted for SQL."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def literal(text: str) -> str:
+    """Return a text, quoted for SQL. The session's sql_mode is empty, so a backslash escapes."""
+    return f"'{escape_string(text)}'"

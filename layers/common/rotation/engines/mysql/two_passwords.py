@@ -1,0 +1,144 @@
+"""How does a user of MySQL get a second password, and keep the one that applications use?
+
+A user has a primary password and a secondary one. RETAIN CURRENT PASSWORD makes the primary one the secondary one, so a
+repeated statement would lose the password that must stay. For oneself, REPLACE names the password that must be the
+primary one, and the server compares and sets. For others there is no such clause: an admin takes a lock, and then looks
+at the hashes.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from rotation.engines.driver import ExpectedError
+from rotation.engines.mysql import catalog
+from rotation.engines.mysql.accounts import MySQLAccounts
+from rotation.engines.mysql.connection import ADMIN_HOST, MAY_CREATE, MySQLConnection
+from rotation.engines.mysql.definition import primary_hash, secondary_hash
+from rotation.engines.mysql.hashes import matches
+from rotation.engines.mysql.names import Account, literal
+from rotation.errors import RETRIED, NotPermitted, StatementFailed, Unsupported
+
+REPLACE, RETAIN = (8, 0, 13), (8, 0, 14)
+"""The first versions with these clauses of ALTER USER (https://dev.mysql.com/doc/refman/8.0/en/alter-user.html)."""
+
+PLUGINS = frozenset({"caching_sha2_password", "sha256_password", "mysql_native_password"})
+"""The authentication plugins that keep a password, or two, in mysql.user."""
+
+WRONG_CURRENT, NEEDS_CURRENT, IN_HISTORY = 3891, 3892, 3638
+"""REPLACE named a password that is not the primary one; the statement needs REPLACE; a policy refuses a password that
+the account had before."""
+
+PUT_ADMIN = 'Put an admin into "masterarn"'
+OTHER_STRATEGY = "Use another strategy"
+
+LOCK_SECONDS = 10
+
+
+class TwoPasswords:
+    """The two passwords of a user of MySQL."""
+
+    def __init__(self, connection: MySQLConnection, accounts: MySQLAccounts) -> None:
+        self._connection = connection
+        self._accounts = accounts
+
+    def require_possible(self) -> None:
+        """Raise Unsupported if the user who is logged in can have one password only."""
+        operation = f"checking that {self._connection.username} can have two passwords"
+        if self._connection.version() < RETAIN:
+            version = ".".join(map(str, self._connection.version()))
+            cause = f"MySQL {version} keeps one password; 8.0.14 was the first to keep two"
+            raise Unsupported(operation, cause, OTHER_STRATEGY)
+        plugin = re.search(r"IDENTIFIED WITH '(\w+)", catalog.own_definition(self._connection, operation))
+        if not plugin or plugin[1] not in PLUGINS:
+            cause = f"the authentication plugin {plugin[1] if plugin else 'of the account'} keeps one password"
+            raise Unsupported(operation, cause, f"{OTHER_STRATEGY}, or another plugin")
+
+    def add_own(self, current: str, password: str) -> None:
+        """Add a password for the user who is logged in."""
+        username = self._connection.username
+        operation = f"giving {username} a second password"
+        try:
+            self._compare_and_set(current, password, operation)
+        except ExpectedError:
+            # The primary one is the new password already, or an abandoned rotation left it. To replace that one does
+            # not compare, so it could undo what another invocation of this step has just done: one at a time.
+            with server_lock(self._connection, f"rotation:{username}", operation):
+                if not self._connection.accepts(username, password):
+                    self._replace_abandoned(current, password, operation)
+
+    def add_for(self, username: str, current: str, password: str) -> None:
+        """Add a password for another user, on each of its accounts that has the current one."""
+        operation = f"giving {username} a second password"
+        with server_lock(self._connection, f"rotation:{username}", operation):
+            accounts = self._accounts.meant(username)
+            added = [self._add_to_account(account, current, password, operation) for account in accounts]
+        # All accounts that are meant have the current one. If nobody has logged in, those without it are not ours.
+        if not any(added) or (self._accounts.is_proven(username) and not all(added)):
+            cause = f"no account of {username} on this server has the current password, in a format known here"
+            raise Unsupported(operation, cause, f"{ADMIN_HOST}. Or use another strategy or plugin")
+
+    def _compare_and_set(self, current: str, password: str, operation: str) -> None:
+        """Raise ExpectedError if the current password is not the primary one."""
+        statement = (
+            f"ALTER USER USER() IDENTIFIED BY {literal(password)} REPLACE {literal(current)} RETAIN CURRENT PASSWORD"
+        )
+        remedy = f'{self._connection.needs("APPLICATION_PASSWORD_ADMIN ON *.*")}, or put an admin into "masterarn"'
+        self._connection.execute(operation, statement, remedy, frozenset({WRONG_CURRENT}))
+
+    def _replace_abandoned(self, current: str, password: str, operation: str) -> None:
+        """Add a password if an abandoned rotation left the primary one."""
+        self._make_primary(current, operation)
+        with suppress(ExpectedError):  # from here on, the first statement of another invocation succeeds, too
+            self._compare_and_set(current, password, operation)
+            return
+        if not self._connection.accepts(self._connection.username, password):
+            raise StatementFailed(operation, "another rotation changes the password", RETRIED) from None
+
+    def _make_primary(self, current: str, operation: str) -> None:
+        """Replace the primary password by the secondary one, with which we are logged in and which stays valid."""
+        try:
+            statement = f"ALTER USER USER() IDENTIFIED BY {literal(current)}"
+            self._connection.execute(operation, statement, expected=frozenset({NEEDS_CURRENT, IN_HISTORY}))
+        except ExpectedError as expected:
+            cause = f"an abandoned rotation left a password that the user may not replace (error {expected.code})"
+            raise NotPermitted(operation, cause, PUT_ADMIN) from None
+
+    def _add_to_account(self, account: Account, current: str, password: str, operation: str) -> bool:
+        """Add the password to an account; False if it does not have the current one, and so is not the secret's."""
+        row = catalog.row(self._connection, account)
+        plugin, primary, secondary = row["plugin"], primary_hash(row), secondary_hash(row)
+        alter, remedy = f"ALTER USER {account.quoted}", self._connection.needs(MAY_CREATE)
+        if not matches(current, primary, plugin):
+            if not matches(current, secondary, plugin):
+                return False
+            if matches(password, primary, plugin):
+                return True
+            # An abandoned rotation left the primary one. As a hash, the other one meets every password policy.
+            hashed = f"IDENTIFIED WITH {literal(plugin)} AS 0x{secondary.hex()}"
+            self._connection.execute(operation, f"{alter} {hashed}", remedy)
+        added = f"IDENTIFIED BY {literal(password)} RETAIN CURRENT PASSWORD"
+        self._connection.execute(operation, f"{alter} {added}", remedy)
+        return True
+
+
+@contextmanager
+def server_lock(connection: MySQLConnection, name: str, operation: str) -> Iterator[None]:
+    """Hold a lock of the server, which ends with the connection at the latest."""
+    seconds = int(connection.deadline.allow(LOCK_SECONDS, operation))
+    [(is_ours,)] = connection.execute(operation, f"SELECT GET_LOCK({literal(name)}, {seconds})")
+    if not is_ours:
+        raise lock_is_held(connection, name, operation)
+    yield
+    connection.execute(operation, f"DO RELEASE_LOCK({literal(name)})")
+
+
+def lock_is_held(connection: MySQLConnection, name: str, operation: str) -> StatementFailed:
+    """Return an error that names the holder of a lock: any user may take one of any name."""
+    [(number,)] = connection.execute(operation, f"SELECT IS_USED_LOCK({literal(name)})")
+    if number is None:
+        return StatementFailed(operation, f"another invocation of this step held the lock {name}", RETRIED)
+    query = f"SELECT user, host FROM information_schema.processlist WHERE id = {int(number)}"  # noqa: S608 - a number
+    holder = "".join(f" of {user} from {host}" for user, host in connection.execute(operation, query))
+    cause = f"connection {number}{holder} holds the lock {name}, as another invocation of this step does"
+    return StatementFailed(operation, cause, f"{RETRIED}. If it is no rotation function, run KILL {int(number)}")
