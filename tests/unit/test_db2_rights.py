@@ -29,7 +29,7 @@ def granted(*what: str | Right) -> Rights:
 
 def statements(have: Rights, want: Rights) -> list[str]:
     """Return what is run, in order."""
-    return [change.statement for change in changes(have, want, USER)]
+    return [change.statement for change in changes(want, have, USER)]
 
 
 def told(found: Iterable[Right]) -> set[str]:
@@ -182,12 +182,12 @@ def test_what_an_owner_has_is_given_to_the_other_and_never_taken_from_the_owner(
     assert told(owned.all) == {'CONTROL ON TABLE "S"."T"'}
     assert statements(granted(), owned) == [f'GRANT CONTROL ON TABLE "S"."T" TO USER {USER}']
     assert statements(owned, granted()) == []
-    assert differences(owned, granted(), "clone", "app") == []
-    assert differences(granted(), owned, "clone", "app") == ['clone lacks CONTROL ON TABLE "S"."T"']
+    assert differences("app", "clone", granted(), owned) == []
+    assert differences("app", "clone", owned, granted()) == ['clone lacks CONTROL ON TABLE "S"."T"']
 
 
 def test_differences_name_both_sides() -> None:
-    assert differences(granted("A"), granted("B"), "clone", "app") == ["clone lacks B", "clone has A, app has not"]
+    assert differences("app", "clone", granted("B"), granted("A")) == ["clone lacks B", "clone has A, app has not"]
 
 
 def test_identifiers_are_quoted() -> None:
