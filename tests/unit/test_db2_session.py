@@ -123,7 +123,7 @@ def test_a_master_that_rds_manages_logs_in_over_tls_at_the_port_that_the_secret_
         ("SQL20157N  User failed to attach to a quiesced instance.", LoginBlocked, "state"),
     ],
 )
-def test_a_login_that_fails_is_known_by_its_code(text: str, error: type[RotationError], remedy: str) -> None:
+def test_a_login_that_fails_is_told_by_its_code(text: str, error: type[RotationError], remedy: str) -> None:
     code = text.partition("N ")[0].removeprefix("SQL")
     found = login_failure(ServerError(f"{CLI}{text}  SQLSTATE=08001 SQLCODE=-{code}"), "logging in", is_change=False)
     assert type(found) is error
