@@ -273,11 +273,8 @@ def connection_string(credential: Credential, seconds: float, new_password: str 
 
 def _value(text: str, field: str, operation: str, unusable: str = ";") -> str:
     if any(character in text for character in unusable) or text[:1].isspace() or len(text.encode()) > CREDENTIAL_BYTES:
-        cause = (
-            f'IBM\'s client cannot take "{field}": it contains {" or ".join(unusable)}, begins with a space, or is longer'
-            f" than {CREDENTIAL_BYTES} bytes"
-        )
-        raise InvalidSecret(operation, cause, f'Change "{field}"')
+        limits = f"it contains {' or '.join(unusable)}, begins with a space, or has more than {CREDENTIAL_BYTES} bytes"
+        raise InvalidSecret(operation, f'IBM\'s client cannot take "{field}": {limits}', f'Change "{field}"')
     return text
 
 
