@@ -36,12 +36,12 @@ from tests.contract.test_engine import HOSTILE, EngineContract, closed_port, sil
 from tests.laboratories import INVOICES, Laboratory, deadline
 from tests.laboratories_db2 import Db2Laboratory, own, quoted
 from tests.local.servers import certificates
-from tests.local.stand_ins.db2 import database as db2_database
+from tests.local.stand_ins.db2 import data as db2_data
 from tests.local.stand_ins.db2 import server as db2_server
 from tests.local.stand_ins.db2 import wire as drda
 from tests.local.stand_ins.db2.catalog import KINDS, Db2Error, is_catalog
 from tests.local.stand_ins.db2.database import Instance, User
-from tests.local.stand_ins.db2.database import Session as Inside
+from tests.local.stand_ins.db2.session import Session as Inside
 
 if TYPE_CHECKING:
     from rotation.engines.db2.session import Db2Session
@@ -659,7 +659,7 @@ class TestDb2Alone:
     ) -> None:
         user = laboratory.new_user()
         monkeypatch.setattr(
-            db2_database, "is_catalog", lambda place, name: name != "MODULEAUTH" and is_catalog(place, name)
+            db2_data, "is_catalog", lambda place, name: name != "MODULEAUTH" and is_catalog(place, name)
         )
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             session.mirror(user.username, f"{user.username}_clone")

@@ -264,7 +264,7 @@ def test_a_server_that_falls_silent_at_any_time_ends_the_step_in_time(
         endings = at_once(Case.run, cases)
         for case, relay, ending, before in zip(cases, relays, endings, cached, strict=True):
             # What has fallen silent may hold a lock that another one waits for.
-            assert relay.is_stalled or not ending.error or "Look who holds the lock" in ending.error.remedy
+            assert relay.is_stalled or not ending.error or "holds the lock" in ending.error.remedy
             if ending.error:
                 ending.require(Unreachable, OutOfTime, *([] if relay.is_stalled else [StatementFailed]))
             assert every_laboratory.logs_in(before)
