@@ -11,192 +11,30 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from tests.local.stand_ins.oracle.records import Connection, Held, Options, Trigger, User
 from tests.local.stand_ins.oracle.sql import OracleError, masked
-
-SYSTEM_PRIVILEGES = frozenset(
-    {
-        "ADMINISTER DATABASE TRIGGER",
-        "ADMINISTER RESOURCE MANAGER",
-        "ALTER ANY TABLE",
-        "ALTER PROFILE",
-        "ALTER SESSION",
-        "ALTER USER",
-        "AUDIT SYSTEM",
-        "CREATE ANY SEQUENCE",
-        "CREATE ANY SYNONYM",
-        "CREATE ANY TABLE",
-        "CREATE ANY TRIGGER",
-        "CREATE PROCEDURE",
-        "CREATE PROFILE",
-        "CREATE PUBLIC SYNONYM",
-        "CREATE ROLE",
-        "CREATE SEQUENCE",
-        "CREATE SESSION",
-        "CREATE SYNONYM",
-        "CREATE TABLE",
-        "CREATE TRIGGER",
-        "CREATE TYPE",
-        "CREATE USER",
-        "CREATE VIEW",
-        "DELETE ANY TABLE",
-        "DROP ANY SYNONYM",
-        "DROP ANY TABLE",
-        "DROP PROFILE",
-        "DROP USER",
-        "EXECUTE ANY PROCEDURE",
-        "GRANT ANY OBJECT PRIVILEGE",
-        "GRANT ANY PRIVILEGE",
-        "GRANT ANY ROLE",
-        "GRANT ANY SCHEMA PRIVILEGE",
-        "INSERT ANY TABLE",
-        "READ ANY TABLE",
-        "SELECT ANY DICTIONARY",
-        "SELECT ANY SEQUENCE",
-        "SELECT ANY TABLE",
-        "UNLIMITED TABLESPACE",
-        "UPDATE ANY TABLE",
-    }
+from tests.local.stand_ins.oracle.vocabulary import (
+    CATALOG,
+    DAY,
+    DBA,
+    DEFAULT_GROUP,
+    DEFAULT_PROFILE,
+    FIRST_WITH_LONG_PASSWORDS,
+    FIRST_WITH_ROLLOVER,
+    LIMITS,
+    LONG_PASSWORD,
+    NAMES_OF_SYS,
+    NOT_FOR_SYS,
+    PUBLIC,
+    ROLLOVER,
+    SHORT_PASSWORD,
+    SYS,
+    SYSTEM_PRIVILEGES,
+    UNLIMITED,
+    VERIFY_12C,
 )
-OBJECT_PRIVILEGES = frozenset(
-    {
-        "ALTER",
-        "DEBUG",
-        "DELETE",
-        "EXECUTE",
-        "FLASHBACK",
-        "INDEX",
-        "INSERT",
-        "READ",
-        "REFERENCES",
-        "SELECT",
-        "UPDATE",
-        "WRITE",
-    }
-)
-COLUMN_PRIVILEGES = frozenset({"INSERT", "REFERENCES", "UPDATE"})
 
-SYS, PUBLIC, DBA, CATALOG = "SYS", "PUBLIC", "DBA", "SELECT_CATALOG_ROLE"
-NAMES_OF_SYS = frozenset(
-    {
-        "ALL_USERS",
-        "DBA_COL_PRIVS",
-        "DBA_OBJECTS",
-        "DBA_PROXIES",
-        "DBA_ROLE_PRIVS",
-        "DBA_RSRC_CONSUMER_GROUP_PRIVS",
-        "DBA_SCHEMA_PRIVS",
-        "DBA_SYNONYMS",
-        "DBA_SYS_PRIVS",
-        "DBA_TAB_PRIVS",
-        "DBA_TRIGGERS",
-        "DBA_TS_QUOTAS",
-        "DBA_USERS",
-        "DBMS_RESOURCE_MANAGER",
-        "DBMS_RESOURCE_MANAGER_PRIVS",
-        "DUAL",
-        "SYS_CONTEXT",
-        "USER_PASSWORD_LIMITS",
-        "USER_USERS",
-    }
-)
-"""What is found in the schema SYS, where somebody looks there first."""
-DEFAULT_PROFILE, DEFAULT_GROUP = "DEFAULT", "DEFAULT_CONSUMER_GROUP"
-UNLIMITED = "UNLIMITED"
-NOT_FOR_SYS = frozenset({"GRANT ANY OBJECT PRIVILEGE", "SELECT ANY TABLE", "READ ANY TABLE", "EXECUTE ANY PROCEDURE"})
-"""The ANY privileges that Oracle's own objects are protected from (O7_DICTIONARY_ACCESSIBILITY)."""
-
-LIMITS = {
-    "FAILED_LOGIN_ATTEMPTS": "10",
-    "PASSWORD_LIFE_TIME": "180",
-    "PASSWORD_REUSE_TIME": UNLIMITED,
-    "PASSWORD_REUSE_MAX": UNLIMITED,
-    "PASSWORD_VERIFY_FUNCTION": "NULL",
-    "PASSWORD_LOCK_TIME": "1",
-    "PASSWORD_GRACE_TIME": "7",
-    "PASSWORD_ROLLOVER_TIME": "0",
-}
-ROLLOVER = "PASSWORD_ROLLOVER_TIME"
-FIRST_WITH_ROLLOVER, FIRST_WITH_LONG_PASSWORDS = (19, 12), (23,)
-SHORT_PASSWORD, LONG_PASSWORD = 30, 1024
-VERIFY_12C = "ORA12C_VERIFY_FUNCTION"
-DAY = 86400.0
-
-
-@dataclass(frozen=True)
-class Trigger:
-    """A trigger on the database, or on a schema."""
-
-    owner: str
-    name: str
-    events: frozenset[str]
-    schema: str
-    """Whose schema it is on; empty: on the database."""
-    settings: tuple[tuple[str, str], ...] = ()
-    """What it sets in the session that fires it."""
-
-    def is_fired_by(self, user: str, event: str) -> bool:
-        """Tell whether it runs when a user does this."""
-        ddl = event not in ("LOGON", "LOGOFF")
-        return self.schema in ("", user) and bool(self.events & {event, *(["DDL"] if ddl else [])})
-
-
-@dataclass
-class User:
-    """One user."""
-
-    name: str
-    password: str
-    profile: str = DEFAULT_PROFILE
-    default_tablespace: str = "USERS"
-    temporary_tablespace: str = "TEMP"
-    authentication: str = "PASSWORD"
-    common: bool = False
-    maintained: bool = False
-    locked: bool = False
-    timed: bool = False
-    """Locked by failed logins, for PASSWORD_LOCK_TIME."""
-    expired: bool = False
-    grace: bool = False
-    failed: int = 0
-    old_password: str | None = None
-    """The one from before the rollover period."""
-    rollover_since: float | None = None
-    history: list[str] = field(default_factory=list)
-    default_roles: frozenset[str] | None = None
-    """None: all that it has, and will have."""
-    quotas: dict[str, int] = field(default_factory=dict)
-    groups: dict[str, bool] = field(default_factory=dict)
-    initial_group: str = DEFAULT_GROUP
-    number: int = 0
-
-
-@dataclass(frozen=True)
-class Held:
-    """An object privilege, as it was granted."""
-
-    grantee: str
-    owner: str
-    item: str
-    privilege: str
-    column: str
-    grantor: str
-
-
-@dataclass
-class Options:
-    """How it may be used."""
-
-    grantable: bool = False
-    hierarchy: bool = False
-
-
-@dataclass(frozen=True)
-class Connection:
-    """Who may connect through whom, and with which roles."""
-
-    constraint: str
-    roles: frozenset[str]
-    authenticated: bool
+__all__ = ["Database", "User"]
 
 
 @dataclass

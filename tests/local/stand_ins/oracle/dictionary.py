@@ -9,14 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.local.stand_ins.oracle.database import (
-    CATALOG,
-    LIMITS,
-    ROLLOVER,
-    SYS,
-    Database,
-)
+from tests.local.stand_ins.oracle.database import Database
 from tests.local.stand_ins.oracle.sql import Kind, OracleError, Reader
+from tests.local.stand_ins.oracle.vocabulary import CATALOG, LIMITS, ROLLOVER, SYS
 
 if TYPE_CHECKING:
     from tests.local.stand_ins.oracle.statements import Session

@@ -188,6 +188,20 @@ def described(columns: Sequence[str], kinds: Sequence[int]) -> Writer:
     return writer.number(0, 0, 0, 0, 0, 0)
 
 
+def protocol() -> Writer:
+    """Return what a server says first."""
+    writer = Writer().raw(PROTOCOL, 6, 0)
+    writer.data += b"Stand-in for Oracle\0"
+    writer.data += UTF8.to_bytes(2, "little") + bytes([0]) + bytes(2)
+    sets = bytes(9) + (2000).to_bytes(2, "big") + bytes(2)
+    writer.data += len(sets).to_bytes(2, "big") + sets
+    compiled = bytearray(53)
+    compiled[7] = FIELD_VERSION
+    running = bytearray(11)
+    running[6] = 4  # long strings
+    return writer.short(bytes(compiled)).short(bytes(running))
+
+
 # Proofs of a password: what Oracle calls O5LOGON, with the verifier of 12c
 
 
