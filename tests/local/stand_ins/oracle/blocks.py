@@ -37,7 +37,7 @@ def _call(session: "Session", reader: Reader, binds: Binds) -> tuple[Callable[..
 
 
 def _dotted(session: "Session", reader: Reader) -> tuple[str, tuple[str, str] | None]:
-    """Return a name of SYS's, and what a user wrote in its place, if anybody did."""
+    """Return a name of SYS, and the object of a user that hides it, if there is one."""
     parts = [reader.identifier()]
     while reader.took("."):
         parts.append(reader.identifier())
@@ -66,7 +66,7 @@ def _manages(session: "Session") -> None:
 
 
 def _named(session: "Session", name: str) -> User:
-    """Return a user by the name that a package was given: upper case, but for what is quoted."""
+    """Return a user by the argument of a package: in upper case, unless it is quoted."""
     return session.database.user(Reader(name).identifier())
 
 
@@ -86,7 +86,7 @@ def revoke_switch(session: "Session", name: str, group: str) -> None:
 
 
 def grant_manager(session: "Session", name: str, privilege: str, option: str) -> None:
-    """DBMS_RESOURCE_MANAGER_PRIVS.GRANT_SYSTEM_PRIVILEGE: GRANT does not know this privilege."""
+    """DBMS_RESOURCE_MANAGER_PRIVS.GRANT_SYSTEM_PRIVILEGE: GRANT cannot grant this privilege."""
     if not session.database.may(session.user, "ADMINISTER RESOURCE MANAGER", admin=True):
         raise OracleError(1031, "insufficient privileges")
     if privilege != "ADMINISTER_RESOURCE_MANAGER":

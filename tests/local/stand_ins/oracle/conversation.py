@@ -33,10 +33,10 @@ class Conversation:
     challenge: Challenge = field(default_factory=Challenge)
     cursors: dict[int, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
     waiting: dict[int, Result] = field(default_factory=dict)
-    """The rows that are still to be fetched."""
+    """The rows that were not fetched yet."""
 
     def run(self) -> None:
-        """Speak until the client hangs up."""
+        """Answer until the client hangs up."""
         if not self._accept():
             return
         while True:
@@ -48,11 +48,11 @@ class Conversation:
             self.packets.send(wire.DATA, b"\0\0" + answer.data)
 
     def _accept(self) -> bool:
-        """Do what the listener does; tell whether it is going on."""
+        """Connect as the listener does; return False if it refuses."""
         length = int.from_bytes(self.packets.exactly(2), "big")
         packet = self.packets.exactly(length - 2)
         text = packet
-        if int.from_bytes(packet[22:24], "big") > 230:  # long connect data come in a packet of their own
+        if int.from_bytes(packet[22:24], "big") > 230:  # long connect data has a packet of its own
             text += self.packets.exactly(int.from_bytes(self.packets.exactly(2), "big") - 2)
         if packet[2] != wire.CONNECT:
             return False
@@ -106,7 +106,7 @@ class Conversation:
             self.cursors.pop(cursor, None)
             self.waiting.pop(cursor, None)
 
-    def _call(self, function: int, message: Reading) -> Writer | None:  # noqa: PLR0911 - one for each function
+    def _call(self, function: int, message: Reading) -> Writer | None:  # noqa: PLR0911 - one return for each function
         if function == wire.CHALLENGE:
             return self._challenge(message)
         if function == wire.AUTHENTICATE:
@@ -268,7 +268,7 @@ class Conversation:
 
 
 def _bind_names(statement: str) -> list[str]:
-    """Return the names that stand for values, as the client sends them: in a block each once."""
+    """Return the names of bind variables as the client sends their values: once each in a block."""
     found = tokens(statement)
     names = [token.value.upper() for token in found if token.kind is Kind.BIND]
     return list(dict.fromkeys(names)) if found and found[0].value == "BEGIN" else names

@@ -23,12 +23,12 @@ type Change = Callable[[], None]
 
 
 def grant(session: "Session", reader: Reader) -> None:
-    """GRANT, of all sorts."""
+    """GRANT, of every kind."""
     _change_rights(session, reader, "TO")
 
 
 def revoke(session: "Session", reader: Reader) -> None:
-    """REVOKE, of all sorts."""
+    """REVOKE, of every kind."""
     _change_rights(session, reader, "FROM")
 
 
@@ -125,7 +125,7 @@ def _role(session: "Session", role: str, who: str, to: str, *, admin: bool) -> C
     return act
 
 
-def _schema_right(  # noqa: PLR0913, PLR0917 - the parts of the statement
+def _schema_right(  # noqa: PLR0913 - the parts of the statement
     session: "Session", name: str, schema: str, who: str, to: str, *, admin: bool
 ) -> Change:
     database = session.database
@@ -147,7 +147,7 @@ def _schema_right(  # noqa: PLR0913, PLR0917 - the parts of the statement
     return act
 
 
-def _object_right(  # noqa: PLR0913, PLR0917 - what the statement says of it
+def _object_right(  # noqa: PLR0913, PLR0917 - the parts of the statement
     session: "Session",
     privilege: str,
     columns: tuple[str, ...],

@@ -8,13 +8,13 @@ from tests.local.stand_ins.oracle.statements import Session
 
 @dataclass
 class Listener:
-    """Which databases are there, by the names of their services? The next one of a name is for the next connection."""
+    """The databases, by the names of their services. Databases with one service name take turns."""
 
     services: dict[str, list[Database]]
     sessions: list[Session] = field(default_factory=list)
 
     def choose(self, service: str) -> Database | None:
-        """Return the database that a connection is for. One listener may know several by one name, and takes turns
+        """Return the database for a connection. A listener can know several by one name, which take turns
         (https://docs.oracle.com/en/database/oracle/oracle-database/19/netag/identifying-and-accessing-database.html)."""  # noqa: D205, D209
         known = self.services.get(service.upper(), [])
         if known:
@@ -22,6 +22,6 @@ class Listener:
         return known[-1] if known else None
 
     def databases(self) -> list[Database]:
-        """Return all."""
+        """Return all databases."""
         found = {id(database): database for known in self.services.values() for database in known}
         return [*found.values()]

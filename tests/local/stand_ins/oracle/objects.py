@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def create_role(session: "Session", reader: Reader) -> None:
-    """CREATE ROLE; its maker may pass it on."""
+    """CREATE ROLE. The user who creates it gets the ADMIN option."""
     name = reader.identifier()
     reader.end()
     session.database.require(session.user, "CREATE ROLE")
@@ -83,7 +83,7 @@ def _create_object(session: "Session", reader: Reader, kind: str) -> None:
 
 
 def create_code(session: "Session", reader: Reader) -> None:
-    """CREATE [OR REPLACE] FUNCTION, OPERATOR, PACKAGE, PROCEDURE, TYPE or VIEW; what it says is not read."""
+    """CREATE [OR REPLACE] FUNCTION, OPERATOR, PACKAGE, PROCEDURE, TYPE or VIEW; its text is not parsed."""
     kind = reader.take(Kind.WORD).value
     owner, name = reader.qualified()
     place = (owner or session.schema, name)

@@ -14,14 +14,14 @@ class Packets:
     sock: socket.socket
 
     def receive(self) -> bytes:
-        """Return a message, which may come in several packets; a full one is followed by another."""
+        """Return a message. After a full packet, it goes on in the next one."""
         message = b""
         while True:
             header = self.exactly(wire.HEADER)
             length, kind = int.from_bytes(header[:4], "big"), header[4]
             body = self.exactly(length - wire.HEADER)
             if kind == wire.MARKER:
-                raise Closed  # nothing here is to be interrupted
+                raise Closed  # the stand-in cannot be interrupted
             if kind != wire.DATA or int.from_bytes(body[:2], "big") & wire.END_OF_FILE:
                 raise Closed
             message += body[2:]

@@ -1,4 +1,4 @@
-"""What does the stand-in for Oracle keep of a user, a trigger, a grant and a proxy?"""
+"""What does the stand-in for Oracle store about a user, a trigger, a grant and a proxy connection?"""
 
 from dataclasses import dataclass, field
 
@@ -13,12 +13,12 @@ class Trigger:
     name: str
     events: frozenset[str]
     schema: str
-    """Whose schema it is on; empty: on the database."""
+    """The owner of the schema that it is on; empty if it is on the database."""
     settings: tuple[tuple[str, str], ...] = ()
-    """What it sets in the session that fires it."""
+    """The settings that it changes in the session that fires it."""
 
     def is_fired_by(self, user: str, event: str) -> bool:
-        """Tell whether it runs when a user does this."""
+        """Tell whether this event of a user fires it."""
         ddl = event not in ("LOGON", "LOGOFF")
         return self.schema in ("", user) and bool(self.events & {event, *(["DDL"] if ddl else [])})
 
@@ -42,11 +42,11 @@ class User:
     grace: bool = False
     failed: int = 0
     old_password: str | None = None
-    """The one from before the rollover period."""
+    """The password from before the rollover period."""
     rollover_since: float | None = None
     history: list[str] = field(default_factory=list)
     default_roles: frozenset[str] | None = None
-    """None: all that it has, and will have."""
+    """None means ALL: also roles that are granted later."""
     quotas: dict[str, int] = field(default_factory=dict)
     groups: dict[str, bool] = field(default_factory=dict)
     initial_group: str = DEFAULT_GROUP
@@ -67,7 +67,7 @@ class Held:
 
 @dataclass
 class Options:
-    """How it may be used."""
+    """The options of an object privilege."""
 
     grantable: bool = False
     hierarchy: bool = False
@@ -75,7 +75,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Connection:
-    """Who may connect through whom, and with which roles."""
+    """A proxy connection: which roles the proxy can enable, and whether it needs the client's password."""
 
     constraint: str
     roles: frozenset[str]

@@ -1,12 +1,13 @@
-"""Which Oracle is there to test against, where none can be had? A stand-in, which the real client logs in to.
+"""How does the stand-in for Oracle run? As a server that the real client logs in to.
 
-It is a server on the loopback interface: another process reaches it, the artifact in Lambda's runtime too. It keeps the
-rules of the documentation, in `oracle_database`, and speaks as much of the protocol as python-oracledb's thin mode
-needs, in `oracle_wire`. What it does not prove: that Oracle reads statements as `oracle_statements` does, that its
-dictionary shows what `oracle_dictionary` shows, and that its wire is what the client believes it to be.
+It listens on the loopback interface, so that other processes reach it, such as the artifact in Lambda's runtime. It
+follows the rules of Oracle's documentation (`database`, `statements`) and speaks the part of the protocol that
+python-oracledb's thin mode needs (`wire`, `packets`, `conversation`). It does not prove that Oracle parses statements
+as `statements` does, that its dictionary shows what `dictionary` shows, or that its protocol is what the client
+expects.
 
-Two things are unlike Oracle on purpose. One port answers with TLS and without, whichever the client begins with, where
-Oracle's listener has a port for each; `plain_port` is one that knows no TLS. And time passes when a test says so.
+Two things differ from Oracle on purpose. One port answers with and without TLS, as the client begins; Oracle's listener
+has a port for each. `plain_port` has no TLS. And time passes only if a test says so.
 """
 
 import secrets
@@ -37,12 +38,12 @@ __all__ = ["Held", "Options", "Server", "protocol", "start"]
 
 
 NEWEST = (23, 9, 0, 0, 0)
-"""The version that it says it is, where nobody asks for another."""
+"""The version of the stand-in, unless a test asks for another one."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A stand-in that runs."""
+    """A running stand-in."""
 
     host: str
     port: int
@@ -53,12 +54,12 @@ class Server:
     ca_bundle: Path
     database: Database
     lock: threading.RLock
-    """Whoever holds it keeps every session waiting."""
+    """All sessions wait while somebody holds it."""
     listener: Listener
 
     @property
     def sessions(self) -> list[Session]:
-        """All that have begun, the newest last."""
+        """All sessions since the start, the newest last."""
         return self.listener.sessions
 
     def pass_time(self, seconds: float) -> None:
@@ -72,11 +73,11 @@ class Server:
 
 @contextmanager
 def start(version: tuple[int, ...] = NEWEST) -> Iterator[Server]:
-    """Run a stand-in of a version until the block ends."""
+    """Run a stand-in of this version for the time of the block."""
     database = Database(version)
     listener = Listener({database.service: [database]})
     password = secrets.token_hex(12)
-    # What a DBA may do, and no more: SYS itself cannot log in.
+    # It has the rights of a DBA, and no more: SYS itself cannot log in.
     database.users[SUPERUSER] = User(SUPERUSER, password)
     for role in (DBA, CATALOG):
         database.role_grants[SUPERUSER, role] = True
@@ -126,7 +127,7 @@ def _serve(sock: socket.socket, listener: Listener, context: ssl.SSLContext | No
             return
         if first[0] == TLS_HANDSHAKE:
             if not context:
-                return  # a listener hangs up on what is no packet of its own
+                return  # a listener hangs up if it gets no packet of its own
             with context.wrap_socket(sock, server_side=True) as secured:
                 Conversation(Packets(secured), listener, lock).run()
         else:

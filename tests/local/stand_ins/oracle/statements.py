@@ -17,7 +17,7 @@ from tests.local.stand_ins.oracle.users import require_old
 
 @dataclass(frozen=True)
 class Result:
-    """What a statement brings."""
+    """The result of a statement."""
 
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[Value]] = ()
@@ -25,24 +25,24 @@ class Result:
 
 @dataclass
 class Session:
-    """One connection, whose user logged in."""
+    """One connection, after the login."""
 
     database: Database
     user: str
     schema: str
     pending: dict[tuple[str, str], list[tuple[object, ...]]] = field(default_factory=dict)
-    """What was inserted and not committed."""
+    """The rows that were inserted and not committed."""
     program: str = ""
     identification: str = "LOCAL"
     proxy: str | None = None
     settings: dict[str, str] = field(default_factory=dict)
 
     def begin(self) -> None:
-        """Run what is to run at a login."""
+        """Run the triggers of a login."""
         self.apply(self.database.fire(self.user, "LOGON"))
 
     def folded(self, value: Value) -> Value:
-        """Return a value as comparisons take it
+        """Return a value as comparisons see it
         (https://docs.oracle.com/en/database/oracle/oracle-database/19/nlspg/linguistic-sorting-and-matching.html)."""  # noqa: D205, D209
         is_linguistic = self.settings.get("NLS_COMP") == "LINGUISTIC"
         if is_linguistic and self.settings.get("NLS_SORT", "").endswith("_CI") and isinstance(value, str):
@@ -50,7 +50,7 @@ class Session:
         return value
 
     def context(self, name: str) -> Value:
-        """Return what SYS_CONTEXT says of this session
+        """Return a value of SYS_CONTEXT for this session
         (https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/SYS_CONTEXT.html)."""  # noqa: D205, D209
         values: dict[str, Value] = {
             "SESSION_USER": self.user,
@@ -67,7 +67,7 @@ class Session:
         return values[name]
 
     def execute(self, statement: str, binds: Binds) -> Result:
-        """Run a statement. Raises OracleError."""
+        """Run a statement, and write it to the audit trail. Raises OracleError."""
         try:
             result = self._execute(Reader(statement), {name.upper(): value for name, value in binds.items()})
         except OracleError as error:
@@ -77,7 +77,7 @@ class Session:
         return result
 
     def change_password(self, old: str, new: str) -> None:
-        """Do what OCIPasswordChange does. Raises OracleError."""
+        """Change the password as OCIPasswordChange does. Raises OracleError."""
         try:
             require_old(self, self.database.users[self.user], old)
             self.database.set_password(self.database.users[self.user], new, old)
@@ -87,13 +87,13 @@ class Session:
         self.database.audit.append(f"{self.user} 0 PASSWORD CHANGE")
 
     def commit(self) -> None:
-        """Keep what was inserted."""
+        """Commit what was inserted."""
         for place, rows in self.pending.items():
             self.database.rows.setdefault(place, []).extend(rows)
         self.pending.clear()
 
     def rollback(self) -> None:
-        """Forget what was inserted."""
+        """Roll back what was inserted."""
         self.pending.clear()
 
     def apply(self, settings: Sequence[tuple[str, str]]) -> None:

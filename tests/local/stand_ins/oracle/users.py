@@ -82,14 +82,14 @@ def require_old(session: "Session", user: User, old: str | None) -> None:
 
 
 def _clauses(session: "Session", reader: Reader, user: User) -> list[Callable[[], None]]:
-    """Read the clauses that CREATE USER and ALTER USER share; return what they do to the user."""
+    """Parse the clauses that CREATE USER and ALTER USER share; return the changes to the user."""
     changes: list[Callable[[], None]] = []
     while not reader.at_end:
         changes.append(_clause(session, reader, user))
     return changes
 
 
-def _clause(session: "Session", reader: Reader, user: User) -> Callable[[], None]:  # noqa: PLR0911 - one for each clause
+def _clause(session: "Session", reader: Reader, user: User) -> Callable[[], None]:  # noqa: PLR0911 - one return for each clause
     database = session.database
     if reader.took("ACCOUNT", "LOCK"):
         return lambda: setattr(user, "locked", True)
@@ -114,7 +114,7 @@ def _clause(session: "Session", reader: Reader, user: User) -> Callable[[], None
     raise OracleError(922, "missing or invalid option")
 
 
-def _setting(  # noqa: PLR0913, PLR0917 - what one clause says
+def _setting(  # noqa: PLR0913, PLR0917 - the parts of one clause
     user: User, name: str, value: str, known: object, number: int, what: str
 ) -> Callable[[], None]:
     def change() -> None:

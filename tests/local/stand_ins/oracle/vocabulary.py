@@ -86,11 +86,11 @@ NAMES_OF_SYS = frozenset(
         "USER_USERS",
     }
 )
-"""What is found in the schema SYS, where somebody looks there first."""
+"""The names that resolve to objects of SYS if the current schema is SYS."""
 DEFAULT_PROFILE, DEFAULT_GROUP = "DEFAULT", "DEFAULT_CONSUMER_GROUP"
 UNLIMITED = "UNLIMITED"
 NOT_FOR_SYS = frozenset({"GRANT ANY OBJECT PRIVILEGE", "SELECT ANY TABLE", "READ ANY TABLE", "EXECUTE ANY PROCEDURE"})
-"""The ANY privileges that Oracle's own objects are protected from (O7_DICTIONARY_ACCESSIBILITY)."""
+"""ANY privileges that do not count for Oracle's own objects (O7_DICTIONARY_ACCESSIBILITY)."""
 
 LIMITS = {
     "FAILED_LOGIN_ATTEMPTS": "10",
