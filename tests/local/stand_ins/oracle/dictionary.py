@@ -1,6 +1,6 @@
 """How does the stand-in for Oracle answer a query for its dictionary views and its few tables?
 
-A query names columns of one view or table, or counts rows. It compares columns with values. Everything else is an error.
+A query names columns of one view or table, or counts rows. It compares columns with values. Other queries are errors.
 """
 
 import fnmatch

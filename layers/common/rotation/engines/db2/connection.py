@@ -204,7 +204,7 @@ class Db2Connection:
         try:
             yield
         except TimeoutError:
-            raise no_answer(operation, seconds) from None
+            raise _no_answer(operation, seconds) from None
         except ServerError as error:
             if error.code in expected:
                 raise ExpectedError(error.code) from None
@@ -239,7 +239,7 @@ def _log_in(credential: Credential, deadline: Deadline, operation: str, new_pass
     try:
         return db2_client.connect(keywords, seconds)
     except TimeoutError:
-        raise no_answer(operation, seconds) from None
+        raise _no_answer(operation, seconds) from None
     except ServerError as error:
         raise login_failure(error, operation, is_change=new_password is not None) from None
 
@@ -278,7 +278,7 @@ def _value(text: str, field: str, operation: str, unusable: str = ";") -> str:
     return text
 
 
-def no_answer(operation: str, seconds: float) -> Unreachable:
+def _no_answer(operation: str, seconds: float) -> Unreachable:
     """Return the error for a call that took too long."""
     return Unreachable(operation, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER)
 
