@@ -29,6 +29,7 @@ class Packets:
                 return message
 
     def send(self, kind: int, body: bytes) -> None:
+        """Send a message, in several packets if it is long."""
         flags, data = body[:2], body[2:]
         most = wire.LARGEST - wire.HEADER - 2
         for place in range(0, max(1, len(data)), most):
@@ -36,6 +37,7 @@ class Packets:
             self.sock.sendall((len(piece) + wire.HEADER).to_bytes(4, "big") + bytes([kind, 0, 0, 0]) + piece)
 
     def exactly(self, count: int) -> bytes:
+        """Return so many bytes. Raises Closed."""
         data = b""
         while len(data) < count:
             piece = self.sock.recv(count - len(data))
