@@ -37,7 +37,7 @@ from tests.local.stand_ins.oracle.vocabulary import (
 __all__ = ["Database", "User"]
 
 
-@dataclass
+@dataclass(repr=False)
 class Database:
     """A pluggable database: users, roles, objects. Each write is committed at once."""
 
