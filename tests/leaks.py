@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from rotation.redaction import MASK, Redactor
-from rotation.spelling import ways_to_write
+from rotation.redaction.spelling import ways_to_write
 from tests.local import evidence
 
 PIECE = 8
-"""No password is shorter (`rotation.passwords.SHORTEST`)."""
+"""No password is shorter (`rotation.passwords.SHORTEST_PASSWORD`)."""
 
 LONG = 24
 """From this length on, pieces of it are looked for at some places of a text only, in a fraction of the time."""

@@ -8,7 +8,8 @@ import pytest
 
 from rotation.credential import Credential, SecretValue
 from rotation.engine import CloneStatus
-from rotation.strategies import AlternatingUsers, Context
+from rotation.logins import Context
+from rotation.strategies import AlternatingUsers
 from tests.laboratories import Laboratory, deadline
 from tests.laboratories_sqlserver import SQLServerLaboratory, bracketed, strong_password
 

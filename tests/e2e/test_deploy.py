@@ -172,7 +172,7 @@ def test_a_stack_stays_while_a_secret_needs_its_function(brief_stack: Stack, ser
     with pytest.raises(WaiterError, match="DELETE_FAILED"):
         brief_stack.delete()
     [(_, _, reason)] = [event for event in brief_stack.events if event[:2] == ("Guard", "DELETE_FAILED")]
-    assert f"These secrets would be rotated by nothing: {secret}." in reason
+    assert f"Nothing would rotate these secrets any more: {secret}." in reason
     # CloudFormation then keeps whatever the guard needs. The stand-in does not, but it asked the guard before.
     before = takewhile(lambda event: event[:2] != ("Guard", "DELETE_FAILED"), brief_stack.events)
     gone = {logical_id for logical_id, status, _ in before if status == "DELETE_COMPLETE"}

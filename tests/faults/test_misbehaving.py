@@ -309,7 +309,7 @@ def test_a_secrets_manager_that_falls_silent_at_any_call_ends_the_step_in_time(
         service.intercept = None
     for case, ending in zip(cases, endings, strict=True):
         if for_good:
-            ending.require(ServiceFailed, match="a way to secretsmanager")
+            ending.require(ServiceFailed, match="a route to secretsmanager")
         else:
             assert ending.error is None
         case.require_healed()

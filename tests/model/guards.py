@@ -87,34 +87,34 @@ GUARDS = [
     Guard(
         "the likeliest password comes first",
         "strategies",
-        "_log_in([user, pending.credential], current, means, change)",
-        "_log_in([pending.credential, user], current, means, change)",
+        "log_in([user, pending.credential], current, context, change)",
+        "log_in([pending.credential, user], current, context, change)",
         SINGLE,
     ),
     Guard(
         "newer versions are tried",
-        "strategies",
-        "means.newer(), NEWER_PASSWORDS",
-        "means.newer(), 0",
+        "logins",
+        "context.newer(), NEWER_PASSWORDS",
+        "context.newer(), 0",
         SINGLE,
     ),
     Guard(
         "only a few passwords are tried",
-        "strategies",
-        "means.newer(), NEWER_PASSWORDS",
-        "itertools.chain(means.newer(), means.earlier()), None",
+        "logins",
+        "context.newer(), NEWER_PASSWORDS",
+        "itertools.chain(context.newer(), context.earlier()), None",
         SINGLE,
     ),
     Guard(
         "passwords are tried at their own host only",
-        "strategies",
+        "logins",
         "        if _same_place(one, user) and normal(one.username)",
         "        if normal(one.username)",
         SINGLE,
     ),
     Guard(
         "only a refused login leads to another credential",
-        "strategies",
+        "logins",
         "        except LoginRefused as error:\n            refused = refused or error",
         "        except (LoginRefused, __import__('rotation.errors').errors.Unreachable) as error:\n"
         "            refused = refused or error",
@@ -123,35 +123,35 @@ GUARDS = [
     Guard(
         "the current user logs in before the admin is used",
         "strategies",
-        "            proof = _log_in([current.credential], current, means, _show, admin)\n        except",
+        "            proof = log_in([current.credential], current, context, prove, admin)\n        except",
         "            pass\n        except",
         ALTERNATING,
     ),
     Guard(
         "an admin repairs only where that is allowed",
         "strategies",
-        "    if not means.allow_admin_repair:\n",
+        "    if not context.allow_admin_repair:\n",
         "    if False:\n",
         ALTERNATING,
     ),
     Guard(
         "a clone that nothing proves is left alone",
         "strategies",
-        "            if session.standing(user, other) is Standing.UNKNOWN:",
-        "            if session.standing(user, other) is None:",
+        "            if session.clone_status(user, other) is CloneStatus.UNKNOWN:",
+        "            if session.clone_status(user, other) is None:",
         ALTERNATING,
     ),
     Guard(
         "a name alone proves nothing",
         "strategies",
-        "            return log_in_first([_where_the_admin_is(credential, admin, means)], means, _show)",
+        "            return log_in_first([at_admins_place(credential, admin, context)], context, prove)",
         "            return Proof(other, credential.password, '')",
         ALTERNATING,
     ),
     Guard(
         "the password that a step has set before it was cut off proves a clone",
         "strategies",
-        "[pending] if means.engine.kind.clone_may_lack_mark else []",
+        "[pending] if context.engine.kind.clone_may_lack_mark else []",
         "[]",
         ALTERNATING,
     ),
@@ -159,7 +159,8 @@ GUARDS = [
         "the password is written last",
         "strategies",
         "            session.mirror(user, other)\n",
-        "            session.mirror(user, other) if session.standing(user, other) is not Standing.OURS else None\n"
+        "            if session.clone_status(user, other) is not CloneStatus.OURS:\n"
+        "                session.mirror(user, other)\n"
         "            session.set_password(other, pending.credential.password)\n"
         "            session.mirror(user, other)\n",
         ALTERNATING,
@@ -181,7 +182,7 @@ GUARDS = [
     Guard(
         "the admin changes what the user may not, where it logs in",
         "strategies",
-        "        with _admin_for(left, current, means) as session:\n"
+        "        with _admin_for(left, current, context) as session:\n"
         "            session.reset_password(user.username, password)\n",
         "",
         SINGLE,
@@ -210,7 +211,7 @@ GUARDS = [
     Guard(
         "without time nothing is begun",
         "deadline",
-        "        if left < LEAST:\n",
+        "        if left < SHORTEST_ATTEMPT_SECONDS:\n",
         # Once only: what tries again while time is left would go on for ever.
         "        left = left if left < -60 else 60.0\n        if left < LEAST:\n",
         SINGLE,

@@ -23,8 +23,8 @@ from rotation.errors import (
     Unsafe,
 )
 from rotation.kind import Strategy, counterpart
+from rotation.logins import NEWER_PASSWORDS
 from rotation.steps import Step
-from rotation.strategies import NEWER_PASSWORDS
 from tests.fakes import CURRENT, PENDING, PREVIOUS, PRIMARY, reading
 from tests.laboratories import INVOICES, ORDERS
 from tests.model.database import IMPOSTOR, KIND

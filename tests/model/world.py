@@ -13,10 +13,11 @@ from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
 from rotation.errors import InvalidSecret
 from rotation.kind import Strategy, counterpart
+from rotation.logins import NEWER_PASSWORDS
 from rotation.redaction import Redactor
-from rotation.secret import READ_OTHERS, SecretUnderRotation
+from rotation.secret import MOST_VERSIONS_READ, SecretUnderRotation
 from rotation.steps import STEPS, Rotation, Step
-from rotation.strategies import CLONE_PASSWORDS, NEWER_PASSWORDS
+from rotation.strategies import CLONE_PASSWORDS
 from tests.fakes import CURRENT, PENDING, PREVIOUS, PRIMARY, User, reading, verifier
 from tests.laboratories import INVOICES, ORDERS
 from tests.model.database import KIND, ModelDatabase
@@ -181,7 +182,7 @@ class World:
         at = versions.index(labels[CURRENT])
         others = [v for v in reversed(versions[at + 1 :] if are_newer else versions[:at]) if v != labels.get(PENDING)]
         others.sort(key=lambda version: version != labels.get(PREVIOUS))
-        values = filter(None, map(self.value, others[:READ_OTHERS]))
+        values = filter(None, map(self.value, others[:MOST_VERSIONS_READ]))
         return [value for value in values if self._is_login(value.credential, username)]
 
     def held_at(self, password: str) -> set[str]:

@@ -8,8 +8,9 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from rotation.errors import StatementFailed
-from rotation.redaction import MASK, PIECE, Redactor
-from rotation.spelling import placed, plain
+from rotation.redaction import MASK, Redactor
+from rotation.redaction.search import PIECE_LENGTH
+from rotation.redaction.spelling import plain, plain_with_places
 from tests.fakes import FakeDatabase, reading
 from tests.laboratories import ORDERS
 from tests.local.aws.secrets_manager import Call, LocalSecretsManager, ServiceError
@@ -27,7 +28,7 @@ LETTERS = set(string.ascii_letters + string.digits)
 
 def is_telling(text: str) -> bool:
     """Tell whether it could not be in any other text as well: the search takes words from this very code."""
-    return len(text) >= PIECE and len(set(text) - set(" \\'\"")) > PIECE // 2 and not text.isidentifier()
+    return len(text) >= PIECE_LENGTH and len(set(text) - set(" \\'\"")) > PIECE_LENGTH // 2 and not text.isidentifier()
 
 
 @st.composite
@@ -44,7 +45,7 @@ def cut_off(draw: st.DrawFn) -> tuple[str, str]:
     """Draw a secret, and a piece of how it is written."""
     secret, form = draw(written(WAYS))
     start = draw(st.sampled_from([0, 0, 1, len(form) // 2]))
-    length = draw(st.integers(PIECE, len(form)))
+    length = draw(st.integers(PIECE_LENGTH, len(form)))
     piece = (form[start:][:length] if draw(st.booleans()) else form[-length:]).strip()
     assume(is_telling(piece))
     return secret, piece
@@ -77,7 +78,7 @@ def test_without_quoting_all_ways_to_write_a_text_are_the_same(said: tuple[str, 
 @examples(60)
 @given(st.text(ASCII + " \n\té\ud800") | st.text("%25\\u0x41&amp;#;'\"$ "))
 def test_what_is_left_of_a_text_is_where_it_says(text: str) -> None:
-    bare, places = placed(text)
+    bare, places = plain_with_places(text)
     assert bare == plain(text)
     assert len(places) == len(bare) + 1
     assert places == sorted(places)

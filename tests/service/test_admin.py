@@ -268,7 +268,7 @@ def test_a_replica_of_an_instance_of_that_name_in_its_own_region_is_another_data
 def test_a_host_that_looks_like_a_replica_is_refused(account: Account, look_alike: str) -> None:
     host = account.instance()
     account.replica()
-    with pytest.raises(Unsafe, match="RDS knows no relation"):
+    with pytest.raises(Unsafe, match="RDS reports no relation"):
         account.find(account.admin_secret(host=host), look_alike.format(name=account.name))
 
 

@@ -191,7 +191,7 @@ def test_an_answer_that_does_not_come_is_waited_for_no_longer_than_there_is_time
             DOING,
             PERMISSION,
         )
-    assert "a way to secretsmanager" in caught.value.remedy
+    assert "a route to secretsmanager" in caught.value.remedy
 
 
 def test_a_good_answer_is_asked_for_once(service: Misbehaving, client: "SecretsManagerClient", clock: Clock) -> None:

@@ -164,7 +164,7 @@ def test_an_admin_repairs_nothing_unless_it_is_told_to(
     call = invoke(database, event(rig, "setSecret"))
     assert call.line["error"] == "LoginRefused"
     assert "ALLOW_ADMIN_REPAIR" in call.line["remedy"]
-    assert "healed" not in call.line
+    assert "recovered" not in call.line
     assert "admin" not in {credential.username for credential in database.tried}
 
 
@@ -175,7 +175,7 @@ def test_what_was_healed_is_a_warning_with_a_field_of_its_own(
     lose_password(database)
     lines = [invoke(database, event(rig, step)).line for step in STEPS]
     assert [line["level"] for line in lines] == ["INFO", "WARNING", "INFO", "INFO"]
-    assert lines[1]["healed"] == BY_ADMIN
+    assert lines[1]["recovered"] == BY_ADMIN
     assert database.accepts(rig.secret().current().credential)
 
 
@@ -192,7 +192,7 @@ def test_a_leave_that_cannot_be_read_ends_the_step_before_anything_is_called(
 
 def run_commands(rig: Rig, remedy: str) -> None:
     """Do what the AWS CLI would do with the commands in a remedy."""
-    commands = [shlex.split(command) for command in remedy.partition("Give it up: ")[2].rstrip(".").split(" && ")]
+    commands = [shlex.split(command) for command in remedy.partition("give it up with ")[2].rstrip(".").split(" && ")]
     assert [command[:3] for command in commands] == [
         ["aws", "secretsmanager", "update-secret-version-stage"],
         ["aws", "secretsmanager", "rotate-secret"],

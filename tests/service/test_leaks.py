@@ -12,7 +12,7 @@ import pytest
 
 from rotation.errors import InvalidConfiguration, InvalidSecret, LoginRefused, StatementFailed
 from rotation.redaction import LONGEST, MASK, QUOTED
-from rotation.spelling import ways_to_write
+from rotation.redaction.spelling import ways_to_write
 from tests.fakes import KIND, PRIMARY, FakeDatabase, reading
 from tests.laboratories import ORDERS
 from tests.leaks import PIECE, Scanner

@@ -279,8 +279,8 @@ def test_where_the_role_may_not_be_assumed_the_remedy_names_both_sides(
     assert isinstance(error, ServiceFailed)
     assert error.operation == f"assuming the role {role}"
     assert error.cause.startswith("sts:AssumeRole answered AccessDenied: User: arn:aws:sts::111111111111:")
-    assert "Allow sts:AssumeRole on it to the function's role (parameter SecretRoleArns)" in error.remedy
-    assert "name the function's role in its trust policy" in error.remedy
+    assert "Allow the function's role to call sts:AssumeRole on this role (parameter SecretRoleArns)" in error.remedy
+    assert "name the function's role in the trust policy of this role" in error.remedy
     assert function.wire.operations() == ["AssumeRole"]
 
 

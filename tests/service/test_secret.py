@@ -18,7 +18,7 @@ from rotation.deadline import RESERVED_SECONDS, Deadline
 from rotation.errors import InvalidSecret, NotRotatable, OutOfTime, ServiceFailed
 from rotation.kind import Strategy
 from rotation.redaction import MASK, Redactor
-from rotation.secret import MOVE_ATTEMPTS, READ_OTHERS, SecretUnderRotation
+from rotation.secret import MOST_VERSIONS_READ, MOVE_ATTEMPTS, SecretUnderRotation
 from rotation.steps import STEPS, Rotation, Step
 from tests.fakes import KIND, FakeDatabase, reading
 from tests.laboratories import ORDERS, deadline
@@ -60,7 +60,7 @@ def test_a_current_version_is_not_staged_any_more(rig: Rig) -> None:
 def test_an_abandoned_version_is_not_rotatable(rig: Rig) -> None:
     rig.move("AWSPENDING", rig.token, None)
     for call_aws in [rig.secret().is_staged, rig.secret().pending, rig.secret().promote]:
-        with pytest.raises(NotRotatable, match="abandoned, or never began"):
+        with pytest.raises(NotRotatable, match="abandoned, or it never began"):
             call_aws()
 
 
@@ -272,9 +272,9 @@ def test_versions_that_cannot_be_read_are_passed_over(rig: Rig) -> None:
 
 
 def test_only_a_few_earlier_versions_are_read_and_only_as_far_as_somebody_asks(rig: Rig) -> None:
-    put_passwords(rig, READ_OTHERS + 3)
+    put_passwords(rig, MOST_VERSIONS_READ + 3)
     rig.begin()
-    assert len(passwords(rig.secret())) == READ_OTHERS
+    assert len(passwords(rig.secret())) == MOST_VERSIONS_READ
     rig.service.calls.clear()
     next(rig.secret().earlier())
     assert rig.operations() == ["ListSecretVersionIds", "GetSecretValue"]
@@ -413,7 +413,7 @@ def test_without_an_endpoint_the_error_asks_for_a_way_to_the_service(closed_endp
         config=once,
     )
     secret = SecretUnderRotation(client, "arn:secret", "t" * 32, KIND, Redactor(), Deadline(clock.seconds_left))
-    with pytest.raises(ServiceFailed, match="a way to secretsmanager: a VPC endpoint") as caught:
+    with pytest.raises(ServiceFailed, match="a route to secretsmanager: a VPC endpoint") as caught:
         secret.current()
     assert "EndpointConnectionError" in caught.value.cause
 

@@ -225,7 +225,7 @@ def test_where_the_secrets_cannot_be_listed_lambda_counts_an_error(invoke: Invok
     assert isinstance(said.error, ServiceFailed)
     assert (said.line["level"], said.line["error"]) == ("ERROR", "ServiceFailed")
     assert said.line["message"] == str(said.error)
-    remedy = "Allow secretsmanager:ListSecrets to this function's role; where it is allowed, try again later"
+    remedy = "Allow secretsmanager:ListSecrets to this function's role; if it is allowed, wait and try again"
     assert said.line["remedy"] == remedy
     assert said.metrics == {}
 
@@ -534,7 +534,7 @@ def test_an_answer_that_is_never_taken_is_an_error_so_that_lambda_tries_again(
     assert len(cloudformation.tries) == 4
     assert said.line["level"] == "ERROR"
     assert said.line["message"].startswith(str(said.error))
-    assert "would be rotated by nothing" in said.line["message"]
+    assert "Nothing would rotate these secrets" in said.line["message"]
 
 
 def test_the_tries_fit_into_the_time(guard: Invoke, stack: Stack, cloudformation: CloudFormation) -> None:

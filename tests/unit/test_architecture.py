@@ -21,16 +21,16 @@ CLIENTS = {
     "sqlserver": {"pytds"},
     "db2": {"ibm_db"},
 }
-"""The packages that a driver may import. One engine more, one line more."""
+"""The packages that a driver can import: one line for each engine."""
 
 RELATIVES = {"mariadb": {"mysql"}}
-"""Whose modules a driver shares, besides its own."""
+"""The engines whose modules a driver imports, besides its own."""
 
 COMMON = {"rotation.engines.driver", "rotation.engines.network"}
-"""What any driver may use, and what knows no driver."""
+"""Modules that every driver can import, and that import no driver."""
 
 DECISIONS = ["rotation.steps", "rotation.strategies"]
-ENGINE_MAY = {
+ENGINE_CAN_IMPORT = {
     f"rotation.{name}"
     for name in ("engine", "credential", "deadline", "environment", "errors", "hosts", "kind", "passwords", "redaction")
 }
@@ -39,7 +39,7 @@ ENGINES = sorted(name for name in MODULES if name.startswith("rotation.engines."
 
 @functools.cache
 def imports(name: str) -> frozenset[str]:
-    """Return what a module imports, wherever in its text."""
+    """Return everything that a module imports, anywhere in its text."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(MODULES[name].read_text())):
         match node:
@@ -54,22 +54,22 @@ def imports(name: str) -> frozenset[str]:
 
 
 def ours(name: str) -> set[str]:
-    """Return what a module imports of our package."""
+    """Return the modules of our package that a module imports."""
     return {module for module in imports(name) if module.split(".")[0] == "rotation"}
 
 
 def foreign(name: str) -> set[str]:
-    """Return the packages that a module imports, and that neither Python nor we bring."""
+    """Return the packages of others that a module imports."""
     return {module.split(".")[0] for module in imports(name)} - sys.stdlib_module_names - {"rotation"}
 
 
 def reached(name: str) -> set[str]:
-    """Return all modules of ours that a module brings with it."""
-    found, open_ = set[str](), {name}
-    while open_:
-        module = open_.pop()
+    """Return all our modules that are imported with a module, itself included."""
+    found, pending = set[str](), {name}
+    while pending:
+        module = pending.pop()
         found.add(module)
-        open_ |= (ours(module) & MODULES.keys()) - found
+        pending |= (ours(module) & MODULES.keys()) - found
     return found
 
 
@@ -79,28 +79,28 @@ def engine_of(module: str) -> str:
 
 
 @pytest.mark.parametrize("name", DECISIONS)
-def test_decisions_know_no_service_no_client_and_no_engine(name: str) -> None:
+def test_decisions_import_no_service_no_client_and_no_engine(name: str) -> None:
     reachable = reached(name)
     assert not {package for module in reachable for package in foreign(module)}
     assert "rotation.secret" not in reachable
     assert not {module for module in reachable if module.startswith("rotation.engines")}
 
 
-def test_strategies_do_not_know_the_steps() -> None:
+def test_strategies_do_not_import_the_steps() -> None:
     assert "rotation.steps" not in reached("rotation.strategies")
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_an_engine_knows_its_protocol_and_its_own_modules_only(name: str) -> None:
+def test_an_engine_imports_the_protocol_and_its_own_modules_only(name: str) -> None:
     family = {engine_of(name)} | RELATIVES.get(engine_of(name), set())
     own = {module for module in ENGINES if engine_of(module) in family}
-    assert ours(name) - ENGINE_MAY - COMMON - own == set()
+    assert ours(name) - ENGINE_CAN_IMPORT - COMMON - own == set()
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_an_engine_brings_its_own_client_only(name: str) -> None:
-    brought = {package for module in reached(name) for package in foreign(module)}
-    assert brought <= CLIENTS.get(engine_of(name), set())
+def test_an_engine_imports_its_own_client_only(name: str) -> None:
+    imported = {package for module in reached(name) for package in foreign(module)}
+    assert imported <= CLIENTS.get(engine_of(name), set())
 
 
 def test_only_engines_import_clients() -> None:
@@ -108,5 +108,5 @@ def test_only_engines_import_clients() -> None:
     assert {name for name in MODULES if foreign(name) & clients} <= set(ENGINES)
 
 
-def test_no_module_of_the_layer_knows_the_tests() -> None:
+def test_no_module_of_the_layer_imports_the_tests() -> None:
     assert not {name for name in MODULES if "tests" in foreign(name)}

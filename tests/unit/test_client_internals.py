@@ -1,7 +1,7 @@
 """Are the private parts of client libraries that drivers use still the ones that were read?
 
-A driver overrides or calls them in one module only, its `wire` or `client`, which says in `READ_IN` which version was
-read. If this test fails, read the client's new version against that module, then write down the new version and digests.
+A driver overrides or calls them in one module only, its `wire` or `client`, and `READ_IN` there is the version that was
+read. If this test fails, read the client's new version against that module; then note the new version and digests.
 """
 
 import hashlib

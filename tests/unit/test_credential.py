@@ -1,4 +1,4 @@
-"""Is a secret's JSON read as AWS's templates read it, and refused where it could mean something else?"""
+"""Is a secret's JSON read as AWS's templates read it, and refused if it could mean something else?"""
 
 import json
 
@@ -10,12 +10,12 @@ from rotation.kind import EngineKind, Strategy
 from tests.fakes import KIND
 
 FULL = {"engine": "fake", "host": "db.example.com", "username": "app", "password": "the-password"}
-DOING = "reading the current version"
+OPERATION = "reading the current version"
 
 
 def parse(fields: object, kind: EngineKind = KIND) -> SecretValue:
     """Read a secret's JSON."""
-    return SecretValue.parse(json.dumps(fields), kind, DOING)
+    return SecretValue.parse(json.dumps(fields), kind, OPERATION)
 
 
 def credential(**fields: object) -> Credential:
@@ -24,15 +24,15 @@ def credential(**fields: object) -> Credential:
 
 
 def refusal(text: str) -> InvalidSecret:
-    """Return the error for a text that is no secret."""
+    """Return the error for a text that is refused."""
     with pytest.raises(InvalidSecret) as caught:
-        SecretValue.parse(text, KIND, DOING)
-    assert caught.value.operation == DOING
+        SecretValue.parse(text, KIND, OPERATION)
+    assert caught.value.operation == OPERATION
     assert caught.value.remedy
     return caught.value
 
 
-def test_a_secret_of_the_four_required_keys_is_completed_with_the_engines_own() -> None:
+def test_keys_that_a_secret_does_not_have_get_the_engines_defaults() -> None:
     assert credential() == Credential(
         engine="fake",
         host="db.example.com",
@@ -45,7 +45,7 @@ def test_a_secret_of_the_four_required_keys_is_completed_with_the_engines_own() 
 
 
 @pytest.mark.parametrize(("port", "expected"), [(5433, 5433), ("5433", 5433), (1, 1), ("65535", 65535)], ids=repr)
-def test_a_port_is_a_number_or_a_text_of_digits(port: object, expected: int) -> None:
+def test_a_port_is_a_number_or_a_string_of_digits(port: object, expected: int) -> None:
     assert credential(port=port).port == expected
 
 
@@ -57,7 +57,7 @@ def test_any_other_port_is_refused(port: object) -> None:
 
 
 @pytest.mark.parametrize("ssl", [True, "true", "True", "TRUE"], ids=repr)
-def test_tls_is_verified_where_the_secret_says_so(ssl: object) -> None:
+def test_tls_is_verified_if_the_secret_says_so(ssl: object) -> None:
     assert credential(ssl=ssl).tls
 
 
@@ -83,7 +83,7 @@ def test_all_missing_keys_are_named_at_once() -> None:
 
 @pytest.mark.parametrize("key", [*FULL, "masterarn"])
 @pytest.mark.parametrize("value", ["", None, 7, ["x"], "a\0b"], ids=["empty", "null", "number", "list", "NUL"])
-def test_a_key_that_is_no_text_is_named(key: str, value: object) -> None:
+def test_a_key_that_is_no_string_is_named(key: str, value: object) -> None:
     assert f'"{key}"' in refusal(json.dumps({**FULL, key: value})).cause
 
 
@@ -92,9 +92,9 @@ def test_the_secret_of_another_engine_is_refused_and_both_engines_are_named() ->
     assert cause == 'its "engine" is oracle; this function is for FakeDB (aurora-fake, fake)'
 
 
-def test_an_engine_that_there_is_not_is_refused_and_not_named() -> None:
+def test_an_unknown_engine_is_refused_and_not_quoted() -> None:
     cause = refusal(json.dumps({**FULL, "engine": "oracle-S3cr3t"})).cause
-    assert cause == 'its "engine" is none that RDS has; this function is for FakeDB (aurora-fake, fake)'
+    assert cause == 'its "engine" is not a name of RDS; this function is for FakeDB (aurora-fake, fake)'
 
 
 ADDRESS = "postgresql://app:S3cr3t-pw@db:5432/x"
@@ -111,24 +111,24 @@ ADDRESS = "postgresql://app:S3cr3t-pw@db:5432/x"
     ],
     ids=repr,
 )
-def test_a_value_that_is_refused_is_not_quoted(fields: dict[str, object]) -> None:
+def test_a_refused_value_is_not_quoted(fields: dict[str, object]) -> None:
     error = refusal(json.dumps({**FULL, **fields}))
     assert "S3cr3t-pw" not in str(error)
     assert f'"{next(iter(fields))}"' in error.cause
 
 
-def test_a_key_that_is_not_ours_is_not_quoted_either() -> None:
+def test_an_unknown_key_is_not_quoted() -> None:
     text = json.dumps(FULL)[:-1] + ', "S3cr3t": 1, "S3cr3t": 2}'
     assert refusal(text).cause == "it has one of its keys twice"
 
 
-def test_a_statement_that_holds_another_string_of_the_secret_may_not_be_said() -> None:
+def test_a_statement_with_another_string_of_the_secret_is_not_public() -> None:
     verify = ["SELECT 1", "SELECT * FROM remote('S3cr3tWord9x')", "SELECT 'the-password'"]
     value = parse({**FULL, "nested": [{"remote": "S3cr3tWord9x"}], "rotation": {"verify": verify}})
     assert [text for text in value.public if text.startswith("SELECT")] == ["SELECT 1"]
 
 
-def test_names_and_places_may_be_said_and_texts_that_could_be_more_may_not() -> None:
+def test_names_and_places_are_public_and_texts_that_could_be_more_are_not() -> None:
     value = parse({
         **FULL, "host": "DB.example.com", "port": "5001", "dbname": "My Shop",
         "masterarn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-1-AbCdEf",
@@ -145,7 +145,7 @@ def test_names_and_places_may_be_said_and_texts_that_could_be_more_may_not() -> 
 @pytest.mark.parametrize(
     "text", ["", "not JSON", "[]", '"text"', "7", "null", '{"password": "the-password"', "\ufeff{}"]
 )
-def test_a_text_that_is_no_json_object_is_refused_without_a_word_of_it(text: str) -> None:
+def test_a_text_that_is_no_json_object_is_refused_and_not_quoted(text: str) -> None:
     error = refusal(text)
     assert error.cause == "the value is not a JSON object"
     assert "the-password" not in str(error)
@@ -153,9 +153,9 @@ def test_a_text_that_is_no_json_object_is_refused_without_a_word_of_it(text: str
     assert error.__suppress_context__ or error.__context__ is None
 
 
-def test_json_that_is_nested_too_deeply_is_refused() -> None:
+def test_too_deeply_nested_json_is_refused() -> None:
     with pytest.raises(InvalidSecret):
-        parse_object("[" * 60_000, DOING)
+        parse_object("[" * 60_000, OPERATION)
 
 
 HOSTS = [
@@ -175,7 +175,7 @@ def test_a_host_is_a_name_or_an_address(host: str) -> None:
     assert credential(host=host).host == host.lower()
 
 
-def test_one_host_is_written_in_one_way() -> None:
+def test_a_host_is_normalized() -> None:
     assert credential(host="DB.Example.COM.").host == "db.example.com"
 
 
@@ -216,9 +216,7 @@ LOCAL_HOSTS = ["127.0.0.1", "127.1", "2130706433", "LOCALHOST", "localhost.", "1
 
 
 @pytest.mark.parametrize("host", LOCAL_HOSTS)
-def test_a_host_on_the_functions_own_side_is_refused_unless_the_operator_allows_it(
-    host: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_local_host_is_refused_unless_the_operator_allows_it(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """All notations are in tests/unit/test_hosts.py."""
     assert credential(host=host).host == host.lower().rstrip(".")
     monkeypatch.delenv("ALLOW_LOCAL_HOSTS")
@@ -229,65 +227,65 @@ def test_a_host_on_the_functions_own_side_is_refused_unless_the_operator_allows_
 
 
 @pytest.mark.parametrize("host", ["db.example.com", "10.0.0.1", "2001:db8::1"])
-def test_a_databases_host_needs_nobodys_word(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ordinary_host_needs_no_permission(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ALLOW_LOCAL_HOSTS")
     assert credential(host=host).host == host
 
 
 @pytest.mark.parametrize("dbname", ["", None], ids=repr)
-def test_an_empty_database_is_the_engines_own(dbname: object) -> None:
+def test_an_empty_database_is_the_engines_default(dbname: object) -> None:
     assert credential(dbname=dbname).database == KIND.default_database
 
 
-def test_a_database_is_taken_as_it_is_written() -> None:
+def test_a_database_is_used_as_it_is_written() -> None:
     assert credential(dbname="My Shop").database == "My Shop"
 
 
 @pytest.mark.parametrize("dbname", [7, ["shop"], "a\0b"], ids=repr)
-def test_a_database_that_is_no_text_is_refused(dbname: object) -> None:
+def test_a_database_that_is_no_string_is_refused(dbname: object) -> None:
     assert '"dbname"' in refusal(json.dumps({**FULL, "dbname": dbname})).cause
 
 
 CONTROLS = ["\0", "\t", "\n", "\r\n", "\x1b", "\x1f", "\x7f", "\x80", "\x85", "\x9f", "\u2028", "\u2029"]
-UNSEEN = ["\u00ad", "\u200b", "\u200d", "\u200e", "\u202a", "\u202e", "\u2066", "\u2069", "\ufeff", "\U000e0041"]
+INVISIBLE = ["\u00ad", "\u200b", "\u200d", "\u200e", "\u202a", "\u202e", "\u2066", "\u2069", "\ufeff", "\U000e0041"]
 """Soft hyphen, zero width, marks and overrides of direction, byte order mark, tags."""
 
 
 @pytest.mark.parametrize("key", [*FULL, "dbname", "masterarn"])
 @pytest.mark.parametrize("text", CONTROLS, ids=ascii)
 @pytest.mark.parametrize("form", ["{}x", "x{}", "x{}x"])
-def test_no_text_holds_a_control_character(key: str, text: str, form: str) -> None:
-    """A line end in a user's name once wrote a key into a cache on the network: PostgreSQL's startup packet has it."""
+def test_a_control_character_is_refused(key: str, text: str, form: str) -> None:
+    """A line end in a user's name, sent in PostgreSQL's startup packet, once wrote a key into a cache nearby."""
     assert f'"{key}"' in refusal(json.dumps({**FULL, key: form.format(text)})).cause
 
 
 @pytest.mark.parametrize("key", ["username", "dbname", "masterarn"])
-@pytest.mark.parametrize("text", UNSEEN, ids=ascii)
-def test_no_name_holds_what_nobody_sees(key: str, text: str) -> None:
+@pytest.mark.parametrize("text", INVISIBLE, ids=ascii)
+def test_an_invisible_character_in_a_name_is_refused(key: str, text: str) -> None:
     assert f'"{key}"' in refusal(json.dumps({**FULL, key: f"app{text}lication"})).cause
 
 
-@pytest.mark.parametrize("text", [*UNSEEN, "\u00a0", "ü", "語", "\U0001f468\u200d\U0001f469"], ids=ascii)
-def test_a_password_may_hold_all_but_control_characters(text: str) -> None:
+@pytest.mark.parametrize("text", [*INVISIBLE, "\u00a0", "ü", "語", "\U0001f468\u200d\U0001f469"], ids=ascii)
+def test_a_password_can_have_all_but_control_characters(text: str) -> None:
     assert credential(password=f"a{text}b").password == f"a{text}b"
 
 
 @pytest.mark.parametrize("name", ["Ünïcode", "用户", "مستخدم", "o'brien", "My App", "app\u00a0name", "\U0001f600"])
-def test_a_name_may_hold_all_that_is_seen(name: str) -> None:
+def test_a_name_can_have_all_visible_characters(name: str) -> None:
     assert (credential(username=name).username, credential(dbname=name).database) == (name, name)
 
 
-def test_a_statement_may_have_several_lines() -> None:
+def test_a_statement_can_have_several_lines() -> None:
     statement = "SELECT 1\r\n\tFROM orders\n LIMIT 1"
     assert parse({**FULL, "rotation": {"verify": [statement]}}).verify == (statement,)
 
 
 @pytest.mark.parametrize("text", sorted({*CONTROLS} - {"\t", "\n", "\r\n"}), ids=ascii)
-def test_a_statement_holds_no_other_control_character(text: str) -> None:
+def test_any_other_control_character_in_a_statement_is_refused(text: str) -> None:
     assert '"verify"' in refusal(json.dumps({**FULL, "rotation": {"verify": ["SELECT 1", f"SELECT 1{text}"]}})).cause
 
 
-def test_unknown_keys_stay_where_and_what_they_are() -> None:
+def test_unknown_keys_keep_their_place_and_value() -> None:
     fields = {
         "zeta": {"b": [1, None, 2.5], "a": "ü"},
         **FULL,
@@ -298,7 +296,7 @@ def test_unknown_keys_stay_where_and_what_they_are() -> None:
     successor = parse(fields).successor("app_clone", 'new "password"\\')
     assert json.loads(successor.to_json()) == {**fields, "username": "app_clone", "password": 'new "password"\\'}
     assert list(json.loads(successor.to_json())) == list(fields)
-    assert SecretValue.parse(successor.to_json(), KIND, DOING) == successor
+    assert SecretValue.parse(successor.to_json(), KIND, OPERATION) == successor
 
 
 def test_a_successor_differs_in_user_and_password_only() -> None:
@@ -315,7 +313,7 @@ def test_the_rotation_object_is_read() -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, {"rotation": {}}, {"rotation": {"strategy": None, "verify": []}}], ids=repr)
-def test_a_secret_need_not_say_how_it_is_rotated(fields: dict[str, object]) -> None:
+def test_the_rotation_object_is_optional(fields: dict[str, object]) -> None:
     value = parse({**FULL, **fields})
     assert (value.strategy, value.verify, value.admin_secret) == (None, (), None)
 
@@ -337,11 +335,11 @@ def test_a_secret_need_not_say_how_it_is_rotated(fields: dict[str, object]) -> N
     ],
     ids=str,
 )
-def test_a_rotation_object_that_cannot_be_read_is_refused(rotation: object) -> None:
+def test_an_unreadable_rotation_object_is_refused(rotation: object) -> None:
     assert '"rotation"' in refusal(json.dumps({**FULL, "rotation": rotation})).cause
 
 
-def test_no_repr_shows_a_password_or_a_key_that_is_not_ours() -> None:
+def test_no_repr_shows_a_password_or_an_unknown_key() -> None:
     value = parse({**FULL, "apiKey": "another-secret", "masterarn": "arn:admin"})
     shown = f"{value!r} {value} {value.credential!r} {value.credential} {[value]}"
     assert "the-password" not in shown

@@ -24,7 +24,7 @@ from rotation.errors import (
     Unsafe,
     Untrusted,
 )
-from tests.unit import test_oracle
+from tests.unit.managed import HOST, ManagedAdmin
 
 CREDENTIAL = Credential(
     engine="db2", host="db.example", port=50443, database="TESTDB", username="app", password="p=}{ \"'", tls=True
@@ -48,7 +48,7 @@ def test_a_bundle_whose_name_would_end_the_value_is_refused(monkeypatch: pytest.
         connection_string(CREDENTIAL, 9.9)
 
 
-class Account(test_oracle.Account):
+class Account(ManagedAdmin):
     """A master of Db2 that RDS manages: its endpoint has the port without TLS."""
 
     kind = KIND
@@ -61,7 +61,7 @@ def test_a_master_that_rds_manages_logs_in_over_tls_at_the_port_that_the_secret_
     monkeypatch.setenv("DB_CA_BUNDLE", "/ca.pem")
     admin = Account().find(port=50443)
     assert connection_string(admin, 9.9).startswith(
-        f"Database=TESTDB;Hostname={test_oracle.HOST};Port=50443;Protocol=TCPIP;Security=SSL;"
+        f"Database=TESTDB;Hostname={HOST};Port=50443;Protocol=TCPIP;Security=SSL;"
     )
     with pytest.raises(Unsafe, match="over TLS only"):
         Account().find(port=50443, ssl=False)

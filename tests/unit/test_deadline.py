@@ -1,4 +1,4 @@
-"""Does everything fit the time left?"""
+"""Does everything fit into the time left?"""
 
 import subprocess
 import sys
@@ -17,23 +17,25 @@ from tests.unit.world import Clock
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Time that passes only where somebody waits for it."""
+    """Time that passes only if something waits for it."""
     clock = Clock(left=10 + RESERVED_SECONDS)
     monkeypatch.setattr(deadline, "time", clock)
     return clock
 
 
-def test_a_reserve_is_kept_for_telling_what_went_wrong(clock: Clock) -> None:
+def test_time_is_kept_back_to_report_what_went_wrong(clock: Clock) -> None:
     assert Deadline(clock.seconds_left).left() == 10
 
 
 @pytest.mark.parametrize(("wanted", "allowed"), [(3, 3), (10, 10), (30, 10)])
-def test_what_is_wanted_is_allowed_as_far_as_there_is_time(clock: Clock, wanted: float, allowed: float) -> None:
+def test_an_operation_gets_the_time_it_wants_as_far_as_there_is_time(
+    clock: Clock, wanted: float, allowed: float
+) -> None:
     assert Deadline(clock.seconds_left).allow(wanted, "connecting") == allowed
 
 
 @pytest.mark.parametrize("left", [RESERVED_SECONDS + SHORTEST_ATTEMPT_SECONDS / 2, RESERVED_SECONDS, 1.0, 0.0, -5.0])
-def test_without_time_nothing_is_begun_and_the_error_names_what(clock: Clock, left: float) -> None:
+def test_without_time_nothing_starts_and_the_error_names_the_operation(clock: Clock, left: float) -> None:
     clock.left = left
     with pytest.raises(OutOfTime, match="connecting: the function's timeout is too near"):
         Deadline(clock.seconds_left).allow(1, "connecting")
@@ -42,7 +44,7 @@ def test_without_time_nothing_is_begun_and_the_error_names_what(clock: Clock, le
     assert clock.waits == []
 
 
-def test_a_pause_ends_with_the_time(clock: Clock) -> None:
+def test_a_pause_ends_when_the_time_is_up(clock: Clock) -> None:
     waiting = Deadline(clock.seconds_left)
     waiting.pause(4, "waiting")
     waiting.pause(60, "waiting")
@@ -62,13 +64,11 @@ def test_the_time_left_is_shared_among_the_attempts(clock: Clock) -> None:
     ("pause", "outlasted"),
     [(1, True), (10 - SHORTEST_ATTEMPT_SECONDS, True), (10 - SHORTEST_ATTEMPT_SECONDS / 2, False), (60, False)],
 )
-def test_a_pause_after_which_nothing_could_be_begun_is_known_before(
-    clock: Clock, pause: float, outlasted: bool
-) -> None:
+def test_a_pause_after_which_nothing_can_start_is_known_beforehand(clock: Clock, pause: float, outlasted: bool) -> None:
     assert Deadline(clock.seconds_left).outlasts(pause) is outlasted
 
 
-def test_work_that_knows_no_limit_of_its_own_is_waited_for_no_longer_than_it_may_take() -> None:
+def test_work_that_does_not_end_is_left_at_its_time_limit() -> None:
     forever = Event()
     try:
         with pytest.raises(TimeoutError):
@@ -77,7 +77,7 @@ def test_work_that_knows_no_limit_of_its_own_is_waited_for_no_longer_than_it_may
         forever.set()
 
 
-def test_work_that_ends_in_time_gives_what_it_returns_or_raises() -> None:
+def test_work_that_ends_in_time_passes_on_its_result_or_error() -> None:
     def fail() -> None:
         raise KeyError("place")
 
@@ -86,7 +86,7 @@ def test_work_that_ends_in_time_gives_what_it_returns_or_raises() -> None:
         within(10, fail)
 
 
-def test_what_comes_too_late_is_discarded() -> None:
+def test_a_result_that_comes_too_late_is_discarded() -> None:
     go_on, discarded = Event(), SimpleQueue[str]()
 
     def late() -> str:
@@ -99,7 +99,7 @@ def test_what_comes_too_late_is_discarded() -> None:
     assert discarded.get(timeout=10) == "late"
 
 
-def test_an_error_of_the_work_that_says_timed_out_is_passed_on() -> None:
+def test_a_timeout_error_of_the_work_itself_is_passed_on() -> None:
     def fail() -> None:
         raise TimeoutError("of its own")
 
@@ -107,7 +107,7 @@ def test_an_error_of_the_work_that_says_timed_out_is_passed_on() -> None:
         within(10, fail)
 
 
-def test_a_process_does_not_wait_at_its_end_for_work_that_was_given_up() -> None:
+def test_a_process_that_exits_does_not_wait_for_work_that_was_left() -> None:
     script = """
 import sys, threading
 sys.path.insert(0, sys.argv[1])

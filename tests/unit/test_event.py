@@ -1,4 +1,4 @@
-"""Is an event read as Secrets Manager writes it, and refused clearly where it is something else?"""
+"""Is an event read as Secrets Manager writes it, and is anything else refused with a clear error?"""
 
 import pytest
 
@@ -21,19 +21,19 @@ def test_an_event_need_not_have_a_rotation_token(event: dict[str, object]) -> No
     assert RotationEvent.parse(event).rotation_token is None
 
 
-def test_keys_that_nobody_knows_yet_are_left_alone() -> None:
+def test_unknown_keys_are_ignored() -> None:
     assert RotationEvent.parse({**EVENT, "Later": {}}) == RotationEvent.parse(EVENT)
 
 
 @pytest.mark.parametrize("event", [None, "createSecret", 7, [], [EVENT]], ids=repr)
-def test_what_is_no_object_is_no_event(event: object) -> None:
+def test_an_event_that_is_no_object_is_refused(event: object) -> None:
     with pytest.raises(InvalidEvent, match="it is not a JSON object"):
         RotationEvent.parse(event)
 
 
 @pytest.mark.parametrize("key", ["Step", "SecretId", "ClientRequestToken"])
 @pytest.mark.parametrize("value", [None, "", 7, ["x"], {}], ids=repr)
-def test_a_key_that_is_no_text_is_named(key: str, value: object) -> None:
+def test_a_key_that_is_no_string_is_named(key: str, value: object) -> None:
     with pytest.raises(InvalidEvent, match=f'"{key}"'):
         RotationEvent.parse({**EVENT, key: value})
     with pytest.raises(InvalidEvent, match=f'"{key}"'):
@@ -41,13 +41,13 @@ def test_a_key_that_is_no_text_is_named(key: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("token", ["", 7, {}], ids=repr)
-def test_a_rotation_token_that_is_no_text_is_refused(token: object) -> None:
+def test_a_rotation_token_that_is_no_string_is_refused(token: object) -> None:
     with pytest.raises(InvalidEvent, match='"RotationToken"'):
         RotationEvent.parse({**EVENT, "RotationToken": token})
 
 
 @pytest.mark.parametrize("step", ["CreateSecret", "create_secret", "createSecret ", "deleteSecret"])
-def test_an_unknown_step_is_refused_with_the_known_ones_and_not_quoted(step: str) -> None:
+def test_an_unknown_step_is_refused_and_not_quoted_and_the_known_ones_are_named(step: str) -> None:
     with pytest.raises(InvalidEvent, match='"Step" is none of createSecret, setSecret') as caught:
         RotationEvent.parse({**EVENT, "Step": step})
     assert step not in str(caught.value).replace("createSecret, ", "")

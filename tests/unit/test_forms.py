@@ -1,4 +1,4 @@
-"""Does the list of forms let through what it names, and nothing else?"""
+"""Does a list of forms accept the statements that it lists, and no others?"""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def lab_forms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Forms:
         "SELECT  count(*)\n FROM mysql.user\tWHERE user = 'it''s'",
     ],
 )
-def test_what_is_of_a_form_is_no_stranger(lab_forms: Forms, statement: str) -> None:
+def test_a_statement_of_a_listed_form_is_accepted(lab_forms: Forms, statement: str) -> None:
     assert lab_forms.strangers([statement]) == []
 
 
@@ -45,5 +45,5 @@ def test_what_is_of_a_form_is_no_stranger(lab_forms: Forms, statement: str) -> N
         "EXPLAIN SHOW GRANTS FOR `a`",
     ],
 )
-def test_what_is_of_none_is(lab_forms: Forms, statement: str) -> None:
+def test_any_other_statement_is_reported_once(lab_forms: Forms, statement: str) -> None:
     assert lab_forms.strangers([statement, statement]) == [statement]

@@ -1,4 +1,4 @@
-"""Do the files that look after the project say what they should?"""
+"""Do the files that take care of the project say what they should?"""
 
 import re
 from fnmatch import fnmatch
@@ -36,10 +36,10 @@ def test_a_workflow_can_read_the_code_and_nothing_else(workflow: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", REQUIREMENTS)
-def test_dependabot_looks_into_each_folder_of_requirements(folder: str) -> None:
+def test_dependabot_checks_each_folder_of_requirements(folder: str) -> None:
     updates = yaml.safe_load((GITHUB / "dependabot.yml").read_text())["updates"]
-    looked_into = [pattern for update in updates for pattern in update.get("directories", [])]
-    assert any(fnmatch(folder, pattern) for pattern in looked_into)
+    checked = [pattern for update in updates for pattern in update.get("directories", [])]
+    assert any(fnmatch(folder, pattern) for pattern in checked)
 
 
 DECISIONS = sorted(path for path in (CHECKOUT / "docs/decisions").glob("*.md") if path.name != "index.md")
@@ -52,7 +52,7 @@ def test_a_decision_has_the_same_parts_as_all_others_and_is_listed(decision: Pat
     assert f"]({decision.name})" in (decision.parent / "index.md").read_text()
 
 
-def test_the_glossary_explains_few_words_in_a_sentence_each() -> None:
+def test_the_glossary_explains_at_most_25_words_in_one_sentence_each() -> None:
     rows = re.findall(r"^\| (?!word |---)(.+?) \| (.+) \|$", (CHECKOUT / "docs/glossary.md").read_text(), re.MULTILINE)
     assert 0 < len(rows) <= 25
     assert [word for word, meaning in rows if not re.fullmatch(r"[^.]+(\.md[^.]+)*\.", meaning)] == []

@@ -1,11 +1,11 @@
-"""Is every address told from those that no database has, in whatever way it is written?"""
+"""Is every address that no database has recognized, in whatever way it is written?"""
 
 import socket
 
 import pytest
 
 from rotation.errors import InvalidConfiguration, Unsafe
-from rotation.hosts import kind_of, literal, require_ordinary
+from rotation.hosts import literal, require_ordinary, special_kind
 
 SPECIAL = {
     "loopback": (
@@ -82,23 +82,23 @@ CASES = [pytest.param(kind, host, id=host) for kind, hosts in SPECIAL.items() fo
 @pytest.mark.parametrize(("kind", "host"), CASES)
 def test_an_address_that_no_database_has_is_known_in_every_notation(kind: str, host: str) -> None:
     [address] = literal(host)
-    assert kind in str(kind_of(address))
+    assert kind in str(special_kind(address))
 
 
 @pytest.mark.parametrize("host", ORDINARY)
-def test_an_ordinary_address_is_one_of_a_database(host: str) -> None:
+def test_an_ordinary_address_is_no_special_one(host: str) -> None:
     [address] = literal(host)
-    assert kind_of(address) is None
+    assert special_kind(address) is None
 
 
-def test_an_address_with_a_zone_is_known() -> None:
-    assert "link-local" in str(kind_of("fe80::1%1"))
+def test_an_address_with_a_zone_is_recognized() -> None:
+    assert "link-local" in str(special_kind("fe80::1%1"))
 
 
 @pytest.mark.parametrize(
     "host", ["db.example.com", "db", "127.0.0.1.example.com", "localhost.example.com", "notlocalhost", "0x7f.example"]
 )
-def test_a_name_is_no_address_and_nobody_is_asked(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_is_no_address_and_is_not_looked_up(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def only_numbers(*_: object, flags: int, **__: object) -> list[object]:
         assert flags & socket.AI_NUMERICHOST
         raise socket.gaierror
@@ -108,9 +108,7 @@ def test_a_name_is_no_address_and_nobody_is_asked(host: str, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("variable", ["", "false", "0", "no"])
-def test_without_the_operators_word_one_such_address_is_enough_to_be_refused(
-    variable: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_special_address_is_refused_by_default(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if variable:
         monkeypatch.setenv("ALLOW_LOCAL_HOSTS", variable)
     else:
@@ -120,12 +118,12 @@ def test_without_the_operators_word_one_such_address_is_enough_to_be_refused(
         require_ordinary(["10.0.0.1", "127.0.0.1"], Unsafe, "looking")
 
 
-def test_with_it_none_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_special_addresses_are_accepted_if_the_operator_allows_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLOW_LOCAL_HOSTS", "true")
     require_ordinary(["127.0.0.1", "169.254.169.254"], Unsafe, "looking")
 
 
-def test_a_word_that_is_neither_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_is_neither_true_nor_false_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLOW_LOCAL_HOSTS", "perhaps")
     with pytest.raises(InvalidConfiguration, match="ALLOW_LOCAL_HOSTS"):
         require_ordinary(["127.0.0.1"], Unsafe, "looking")

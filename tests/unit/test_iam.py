@@ -12,7 +12,7 @@ ATTACHED = "secretsmanager:resource/AllowRotationLambdaArn"
 
 
 def role(*statements: dict[str, Any]) -> Role:
-    """Return a role with these statements, of which each allows to read every secret where it says nothing else."""
+    """Return a role with these statements; each allows to read every secret unless it says something else."""
     whole: list[dict[str, Any]] = [
         {
             "Sid": f"Statement{number}",
@@ -26,14 +26,14 @@ def role(*statements: dict[str, Any]) -> Role:
     return Role.of("rotation", "arn:aws:sts::123456789012:assumed-role/rotation/session", [{"Statement": whole}])
 
 
-def reading(resource: str = SECRET, attached: str | None = None) -> Request:
-    """Return the request to read a secret that chose a function."""
+def read_request(resource: str = SECRET, attached: str | None = None) -> Request:
+    """Return the request to read a secret that is attached to a function."""
     return Request("secretsmanager:GetSecretValue", resource, {ATTACHED: attached})
 
 
-def test_what_no_statement_allows_is_refused_in_awss_words() -> None:
+def test_a_call_that_no_statement_allows_is_refused_in_awss_words() -> None:
     with pytest.raises(AccessDenied) as caught:
-        role({"Action": "secretsmanager:DescribeSecret"}).authorize(reading())
+        role({"Action": "secretsmanager:DescribeSecret"}).authorize(read_request())
     assert str(caught.value) == (
         "User: arn:aws:sts::123456789012:assumed-role/rotation/session is not authorized to perform: "
         f"secretsmanager:GetSecretValue on resource: {SECRET} "
@@ -43,12 +43,12 @@ def test_what_no_statement_allows_is_refused_in_awss_words() -> None:
 
 def test_a_deny_wins() -> None:
     with pytest.raises(AccessDenied, match="with an explicit deny"):
-        role({}, {"Effect": "Deny"}).authorize(reading())
-    assert not role({}, {"Effect": "Deny"}).allows(reading())
+        role({}, {"Effect": "Deny"}).authorize(read_request())
+    assert not role({}, {"Effect": "Deny"}).allows(read_request())
 
 
 def test_a_deny_of_something_else_does_not_matter() -> None:
-    assert role({}, {"Effect": "Deny", "Action": "secretsmanager:PutSecretValue"}).allows(reading())
+    assert role({}, {"Effect": "Deny", "Action": "secretsmanager:PutSecretValue"}).allows(read_request())
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_deny_of_something_else_does_not_matter() -> None:
     ],
 )
 def test_actions_match_in_any_case_and_with_wildcards(pattern: object, *, allowed: bool) -> None:
-    assert role({"Action": pattern}).allows(reading()) == allowed
+    assert role({"Action": pattern}).allows(read_request()) == allowed
 
 
 @pytest.mark.parametrize(
@@ -84,11 +84,11 @@ def test_actions_match_in_any_case_and_with_wildcards(pattern: object, *, allowe
     ],
 )
 def test_a_wildcard_in_a_resource_stays_within_its_part_of_the_arn(pattern: object, *, allowed: bool) -> None:
-    assert role({"Resource": pattern}).allows(reading()) == allowed
+    assert role({"Resource": pattern}).allows(read_request()) == allowed
 
 
 def test_a_call_without_resource_needs_a_statement_on_everything() -> None:
-    everywhere = reading("*")
+    everywhere = read_request("*")
     assert role({}).allows(everywhere)
     assert not role({"Resource": "arn:aws:secretsmanager:us-east-1:123456789012:secret:*"}).allows(everywhere)
 
@@ -119,7 +119,7 @@ def test_a_call_without_resource_needs_a_statement_on_everything() -> None:
 def test_all_conditions_hold_with_one_of_their_values(
     condition: dict[str, Any], value: str | None, *, allowed: bool
 ) -> None:
-    assert role({"Condition": condition}).allows(reading(attached=value)) == allowed
+    assert role({"Condition": condition}).allows(read_request(attached=value)) == allowed
 
 
 @pytest.mark.parametrize(
@@ -136,31 +136,31 @@ def test_all_conditions_hold_with_one_of_their_values(
         {"Resource": "arn:aws:s3:::${aws:username}"},
     ],
 )
-def test_what_is_not_known_of_the_policy_language_is_not_passed_over(statement: dict[str, Any]) -> None:
+def test_unknown_parts_of_the_policy_language_are_not_ignored(statement: dict[str, Any]) -> None:
     with pytest.raises(Unsupported):
         role(statement)
 
 
-def test_a_condition_on_what_nobody_knows_of_a_call_is_not_taken_to_fail() -> None:
+def test_a_condition_on_an_unknown_key_is_not_taken_to_fail() -> None:
     with pytest.raises(Unsupported, match="a condition on aws:SourceIp"):
-        role({"Effect": "Deny", "Condition": {"StringEquals": {"aws:SourceIp": "10.0.0.1"}}}).authorize(reading())
+        role({"Effect": "Deny", "Condition": {"StringEquals": {"aws:SourceIp": "10.0.0.1"}}}).authorize(read_request())
 
 
-def test_what_is_used_is_remembered_with_its_calls() -> None:
+def test_used_permissions_are_remembered_with_their_calls() -> None:
     used = role({"Sid": "Read", "Action": ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"]})
-    used.authorize(reading())
-    assert used.used == {Permission("Read", "secretsmanager:GetSecretValue"): [reading()]}
+    used.authorize(read_request())
+    assert used.used == {Permission("Read", "secretsmanager:GetSecretValue"): [read_request()]}
     assert set(used.permissions()) - used.used.keys() == {Permission("Read", "secretsmanager:DescribeSecret")}
 
 
-def test_what_two_statements_allow_needs_neither() -> None:
+def test_a_call_that_two_statements_allow_uses_neither() -> None:
     used = role({}, {})
-    used.authorize(reading())
+    used.authorize(read_request())
     assert used.used == {}
 
 
 def test_a_refused_call_uses_nothing() -> None:
     used = role({"Resource": FUNCTION})
     with pytest.raises(AccessDenied):
-        used.authorize(reading())
+        used.authorize(read_request())
     assert used.used == {}

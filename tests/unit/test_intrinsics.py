@@ -1,4 +1,4 @@
-"""Do a template's intrinsic functions become what CloudFormation makes of them, and never something made up?"""
+"""Do a template's intrinsic functions give the values that CloudFormation gives, and never made-up ones?"""
 
 from typing import Any
 
@@ -79,11 +79,11 @@ def resolve(value: object, **parameters: str) -> Any:  # noqa: ANN401 - whatever
         ({"Fn::Equals": [{"Ref": "Length"}, "32"]}, True),
     ],
 )
-def test_each_function_becomes_its_value(value: object, expected: object) -> None:
+def test_each_function_gives_its_value(value: object, expected: object) -> None:
     assert resolve(value) == expected
 
 
-def test_what_has_no_value_is_left_out_of_what_is_around_it() -> None:
+def test_no_value_is_left_out_of_lists_and_maps() -> None:
     nothing = {"Ref": "AWS::NoValue"}
     assert resolve({"A": nothing, "B": [1, nothing, {"Fn::If": ["HasKeys", 2, nothing]}]}) == {"B": [1]}
     with pytest.raises(Unresolvable):
@@ -99,7 +99,7 @@ def test_conditions_follow_from_parameters(condition: str, *, without: bool, wit
     assert Resolver(TEMPLATE, {**VALUES, "Keys": "a,b"}).holds(condition) == with_keys
 
 
-def test_a_value_that_is_given_counts_more_than_the_default() -> None:
+def test_a_given_value_replaces_the_default() -> None:
     assert resolve({"Ref": "Keys"}, Keys="a,b") == ["a", "b"]
     assert resolve({"Ref": "Absent"}, Keys="a") == "arn:aws:sns:us-east-1:123456789012:rotation-Absent"
 
@@ -118,6 +118,6 @@ def test_a_value_that_is_given_counts_more_than_the_default() -> None:
         {"Fn::ImportValue": "of another stack"},
     ],
 )
-def test_what_is_not_known_is_not_made_up(value: object) -> None:
+def test_an_unknown_value_is_not_made_up(value: object) -> None:
     with pytest.raises(Unresolvable):
         resolve(value)

@@ -1,15 +1,11 @@
 """Are Oracle's names, rights and errors read right?"""
 
-import json
 import ssl
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
 
 import oracledb
 import pytest
 
-from rotation.admin import Admins
 from rotation.credential import Credential, SecretValue
 from rotation.engines.oracle.connection import (
     LOGIN_PROBLEMS,
@@ -35,8 +31,7 @@ from rotation.errors import (
     Untrusted,
 )
 from rotation.passwords import PasswordPolicy
-from rotation.redaction import Redactor
-from tests.laboratories import deadline
+from tests.unit.managed import HOST, ManagedAdmin
 
 FIELDS: dict[str, object] = {
     "engine": "oracle",
@@ -114,34 +109,12 @@ def test_passwords_are_of_thirty_characters_and_hold_no_double_quote() -> None:
 
 # The admin
 
-HOST = "db.c1a2b3c4d5e6.eu-west-1.rds.amazonaws.com"
-ARN = "arn:aws:rds:eu-west-1:123456789012:db:db"
 
-
-class Account:
-    """As much of Secrets Manager and of RDS as it takes to find a master that RDS manages."""
+class Account(ManagedAdmin):
+    """A master of Oracle that RDS manages."""
 
     kind = KIND
-    secret: Mapping[str, object] = FIELDS
-
-    def __init__(self, **fields: object) -> None:
-        self.admin = json.dumps({"username": "admin", "password": "the-admins", **fields})
-
-    def get_secret_value(self, **_: str) -> dict[str, str]:
-        return {"SecretString": self.admin}
-
-    def describe_secret(self, **_: str) -> dict[str, object]:
-        return {"Tags": [{"Key": "aws:rds:primaryDBInstanceArn", "Value": ARN}]}
-
-    def describe_db_instances(self, **_: str) -> dict[str, object]:
-        port = self.kind.default_port
-        return {"DBInstances": [{"Endpoint": {"Address": HOST, "Port": port}, "DBInstanceArn": ARN}]}
-
-    def find(self, **fields: object) -> Credential:
-        text = json.dumps({**self.secret, "host": HOST, "masterarn": "a", **fields})
-        value = SecretValue.parse(text, self.kind, "reading")
-        client = cast("Any", self)
-        return Admins(client, lambda _: client, self.kind, Redactor(), deadline()).find(value)
+    secret = FIELDS
 
 
 def test_a_master_that_rds_manages_logs_in_at_the_port_that_the_secret_names() -> None:

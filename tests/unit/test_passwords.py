@@ -16,19 +16,19 @@ VARIABLES = ["EXCLUDE_LOWERCASE", "EXCLUDE_UPPERCASE", "EXCLUDE_NUMBERS", "EXCLU
 
 
 def passwords(environment: Mapping[str, str], kind: EngineKind = KIND) -> list[str]:
-    """Make some."""
+    """Generate 50 passwords."""
     policy = PasswordPolicy.from_environment(environment, kind)
     return [policy.generate() for _ in range(50)]
 
 
 def refusal(environment: Mapping[str, str]) -> InvalidConfiguration:
-    """Return the error for an environment that cannot be."""
+    """Return the error for an impossible environment."""
     with pytest.raises(InvalidConfiguration) as caught:
         PasswordPolicy.from_environment(environment, KIND)
     return caught.value
 
 
-def test_by_default_a_password_has_32_characters_one_of_each_class_and_none_that_hurts() -> None:
+def test_by_default_a_password_has_32_characters_of_all_classes_and_none_that_hurts() -> None:
     for password in passwords({}):
         assert len(password) == 32
         assert all(set(password) & set(characters) for characters in CLASSES)
@@ -36,74 +36,74 @@ def test_by_default_a_password_has_32_characters_one_of_each_class_and_none_that
         assert set(password) <= set("".join(CLASSES))
 
 
-def test_no_two_passwords_are_alike() -> None:
+def test_no_two_passwords_are_equal() -> None:
     assert len(set(passwords({}))) == 50
 
 
-def test_all_characters_that_the_policy_admits_come_up() -> None:
+def test_all_characters_that_the_policy_allows_are_used() -> None:
     admitted = set("".join(CLASSES)) - set(DEFAULT_EXCLUDED + KIND.unusable_in_passwords)
     policy = PasswordPolicy.from_environment({"PASSWORD_LENGTH": "64"}, KIND)
     seen: set[str] = set()
-    while seen != admitted:  # it ends but for a chance of nothing: each character is as likely as the next
+    while seen != admitted:  # it ends: each character is as likely as the next
         seen |= set(policy.generate())
         assert seen <= admitted
 
 
 @pytest.mark.parametrize("length", ["8", "64", " 20 "])
-def test_the_length_is_the_operators(length: str) -> None:
+def test_the_operator_sets_the_length(length: str) -> None:
     assert {len(password) for password in passwords({"PASSWORD_LENGTH": length})} == {int(length)}
 
 
 @pytest.mark.parametrize("length", ["7", "65", "0", "-32", "many", "", "32.0"])
-def test_a_length_that_cannot_be_is_named(length: str) -> None:
+def test_an_impossible_length_is_named(length: str) -> None:
     assert "PASSWORD_LENGTH" in str(refusal({"PASSWORD_LENGTH": length}))
 
 
 @pytest.mark.parametrize(("variable", "characters"), list(zip(VARIABLES, CLASSES, strict=True)), ids=VARIABLES)
 @pytest.mark.parametrize("true", ["true", "True", "yes", "y", "1", " TRUE "])
-def test_a_class_that_is_excluded_never_comes_up(variable: str, characters: str, true: str) -> None:
+def test_an_excluded_class_is_never_used(variable: str, characters: str, true: str) -> None:
     assert not set("".join(passwords({variable: true}))) & set(characters)
 
 
 @pytest.mark.parametrize("false", ["false", "False", "no", "n", "0"])
-def test_a_class_that_is_not_excluded_always_comes_up(false: str) -> None:
+def test_a_class_that_is_not_excluded_is_always_used(false: str) -> None:
     for password in passwords(dict.fromkeys(VARIABLES, false) | {"PASSWORD_LENGTH": "8"}):
         assert all(set(password) & set(characters) for characters in CLASSES)
 
 
 @pytest.mark.parametrize("variable", [*VARIABLES, "REQUIRE_EACH_INCLUDED_TYPE"])
 @pytest.mark.parametrize("text", ["maybe", "", "2"])
-def test_what_is_neither_true_nor_false_is_named(variable: str, text: str) -> None:
+def test_a_variable_that_is_neither_true_nor_false_is_named(variable: str, text: str) -> None:
     assert variable in str(refusal({variable: text}))
 
 
-def test_excluded_characters_are_those_of_the_operator() -> None:
+def test_the_operators_excluded_characters_replace_the_default() -> None:
     made = set("".join(passwords({"EXCLUDE_CHARACTERS": "abcXYZ019%&"})))
     assert not made & set("abcXYZ019%&")
     assert made & set("/@\"'\\")
 
 
-def test_the_operator_may_exclude_nothing() -> None:
+def test_the_operator_can_exclude_nothing() -> None:
     assert set("".join(passwords({"EXCLUDE_CHARACTERS": "", "PASSWORD_LENGTH": "64"}))) & set("/@\"'\\")
 
 
-def test_what_the_engine_cannot_take_is_excluded_whatever_the_operator_says() -> None:
+def test_characters_that_the_engine_cannot_take_are_always_excluded() -> None:
     assert "#" not in "".join(passwords({"EXCLUDE_CHARACTERS": "", "PASSWORD_LENGTH": "64"}))
     assert "%" not in "".join(passwords({}, replace(KIND, unusable_in_passwords="%")))
 
 
-def test_one_class_may_be_all_there_is() -> None:
+def test_one_class_can_be_enough() -> None:
     environment = dict.fromkeys(VARIABLES[:2] + VARIABLES[3:], "true")
     assert all(password.isdigit() for password in passwords(environment))
 
 
-def test_the_classes_need_not_all_be_there() -> None:
+def test_not_all_classes_need_be_there() -> None:
     lone = {"REQUIRE_EACH_INCLUDED_TYPE": "false", "EXCLUDE_CHARACTERS": string.digits, "PASSWORD_LENGTH": "8"}
     assert not set("".join(passwords(lone))) & set(string.digits)
 
 
 @pytest.mark.parametrize("kept", ["true", "yes"])
-def test_a_class_that_is_asked_for_and_excluded_character_by_character_is_named(kept: str) -> None:
+def test_a_required_class_without_characters_is_refused(kept: str) -> None:
     error = refusal({"EXCLUDE_CHARACTERS": string.digits, "REQUIRE_EACH_INCLUDED_TYPE": kept})
     assert "EXCLUDE_CHARACTERS" in error.operation
 

@@ -1,4 +1,4 @@
-"""Is every learned secret masked, however it is quoted and wherever it is cut off, and is all else left to be read?"""
+"""Is every known secret masked, however it is quoted and wherever it is cut off, and does all else stay readable?"""
 
 import ast
 import base64
@@ -15,8 +15,9 @@ import pytest
 
 import rotation
 from rotation.deadline import within
-from rotation.redaction import LONGEST, MASK, PIECE, QUOTED, READ, Redactor, redacting, said, unsaid
-from rotation.spelling import MOST, MOST_WRITTEN, forms_of
+from rotation.redaction import LONGEST, LONGEST_READ, MASK, QUOTED, Redactor, concealed, redacting, said
+from rotation.redaction.search import PIECE_LENGTH
+from rotation.redaction.spelling import MOST_CHARACTERS_OF_FORMS, MOST_TEXTS_WITH_FORMS, forms_of
 from tests.writing import PLACES, TWICE, WAYS
 
 SECRETS = [
@@ -53,7 +54,7 @@ def masked(secret: str, text: str) -> str:
     ],
     ids=["str", "repr", "JSON", "JSON beyond ASCII", "SQL", "form", "URL", "query"],
 )
-def test_a_secret_is_masked_in_whatever_way_it_is_written(secret: str, written: object) -> None:
+def test_a_secret_is_masked_in_every_way_to_write_it(secret: str, written: object) -> None:
     assert callable(written)
     text = written(secret)
     quoted = masked(secret, f"before {text} after")
@@ -102,23 +103,23 @@ FORMS: tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...] = ("NFC", "NFD", "NFKC"
         }
     ),
 )
-def test_what_programs_make_of_a_secret_is_masked_too(secret: str, written: str) -> None:
+def test_a_secret_is_masked_in_another_case_encoding_or_normal_form(secret: str, written: str) -> None:
     assert masked(secret * 5 if len(written) > 100 else secret, f"it is {written}, they say").replace('"', "") == (
         f"it is {MASK}, they say"
     )
 
 
-def test_a_string_of_a_secret_is_masked_in_another_case_and_broken_too() -> None:
+def test_a_string_of_a_secret_is_masked_in_another_case_and_with_a_line_break() -> None:
     redact = Redactor()
     redact.read(json.dumps({"own": KEY}))
     assert redact(f"it is {KEY.swapcase()[:7]}\n{KEY.swapcase()[7:]}, they say") == f"it is {MASK}, they say"
 
 
-def test_a_text_of_question_marks_is_no_secret() -> None:
+def test_question_marks_are_not_masked() -> None:
     assert masked("漢字漢字漢字漢字", "why????????") == "why????????"
 
 
-def calls(redact: Redactor, text: str) -> int:
+def count_calls(redact: Redactor, text: str) -> int:
     """Count how many functions are called to mask a text."""
     count = 0
 
@@ -136,20 +137,20 @@ def calls(redact: Redactor, text: str) -> int:
     return count
 
 
-def test_the_work_grows_with_the_text_and_not_with_its_square() -> None:
+def test_the_work_grows_linearly_with_the_text() -> None:
     redact = Redactor()
     redact.read(json.dumps({"password": KEY, "k": ["a" * length for length in range(8, 58)]}))
-    few, many = calls(redact, "a" * (READ // 4)), calls(redact, "a" * READ)
+    few, many = count_calls(redact, "a" * (LONGEST_READ // 4)), count_calls(redact, "a" * LONGEST_READ)
     assert many < 5 * few
-    assert many < 100 * READ
+    assert many < 100 * LONGEST_READ
 
 
-def test_of_many_strings_there_are_no_more_forms_than_can_be_looked_for() -> None:
-    texts = [f"{number:03}'\"\\ü" + "x%" * 246 for number in range(MOST)]
+def test_the_forms_of_many_strings_are_limited() -> None:
+    texts = [f"{number:03}'\"\\ü" + "x%" * 246 for number in range(MOST_TEXTS_WITH_FORMS)]
     forms = forms_of(texts)
-    assert 0 < len(forms) < MOST
-    assert sum(len(form) for ways in forms.values() for form in ways) <= MOST_WRITTEN
-    assert len(forms_of(map(str, range(1000, 1000 + 2 * MOST)))) <= MOST
+    assert 0 < len(forms) < MOST_TEXTS_WITH_FORMS
+    assert sum(len(form) for ways in forms.values() for form in ways) <= MOST_CHARACTERS_OF_FORMS
+    assert len(forms_of(map(str, range(1000, 1000 + 2 * MOST_TEXTS_WITH_FORMS)))) <= MOST_TEXTS_WITH_FORMS
     redact = Redactor()
     redact.read(json.dumps({"k": texts}))
     assert redact(f"it is {json.dumps(texts[-1])}") == f'it is "{MASK}"'
@@ -166,13 +167,13 @@ HARD = [
 
 @pytest.fixture(params=HARD)
 def hard(request: pytest.FixtureRequest) -> tuple[str, Redactor]:
-    """A secret that is hard to quote, and what knows it."""
+    """A secret that is hard to quote, and a redactor that knows it."""
     redact = Redactor()
     redact.add_secret(request.param)
     return request.param, redact
 
 
-def test_no_way_to_write_it_is_overlooked(hard: tuple[str, Redactor]) -> None:
+def test_no_way_to_write_a_hard_secret_is_missed(hard: tuple[str, Redactor]) -> None:
     secret, redact = hard
     forms = {way: write(secret) for way, write in (WAYS | TWICE).items()}
     for place in PLACES:
@@ -182,16 +183,16 @@ def test_no_way_to_write_it_is_overlooked(hard: tuple[str, Redactor]) -> None:
         assert {way: text for way, text in shown.items() if not text.startswith(start)} == {}
 
 
-def test_no_piece_of_eight_characters_is_overlooked_at_either_end(hard: tuple[str, Redactor]) -> None:
+def test_no_piece_of_eight_characters_is_missed_at_either_end(hard: tuple[str, Redactor]) -> None:
     secret, redact = hard
     for form in (write(secret) for write in WAYS.values()):
-        for length in {PIECE, PIECE + 1, PIECE + 4, len(form) // 2, len(form) - 1}:
+        for length in {PIECE_LENGTH, PIECE_LENGTH + 1, PIECE_LENGTH + 4, len(form) // 2, len(form) - 1}:
             for piece in (form[:length].strip(), form[-length:].strip(), form[3:][:length].strip()):
-                for place in PLACES[:2] if len(piece) >= PIECE else ():
+                for place in PLACES[:2] if len(piece) >= PIECE_LENGTH else ():
                     assert piece not in redact(place.format(piece))
 
 
-def test_of_a_piece_that_is_shorter_nothing_is_known() -> None:
+def test_a_shorter_piece_is_not_masked() -> None:
     assert masked("S3cr3t-Passw0rd", "S3cr3t- and asswrd") == "S3cr3t- and asswrd"
 
 
@@ -199,7 +200,7 @@ def test_every_occurrence_is_masked() -> None:
     assert masked("secret", "secret secret, secretly") == f"{MASK} {MASK}, {MASK}ly"
 
 
-def test_of_a_secret_within_another_nothing_is_left() -> None:
+def test_a_secret_inside_another_is_masked_with_it() -> None:
     redact = Redactor()
     for secret in ["word", "password", "the-password-1"]:
         redact.add_secret(secret)
@@ -207,7 +208,7 @@ def test_of_a_secret_within_another_nothing_is_left() -> None:
 
 
 @pytest.mark.parametrize("not_a_secret", [None, 7, [], "", "abc"])
-def test_what_is_no_text_or_too_short_to_be_masked_leaves_texts_as_they_are(not_a_secret: object) -> None:
+def test_something_that_is_no_text_or_too_short_is_not_masked(not_a_secret: object) -> None:
     redact = Redactor()
     redact.add_secret(not_a_secret)
     assert redact("None 7 [] abc") == "None 7 [] abc"
@@ -218,7 +219,7 @@ VERIFIERS = [
     "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19",
     "*2470c0c06dee42fd1618",
     "$A$005$saltsaltsaltsaltsaltQ1hDaGVja2luZ1RoZURpZ2VzdE9mVGhpc1Rlc3RPbmx5MTIz",
-    # As MySQL 9.7 made and showed it: there are controls, quotes and blanks in a salt.
+    # As MySQL 9.7 made and showed it: a salt can have control characters, quotes and blanks.
     (
         "$B$00A$-j\x06si \\rqS.mC<zBA}\t\x0c"
         "cTGZoSfgWN8shSeG0/hfSAqL6w8jefAPLnzzEAWwZb/NNPMZUHU3ubnz0NjciKgsMBFllKllEu3JOhUYC1rn6Bg=="
@@ -237,7 +238,7 @@ VERIFIERS = [
 
 
 @pytest.mark.parametrize("verifier", VERIFIERS)
-def test_a_verifier_is_masked_though_nobody_learned_it(verifier: str) -> None:
+def test_an_unknown_verifier_is_masked(verifier: str) -> None:
     text = Redactor()(f"ALTER ROLE app SET x TO {verifier} -- {shlex.quote(verifier)}")
     assert verifier not in text
     assert verifier[-20:] not in text
@@ -248,14 +249,14 @@ def test_a_verifier_is_masked_though_nobody_learned_it(verifier: str) -> None:
     ("statement", "shown"),
     [
         ("ALTER USER a IDENTIFIED BY 'it''s \\' it' ACCOUNT UNLOCK", "ALTER USER a IDENTIFIED BY '***' ACCOUNT UNLOCK"),
-        ('ALTER USER "A" IDENTIFIED BY "unheard" PROFILE p', 'ALTER USER "A" IDENTIFIED BY "***" PROFILE p'),
-        ("CREATE LOGIN [a] WITH PASSWORD = N'unheard', SID", "CREATE LOGIN [a] WITH PASSWORD = N'***', SID"),
-        ("IDENTIFIED VIA ed25519 USING 'unheard' OR", "IDENTIFIED VIA ed25519 USING '***' OR"),
-        ("IDENTIFIED VIA ed25519 USING PASSWORD('unheard')", "IDENTIFIED VIA ed25519 USING PASSWORD('***')"),
-        ("IDENTIFIED WITH 'plugin' AS 'unheard' x", "IDENTIFIED WITH 'plugin' AS '***' x"),
+        ('ALTER USER "A" IDENTIFIED BY "unknown" PROFILE p', 'ALTER USER "A" IDENTIFIED BY "***" PROFILE p'),
+        ("CREATE LOGIN [a] WITH PASSWORD = N'unknown', SID", "CREATE LOGIN [a] WITH PASSWORD = N'***', SID"),
+        ("IDENTIFIED VIA ed25519 USING 'unknown' OR", "IDENTIFIED VIA ed25519 USING '***' OR"),
+        ("IDENTIFIED VIA ed25519 USING PASSWORD('unknown')", "IDENTIFIED VIA ed25519 USING PASSWORD('***')"),
+        ("IDENTIFIED WITH 'plugin' AS 'unknown' x", "IDENTIFIED WITH 'plugin' AS '***' x"),
         ("ALTER ROLE a PASSWORD 'cut off", "ALTER ROLE a PASSWORD '***"),
-        ("IDENTIFIED BY VALUES 'unheard'", "IDENTIFIED BY VALUES '***'"),
-        ('{"username": "app", "password": "unheard"}', '{"username": "app", "password": "***"}'),
+        ("IDENTIFIED BY VALUES 'unknown'", "IDENTIFIED BY VALUES '***'"),
+        ('{"username": "app", "password": "unknown"}', '{"username": "app", "password": "***"}'),
         (
             "Access denied for user 'a'@'b' (using password: YES)",
             "Access denied for user 'a'@'b' (using password: YES)",
@@ -263,7 +264,7 @@ def test_a_verifier_is_masked_though_nobody_learned_it(verifier: str) -> None:
         ('password authentication failed for user "app"', 'password authentication failed for user "app"'),
     ],
 )
-def test_what_a_statement_sets_a_password_to_is_masked_though_nobody_learned_it(statement: str, shown: str) -> None:
+def test_an_unknown_password_in_a_statement_that_sets_one_is_masked(statement: str, shown: str) -> None:
     assert Redactor()(statement) == shown
 
 
@@ -279,8 +280,8 @@ FIELDS = {
 }
 
 
-def reading(*texts: str) -> Redactor:
-    """Return what has read these secrets."""
+def redactor_of(*texts: str) -> Redactor:
+    """Return a redactor that has read these secrets."""
     redact = Redactor()
     for text in texts:
         redact.read(text)
@@ -332,21 +333,23 @@ def reading(*texts: str) -> Redactor:
         "too deep",
     ],
 )
-def test_every_string_of_a_secret_is_known_under_whatever_key_and_in_whatever_it_is(text: str) -> None:
-    redact = reading(text)
+def test_every_string_of_a_secret_is_masked_under_any_key_and_in_any_format(text: str) -> None:
+    redact = redactor_of(text)
     assert redact("near T0ken-of-another, it says") == f"near {MASK}, it says"
     assert redact("near T0ken-of") == f"near {MASK}"
 
 
-def test_a_string_that_is_long_is_known_too() -> None:
+def test_a_long_string_is_masked() -> None:
     key = "".join(chr(33 + number * 7 % 90) for number in range(3000))
-    redact = reading(json.dumps({**FIELDS, "key": key}))
-    for said_of_it in (key, key[:40], key[-40:], json.dumps(key)[1:-1], quote(key)):
-        assert redact(f"it is {said_of_it}") == f"it is {MASK}"
+    redact = redactor_of(json.dumps({**FIELDS, "key": key}))
+    for form in (key, key[:40], key[-40:], json.dumps(key)[1:-1], quote(key)):
+        assert redact(f"it is {form}") == f"it is {MASK}"
 
 
-def test_what_is_public_is_said_and_the_rest_is_not() -> None:
-    redact = reading(json.dumps({**FIELDS, "dbInstanceIdentifier": "orders-db", "old": "app_production-Kq7xR2m9Zw4t"}))
+def test_released_texts_are_not_masked_and_the_rest_is() -> None:
+    redact = redactor_of(
+        json.dumps({**FIELDS, "dbInstanceIdentifier": "orders-db", "old": "app_production-Kq7xR2m9Zw4t"})
+    )
     sentence = "logging in as app_production at orders-db.abc.eu-west-1.rds.amazonaws.com:5432 to orders"
     assert redact(sentence) != sentence
     redact.release("app_production", FIELDS["host"], "orders-db", f"{FIELDS['host']}:5432", "orders")
@@ -355,20 +358,20 @@ def test_what_is_public_is_said_and_the_rest_is_not() -> None:
     assert redact("looking for app_production_clone") == "looking for app_production_clone"
 
 
-def test_a_password_is_masked_also_where_something_public_is_the_same() -> None:
-    redact = reading(json.dumps({**FIELDS, "username": "Kq7xR2m9Zw4t"}))
+def test_a_password_is_masked_even_if_a_released_text_is_the_same() -> None:
+    redact = redactor_of(json.dumps({**FIELDS, "username": "Kq7xR2m9Zw4t"}))
     redact.release("Kq7xR2m9Zw4t")
     assert redact("Kq7xR2m9Zw4t logs in") == f"{MASK} logs in"
 
 
-def test_what_is_public_hides_no_whole_secret() -> None:
-    redact = reading(json.dumps({**FIELDS, "rotation": {"verify": ["SELECT f('Kq7xR2m9Zw4t')"]}}))
+def test_a_whole_secret_inside_a_released_text_is_masked() -> None:
+    redact = redactor_of(json.dumps({**FIELDS, "rotation": {"verify": ["SELECT f('Kq7xR2m9Zw4t')"]}}))
     redact.release("SELECT f('Kq7xR2m9Zw4t')")
     assert redact("it ran SELECT f('Kq7xR2m9Zw4t')") == f"it ran SELECT f('{MASK}')"
 
 
 def sentences() -> list[str]:
-    """Return what this program may say: all texts in it that are no documentation."""
+    """Return what this program can say: all texts in it that are no documentation."""
     found = []
     for path in Path(rotation.__path__[0]).rglob("*.py"):
         tree = ast.parse(path.read_text())
@@ -380,7 +383,7 @@ def sentences() -> list[str]:
     return [text for text in found if not text.lstrip().startswith(("SELECT", "WITH"))]
 
 
-def test_no_sentence_of_ours_is_masked_because_somebody_has_words_in_a_secret() -> None:
+def test_words_in_a_secret_mask_no_sentence_of_ours() -> None:
     words = {
         "note": "The production database of the shop, ask an administrator before you rotate the password",
         "kind": ["database", "PostgreSQL", "Oracle", "true", "none", "user", "server", "primary", "admin", "secret"],
@@ -389,7 +392,7 @@ def test_no_sentence_of_ours_is_masked_because_somebody_has_words_in_a_secret() 
         "arn": "arn:aws:kms:eu-west-1:123456789012:key/0b1c2d3e-0000-4000-8000-123456789abc",
         "password": "My Database Password 1",
     }
-    redact = reading(
+    redact = redactor_of(
         json.dumps(words), json.dumps({"password": "the-password-1"}), json.dumps({"password": "password"})
     )
     ours = sentences()
@@ -397,16 +400,16 @@ def test_no_sentence_of_ours_is_masked_because_somebody_has_words_in_a_secret() 
     assert {text: redact(text) for text in ours if redact(text) != text} == {}
 
 
-def test_a_short_string_is_masked_as_a_word_only() -> None:
-    redact = reading(json.dumps({**FIELDS, "stage": "prod"}))
+def test_a_short_string_is_masked_only_as_a_whole_word() -> None:
+    redact = redactor_of(json.dumps({**FIELDS, "stage": "prod"}))
     assert redact("prod, a product, non-prod_x") == f"{MASK}, a product, non-prod_x"
 
 
 # What others say
 
 
-def test_what_others_say_is_masked_as_it_comes_and_only_then_on_one_line_and_cut_off() -> None:
-    redact = reading(json.dumps({**FIELDS, "password": "two\nlines  and\ta tab"}))
+def test_a_text_of_others_is_masked_before_it_is_put_on_one_line_and_cut_off() -> None:
+    redact = redactor_of(json.dumps({**FIELDS, "password": "two\nlines  and\ta tab"}))
     with redacting(redact):
         assert said("it is two\nlines  and\ta tab,\n\n  or not\u2028\x1b[1m") == f"it is {MASK}, or not [1m"
         long = said("x" * (QUOTED - 10) + "two\nlines  and\ta tab")
@@ -414,38 +417,38 @@ def test_what_others_say_is_masked_as_it_comes_and_only_then_on_one_line_and_cut
     assert "two" not in long
 
 
-@pytest.mark.parametrize("length", [QUOTED + 1, READ, READ + 1, 15_000_000])
-def test_what_others_say_at_length_is_cut_off(length: int) -> None:
+@pytest.mark.parametrize("length", [QUOTED + 1, LONGEST_READ, LONGEST_READ + 1, 15_000_000])
+def test_a_long_text_of_others_is_cut_off(length: int) -> None:
     assert len(said("x" * length)) == QUOTED
     assert len(Redactor().said("x" * length * 10, LONGEST)) == LONGEST
 
 
-@pytest.mark.parametrize("before", range(READ - 20, READ + 1))
-def test_a_secret_is_not_shown_where_a_text_is_too_long_to_be_read_to_its_end(before: int) -> None:
-    redact = reading(json.dumps(FIELDS))
+@pytest.mark.parametrize("before", range(LONGEST_READ - 20, LONGEST_READ + 1))
+def test_a_secret_at_the_end_of_the_part_that_is_read_is_not_shown(before: int) -> None:
+    redact = redactor_of(json.dumps(FIELDS))
     blanks = " " * (before - 2)
     shown = redact.said(f"{blanks}x {FIELDS['password']} and more")
     assert "Kq7xR" not in shown
     assert len(shown) < 20
 
 
-def test_half_a_character_can_be_said() -> None:
+def test_a_lone_surrogate_can_be_said() -> None:
     said("\ud800 and so on").encode()
 
 
-def test_what_is_said_elsewhere_is_known_there_too_and_afterwards_no_more() -> None:
-    redact = reading(json.dumps(FIELDS))
+def test_other_threads_of_an_invocation_mask_its_secrets_and_other_invocations_do_not() -> None:
+    redact = redactor_of(json.dumps(FIELDS))
     text, elsewhere = f"it is {FIELDS['password']}", []
     with redacting(redact):
         assert said(text) == f"it is {MASK}"
         assert within(5, lambda: said(text)) == f"it is {MASK}"
-        thread = Thread(target=lambda: elsewhere.append(said(text)))  # of another invocation, which knows nothing of it
+        thread = Thread(target=lambda: elsewhere.append(said(text)))  # as of another invocation
         thread.start()
         thread.join()
     assert [said(text), *elsewhere] == [text, text]
 
 
-def test_a_password_that_nobody_will_know_is_not_said_either() -> None:
+def test_a_concealed_password_is_masked() -> None:
     with redacting(Redactor()):
-        assert said(f"near {unsaid('Unr3ad-password')}") == f"near {MASK}"
-    assert unsaid("Unr3ad-password") == "Unr3ad-password"
+        assert said(f"near {concealed('Unr3ad-password')}") == f"near {MASK}"
+    assert concealed("Unr3ad-password") == "Unr3ad-password"

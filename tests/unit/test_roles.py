@@ -1,4 +1,4 @@
-"""Is the right role found for a secret, and is a list that cannot be named as such?"""
+"""Is the right role found for a secret, and is a wrong list of roles refused?"""
 
 import re
 
@@ -16,12 +16,12 @@ def secret(account: str, name: str = "orders-AbCdEf", partition: str = "aws") ->
 
 
 def roles(listed: str) -> SecretRoles:
-    """Read a list."""
+    """Read a list of roles."""
     return SecretRoles.from_environment({"SECRET_ROLE_ARNS": listed})
 
 
 def refusal(listed: str) -> InvalidConfiguration:
-    """Return the error for a list that cannot be."""
+    """Return the error for a wrong list."""
     with pytest.raises(InvalidConfiguration) as caught:
         roles(listed)
     assert "SECRET_ROLE_ARNS" in caught.value.operation
@@ -34,19 +34,19 @@ def test_without_a_list_no_role_is_assumed(environment: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("listed", [f"{ONE},{OTHER}", f" {OTHER} ,\n{ONE} ", f"{ONE},,{OTHER},"])
-def test_the_role_of_the_secrets_account_is_assumed(listed: str) -> None:
+def test_a_secret_gets_the_role_of_its_account(listed: str) -> None:
     assert roles(listed).role_for(secret("111111111111")) == ONE
     assert roles(listed).role_for(secret("222222222222")) == OTHER
     assert roles(listed).role_for(secret("333333333333")) is None
 
 
 @pytest.mark.parametrize("partition", ["aws-cn", "aws-us-gov"])
-def test_other_partitions_are_known(partition: str) -> None:
+def test_other_partitions_are_recognized(partition: str) -> None:
     role = ONE.replace("aws", partition, 1)
     assert roles(role).role_for(secret("111111111111", partition=partition)) == role
 
 
-def test_the_account_is_read_where_an_arn_has_it() -> None:
+def test_the_account_is_read_from_its_place_in_the_arn() -> None:
     assert roles(OTHER).role_for(secret("111111111111", "222222222222:secret:222222222222-AbCdEf")) is None
 
 
@@ -60,7 +60,7 @@ def test_the_account_is_read_where_an_arn_has_it() -> None:
         f"orders {secret('111111111111')}",
     ],
 )
-def test_what_is_no_arn_of_a_secret_is_left_to_the_functions_own_role(name: str) -> None:
+def test_without_an_arn_of_a_secret_no_role_is_assumed(name: str) -> None:
     assert roles(ONE).role_for(name) is None
 
 
@@ -70,7 +70,7 @@ def test_two_roles_of_one_account_are_refused() -> None:
     assert "one role for each account" in error.remedy
 
 
-def test_one_role_may_be_listed_twice() -> None:
+def test_one_role_can_be_listed_twice() -> None:
     assert roles(f"{ONE},{ONE}").role_for(secret("111111111111")) == ONE
 
 
@@ -90,7 +90,7 @@ def test_one_role_may_be_listed_twice() -> None:
         f"{ONE};{OTHER}",
     ],
 )
-def test_what_is_not_the_arn_of_a_role_is_refused_and_not_quoted(wrong: str) -> None:
+def test_an_entry_that_is_not_the_arn_of_a_role_is_refused_and_not_quoted(wrong: str) -> None:
     assert refusal(f"{OTHER}, {wrong}").cause == "its entry 2 is not the ARN of a role"
 
 
@@ -105,6 +105,6 @@ def test_what_is_not_the_arn_of_a_role_is_refused_and_not_quoted(wrong: str) -> 
         ("", "--"),
     ],
 )
-def test_a_session_is_called_like_the_function_as_far_as_sts_takes_it(function: str, session: str) -> None:
+def test_a_session_is_named_like_the_function_as_far_as_sts_accepts_it(function: str, session: str) -> None:
     assert session_name(function) == session
     assert re.fullmatch(r"[\w+=,.@-]{2,64}", session, re.ASCII)

@@ -8,8 +8,9 @@ import pytest
 from rotation.engines.postgresql import session as postgresql
 from rotation.errors import LoginRefused, NotPermitted, OutOfTime, RightsDiffer, Unreachable, Unsafe, Unsupported
 from rotation.kind import Strategy, counterpart
+from rotation.logins import BY_OTHER_VERSION, MORE_PASSWORDS, NEWER_PASSWORDS, log_in_first
 from rotation.steps import Step
-from rotation.strategies import BY_ADMIN, BY_OTHER_VERSION, MORE_PASSWORDS, NEWER_PASSWORDS, choose, log_in_first
+from rotation.strategies import BY_ADMIN, choose
 from tests.fakes import KIND, PRIMARY, FakeDatabase, reading, verifier
 from tests.laboratories import INVOICES, ORDERS
 from tests.unit.world import ALTERNATING, APP, CLONE, SINGLE, World
@@ -250,7 +251,7 @@ def test_without_leave_the_admin_is_not_asked_and_the_error_says_what_there_is_a
         world.run(Step.SET)
     assert caught.value.operation == f"logging in as {APP} at {PRIMARY}:5000"
     assert "ALLOW_ADMIN_REPAIR (parameter AllowAdminRepair)" in caught.value.remedy
-    assert "whoever may write the secret could then take any user over" in caught.value.remedy
+    assert "everybody who can write the secret could then take over any user" in caught.value.remedy
     assert "admin" not in world.users_tried()
     assert (world.database.log, world.recovered) == ([], [])
 
@@ -304,7 +305,7 @@ def test_with_leave_the_admin_itself_is_still_nobodys_user(strategy: Strategy) -
 def test_with_leave_somebody_elses_user_with_the_clones_name_is_still_left_alone() -> None:
     world = locked_out(ALTERNATING)
     stranger = world.database.new_user(CLONE, "theirs")
-    with pytest.raises(Unsafe, match="no version of this secret holds its password"):
+    with pytest.raises(Unsafe, match="no version of the secret has its password"):
         world.run(Step.SET)
     assert world.database.accepts(stranger)
 
@@ -387,7 +388,7 @@ def test_additions_and_removals_follow_to_the_other_user() -> None:
 def test_somebody_elses_user_with_the_clones_name_is_left_alone() -> None:
     world = staged(World(ALTERNATING))
     stranger = world.database.new_user(CLONE, "theirs", reading(INVOICES))
-    with pytest.raises(Unsafe, match="no version of this secret holds its password"):
+    with pytest.raises(Unsafe, match="no version of the secret has its password"):
         world.run(Step.SET)
     assert world.database.log == []
     assert world.database.accepts(stranger)

@@ -1,17 +1,17 @@
 """Who is the admin of the database that a secret is for?
 
-The secret names an admin secret in `masterarn`. That one is either a full credential, or the master secret that RDS
-manages, which holds a user and a password only; its tags name the instance or cluster, and RDS's API tells where that
-is.
+The secret names an admin secret in `masterarn`. The admin secret is either a full credential, or the master secret
+that RDS manages. That one holds a user and a password only: its tags name the instance or cluster, and RDS's API
+returns the endpoint.
 
-The admin's password goes to the admin's own host and nowhere else. But the secret must be for the same database: for
-that host, or for one that RDS says is another door to it, or a copy of it:
+The admin's password is sent to the admin's own host only. The secret must be for the same database: for that host, or
+for one that RDS reports as another endpoint or a copy of it:
 
     a replica           its ReadReplicaSourceDBInstanceIdentifier is the admin's instance (an ARN in another Region)
     a cluster           its endpoint, its reader endpoint, its custom endpoints, and the endpoint of each member
 
-Endpoints are compared whole, as RDS gives them. The first label of a host name is a name that anybody can give to an
-instance in another account or Region, or to a host outside RDS: it is good for looking up, and proves nothing.
+Whole endpoints are compared, as RDS returns them. The first label of a host name proves nothing: anybody can give that
+name to an instance in another account or Region, or to a host outside RDS. It only serves to look the instance up.
 """
 
 import re
@@ -34,33 +34,32 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 INSTANCE_TAG, CLUSTER_TAG = "aws:rds:primarydbinstancearn", "aws:rds:primarydbclusterarn"
-"""In lower case: RDS writes them with capitals, primaryDBInstanceArn."""
+"""In lower case; RDS writes primaryDBInstanceArn."""
 
 ENDPOINT = re.compile(
     r"(?P<id>[a-z][a-z0-9-]*)\.[a-z0-9-]+\.(rds\.)?(?P<region>[a-z]+(-[a-z]+)+-[0-9])(\.rds)?\.amazonaws\.com(\.cn)?"
 )
-"""What an RDS endpoint looks like: enough to look the instance or cluster up by."""
+"""The form of an RDS endpoint, from which the instance or cluster can be looked up."""
 
 ABSENT = frozenset({"DBInstanceNotFound", "DBInstanceNotFoundFault", "DBClusterNotFoundFault"})
 
 
 @dataclass(frozen=True)
 class Admins:
-    """Finds admins."""
+    """Finds the admin of a database."""
 
     secrets: "SecretsManagerClient"
     rds: "Callable[[str], RDSClient]"
     """Returns RDS's client for a Region."""
     kind: EngineKind
     redactor: Redactor
-    """Is told every string that is read, before anything is made of it, and what of it may be said."""
+    """Receives every string that is read, before it is used, and then which of them are public."""
     deadline: Deadline
 
     def find(self, value: SecretValue) -> Credential:
-        """Return the admin of the database that `value` is for, to be logged in where it belongs.
+        """Return the admin of the database that `value` is for, with the admin's own host and port.
 
-        Raises Unsafe where the admin secret is for another database, InvalidSecret where it cannot be read as an
-        admin secret.
+        Raises Unsafe if the admin secret is for another database, and InvalidSecret if it is no admin secret.
         """
         arn = str(value.admin_secret)
         operation = f"reading the admin secret {arn}"
@@ -84,7 +83,7 @@ class Admins:
         return replace(admin, database=value.credential.database if self.kind.admin_needs_database else None)
 
     def _managed(self, fields: Mapping[str, object], user: Credential, arn: str, operation: str) -> Credential:
-        """Complete a master secret that RDS manages with what its tags and RDS's API tell."""
+        """Complete a master secret that RDS manages, from its tags and RDS's API."""
         answer = call_aws(
             lambda: self.secrets.describe_secret(SecretId=arn),
             self.deadline,
@@ -102,19 +101,19 @@ class Admins:
             raise InvalidSecret(
                 operation,
                 'it has no "host", and no tag of a master secret that RDS manages',
-                "Add engine, host and port to its JSON",
+                "Add engine, host and port to the JSON of the admin secret",
             )
         if not place:
             raise InvalidSecret(
-                operation, "RDS does not know the database that its tags name", "Correct masterarn in the secret"
+                operation, "RDS does not know the database in its tags", 'Correct "masterarn" in the secret'
             )
         found = {"engine": user.engine, "host": place[0], "port": place[1]}
         if self.kind.tls_has_own_port:
             if not user.tls:
                 raise Unsafe(
                     operation,
-                    'RDS manages it, so the admin logs in over TLS only, and the secret says "ssl": false',
-                    "Put the server's port for TLS into the secret, or let masterarn name an admin secret of your own",
+                    'RDS manages it, so the admin logs in over TLS only, and the secret has "ssl": false',
+                    'Put the port for TLS into the secret, or name an admin secret of your own in "masterarn"',
                 )
             found["port"] = user.port
         return parse_credential({**found, **fields}, self.kind, operation)
@@ -124,8 +123,8 @@ class Admins:
             return
         raise Unsafe(
             f"looking for the admin of {user.host}:{user.port}",
-            f"the admin secret is for {admin.host}:{admin.port}, and RDS knows no relation between the two",
-            "Correct masterarn, or the secret's host: it must be the admin's, its replica, or of its cluster",
+            f"the admin secret is for {admin.host}:{admin.port}, and RDS reports no relation between the two",
+            'Correct "masterarn", or "host" in the secret to that of the admin, of its replica, or of its cluster',
         )
 
     def _is_copy(self, admin: Credential, user: Credential) -> bool:
@@ -152,7 +151,7 @@ class Admins:
     def _is_at(self, endpoint: tuple[str, int], place: Credential) -> bool:
         """Tell whether this is an endpoint of the server that a login is for.
 
-        On RDS a host is one server, whatever the port; elsewhere, another port may be another server.
+        On RDS a host is one server, whatever the port; elsewhere another port can be another server.
         """
         host, port = endpoint
         may_differ = self.kind.tls_has_own_port and ENDPOINT.fullmatch(host)

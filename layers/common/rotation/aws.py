@@ -1,9 +1,9 @@
 """How are AWS's services called, and what do their errors mean?
 
-Every call goes through `call_aws`, which repeats it for as long as time lasts where the failure may pass: throttling, a
-service that has a problem of its own, a connection that was cut, an answer that does not come. That is safe, for every
-call that this program makes may be repeated: it reads, or it writes the same value into the same version again, or it
-moves a label from where it was seen, which is refused where an earlier try has moved it.
+Every call goes through `call_aws`, which repeats it while time lasts if the failure can pass: throttling, a problem of
+the service itself, a connection that was cut, an answer that does not come. That is safe because every call that this
+program makes can be repeated: it reads, or it writes the same value into the same version again, or it moves a label
+away from a version. AWS refuses the last if an earlier try has already moved the label.
 """
 
 import functools
@@ -40,20 +40,20 @@ if TYPE_CHECKING:
     from mypy_boto3_rds import RDSClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-# At the level DEBUG, whatever sets that, they log requests and answers whole.
+# At the level DEBUG, whoever sets it, they log whole requests and answers.
 for _module in ("botocore", "boto3", "urllib3"):
     logging.getLogger(_module).setLevel(logging.INFO)
 
 CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 1})
-"""One try: botocore does not know how long the function may still run."""
+"""One try: botocore does not know how much time the function has left."""
 
 TRY_SECONDS = 5.0
-"""How long one try takes at most. botocore's limits are for each address of a name, and for each piece of an answer."""
+"""How long one try can take. botocore's limits are for each address of a name, and for each piece of an answer."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
-"""Seconds until the next try; the first is doubled each time. Ten pauses fit into a function's timeout of 10 s."""
+"""Seconds before the next try. The pause doubles each time. Ten pauses fit into a function's timeout of 10 s."""
 
-PASSING = frozenset({
+PASSING_ERRORS = frozenset({
     "InternalFailure",
     "InternalServiceError",
     "RequestLimitExceeded",
@@ -69,18 +69,19 @@ PASSING = frozenset({
     "ThrottlingException",
     "TooManyRequestsException",
 })  # fmt: skip
-"""AWS's names for what goes away by itself."""
+"""AWS's codes of errors that pass by themselves."""
 
 TOO_MANY_REQUESTS, SERVER_ERROR = 429, 500
-"""HTTP's numbers for the same; all from the second on."""
+"""HTTP's status codes of the same: 429, and all from 500 on."""
 
 NO_ENDPOINT = (ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError, TimeoutError)
+"""What botocore and `within` raise if nothing answers at the service's address."""
 
 AGAIN = "The rotation is tried again by itself"
 
 
 class Credentials(TypedDict, total=False):
-    """What calls are signed with, in boto3's words; empty: what the environment has, on Lambda the function's role."""
+    """What calls are signed with, in boto3's words. Empty: what the environment has, on Lambda the function's role."""
 
     aws_access_key_id: str
     aws_secret_access_key: str
@@ -89,11 +90,11 @@ class Credentials(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Clients:
-    """All that calls AWS about a secret, in one role."""
+    """The clients that call AWS about a secret, in one role."""
 
     secrets_manager: "SecretsManagerClient"
     rds: "Callable[[str], RDSClient]"
-    """Returns RDS's client for a Region."""
+    """Returns RDS's client of a Region."""
 
 
 def new_clients(**credentials: Unpack[Credentials]) -> Clients:
@@ -108,11 +109,11 @@ def new_clients(**credentials: Unpack[Credentials]) -> Clients:
 
 @functools.cache
 def own_clients() -> Clients:
-    """Return the clients of the function's own role: made once, and kept from one invocation to the next."""
+    """Return the clients of the function's own role, made once and kept from one invocation to the next."""
     return new_clients()
 
 
-def call_aws[T: Mapping[str, object]](  # noqa: PLR0913 - what a call is, each named by the caller
+def call_aws[T: Mapping[str, object]](  # noqa: PLR0913 - all of them describe one call
     call: Callable[[], T],
     deadline: Deadline,
     operation: str,
@@ -121,11 +122,11 @@ def call_aws[T: Mapping[str, object]](  # noqa: PLR0913 - what a call is, each n
     expected: Container[str] = (),
     if_denied: str | None = None,
 ) -> T:
-    """Return AWS's answer to a call that may be repeated; it is repeated while time lasts.
+    """Return AWS's answer to a call; repeat the call while time lasts.
 
-    `permission` is the IAM action that the call needs, `if_denied` the remedy where allowing it is not enough. Raises
-    ServiceFailed, in which there is no text of a request, for requests hold passwords; OutOfTime where there is no time
-    for a first try; and botocore's ClientError where AWS's name for the error is among those to `expected`.
+    `permission` is the IAM action that the call needs, `if_denied` the remedy if allowing it is not enough. Raises
+    ServiceFailed, which quotes nothing of a request because requests hold passwords; OutOfTime if there is no time for
+    a first try; botocore's ClientError if its code is in `expected`.
     """
     for tries in itertools.count(1):
         try:
@@ -139,7 +140,7 @@ def call_aws[T: Mapping[str, object]](  # noqa: PLR0913 - what a call is, each n
         else:
             if answer.keys() - {"ResponseMetadata"}:
                 return answer
-            # None of our calls is answered by nothing: botocore took what had arrived for the whole.
+            # None of our calls has an empty answer: the answer was cut off, and botocore did not notice.
             failure = _Failure(f"{permission} gave an answer that was cut off", AGAIN, passes=True)
         pause = _pause(tries)
         if not failure.passes or not deadline.outlasts(pause):
@@ -156,31 +157,34 @@ class _Failure:
     cause: str
     remedy: str
     passes: bool
-    """Whether another try may succeed."""
+    """Whether another try can succeed."""
 
 
 def _pause(tries: int) -> float:
-    """Return how long to wait after so many tries; functions that were throttled together do not come back together."""
+    """Return how long to wait after so many tries.
+
+    It is random, so that functions that were throttled together do not come back together.
+    """
     longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (tries - 1))
     return random.uniform(longest / 2, longest)  # noqa: S311 - nothing secret
 
 
 def error_code(error: ClientError) -> str:
-    """Return AWS's name for the error."""
+    """Return AWS's code of the error."""
     return error.response.get("Error", {}).get("Code", "")
 
 
 def _refused(error: ClientError, permission: str, if_denied: str | None) -> _Failure:
     code, message = error_code(error), error.response.get("Error", {}).get("Message", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    passes = code in PASSING or status == TOO_MANY_REQUESTS or status >= SERVER_ERROR
+    passes = code in PASSING_ERRORS or status == TOO_MANY_REQUESTS or status >= SERVER_ERROR
     role = "the function's role, or to the role that it assumed"
     remedies = {
         "AccessDeniedException": if_denied or f"Allow {permission} to {role}, and the use of the secret's KMS key",
         "AccessDenied": if_denied or f"Allow {permission} to {role}",
         "DecryptionFailure": f"Allow kms:Decrypt on the secret's KMS key (KmsKeyArns) to {role}",
         "EncryptionFailure": f"Allow kms:GenerateDataKey on the secret's KMS key (KmsKeyArns) to {role}",
-        "ResourceNotFoundException": "Look whether the secret and its versions are still there",
+        "ResourceNotFoundException": "Check that the secret and its versions still exist",
     }
     remedy = remedies.get(code, AGAIN if passes else "Correct the cause and rotate again")
     return _Failure(f"{permission} answered {said(f'{code}: {message}').rstrip('.')}", remedy, passes)
@@ -188,13 +192,15 @@ def _refused(error: ClientError, permission: str, if_denied: str | None) -> _Fai
 
 def _unanswered(error: Exception, permission: str) -> _Failure:
     service = permission.partition(":")[0]
+    outcome = "gave no answer"
     if isinstance(error, NO_ENDPOINT):
-        remedy = f"Give the function's subnets a way to {service}: a VPC endpoint or a NAT gateway, open to it"
+        remedy = f"Give the function's subnets a route to {service}: a VPC endpoint or a NAT gateway that allows it"
     elif isinstance(error, ParamValidationError):
-        remedy = "A request was refused before it was sent: look whether the event comes from Secrets Manager unchanged"
+        outcome = "was not called: botocore refused the request"
+        remedy = "Check that the event comes from Secrets Manager unchanged"
     elif isinstance(error, NoCredentialsError):
         remedy = "Run this with AWS credentials; on Lambda they are the function's role"
     else:
         remedy = AGAIN
     passes = isinstance(error, (NoConnection, HTTPClientError, ResponseParserError, TimeoutError))
-    return _Failure(f"{permission} gave no answer ({type(error).__name__})", remedy, passes)
+    return _Failure(f"{permission} {outcome} ({type(error).__name__})", remedy, passes)

@@ -2,7 +2,7 @@
 
 The keys are those of AWS's rotation templates
 (https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_json_structure.html), and one of our own:
-`"rotation": {"strategy": …, "verify": [statement, …]}`. Every other key is the owner's, and is carried over unchanged.
+`"rotation": {"strategy": …, "verify": [statement, …]}`. Every other key belongs to the owner, and stays unchanged.
 """
 
 import json
@@ -19,38 +19,38 @@ from rotation.kind import EngineKind, Strategy
 
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 HOST = re.compile(rf"(?=.{{1,254}}$){_LABEL}(\.{_LABEL})*\.?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
-"""A host name, of labels of up to 63 characters (RFC 1035), or an IP address. Clients read more into other texts: a
-list of hosts, a path, a whole connection string."""
+"""A host name with labels of up to 63 characters (RFC 1035), or an IP address. Clients understand other texts, too: a
+list of hosts, a path, or a whole connection string."""
 
-FEW = 4
-"""Characters: a shorter text is in every statement, and is not masked anyway."""
+SHORTEST_MASKED = 4
+"""Characters. A shorter text is part of every statement; the redactor does not mask it."""
 
 SSL = {True: True, False: False, "true": True, "false": False}
 HIGHEST_PORT = 65535
 
-LARGEST = 65536
-"""How many bytes a secret may have
+LARGEST_SECRET = 65536
+"""How many bytes a secret can have
 (https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html)."""
 
 CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""The categories of characters that no text may hold: controls, halves of a pair, ends of a line or a paragraph.
+"""The categories of characters that no text can have: controls, halves of surrogate pairs, line ends.
 
-A user's name is sent before the server has shown what it is (in PostgreSQL's startup packet). With the end of a line in
-it, who writes a secret could have the function say a line of another protocol, to a server that is no database. A
-password is sent after an answer in the right protocol, but it is held to the same: drivers change, and a text that was
-brought onto one line would not be known any more for one that holds it. No generator makes such a password."""
+A user's name is sent before the server has proved its protocol (in PostgreSQL's startup packet). If a name had a line
+end, the author of a secret could send a line of another protocol to a server that is no database. A password is sent
+later, after an answer in the right protocol, but the same rule holds: drivers change, and the redactor could miss a
+password in a text that was joined to one line. No generator makes such a password."""
 
 HIDDEN = CONTROLS | {"Cf"}
-"""What no name may hold: also characters that nobody sees, or that turn others around. Log lines and errors have names
-in them, and people act by what they read there. A password is shown to nobody."""
+"""The categories that no name can have: also characters that are invisible, or that change the direction of text.
+People act by the names in log lines and errors. A password is shown to nobody, so it can have them."""
 
 LAYOUT = frozenset("\t\n\r")
-"""The controls that a statement may hold: it is sent after the login."""
+"""The controls that a statement can have: it is sent after the login."""
 
 ENGINE = re.compile(
     "aurora-(mysql|postgresql)|mariadb|mysql|postgres|(custom-)?(db2|oracle|sqlserver)(-(ae|cdb|ce|dev|ee|ex|se2?|web))*"
 )
-"""RDS's names of engines, which may be quoted."""
+"""RDS's names of engines, which errors can quote."""
 
 KEYS = (
     "engine",
@@ -65,11 +65,11 @@ KEYS = (
     "strategy",
     "verify",
 )
-"""The keys that are ours, and that may be quoted."""
+"""The keys that we define, and that errors can quote."""
 
 NAME = re.compile(r"[^\s:/=]+(?: [^\s:/=]+)*")
 ARN = re.compile(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[\w/+=.@!-]+", re.ASCII)
-"""A name, and the ARN of a secret, that may be said; other texts could be an address with a password in it."""
+"""A name, and the ARN of a secret, that are public. Another text could be an address with a password in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ class Credential:
 
     @property
     def public(self) -> Sequence[str]:
-        """What may be said of it."""
+        """The parts that are public: logs and errors can have them."""
         names = [name for name in (self.username, self.database) if name and NAME.fullmatch(name)]
         place = [self.host, self.host.partition(".")[0], str(self.port), f"{self.host}:{self.port}"]
         return [self.engine, *place, *names]
@@ -98,11 +98,11 @@ class Credential:
 
 @dataclass(frozen=True, kw_only=True)
 class SecretValue:
-    """The JSON of one version of a secret, checked; its `repr` shows no value of a key that is not ours."""
+    """The JSON of one version of a secret, checked; its `repr` shows only values of keys that we define."""
 
     credential: Credential
     admin_secret: str | None
-    """What AWS calls `masterarn`: the ARN of the admin secret."""
+    """The ARN of the admin secret; AWS's key for it is `masterarn`."""
     strategy: Strategy | None
     """The strategy that the secret asks for by name."""
     verify: tuple[str, ...]
@@ -115,7 +115,7 @@ class SecretValue:
         fields = parse_object(text, operation)
         if kind.needs_database and not fields.get("dbname"):
             raise _invalid(
-                operation, 'it has no "dbname"', f"Add the database to log in to: {kind.name} has no other way"
+                operation, 'it has no "dbname"', f'Add the database to log in to, as "dbname": {kind.name} needs one'
             )
         rotation = fields.get("rotation", {})
         if not isinstance(rotation, dict):
@@ -130,14 +130,14 @@ class SecretValue:
 
     @property
     def public(self) -> Sequence[str]:
-        """What may be said of it. A statement may not, if it holds another string of the secret."""
+        """The parts that are public. A statement is not, if it has another string of the secret in it."""
         admin = [self.admin_secret] if self.admin_secret and ARN.fullmatch(self.admin_secret) else []
-        told = [*self.credential.public, *admin, *([self.strategy] if self.strategy else [])]
-        others = {text for key, value in self.fields.items() if key != "rotation" for text in _texts(value)} - {*told}
-        return [*told, *(one for one in self.verify if not any(text in one for text in others))]
+        public = [*self.credential.public, *admin, *([self.strategy] if self.strategy else [])]
+        others = {text for key, value in self.fields.items() if key != "rotation" for text in _texts(value)} - {*public}
+        return [*public, *(one for one in self.verify if not any(text in one for text in others))]
 
     def successor(self, username: str, password: str) -> Self:
-        """Return the value that follows this one: another user or password, every other key as it is."""
+        """Return the value that follows this one: this user and password, every other key unchanged."""
         return replace(
             self,
             credential=replace(self.credential, username=username, password=password),
@@ -145,29 +145,27 @@ class SecretValue:
         )
 
     def to_json(self) -> str:
-        """Return the text to store, keys in their old order.
+        """Return the JSON text to store, with the keys in their old order.
 
-        It is no larger than it was, where size is scarce. Half a character, which no text can hold, stays escaped.
+        A text that would be too large is written without spaces. Half a surrogate pair stays escaped.
         """
         text = json.dumps(self.fields, ensure_ascii=False)
         if not _is_unicode(text):
             return json.dumps(self.fields)
-        small = len(text.encode()) <= LARGEST
+        small = len(text.encode()) <= LARGEST_SECRET
         return text if small else json.dumps(self.fields, ensure_ascii=False, separators=(",", ":"))
 
 
 def parse_object(text: str, operation: str) -> dict[str, object]:
-    """Return the JSON object in `text`; raises InvalidSecret, which quotes nothing of the text but a key's name.
+    """Return the JSON object in `text`; raises InvalidSecret, which quotes nothing of the text except a key's name.
 
-    A key that is there twice has two values. Programs differ in which they read, and one would be lost when the secret
-    is written again.
+    A key that is there twice is refused: programs differ in which of the two values they read, and writing the secret
+    again would lose one.
     """
     try:
         value = json.loads(text, parse_float=_finite, object_pairs_hook=_unique)
     except _Repeated as repeated:
-        raise _invalid(
-            operation, f"it has {repeated} twice", "Decide which of the two is right, and remove the other"
-        ) from None
+        raise _invalid(operation, f"it has {repeated} twice", "Remove the value that is wrong") from None
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
@@ -187,7 +185,7 @@ def parse_credential(fields: Mapping[str, object], kind: EngineKind, operation: 
     engine = _text(fields, "engine", operation)
     if engine not in kind.engine_values:
         names = ", ".join(sorted(kind.engine_values))
-        named = engine if ENGINE.fullmatch(engine) else "none that RDS has"
+        named = engine if ENGINE.fullmatch(engine) else "not a name of RDS"
         raise _invalid(
             operation,
             f'its "engine" is {named}; this function is for {kind.name} ({names})',
@@ -198,7 +196,7 @@ def parse_credential(fields: Mapping[str, object], kind: EngineKind, operation: 
         raise _invalid(
             operation,
             'its "host" is neither a host name nor an IP address',
-            "Write one host, without a port, and nothing else",
+            "Write one host name or IP address, without a port",
         )
     host = host.lower().rstrip(".")
     require_ordinary(literal(host), InvalidSecret, operation)
@@ -215,22 +213,22 @@ def parse_credential(fields: Mapping[str, object], kind: EngineKind, operation: 
 
 
 def parse_ssl(fields: Mapping[str, object], operation: str) -> bool:
-    """Return whether to verify TLS; a secret that does not say gets it. Raises InvalidSecret."""
+    """Return whether to use TLS and verify it; True if the secret does not say. Raises InvalidSecret."""
     ssl = fields.get("ssl", True)
     key = ssl.lower() if isinstance(ssl, str) else ssl
     if not isinstance(key, bool | str) or key not in SSL:
         raise _invalid(
             operation,
             'its "ssl" is neither true nor false',
-            "Write true or false, or leave it out to have TLS verified",
+            "Write true or false, or remove it to verify TLS",
         )
     return SSL[key]
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Yield the strings in a value, at any depth, but for those that are too short to be masked."""
+    """Yield the strings in a value, at any depth, except those that are too short to be masked."""
     if isinstance(value, str):
-        yield from [value] if len(value) >= FEW else []
+        yield from [value] if len(value) >= SHORTEST_MASKED else []
     elif isinstance(value, Mapping):
         for inner in value.values():
             yield from _texts(inner)
@@ -244,7 +242,7 @@ def _text(fields: Mapping[str, object], key: str, operation: str, unusable: Cont
     if not isinstance(value, str) or not _is_text(value, unusable):
         raise _invalid(
             operation,
-            f'its "{key}" is not a text, is empty, or holds what is no character, or a control character',
+            f'its "{key}" is not a text, is empty, or has a control character or half a surrogate pair',
             "Correct it in the JSON of the secret",
         )
     return value
@@ -257,7 +255,7 @@ def _port(value: object, operation: str) -> int:
         raise _invalid(
             operation,
             f'its "port" is not a number from 1 to {HIGHEST_PORT}',
-            "Correct it, or leave it out for the engine's own",
+            "Correct it, or remove it to use the engine's default",
         )
     return value
 
@@ -267,7 +265,7 @@ def _strategy(rotation: Mapping[str, object], operation: str) -> Strategy | None
     if name is None:
         return None
     if not isinstance(name, str) or name not in set(Strategy):
-        cause = 'its "rotation" asks for a "strategy" that there is not'
+        cause = 'the "strategy" in its "rotation" is unknown'
         raise _invalid(operation, cause, f"Choose one of {', '.join(Strategy)}")
     return Strategy(name)
 
@@ -277,14 +275,14 @@ def _statements(rotation: Mapping[str, object], operation: str) -> tuple[str, ..
     if not isinstance(verify, list) or not all(_is_text(one, CONTROLS, but=LAYOUT) for one in verify):
         raise _invalid(
             operation,
-            '"verify" in its "rotation" is not a list of statements, or one holds what is no character, or a control',
+            '"verify" in its "rotation" is not a list of statements, or one has a control character',
             'Write it like ["SELECT 1 FROM orders LIMIT 1"]',
         )
     return tuple(verify)
 
 
 def _finite(text: str) -> float:
-    """Read a number that can be written again: beyond its range, JSON's numbers would become no JSON."""
+    """Read a number; raises ValueError for one that is too large to be written as JSON again."""
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(text)
@@ -292,7 +290,7 @@ def _finite(text: str) -> float:
 
 
 class _Repeated(Exception):
-    """A key is twice in one object."""
+    """A key is there twice in one object."""
 
     def __str__(self) -> str:
         return f'the key "{self.args[0]}"' if self.args[0] in KEYS else "one of its keys"
@@ -309,14 +307,14 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _is_text(value: object, unusable: Container[str], but: Container[str] = ()) -> bool:
-    """Tell whether it is a text, not empty, and without characters of these categories, the exceptions aside."""
+    """Tell whether it is a text, not empty, and has no characters of these categories, except those in `but`."""
     if not isinstance(value, str) or not value:
         return False
     return not any(unicodedata.category(each) in unusable and each not in but for each in value)
 
 
 def _is_unicode(text: str) -> bool:
-    """Tell whether every character is one: JSON can name halves of a surrogate pair."""
+    """Tell whether it can be encoded: JSON can hold halves of surrogate pairs."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,8 +1,8 @@
 """What must a driver offer?
 
-A driver is an engine and its sessions. Every verb says what holds after the call and what may be repeated; nothing
-else may be relied upon, and the contract tests hold every driver to it. An operation that the server refuses raises
-one of the `DatabaseError`s of `rotation.errors`.
+A driver is an engine and its sessions. Every method says what holds after the call and what can be repeated. Rely on
+nothing else: the contract tests check exactly this, on every driver. If the server refuses an operation, the method
+raises one of the `DatabaseError`s of `rotation.errors`.
 """
 
 from collections.abc import Sequence
@@ -26,19 +26,19 @@ class Proof:
     username: str
     password: str = field(repr=False)
     principal: str
-    """What the server tells this account by, so that nobody else has it: the oid of a role, an account with its host, a
-    SID. Only the driver that wrote it reads it."""
+    """What identifies the account on the server, and no other one: the oid of a role, an account with its host, a SID.
+    Only the driver that wrote it reads it."""
 
 
 class CloneStatus(Enum):
     """What a server knows about the other user of an alternating pair."""
 
     ABSENT = auto()
-    """There is no such user, and it may be created."""
+    """There is no such user, and it can be created."""
     OURS = auto()
     """The pair carries our mark."""
     UNKNOWN = auto()
-    """There is such a user, and nothing on the server tells that it is ours."""
+    """There is such a user, and nothing on the server says that it is ours."""
 
 
 class Session(Protocol):
@@ -47,51 +47,50 @@ class Session(Protocol):
     def proof(self) -> Proof:
         """Return who is logged in, as the server itself says. Changes nothing.
 
-        May be called after a statement that the server refused. Raises Unsafe if the server logged in another account
-        than the credential names: an anonymous one, one of another kind, one that a proxy put in its place.
+        Can be called after a statement that the server refused. Raises Unsafe if the server logged in an account that
+        the credential does not name: an anonymous one, one of another kind, or one that a proxy put in its place.
         """
 
     def require_proven(self, proof: Proof) -> None:
         """Bind this session, an admin's, to an account that logged in.
 
-        After the call the session looks at and changes that account, and no other of its name. Raises Unsafe if it
-        finds no such account, or another one, under that name. Changes nothing.
+        After the call the session reads and changes that account, and no other account of its name. Raises Unsafe if
+        the name has no account here, or another one. Changes nothing.
         """
 
     def change_own_password(self, password: str) -> None:
-        """Give the user who is logged in this password.
+        """Give the user that is logged in this password.
 
-        May be repeated. Raises NotPermitted where users of this server, or this user, may not do so.
+        Can be repeated. Raises NotPermitted if users of this server, or this user, cannot change their own password.
         """
 
     def clone_status(self, user: str, other: str) -> CloneStatus:
-        """Tell what is known about `other`, with which `user` is to take turns. Changes nothing.
+        """Tell what is known about `other`, which is to take turns with `user`. Changes nothing.
 
-        Raises Unsafe where one of the two can never be the other's clone.
+        Raises Unsafe if one of the two can never be the other's clone.
         """
 
     def mirror(self, user: str, other: str) -> None:
-        """Make `other` what `user` is in all but name and password; create it, unable to log in, where it is absent.
+        """Make `other` the same as `user`, except name and password. If it is absent, create it, unable to log in.
 
-        After the call the pair carries our mark, and the effective rights of the two are the same: additions and
-        removals. `user` keeps all it had. May be repeated, and continued by a repetition where it was cut off at any
-        statement.
+        After the call the pair has our mark, and both users have the same effective rights: rights were added and
+        removed. `user` keeps all it had. Can be repeated; if it was cut off at any statement, a repetition goes on.
         """
 
     def set_password(self, username: str, password: str) -> None:
-        """Give another user this password and let it log in. May be repeated.
+        """Give another user this password and let it log in. Can be repeated.
 
-        Raises PasswordRefused where the server's policy does not take the password; all that set one do.
+        Raises PasswordRefused if the server's policy refuses the password, like every method that sets one.
         """
 
     def reset_password(self, username: str, password: str) -> None:
-        """Give another user this password; whoever was kept from logging in still is. May be repeated."""
+        """Give another user this password; a user that could not log in still cannot. Can be repeated."""
 
     def differences(self, user: str, other: str) -> Sequence[str]:
-        """Say in what `other` is not what `user` is, a sentence each; none where there is nothing. Changes nothing."""
+        """Return the differences between `other` and `user`, one sentence each. Changes nothing."""
 
     def verify(self, statements: Sequence[str]) -> None:
-        """Run the statements as the application would, and roll everything back, whatever the statements are."""
+        """Run the statements like the application, and roll everything back, whatever the statements are."""
 
 
 @runtime_checkable
@@ -99,13 +98,13 @@ class KeepsOldPassword(Protocol):
     """A session on an engine whose users can have two passwords."""
 
     def require_two_passwords(self) -> None:
-        """Raise Unsupported, with the reason, where this server, or the user logged in, cannot have two passwords."""
+        """Raise Unsupported, with the reason, if this server, or the user logged in, cannot have two passwords."""
 
     def add_password(self, username: str, current: str, password: str) -> None:
-        """Have the user accept `password`, and still `current`, which it accepts now; any other password ends.
+        """Let the user log in with `password`, and still with `current`, which works now; any other password ends.
 
-        At no instant is `current` refused. May be repeated, and interrupted. Raises NotPermitted where the user who is
-        logged in may not do so, and an admin may.
+        `current` works at every instant. Can be repeated, and interrupted. Raises NotPermitted if the user that is
+        logged in cannot do this, and an admin can.
         """
 
 
@@ -117,9 +116,9 @@ class Engine(Protocol):
         """The facts that need no connection."""
 
     def connect(self, credential: Credential, deadline: Deadline) -> AbstractContextManager[Session]:
-        """Log in; what the session did is committed when the block ends well, and the connection is closed in any case.
+        """Log in. A block that ends well commits what the session did; the connection is closed in any case.
 
-        The server has proved who it is before it learns anything about the password, unless the credential says not
-        to ask it. Nothing waits beyond the deadline. Raises LoginRefused only where the server said that user or
-        password are wrong.
+        The server proves its identity before it learns anything about the password, unless the credential switches TLS
+        off. Nothing waits beyond the deadline. Raises LoginRefused only if the server said that user or password are
+        wrong.
         """

@@ -17,7 +17,7 @@ BOOLEANS = {
 
 
 def boolean(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
-    """Return what a variable says, or the default where it is not set; raises InvalidConfiguration."""
+    """Return what a variable says, or the default if it is not set; raises InvalidConfiguration."""
     text = environment.get(name, str(default))
     try:
         return BOOLEANS[text.strip().lower()]
@@ -26,7 +26,7 @@ def boolean(environment: Mapping[str, str], name: str, *, default: bool) -> bool
 
 
 def integer(environment: Mapping[str, str], name: str, default: int) -> int:
-    """Return the number that a variable says, or the default where it is not set; raises InvalidConfiguration."""
+    """Return the number that a variable says, or the default if it is not set; raises InvalidConfiguration."""
     text = environment.get(name, str(default))
     try:
         return int(text)
@@ -35,7 +35,7 @@ def integer(environment: Mapping[str, str], name: str, default: int) -> int:
 
 
 def invalid(name: str, cause: str) -> InvalidConfiguration:
-    """Return the error for a variable that says something impossible."""
+    """Return the error for a variable with an impossible value."""
     return InvalidConfiguration(
-        f"reading the environment variable {name}", cause, "Correct it in the configuration of the function"
+        f"reading the environment variable {name}", cause, f"Correct {name} in the function's configuration"
     )

@@ -2,45 +2,48 @@
 
     RotationError
     ├── InvalidEvent            the event is not a rotation event
-    ├── InvalidConfiguration    an environment variable of the function says something impossible
+    ├── InvalidConfiguration    an environment variable of the function has an impossible value
     ├── InvalidSecret           the secret's JSON lacks a field, or names another engine
-    ├── NotRotatable            rotation is off, or this version is not staged for it
-    ├── Unsafe                  carrying on could change, or disclose, somebody else's credential
+    ├── NotRotatable            rotation is off, or this version is not staged
+    ├── Unsafe                  going on could change, or disclose, somebody else's credential
     │   └── Superseded          the pending version does not follow from the current one
     ├── Unsupported             the engine cannot do what the strategy needs
-    ├── RightsDiffer            the two users of an alternating pair may not do the same
-    ├── OutOfTime               the function's timeout is too near to begin, or to go on
+    ├── RightsDiffer            the two users of an alternating pair have different rights
+    ├── OutOfTime               too little is left of the function's timeout
     ├── ServiceFailed           an AWS service refused a call, or did not answer
     ├── Unexpected              a defect of this program
     └── DatabaseError
         ├── LoginRefused        the server answered: wrong user or password
         ├── LoginBlocked        the server answered: not now, not here, not to this database
-        ├── Untrusted           the server did not prove who it is
+        ├── Untrusted           the server did not prove its identity
         ├── Unreachable         nobody answered
-        ├── NotPermitted        the user who is logged in may not do this
+        ├── NotPermitted        the user that is logged in has no permission for this
         └── StatementFailed     the server refused a statement for another reason
-            └── PasswordRefused  the server's policy does not take the pending password
+            └── PasswordRefused  the server's policy refuses the pending password
 
-`LoginRefused` and `NotPermitted` are the two errors that decide something: another credential is tried. All others
-end the step, and Secrets Manager tries the rotation again. `Superseded` and `PasswordRefused` do not pass with that:
-they say that this version can never become current, and how to give it up.
+Two errors lead to another attempt within the step: after `LoginRefused` another credential logs in, after
+`NotPermitted` the admin acts. All others end the step, and Secrets Manager tries the rotation again. `Superseded` and
+`PasswordRefused` do not go away: this version can never become current, and the message says how to give it up.
 """
 
 import os
 import traceback
 from collections.abc import Callable
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
+
+RETRIED: Final = "The rotation is tried again by itself"
+"""The remedy, or the end of one, if the operator has nothing more to do."""
 
 
 class RotationError(Exception):
-    """A step cannot be done.
+    """A step failed.
 
-    Every error says three things: what was being done and to what, the cause, and what the operator can do about it.
-    None of the three may hold a password, a token or a statement with a value in it.
+    Every error says three things: the operation (what was being done, to what), the cause, and the remedy (what the
+    operator can do). None of them holds a password, a token, or a statement with a value in it.
     """
 
     ends_version: ClassVar[bool] = False
-    """Whether the pending version can never become current, however often it is tried again."""
+    """Whether the pending version can never become current, however often the step is repeated."""
 
     def __init__(self, operation: str, cause: str, remedy: str) -> None:
         super().__init__(operation, cause, remedy)
@@ -52,7 +55,7 @@ class RotationError(Exception):
         return f"{self.operation}: {self.cause.rstrip('.')}. {self.remedy.rstrip('.')}."
 
     def rewritten(self, rewrite: Callable[[str], str]) -> Self:
-        """Return the same error, each of its texts passed through `rewrite`, without traceback, cause or context."""
+        """Return the same error with its three texts rewritten, and without traceback or chained exceptions."""
         return type(self)(rewrite(self.operation), rewrite(self.cause), rewrite(self.remedy))
 
 
@@ -61,7 +64,7 @@ class InvalidEvent(RotationError):
 
 
 class InvalidConfiguration(RotationError):
-    """An environment variable of the function says something impossible."""
+    """An environment variable of the function has an impossible value."""
 
 
 class InvalidSecret(RotationError):
@@ -69,11 +72,11 @@ class InvalidSecret(RotationError):
 
 
 class NotRotatable(RotationError):
-    """Rotation is off, or this version is not staged for it."""
+    """Rotation is off, or this version is not staged."""
 
 
 class Unsafe(RotationError):
-    """Carrying on could change, or disclose, somebody else's credential."""
+    """Going on could change, or disclose, somebody else's credential."""
 
 
 class Superseded(Unsafe):
@@ -87,11 +90,11 @@ class Unsupported(RotationError):
 
 
 class RightsDiffer(RotationError):
-    """The two users of an alternating pair may not do the same."""
+    """The two users of an alternating pair have different rights."""
 
 
 class OutOfTime(RotationError):
-    """The function's timeout is too near to begin, or to go on."""
+    """Too little is left of the function's timeout."""
 
 
 class ServiceFailed(RotationError):
@@ -103,17 +106,17 @@ class Unexpected(RotationError):
 
     @classmethod
     def from_exception(cls, error: Exception, operation: str) -> Self:
-        """Say where it happened, and nothing of what it says: that may hold a secret."""
+        """Say where it happened. The exception's own text can hold a secret, so nothing of it is kept."""
         place = traceback.extract_tb(error.__traceback__)[-1]
         return cls(
             operation,
             f"{type(error).__name__} in {os.path.basename(place.filename)}, line {place.lineno}",  # noqa: PTH119 - no path needed
-            "This is a defect of the function: please report it with this place",
+            "Report this as a defect of the function, with this place",
         )
 
 
 class DatabaseError(RotationError):
-    """The database, or the way to it, stands in the way."""
+    """The database refused something, or could not be reached."""
 
 
 class LoginRefused(DatabaseError):
@@ -125,7 +128,7 @@ class LoginBlocked(DatabaseError):
 
 
 class Untrusted(DatabaseError):
-    """The server did not prove who it is."""
+    """The server did not prove its identity."""
 
 
 class Unreachable(DatabaseError):
@@ -133,7 +136,7 @@ class Unreachable(DatabaseError):
 
 
 class NotPermitted(DatabaseError):
-    """The user who is logged in may not do this."""
+    """The user that is logged in has no permission for this."""
 
 
 class StatementFailed(DatabaseError):
@@ -141,6 +144,6 @@ class StatementFailed(DatabaseError):
 
 
 class PasswordRefused(StatementFailed):
-    """The server's policy does not take the pending password."""
+    """The server's policy refuses the pending password."""
 
     ends_version = True

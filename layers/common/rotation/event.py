@@ -7,9 +7,9 @@ from typing import Self
 from rotation.errors import InvalidEvent
 from rotation.steps import Step
 
-DOING = "reading the rotation event"
+OPERATION = "reading the rotation event"
 TOKEN_LENGTH = range(32, 65)
-"""How long a version token is
+"""How long a version token can be
 (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html)."""
 
 
@@ -21,13 +21,13 @@ class RotationEvent:
     secret_id: str
     """The ARN of the secret."""
     version_token: str
-    """The id of the version that is being made; AWS's name for it is ClientRequestToken."""
+    """The id of the version that is being made; AWS calls it ClientRequestToken."""
     rotation_token: str | None = field(repr=False)
-    """Names the source of the request; newer events have it, PutSecretValue passes it on, and nobody may see it."""
+    """Names the source of the request. Newer events have it. It is secret: only PutSecretValue gets it."""
 
     @classmethod
     def parse(cls, event: object) -> Self:
-        """Read an invocation's event; raises InvalidEvent. Keys that are not known are left alone."""
+        """Read an invocation's event; ignore unknown keys. Raises InvalidEvent."""
         if not isinstance(event, Mapping):
             raise _invalid("it is not a JSON object")
         step = _text(event, "Step")
@@ -43,13 +43,13 @@ class RotationEvent:
 def _text(event: Mapping[str, object], key: str) -> str:
     value = event.get(key)
     if not isinstance(value, str) or not value:
-        raise _invalid(f'its "{key}" is missing, empty, or not a text')
+        raise _invalid(f'its "{key}" is missing, empty, or not a string')
     return value
 
 
 def _invalid(cause: str) -> InvalidEvent:
     return InvalidEvent(
-        DOING,
+        OPERATION,
         cause,
         "Attach this function to a secret as its rotation function, or invoke it with a file from events/",
     )

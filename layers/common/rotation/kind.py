@@ -1,4 +1,4 @@
-"""What is known of a kind of database before anybody connects to it?"""
+"""What is known of a kind of database before anybody connects?"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Strategy(StrEnum):
-    """How a password is replaced; the values are what `"rotation": {"strategy": …}` in a secret says."""
+    """How a password is replaced; by the names of `"rotation": {"strategy": …}` in a secret."""
 
     SINGLE_USER = "single-user"
     ALTERNATING_USERS = "alternating-users"
@@ -14,7 +14,7 @@ class Strategy(StrEnum):
 
 
 CLONE_SUFFIX = "_clone"
-"""AWS's templates name the second user so; secrets written for them must rotate here unchanged."""
+"""AWS's templates name the second user with it, and secrets written for them must rotate here unchanged."""
 
 
 def counterpart(username: str) -> str:
@@ -24,39 +24,39 @@ def counterpart(username: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineKind:
-    """The facts of one engine that a secret's JSON is checked against."""
+    """The facts of one engine; a secret's JSON is checked against them."""
 
     name: str
-    """The engine's own name, for people."""
+    """The name of the engine, for people."""
     engine_values: frozenset[str]
-    """What RDS, and so the secret, calls it."""
+    """The names of the engine in RDS, and so in the secret."""
     default_port: int
     default_database: str | None
-    """Where to connect when the secret has no `dbname`; None where there is no such database."""
+    """Where to connect if the secret has no `dbname`; None if there is no such database."""
     tls_has_own_port: bool = False
-    """Whether a server has two ports, one of them for TLS: RDS's API tells the other one only."""
+    """Whether a server has a port for TLS and one without; RDS's API returns only the one without."""
     needs_database: bool = False
-    """Whether a secret must say `dbname`: there is no default, and no connection without."""
+    """Whether a secret must have `dbname`: there is no default, and no connection without one."""
     admin_needs_database: bool = True
-    """Whether an admin must be logged in to the user's database, which somebody else may own, to change the user."""
+    """Whether an admin must log in to the user's database, which somebody else can own, to change the user."""
     username_limit: int
-    """How long a user name may be, as `username_length` measures it."""
+    """The longest user name, as `username_length` measures it."""
     username_length: Callable[[str], int] = len
-    """Counts the characters of a name, or what else the engine counts."""
+    """Counts what the engine counts of a name: characters, or bytes."""
     normal_name: Callable[[str], str] = str
-    """Returns a user's name as the server keeps it: names of which it makes the same are one user's."""
+    """Returns a user's name as the server keeps it: two names with the same result are one user."""
     counterpart: Callable[[str], str] = counterpart
     """Returns the other user of an alternating pair."""
     password_limit: int
     """The longest password, in characters."""
     unusable_in_passwords: str = ""
-    """Characters that a password must not hold on this engine, whatever the operator's policy says."""
+    """Characters that no password can have on this engine, whatever the operator's policy says."""
     strategies: frozenset[Strategy]
     clone_sees_rights: bool = False
-    """Whether any user may call `Session.differences` about itself; else only an admin may."""
+    """Whether every user can call `Session.differences` about itself; else only an admin can."""
     clone_may_lack_mark: bool = False
-    """Whether some servers of this kind refuse the mark of a clone, so that its password is all that proves it."""
+    """Whether some servers of this kind refuse the mark of a clone: then only its password proves it."""
     dual_password_needs_version: bool = False
-    """Whether some versions that are in use cannot give a user a second password."""
+    """Whether some versions in use cannot give a user a second password."""
     dual_password_needs_admin: bool = False
     """Whether only an admin can give a user a second password."""

@@ -1,4 +1,4 @@
-"""An event comes in: one step is done, one line is logged, and no secret leaves."""
+"""Lambda calls this with an event: one step is done, one line is logged, and no secret leaves."""
 
 import os
 import shlex
@@ -33,10 +33,10 @@ NAMESPACE = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "SecretRotation")
 
 
 def rotation_handler(engine: Engine) -> "Callable[[object, LambdaContext], None]":
-    """Return the function that Lambda calls: it does one step for secrets of this engine.
+    """Return the function that Lambda calls; it does one step for a secret of this engine.
 
-    Each call logs one line, says how long it took in the metric StepDuration, and, where it fails, counts in the metric
-    StepFailed and raises the error for Secrets Manager to see. Nothing that is logged or raised holds a secret.
+    Each call logs one line and measures its duration in the metric StepDuration. If it fails, it counts in the metric
+    StepFailed and raises the error for Secrets Manager. Nothing that is logged or raised holds a secret.
     """
 
     def handler(event: object, context: "LambdaContext") -> None:
@@ -66,16 +66,16 @@ class _Invocation:
         }
 
     def run(self, event: object) -> RotationError | None:
-        """Do the step, log it and measure it; return what went wrong, free of secrets and of other exceptions."""
+        """Do the step, log it and measure it; return the error, if any, without secrets and chained exceptions."""
         try:
             with redacting(self._redactor):
                 outcome = self._step(event)
         except RotationError as error:
             return self._failed(error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold a secret and must not get out
+        except Exception as error:  # noqa: BLE001 - the text of any exception can hold a secret and must not get out
             return self._failed(Unexpected.from_exception(error, "doing the step"))
-        # What had to be healed is worth a look, also of those who want to read of no step that goes well.
-        log = logger.warning if "healed" in self._fields else logger.info
+        # Somebody should look at what was broken, also if the log level hides the steps that go well.
+        log = logger.warning if "recovered" in self._fields else logger.info
         log(self._redact(outcome), extra=self._measured())
         return None
 
@@ -104,12 +104,12 @@ class _Invocation:
             annotate=self._annotate,
             try_more_passwords=try_more_passwords,
             allow_admin_repair=allow_admin_repair,
-            recovered=self._healed,
+            recovered=self._recovered,
         )
         return STEPS[event.step](rotation)
 
     def _clients(self, secret_arn: str) -> Clients:
-        """Return what every call about this secret is made with."""
+        """Return the clients for every call about this secret."""
         role = SecretRoles.from_environment(os.environ).role_for(secret_arn)
         if not role:
             return own_clients()
@@ -118,12 +118,12 @@ class _Invocation:
     def _annotate(self, strategy: RotationStrategy) -> None:
         self._fields["strategy"] = strategy.name
 
-    def _healed(self, what: str) -> None:
-        self._fields["healed"] = what
+    def _recovered(self, what: str) -> None:
+        self._fields["recovered"] = what
 
     def _failed(self, error: RotationError) -> RotationError:
         if error.ends_version:
-            error = type(error)(error.operation, error.cause, f"{error.remedy}. {self._way_out()}")
+            error = type(error)(error.operation, error.cause, f"{error.remedy}. {self._give_up()}")
         clean = error.rewritten(self._redact)
         name = type(clean).__name__
         logger.error(
@@ -135,11 +135,11 @@ class _Invocation:
             metric.add_dimension("error", name)
         return clean
 
-    def _way_out(self) -> str:
-        """Say how to give the pending version up, which no other try can save."""
+    def _give_up(self) -> str:
+        """Say how to give up the pending version, which can never become current."""
         arn, token = shlex.quote(self._fields["secret_arn"]), shlex.quote(self._fields["version_token"])
         return (
-            "This version can never become current. Give it up: aws secretsmanager update-secret-version-stage"
+            "This version can never become current; give it up with aws secretsmanager update-secret-version-stage"
             f" --secret-id {arn} --version-stage AWSPENDING --remove-from-version-id {token}"
             f" && aws secretsmanager rotate-secret --secret-id {arn}"
         )

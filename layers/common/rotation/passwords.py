@@ -1,7 +1,7 @@
 """What does a new password look like?
 
-The environment variables and their defaults are those of AWS's rotation templates, so that a function can take the
-place of theirs
+The environment variables and their defaults are those of AWS's rotation templates, so that a function can
+replace theirs
 (https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_available-rotation-templates.html).
 """
 
@@ -20,34 +20,34 @@ CLASSES = {
     "EXCLUDE_NUMBERS": string.digits,
     "EXCLUDE_PUNCTUATION": string.punctuation,
 }
-"""Each class of characters, under the variable that leaves it out."""
+"""Each class of characters, under the variable that excludes it."""
 
 DEFAULT_LENGTH = 32
 DEFAULT_EXCLUDED = "/@\"'\\"
-SHORTEST = 8
+SHORTEST_PASSWORD = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class PasswordPolicy:
-    """Which passwords are made."""
+    """Which passwords are generated."""
 
     length: int
     classes: tuple[str, ...]
     """The characters to choose from, one string per class; none is empty."""
     each_class: bool
-    """Whether a password must hold at least one character of each class."""
+    """Whether a password must have at least one character of each class."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], kind: EngineKind) -> Self:
-        """Read the function's environment; characters that the engine cannot take are always left out.
+        """Read the function's environment; characters that the engine cannot take are always excluded.
 
-        Raises InvalidConfiguration for values that cannot be read, or that leave nothing to choose from.
+        Raises InvalidConfiguration for values that cannot be read, or that leave no character to choose from.
         """
         length = integer(environment, "PASSWORD_LENGTH", min(DEFAULT_LENGTH, kind.password_limit))
-        if not SHORTEST <= length <= kind.password_limit:
+        if not SHORTEST_PASSWORD <= length <= kind.password_limit:
             raise invalid(
                 "PASSWORD_LENGTH",
-                f"{length} is not between {SHORTEST} and {kind.password_limit}, which {kind.name} takes",
+                f"{length} is not from {SHORTEST_PASSWORD} to {kind.password_limit}, the most that {kind.name} takes",
             )
         excluded = environment.get("EXCLUDE_CHARACTERS", DEFAULT_EXCLUDED) + kind.unusable_in_passwords
         wanted = [chars for name, chars in CLASSES.items() if not boolean(environment, name, default=False)]
@@ -56,13 +56,13 @@ class PasswordPolicy:
             raise invalid("EXCLUDE_CHARACTERS", "together with the other EXCLUDE_… variables it leaves no character")
         each_class = boolean(environment, "REQUIRE_EACH_INCLUDED_TYPE", default=True)
         if each_class and len(classes) < len(wanted):
-            raise invalid("EXCLUDE_CHARACTERS", "it leaves nothing of a class that REQUIRE_EACH_INCLUDED_TYPE asks for")
+            raise invalid("EXCLUDE_CHARACTERS", "it excludes a whole class, but REQUIRE_EACH_INCLUDED_TYPE is true")
         return cls(length=length, classes=classes, each_class=each_class)
 
     def generate(self) -> str:
-        """Return a new password; each one that the policy admits is equally likely.
+        """Return a new password; all that the policy allows are equally likely.
 
-        The characters come from the operating system's CSPRNG. Candidates that lack a class are thrown away whole, for
+        The characters come from the operating system's CSPRNG. A candidate that lacks a class is thrown away whole:
         putting the missing characters in would make some passwords likelier than others.
         """
         alphabet = "".join(self.classes)

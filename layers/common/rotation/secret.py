@@ -1,6 +1,6 @@
 """One secret under rotation, seen from one version token: every call to Secrets Manager about it.
 
-A rotation that goes well makes eight calls with a single user. createSecret: DescribeSecret, GetSecretValue,
+A healthy rotation of a single user makes eight calls. createSecret: DescribeSecret, GetSecretValue,
 PutSecretValue; setSecret: GetSecretValue twice; testSecret: GetSecretValue; finishSecret: DescribeSecret,
 UpdateSecretVersionStage. Alternating users need one more, for the admin secret.
 """
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 
-READ_OTHERS = 10
+MOST_VERSIONS_READ = 10
 """How many newer versions, and how many earlier ones, are read at most."""
 
 EXISTS, NOT_FOUND, WRONG = "ResourceExistsException", "ResourceNotFoundException", "InvalidParameterException"
 
 MOVE_ATTEMPTS = 3
-"""How often a label that others move at the same time is tried to be moved."""
+"""How many attempts to move a label that others move at the same time."""
 
 
 @dataclass(frozen=True)
@@ -45,21 +45,21 @@ class SecretUnderRotation:
     token: str
     kind: EngineKind
     redactor: Redactor
-    """Is told every string that is read or written, before anything is made of it, and what of it may be said."""
+    """Receives every string that is read or written, before it is used, and then which of them are public."""
     deadline: Deadline
     rotation_token: str | None = None
 
     def is_staged(self) -> bool:
         """Tell whether the version is pending (True) or already current (False).
 
-        Raises NotRotatable where it is neither, or where rotation is off.
+        Raises NotRotatable if it is neither, or if rotation is off.
         """
         enabled, stages = self._describe()
         if not enabled:
             raise NotRotatable(
                 f"looking at {self.arn}",
                 "rotation is not enabled for this secret",
-                f"Enable it: aws secretsmanager rotate-secret --secret-id {self.arn} --rotation-lambda-arn …",
+                f"Run aws secretsmanager rotate-secret --secret-id {self.arn} --rotation-lambda-arn … to enable it",
             )
         return self._is_pending(stages)
 
@@ -68,7 +68,7 @@ class SecretUnderRotation:
         return self._get({"VersionStage": CURRENT}, f"reading the current version of {self.arn}")[0]
 
     def pending(self) -> SecretValue | None:
-        """Return the value of this version, None where it has none yet; raises NotRotatable where it is not staged."""
+        """Return the value of this version, or None if it has none yet; raises NotRotatable if it is not staged."""
         try:
             value, stages = self._get({"VersionId": self.token}, f"reading version {self.token} of {self.arn}")
         except _NoValue:
@@ -78,11 +78,11 @@ class SecretUnderRotation:
         return value
 
     def stage(self, value: SecretValue) -> bool:
-        """Give this version its value; False, and nothing changed, where it has one already.
+        """Write the value of this version. Returns False, and changes nothing, if it has one already.
 
-        PutSecretValue with the token of a version that has a value is refused, unless the value is the same
-        (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html): of two createSecrets
-        at once, one writes.
+        PutSecretValue is refused for a version that has another value
+        (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html). So only one of two
+        createSecrets at the same time writes.
         """
         self.redactor.add_secret(value.credential.password)
         self.redactor.release(*value.public)
@@ -106,9 +106,9 @@ class SecretUnderRotation:
         return True
 
     def promote(self) -> bool:
-        """Move AWSCURRENT to this version; False, and nothing changed, where it has it already.
+        """Move AWSCURRENT to this version. Returns False, and changes nothing, if it is there already.
 
-        Raises NotRotatable where the version is not pending any more.
+        Raises NotRotatable if the version is no longer pending.
         """
         for attempt in range(1, MOVE_ATTEMPTS + 1):
             _, stages = self._describe()
@@ -118,22 +118,21 @@ class SecretUnderRotation:
             try:
                 self._move_current(holder, expected={WRONG} if attempt < MOVE_ATTEMPTS else set())
             except ClientError:
-                continue  # somebody moved the label between the two calls, or an earlier try has: look again
+                continue  # somebody moved the label between the two calls, or our first try succeeded: read again
             return True
         raise AssertionError
 
     def newer(self) -> Iterator[SecretValue]:
-        """Yield the values of versions that are newer than AWSCURRENT, but for this one, newest first.
+        """Yield the values of the versions that are newer than AWSCURRENT, except this one, newest first.
 
-        An abandoned rotation leaves them. Versions that cannot be read as this engine's secret are passed over: nobody
-        promised that they can.
+        An abandoned rotation leaves them. Versions that are no secret of this engine are skipped.
         """
         return self._values(are_newer=True)
 
     def earlier(self) -> Iterator[SecretValue]:
-        """Yield the values of versions that are older than AWSCURRENT: AWSPREVIOUS first, then the newest first.
+        """Yield the values of the versions that are older than AWSCURRENT: AWSPREVIOUS first, then the newest first.
 
-        Versions that cannot be read as this engine's secret are passed over.
+        Versions that are no secret of this engine are skipped.
         """
         return self._values(are_newer=False)
 
@@ -149,7 +148,7 @@ class SecretUnderRotation:
             and are_newer == (current is not None and v["CreatedDate"] >= current)
         ]
         others.sort(key=lambda v: (PREVIOUS in v.get("VersionStages", ()), v["CreatedDate"]), reverse=True)
-        for version in others[:READ_OTHERS]:
+        for version in others[:MOST_VERSIONS_READ]:
             try:
                 yield self._get({"VersionId": version["VersionId"]}, operation)[0]
             except (_NoValue, InvalidSecret):
@@ -188,8 +187,8 @@ class SecretUnderRotation:
             return True
         raise NotRotatable(
             f"looking at version {self.token} of {self.arn}",
-            "it has neither AWSPENDING nor AWSCURRENT: this rotation was abandoned, or never began",
-            f"Start a new rotation: aws secretsmanager rotate-secret --secret-id {self.arn}",
+            "it has neither AWSPENDING nor AWSCURRENT: this rotation was abandoned, or it never began",
+            f"Run aws secretsmanager rotate-secret --secret-id {self.arn} to start a new rotation",
         )
 
     def _get(self, version: "dict[str, str]", operation: str) -> tuple[SecretValue, list[str]]:
@@ -205,7 +204,7 @@ class SecretUnderRotation:
         except ClientError:
             raise _NoValue from None
         if "SecretString" not in answer:
-            raise InvalidSecret(operation, "it holds binary data", "Store the credential as a JSON text")
+            raise InvalidSecret(operation, "it holds binary data", "Store the credential as JSON text")
         self.redactor.read(answer["SecretString"])
         value = SecretValue.parse(answer["SecretString"], self.kind, operation)
         self.redactor.release(*value.public)

@@ -1,8 +1,8 @@
 """What happens in each of the four steps?
 
-A secret is a row of versions; staging labels tell what each is for. Applications read the version that has
-AWSCURRENT. To rotate, Secrets Manager gives the label AWSPENDING to a new, empty version, and calls this program four
-times, each time with the id of that version, the version token:
+A secret has versions; staging labels say what each is for. Applications read the version that has AWSCURRENT. To
+rotate, Secrets Manager gives the label AWSPENDING to a new, empty version, and calls this program four times, each
+time with the id of that version, the version token:
 
     createSecret    writes a new password into the pending version. The database does not know it yet.
     setSecret       makes the database accept the pending version.
@@ -12,21 +12,21 @@ times, each time with the id of that version, the version token:
         AWSCURRENT  v1 ──────────────────────────────────────────── v1 ──▶ v2
         AWSPENDING        v2 empty ─▶ v2 written ─▶ v2 works ─▶ v2 tested
 
-Anything may fail, at any moment, and then Secrets Manager begins again at createSecret, with the same token. It may
-also call a step twice, or two steps at once, and an operator may take the label AWSPENDING away and so abandon the
-rotation. Hence the rules that every line below keeps:
+Every call can fail at any moment. Secrets Manager then begins again at createSecret, with the same token. It can also
+call a step twice, or two steps at once, and an operator can remove the label AWSPENDING and so abandon the rotation.
+Every line below keeps these rules:
 
-1.  A step reads what is there, decides, and does the smallest thing that brings the world nearer to done. Nothing is
-    remembered between two calls but in Secrets Manager and in the database.
-2.  What is written once into a version stays (PutSecretValue with the same token and another value is refused): a
-    password that the database may know already cannot be lost to a second createSecret.
+1.  A step reads the state, decides, and makes the smallest change that is still missing. Between two calls, all state
+    is in Secrets Manager and in the database.
+2.  A version never changes once it is written: PutSecretValue with the same token and another value is refused. So a
+    second createSecret cannot replace a password that the database already has.
 3.  AWSCURRENT is moved last, and only to a version that logged in.
-4.  A version is used only while it is staged. One without AWSPENDING was abandoned; one that has AWSCURRENT is done.
-5.  A pending version is believed only where it follows from the current one: same place, and the user whose turn it
-    is. createSecret and setSecret compare them, before a credential goes anywhere. testSecret then need not read the
-    current version again: what it reads cannot have changed.
+4.  A version is used only while it is staged. One without AWSPENDING was abandoned; one with AWSCURRENT is done.
+5.  A pending version is used only if it follows from the current one: the same host, and the user whose turn it is.
+    createSecret and setSecret compare the two before a credential is sent anywhere. testSecret need not read the
+    current version again: the pending version cannot have changed.
 
-Who logs in, and which user gets the password, is the strategy's to know: see `rotation.strategies`.
+Which user gets the password, and who sets it, is decided in `rotation.strategies`.
 """
 
 from collections.abc import Callable, Iterator
@@ -39,11 +39,12 @@ from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
 from rotation.engine import Engine
 from rotation.errors import LoginRefused, NotRotatable, RightsDiffer, Superseded
-from rotation.strategies import Context, RotationStrategy, ignore
+from rotation.logins import Context, ignore
+from rotation.strategies import RotationStrategy
 
 
 class Step(StrEnum):
-    """The four invocations; the values are what the event says."""
+    """The four invocations, by their names in the event."""
 
     CREATE = "createSecret"
     SET = "setSecret"
@@ -57,31 +58,31 @@ class Secret(Protocol):
     def is_staged(self) -> bool:
         """Tell whether the version is pending (True) or already current (False).
 
-        Raises NotRotatable where it is neither, or where rotation is off.
+        Raises NotRotatable if it is neither, or if rotation is off.
         """
 
     def current(self) -> SecretValue:
         """Return the value of the version that has AWSCURRENT."""
 
     def pending(self) -> SecretValue | None:
-        """Return the value of this version, None where it has none yet; raises NotRotatable where it is not staged."""
+        """Return the value of this version, or None if it has none yet; raises NotRotatable if it is not staged."""
 
     def stage(self, value: SecretValue) -> bool:
-        """Give this version its value; False, and nothing changed, where it has one already."""
+        """Write the value of this version. Returns False, and changes nothing, if it has one already."""
 
     def promote(self) -> bool:
-        """Move AWSCURRENT to this version; False, and nothing changed, where it has it already."""
+        """Move AWSCURRENT to this version. Returns False, and changes nothing, if it is there already."""
 
     def newer(self) -> Iterator[SecretValue]:
-        """Yield the values of versions that are newer than AWSCURRENT, but for this one, newest first."""
+        """Yield the values of the versions that are newer than AWSCURRENT, except this one, newest first."""
 
     def earlier(self) -> Iterator[SecretValue]:
-        """Yield the values of versions that are older than AWSCURRENT: AWSPREVIOUS first, then the newest first."""
+        """Yield the values of the versions that are older than AWSCURRENT: AWSPREVIOUS first, then the newest first."""
 
 
 @dataclass(frozen=True)
 class Rotation:
-    """One step's means."""
+    """What one step works with."""
 
     secret: Secret
     engine: Engine
@@ -89,12 +90,12 @@ class Rotation:
     admin: Callable[[SecretValue], Credential]
     new_password: Callable[[], str]
     annotate: Callable[[RotationStrategy], None]
-    """Tells the log which strategy it is, as soon as that is known."""
+    """Notes the strategy for the log, as soon as it is known."""
     try_more_passwords: bool = False
     allow_admin_repair: bool = False
-    """See `rotation.strategies.Context`."""
+    """See `rotation.logins.Context`."""
     recovered: Callable[[str], None] = ignore
-    """Tells the log what was broken, where it is healed."""
+    """Notes for the log what was broken and works again."""
 
     def strategy(self, value: SecretValue) -> RotationStrategy:
         """Return the strategy that the secret asks for."""
@@ -103,7 +104,7 @@ class Rotation:
         return strategy
 
     def context(self) -> Context:
-        """Return what a strategy may use of all this."""
+        """Return the part of this that a strategy can use."""
         return Context(
             engine=self.engine,
             deadline=self.deadline,
@@ -117,7 +118,7 @@ class Rotation:
 
 
 def create_secret(rotation: Rotation) -> str:
-    """Write the credential that comes next into the pending version, once."""
+    """Write the next credential into the pending version, once."""
     if not rotation.secret.is_staged():
         return "the version is current already"
     current = rotation.secret.current()
@@ -143,17 +144,17 @@ def set_secret(rotation: Rotation) -> str:
 
 
 def test_secret(rotation: Rotation) -> str:
-    """Log in as the application will, run the secret's own statements, and compare the rights of an alternating pair.
+    """Log in like the application, run the secret's own statements, and compare the rights of an alternating pair.
 
-    A schedule that is saved without rotating at once has only this step, on a version that may be empty or hold the
-    current value: then it is the current version that is tested.
+    If a schedule is saved without rotating at once, Secrets Manager makes this call only, with a version that is empty
+    or holds the current value. Then the current version is tested.
     """
     value = rotation.secret.pending() or rotation.secret.current()
     strategy = rotation.strategy(value)
     try:
         _test(rotation, strategy, value)
     except LoginRefused:
-        if not _is_replica(rotation, value):
+        if not _is_not_admins_host(rotation, value):
             raise
         _test_when_replicated(rotation, strategy, value)
     return f"{value.credential.username} logs in"
@@ -170,10 +171,10 @@ STEPS: dict[Step, Callable[[Rotation], str]] = {
     Step.TEST: test_secret,
     Step.FINISH: finish_secret,
 }
-"""Each function may be called again at any moment, and returns a sentence on what it did."""
+"""Each function can be called again at any moment, and returns a sentence on what it did."""
 
 FIRST_PAUSE = 0.5
-"""Seconds before a refused login of a replica is tried again; doubled each time."""
+"""Seconds until a login that a replica refused is tried again; doubled each time."""
 
 
 def _test(rotation: Rotation, strategy: RotationStrategy, value: SecretValue) -> None:
@@ -181,17 +182,17 @@ def _test(rotation: Rotation, strategy: RotationStrategy, value: SecretValue) ->
         try:
             strategy.require_equal_rights(value, session)
         except RightsDiffer:
-            # Not a version that is to become current: nothing was mirrored for it, and nothing had to be.
+            # This version is current already, so setSecret has mirrored nothing for it.
             if value != rotation.secret.current():
                 raise
         session.verify(value.verify)
 
 
 def _test_when_replicated(rotation: Rotation, strategy: RotationStrategy, value: SecretValue) -> None:
-    """Test while there is time: the password was set on the primary, and comes to its replica a little later."""
+    """Test again while time is left: the password was set on the primary, and reaches its replica a little later."""
     pause = FIRST_PAUSE
     while True:
-        rotation.deadline.pause(pause, f"waiting for the new password of {value.credential} to arrive")
+        rotation.deadline.pause(pause, f"waiting until the new password of {value.credential} reaches the replica")
         pause *= 2
         try:
             _test(rotation, strategy, value)
@@ -202,8 +203,8 @@ def _test_when_replicated(rotation: Rotation, strategy: RotationStrategy, value:
             return
 
 
-def _is_replica(rotation: Rotation, value: SecretValue) -> bool:
-    """Tell whether the secret's host gets its passwords from another one."""
+def _is_not_admins_host(rotation: Rotation, value: SecretValue) -> bool:
+    """Tell whether the admin sets passwords at another host, so that they can arrive here later."""
     return bool(value.admin_secret) and rotation.admin(value).host != value.credential.host
 
 
@@ -212,19 +213,23 @@ def _required(pending: SecretValue | None) -> SecretValue:
         raise NotRotatable(
             "reading the pending version",
             "it has no value yet",
-            "Let createSecret run first: start the rotation again",
+            "Start the rotation again, so that createSecret runs first",
         )
     return pending
 
 
 def _require_follows(pending: SecretValue, current: SecretValue, strategy: RotationStrategy) -> None:
-    """Refuse a pending version that somebody else wrote: it could name another host, or another user (promise 8)."""
+    """Refuse a pending version that somebody else wrote (promise 8, nobody else's user).
+
+    It could name another host, or another user.
+    """
     expected = replace(
         current.credential, username=strategy.next_username(current), password=pending.credential.password
     )
     if pending.credential != expected:
         raise Superseded(
             f"comparing the pending version with the current one, {current.credential}",
-            f"it names {pending.credential}, or another engine, database or TLS setting: it does not follow from it",
-            "The secret was changed under it, or somebody else wrote it: look which",
+            f"it names {pending.credential}, or another engine, database or TLS setting, so it does not follow: someone"
+            " edited the secret or the pending version during this rotation",
+            "Check CloudTrail for PutSecretValue on this secret, to see who wrote it",
         )

@@ -1,87 +1,50 @@
-"""Who logs in, and which user gets the new password?
+"""Which user gets the new password, and who sets it?
 
-**Single user.** The user changes its own password. From that moment until finishSecret has moved AWSCURRENT, an
-application that reads the secret gets a password that no longer works. Where users may not change their own password,
-and the secret names an admin secret, the admin does it.
+**Single user.** The user changes its own password. From then until finishSecret has moved AWSCURRENT, applications read
+a password that no longer works. If the server does not let users change their own password, and the secret names an
+admin secret, the admin changes it.
 
-**Dual password.** The user gets a second password, and keeps the first: AWSCURRENT works at every instant, and the
-old password until the next rotation. The user does it itself where the server lets it, else the admin does.
+**Dual password.** The user gets a second password and keeps the first. AWSCURRENT works at every instant, and the old
+password works until the next rotation. The user does this itself if the server lets it, else the admin does.
 
-**Alternating users.** Two users with the same rights take turns: the admin makes the one that AWSCURRENT does *not*
-name like the one that it names, and gives it the new password. AWSCURRENT works at every instant, also for a reader
-that cached it before the rotation.
+**Alternating users.** Two users with the same rights take turns. AWSCURRENT names one of them; the admin gives the
+other one the same rights, and then the new password. AWSCURRENT works at every instant, also for an application that
+read it before the rotation.
 
-What holds for all of them:
+Rules that all of them keep:
 
-- Before an admin is used, the user that AWSCURRENT names must have logged in. A secret is as powerful as the user
-  that it can log in as, and its owner must not get more power from the admin, whom the owner can name freely in
-  `masterarn`. Only if the operator of the function says that all who can write secrets are trusted so far, the
-  admin helps without that proof (`Means.allow_admin_repair`).
-- The proof counts for what is changed, and for nothing else. The user logs in where the admin does: at the admin's
-  host and port, over TLS if the admin uses TLS. The admin then finds the very account that logged in, or refuses. A
-  host that the owner of the secret chose, or somebody in the middle of a connection in clear, could let anybody in.
-- Few passwords of a user meet the server, because a server can lock a user who fails too often: that of AWSCURRENT,
-  the pending one, and those of the two newest versions that are newer than AWSCURRENT: an abandoned rotation leaves
-  such. More are tried only if the operator says so (`Means.try_more_passwords`).
-- The password is written last. A login that works then proves that everything before it was finished.
-- Only a refused login leads to another credential. An unreachable server ends the step.
+- *An admin acts only for a user that has logged in.* The user that AWSCURRENT names logs in before the admin is used.
+  The owner of a secret can name any admin secret in `masterarn`, so the secret alone must not give its owner more power
+  than its user has. The operator can switch this rule off (`Context.allow_admin_repair`).
+- *The admin changes the account that logged in, and no other.* The user logs in at the admin's host and port, over TLS
+  if the admin uses TLS. The admin's session then finds that very account, or refuses.
+- *The password is written last.* So a login that works proves that everything before it was finished.
+
+Which passwords are tried, and how many, is in `rotation.logins`.
 """
 
 import contextlib
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from rotation.credential import Credential, SecretValue
-from rotation.deadline import Deadline
-from rotation.engine import CloneStatus, Engine, KeepsOldPassword, Proof, Session
-from rotation.errors import InvalidSecret, LoginRefused, NotPermitted, RightsDiffer, Unsafe, Unsupported
+from rotation.engine import CloneStatus, KeepsOldPassword, Proof, Session
+from rotation.errors import RETRIED, InvalidSecret, LoginRefused, NotPermitted, RightsDiffer, Unsafe, Unsupported
 from rotation.kind import CLONE_SUFFIX, EngineKind, Strategy
-
-NEWER_PASSWORDS = 2
-"""How many passwords of versions newer than AWSCURRENT are tried. With AWSCURRENT's and the pending one that is four:
-policies that lock a user after five failures stay quiet."""
-
-MORE_PASSWORDS = 7
-"""How many passwords of other versions, newer and older, are tried if the operator allows it."""
+from rotation.logins import Context, at_admins_place, log_in, log_in_first, prove, same_login
 
 CLONE_PASSWORDS = 2
-"""How many passwords of earlier versions are tried to find out whether an unmarked user is the clone."""
+"""How many passwords of earlier versions are tried to find out whether a user without our mark is the clone."""
 
-BY_OTHER_VERSION = "the server refuses the password of AWSCURRENT, and takes that of another version"
-BY_ADMIN = "the server refuses every password that the secret holds, and the admin was allowed to repair that"
-"""What was found broken and healed."""
-
-
-def ignore(_: str) -> None:
-    """Tell nobody."""
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a strategy may use."""
-
-    engine: Engine
-    deadline: Deadline
-    admin: Callable[[SecretValue], Credential]
-    """Finds the admin of the database that a secret is for, having checked that it is the same database."""
-    newer: Callable[[], Iterator[SecretValue]]
-    """Reads the versions of the secret that are newer than AWSCURRENT, newest first."""
-    earlier: Callable[[], Iterator[SecretValue]]
-    """Reads the versions of the secret that are older than AWSCURRENT: AWSPREVIOUS first, then the newest first."""
-    try_more_passwords: bool = False
-    """Whether more passwords of other versions are tried, older ones too: a server can lock a user for it."""
-    allow_admin_repair: bool = False
-    """Whether the admin may help a user of whom the secret holds no password that works: whoever may write the secret
-    could name any user in it."""
-    recovered: Callable[[str], None] = ignore
-    """Is told what was broken, where it is healed."""
+BY_ADMIN = "the server refused every password in the secret, and the admin was allowed to set a new one"
+"""What was broken if the admin repaired it."""
 
 
 class RotationStrategy(ABC):
-    """How one strategy replaces a password; what is not abstract is right for a strategy with one user."""
+    """How one strategy replaces a password. The methods that are not abstract suit a strategy with one user."""
 
     name: ClassVar[Strategy]
 
@@ -94,18 +57,18 @@ class RotationStrategy(ABC):
         return current.credential.username
 
     def require_equal_rights(self, pending: SecretValue, session: Session) -> None:  # noqa: B027 - one user: nothing to compare
-        """Compare the rights of the pair, if there is one and its pending user may; raises RightsDiffer."""
+        """Raise RightsDiffer if the pending user cannot do what the current user can; changes nothing."""
 
-    def require_possible(self, current: SecretValue, context: Context) -> None:  # noqa: B027 - every server can do most
-        """Raise Unsupported if the server cannot do it, before anything is staged; changes nothing."""
+    def require_possible(self, current: SecretValue, context: Context) -> None:  # noqa: B027 - one password: every server
+        """Raise Unsupported if this server cannot do it, before anything is staged; changes nothing."""
 
     @abstractmethod
     def set_password(self, current: SecretValue, pending: SecretValue, context: Context) -> str:
-        """Bring the database to where `pending` logs in; return a sentence on what was done. May be repeated."""
+        """Change the database so that `pending` logs in; return a sentence on what was done. Can be repeated."""
 
 
 def choose(value: SecretValue, kind: EngineKind) -> RotationStrategy:
-    """Return the strategy that the secret asks for; raises Unsupported or InvalidSecret where it cannot be had."""
+    """Return the strategy that the secret asks for; raises Unsupported or InvalidSecret if it is not possible."""
     wanted = value.strategy or (Strategy.ALTERNATING_USERS if value.admin_secret else Strategy.SINGLE_USER)
     operation = f"choosing the strategy for {value.credential}"
     if wanted not in kind.strategies:
@@ -119,7 +82,9 @@ def choose(value: SecretValue, kind: EngineKind) -> RotationStrategy:
     )
     if needs_admin and not value.admin_secret:
         raise InvalidSecret(
-            operation, f'{wanted} needs an admin, and the secret has no "masterarn"', "Add the ARN of the admin secret"
+            operation,
+            f'{wanted} needs an admin, and the secret has no "masterarn"',
+            'Add the ARN of the admin secret to the secret, as "masterarn"',
         )
     return STRATEGIES[wanted](kind)
 
@@ -130,50 +95,47 @@ class SingleUser(RotationStrategy):
     name = Strategy.SINGLE_USER
 
     def set_password(self, current: SecretValue, pending: SecretValue, context: Context) -> str:
-        """Log in with what the user has, the likeliest first, and change it to what `pending` says."""
+        """Log in with the credential that is likeliest to work, and change the password to that of `pending`."""
         user, password = current.credential, pending.credential.password
 
-        def change(session: Session, credential: Credential) -> _NotAlone | None:
+        def change(session: Session, credential: Credential) -> "_NeedsAdmin | None":
             if credential.password != password:
-                return _alone(lambda: session.change_own_password(password), session, credential, current)
+                return _by_itself(lambda: session.change_own_password(password), session, credential, current)
             return None
 
         try:
-            left = _log_in([user, pending.credential], current, context, change)
+            left = log_in([user, pending.credential], current, context, change)
         except LoginRefused as refused:
-            _require_repair(refused, current, context)
-            with context.engine.connect(_admin(current, context, user.username), context.deadline) as session:
-                session.reset_password(user.username, password)
-            return f"{user.username} got the pending password from the admin, because nothing else logs in"
+            return _repair(refused, current, pending, context)
         if not left:
             return f"{user.username} has the pending password"
         with _admin_for(left, current, context) as session:
             session.reset_password(user.username, password)
-        return f"{user.username} got the pending password from the admin, because it may not change its own"
+        return f"{user.username} got the pending password from the admin, because it cannot change its own"
 
 
 class AlternatingUsers(RotationStrategy):
-    """The admin mirrors the current user onto the other one, then gives that the new password."""
+    """The admin gives the other user the rights of the current one, and then the new password."""
 
     name = Strategy.ALTERNATING_USERS
 
     def next_username(self, current: SecretValue) -> str:
-        """Return the user whose turn is next; raises Unsupported where its name would be too long for the engine."""
+        """Return the user whose turn is next; raises Unsupported if its name is too long for the engine."""
         other = self.kind.counterpart(current.credential.username)
         if self.kind.username_length(other) > self.kind.username_limit:
             raise Unsupported(
                 f"naming the clone of {current.credential.username}",
-                f"{other} is longer than {self.kind.name} takes, which is {self.kind.username_limit}",
-                f"Take a name that leaves room for {CLONE_SUFFIX}, or the single-user strategy",
+                f"{other} is longer than {self.kind.username_limit}, the limit of {self.kind.name}",
+                f"Use a name that leaves room for {CLONE_SUFFIX}, or the single-user strategy",
             )
         return other
 
     def set_password(self, current: SecretValue, pending: SecretValue, context: Context) -> str:
-        """Prove that the secret holds its user, then let the admin mirror it and set the other's password, last."""
+        """Prove that the current user logs in; let the admin mirror it, then set the other user's password, last."""
         user, other = current.credential.username, pending.credential.username
         admin, proof = _admin(current, context, user, other), None
         try:
-            proof = _log_in([current.credential], current, context, _show, admin)
+            proof = log_in([current.credential], current, context, prove, admin)
         except LoginRefused as refused:
             _require_repair(refused, current, context)
         with context.engine.connect(admin, context.deadline) as session:
@@ -188,21 +150,21 @@ class AlternatingUsers(RotationStrategy):
         return f"{other} mirrors {user} and has the pending password"
 
     def require_equal_rights(self, pending: SecretValue, session: Session) -> None:
-        """Compare the pair as the pending user sees it; where only an admin may, setSecret has done it."""
+        """Compare the pair as the pending user sees it. If only an admin can compare, setSecret has done it."""
         if self.kind.clone_sees_rights:
             other = pending.credential.username
             _require_equal(session, self.kind.counterpart(other), other)
 
 
 class DualPassword(RotationStrategy):
-    """The user gets the new password besides the one it has."""
+    """The user gets the new password and keeps the one it has."""
 
     name = Strategy.DUAL_PASSWORD
 
     def require_possible(self, current: SecretValue, context: Context) -> None:
-        """Ask the server, if not all servers of the engine can do it.
+        """Ask the server, if some servers of the engine cannot do it.
 
-        Where it refuses the login, setSecret is to find the way in.
+        If the server refuses the login, setSecret finds the password that works.
         """
         if self.kind.dual_password_needs_version:
             with (
@@ -212,21 +174,18 @@ class DualPassword(RotationStrategy):
                 _two_passwords(session).require_two_passwords()
 
     def set_password(self, current: SecretValue, pending: SecretValue, context: Context) -> str:
-        """Log in with what the user has, the likeliest first, and add what `pending` says, or let the admin."""
+        """Log in with the credential that is likeliest to work, and add the pending password, or let the admin."""
         user, password = current.credential, pending.credential.password
 
-        def add(session: Session, credential: Credential) -> _NotAlone | None:
+        def add(session: Session, credential: Credential) -> "_NeedsAdmin | None":
             if credential.password != password:
-                return _alone(lambda: _add_password(session, credential, password), session, credential, current)
+                return _by_itself(lambda: _add_password(session, credential, password), session, credential, current)
             return None
 
         try:
-            left = _log_in([user, pending.credential], current, context, add)
+            left = log_in([user, pending.credential], current, context, add)
         except LoginRefused as refused:
-            _require_repair(refused, current, context)
-            with context.engine.connect(_admin(current, context, user.username), context.deadline) as session:
-                session.reset_password(user.username, password)
-            return f"{user.username} got the pending password from the admin, because nothing else logs in"
+            return _repair(refused, current, pending, context)
         if not left:
             return f"{user.username} has the pending password, and the one before it"
         with _admin_for(left, current, context) as session:
@@ -237,69 +196,24 @@ class DualPassword(RotationStrategy):
 STRATEGIES = {strategy.name: strategy for strategy in (SingleUser, AlternatingUsers, DualPassword)}
 
 
-def log_in_first[T](candidates: Iterable[Credential], context: Context, use: Callable[[Session, Credential], T]) -> T:
-    """Log in with the first of the candidates that the server accepts, and return what is made of that session.
-
-    Raises the LoginRefused of the first candidate, which is the one expected to work, if the server refuses them all.
-    """
-    refused: LoginRefused | None = None
-    for credential in candidates:
-        try:
-            with context.engine.connect(credential, context.deadline) as session:
-                return use(session, credential)
-        except LoginRefused as error:
-            refused = refused or error
-    if not refused:
-        raise ValueError(candidates)
-    raise refused
-
-
-def _log_in[T](
-    likely: Sequence[Credential],
-    current: SecretValue,
-    context: Context,
-    use: Callable[[Session, Credential], T],
-    admin: Credential | None = None,
-) -> T:
-    """Log in as the user that AWSCURRENT names: with what is likely to work, else with the password of another version.
-
-    With an admin, at the admin's place. Raises the LoginRefused of the likeliest if the server refuses them all.
-    """
-
-    def note_and_use(session: Session, credential: Credential) -> T:
-        if credential.password not in {one.password for one in likely}:
-            context.recovered(BY_OTHER_VERSION)
-        return use(session, credential)
-
-    others = (credential for credential in other_passwords(current, context) if credential not in likely)
-    candidates = itertools.chain(likely, others)
-    return log_in_first(
-        (_where_the_admin_is(one, admin, context) for one in candidates) if admin else candidates, context, note_and_use
-    )
-
-
-def _show(session: Session, _: Credential) -> Proof:
-    return session.proof()
-
-
 @dataclass(frozen=True)
-class _NotAlone:
-    """A user logged in, and may not do for itself what an admin may."""
+class _NeedsAdmin:
+    """A user that logged in, and cannot make the change by itself."""
 
     credential: Credential
     proof: Proof
 
 
-def _alone(
+def _by_itself(
     change: Callable[[], None], session: Session, credential: Credential, current: SecretValue
-) -> _NotAlone | None:
-    """Let the user change itself; if it may not, return what an admin needs, or raise if the secret names none."""
+) -> _NeedsAdmin | None:
+    """Let the user make the change itself. If it cannot, return what an admin needs, or raise if there is no admin."""
     try:
         change()
     except NotPermitted:
         if not current.admin_secret:
             raise
-        return _NotAlone(credential, session.proof())
+        return _NeedsAdmin(credential, session.proof())
     return None
 
 
@@ -309,55 +223,15 @@ def _add_password(session: Session, credential: Credential, password: str) -> No
     two.add_password(credential.username, credential.password, password)
 
 
-@contextlib.contextmanager
-def _admin_for(user: _NotAlone, current: SecretValue, context: Context) -> Iterator[Session]:
-    """Log in as the admin, who then can change the user that has logged in, and nobody else of its name.
-
-    If the admin is at another place, the user logs in there first.
-    """
-    admin, proof = context.admin(current), user.proof
-    there = _where_the_admin_is(user.credential, admin, context)
-    if there != user.credential:
-        proof = log_in_first([there], context, _show)
-    with context.engine.connect(admin, context.deadline) as session:
-        session.require_proven(proof)
-        yield session
-
-
-def _where_the_admin_is(user: Credential, admin: Credential, context: Context) -> Credential:
-    """Return the same login at the admin's host and port, with TLS if one of the two has it.
-
-    Only there it proves what the admin can rely upon. The user's own TLS stays: nothing goes in clear because the
-    admin's does. Servers with a port of its own for TLS are asked at the user's port then; on RDS, which is where such
-    ports can differ, a host is one server.
-    """
-    keeps_port = context.engine.kind.tls_has_own_port and user.tls and not admin.tls
-    port = user.port if keeps_port else admin.port
-    return replace(user, host=admin.host, port=port, tls=user.tls or admin.tls)
-
-
-def _require_repair(refused: LoginRefused, current: SecretValue, context: Context) -> None:
-    """Let an admin help although nobody has proved to hold the user, if that is allowed; else raise LoginRefused."""
-    user = current.credential.username
-    cause, remedy = f"{refused.cause}, with every password that was tried", refused.remedy
-    if not context.try_more_passwords:
-        remedy += (
-            "; or set TRY_MORE_PASSWORDS (parameter TryMorePasswords) to true, and the passwords of more versions are"
-            f" tried. That is off, because the server can lock {user} for it"
-        )
-    if not current.admin_secret:
-        raise LoginRefused(refused.operation, cause, remedy)
-    if not context.allow_admin_repair:
-        remedy += (
-            "; or set ALLOW_ADMIN_REPAIR (parameter AllowAdminRepair) to true, and the admin lets"
-            f" {user} in again. That is off, because whoever may write the secret could then take any user over"
-        )
-        raise LoginRefused(refused.operation, cause, remedy)
-    context.recovered(BY_ADMIN)
+def _two_passwords(session: Session) -> KeepsOldPassword:
+    """Return the session as one that can keep two passwords: `EngineKind.strategies` says that it can."""
+    if not isinstance(session, KeepsOldPassword):
+        raise TypeError(type(session).__name__)
+    return session
 
 
 def _admin(current: SecretValue, context: Context, *users: str) -> Credential:
-    """Return the admin, who is about to change one of the users; raises Unsafe if it is one of them itself."""
+    """Return the admin, who is about to change these users; raises Unsafe if the admin is one of them."""
     admin, normal = context.admin(current), context.engine.kind.normal_name
     if normal(admin.username) in map(normal, users):
         raise Unsafe(
@@ -368,54 +242,67 @@ def _admin(current: SecretValue, context: Context, *users: str) -> Credential:
     return admin
 
 
-def other_passwords(current: SecretValue, context: Context) -> Iterator[Credential]:
-    """Yield the same login with passwords of other versions: after an abandoned rotation one of them is the user's.
+@contextlib.contextmanager
+def _admin_for(user: _NeedsAdmin, current: SecretValue, context: Context) -> Iterator[Session]:
+    """Log in as an admin that can change the user that logged in, and no other account of its name.
 
-    Those that are newer than AWSCURRENT; if the operator allows it, older ones too. Only versions of the same user on
-    the same host count.
+    If the admin logs in at another place, the user logs in there first.
     """
-    versions, most = context.newer(), NEWER_PASSWORDS
-    if context.try_more_passwords:
-        versions, most = itertools.chain(versions, context.earlier()), MORE_PASSWORDS
-    yield from itertools.islice(_same_login(current, versions, context), most)
+    admin, proof = context.admin(current), user.proof
+    there = at_admins_place(user.credential, admin, context)
+    if there != user.credential:
+        proof = log_in_first([there], context, prove)
+    with context.engine.connect(admin, context.deadline) as session:
+        session.require_proven(proof)
+        yield session
 
 
-def _same_login(current: SecretValue, versions: Iterable[SecretValue], context: Context) -> Iterator[Credential]:
-    """Yield the login of AWSCURRENT with the passwords that these versions have for it."""
-    user, normal = current.credential, context.engine.kind.normal_name
-    for value in versions:
-        one = value.credential
-        if _same_place(one, user) and normal(one.username) == normal(user.username):
-            yield replace(user, password=one.password)
+def _repair(refused: LoginRefused, current: SecretValue, pending: SecretValue, context: Context) -> str:
+    """Let the admin set the pending password although no password logs in, if that is allowed."""
+    user = current.credential.username
+    _require_repair(refused, current, context)
+    with context.engine.connect(_admin(current, context, user), context.deadline) as session:
+        session.reset_password(user, pending.credential.password)
+    return f"{user} got the pending password from the admin, because nothing else logs in"
 
 
-def _two_passwords(session: Session) -> KeepsOldPassword:
-    """Return the session as one that can do it: `EngineKind.strategies` says so."""
-    if not isinstance(session, KeepsOldPassword):
-        raise TypeError(type(session).__name__)
-    return session
-
-
-def _same_place(one: Credential, other: Credential) -> bool:
-    return (one.host, one.port) == (other.host, other.port)
+def _require_repair(refused: LoginRefused, current: SecretValue, context: Context) -> None:
+    """Raise LoginRefused unless the admin is allowed to help a user that nobody has logged in as."""
+    user = current.credential.username
+    cause, remedy = f"{refused.cause}, with every password that was tried", refused.remedy
+    if not context.try_more_passwords:
+        remedy += (
+            "; or set TRY_MORE_PASSWORDS (parameter TryMorePasswords) to true, to try the passwords of more versions."
+            f" It is off because the server can lock {user} for it"
+        )
+    if not current.admin_secret:
+        raise LoginRefused(refused.operation, cause, remedy)
+    if not context.allow_admin_repair:
+        remedy += (
+            f"; or set ALLOW_ADMIN_REPAIR (parameter AllowAdminRepair) to true, to let the admin reset {user}."
+            " It is off because everybody who can write the secret could then take over any user"
+        )
+        raise LoginRefused(refused.operation, cause, remedy)
+    context.recovered(BY_ADMIN)
 
 
 def _prove_ours(current: SecretValue, pending: Credential, admin: Credential, context: Context) -> Proof:
-    """Log in as the pending user, of whom the server does not know that it is the clone (promise 8).
+    """Log in as a user that has the clone's name and no mark of ours (promise 8, nobody else's user).
 
-    Somebody else's user can be called like the clone. A password of an earlier version that logs in is the proof that
-    it is not: so it is with pairs that AWS's own rotation functions made. That a version holds the name is none. The
-    pending password proves something only on servers that refuse the mark, which otherwise comes before the password.
+    The user can belong to somebody else. That a version of the secret names it proves nothing. A password of an earlier
+    version that logs in is the proof: pairs that AWS's own rotation functions made have no mark. The pending password
+    is a proof only on servers that refuse the mark; on all others the mark comes before the password.
     """
     user, other = current.credential.username, pending.username
-    as_other = replace(current, credential=replace(current.credential, username=other))
-    earlier = itertools.islice(_same_login(as_other, context.earlier(), context), CLONE_PASSWORDS)
+    as_other = replace(current.credential, username=other)
+    earlier = itertools.islice(same_login(as_other, context.earlier(), context), CLONE_PASSWORDS)
     for credential in itertools.chain(earlier, [pending] if context.engine.kind.clone_may_lack_mark else []):
         with contextlib.suppress(LoginRefused):
-            return log_in_first([_where_the_admin_is(credential, admin, context)], context, _show)
+            return log_in_first([at_admins_place(credential, admin, context)], context, prove)
     raise Unsafe(
-        f"preparing {other}, with which {user} takes turns",
-        f"{other} exists, has no mark of ours, and no version of this secret holds its password: it may be another's",
+        f"preparing {other}, which takes turns with {user}",
+        f"{other} was not created by this rotation, and no version of the secret has its password:"
+        " it can belong to someone else",
         f"Rename or drop {other}, or use the single-user strategy",
     )
 
@@ -426,5 +313,5 @@ def _require_equal(session: Session, user: str, other: str) -> None:
         raise RightsDiffer(
             f"comparing the rights of {other} with those of {user}",
             "; ".join(differences),
-            "Remove the differences, or let the admin do it; the rotation is tried again",
+            f"Remove the differences. {RETRIED}",
         )

@@ -13,30 +13,29 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import Session
 from rotation.environment import boolean
-from rotation.errors import DatabaseError, LoginRefused, StatementFailed, Unsafe
+from rotation.errors import RETRIED, DatabaseError, LoginRefused, StatementFailed, Unsafe
 from rotation.kind import EngineKind
 from rotation.passwords import PasswordPolicy
-from rotation.redaction import said
+from rotation.redaction import concealed, said
 
 CONNECT_SECONDS: Final = 10.0
 STATEMENT_SECONDS: Final = 30.0
-"""How long a login, and a statement, may take at most; the deadline may allow less."""
+"""How long a login, and a statement, can take at most; the deadline can allow less."""
 
 # Remedies that are the same on every engine. Each begins with what to do.
 
-RETRIED = "The rotation is tried again by itself"
 NO_ANSWER = "Check that the server is running, and that security groups, routes and the port allow the function"
 WRONG_PASSWORD = "Put the user's real password into the secret, as a new version, and rotate again"  # noqa: S105 - a remedy
 EXPIRED = "Give the user a new password by hand: it has expired"
 POLICY = "Change PASSWORD_LENGTH and EXCLUDE_… to match the server's password policy"
 REPLICA = (
     'Name the primary in "host", or an admin in "masterarn": this host is a replica, or read-only. While it fails over,'
-    " wait: the rotation is tried again by itself"
+    f" wait. {RETRIED}"
 )
 TOO_MANY = "Raise the connection limit of the user, the database or the server, or close connections"
 CERTIFICATE = "Give the server a certificate of the RDS authorities for this host, or name its own in DB_CA_BUNDLE"
 HOST_NAME = "Write the host name that the certificate is for into the secret, not an alias"
-NO_TLS = 'Switch TLS on at the server, or say "ssl": false in the secret to send everything in clear'
+NO_TLS = 'Switch TLS on at the server, or write "ssl": false into the secret to send everything in clear'
 NO_BUNDLE = "Correct DB_CA_BUNDLE: it must name a readable PEM file"
 WRONG_DATABASE = 'Correct "dbname" in the secret, or grant the user something in that database'
 STARTING = f"Wait until the database is up. {RETRIED}"
@@ -114,7 +113,7 @@ def refuse_foreign_triggers(operation: str, names: Sequence[str]) -> None:
 
 def unread_password(kind: EngineKind) -> str:
     """Return a password that nobody will know, in which the server's policy finds what it finds in the others."""
-    return PasswordPolicy.from_environment(os.environ, kind).generate()
+    return concealed(PasswordPolicy.from_environment(os.environ, kind).generate())
 
 
 def accepts(

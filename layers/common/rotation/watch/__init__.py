@@ -1,1 +1,1 @@
-"""Sees what no rotation can say of itself: that it never ran, or that its function is about to go."""
+"""Notices what no rotation can report itself: that it never ran, or that its function is about to be deleted."""

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_secretsmanager.type_defs import SecretListEntryTypeDef
 
-DOING = "listing the secrets of this account and their rotation functions"
+OPERATION = "listing the secrets of this account and their rotation functions"
 
 type IsOurs = Callable[[str], bool]
-"""Tells whether a function, whose ARN names no version and no alias, is one of those that are asked for."""
+"""Tells whether a function is one of ours, by its ARN without version and alias."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,16 @@ class AttachedSecret:
 
     arn: str
     function_arn: str
-    """Without the version or alias that the secret may name."""
+    """Without a version or an alias."""
     rotation_enabled: bool
-    """Where it is off, the function is named still, and never called."""
+    """If it is off, the secret still names the function, but Secrets Manager never calls it."""
     next_rotation: datetime | None
-    """By when it is to be rotated; in the past where that failed
+    """The date by which it is to be rotated; in the past if that failed
     (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html)."""
 
     @classmethod
     def parse(cls, entry: "SecretListEntryTypeDef") -> Self:
-        """Read an entry of the list; the function's ARN is empty where the secret names none."""
+        """Read an entry of the list; the function's ARN is empty if the secret names none."""
         next_rotation = entry.get("NextRotationDate")
         return cls(
             entry["ARN"],
@@ -45,37 +45,37 @@ class AttachedSecret:
 
     @property
     def name(self) -> str:
-        """Its name: what follows `secret:` in the ARN, without the hyphen and six characters that end it."""
+        """The part of the ARN after `secret:`, without the hyphen and six characters at its end."""
         return self.arn.partition(":secret:")[2][:-7]
 
 
 def attached_secrets(client: "SecretsManagerClient", is_ours: IsOurs, deadline: Deadline) -> list[AttachedSecret]:
     """Return the secrets that name one of our functions, whether or not their rotation is enabled.
 
-    They are those of this account and Region: another account's are not seen. What was changed in the last five minutes
-    may be missing (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html); secrets that
-    are to be deleted are. Raises ServiceFailed, and OutOfTime where a page would be begun after the deadline.
+    Only secrets of this account and Region are listed. Changes of the last five minutes can be missing
+    (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html). Secrets that are scheduled
+    for deletion are not listed. Raises ServiceFailed, and OutOfTime if the deadline comes before the last page.
     """
     try:
         return [
             secret for secret in map(AttachedSecret.parse, _entries(client, deadline)) if is_ours(secret.function_arn)
         ]
     except ServiceFailed as error:
-        remedy = "Allow secretsmanager:ListSecrets to this function's role; where it is allowed, try again later"
+        remedy = "Allow secretsmanager:ListSecrets to this function's role; if it is allowed, wait and try again"
         raise ServiceFailed(error.operation, error.cause, remedy) from None
 
 
 def functions_of_stack(prefix: str) -> IsOurs:
-    """Say whose ARN is the prefix and then letters and digits only: whatever function the stack has, had or will have.
+    """Return what recognises the functions of a stack: those it has, had, or will have.
 
-    A hyphen after the prefix belongs to another stack's name: the functions of the stack `rotation-production` begin
-    like those of the stack `rotation`.
+    Their ARN is the prefix and then letters and digits only. A hyphen after the prefix belongs to the name of another
+    stack: the functions of the stack `rotation-production` begin like those of the stack `rotation`.
     """
     return lambda function_arn: function_arn.startswith(prefix) and function_arn.removeprefix(prefix).isalnum()
 
 
 def unqualified(function_arn: str) -> str:
-    """Return the function's ARN without a version or alias, which is the eighth of its parts."""
+    """Return the function's ARN without version or alias, which is the eighth part."""
     return ":".join(function_arn.split(":")[:7])
 
 
@@ -85,7 +85,7 @@ def _entries(client: "SecretsManagerClient", deadline: Deadline) -> "Iterator[Se
         answer = call_aws(
             lambda page=page: client.list_secrets(MaxResults=100, **page),  # type: ignore[misc]
             deadline,
-            DOING,
+            OPERATION,
             "secretsmanager:ListSecrets",
         )
         yield from answer["SecretList"]

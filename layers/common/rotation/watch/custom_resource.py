@@ -1,8 +1,9 @@
-"""How is CloudFormation answered, which waits an hour for an answer that does not come?
+"""How is CloudFormation answered? Without an answer it waits for an hour.
 
-It asks for a custom resource to be created, updated or deleted, and takes the answer at an address that is signed for
-this one answer: who knows it can answer in our place, so nobody is shown it. Whoever may invoke the function can write
-an event, too, with an address of their own. So only CloudFormation's are answered.
+CloudFormation asks to create, update or delete a custom resource. It accepts the answer at an address that is signed
+for this one answer. Anybody who knows the address can answer in our place, so it is shown to nobody. Anybody with
+permission to invoke the function can send an event with an address of their own, so only addresses of CloudFormation
+are used.
 """
 
 import json
@@ -18,51 +19,52 @@ from rotation.deadline import Deadline
 from rotation.errors import InvalidEvent, ServiceFailed
 from rotation.hosts import allows_local_hosts
 
-DOING = "answering CloudFormation"
+OPERATION = "answering CloudFormation"
 LONGEST_REASON = 1000
-"""Characters; an answer has at most 4096 bytes
+"""Characters; an answer can have 4096 bytes
 (https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html)."""
 PAUSES = (0.0, 1.0, 2.0, 4.0)
-"""Seconds before each try."""
-TIMEOUT = 5.0
+"""Seconds before each attempt."""
+ANSWER_SECONDS = 5.0
+"""How long one attempt takes at most."""
 
 BUCKET = "cloudformation-custom-resource-response-"
-"""CloudFormation's bucket for the answers of a Region, before the Region's name without its hyphens
+"""The start of the name of CloudFormation's bucket for answers; the Region without its hyphens follows
 (https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/vpc-interface-endpoints.html)."""
 ADDRESS = re.compile(r"https://(?P<host>[^/]+)/[!-~]*")
 STAND_IN = re.compile(r"http://127\.0\.0\.1:[0-9]+/[!-~]*")
-"""Where a laptop-sized CloudFormation takes answers."""
+"""The address of the stand-in for CloudFormation in tests."""
 
 type Event = Mapping[str, Any]
 
 
 def answer(event: Event, refusal: str | None, deadline: Deadline) -> None:
-    """Tell CloudFormation that all is well, or why not.
+    """Tell CloudFormation that the request succeeded, or why it did not.
 
-    May be repeated. Raises InvalidEvent where the address to answer to is none of CloudFormation's, ServiceFailed where
-    the answer is not taken, however often there is time to try, and OutOfTime where there is none to begin with.
+    Can be repeated. Raises InvalidEvent if the address is not CloudFormation's, ServiceFailed if no attempt to deliver
+    the answer succeeds, and OutOfTime if there is no time for a first one.
     """
     url = event.get("ResponseURL")
     if not isinstance(url, str) or not _is_cloudformations(url):
-        cause = "the event has no ResponseURL at which CloudFormation takes the answers of this Region"
-        raise InvalidEvent(DOING, cause, "Leave it to CloudFormation to invoke this function")
+        cause = "its ResponseURL is not one of CloudFormation in this Region"
+        raise InvalidEvent(OPERATION, cause, "Let only CloudFormation invoke this function")
     body, cause = json.dumps(_answer(event, refusal), ensure_ascii=False).encode(), ""
     for pause in PAUSES:
         if cause and deadline.left() <= pause:
             break
-        deadline.pause(pause, DOING)
-        cause = _put(url, body, deadline.allow(TIMEOUT, DOING))
+        deadline.pause(pause, OPERATION)
+        cause = _put(url, body, deadline.allow(ANSWER_SECONDS, OPERATION))
         if not cause:
             return
-    raise ServiceFailed(DOING, cause, "Lambda invokes this function again by itself, twice")
+    raise ServiceFailed(OPERATION, cause, "Wait: Lambda invokes this function again, twice")
 
 
 def _is_cloudformations(url: str) -> bool:
-    """Tell whether CloudFormation takes answers at this address: at its bucket of this Region, by each name of that."""
+    """Tell whether the address is CloudFormation's bucket for answers in this Region, under any of its names."""
     region, suffix = os.environ.get("AWS_REGION", ""), os.environ.get("URL_SUFFIX", "amazonaws.com")
     bucket = BUCKET + region.replace("-", "")
     hosts = {f"{bucket}.s3.{region}.{suffix}", f"{bucket}.s3-{region}.{suffix}"}
-    if region == "us-east-1":  # elsewhere the name without a Region may be another partition's, and another owner's
+    if region == "us-east-1":  # in other Regions the name without a Region can belong to another partition and owner
         hosts.add(f"{bucket}.s3.{suffix}")
     match = ADDRESS.fullmatch(url)
     return (match is not None and match["host"] in hosts) or (allows_local_hosts() and bool(STAND_IN.fullmatch(url)))
@@ -71,15 +73,15 @@ def _is_cloudformations(url: str) -> bool:
 def _answer(event: Event, refusal: str | None) -> dict[str, Any]:
     outcome = {"Status": "SUCCESS"} if refusal is None else {"Status": "FAILED", "Reason": refusal[:LONGEST_REASON]}
     asked = {key: event.get(key) for key in ("StackId", "RequestId", "LogicalResourceId")}
-    # Another id than before would be another resource to CloudFormation, and the one before be deleted.
+    # A new id would be a new resource: CloudFormation would delete the one before.
     known = event.get("PhysicalResourceId") or f"{asked['StackId']}/{asked['LogicalResourceId']}"
     return {**outcome, "PhysicalResourceId": known, **asked}
 
 
 def _put(url: str, body: bytes, seconds: float) -> str:
-    """Return why the answer was not taken, and nothing of an exception's text, which may hold the address.
+    """Return why the answer was not delivered; nothing of an exception's text, which can hold the address.
 
-    Nobody is followed: urllib does so for GET, HEAD and POST only.
+    Redirects are not followed: urllib follows them for GET, HEAD and POST only.
     """
     # The signature is for a request without a content type, and urllib would add one.
     request = Request(url, body, {"Content-Type": ""}, method="PUT")  # noqa: S310 - the address is CloudFormation's

@@ -1,12 +1,12 @@
-"""May these functions go, or does a secret still need one of them?
+"""Does a secret still need one of the functions that are about to be deleted?
 
-A secret keeps its rotation function when that function is deleted, and is then rotated by nothing; the first to notice
-would be who needs the new password. So the stack has a resource, Custom::AttachedSecrets, that names its functions as
-FunctionArns and depends on them: CloudFormation asks here before it deletes one.
+If a rotation function is deleted, its secrets still name it, and nothing rotates them any more. Nobody would notice
+until a password is needed. So the stack has a resource, Custom::AttachedSecrets, that lists the functions as
+FunctionArns and depends on them: CloudFormation calls this function before it deletes one.
 
-Not in the way are secrets whose rotation is off, and those that the stack itself attached (ScheduledSecretArns): their
-schedules go together with the function, and turn the rotation off. The list of secrets would show that too late, and
-where an update is rolled back, the schedules that it made go last.
+Two kinds of secrets do not block a deletion: those whose rotation is off, and those that the stack itself attached
+(ScheduledSecretArns). The schedules of the latter are deleted with the function, and that turns the rotation off. The
+list of secrets would show this too late; and if an update is rolled back, its new schedules are deleted last.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -26,9 +26,9 @@ from rotation.watch.invocation import attempted, seconds_left
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-ANSWERING = 40.0
-"""Seconds that are kept for the answer, and for giving it again, whatever becomes of the list. The function's timeout
-must be longer by what listing the secrets takes."""
+ANSWER_SECONDS = 40.0
+"""How much of the function's timeout is kept for delivering the answer, in several attempts. The rest is for listing
+the secrets."""
 MOST_NAMED = 5
 LONGEST_NAME = 80
 
@@ -40,24 +40,24 @@ type Attached = Callable[[Collection[str]], Sequence[AttachedSecret]]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What CloudFormation is told."""
+    """The answer to CloudFormation."""
 
     text: str
     is_refusal: bool = False
     secret_arns: Sequence[str] = ()
-    """Those that stand in the way."""
+    """The secrets that block the deletion."""
 
 
 def guard_handler() -> "Callable[[object, LambdaContext], None]":
-    """Return the function that CloudFormation calls: it refuses to let a function go that a secret needs.
+    """Return the function that CloudFormation calls; it refuses to delete a function that a secret needs.
 
-    Each call logs one line. Whatever happens, CloudFormation gets an answer; only where that cannot be delivered is an
-    error raised, for Lambda to try again. The address of the answer is neither logged nor raised.
+    Each call logs one line. CloudFormation gets an answer in every case; if that cannot be delivered, an error is
+    raised, so that Lambda tries again. The address of the answer is neither logged nor raised.
     """
 
     def handler(event: object, context: "LambdaContext") -> None:
         failure = _Invocation(event, context).run()
-        # Raised here, outside of any `except`: the error carries no chain to an exception that may hold the address.
+        # Raised here, outside of any `except`: the error carries no chain to an exception that can hold the address.
         if failure:
             raise failure
 
@@ -65,14 +65,14 @@ def guard_handler() -> "Callable[[object, LambdaContext], None]":
 
 
 def verdict(event: Event, attached: Attached) -> Verdict:
-    """Decide; the secrets are looked at only where a function is about to go. Raises InvalidEvent."""
-    going = _going(event)
-    if not going:
-        return Verdict("no rotation function is about to go")
+    """Decide; the secrets are listed only if a function is about to be deleted. Raises InvalidEvent."""
+    deleted = _deleted(event)
+    if not deleted:
+        return Verdict("no rotation function is about to be deleted")
     scheduled = {arn for properties in (NEW, OLD) for arn in _texts(event, properties, "ScheduledSecretArns") or ()}
-    needed = [secret for secret in attached(going) if secret.rotation_enabled and secret.arn not in scheduled]
+    needed = [secret for secret in attached(deleted) if secret.rotation_enabled and secret.arn not in scheduled]
     if not needed:
-        return Verdict("no secret needs the rotation functions that are about to go")
+        return Verdict("no secret needs the rotation functions that are about to be deleted")
     return Verdict(_refusal(needed), is_refusal=True, secret_arns=[secret.arn for secret in needed])
 
 
@@ -91,12 +91,12 @@ class _Invocation:
         }
 
     def run(self) -> RotationError | None:
-        """Answer CloudFormation, and log what; return why it could not be answered."""
+        """Answer CloudFormation and log the answer; return the error if it could not be delivered."""
         url = self._event.get("ResponseURL")
         self._redactor.read(str(url))
         found = attempted(partial(verdict, self._event, self._attached), self._redactor)
         if isinstance(found, RotationError):
-            found = Verdict(f"{found} {self._way_out()}", is_refusal=True)
+            found = Verdict(f"{found} {self._next()}", is_refusal=True)
         text, fields = self._redact(found.text), {name: self._redact(value) for name, value in self._fields.items()}
         refusal = text if found.is_refusal else None
         failure = attempted(partial(answer, self._event, refusal, Deadline(self._seconds_left)), self._redactor)
@@ -109,21 +109,21 @@ class _Invocation:
         return failure
 
     def _attached(self, functions: Collection[str]) -> Sequence[AttachedSecret]:
-        deadline = Deadline(lambda: self._seconds_left() - ANSWERING)
+        deadline = Deadline(lambda: self._seconds_left() - ANSWER_SECONDS)
         return attached_secrets(own_clients().secrets_manager, functions.__contains__, deadline)
 
-    def _way_out(self) -> str:
+    def _next(self) -> str:
         if self._event.get("RequestType") != "Delete":
             return "Then deploy again."
         return (
-            "Then delete the stack again; or delete it although secrets may still need its functions, with aws "
+            "Then delete the stack again; or delete it although secrets can still need its functions, with aws "
             f"cloudformation delete-stack and --retain-resources {self._event.get('LogicalResourceId')} or "
             "--deletion-mode FORCE_DELETE_STACK."
         )
 
 
-def _going(event: Event) -> frozenset[str]:
-    """Return the functions that will not be there after what CloudFormation asks for."""
+def _deleted(event: Event) -> frozenset[str]:
+    """Return the functions that CloudFormation will delete."""
     named = _functions(event, NEW)
     match event.get("RequestType"):
         case "Create" if named is not None:
@@ -131,12 +131,12 @@ def _going(event: Event) -> frozenset[str]:
         case "Update" if named is not None:
             return (_functions(event, OLD) or frozenset()) - named
         case "Delete":
-            # None where the properties were wrong: then it was never created, and guards nothing.
+            # None if the properties were wrong: then the resource was never created.
             return named or frozenset()
         case _:
             raise InvalidEvent(
-                "reading what CloudFormation asks for",
-                "its RequestType is not Create, Update or Delete, or its property FunctionArns is no list of texts",
+                "reading the request of CloudFormation",
+                "its RequestType is not Create, Update or Delete, or its property FunctionArns is not a list of texts",
                 "Correct the resource Custom::AttachedSecrets in the template",
             )
 
@@ -147,7 +147,7 @@ def _functions(event: Event, properties: str) -> frozenset[str] | None:
 
 
 def _texts(event: Event, properties: str, name: str) -> frozenset[str] | None:
-    """Return a property that is a list of texts; None where it is not there, or anything else."""
+    """Return a property that is a list of texts; None if it is missing, or something else."""
     values = (event.get(properties) or {}).get(name)
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         return None
@@ -158,10 +158,10 @@ def _refusal(needed: Sequence[AttachedSecret]) -> str:
     named = ", ".join(_shortened(secret.name) for secret in needed[:MOST_NAMED])
     more = f" and {len(needed) - MOST_NAMED} more" if len(needed) > MOST_NAMED else ""
     return (
-        f"These secrets would be rotated by nothing: {named}{more}. Give each another function (aws secretsmanager "
+        f"Nothing would rotate these secrets any more: {named}{more}. Give each another function (aws secretsmanager "
         "rotate-secret --secret-id … --rotation-lambda-arn …), or turn its rotation off (aws secretsmanager "
-        "cancel-rotate-secret --secret-id …), or, if it is in a …SecretArns parameter of this stack, take it out there "
-        "and deploy that first. Then try again, in five minutes: the list of secrets may be that old."
+        "cancel-rotate-secret --secret-id …), or, if it is in a …SecretArns parameter of this stack, remove it there "
+        "and deploy that first. Then wait five minutes and try again: the list of secrets can be that old."
     )
 
 

@@ -1,4 +1,4 @@
-"""What do the functions of the watch do alike, whatever they watch?"""
+"""What do all functions of the watch share?"""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 def seconds_left(context: "LambdaContext") -> Callable[[], float]:
-    """Return the function that tells how many seconds Lambda still gives."""
+    """Return a function that returns how many seconds Lambda still gives."""
     return lambda: context.get_remaining_time_in_millis() / 1000
 
 
 def attempted[T](work: Callable[[], T], redactor: Redactor | None = None) -> T | RotationError:
-    """Return what the work returns, or what went wrong: free of secrets and of other exceptions."""
+    """Return the result of the work, or its error, without secrets and chained exceptions."""
     redactor = redactor or Redactor()
     try:
         with redacting(redactor):
             return work()
     except RotationError as error:
         return error.rewritten(partial(redactor.said, most=LONGEST))
-    except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold a secret and must not get out
+    except Exception as error:  # noqa: BLE001 - the text of any exception can hold a secret and must not get out
         return Unexpected.from_exception(error, "watching the rotations")

@@ -1,7 +1,7 @@
-"""Which rotations should have been, and were not?
+"""Which rotations are overdue?
 
-A function that fails says so itself. One that is never called, or cannot even be loaded, says nothing: only the secret
-shows that the date of its next rotation has passed.
+A function that fails logs its error. A function that is never called, or cannot be loaded, logs nothing: only the
+secret shows that the date of its next rotation has passed.
 """
 
 import os
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 GRACE = timedelta(hours=1)
-"""Time for the rotation itself and for the list of secrets to show it."""
+"""Time for the rotation itself, and until the list of secrets shows it."""
 
 type Clock = Callable[[], datetime]
 
 
 def system_clock() -> datetime:
-    """Return the time."""
+    """Return the current time."""
     return datetime.now(UTC)
 
 
 def overdue_handler(now: Clock = system_clock) -> "Callable[[object, LambdaContext], None]":
-    """Return the function that Lambda calls on a schedule, whatever the event.
+    """Return the function that Lambda calls on a schedule, with any event.
 
-    It logs each overdue secret, or one line where there is none, and counts in the metrics SecretsOverdue and
-    SecretsAttached, also where the count is 0. Where the secrets cannot be listed, it logs why and raises that.
+    It logs each overdue secret, or one line if there is none, and counts them in the metrics SecretsOverdue and
+    SecretsAttached, also if the count is 0. If the secrets cannot be listed, it logs and raises the error.
     """
 
     def handler(_event: object, context: "LambdaContext") -> None:
@@ -51,13 +51,13 @@ def overdue_handler(now: Clock = system_clock) -> "Callable[[object, LambdaConte
             )
             raise secrets
         moment = now()
-        _tell(secrets, [secret for secret in secrets if is_overdue(secret, moment)])
+        _report(secrets, [secret for secret in secrets if is_overdue(secret, moment)])
 
     return handler
 
 
 def is_overdue(secret: AttachedSecret, now: datetime) -> bool:
-    """Tell whether the secret should have been rotated by now; never, where its rotation is off or has no date."""
+    """Tell whether the secret should have been rotated by now; False if its rotation is off or has no date."""
     return secret.rotation_enabled and secret.next_rotation is not None and now - secret.next_rotation > GRACE
 
 
@@ -67,27 +67,27 @@ def _secrets_of_stack(deadline: Deadline) -> Sequence[AttachedSecret]:
         raise InvalidConfiguration(
             "reading the function's environment",
             "ROTATION_FUNCTION_PREFIX is missing or empty",
-            "Set it to what the ARNs of this stack's functions begin with, the hyphen after the stack's name included",
+            "Set it to the start of the ARNs of this stack's functions, up to the hyphen after the stack's name",
         )
     return attached_secrets(own_clients().secrets_manager, functions_of_stack(prefix), deadline)
 
 
-def _tell(secrets: Sequence[AttachedSecret], overdue: Sequence[AttachedSecret]) -> None:
+def _report(secrets: Sequence[AttachedSecret], overdue: Sequence[AttachedSecret]) -> None:
     for secret in overdue:
-        cause = f"it should have been rotated by {secret.next_rotation}, and was not"
+        cause = f"its rotation was due by {secret.next_rotation} and has not happened"
         remedy = (
-            f"Look for the cause in the log of {secret.function_arn}; no line there: look whether the function exists "
-            "and Secrets Manager may invoke it. Once the cause is gone, take AWSPENDING from the unfinished version if "
-            f"it is there (aws secretsmanager update-secret-version-stage --secret-id {secret.arn} --version-stage "
-            "AWSPENDING --remove-from-version-id …), then rotate: aws secretsmanager rotate-secret --secret-id "
-            f"{secret.arn}"
+            f"Find the cause in the log of {secret.function_arn}; if no line is there, check that the function exists "
+            "and that Secrets Manager can invoke it. Once the cause is gone, remove AWSPENDING from the unfinished "
+            f"version, if it has that label (aws secretsmanager update-secret-version-stage --secret-id {secret.arn} "
+            "--version-stage AWSPENDING --remove-from-version-id …), then run aws secretsmanager rotate-secret "
+            f"--secret-id {secret.arn}"
         )
         logger.error(
             f"watching {secret.arn}: {cause}. {remedy}",
             extra={"secret_arn": secret.arn, "function_arn": secret.function_arn, "cause": cause, "remedy": remedy},
         )
     if not overdue:
-        logger.info(f"no rotation is overdue; secrets with a rotation function of this stack: {len(secrets)}")
+        logger.info(f"no rotation is overdue; {len(secrets)} secrets have a rotation function of this stack")
     for name, value in {"SecretsAttached": len(secrets), "SecretsOverdue": len(overdue)}.items():
         with single_metric(name=name, unit=MetricUnit.Count, value=value, namespace=NAMESPACE):
             pass

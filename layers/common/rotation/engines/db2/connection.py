@@ -21,7 +21,6 @@ from rotation.engines.driver import (
     NO_BUNDLE,
     POLICY,
     REPLICA,
-    RETRIED,
     STATEMENT_SECONDS,
     TOO_MANY,
     WRONG_DATABASE,
@@ -33,6 +32,7 @@ from rotation.engines.driver import (
 )
 from rotation.engines.network import ca_bundle, open_socket
 from rotation.errors import (
+    RETRIED,
     DatabaseError,
     InvalidSecret,
     LoginBlocked,
@@ -48,8 +48,8 @@ DATABASE: Final = re.compile(r"[A-Za-z@#$][A-Za-z0-9_@#$]{0,7}")
 """https://www.ibm.com/docs/en/db2/11.5?topic=rules-database-database-alias-naming"""
 
 NO_TLS = (
-    'Write the TLS port of the server into "port" (on RDS: the parameter ssl_svcename), or say "ssl": false in the'
-    " secret to send everything in clear"
+    'Write the TLS port of the server into "port" (on RDS: the parameter ssl_svcename), or write "ssl": false into'
+    " the secret to send everything in clear"
 )
 NO_CONNECT = "GRANT CONNECT ON DATABASE to the user, or to a group or role of the user"
 NOT_NOW = f"Check the state of the database. {RETRIED}"

@@ -13,7 +13,7 @@ from pymysql.cursors import Cursor, DictCursor, SSCursor
 from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import Proof
-from rotation.engines.driver import NO_ANSWER, POLICY, REPLICA, RETRIED, STATEMENT_SECONDS, verify
+from rotation.engines.driver import NO_ANSWER, POLICY, REPLICA, STATEMENT_SECONDS, verify
 from rotation.engines.mysql.wire import (
     MALFORMED,
     TOO_LARGE,
@@ -25,6 +25,7 @@ from rotation.engines.mysql.wire import (
     understood,
 )
 from rotation.errors import (
+    RETRIED,
     DatabaseError,
     LoginRefused,
     NotPermitted,

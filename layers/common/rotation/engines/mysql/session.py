@@ -15,13 +15,12 @@ from typing import Any
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engines.driver import RETRIED
 from rotation.engines.mysql.connection import Account, ExpectedError, connect
 from rotation.engines.mysql.hashes import matches
 from rotation.engines.mysql.pair import GONE, PairSession
 from rotation.engines.mysql.rights import GLOBAL, Change
 from rotation.engines.mysql.wire import Connection
-from rotation.errors import NotPermitted, StatementFailed, Unsupported
+from rotation.errors import RETRIED, NotPermitted, StatementFailed, Unsupported
 from rotation.kind import EngineKind, Strategy
 
 KIND = EngineKind(

@@ -17,9 +17,9 @@ from pymysql.protocol import MysqlPacket
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engines.driver import NO_ANSWER, RETRIED, STATEMENT_SECONDS, WRONG_PASSWORD
+from rotation.engines.driver import NO_ANSWER, STATEMENT_SECONDS, WRONG_PASSWORD
 from rotation.engines.network import open_socket, tls_context
-from rotation.errors import DatabaseError, LoginBlocked, LoginRefused, Unreachable, Unsupported, Untrusted
+from rotation.errors import RETRIED, DatabaseError, LoginBlocked, LoginRefused, Unreachable, Unsupported, Untrusted
 from rotation.redaction import said
 
 TOO_MANY = "Raise the limit of the account or of the server, or close connections"

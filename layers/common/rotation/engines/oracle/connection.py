@@ -14,19 +14,12 @@ import oracledb
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engines.driver import (
-    CONNECT_SECONDS,
-    NO_ANSWER,
-    POLICY,
-    RETRIED,
-    STATEMENT_SECONDS,
-    WRONG_PASSWORD,
-    verify,
-)
+from rotation.engines.driver import CONNECT_SECONDS, NO_ANSWER, POLICY, STATEMENT_SECONDS, WRONG_PASSWORD, verify
 from rotation.engines.network import look_up, tls_context
 from rotation.engines.oracle.rights import quoted
 from rotation.engines.oracle.wire import Elsewhere, Unbelievable, Watch, one_connection, watching
 from rotation.errors import (
+    RETRIED,
     DatabaseError,
     InvalidSecret,
     LoginBlocked,

@@ -13,19 +13,12 @@ from psycopg2.sql import SQL, Literal
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engines.driver import (
-    CONNECT_SECONDS,
-    NO_ANSWER,
-    POLICY,
-    REPLICA,
-    RETRIED,
-    STATEMENT_SECONDS,
-    WRONG_PASSWORD,
-)
+from rotation.engines.driver import CONNECT_SECONDS, NO_ANSWER, POLICY, REPLICA, STATEMENT_SECONDS, WRONG_PASSWORD
 from rotation.engines.network import ca_bundle, open_socket
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.wire import ANSWER_BYTES, LOOPBACK, TooMuch, Way
 from rotation.errors import (
+    RETRIED,
     DatabaseError,
     LoginBlocked,
     LoginRefused,

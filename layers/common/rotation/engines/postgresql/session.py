@@ -11,12 +11,11 @@ from psycopg2.sql import SQL, Identifier, Literal
 from rotation.credential import Credential
 from rotation.deadline import RESERVED_SECONDS, Deadline
 from rotation.engine import CloneStatus, Proof
-from rotation.engines.driver import RETRIED
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import THEIRS, Connection
 from rotation.engines.postgresql.pair import Pair, require_known
 from rotation.engines.postgresql.rights import named
-from rotation.errors import DatabaseError, OutOfTime, Unsafe
+from rotation.errors import RETRIED, DatabaseError, OutOfTime, Unsafe
 from rotation.kind import EngineKind, Strategy
 from rotation.redaction import said
 

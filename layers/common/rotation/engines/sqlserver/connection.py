@@ -9,10 +9,11 @@ import pytds  # type: ignore[import-untyped]  # annotated, but not marked so (PE
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engines.driver import CONNECT_SECONDS, NO_ANSWER, POLICY, RETRIED, WRONG_PASSWORD
+from rotation.engines.driver import CONNECT_SECONDS, NO_ANSWER, POLICY, WRONG_PASSWORD
 from rotation.engines.network import open_socket, tls_context
 from rotation.engines.sqlserver.wire import LOGIN_BYTES, Astray, TooMuch, Way
 from rotation.errors import (
+    RETRIED,
     DatabaseError,
     LoginBlocked,
     LoginRefused,

@@ -11,7 +11,7 @@ import pytds  # type: ignore[import-untyped]  # annotated, but not marked so (PE
 from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import CloneStatus, Proof
-from rotation.engines.driver import RETRIED, STATEMENT_SECONDS
+from rotation.engines.driver import STATEMENT_SECONDS
 from rotation.engines.sqlserver import catalog
 from rotation.engines.sqlserver.accounts import BY_SERVER, Account
 from rotation.engines.sqlserver.connection import ANSWER_BYTES, LESS, NONSENSE, failure, kept, open_connection
@@ -20,7 +20,7 @@ from rotation.engines.sqlserver.login_pair import LoginPair
 from rotation.engines.sqlserver.pair import Arguments, Pair
 from rotation.engines.sqlserver.rights import name, text
 from rotation.engines.sqlserver.wire import TooMuch, Way
-from rotation.errors import StatementFailed, Unsafe
+from rotation.errors import RETRIED, StatementFailed, Unsafe
 from rotation.kind import EngineKind, Strategy
 
 EDITIONS = ("ee", "se", "ex", "web", "dev-ee", "dev-se")

@@ -1,0 +1,143 @@
+"""Which password logs in, and where?
+
+AWSCURRENT holds a password that should work. If the server refuses it, an earlier rotation was interrupted or
+abandoned, and another version of the secret holds the password that works:
+
+    AWSCURRENT              the usual case
+    the pending version     an earlier try of this step changed the password and was cut off
+    newer versions          an abandoned rotation changed the password; the newest 2 are tried
+    more versions           older ones too, up to 7, only if the operator allows it (`Context.try_more_passwords`)
+
+A server can lock a user after a few refused logins. So few passwords are tried, and only a refused login leads to the
+next one: an unreachable server ends the step.
+
+The user logs in at the admin's host if an admin will use the result. A host that the owner of the secret chose could
+accept any password, and so could somebody in the middle of a connection without TLS.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from rotation.credential import Credential, SecretValue
+from rotation.deadline import Deadline
+from rotation.engine import Engine, Proof, Session
+from rotation.errors import LoginRefused
+
+NEWER_PASSWORDS = 2
+"""How many passwords of versions newer than AWSCURRENT are tried. With AWSCURRENT's and the pending one that is four,
+which is below a lockout policy of five failed logins."""
+
+MORE_PASSWORDS = 7
+"""How many passwords of other versions, newer and older, are tried if the operator allows it."""
+
+BY_OTHER_VERSION = "the server refused the password of AWSCURRENT and accepted that of another version"
+"""What was broken if another version's password logged in."""
+
+
+def ignore(_: str) -> None:
+    """Do nothing with the text."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a strategy can use."""
+
+    engine: Engine
+    deadline: Deadline
+    admin: Callable[[SecretValue], Credential]
+    """Returns the admin of the database that a secret is for; raises if the admin secret is for another database."""
+    newer: Callable[[], Iterator[SecretValue]]
+    """Reads the versions of the secret that are newer than AWSCURRENT, newest first."""
+    earlier: Callable[[], Iterator[SecretValue]]
+    """Reads the versions of the secret that are older than AWSCURRENT: AWSPREVIOUS first, then the newest first."""
+    try_more_passwords: bool = False
+    """Whether up to 7 passwords of other versions are tried, older ones too. The server can lock a user for that."""
+    allow_admin_repair: bool = False
+    """Whether the admin helps a user although no password in the secret works. Everybody who can write the secret could
+    then name any user in it, and take that user over."""
+    recovered: Callable[[str], None] = ignore
+    """Receives what was broken, once it works again."""
+
+
+def log_in_first[T](candidates: Iterable[Credential], context: Context, use: Callable[[Session, Credential], T]) -> T:
+    """Log in with the first of the candidates that the server accepts; return what `use` makes of that session.
+
+    Raises the LoginRefused of the first candidate if the server refuses them all: that one was expected to work.
+    """
+    refused: LoginRefused | None = None
+    for credential in candidates:
+        try:
+            with context.engine.connect(credential, context.deadline) as session:
+                return use(session, credential)
+        except LoginRefused as error:
+            refused = refused or error
+    if not refused:
+        raise ValueError(candidates)
+    raise refused
+
+
+def log_in[T](
+    likely: Sequence[Credential],
+    current: SecretValue,
+    context: Context,
+    use: Callable[[Session, Credential], T],
+    admin: Credential | None = None,
+) -> T:
+    """Log in as the user of AWSCURRENT: with the likely credentials first, then with passwords of other versions.
+
+    Logs in where the admin does, if one is given. Raises the LoginRefused of the first if the server refuses them all.
+    """
+
+    def note_and_use(session: Session, credential: Credential) -> T:
+        if credential.password not in {one.password for one in likely}:
+            context.recovered(BY_OTHER_VERSION)
+        return use(session, credential)
+
+    others = (credential for credential in other_passwords(current, context) if credential not in likely)
+    candidates = itertools.chain(likely, others)
+    if admin:
+        return log_in_first((at_admins_place(one, admin, context) for one in candidates), context, note_and_use)
+    return log_in_first(candidates, context, note_and_use)
+
+
+def prove(session: Session, _: Credential) -> Proof:
+    """Return the proof of a session, as a `use` of `log_in`."""
+    return session.proof()
+
+
+def at_admins_place(user: Credential, admin: Credential, context: Context) -> Credential:
+    """Return the same login at the admin's host and port, over TLS if either of the two uses TLS.
+
+    Only a login there proves something to the admin. The user's own TLS stays on: its password is never sent in clear
+    because the admin's is. If a server has a port of its own for TLS, a user with TLS keeps its own port when the admin
+    has no TLS. On RDS, where those two ports can differ, a host is one server.
+    """
+    keeps_port = context.engine.kind.tls_has_own_port and user.tls and not admin.tls
+    port = user.port if keeps_port else admin.port
+    return replace(user, host=admin.host, port=port, tls=user.tls or admin.tls)
+
+
+def other_passwords(current: SecretValue, context: Context) -> Iterator[Credential]:
+    """Yield the login of AWSCURRENT with passwords of other versions of the secret, of the same user and host.
+
+    An abandoned rotation can have left one of them in the database. Versions newer than AWSCURRENT; older ones too if
+    the operator allows it.
+    """
+    versions, limit = context.newer(), NEWER_PASSWORDS
+    if context.try_more_passwords:
+        versions, limit = itertools.chain(versions, context.earlier()), MORE_PASSWORDS
+    yield from itertools.islice(same_login(current.credential, versions, context), limit)
+
+
+def same_login(user: Credential, versions: Iterable[SecretValue], context: Context) -> Iterator[Credential]:
+    """Yield this login with the passwords that the versions hold for it."""
+    normal = context.engine.kind.normal_name
+    for value in versions:
+        one = value.credential
+        if _same_place(one, user) and normal(one.username) == normal(user.username):
+            yield replace(user, password=one.password)
+
+
+def _same_place(one: Credential, other: Credential) -> bool:
+    return (one.host, one.port) == (other.host, other.port)
