@@ -10,14 +10,14 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from rotation.deadline import Deadline
 from rotation.engine import CloneStatus
 from rotation.engines import network
-from rotation.engines.db2.connection import Session
-from rotation.engines.db2.session import Db2Session
+from rotation.engines.db2.connection import Db2Connection
 from rotation.engines.db2.users import TASKS
 from rotation.errors import (
     InvalidSecret,
@@ -36,12 +36,15 @@ from tests.contract.test_engine import HOSTILE, EngineContract, closed_port, sil
 from tests.laboratories import INVOICES, Laboratory, deadline
 from tests.laboratories_db2 import Db2Laboratory, own, quoted
 from tests.local.servers import certificates
-from tests.local.stand_ins.db2 import database as db2_database
+from tests.local.stand_ins.db2 import data as db2_data
 from tests.local.stand_ins.db2 import server as db2_server
 from tests.local.stand_ins.db2 import wire as drda
 from tests.local.stand_ins.db2.catalog import KINDS, Db2Error, is_catalog
 from tests.local.stand_ins.db2.database import Instance, User
-from tests.local.stand_ins.db2.database import Session as Inside
+from tests.local.stand_ins.db2.session import Session as Inside
+
+if TYPE_CHECKING:
+    from rotation.engines.db2.session import Db2Session
 
 __all__ = ["closed_port", "silent_port"]
 
@@ -203,7 +206,7 @@ class TestDb2Alone:
             laboratory.engine.connect(replace(laboratory.admin, database="RDSADMIN"), deadline(3.0)) as session,
             held(instance.lock),
         ):
-            session.execute("looking at tasks", TASKS.format(which="1", kind="NULL"))
+            session.connection.execute("looking at tasks", TASKS.format(which="1", kind="NULL"))
 
     @pytest.mark.parametrize("database", [None, "", "A;UID=other", "TOOLONGNAME", "1ST", "{A}"])
     def test_a_database_is_named_and_is_one_name(self, laboratory: Db2Laboratory, database: str | None) -> None:
@@ -337,7 +340,7 @@ class TestDb2Alone:
         with laboratory.engine.connect(user, deadline()) as session:
             proof = session.proof()
         with (
-            pytest.raises(Unsafe, match="another user has logged in, or to another database"),
+            pytest.raises(Unsafe, match="another user logged in, or to another database"),
             laboratory.engine.connect(replace(laboratory.admin, database="RDSADMIN"), deadline()) as session,
         ):
             session.require_proven(proof)
@@ -622,11 +625,11 @@ class TestDb2Alone:
             before = session.differences(user.username, clone)
         assert len(before) == 1
 
-        def interrupted(_: Session) -> None:
+        def interrupted(_: Db2Connection) -> None:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(Db2Session, "commit", interrupted)
+            patch.setattr(Db2Connection, "commit", interrupted)
             with (
                 pytest.raises(KeyboardInterrupt),
                 laboratory.engine.connect(laboratory.admin, deadline()) as session,
@@ -646,7 +649,7 @@ class TestDb2Alone:
                 'INSERT INTO "SYSCAT.SCHEMAAUTH" (GRANTEE, GRANTEETYPE, SCHEMANAME, FLYINAUTH) VALUES (?, ?, ?, ?)', row
             )
         with (
-            pytest.raises(StatementFailed, match=r"SCHEMAAUTH\.FLYINAUTH is a right that is not known"),
+            pytest.raises(StatementFailed, match=r"SCHEMAAUTH\.FLYINAUTH is a right that is not known to this program"),
             laboratory.engine.connect(laboratory.admin, deadline()) as admin,
         ):
             admin.mirror(user.username, f"{user.username}_clone")
@@ -656,7 +659,7 @@ class TestDb2Alone:
     ) -> None:
         user = laboratory.new_user()
         monkeypatch.setattr(
-            db2_database, "is_catalog", lambda place, name: name != "MODULEAUTH" and is_catalog(place, name)
+            db2_data, "is_catalog", lambda place, name: name != "MODULEAUTH" and is_catalog(place, name)
         )
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             session.mirror(user.username, f"{user.username}_clone")
@@ -698,7 +701,7 @@ class TestDb2Alone:
             pytest.raises(StatementFailed, match="SQL0104N") as caught,
             laboratory.engine.connect(laboratory.new_user(), deadline()) as session,
         ):
-            session.execute("asking", "ALTER USER x PASSWORD 'hidden'")
+            session.connection.execute("asking", "ALTER USER x PASSWORD 'hidden'")
         assert "hidden" not in str(caught.value)
 
 

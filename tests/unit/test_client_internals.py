@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 
 import pymysql
 import pytds  # type: ignore[import-untyped]  # annotated, but not marked so (PEP 561)
@@ -82,6 +83,11 @@ CLIENTS: dict[str, Internals] = {
         functions={name: getattr(pymysql.Connection, name) for name in PYMYSQL},
     ),
 }
+
+if find_spec("ibm_db"):  # IBM's client is for x86_64 only
+    from rotation.engines.db2 import client as db2_client
+
+    CLIENTS["Db2"] = Internals("ibm_db", db2_client.READ_IN, {}, {})
 
 
 @pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS.keys())

@@ -29,10 +29,10 @@ def granted(*what: str | Right) -> Rights:
 
 def statements(have: Rights, want: Rights) -> list[str]:
     """Return what is run, in order."""
-    return [change.statement for change in changes(have, want, USER)]
+    return [change.statement for change in changes(want, have, USER)]
 
 
-def told(found: Iterable[Right]) -> set[str]:
+def texts(found: Iterable[Right]) -> set[str]:
     """Return rights as texts."""
     return {str(right) for right in found}
 
@@ -97,7 +97,7 @@ def told(found: Iterable[Right]) -> set[str]:
     ],
 )
 def test_a_row_is_read_as_what_grant_takes(name: str, row: Row, expected: set[str]) -> None:
-    assert told(rights(name, row).granted) == expected
+    assert texts(rights(name, row).granted) == expected
 
 
 def test_rows_of_the_other_user_are_its_own() -> None:
@@ -123,7 +123,7 @@ def test_a_right_that_is_not_known_is_not_left_out() -> None:
 def test_several_grantors_are_one_right_and_the_option_of_one_counts() -> None:
     table = {"TABSCHEMA": "S", "TABNAME": "T"}
     found = rights("TABAUTH", {**table, "SELECTAUTH": "Y"}, {**table, "GRANTOR": "BOSS", "SELECTAUTH": "G"})
-    assert told(found.all) == {'SELECT ON TABLE "S"."T" WITH GRANT OPTION'}
+    assert texts(found.all) == {'SELECT ON TABLE "S"."T" WITH GRANT OPTION'}
 
 
 def test_what_is_missing_is_granted_and_what_is_too_much_is_revoked_first() -> None:
@@ -179,15 +179,15 @@ def test_control_comes_first_because_it_brings_others() -> None:
 def test_what_an_owner_has_is_given_to_the_other_and_never_taken_from_the_owner() -> None:
     row = {"GRANTOR": "SYSIBM", "TABSCHEMA": "S", "TABNAME": "T", "CONTROLAUTH": "Y"}
     owned = rights("TABAUTH", row)
-    assert told(owned.all) == {'CONTROL ON TABLE "S"."T"'}
+    assert texts(owned.all) == {'CONTROL ON TABLE "S"."T"'}
     assert statements(granted(), owned) == [f'GRANT CONTROL ON TABLE "S"."T" TO USER {USER}']
     assert statements(owned, granted()) == []
-    assert differences(owned, granted(), "clone", "app") == []
-    assert differences(granted(), owned, "clone", "app") == ['clone lacks CONTROL ON TABLE "S"."T"']
+    assert differences("app", "clone", granted(), owned) == []
+    assert differences("app", "clone", owned, granted()) == ['clone lacks CONTROL ON TABLE "S"."T"']
 
 
 def test_differences_name_both_sides() -> None:
-    assert differences(granted("A"), granted("B"), "clone", "app") == ["clone lacks B", "clone has A, app has not"]
+    assert differences("app", "clone", granted("B"), granted("A")) == ["clone lacks B", "clone has A, app has not"]
 
 
 def test_identifiers_are_quoted() -> None:

@@ -1,6 +1,7 @@
-"""Is what the client is told what the secret says, and are its errors what they mean?"""
+"""Does the client get what the secret says, and what do its errors mean?"""
 
 import gc
+import queue
 import threading
 import weakref
 from types import MappingProxyType
@@ -9,9 +10,9 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.engines.db2 import client as db2_client
-from rotation.engines.db2.client import ClientError, Connection
-from rotation.engines.db2.connection import connection_string, failure, login_failure
-from rotation.engines.db2.session import KIND
+from rotation.engines.db2.client import ClientConnection, ServerError
+from rotation.engines.db2.connection import connection_string, login_failure, statement_failure
+from rotation.engines.db2.kind import KIND
 from rotation.errors import (
     InvalidSecret,
     LoginBlocked,
@@ -124,23 +125,23 @@ def test_a_master_that_rds_manages_logs_in_over_tls_at_the_port_that_the_secret_
 )
 def test_a_login_that_fails_is_told_by_its_code(text: str, error: type[RotationError], remedy: str) -> None:
     code = text.partition("N ")[0].removeprefix("SQL")
-    found = login_failure(ClientError(f"{CLI}{text}  SQLSTATE=08001 SQLCODE=-{code}"), "logging in", is_change=False)
+    found = login_failure(ServerError(f"{CLI}{text}  SQLSTATE=08001 SQLCODE=-{code}"), "logging in", is_change=False)
     assert type(found) is error
     assert remedy in found.remedy
     assert found.cause.startswith(f"SQL{code}N")
     assert "SQLSTATE" not in found.cause
 
 
-def test_a_bundle_that_is_not_there_is_told_by_its_state() -> None:
-    error = ClientError(f"{CLI}CLI0157E  Error opening a file. SQLSTATE=HY507 SQLCODE=-99999")
+def test_a_bundle_that_does_not_exist_is_known_by_its_state() -> None:
+    error = ServerError(f"{CLI}CLI0157E  Error opening a file. SQLSTATE=HY507 SQLCODE=-99999")
     assert isinstance(login_failure(error, "logging in", is_change=False), Untrusted)
-    other = ClientError(f"{CLI}CLI0124E  Invalid argument value. SQLSTATE=HY009 SQLCODE=-99999")
+    other = ServerError(f"{CLI}CLI0124E  Invalid argument value. SQLSTATE=HY009 SQLCODE=-99999")
     assert isinstance(login_failure(other, "logging in", is_change=False), Unreachable)
 
 
 @pytest.mark.parametrize("reason", ["17", "24", "15", "1"])
 def test_while_a_password_is_changed_no_refusal_means_a_wrong_one(reason: str) -> None:
-    error = ClientError(f'{CLI}SQL30082N  failed with reason "{reason}".  SQLSTATE=08001 SQLCODE=-30082')
+    error = ServerError(f'{CLI}SQL30082N  failed with reason "{reason}".  SQLSTATE=08001 SQLCODE=-30082')
     assert isinstance(login_failure(error, "changing", is_change=True), NotPermitted)
 
 
@@ -159,18 +160,19 @@ def test_while_a_password_is_changed_no_refusal_means_a_wrong_one(reason: str) -
         (-1224, Unreachable),
     ],
 )
-def test_a_statement_that_fails_is_told_by_its_code(code: int, error: type[RotationError]) -> None:
-    found = failure(ClientError(f"{SERVER}SQLxN  Something.  SQLSTATE=42501 SQLCODE={code}"), "asking", "")
+def test_a_statement_that_fails_is_known_by_its_code(code: int, error: type[RotationError]) -> None:
+    refused = ServerError(f"{SERVER}SQLxN  Something.  SQLSTATE=42501 SQLCODE={code}")
+    found = statement_failure(refused, "asking", "app", "")
     assert type(found) is error
     assert found.cause == "SQLxN Something."
 
 
 def test_the_frame_of_an_error_is_taken_off() -> None:
-    error = ClientError(
+    error = ServerError(
         "Fetch Failure: [IBM][CLI Driver] CLI0115E  Invalid cursor state. SQLSTATE=24000 SQLCODE=-99999"
     )
     assert (error.code, error.state, error.text) == (-99999, "24000", "CLI0115E  Invalid cursor state.")
-    assert ClientError("gone").text == "gone"
+    assert ServerError("gone").text == "gone"
 
 
 class Handle:
@@ -210,8 +212,8 @@ def test_a_statement_that_failed_is_freed_and_no_error_keeps_it_alive(monkeypatc
     monkeypatch.setattr(db2_client, "ibm_db", client)
     gc.disable()
     try:
-        with pytest.raises(ClientError) as caught:
-            Connection(object()).execute("SELECT 1", ("secret",), 5.0)
+        with pytest.raises(ServerError) as caught:
+            ClientConnection(object()).execute("SELECT 1", ("secret",), 5.0)
         assert [made() for made in client.made] == [None]
     finally:
         gc.enable()
@@ -224,8 +226,33 @@ def test_a_call_that_does_not_end_is_left_alone_and_its_connection_with_it(monke
     client = FailingClient()
     monkeypatch.setattr(client, "prepare", lambda *_: never.wait(), raising=False)
     monkeypatch.setattr(db2_client, "ibm_db", client)
-    connection = Connection(object())
+    connection = ClientConnection(object())
     with pytest.raises(TimeoutError):
         connection.execute("SELECT 1", (), 0.05)
     connection.close(1)  # would fail, had it a handle left: this client has no `close`
     never.set()
+
+
+def test_a_connection_that_opens_too_late_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = threading.Event()
+    closed: queue.SimpleQueue[object] = queue.SimpleQueue()
+
+    class LateClient(FailingClient):
+        """A client whose login takes longer than it may."""
+
+        SQL_ATTR_AUTOCOMMIT = SQL_AUTOCOMMIT_OFF = 0
+
+        def connect(self, *_: object) -> str:
+            """Wait for the test."""
+            late.wait()
+            return "a connection"
+
+        def close(self, handle: object) -> None:
+            """Remember it."""
+            closed.put(handle)
+
+    monkeypatch.setattr(db2_client, "ibm_db", LateClient())
+    with pytest.raises(TimeoutError):
+        db2_client.connect("Database=TESTDB;", 0.05)
+    late.set()
+    assert closed.get(timeout=10) == "a connection"

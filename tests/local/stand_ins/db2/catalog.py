@@ -1,8 +1,8 @@
-"""What does a Db2 database know of rights, and which statements change it?
+"""Which rights does the catalog of the stand-in for Db2 have, and how are GRANT and REVOKE parsed?
 
-The tables are those of https://www.ibm.com/docs/en/db2/11.5?topic=views-road-map-catalog, with the columns that are
-about rights. They, and the tables of users, are kept in SQLite: so statements that ask are understood in full,
-and a transaction is one. GRANT and REVOKE are read here, word by word, as IBM's SQL reference has them.
+The views are those of https://www.ibm.com/docs/en/db2/11.5?topic=views-road-map-catalog, with the columns about rights.
+SQLite keeps them, and the tables of users, so queries and transactions are complete. GRANT and REVOKE follow IBM's SQL
+reference, word by word.
 """
 
 import re
@@ -20,7 +20,7 @@ GRANT = ("GRANTOR", "GRANTORTYPE", "GRANTEE", "GRANTEETYPE")
 
 
 class Db2Error(Exception):
-    """The server refuses; the client makes the message of code and tokens."""
+    """An error of the server. The client makes the message from code and tokens."""
 
     def __init__(self, code: int, state: str, *tokens: str) -> None:
         super().__init__(code, *tokens)
@@ -31,14 +31,14 @@ class Db2Error(Exception):
 
 @dataclass(frozen=True)
 class Token:
-    """A word of a statement."""
+    """A word, name, text, number or mark of a statement."""
 
     kind: str
     text: str
 
     @property
     def name(self) -> str:
-        """The name that it is: folded to upper case, unless it is in quotes."""
+        """The name: folded to upper case, unless it is quoted."""
         return self.text[1:-1].replace('""', '"') if self.kind == "name" else self.text.upper()
 
     @property
@@ -48,7 +48,7 @@ class Token:
 
 
 class Tokens:
-    """A statement, word by word."""
+    """A statement as tokens, and how far it was read."""
 
     def __init__(self, statement: str) -> None:
         self.all = [
@@ -58,17 +58,17 @@ class Tokens:
 
     @property
     def markers(self) -> int:
-        """How many values it wants."""
+        """How many parameters it has."""
         return sum(token.text == "?" for token in self.all)
 
     def peek(self, ahead: int = 0) -> str:
-        """Return a word that comes, folded; nothing for what is quoted, or at the end."""
+        """Return a word further on, folded; empty if it is quoted, or at the end."""
         place = self.at + ahead
         token = self.all[place] if place < len(self.all) else None
         return token.text.upper() if token and token.kind not in {"name", "text"} else ""
 
     def take(self, *words: str) -> bool:
-        """Take these words, if they come next."""
+        """Take these words if they come next."""
         if any(self.peek(ahead) != word for ahead, word in enumerate(words)):
             return False
         self.at += len(words)
@@ -92,7 +92,7 @@ class Tokens:
         return (name, self.identifier()) if self.take(".") else (schema, name)
 
     def end(self) -> None:
-        """Require that nothing is left."""
+        """Raise SQL0104N if anything is left."""
         if self.at < len(self.all):
             raise self.unexpected("END-OF-STATEMENT")
 
@@ -110,11 +110,11 @@ class Kind:
     view: str
     keys: tuple[str, ...]
     privileges: dict[str, str]
-    """The column of each."""
+    """Each privilege, and its column."""
     never_grantable: frozenset[str] = frozenset()
     restrict: bool = False
     extra: tuple[str, ...] = field(default=())
-    """Columns without a meaning here."""
+    """Columns without a meaning in the stand-in."""
 
 
 DATABASE_PRIVILEGES = {
@@ -198,7 +198,7 @@ CONFIGURATION = "SYSIBMADM.DBCFG"
 
 
 def schema() -> Iterator[str]:
-    """Yield what makes an empty catalog in SQLite."""
+    """Yield the statements that create an empty catalog in SQLite."""
     for kind in KINDS.values():
         rights = [f"{column} DEFAULT 'N'" for column in (*kind.privileges.values(), *kind.extra)]
         yield _table(kind.view, [*GRANT, *kind.keys, *rights])
@@ -222,19 +222,19 @@ def is_catalog(schema_name: str, name: str) -> bool:
 
 @dataclass(frozen=True)
 class Item:
-    """What a GRANT or REVOKE is about."""
+    """One right in a GRANT or REVOKE."""
 
     privilege: str
     kind: str
     keys: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     without: frozenset[str] = frozenset()
-    """What DBADM is not to bring with it."""
+    """The authorities that a grant of DBADM leaves out."""
 
 
 @dataclass(frozen=True)
 class Clause:
-    """A GRANT or REVOKE, read."""
+    """A parsed GRANT or REVOKE."""
 
     grants: bool
     items: tuple[Item, ...]
@@ -245,7 +245,7 @@ class Clause:
 
 
 def read(tokens: Tokens, current: str) -> Clause:
-    """Read a GRANT or REVOKE; raises SQL0104N for what is not in the grammar."""
+    """Parse a GRANT or REVOKE; raises SQL0104N if it does not follow the grammar."""
     grants = tokens.take("GRANT")
     if not grants:
         tokens.require("REVOKE")

@@ -1,6 +1,6 @@
-"""How does a Db2 catalog keep rights, and the objects that they are for?"""
+"""How does the stand-in for Db2 store rights, and the objects that they are for?"""
 
-# ruff: noqa: S608 - the catalog's own names, and statements that were understood before
+# ruff: noqa: S608 - the catalog's own names
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -16,13 +16,13 @@ def _named(names: Sequence[str], who: Sequence[str], *values: Value) -> dict[str
 
 
 class Grants:
-    """The rights in a database, written as somebody who may."""
+    """The rights in a database. Nothing here asks whether the user may change them."""
 
     authid: str
     store: sqlite3.Connection
 
     def give(self, item: Item, grantee: str, kind: str, option: str = "", grantor: str = "") -> None:
-        """Grant, as the user who is logged in unless told otherwise."""
+        """Grant; without a grantor, the user who is logged in grants."""
         who = (grantor or self.authid, "S" if grantor == SYSTEM else "U", grantee, kind)
         grantor, _, *_ = who
         match item.kind:
@@ -71,7 +71,7 @@ class Grants:
         self._put(kind.view, place, {c: v for c, v in columns.items() if present.get(c) != "G"})
 
     def take(self, item: Item, grantee: str, grantee_kind: str) -> None:
-        """Revoke what anybody but the system granted; raises SQL0556N where there is nothing."""
+        """Revoke what any grantor but the system granted; raises SQL0556N if there is nothing."""
         where = f"GRANTEE = ? AND GRANTEETYPE = ? AND GRANTOR <> '{SYSTEM}'"
         match item.kind:
             case "ROLE":
@@ -167,11 +167,11 @@ class Grants:
         return self.store.execute(f'DELETE FROM "SYSCAT.{view}" WHERE {condition}', values).rowcount
 
     def register(self, kind: str, place: str, name: str, target: str = "") -> None:
-        """Have an object."""
+        """Record an object."""
         self.store.execute("INSERT INTO objects VALUES (?, ?, ?, ?)", (kind, place, name, target))
 
     def registered(self, kind: str, place: str, name: str) -> tuple[str] | None:
-        """Return what an object is an alias for, nothing for others; None where there is no such object."""
+        """Return the table of an alias, and an empty text for other objects; None if there is no such object."""
         found: tuple[str] | None = self.store.execute(
             'SELECT target FROM objects WHERE kind = ? AND "schema" = ? AND name = ?', (kind, place, name)
         ).fetchone()

@@ -1,7 +1,7 @@
 """What do the procedures of RDSADMIN do?
 
-They are those of https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/db2-sp-granting-revoking-privileges.html. What
-they refuse at once, and how the list of users looks, is as AWS's rotation templates expect it.
+They are those of https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/db2-sp-granting-revoking-privileges.html. AWS's
+rotation templates show what they refuse at once, and how the list of users looks.
 """
 
 import re
@@ -12,19 +12,24 @@ from typing import TYPE_CHECKING
 from tests.local.stand_ins.db2.catalog import Db2Error, Item
 
 if TYPE_CHECKING:
-    from tests.local.stand_ins.db2.database import Session, User
+    from tests.local.stand_ins.db2.database import User
+    from tests.local.stand_ins.db2.session import Session
+
+RDSADMIN = "RDSADMIN"
+"""The database with the procedures."""
 
 USERNAME = re.compile(r"[a-z][a-z0-9_]*")
-BOTH_OTHERS = frozenset({"DATAACCESS", "ACCESSCTRL"})
+OTHER_AUTHORITIES = frozenset({"DATAACCESS", "ACCESSCTRL"})
+"""By default, a grant of DBADM also grants these."""
 
 
 @dataclass(frozen=True)
 class Procedure:
-    """A procedure; it returns the number of its task, or a text."""
+    """A procedure. `run` returns the number of its task, or a text."""
 
     run: Callable[..., int | str]
-    tells_task: bool = False
-    """Whether its first parameter is the number of the task."""
+    returns_task: bool = False
+    """Whether its first parameter returns the number of the task."""
 
 
 def _list_users(session: "Session") -> str:
@@ -62,27 +67,27 @@ def _remove_groups(session: "Session", name: str, groups: str) -> int:
 
 
 def _create_role(session: "Session", database: str, role: str) -> int:
-    return session.elsewhere("CREATE_ROLE", database, lambda owner: owner.register("ROLE", "", role.upper()))
+    return session.submit("CREATE_ROLE", database, lambda owner: owner.register("ROLE", "", role.upper()))
 
 
 def _grant_role(session: "Session", database: str, role: str, to: str, admin: str = "N") -> int:
     item, option = Item("ROLE", "ROLE", (role.upper(),)), "ADMIN" if admin == "Y" else ""
-    return session.elsewhere("GRANT_ROLE", database, lambda owner: owner.give(item, *grantee(to), option))
+    return session.submit("GRANT_ROLE", database, lambda owner: owner.give(item, *grantee(to), option))
 
 
 def _revoke_role(session: "Session", database: str, role: str, of: str) -> int:
     item = Item("ROLE", "ROLE", (role.upper(),))
-    return session.elsewhere("REVOKE_ROLE", database, lambda owner: owner.take(item, *grantee(of)))
+    return session.submit("REVOKE_ROLE", database, lambda owner: owner.take(item, *grantee(of)))
 
 
 def _dbadm_grant(session: "Session", database: str, authority: str, to: str) -> int:
-    item = Item(authority, "DATABASE", without=BOTH_OTHERS)
-    return session.elsewhere("DBADM_GRANT", database, lambda owner: owner.give(item, *grantee(to)))
+    item = Item(authority, "DATABASE", without=OTHER_AUTHORITIES)
+    return session.submit("DBADM_GRANT", database, lambda owner: owner.give(item, *grantee(to)))
 
 
 def _dbadm_revoke(session: "Session", database: str, authority: str, of: str) -> int:
     item = Item(authority, "DATABASE")
-    return session.elsewhere("DBADM_REVOKE", database, lambda owner: owner.take(item, *grantee(of)))
+    return session.submit("DBADM_REVOKE", database, lambda owner: owner.take(item, *grantee(of)))
 
 
 PROCEDURES = {
@@ -93,15 +98,15 @@ PROCEDURES = {
     "ADD_GROUPS": Procedure(_add_groups),
     "REMOVE_GROUPS": Procedure(_remove_groups),
     "CREATE_ROLE": Procedure(_create_role),
-    "GRANT_ROLE": Procedure(_grant_role, tells_task=True),
-    "REVOKE_ROLE": Procedure(_revoke_role, tells_task=True),
-    "DBADM_GRANT": Procedure(_dbadm_grant, tells_task=True),
-    "DBADM_REVOKE": Procedure(_dbadm_revoke, tells_task=True),
+    "GRANT_ROLE": Procedure(_grant_role, returns_task=True),
+    "REVOKE_ROLE": Procedure(_revoke_role, returns_task=True),
+    "DBADM_GRANT": Procedure(_dbadm_grant, returns_task=True),
+    "DBADM_REVOKE": Procedure(_dbadm_revoke, returns_task=True),
 }
 
 
 def refused(text: str) -> Db2Error:
-    """Return what a procedure raises itself."""
+    """Return an error that a procedure raises."""
     return Db2Error(-438, "75000", text)
 
 
@@ -113,12 +118,12 @@ def _user(session: "Session", name: str) -> "User":
 
 
 def names(groups: str) -> set[str]:
-    """Return the names in a list."""
+    """Return the names in a list with commas."""
     return {group.strip() for group in groups.split(",") if group.strip()}
 
 
 def grantee(text: str) -> tuple[str, str]:
-    """Return who `USER x`, `GROUP x` or `ROLE x` is."""
+    """Return the name and kind in `USER x`, `GROUP x` or `ROLE x`."""
     kind, _, name = text.partition(" ")
     if kind not in {"USER", "GROUP", "ROLE"} or not name:
         raise refused(f"Invalid grantee {text}")

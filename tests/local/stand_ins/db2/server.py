@@ -1,13 +1,12 @@
-"""A Db2 server to test against: a stand-in that IBM's own client talks to, over TCP and TLS.
+"""How does the stand-in for Db2 talk to IBM's own client, over TCP and TLS?
 
-What it does is in `db2_database`, and how it says so is in `drda`. The client is the real one. The server is not: it is
-made from documentation, and proves nothing about what documentation leaves out.
+The rules are in `database` and `session`, the protocol is in `wire`. The client is real. The server is written from
+documentation, and proves nothing that the documentation leaves out.
 """
 
 import contextlib
 import secrets
 import socket
-import sqlite3
 import ssl
 import struct
 import threading
@@ -18,18 +17,21 @@ from pathlib import Path
 
 from tests.local.servers import certificates
 from tests.local.stand_ins.db2 import wire as drda
+from tests.local.stand_ins.db2.answer import Answer, Prepared
 from tests.local.stand_ins.db2.catalog import Db2Error
-from tests.local.stand_ins.db2.database import Answer, Instance, Prepared, Session
+from tests.local.stand_ins.db2.database import Instance
+from tests.local.stand_ins.db2.session import Session
 from tests.local.stand_ins.db2.wire import OBJECT, REPLY, Code, Command, diagnosis, number, pack
 
 DATABASE = "TESTDB"
 MASTER = "admin"
 
 WRONG_PASSWORD, WRONG_USER, EXPIRED, DISABLED, NEW_PASSWORD_INVALID = 0x0F, 0x13, 0x0E, 0x14, 0x15
-"""What SECCHKCD says; the client makes one answer of the first two."""
+"""The values of SECCHKCD. The client reports the first two as one error."""
 
 CLEAR, CLEAR_WITH_NEW = b"\0\3", b"\0\5"
-"""The ways to log in, inside of TLS or by the secret's own wish in clear. The client asks for encryption first."""
+"""The login methods: the password in clear, inside TLS unless the secret says otherwise. The client asks for encryption
+first."""
 
 VERSION = "SQL11058"
 LICENSES = b"DB2LIC"
@@ -42,11 +44,11 @@ type Reply = tuple[int, bytes]
 
 @dataclass(frozen=True)
 class Server:
-    """A server that runs."""
+    """A running server."""
 
     host: str
     port: int
-    """Where it speaks TLS, and without; RDS has a port for each."""
+    """One port with and without TLS. RDS has two."""
     ca_bundle: Path
     master: str
     password: str
@@ -79,19 +81,19 @@ def _serve(listener: socket.socket, instance: Instance, context: ssl.SSLContext)
     def accept() -> None:
         while True:
             try:
-                way, _ = listener.accept()
+                sock, _ = listener.accept()
             except OSError:  # the listener is closed
                 return
-            threading.Thread(target=talk, args=(way,), daemon=True).start()
+            threading.Thread(target=talk, args=(sock,), daemon=True).start()
 
-    def talk(way: socket.socket) -> None:
-        with contextlib.suppress(OSError, drda.ProtocolError), way:
-            way.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if way.recv(1, socket.MSG_PEEK) == TLS_HANDSHAKE:
-                with context.wrap_socket(way, server_side=True) as protected:
+    def talk(sock: socket.socket) -> None:
+        with contextlib.suppress(OSError, drda.ProtocolError), sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sock.recv(1, socket.MSG_PEEK) == TLS_HANDSHAKE:
+                with context.wrap_socket(sock, server_side=True) as protected:
                     _Conversation(instance, protected).run()
             else:
-                _Conversation(instance, way).run()
+                _Conversation(instance, sock).run()
 
     threading.Thread(target=accept, daemon=True).start()
 
@@ -101,24 +103,24 @@ class _Conversation:
     """One connection."""
 
     instance: Instance
-    way: socket.socket
+    sock: socket.socket
     username: str = ""
     session: Session | None = None
     statements: dict[bytes, Prepared] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Answer until the client hangs up; what is not committed then, is taken back."""
+        """Answer until the client hangs up, then roll back what is not committed."""
         try:
-            for chain in drda.commands(self.way):
+            for chain in drda.commands(self.sock):
                 replies: list[tuple[int, int, bytes]] = []
                 failed = False
                 for command in chain:
-                    # After a statement that was not understood, nothing of the same chain is done.
-                    answers = self._not_done(command) if failed else self._answer(command)
+                    # After an error, the rest of the same chain is not executed.
+                    answers = self._skipped(command) if failed else self._answer(command)
                     replies += [(kind, command.correlation, body) for kind, body in answers]
                     failed = failed or any(_is_error(body) for _, body in answers)
                 if replies:
-                    drda.send(self.way, replies)
+                    drda.send(self.sock, replies)
                 if not all(command.wants_reply for command in chain) or (failed and not self.session):
                     return
         finally:
@@ -126,14 +128,14 @@ class _Conversation:
                 self.session.store.close()
 
     def _answer(self, command: Command) -> list[Reply]:
-        about_logins: dict[int, Callable[[Command], list[Reply]]] = {
+        login_commands: dict[int, Callable[[Command], list[Reply]]] = {
             Code.EXCSAT: _attributes,
-            Code.ACCSEC: self._ways_to_log_in,
+            Code.ACCSEC: self._login_methods,
             Code.SECCHK: self._log_in,
             Code.ACCRDB: self._enter,
             Code.DISCONNECT: lambda _: [],
         }
-        about_statements: dict[int, Callable[[Command, Session], list[Reply]]] = {
+        statement_commands: dict[int, Callable[[Command, Session], list[Reply]]] = {
             Code.RDBCMM: self._end,
             Code.RDBRLLBCK: self._end,
             Code.EXCSQLSET: self._set,
@@ -143,9 +145,9 @@ class _Conversation:
             Code.EXCSQLSTT: self._execute,
         }
         try:
-            if answer := about_logins.get(command.code):
+            if answer := login_commands.get(command.code):
                 return answer(command)
-            if self.session and (act := about_statements.get(command.code)):
+            if self.session and (act := statement_commands.get(command.code)):
                 return act(command, self.session)
         except Db2Error as error:
             return [_card(error)]
@@ -169,38 +171,39 @@ class _Conversation:
     def _describe(self, command: Command, _: Session) -> list[Reply]:
         return [_described(self.statements[command.section].parameters)]
 
-    def _ways_to_log_in(self, command: Command) -> list[Reply]:
+    def _login_methods(self, command: Command) -> list[Reply]:
         wanted = command.parameters[Code.SECMEC]
         known = CLEAR + (CLEAR_WITH_NEW if self.instance.changes_passwords else b"")
-        known_ways = {known[at : at + 2] for at in range(0, len(known), 2)}
-        return [(REPLY, pack(Code.ACCSECRD, pack(Code.SECMEC, wanted if wanted in known_ways else known)))]
+        methods = {known[at : at + 2] for at in range(0, len(known), 2)}
+        return [(REPLY, pack(Code.ACCSECRD, pack(Code.SECMEC, wanted if wanted in methods else known)))]
 
     def _log_in(self, command: Command) -> list[Reply]:
         name, password = (command.parameters[code].decode() for code in (Code.USRID, Code.PASSWORD))
         instance = self.instance
         with instance.lock:
-            instance.settle()
-            user = instance.user(name)
-            refusal = 0
-            if not user:
-                refusal = WRONG_USER
-            elif user.password != password:
-                refusal = WRONG_PASSWORD
-            elif user.is_disabled:
-                refusal = DISABLED
-            elif new := command.parameters.get(Code.NEWPASSWORD):
-                if len(new) < instance.shortest_password:
-                    refusal = NEW_PASSWORD_INVALID
-                else:
-                    user.change_password(new.decode())
-            elif user.is_expired:
-                refusal = EXPIRED
+            instance.run_tasks()
+            refusal = self._refusal(name, password, command.parameters.get(Code.NEWPASSWORD))
             instance.tried += 1
             instance.refused += bool(refusal)
             instance.log.append(f"login of {name}: {refusal}")
         self.username = "" if refusal else name
         severity = number(Code.SVRCOD, 8 if refusal else 0)
         return [(REPLY, pack(Code.SECCHKRM, severity, pack(Code.SECCHKCD, bytes([refusal]))))]
+
+    def _refusal(self, name: str, password: str, new: bytes | None) -> int:
+        """Check a login, and change the password if there is a new one; return why it is refused, or 0."""
+        user = self.instance.user(name)
+        if not user:
+            return WRONG_USER
+        if user.password != password:
+            return WRONG_PASSWORD
+        if user.is_disabled:
+            return DISABLED
+        if new:
+            if len(new) < self.instance.shortest_password:
+                return NEW_PASSWORD_INVALID
+            user.change_password(new.decode())
+        return EXPIRED if user.is_expired else 0
 
     def _enter(self, command: Command) -> list[Reply]:
         if not self.username:
@@ -210,8 +213,7 @@ class _Conversation:
         if not database:
             parts = number(Code.SVRCOD, 8), pack(Code.RDBNAM, command.parameters[Code.RDBNAM])
             return [(REPLY, pack(Code.RDBNFNRM, *parts))]
-        store = sqlite3.connect(database.file, isolation_level=None, check_same_thread=False)
-        store.setconfig(sqlite3.SQLITE_DBCONFIG_DQS_DML, False)  # noqa: FBT003 - SQLite's own function
+        store = database.connect()
         session = Session(self.instance, database, self.username.upper(), store)
         sets = number(Code.CCSIDSBC, drda.UTF8), number(Code.CCSIDDBC, drda.UTF16), number(Code.CCSIDMBC, drda.UTF8)
         entered = pack(
@@ -236,7 +238,7 @@ class _Conversation:
         return _result(answer)
 
     def _execute(self, command: Command, _: Session) -> list[Reply]:
-        if LICENSES in command.section:  # the client asks a mainframe's server this way whether it is licensed
+        if LICENSES in command.section:  # with this, the client asks a mainframe whether it is licensed
             return [_card(Db2Error(NO_PACKAGE, "51002", "DB2LIC.SYSLIC"))]
         answer = self.statements[command.section].run(command.arguments)
         if answer.outputs is not None:
@@ -255,7 +257,7 @@ class _Conversation:
             *rest,
         ]
 
-    def _not_done(self, command: Command) -> list[Reply]:
+    def _skipped(self, command: Command) -> list[Reply]:
         if command.code == Code.OPNQRY:
             invalid = Db2Error(-514, "26501", "CURSOR")
             return [(REPLY, pack(Code.OPNQFLRM, number(Code.SVRCOD, 8), _database_name())), _card(invalid)]

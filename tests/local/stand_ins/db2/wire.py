@@ -1,8 +1,8 @@
-"""How does IBM's client talk to a Db2 server? As much of DRDA as it takes to log in and to run a statement.
+"""Which protocol do IBM's client and a Db2 server speak? The part of DRDA that logs in and runs statements.
 
 The frames are those of The Open Group (DRDA volumes 1 and 3, https://pubs.opengroup.org/onlinepubs/9699939399/toc.pdf),
-of level 7 where there is a choice. Where the standard leaves something open, it is as the client of ibm_db 3.3.0
-(clidriver 12.1.4) wants it. Numbers are big-endian in frames, little-endian in data: TYPDEFNAM is QTDSQLX86.
+at level 7 if there is a choice. If the standard leaves something open, the frames are as the client of ibm_db 3.3.0
+(clidriver 12.1.4) expects them. Numbers are big-endian in frames, and little-endian in data: TYPDEFNAM is QTDSQLX86.
 """
 
 import socket
@@ -18,7 +18,7 @@ LONGEST_FRAME = 32000
 
 
 class Code(IntEnum):
-    """Code points: what a frame holds."""
+    """Code points: the kinds of objects in a frame."""
 
     TYPDEFNAM = 0x002F
     TYPDEFOVR = 0x0035
@@ -87,11 +87,11 @@ class Code(IntEnum):
 
 
 LEVELS = {0x1403: 7, 0x2407: 7, 0x1474: 5, 0x240F: 7, 0x1440: 7, 0x1C08: 1208}
-"""The highest level of each part of the protocol that is spoken here; what is not here, is not."""
+"""The highest supported level of each part of the protocol. Other parts are not supported."""
 
 UTF8, UTF16, EBCDIC = 1208, 1200, "cp500"
 INTEGER, VARCHAR = 497, 449
-"""SQL types: may be null."""
+"""Nullable SQL types."""
 
 NULL_INTEGER, NULL_VARCHAR, NULL_VARGRAPHIC = 0x03, 0x3F, 0x39
 FIXED = {0x02: "<i", 0x03: "<i", 0x04: "<h", 0x05: "<h", 0x16: "<q", 0x17: "<q"}
@@ -101,12 +101,12 @@ type Value = str | int | None
 
 
 class ProtocolError(Exception):
-    """The client said something that is not understood here."""
+    """The client sent something that the stand-in does not know."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """What the client asks for, with the objects that belong to it."""
+    """A command of the client, with its objects."""
 
     code: int
     correlation: int
@@ -116,14 +116,14 @@ class Command:
 
     @property
     def section(self) -> bytes:
-        """Which of the client's statements it is about."""
+        """The section, which identifies one of the client's statements."""
         return self.parameters[Code.PKGNAMCSN]
 
     @property
     def statement(self) -> str:
-        """The text of a statement: mixed characters, or single-byte ones."""
+        """The text of a statement, in mixed or single-byte characters."""
         data = self.objects[Code.SQLSTT]
-        # Two nullable texts, of which one is there; the length has four bytes.
+        # Two nullable texts, one of which is null. The length has four bytes.
         for _ in range(2):
             if data[0] == 0:
                 (length,) = struct.unpack_from(">I", data, 1)
@@ -133,7 +133,7 @@ class Command:
 
     @property
     def arguments(self) -> list[Value]:
-        """The values of the parameter markers."""
+        """The values of the parameters."""
         return list(_arguments(self.objects[Code.SQLDTA])) if Code.SQLDTA in self.objects else []
 
 
@@ -150,7 +150,7 @@ class Column:
         """The column in an SQLDA."""
         kind, length, ccsid = (INTEGER, 4, 0) if self.is_integer else (VARCHAR, self.length, UTF8)
         numbers = struct.pack("<hhqh", 0, 0, length, kind) + struct.pack(">H", ccsid)
-        # Name, label and comment, each twice; then three optional groups that are not there.
+        # Name, label and comment, each twice; then three optional groups, which are left out.
         return numbers + b"\0\0\0" + _text(self.name) + _text("") * 5 + b"\xff\xff\xff"
 
     @property
@@ -159,14 +159,14 @@ class Column:
         return struct.pack(">BH", *((NULL_INTEGER, 4) if self.is_integer else (NULL_VARCHAR, self.length)))
 
 
-def commands(way: socket.socket) -> Iterator[list[Command]]:
-    """Yield what the client asks for, chain by chain, until it hangs up."""
+def commands(sock: socket.socket) -> Iterator[list[Command]]:
+    """Yield the commands of the client, chain by chain, until it hangs up."""
     chain: list[Command] = []
-    while header := _receive(way, 6):
+    while header := _receive(sock, 6):
         length, magic, kind, correlation = struct.unpack(">HBBH", header)
         if magic != MAGIC:
             raise ProtocolError("no frame of DRDA")
-        body = _receive(way, length - 6)
+        body = _receive(sock, length - 6)
         for code, data in objects(body):
             if kind & 0x0F == OBJECT:
                 chain[-1].objects[code] = data
@@ -179,7 +179,7 @@ def commands(way: socket.socket) -> Iterator[list[Command]]:
 
 
 def objects(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the objects in some data, one after the other."""
+    """Yield the objects in the data, one after the other."""
     at = 0
     while at + 4 <= len(data):
         length, code = struct.unpack_from(">HH", data, at)
@@ -187,8 +187,8 @@ def objects(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += length
 
 
-def send(way: socket.socket, replies: Sequence[tuple[int, int, bytes]]) -> None:
-    """Send replies, each with its kind and the correlation of its command, as one chain."""
+def send(sock: socket.socket, replies: Sequence[tuple[int, int, bytes]]) -> None:
+    """Send replies as one chain, each with its kind and the correlation of its command."""
     out = b""
     for number, (kind, correlation, body) in enumerate(replies):
         if len(body) > LONGEST_FRAME:
@@ -197,7 +197,7 @@ def send(way: socket.socket, replies: Sequence[tuple[int, int, bytes]]) -> None:
         if number + 1 < len(replies):
             chain = CHAINED | (SAME_CORRELATION if replies[number + 1][1] == correlation else 0)
         out += struct.pack(">HBBH", len(body) + 6, MAGIC, kind | chain, correlation) + body
-    way.sendall(out)
+    sock.sendall(out)
 
 
 def pack(code: int, *parts: bytes) -> bytes:
@@ -207,12 +207,12 @@ def pack(code: int, *parts: bytes) -> bytes:
 
 
 def number(code: int, value: int) -> bytes:
-    """Return a parameter that is a number of two bytes."""
+    """Return a parameter with a number of two bytes."""
     return pack(code, struct.pack(">H", value))
 
 
 def diagnosis(code: int = 0, state: str = "00000", tokens: Sequence[str] = ()) -> bytes:
-    """Return an SQLCA: nothing where all is well. The client makes its message of code and tokens."""
+    """Return an SQLCA; an empty one if there is no error. The client makes the message from code and tokens."""
     if code == 0:
         return b"\xff"
     text = b"\xff".join(token.encode() for token in tokens)[:70]
@@ -233,12 +233,12 @@ def diagnosis(code: int = 0, state: str = "00000", tokens: Sequence[str] = ()) -
 
 
 def descriptions(columns: Sequence[Column]) -> bytes:
-    """Return the columns as an SQLDA has them."""
+    """Return the columns as an SQLDA."""
     return struct.pack("<h", len(columns)) + b"".join(column.description for column in columns)
 
 
 def result(columns: Sequence[Column], rows: Iterable[Sequence[Value]]) -> list[bytes]:
-    """Return the descriptor of a result, and its data, in blocks."""
+    """Return the descriptor of a result, and its data in blocks."""
     shape = b"".join(column.shape for column in columns)
     descriptor = bytes([len(shape) + 3, 0x76, 0xD0]) + shape + bytes.fromhex("0971E0540001D000010671F0E00000")
     blocks, block = [], b""
@@ -278,7 +278,7 @@ def _arguments(data: bytes) -> Iterator[Value]:
     shape, values, at = parts[Code.FDODSC], parts[Code.FDODTA], 1
     for start in range(3, shape[0], 3):
         kind = shape[start]
-        if kind & 1:  # may be null
+        if kind & 1:  # nullable
             is_null = values[at] != 0
             at += 1
             if is_null:
@@ -296,13 +296,13 @@ def _arguments(data: bytes) -> Iterator[Value]:
             raise ProtocolError(f"a parameter of type {kind:#x}")
 
 
-def _receive(way: socket.socket, length: int) -> bytes:
+def _receive(sock: socket.socket, length: int) -> bytes:
     data = b""
     while len(data) < length:
-        more = way.recv(length - len(data))
+        more = sock.recv(length - len(data))
         if not more:
             if data:
-                raise ConnectionError("cut off inside of a frame")
+                raise ConnectionError("the frame is incomplete")
             return b""
         data += more
     return data

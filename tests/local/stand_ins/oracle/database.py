@@ -1,9 +1,9 @@
-"""What does the stand-in for Oracle know of its users, and by which rules do passwords and rights change?
+"""What does the stand-in for Oracle know, and by which rules do its passwords and rights change?
 
-The rules are those of Oracle's SQL Language Reference and Security Guide, as far as a rotation meets them: logins and
+The rules are those of Oracle's SQL Language Reference and Security Guide, as far as a rotation needs them: logins and
 locks, profiles with history, verify functions and gradual rollover, system, object, column and schema privileges with
-their options and grantors, roles and default roles, quotas, proxies, consumer groups. No line of Oracle's is in it, and
-nothing here was compared with a real server.
+their options and grantors, roles and default roles, quotas, proxies, consumer groups. It has no code of Oracle's, and
+was never compared with a real server.
 """
 
 import itertools
@@ -11,195 +11,33 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from tests.local.stand_ins.oracle.records import Connection, Held, Options, Trigger, User
 from tests.local.stand_ins.oracle.sql import OracleError, masked
-
-SYSTEM_PRIVILEGES = frozenset(
-    {
-        "ADMINISTER DATABASE TRIGGER",
-        "ADMINISTER RESOURCE MANAGER",
-        "ALTER ANY TABLE",
-        "ALTER PROFILE",
-        "ALTER SESSION",
-        "ALTER USER",
-        "AUDIT SYSTEM",
-        "CREATE ANY SEQUENCE",
-        "CREATE ANY SYNONYM",
-        "CREATE ANY TABLE",
-        "CREATE ANY TRIGGER",
-        "CREATE PROCEDURE",
-        "CREATE PROFILE",
-        "CREATE PUBLIC SYNONYM",
-        "CREATE ROLE",
-        "CREATE SEQUENCE",
-        "CREATE SESSION",
-        "CREATE SYNONYM",
-        "CREATE TABLE",
-        "CREATE TRIGGER",
-        "CREATE TYPE",
-        "CREATE USER",
-        "CREATE VIEW",
-        "DELETE ANY TABLE",
-        "DROP ANY SYNONYM",
-        "DROP ANY TABLE",
-        "DROP PROFILE",
-        "DROP USER",
-        "EXECUTE ANY PROCEDURE",
-        "GRANT ANY OBJECT PRIVILEGE",
-        "GRANT ANY PRIVILEGE",
-        "GRANT ANY ROLE",
-        "GRANT ANY SCHEMA PRIVILEGE",
-        "INSERT ANY TABLE",
-        "READ ANY TABLE",
-        "SELECT ANY DICTIONARY",
-        "SELECT ANY SEQUENCE",
-        "SELECT ANY TABLE",
-        "UNLIMITED TABLESPACE",
-        "UPDATE ANY TABLE",
-    }
+from tests.local.stand_ins.oracle.vocabulary import (
+    CATALOG,
+    DAY,
+    DBA,
+    DEFAULT_GROUP,
+    DEFAULT_PROFILE,
+    FIRST_WITH_LONG_PASSWORDS,
+    FIRST_WITH_ROLLOVER,
+    LIMITS,
+    LONG_PASSWORD,
+    NAMES_OF_SYS,
+    NOT_FOR_SYS,
+    PUBLIC,
+    ROLLOVER,
+    SHORT_PASSWORD,
+    SYS,
+    SYSTEM_PRIVILEGES,
+    UNLIMITED,
+    VERIFY_12C,
 )
-OBJECT_PRIVILEGES = frozenset(
-    {
-        "ALTER",
-        "DEBUG",
-        "DELETE",
-        "EXECUTE",
-        "FLASHBACK",
-        "INDEX",
-        "INSERT",
-        "READ",
-        "REFERENCES",
-        "SELECT",
-        "UPDATE",
-        "WRITE",
-    }
-)
-COLUMN_PRIVILEGES = frozenset({"INSERT", "REFERENCES", "UPDATE"})
 
-SYS, PUBLIC, DBA, CATALOG = "SYS", "PUBLIC", "DBA", "SELECT_CATALOG_ROLE"
-NAMES_OF_SYS = frozenset(
-    {
-        "ALL_USERS",
-        "DBA_COL_PRIVS",
-        "DBA_OBJECTS",
-        "DBA_PROXIES",
-        "DBA_ROLE_PRIVS",
-        "DBA_RSRC_CONSUMER_GROUP_PRIVS",
-        "DBA_SCHEMA_PRIVS",
-        "DBA_SYNONYMS",
-        "DBA_SYS_PRIVS",
-        "DBA_TAB_PRIVS",
-        "DBA_TRIGGERS",
-        "DBA_TS_QUOTAS",
-        "DBA_USERS",
-        "DBMS_RESOURCE_MANAGER",
-        "DBMS_RESOURCE_MANAGER_PRIVS",
-        "DUAL",
-        "SYS_CONTEXT",
-        "USER_PASSWORD_LIMITS",
-        "USER_USERS",
-    }
-)
-"""What is found in the schema SYS, where somebody looks there first."""
-DEFAULT_PROFILE, DEFAULT_GROUP = "DEFAULT", "DEFAULT_CONSUMER_GROUP"
-UNLIMITED = "UNLIMITED"
-NOT_FOR_SYS = frozenset({"GRANT ANY OBJECT PRIVILEGE", "SELECT ANY TABLE", "READ ANY TABLE", "EXECUTE ANY PROCEDURE"})
-"""The ANY privileges that Oracle's own objects are protected from (O7_DICTIONARY_ACCESSIBILITY)."""
-
-LIMITS = {
-    "FAILED_LOGIN_ATTEMPTS": "10",
-    "PASSWORD_LIFE_TIME": "180",
-    "PASSWORD_REUSE_TIME": UNLIMITED,
-    "PASSWORD_REUSE_MAX": UNLIMITED,
-    "PASSWORD_VERIFY_FUNCTION": "NULL",
-    "PASSWORD_LOCK_TIME": "1",
-    "PASSWORD_GRACE_TIME": "7",
-    "PASSWORD_ROLLOVER_TIME": "0",
-}
-ROLLOVER = "PASSWORD_ROLLOVER_TIME"
-FIRST_WITH_ROLLOVER, FIRST_WITH_LONG_PASSWORDS = (19, 12), (23,)
-SHORT_PASSWORD, LONG_PASSWORD = 30, 1024
-VERIFY_12C = "ORA12C_VERIFY_FUNCTION"
-DAY = 86400.0
+__all__ = ["Database", "User"]
 
 
-@dataclass(frozen=True)
-class Trigger:
-    """A trigger on the database, or on a schema."""
-
-    owner: str
-    name: str
-    events: frozenset[str]
-    schema: str
-    """Whose schema it is on; empty: on the database."""
-    settings: tuple[tuple[str, str], ...] = ()
-    """What it sets in the session that fires it."""
-
-    def is_fired_by(self, user: str, event: str) -> bool:
-        """Tell whether it runs when a user does this."""
-        ddl = event not in ("LOGON", "LOGOFF")
-        return self.schema in ("", user) and bool(self.events & {event, *(["DDL"] if ddl else [])})
-
-
-@dataclass
-class User:
-    """One user."""
-
-    name: str
-    password: str
-    profile: str = DEFAULT_PROFILE
-    default_tablespace: str = "USERS"
-    temporary_tablespace: str = "TEMP"
-    authentication: str = "PASSWORD"
-    common: bool = False
-    maintained: bool = False
-    locked: bool = False
-    timed: bool = False
-    """Locked by failed logins, for PASSWORD_LOCK_TIME."""
-    expired: bool = False
-    grace: bool = False
-    failed: int = 0
-    old_password: str | None = None
-    """The one from before the rollover period."""
-    rollover_since: float | None = None
-    history: list[str] = field(default_factory=list)
-    default_roles: frozenset[str] | None = None
-    """None: all that it has, and will have."""
-    quotas: dict[str, int] = field(default_factory=dict)
-    groups: dict[str, bool] = field(default_factory=dict)
-    initial_group: str = DEFAULT_GROUP
-    number: int = 0
-
-
-@dataclass(frozen=True)
-class Held:
-    """An object privilege, as it was granted."""
-
-    grantee: str
-    owner: str
-    item: str
-    privilege: str
-    column: str
-    grantor: str
-
-
-@dataclass
-class Options:
-    """How it may be used."""
-
-    grantable: bool = False
-    hierarchy: bool = False
-
-
-@dataclass(frozen=True)
-class Connection:
-    """Who may connect through whom, and with which roles."""
-
-    constraint: str
-    roles: frozenset[str]
-    authenticated: bool
-
-
-@dataclass
+@dataclass(repr=False)
 class Database:
     """A pluggable database: users, roles, objects. Each write is committed at once."""
 
@@ -207,7 +45,7 @@ class Database:
     service: str = "FREEPDB1"
     container: str = "FREEPDB1"
     sid: str = "FREE"
-    """The name of the database, which is that of its instance, too."""
+    """The name of the database, and of its instance."""
     unique_name: str = "FREE"
     users: dict[str, User] = field(default_factory=dict)
     roles: set[str] = field(default_factory=lambda: {DBA, CATALOG, "CONNECT", "RESOURCE"})
@@ -224,28 +62,28 @@ class Database:
     role_delegates: set[tuple[str, str]] = field(default_factory=set)
     object_grants: dict[Held, Options] = field(default_factory=dict)
     inherited: set[tuple[str, str]] = field(default_factory=set)
-    """Whose rights the code of whom has, when the one runs it: INHERIT PRIVILEGES ON USER."""
+    """INHERIT PRIVILEGES ON USER: a user, and the grantee whose code can use that user's rights."""
     connections: dict[tuple[str, str], Connection] = field(default_factory=dict)
-    """By client and proxy."""
+    """Each proxy connection, by client and proxy."""
     audit: list[str] = field(default_factory=list)
     elapsed: float = 0.0
-    """How much time the tests let pass."""
+    """How much later than the real time it is. Tests change this."""
     pending_area: dict[str, str] | None = None
     enterprise: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """The users of a directory: password, and the schema that they share."""
+    """Each user of a directory: the password, and the shared schema."""
     triggers: dict[tuple[str, str], Trigger] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(100))
     sprung: list[tuple[str, str]] = field(default_factory=list)
-    """Whose session has run or asked what a user wrote, and what that was."""
+    """Each use of an object that a user wrote: the user of the session, and the object."""
     read: list[tuple[str, str]] = field(default_factory=list)
-    """What each trigger has read, by its name."""
+    """The name of each trigger that fired, and the statement that it read."""
     refuses: dict[str, tuple[int, str]] = field(default_factory=dict)
-    """What is answered to statements that begin so."""
+    """The error for statements that begin with a text."""
     statements: list[tuple[str, str, str]] = field(default_factory=list)
-    """What each session has sent, without passwords: by program and user."""
+    """Each statement, without passwords, with its program and user."""
 
     def __post_init__(self) -> None:
-        """Make what every database has."""
+        """Create what every database has."""
         for privilege in SYSTEM_PRIVILEGES:
             self.system_grants[DBA, privilege] = True
         self.role_grants[DBA, CATALOG] = True
@@ -263,7 +101,7 @@ class Database:
     # Logins
 
     def log_in(self, name: str, accepts: Iterable[str]) -> str | None:
-        """Log in a user with a password that is among those that the client proved to have; return a warning.
+        """Log in a user with one of the passwords that the client proved to have; return a warning.
 
         Raises OracleError.
         """
@@ -277,7 +115,7 @@ class Database:
         return warning
 
     def passwords(self, name: str) -> list[str]:
-        """Return what a user may log in with now."""
+        """Return the passwords that a user can log in with now."""
         if name in self.enterprise:
             return [self.enterprise[name][0]]
         user = self.users.get(name)
@@ -312,21 +150,21 @@ class Database:
     # Passwords
 
     def limit(self, profile: str, name: str) -> str:
-        """Return a limit of a profile, and what it is by default where the profile says DEFAULT."""
+        """Return a limit of a profile, or the one of the profile DEFAULT."""
         value = self.profiles[profile].get(name, "DEFAULT")
         return self.profiles[DEFAULT_PROFILE][name] if value == "DEFAULT" else value
 
     @property
     def has_rollover(self) -> bool:
-        """Whether this version knows gradual rollover."""
+        """Whether this version has gradual rollover."""
         return self.version >= FIRST_WITH_ROLLOVER
 
     def rollover_days(self, user: User) -> float:
-        """Return how long a user's old password stays."""
+        """Return how many days a user's old password stays valid."""
         return float(self.limit(user.profile, ROLLOVER)) if self.has_rollover else 0.0
 
     def end_rollover(self, user: User) -> None:
-        """End the rollover period where its time is over."""
+        """End the rollover period if its time is over."""
         since = user.rollover_since
         if since is not None and self.now() >= since + self.rollover_days(user) * DAY:
             user.old_password = user.rollover_since = None
@@ -346,7 +184,7 @@ class Database:
             user.old_password = user.rollover_since = None
 
     def require_fit(self, name: str, profile: str, password: str, old: str | None) -> None:
-        """Hold a password against length and verify function."""
+        """Check length and verify function. Raises OracleError."""
         longest = LONG_PASSWORD if self.version >= FIRST_WITH_LONG_PASSWORDS else SHORT_PASSWORD
         if not password or len(password.encode()) > longest:
             raise OracleError(972, "identifier is too long") if password else OracleError(988, "missing password")
@@ -364,7 +202,7 @@ class Database:
             raise OracleError(28003, f"Password verification failed.\n{problem}")
 
     def status(self, user: User) -> str:
-        """Return a user's account_status."""
+        """Return the ACCOUNT_STATUS of a user."""
         parts = [
             *(["EXPIRED"] if user.expired else ["EXPIRED(GRACE)"] if user.grace else []),
             *(["LOCKED(TIMED)" if user.timed else "LOCKED"] if user.locked else []),
@@ -375,7 +213,7 @@ class Database:
     # Rights
 
     def enabled(self, grantee: str) -> frozenset[str]:
-        """Return the grantee, PUBLIC, and the roles that a session of it has by default, through other roles too."""
+        """Return the grantee, PUBLIC, and the roles that are enabled by default, also through other roles."""
         user = self.users.get(grantee)
         found, open_ = {PUBLIC}, [grantee]
         while open_:
@@ -388,19 +226,19 @@ class Database:
         return frozenset(found)
 
     def may(self, grantee: str, privilege: str, *, admin: bool = False) -> bool:
-        """Tell whether a session of the user has a system privilege, or may pass it on."""
+        """Tell whether a user has a system privilege, or with `admin`, whether the user may grant it."""
         return any(
             self.system_grants.get((who, privilege), False) or (not admin and (who, privilege) in self.system_grants)
             for who in self.enabled(grantee)
         )
 
     def require(self, grantee: str, *privileges: str) -> None:
-        """Raise ORA-01031 where the user has none of these privileges."""
+        """Raise ORA-01031 if the user has none of these privileges."""
         if not any(self.may(grantee, privilege) for privilege in privileges):
             raise OracleError(1031, "insufficient privileges")
 
     def held_on(self, grantee: str, owner: str, item: str) -> dict[str, bool]:
-        """Return a user's privileges on an object, and whether it may pass them on."""
+        """Return a user's privileges on an object, and whether the user may grant them."""
         found: dict[str, bool] = {}
         who = self.enabled(grantee)
         for held, options in self.object_grants.items():
@@ -409,7 +247,7 @@ class Database:
         return found
 
     def may_use(self, grantee: str, owner: str, item: str, *privileges: str) -> bool:
-        """Tell whether a user has one of these privileges on an object, in whatever way."""
+        """Tell whether a user has one of these privileges on an object, its schema, or everywhere."""
         if grantee == owner or any(p in self.held_on(grantee, owner, item) for p in privileges):
             return True
         kinds = {f"{privilege} ANY TABLE" for privilege in privileges}
@@ -418,7 +256,7 @@ class Database:
         return everywhere or in_schema
 
     def find(self, session_user: str, schema: str, owner: str | None, item: str) -> tuple[str, str]:
-        """Return the object that a name stands for; to a user that has no right to it, it is not there."""
+        """Return the object that a name stands for. A user without rights on it gets ORA-00942."""
         for place in [(owner, item)] if owner else [(schema, item), (PUBLIC, item)]:
             target = place
             while target in self.synonyms:
@@ -443,16 +281,16 @@ class Database:
         return self.users[name]
 
     def grantee(self, name: str) -> str:
-        """Return the name of somebody who can be granted something. Raises ORA-01917."""
+        """Return the name of a user or role. Raises ORA-01917."""
         if name not in self.users and name not in self.roles and name != PUBLIC:
             raise OracleError(1917, f"user or role '{name}' does not exist")
         return name
 
     def revoke_object(self, right: tuple[str, str, str, str], revoker: str, *, anybody: bool) -> None:
-        """Take an object privilege, told by grantee, owner, object and privilege, and what was granted by means of it.
+        """Revoke an object privilege (grantee, owner, object, privilege), and what was granted because of it.
 
-        With it goes the one on columns. The revoker takes what it granted itself; an admin by GRANT ANY OBJECT
-        PRIVILEGE, too, what the owner granted, or somebody in the owner's name
+        This includes privileges on columns. The revoker revokes its own grants. An admin with GRANT ANY OBJECT
+        PRIVILEGE (`anybody`) also revokes grants of the owner, or in the owner's name
         (https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/REVOKE.html, "Prerequisites").
         """
         who, owner, item, privilege = right
@@ -471,7 +309,7 @@ class Database:
                 self.revoke_object((held.grantee, owner, item, privilege), who, anybody=False)
 
     def forget(self, name: str) -> None:
-        """Drop a user with all that it has."""
+        """Drop a user, with all objects and rights."""
         self.users.pop(name, None)
         for grants in (self.system_grants, self.schema_grants, self.role_grants):
             for key in [key for key in grants if key[0] == name]:
@@ -489,16 +327,16 @@ class Database:
             self.rows.pop(place, None)
 
     def log(self, who: str, statement: str, number: int, program: str = "") -> None:
-        """Keep a statement in the audit trail, as the server does: without passwords."""
+        """Write a statement to the audit trail, without passwords, as the server does."""
         self.audit.append(f"{who} {number} {masked(statement)}")
         self.statements.append((program, who, masked(statement)))
 
     def written(self, schema: str, name: str) -> tuple[str, str] | None:
-        """Return what a name alone stands for, if a user wrote that: in the current schema, or as a public synonym.
+        """Return what an unqualified name stands for, if a user wrote it: in the current schema, or a public synonym.
 
-        So it is for tables and for the first part of a package's name
+        Oracle documents this for tables and for the first part of a package's name
         (https://docs.oracle.com/en/database/oracle/oracle-database/19/admin/managing-schema-objects.html, "Managing
-        Object Name Resolution"). That it be so for a function of SQL itself no page says, and none says the contrary.
+        Object Name Resolution"). For a function of SQL itself, no page says so, and no page denies it.
         """
         if schema == SYS and name in NAMES_OF_SYS:
             return None
@@ -508,10 +346,10 @@ class Database:
         return None
 
     def spring(self, who: str, place: tuple[str, str]) -> None:
-        """Note that a session has run what a user wrote, with invoker's rights. Raises ORA-06598.
+        """Record that a session ran code of a user, with invoker's rights. Raises ORA-06598.
 
-        Code of that sort may do nothing for who has not let its owner inherit privileges, which PUBLIC may unless it is
-        taken away (https://docs.oracle.com/en/database/oracle/oracle-database/19/dbseg/managing-security-for-definer-rights-and-invoker-rights.html).
+        Such code needs INHERIT PRIVILEGES on the user of the session. PUBLIC has it until it is revoked
+        (https://docs.oracle.com/en/database/oracle/oracle-database/19/dbseg/managing-security-for-definer-rights-and-invoker-rights.html).
         """
         owner = self.synonyms.get(place, place)[0]
         if owner != who and not {(who, owner), (who, PUBLIC)} & self.inherited:
@@ -519,10 +357,10 @@ class Database:
         self.sprung.append((who, ".".join(place)))
 
     def fire(self, who: str, event: str, statement: str = "") -> list[tuple[str, str]]:
-        """Run the triggers of an event, with their owners' rights; return what they set in the session.
+        """Run the triggers of an event, with the rights of their owners; return the settings that they change.
 
-        They may read the statement (https://docs.oracle.com/en/database/oracle/oracle-database/19/lnpls/plsql-triggers.html,
-        ORA_SQL_TXT). Whether it holds a password no page says: here it does.
+        They can read the statement (https://docs.oracle.com/en/database/oracle/oracle-database/19/lnpls/plsql-triggers.html,
+        ORA_SQL_TXT). No page says whether it contains a password. Here it does.
         """
         fired = [trigger for trigger in self.triggers.values() if trigger.is_fired_by(who, event)]
         self.read += [(f"{trigger.owner}.{trigger.name}", statement) for trigger in fired]

@@ -1,7 +1,6 @@
-"""What does the stand-in for Oracle answer to a query? Its dictionary views, and the few tables that there are.
+"""How does the stand-in for Oracle answer a query for its dictionary views and its few tables?
 
-A query names columns of one view or table, or counts, and compares columns with values. That is all that it needs, and
-everything else is an error.
+A query names columns of one view or table, or counts rows. It compares columns with values. Other queries are errors.
 """
 
 import fnmatch
@@ -9,14 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.local.stand_ins.oracle.database import (
-    CATALOG,
-    LIMITS,
-    ROLLOVER,
-    SYS,
-    Database,
-)
+from tests.local.stand_ins.oracle.database import Database
 from tests.local.stand_ins.oracle.sql import Kind, OracleError, Reader
+from tests.local.stand_ins.oracle.vocabulary import CATALOG, LIMITS, ROLLOVER, SYS
 
 if TYPE_CHECKING:
     from tests.local.stand_ins.oracle.statements import Session
@@ -34,7 +28,7 @@ OPERATORS: dict[str, Callable[[Value, Value], bool]] = {
 
 
 def select(session: "Session", reader: Reader, binds: Binds) -> tuple[list[str], list[tuple[Value, ...]]]:
-    """Run a query, the word SELECT of which was read; return the names of the columns, and the rows."""
+    """Run the rest of a query after SELECT; return the names of the columns, and the rows."""
     if reader.took("COUNT", "(", "*", ")"):
         columns = [Column("COUNT(*)", lambda _: 0)]
     else:
@@ -60,7 +54,7 @@ def select(session: "Session", reader: Reader, binds: Binds) -> tuple[list[str],
 
 @dataclass(frozen=True)
 class Column:
-    """What a query asks for."""
+    """A column of a query."""
 
     name: str
     value: Callable[[Row], Value]
@@ -76,7 +70,7 @@ def _column(session: "Session", reader: Reader) -> Column:
 
 
 def _function(session: "Session", reader: Reader, first: str) -> Column:
-    """Read a call of a function of SQL itself, or of one that a user wrote."""
+    """Parse a call of a function of SQL itself, or of a user."""
     parts = [first]
     while reader.took("."):
         parts.append(reader.identifier())
@@ -107,14 +101,14 @@ def _value(row: Row, column: str) -> Value:
 
 @dataclass(frozen=True)
 class _Condition:
-    """What follows WHERE."""
+    """The condition after WHERE."""
 
     session: "Session"
     reader: Reader
     binds: Binds
 
     def read(self) -> Test:
-        """Return what it asks of a row."""
+        """Parse the condition; return a test of a row."""
         tests = [self._conjunction()]
         while self.reader.took("OR"):
             tests.append(self._conjunction())
@@ -356,7 +350,7 @@ def _triggers(database: Database) -> list[Row]:
             "TRIGGER_NAME": trigger.name,
             "TRIGGERING_EVENT": f"{' OR '.join(sorted(trigger.events))} ",
             "TABLE_OWNER": trigger.schema or SYS,
-            # With spaces, as servers have been seen to show it
+            # With spaces, as real servers show it
             "BASE_OBJECT_TYPE": "SCHEMA" if trigger.schema else "DATABASE        ",
             "STATUS": "ENABLED",
         }
@@ -365,7 +359,7 @@ def _triggers(database: Database) -> list[Row]:
 
 
 ALL_VIEWS: dict[str, Callable[[Database], list[Row]]] = {"ALL_USERS": _everybody}
-"""Anybody may read these."""
+"""Every user may read these."""
 
 DBA_VIEWS: dict[str, Callable[[Database], list[Row]]] = {
     "DBA_USERS": _users,
@@ -385,4 +379,4 @@ OWN_VIEWS: dict[str, Callable[[Database, str], list[Row]]] = {
     "USER_USERS": _own_account,
     "USER_PASSWORD_LIMITS": _own_limits,
 }
-"""These go by the current schema, and anybody may read them."""
+"""These depend on the current schema. Every user may read them."""

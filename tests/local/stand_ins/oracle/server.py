@@ -1,15 +1,15 @@
-"""Which Oracle is there to test against, where none can be had? A stand-in, which the real client logs in to.
+"""How does the stand-in for Oracle run? As a server that the real client logs in to.
 
-It is a server on the loopback interface: another process reaches it, the artifact in Lambda's runtime too. It keeps the
-rules of the documentation, in `oracle_database`, and speaks as much of the protocol as python-oracledb's thin mode
-needs, in `oracle_wire`. What it does not prove: that Oracle reads statements as `oracle_statements` does, that its
-dictionary shows what `oracle_dictionary` shows, and that its wire is what the client believes it to be.
+It listens on the loopback interface, so that other processes reach it, such as the artifact in Lambda's runtime. It
+follows the rules of Oracle's documentation (`database`, `statements`) and speaks the part of the protocol that
+python-oracledb's thin mode needs (`wire`, `packets`, `conversation`). It does not prove that Oracle parses statements
+as `statements` does, that its dictionary shows what `dictionary` shows, or that its protocol is what the client
+expects.
 
-Two things are unlike Oracle on purpose. One port answers with TLS and without, whichever the client begins with, where
-Oracle's listener has a port for each; `plain_port` is one that knows no TLS. And time passes when a test says so.
+Two things differ from Oracle on purpose. One port answers with and without TLS, as the client begins; Oracle's listener
+has a port for each. `plain_port` has no TLS. And time passes only if a test says so.
 """
 
-import re
 import secrets
 import socket
 import ssl
@@ -17,33 +17,33 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.local.servers import certificates
 from tests.local.servers.processes import LOOPBACK
-from tests.local.stand_ins.oracle import wire
-from tests.local.stand_ins.oracle.database import CATALOG, DBA, Database, Held, Options, User
-from tests.local.stand_ins.oracle.sql import Kind, OracleError, Reader, tokens
-from tests.local.stand_ins.oracle.statements import Result, Session
-from tests.local.stand_ins.oracle.wire import Challenge, Closed, Reading, Writer
+from tests.local.stand_ins.oracle.conversation import Conversation
+from tests.local.stand_ins.oracle.database import Database
+from tests.local.stand_ins.oracle.listener import Listener
+from tests.local.stand_ins.oracle.packets import Packets
+from tests.local.stand_ins.oracle.records import Held, Options, User
+from tests.local.stand_ins.oracle.statements import Session
+from tests.local.stand_ins.oracle.vocabulary import CATALOG, DBA
+from tests.local.stand_ins.oracle.wire import Closed, protocol
 
-SERVICE = re.compile(rb"\(SERVICE_NAME=([^)]*)\)", re.IGNORECASE)
-SID = re.compile(rb"\(SID=([^)]*)\)", re.IGNORECASE)
 TLS_HANDSHAKE = 22
-NO_SUCH_SERVICE, NO_SUCH_SID = 12514, 12505
 SUPERUSER = "LAB_OWNER"
 
-__all__ = ["Held", "Options", "Server", "start"]
+__all__ = ["Held", "Options", "Server", "protocol", "start"]
 
 
 NEWEST = (23, 9, 0, 0, 0)
-"""The version that it says it is, where nobody asks for another."""
+"""The version of the stand-in, unless a test asks for another one."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A stand-in that runs."""
+    """A running stand-in."""
 
     host: str
     port: int
@@ -54,12 +54,12 @@ class Server:
     ca_bundle: Path
     database: Database
     lock: threading.RLock
-    """Whoever holds it keeps every session waiting."""
-    listener: "Listener"
+    """All sessions wait while somebody holds it."""
+    listener: Listener
 
     @property
     def sessions(self) -> list[Session]:
-        """All that have begun, the newest last."""
+        """All sessions since the start, the newest last."""
         return self.listener.sessions
 
     def pass_time(self, seconds: float) -> None:
@@ -71,34 +71,13 @@ class Server:
         return "\n".join(self.database.strings())
 
 
-@dataclass
-class Listener:
-    """Which databases are there, by the names of their services? The next one of a name is for the next connection."""
-
-    services: dict[str, list[Database]]
-    sessions: list[Session] = field(default_factory=list)
-
-    def choose(self, service: str) -> Database | None:
-        """Return the database that a connection is for. One listener may know several by one name, and takes turns
-        (https://docs.oracle.com/en/database/oracle/oracle-database/19/netag/identifying-and-accessing-database.html)."""  # noqa: D205, D209
-        known = self.services.get(service.upper(), [])
-        if known:
-            known.append(known.pop(0))
-        return known[-1] if known else None
-
-    def databases(self) -> list[Database]:
-        """Return all."""
-        found = {id(database): database for known in self.services.values() for database in known}
-        return [*found.values()]
-
-
 @contextmanager
 def start(version: tuple[int, ...] = NEWEST) -> Iterator[Server]:
-    """Run a stand-in of a version until the block ends."""
+    """Run a stand-in of this version for the time of the block."""
     database = Database(version)
     listener = Listener({database.service: [database]})
     password = secrets.token_hex(12)
-    # What a DBA may do, and no more: SYS itself cannot log in.
+    # It has the rights of a DBA, and no more: SYS itself cannot log in.
     database.users[SUPERUSER] = User(SUPERUSER, password)
     for role in (DBA, CATALOG):
         database.role_grants[SUPERUSER, role] = True
@@ -127,10 +106,10 @@ def _listening(listener: Listener, context: ssl.SSLContext | None, lock: threadi
     def accept(port: socket.socket) -> None:
         while True:
             try:
-                way, _ = port.accept()
+                sock, _ = port.accept()
             except OSError:  # the block has ended
                 return
-            threading.Thread(target=_serve, args=(way, listener, context, lock), daemon=True).start()
+            threading.Thread(target=_serve, args=(sock, listener, context, lock), daemon=True).start()
 
     with socket.create_server((LOOPBACK, 0)) as port:
         threading.Thread(target=accept, args=(port,), daemon=True).start()
@@ -141,327 +120,15 @@ def _listening(listener: Listener, context: ssl.SSLContext | None, lock: threadi
                 port.shutdown(socket.SHUT_RDWR)
 
 
-def _serve(way: socket.socket, listener: Listener, context: ssl.SSLContext | None, lock: threading.RLock) -> None:
-    with suppress(Closed, OSError), way:
-        way.settimeout(60)
-        if not (first := way.recv(1, socket.MSG_PEEK)):
+def _serve(sock: socket.socket, listener: Listener, context: ssl.SSLContext | None, lock: threading.RLock) -> None:
+    with suppress(Closed, OSError), sock:
+        sock.settimeout(60)
+        if not (first := sock.recv(1, socket.MSG_PEEK)):
             return
         if first[0] == TLS_HANDSHAKE:
             if not context:
-                return  # a listener hangs up on what is no packet of its own
-            with context.wrap_socket(way, server_side=True) as secured:
-                _Conversation(secured, listener, lock).run()
+                return  # a listener hangs up if it gets no packet of its own
+            with context.wrap_socket(sock, server_side=True) as secured:
+                Conversation(Packets(secured), listener, lock).run()
         else:
-            _Conversation(way, listener, lock).run()
-
-
-@dataclass
-class _Conversation:
-    """One connection."""
-
-    way: socket.socket
-    listener: Listener
-    lock: threading.RLock
-    database: Database = field(init=False)
-    session: Session | None = None
-    key: bytes = b""
-    name: str = ""
-    program: str = ""
-    challenge: Challenge = field(default_factory=Challenge)
-    cursors: dict[int, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
-    waiting: dict[int, Result] = field(default_factory=dict)
-    """The rows that are still to be fetched."""
-
-    def run(self) -> None:
-        """Speak until the client hangs up."""
-        if not self._accept():
-            return
-        while True:
-            message = Reading(self._receive())
-            with self.lock:
-                answer = self._answer(message)
-            if answer is None:
-                return
-            self._send(wire.DATA, b"\0\0" + answer.data)
-
-    # Packets
-
-    def _accept(self) -> bool:
-        """Do what the listener does; tell whether it is going on."""
-        length = int.from_bytes(self._exactly(2), "big")
-        packet = self._exactly(length - 2)
-        text = packet
-        if int.from_bytes(packet[22:24], "big") > 230:  # long connect data come in a packet of their own
-            text += self._exactly(int.from_bytes(self._exactly(2), "big") - 2)
-        if packet[2] != wire.CONNECT:
-            return False
-        service, sid = SERVICE.search(text), SID.search(text)
-        if service:
-            found = self.listener.choose(service[1].decode())
-        else:
-            found = next((one for one in self.listener.databases() if sid and one.sid == sid[1].decode().upper()), None)
-        if not found:
-            return self._refuse(NO_SUCH_SERVICE if service else NO_SUCH_SID)
-        self.database = found
-        payload = wire.PROTOCOL_VERSION.to_bytes(2, "big") + bytes(2 + 10 + 1 + 9) + wire.LARGEST.to_bytes(4, "big")
-        header = (len(payload) + wire.HEADER).to_bytes(2, "big") + bytes([0, 0, wire.ACCEPT, 0, 0, 0])
-        self.way.sendall(header + payload)
-        return True
-
-    def _refuse(self, number: int) -> bool:
-        text = f"(DESCRIPTION=(TMP=)(VSNNUM=0)(ERR={number})(ERROR_STACK=(ERROR=(CODE={number})(EMFI=4))))".encode()
-        payload = bytes([34, 0]) + len(text).to_bytes(2, "big") + text
-        header = (len(payload) + wire.HEADER).to_bytes(2, "big") + bytes([0, 0, wire.REFUSE, 0, 0, 0])
-        self.way.sendall(header + payload)
-        return False
-
-    def _receive(self) -> bytes:
-        """Return a message, which may come in several packets; a full one is followed by another."""
-        message = b""
-        while True:
-            header = self._exactly(wire.HEADER)
-            length, kind = int.from_bytes(header[:4], "big"), header[4]
-            body = self._exactly(length - wire.HEADER)
-            if kind == wire.MARKER:
-                raise Closed  # nothing here is to be interrupted
-            if kind != wire.DATA or int.from_bytes(body[:2], "big") & wire.END_OF_FILE:
-                raise Closed
-            message += body[2:]
-            if length < wire.LARGEST:
-                return message
-
-    def _send(self, kind: int, body: bytes) -> None:
-        flags, data = body[:2], body[2:]
-        most = wire.LARGEST - wire.HEADER - 2
-        for place in range(0, max(1, len(data)), most):
-            piece = flags + data[place : place + most]
-            self.way.sendall((len(piece) + wire.HEADER).to_bytes(4, "big") + bytes([kind, 0, 0, 0]) + piece)
-
-    def _exactly(self, count: int) -> bytes:
-        data = b""
-        while len(data) < count:
-            piece = self.way.recv(count - len(data))
-            if not piece:
-                raise Closed
-            data += piece
-        return data
-
-    # Messages
-
-    def _answer(self, message: Reading) -> Writer | None:
-        kind = message.byte()
-        if kind == wire.PROTOCOL:
-            return protocol()
-        if kind == wire.DATA_TYPES:
-            return Writer().raw(wire.DATA_TYPES, 0, 0)
-        while kind == wire.PIGGYBACK:
-            self._piggyback(message)
-            kind = message.byte()
-        if kind != wire.FUNCTION:
-            raise Closed
-        function = message.byte()
-        message.byte()  # the number of the call
-        try:
-            return self._call(function, message)
-        except OracleError as error:
-            return Writer().ending(error.number, f"{error}\n")
-
-    def _piggyback(self, message: Reading) -> None:
-        function = message.byte()
-        message.byte()
-        if function != wire.CLOSE_CURSORS:
-            raise Closed
-        message.byte()
-        for cursor in message.numbers(message.number()):
-            self.cursors.pop(cursor, None)
-            self.waiting.pop(cursor, None)
-
-    def _call(self, function: int, message: Reading) -> Writer | None:  # noqa: PLR0911 - one for each function
-        if function == wire.CHALLENGE:
-            return self._challenge(message)
-        if function == wire.AUTHENTICATE:
-            return self._authenticate(message)
-        if function == wire.LOG_OFF:
-            self.session = None
-            return Writer().status()
-        if not self.session:
-            raise Closed
-        if function in (wire.COMMIT, wire.ROLLBACK):
-            (self.session.commit if function == wire.COMMIT else self.session.rollback)()
-            return Writer().status()
-        if function == wire.PING:
-            return Writer().status()
-        if function == wire.EXECUTE:
-            return self._execute(self.session, message)
-        if function in (wire.REEXECUTE, wire.REEXECUTE_AND_FETCH):
-            return self._execute_again(self.session, message)
-        if function == wire.FETCH:
-            cursor, most = message.numbers(2)
-            return self._rows(cursor, self.waiting.pop(cursor, Result()), most, Writer())
-        raise Closed
-
-    def _login(self, message: Reading) -> tuple[str, int, dict[str, str]]:
-        has_user = message.byte()
-        _, mode = message.numbers(2)
-        message.byte()
-        count = message.number()
-        message.raw(2)
-        name = message.short().decode() if has_user else ""
-        return name, mode, message.pairs(count)
-
-    def _challenge(self, message: Reading) -> Writer:
-        text, _, pairs = self._login(message)
-        self.name, self.program = Reader(text).identifier(), pairs.get("AUTH_PROGRAM_NM", "")
-        return Writer().pairs(self.challenge.pairs()).status()
-
-    def _authenticate(self, message: Reading) -> Writer:
-        _, mode, pairs = self._login(message)
-        if mode & wire.CHANGES_PASSWORD and self.session:
-            old, new = (opened for opened in map(self._opened, (pairs["AUTH_PASSWORD"], pairs["AUTH_NEWPASSWORD"])))
-            self.session.change_password(old or "", new or "")
-            return Writer().pairs([]).status()
-        accepted = []
-        for password in self.database.passwords(self.name):
-            key = self.challenge.session_key(password, pairs["AUTH_SESSKEY"])
-            if wire.opened(key, pairs["AUTH_PASSWORD"]) == password:
-                self.key, accepted = key, [password]
-        warning = self.database.log_in(self.name, accepted)
-        self.session = self._session()
-        self.listener.sessions.append(self.session)
-        self.session.begin()
-        writer = Writer()
-        if warning:
-            writer.raw(wire.WARNING).number(int(warning[4:9]), len(warning), 0).short(warning.encode())
-        return writer.pairs(self._welcome()).status()
-
-    def _session(self) -> Session:
-        if self.name in self.database.enterprise:
-            schema = self.database.enterprise[self.name][1]
-            return Session(self.database, schema, schema, program=self.program, identification="GLOBAL SHARED")
-        return Session(self.database, self.name, self.name, program=self.program)
-
-    def _opened(self, secret: str) -> str | None:
-        return wire.opened(self.key, secret)
-
-    def _welcome(self) -> list[tuple[str, str, int]]:
-        major, minor, patch, build, last = self.database.version
-        number = major << 24 | minor << 16 | patch << 12 | build << 4 | last
-        proof = wire.encrypted(self.key, secrets.token_bytes(16) + b"SERVER_TO_CLIENT")
-        return [
-            ("AUTH_VERSION_NO", str(number), 0),
-            ("AUTH_SESSION_ID", "100", 0),
-            ("AUTH_SERIAL_NUM", "1", 0),
-            ("AUTH_SVR_RESPONSE", proof.hex().upper(), 0),
-            ("AUTH_SC_SERVICE_NAME", self.database.service, 0),
-            ("AUTH_SC_DBUNIQUE_NAME", self.database.sid, 0),
-            ("AUTH_INSTANCENAME", self.database.sid, 0),
-            ("AUTH_SC_DB_DOMAIN", "", 0),
-            ("AUTH_MAX_OPEN_CURSORS", "300", 0),
-            ("AUTH_MAX_IDEN_LENGTH", "128", 0),
-        ]
-
-    # Statements
-
-    def _execute(self, session: Session, message: Reading) -> Writer:
-        _, cursor = message.numbers(2)
-        parses = message.byte()
-        message.number()
-        message.byte()
-        message.number()
-        message.raw(2)
-        _, rows, _ = message.numbers(3)
-        message.byte()
-        count = message.number()
-        message.raw(5)
-        message.byte()
-        message.numbers(2)
-        message.raw(3)
-        message.number()
-        message.byte()
-        message.numbers(2)
-        message.byte()
-        message.number()
-        message.byte()
-        # With the fields of 12.2
-        message.byte()
-        message.number()
-        message.byte()
-        message.number()
-        message.byte()
-        message.byte()
-        message.number()
-        statement = message.short().decode() if parses else self.cursors[cursor][0]
-        message.numbers(13)
-        kinds = tuple(_bind(message) for _ in range(count)) or self.cursors.get(cursor, ("", ()))[1]
-        values = self._values(message, kinds)
-        cursor = cursor or max(self.cursors, default=0) + 1
-        self.cursors[cursor] = (statement, kinds)
-        return self._run(session, cursor, values, rows)
-
-    def _execute_again(self, session: Session, message: Reading) -> Writer:
-        cursor, rows, _, _ = message.numbers(4)
-        return self._run(session, cursor, self._values(message, self.cursors[cursor][1]), rows)
-
-    def _values(self, message: Reading, kinds: tuple[int, ...]) -> list[str | None]:
-        if not kinds or message.at_end:
-            return []
-        message.byte()  # ROW_DATA
-        return [message.short().decode() or None for _ in kinds]
-
-    def _run(self, session: Session, cursor: int, values: list[str | None], rows: int) -> Writer:
-        statement = self.cursors[cursor][0]
-        names = _bind_names(statement)
-        if len(names) != len(values):
-            raise OracleError(1008, "not all variables bound")
-        result = session.execute(statement, dict(zip(names, values, strict=True)))
-        if not result.columns:
-            return Writer().ending(cursor=cursor)
-        kinds = [
-            wire.NUMBER if any(isinstance(row[place], int) for row in result.rows) else wire.VARCHAR
-            for place in range(len(result.columns))
-        ]
-        return self._rows(cursor, result, rows, wire.described(result.columns, kinds))
-
-    def _rows(self, cursor: int, result: Result, most: int, writer: Writer) -> Writer:
-        now, later = result.rows[:most], result.rows[most:]
-        if now:
-            writer.raw(wire.ROW_HEADER, 0).number(0, 0, 0, 0, 0, 0)
-        for row in now:
-            writer.raw(wire.ROW_DATA)
-            for value in row:
-                text = wire.encoded_number(value) if isinstance(value, int) else (value or "").encode()
-                writer.short(text)
-        if later:
-            self.waiting[cursor] = Result(result.columns, later)
-            return writer.ending(rows=len(now), cursor=cursor)
-        return writer.ending(wire.NO_DATA, "ORA-01403: no data found\n", rows=len(now), cursor=cursor)
-
-
-def _bind_names(statement: str) -> list[str]:
-    """Return the names that stand for values, as the client sends them: in a block each once."""
-    found = tokens(statement)
-    names = [token.value.upper() for token in found if token.kind is Kind.BIND]
-    return list(dict.fromkeys(names)) if found and found[0].value == "BEGIN" else names
-
-
-def _bind(message: Reading) -> int:
-    kind = message.byte()
-    message.raw(3)
-    message.numbers(6)
-    message.byte()
-    message.numbers(2)
-    return kind
-
-
-def protocol() -> Writer:
-    """Return what a server says first."""
-    writer = Writer().raw(wire.PROTOCOL, 6, 0)
-    writer.data += b"Stand-in for Oracle\0"
-    writer.data += wire.UTF8.to_bytes(2, "little") + bytes([0]) + bytes(2)
-    sets = bytes(9) + (2000).to_bytes(2, "big") + bytes(2)
-    writer.data += len(sets).to_bytes(2, "big") + sets
-    compiled = bytearray(53)
-    compiled[7] = wire.FIELD_VERSION
-    running = bytearray(11)
-    running[6] = 4  # long strings
-    return writer.short(bytes(compiled)).short(bytes(running))
+            Conversation(Packets(sock), listener, lock).run()

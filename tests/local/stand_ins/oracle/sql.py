@@ -1,4 +1,4 @@
-"""How does the stand-in for Oracle read a statement? Token by token: quoted names and literals may hold anything."""
+"""How does the stand-in for Oracle parse a statement? Token by token: quoted names and literals can hold anything."""
 
 import itertools
 import re
@@ -20,7 +20,7 @@ _TOKEN = re.compile(
 
 
 class OracleError(Exception):
-    """What the server answers: ORA-, a number, and a text."""
+    """An error of the server: ORA-, a number, and a text."""
 
     def __init__(self, number: int, text: str) -> None:
         super().__init__(f"ORA-{number:05}: {text}")
@@ -28,7 +28,7 @@ class OracleError(Exception):
 
 
 class Kind(Enum):
-    """What a token is."""
+    """The kind of a token."""
 
     NAME = auto()
     TEXT = auto()
@@ -40,7 +40,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Token:
-    """A piece of a statement; a word is in upper case, a name is exactly what is between the quotes."""
+    """A part of a statement. Words are in upper case. A name is the text between the quotes."""
 
     kind: Kind
     value: str
@@ -72,7 +72,7 @@ def tokens(statement: str) -> list[Token]:
 
 
 class Reader:
-    """A statement that is read from left to right. Whatever does not fit is an error of the server's."""
+    """A statement that is parsed from left to right. Everything that does not fit raises OracleError."""
 
     def __init__(self, statement: str) -> None:
         self.statement = statement
@@ -85,7 +85,7 @@ class Reader:
         return self._at >= len(self._tokens)
 
     def peek(self, ahead: int = 0) -> Token | None:
-        """Return a token that comes, and leave it there."""
+        """Return a token further on, without taking it."""
         place = self._at + ahead
         return self._tokens[place] if place < len(self._tokens) else None
 
@@ -98,14 +98,14 @@ class Reader:
         )
 
     def took(self, *words: str) -> bool:
-        """Take these words, if they come next."""
+        """Take these words if they come next; tell whether they did."""
         if not self.sees(*words):
             return False
         self._at += len(words)
         return True
 
     def expect(self, *words: str) -> None:
-        """Take these words."""
+        """Take these words. Raises OracleError."""
         if not self.took(*words):
             raise self.error()
 
@@ -118,7 +118,7 @@ class Reader:
         return token
 
     def identifier(self) -> str:
-        """Take a name: one without quotes is in upper case."""
+        """Take a name. Without quotes, it is in upper case."""
         value = self.take(Kind.NAME, Kind.WORD).value
         if not value:
             raise OracleError(1741, "illegal zero-length identifier")
@@ -127,33 +127,33 @@ class Reader:
         return value
 
     def password(self) -> str:
-        """Take a password, which is written like an identifier and may be longer."""
+        """Take a password. It is written like an identifier, and can be longer."""
         return self.take(Kind.NAME, Kind.WORD).value
 
     def qualified(self) -> tuple[str | None, str]:
-        """Take a name that may have a schema."""
+        """Take a name, with a schema or without."""
         first = self.identifier()
         return (first, self.identifier()) if self.took(".") else (None, first)
 
     def listed[T](self, item: Callable[[], T]) -> list[T]:
-        """Take one or more, separated by commas."""
+        """Take one item or more, separated by commas."""
         found = [item()]
         while self.took(","):
             found.append(item())
         return found
 
     def rest(self) -> list[Token]:
-        """Take all that is left."""
+        """Take all tokens that are left."""
         left, self._at = self._tokens[self._at :], len(self._tokens)
         return left
 
     def end(self) -> None:
-        """Require that all was read. The client sends no semicolon, but after a block."""
+        """Raise OracleError if anything is left. The client sends a semicolon only after a block."""
         if not self.at_end:
             raise self.error()
 
     def error(self) -> OracleError:
-        """Return the error that the rest of the statement is."""
+        """Return the error for the rest of the statement."""
         return (
             OracleError(933, "SQL command not properly ended")
             if self._at > 2
@@ -162,7 +162,7 @@ class Reader:
 
 
 def masked(statement: str) -> str:
-    """Return a statement as the audit trail keeps it: with stars in the place of passwords."""
+    """Return a statement as the audit trail has it: with stars instead of passwords."""
     try:
         found = tokens(statement)
     except OracleError:

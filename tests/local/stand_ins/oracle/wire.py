@@ -1,9 +1,9 @@
-"""How does the stand-in for Oracle speak to a real client? The pieces of its protocol, TNS below and TTC above.
+"""Which protocol do the stand-in for Oracle and a real client speak? Its parts: TNS below, TTC above.
 
-Oracle publishes no description of the protocol. What is here was read from the sources of the client that it is for,
-python-oracledb's thin mode (https://github.com/oracle/python-oracledb/tree/main/src/oracledb/impl/thin), which Oracle
-publishes: what that client writes is read here, and what it reads is written. A mistake that is in both would not be
-seen; that the client can speak to Oracle's own servers is Oracle's claim, and not proven here.
+Oracle publishes no description of the protocol, but the source of the client: python-oracledb's thin mode
+(https://github.com/oracle/python-oracledb/tree/main/src/oracledb/impl/thin). This module reads what that client writes,
+and writes what it reads. A mistake in both would not be noticed. Oracle says that the client works with its servers;
+the stand-in does not prove it.
 """
 
 import hashlib
@@ -18,9 +18,9 @@ CONNECT, ACCEPT, REFUSE, DATA, MARKER = 1, 2, 4, 6, 12
 HEADER = 8
 LARGEST = 8192
 PROTOCOL_VERSION = 315
-"""Of Oracle 12.1: packets have long lengths, and there is no urgent data."""
+"""Oracle 12.1: packets have long lengths, and there is no urgent data."""
 FIELD_VERSION = 12
-"""Of Oracle 19c: which fields the messages have."""
+"""Oracle 19c. It decides which fields messages have."""
 END_OF_FILE = 0x40
 
 # Messages
@@ -46,7 +46,7 @@ class Closed(Exception):
 
 @dataclass
 class Writer:
-    """A message that is made."""
+    """A message to send."""
 
     data: bytearray = field(default_factory=bytearray)
 
@@ -56,14 +56,14 @@ class Writer:
         return self
 
     def number(self, *values: int) -> "Writer":
-        """Add numbers, each as its length and as many bytes."""
+        """Add numbers, each as its length and its bytes."""
         for value in values:
             text = value.to_bytes((value.bit_length() + 7) // 8, "big")
             self.data += bytes([len(text)]) + text
         return self
 
     def short(self, value: bytes) -> "Writer":
-        """Add bytes after their length; a long value comes in chunks."""
+        """Add bytes after their length; a long value in chunks."""
         if len(value) < LONG - 2:
             self.data += bytes([len(value)]) + value
             return self
@@ -75,7 +75,7 @@ class Writer:
         return self.number(0)
 
     def text(self, value: str) -> "Writer":
-        """Add a text after its length, twice; none where it is empty."""
+        """Add a text, with its length twice; an empty text is only a length."""
         encoded = value.encode()
         self.number(len(encoded))
         return self.short(encoded) if encoded else self
@@ -88,14 +88,14 @@ class Writer:
         return self
 
     def status(self) -> "Writer":
-        """Add the end of a call that brings nothing."""
+        """End a call without a result."""
         return self.raw(STATUS).number(0, 0)
 
     def ending(self, number: int = 0, text: str = "", *, rows: int = 0, cursor: int = 0) -> "Writer":
-        """Add the end of a call: an error, or none."""
+        """End a call, with an error if there is a number."""
         self.raw(ERROR).number(0, 0, 0, min(number, 65535), 0, 0, cursor)
         self.raw(0)  # position
-        self.raw(0, 0, 0, 0, 0, 0)  # sort of statement, and flags
+        self.raw(0, 0, 0, 0, 0, 0)  # kind of statement, and flags
         self.number(0, 0).raw(0).number(0, 0)  # row id
         self.number(0).raw(0, 0).number(0, 0, 0)
         self.number(0, 0, 0)  # errors of a batch
@@ -105,7 +105,7 @@ class Writer:
 
 @dataclass
 class Reading:
-    """A message that is read."""
+    """A received message."""
 
     data: bytes
     at: int = 0
@@ -123,7 +123,7 @@ class Reading:
         return self.data[self.at - count : self.at]
 
     def byte(self) -> int:
-        """Take one."""
+        """Take one byte."""
         return self.raw(1)[0]
 
     def number(self) -> int:
@@ -131,7 +131,7 @@ class Reading:
         return int.from_bytes(self.raw(self.byte() & 0x7F), "big")
 
     def numbers(self, count: int) -> list[int]:
-        """Take some."""
+        """Take several numbers."""
         return [self.number() for _ in range(count)]
 
     def short(self) -> bytes:
@@ -149,7 +149,7 @@ class Reading:
         return self.short().decode() if self.number() else ""
 
     def pairs(self, count: int) -> dict[str, str]:
-        """Take keys and values."""
+        """Take pairs of keys and values."""
         found = {}
         for _ in range(count):
             key = self.text()
@@ -159,7 +159,7 @@ class Reading:
 
 
 def encoded_number(value: int) -> bytes:
-    """Return a NUMBER as Oracle keeps it: an exponent, and digits of base 100."""
+    """Return a NUMBER as Oracle stores it: an exponent, and digits of base 100."""
     if not value:
         return b"\x80"
     digits: list[int] = []
@@ -176,7 +176,7 @@ def encoded_number(value: int) -> bytes:
 
 
 def described(columns: Sequence[str], kinds: Sequence[int]) -> Writer:
-    """Return what tells of the columns that come."""
+    """Return the description of columns."""
     writer = Writer().raw(DESCRIBE).short(b"").number(0, len(columns))
     if columns:
         writer.raw(1)
@@ -188,6 +188,20 @@ def described(columns: Sequence[str], kinds: Sequence[int]) -> Writer:
     return writer.number(0, 0, 0, 0, 0, 0)
 
 
+def protocol() -> Writer:
+    """Return the first message of a server."""
+    writer = Writer().raw(PROTOCOL, 6, 0)
+    writer.data += b"Stand-in for Oracle\0"
+    writer.data += UTF8.to_bytes(2, "little") + bytes([0]) + bytes(2)
+    sets = bytes(9) + (2000).to_bytes(2, "big") + bytes(2)
+    writer.data += len(sets).to_bytes(2, "big") + sets
+    compiled = bytearray(53)
+    compiled[7] = FIELD_VERSION
+    running = bytearray(11)
+    running[6] = 4  # long strings
+    return writer.short(bytes(compiled)).short(bytes(running))
+
+
 # Proofs of a password: what Oracle calls O5LOGON, with the verifier of 12c
 
 
@@ -197,31 +211,31 @@ def derived(password: bytes, salt: bytes, length: int, rounds: int) -> bytes:
 
 
 def encrypted(key: bytes, text: bytes) -> bytes:
-    """Encrypt; the text is padded with the number of the bytes that it lacks."""
+    """Encrypt. Each byte of the padding is the number of padding bytes."""
     missing = 16 - len(text) % 16
     encryptor = Cipher(algorithms.AES(key), modes.CBC(bytes(16))).encryptor()
     return encryptor.update(text + bytes([missing]) * missing) + encryptor.finalize()
 
 
 def decrypted(key: bytes, text: bytes) -> bytes:
-    """Decrypt, and leave the padding."""
+    """Decrypt, and keep the padding."""
     decryptor = Cipher(algorithms.AES(key), modes.CBC(bytes(16))).decryptor()
     return decryptor.update(text) + decryptor.finalize()
 
 
 @dataclass(frozen=True)
 class Challenge:
-    """What the server sends, and the client answers with what only the password could make of it."""
+    """What the server sends. Only somebody with the password can answer it."""
 
     salt: bytes = field(default_factory=lambda: secrets.token_bytes(16))
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
-    """The server's half of the session key, encrypted; with each password of the user it is another one."""
+    """The server's half of the session key, encrypted. Each password of the user decrypts it to another key."""
     mixing_salt: bytes = field(default_factory=lambda: secrets.token_bytes(16))
     rounds: int = 64
     mixing_rounds: int = 3
 
     def pairs(self) -> list[tuple[str, str, int]]:
-        """Return it as the client reads it."""
+        """Return the challenge as the client reads it."""
         return [
             ("AUTH_SESSKEY", self.key.hex().upper(), 1),
             ("AUTH_VFR_DATA", self.salt.hex().upper(), VERIFIER_12C),
@@ -231,7 +245,7 @@ class Challenge:
         ]
 
     def session_key(self, password: str, answer: str) -> bytes:
-        """Return the key that both have, if this is the password that the client answered with."""
+        """Return the session key, if the client answered with this password."""
         own = derived(password.encode(), self.salt + b"AUTH_PBKDF2_SPEEDY_KEY", 64, self.rounds)
         verifier = hashlib.sha512(own + self.salt).digest()[:32]
         halves = decrypted(verifier, bytes.fromhex(answer)[:32]) + decrypted(verifier, self.key)
@@ -239,7 +253,7 @@ class Challenge:
 
 
 def opened(key: bytes, secret: str) -> str | None:
-    """Return a password that was sent with a session key; None where it was another key."""
+    """Decrypt a password with a session key; return None if it was encrypted with another key."""
     text = decrypted(key, bytes.fromhex(secret))
     padding = text[-1]
     if not 0 < padding <= 16 or text[-padding:] != bytes([padding]) * padding:

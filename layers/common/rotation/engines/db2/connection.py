@@ -1,16 +1,35 @@
-"""How is a Db2 server logged in to, and what do its answers mean?"""
+"""How does one connection to Db2 log in and run statements, and what do the server's errors mean?"""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.db2 import client as db2_client
-from rotation.engines.db2.client import OWN_CODE, ClientError, Connection, Row
-from rotation.engines.driver import CONNECT_SECONDS, NO_ANSWER, POLICY, STATEMENT_SECONDS, WRONG_PASSWORD, verify
+from rotation.engines.db2.client import CLIENT_CODE, ClientConnection, Row, ServerError
+from rotation.engines.db2.kind import CREDENTIAL_BYTES
+from rotation.engines.driver import (
+    BUSY,
+    CERTIFICATE,
+    CONNECT_SECONDS,
+    EXPIRED,
+    HOST_NAME,
+    NO_ANSWER,
+    NO_BUNDLE,
+    POLICY,
+    REPLICA,
+    STATEMENT_SECONDS,
+    TOO_MANY,
+    WRONG_DATABASE,
+    WRONG_PASSWORD,
+    ExpectedError,
+    Problem,
+    lacks_right,
+    problem,
+)
 from rotation.engines.network import ca_bundle, open_socket
 from rotation.errors import (
     RETRIED,
@@ -19,40 +38,33 @@ from rotation.errors import (
     LoginBlocked,
     LoginRefused,
     NotPermitted,
-    RotationError,
     StatementFailed,
     Unreachable,
     Untrusted,
 )
 from rotation.redaction import said
 
-DATABASE = re.compile(r"[A-Za-z@#$][A-Za-z0-9_@#$]{0,7}")
+DATABASE: Final = re.compile(r"[A-Za-z@#$][A-Za-z0-9_@#$]{0,7}")
 """https://www.ibm.com/docs/en/db2/11.5?topic=rules-database-database-alias-naming"""
 
-LONGEST = 255
-"""Bytes of a user name or password that the client takes (tried: one more is CLI0124E)."""
-
-CERTIFICATE = "Have the server use a certificate of the RDS authorities, or name its own in DB_CA_BUNDLE"
-HOST_NAME = "Write the host name that the certificate is for into the secret, not an alias"
 NO_TLS = (
-    'Write the port on which the server speaks TLS into "port" (on RDS: the parameter ssl_svcename), or say'
-    ' "ssl": false in the secret to send everything in clear'
+    'Write the TLS port of the server into "port" (on RDS: the parameter ssl_svcename), or write "ssl": false into'
+    " the secret to send everything in clear"
 )
-NO_BUNDLE = "Correct DB_CA_BUNDLE: it must name a readable PEM file"
-WRONG_DATABASE = 'Correct "dbname" in the secret'
-NO_CONNECT = "GRANT CONNECT ON DATABASE to the user, or to a group or role of it"
-TOO_MANY = "Raise the limit of the database or the server, or close connections"
-NOT_NOW = "Look at the state of the database. " + RETRIED
+NO_CONNECT = "GRANT CONNECT ON DATABASE to the user, or to a group or role of the user"
+NOT_NOW = f"Check the state of the database. {RETRIED}"
 DISABLED = "Enable the user, and find out what disabled it"
-EXPIRED = "Give the user a new password by hand: it has expired"
-LICENSE = "Look at the license of the server, or of the client"
-REPLICA = 'The host is a replica, or read-only: name the primary in "host", or an admin in "masterarn"'
-LOCKED = "Look who holds the lock (MON_GET_APPL_LOCKWAIT). " + RETRIED
+LICENSE = "Correct the license of the server, or of the client"
+LOCKED = f"Find the session that holds the lock (MON_GET_APPL_LOCKWAIT). {RETRIED}"
+CORRECT_CAUSE = f"Correct the cause. {RETRIED}"
+BY_ADMIN = 'Name an admin in "masterarn", who sets the password'
+OTHER_PASSWORD = f'{POLICY}, or name an admin in "masterarn", who sets the password'
+WRONG_HOST = 'Correct "host" in the secret, or the DNS of the function\'s VPC'
 
-LOGIN_PROBLEMS: dict[int, tuple[type[DatabaseError], str]] = {
-    -1336: (Unreachable, 'Correct "host" in the secret, or the DNS of the function\'s VPC'),
+LOGIN_PROBLEMS: Final[Mapping[int, Problem]] = {
+    -1336: (Unreachable, WRONG_HOST),
     -30081: (Unreachable, NO_ANSWER),
-    -1224: (Unreachable, NO_ANSWER),  # the database manager is going down
+    -1224: (Unreachable, NO_ANSWER),  # the database manager is stopping
     -20576: (Untrusted, HOST_NAME),
     -10013: (Untrusted, NO_BUNDLE),  # GSKit cannot read it
     -1013: (LoginBlocked, WRONG_DATABASE),
@@ -67,70 +79,70 @@ LOGIN_PROBLEMS: dict[int, tuple[type[DatabaseError], str]] = {
     -8002: (LoginBlocked, LICENSE),
     -1598: (LoginBlocked, LICENSE),
 }
-"""What a refused connection means (https://www.ibm.com/docs/en/db2/11.5?topic=messages-sql). Codes that are not here
-are the server's, and mean: not now."""
+"""What the code of a refused connection means (https://www.ibm.com/docs/en/db2/11.5?topic=messages-sql). Other codes of
+the server mean: not now."""
 
-REASONS: dict[str, tuple[type[DatabaseError], str]] = {
+REASON_PROBLEMS: Final[Mapping[str, Problem]] = {
     "24": (LoginRefused, WRONG_PASSWORD),
     "1": (LoginBlocked, EXPIRED),
     "7": (LoginBlocked, DISABLED),
     "19": (LoginBlocked, DISABLED),
     "25": (LoginBlocked, NO_CONNECT),
 }
-"""What the server says of a login in SQL30082N. Only 24 says that user or password are wrong: 15 says that the server
-could not find out (https://www.ibm.com/docs/en/db2/11.5?topic=messages-sql30000-sql30999)."""
+"""What the reason in SQL30082N means. Only 24 means that user or password are wrong: 15 means that the server could not
+find out (https://www.ibm.com/docs/en/db2/11.5?topic=messages-sql30000-sql30999)."""
 
 REASON = re.compile(r'reason\s+"(\d+)"')
 SECURITY_FAILED, CHANGE_FAILED = -30082, -30083
 
-NEW_PASSWORD_INVALID = frozenset({(CHANGE_FAILED, "2"), (SECURITY_FAILED, "16")})
-"""The new password is against the server's rules, as IBM's messages say of these reasons; where none can be changed, it
-is 17. With which of them its servers answer, RDS does not document: so this is no PasswordRefused, which would be
+NEW_PASSWORD_INVALID: Final = frozenset({(CHANGE_FAILED, "2"), (SECURITY_FAILED, "16")})
+"""The new password breaks the server's rules, according to IBM's messages for these reasons; 17 means that no password
+can be changed. RDS does not document which of them its servers answer. So this is not a PasswordRefused, which would be
 final."""
 
-IN_HANDSHAKE = "sqlccSSLSocketSetup"
+TLS_HANDSHAKE = "sqlccSSLSocketSetup"
 GSKIT = re.compile(r'specific error code\(s\):\s+"(\d+)"')
-CERTIFICATE_ERRORS = frozenset({"401", "402", "414", "415", "431", "433", "434"})
-"""GSKit's numbers that speak of certificates
-(https://www.ibm.com/docs/en/ibm-mq/9.3?topic=codes-gskit-return)."""
+CERTIFICATE_ERRORS: Final = frozenset({"401", "402", "414", "415", "431", "433", "434"})
+"""GSKit's error codes about certificates (https://www.ibm.com/docs/en/ibm-mq/9.3?topic=codes-gskit-return)."""
 
-CANNOT_READ = "HY507"
-"""The SQLSTATE of the client's CLI0157E: there is no such file."""
+NO_FILE = "HY507"
+"""The SQLSTATE of the client's CLI0157E: the file cannot be opened."""
 
-STATEMENT_PROBLEMS: dict[int, tuple[type[DatabaseError], str]] = {
+STATEMENT_PROBLEMS: Final[Mapping[int, Problem]] = {
+    -551: (NotPermitted, ""),
+    -552: (NotPermitted, ""),
+    -553: (NotPermitted, ""),
+    -567: (NotPermitted, ""),
+    -1060: (NotPermitted, ""),
+    -1092: (NotPermitted, ""),
+    -20188: (NotPermitted, ""),
     -911: (StatementFailed, LOCKED),
     -913: (StatementFailed, LOCKED),
-    -952: (StatementFailed, f"Look what the server is busy with. {RETRIED}"),
+    -952: (StatementFailed, BUSY),
     -1773: (NotPermitted, REPLICA),
     -1776: (NotPermitted, REPLICA),
     -30081: (Unreachable, NO_ANSWER),
     -1224: (Unreachable, NO_ANSWER),
-    -30108: (Unreachable, NO_ANSWER),  # the client has connected anew; what was done is lost
+    -30108: (Unreachable, NO_ANSWER),  # the client reconnected; the transaction is lost
 }
-FORBIDDEN = frozenset({-551, -552, -553, -567, -1060, -1092, -20188})
-"""A statement that the user may not run."""
-UNKNOWN_NAME, UNKNOWN_TOKEN = -204, -104
+"""What the code of a refused statement means."""
 
-TRANSACTIONAL = ("SELECT", "WITH", "VALUES", "INSERT", "UPDATE", "DELETE", "MERGE")
-"""The statements that a transaction surely takes back. DDL is, too; CALL, COMMIT and TRUNCATE … IMMEDIATE are not."""
+UNKNOWN_NAME, SYNTAX_ERROR = -204, -104
 
 
-class ExpectedError(Exception):
-    """The server refused a statement with a code that the caller asked to be told."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-class Session:
+class Db2Connection:
     """One connection, in one transaction."""
 
-    def __init__(self, connection: Connection, credential: Credential, deadline: Deadline) -> None:
-        self._connection = connection
-        self._credential = credential
-        self._deadline = deadline
-        self._is_limited = False
+    def __init__(self, client: ClientConnection, credential: Credential, deadline: Deadline) -> None:
+        self._client = client
+        self.credential = credential
+        self.deadline = deadline
+        self._has_lock_timeout = False
+
+    @property
+    def username(self) -> str:
+        """Who is logged in."""
+        return self.credential.username
 
     def execute(
         self,
@@ -140,136 +152,118 @@ class Session:
         remedy: str = "",
         expected: frozenset[int] = frozenset(),
     ) -> list[Row]:
-        """Run one statement, for the deadline at most, and return its rows.
+        """Run one statement within the deadline, and return its rows.
 
-        Raises a DatabaseError, for which `remedy` is what to do where the user may not, or Refusal for the codes to
-        tell.
+        Raises ExpectedError for the codes in `expected`, and a DatabaseError for others. The error has `remedy` if the
+        table knows none.
         """
-        self._limit(operation)
-        seconds = self._deadline.allow(STATEMENT_SECONDS, operation)
-        with self._asking(operation, seconds, remedy, expected):
-            return self._connection.execute(statement, parameters, seconds)
+        self._set_lock_timeout(operation)
+        seconds = self.deadline.allow(STATEMENT_SECONDS, operation)
+        with self._translating(operation, seconds, remedy, expected):
+            return self._client.execute(statement, parameters, seconds)
 
     def call(self, operation: str, procedure: str, parameters: Sequence[object], remedy: str = "") -> Sequence[Any]:
         """Call a procedure, and return its parameters after the call."""
-        seconds = self._deadline.allow(STATEMENT_SECONDS, operation)
-        with self._asking(operation, seconds, remedy):
-            return self._connection.call(procedure, parameters, seconds)
+        seconds = self.deadline.allow(STATEMENT_SECONDS, operation)
+        with self._translating(operation, seconds, remedy):
+            return self._client.call(procedure, parameters, seconds)
 
     def commit(self) -> None:
-        """End the transaction well."""
-        seconds = self._deadline.allow(STATEMENT_SECONDS, "committing")
-        with self._asking("committing", seconds):
-            self._connection.commit(seconds)
+        """Commit the transaction."""
+        seconds = self.deadline.allow(STATEMENT_SECONDS, "committing")
+        with self._translating("committing", seconds):
+            self._client.commit(seconds)
 
     def rollback(self) -> None:
-        """Take the transaction back."""
-        seconds = self._deadline.allow(STATEMENT_SECONDS, "rolling back")
-        with self._asking("rolling back", seconds):
-            self._connection.rollback(seconds)
+        """Roll the transaction back."""
+        seconds = self.deadline.allow(STATEMENT_SECONDS, "rolling back")
+        with self._translating("rolling back", seconds):
+            self._client.rollback(seconds)
 
-    def verify(self, statements: Sequence[str]) -> None:
-        """Run the statements, and roll everything back; see `rotation.engine.Session`."""
-        verify(statements, self.execute, TRANSACTIONAL)
-        self.rollback()
+    def close(self) -> None:
+        """Roll back what is not committed, and log off."""
+        self._client.close(min(CONNECT_SECONDS, self.deadline.left()))
 
-    @property
-    def username(self) -> str:
-        """Who is logged in."""
-        return self._credential.username
+    def _set_lock_timeout(self, operation: str) -> None:
+        """Limit how long statements wait for locks, before the first statement. By default, Db2 waits forever.
 
-    @property
-    def deadline(self) -> Deadline:
-        """When this session must have answered."""
-        return self._deadline
-
-    def _limit(self, operation: str) -> None:
-        """Have nothing wait for a lock for ever, which is what Db2 does unless told.
-
-        Not when logging in: in a RESTRICTIVE database, which those of RDS are, a user without ROLE_NULLID_PACKAGES may
-        log in and run nothing (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/db2-default-roles.html).
+        The login cannot do this. The databases of RDS are RESTRICTIVE: a user without ROLE_NULLID_PACKAGES can log in
+        and run nothing (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/db2-default-roles.html).
         """
-        if not self._is_limited:
-            self._is_limited = True
-            seconds = self._deadline.allow(STATEMENT_SECONDS, operation)
-            with self._asking(operation, seconds, "GRANT ROLE ROLE_NULLID_PACKAGES to the user, or to a group of it"):
-                self._connection.execute(f"SET CURRENT LOCK TIMEOUT {max(1, int(seconds) - 2)}", (), seconds)
+        if not self._has_lock_timeout:
+            self._has_lock_timeout = True
+            seconds = self.deadline.allow(STATEMENT_SECONDS, operation)
+            remedy = f"GRANT ROLE ROLE_NULLID_PACKAGES TO USER {self.username}, or to a group of the user"
+            with self._translating(operation, seconds, remedy):
+                self._client.execute(f"SET CURRENT LOCK TIMEOUT {max(1, int(seconds) - 2)}", (), seconds)
 
     @contextmanager
-    def _asking(
+    def _translating(
         self, operation: str, seconds: float, remedy: str = "", expected: frozenset[int] = frozenset()
     ) -> Iterator[None]:
         try:
             yield
         except TimeoutError:
-            raise Unreachable(operation, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER) from None
-        except ClientError as error:
+            raise _no_answer(operation, seconds) from None
+        except ServerError as error:
             if error.code in expected:
                 raise ExpectedError(error.code) from None
-            raise failure(error, f"{operation} as {self.username}", remedy) from None
+            raise statement_failure(error, operation, self.username, remedy) from None
 
 
 @contextmanager
-def connect[S: Session](
-    kind: Callable[[Connection, Credential, Deadline], S],
-    credential: Credential,
-    deadline: Deadline,
-    new_password: str | None = None,
-) -> Iterator[S]:
-    """Log in, and change one's password where there is a new one; see `rotation.engine.Engine.connect`."""
+def connect(credential: Credential, deadline: Deadline, new_password: str | None = None) -> Iterator[Db2Connection]:
+    """Log in, and give the user `new_password` if there is one; see `rotation.engine.Engine.connect`."""
     operation = f"logging in as {credential} to {credential.database}"
     if new_password is not None:
         operation = f"changing the password of {credential}"
-    connection = _open(credential, deadline, operation, new_password)
+    client = _log_in(credential, deadline, operation, new_password)
+    connection = Db2Connection(client, credential, deadline)
     try:
-        session = kind(connection, credential, deadline)
-        yield session
-        session.commit()
+        yield connection
+        connection.commit()
     finally:
-        connection.close(min(CONNECT_SECONDS, deadline.left()))
+        connection.close()
 
 
-def _open(credential: Credential, deadline: Deadline, operation: str, new_password: str | None) -> Connection:
-    # Is anybody there? Where the port refuses, the client says after 5 s that there was no answer (tried with 12.1.4).
-    with open_socket(credential, deadline, operation) as way:
-        place = way.getpeername()[0]
+def _log_in(credential: Credential, deadline: Deadline, operation: str, new_password: str | None) -> ClientConnection:
+    # If the port refuses, the client says after 5 s that there was no answer (tried with 12.1.4). So look first.
+    with open_socket(credential, deadline, operation) as found:
+        address = found.getpeername()[0]
     if not credential.tls:
-        # The client would look the name up once more, and that may lead elsewhere by then. With TLS it must have the
-        # name, which the certificate is for: whoever is there then learns no more than that somebody wants TLS.
-        credential = replace(credential, host=place)
+        # The client would look the name up again, and could get another address. With TLS it needs the name, because
+        # the certificate is for the name: another server then learns only that somebody wants TLS.
+        credential = replace(credential, host=address)
     seconds = deadline.allow(CONNECT_SECONDS, operation)
     keywords = connection_string(credential, seconds, new_password)
     try:
         return db2_client.connect(keywords, seconds)
     except TimeoutError:
-        raise Unreachable(operation, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER) from None
-    except ClientError as error:
+        raise _no_answer(operation, seconds) from None
+    except ServerError as error:
         raise login_failure(error, operation, is_change=new_password is not None) from None
 
 
 def connection_string(credential: Credential, seconds: float, new_password: str | None = None) -> str:
-    """Return what the client takes; raises InvalidSecret for what cannot be said in it.
+    """Return the credential as the client takes it; raises InvalidSecret for what cannot be written in it.
 
-    IBM documents no way to quote a value, and there is none (tried with 12.1.4: `;` ends a value, be it in braces or in
-    quotes; spaces before it are dropped; all else arrives as it is). Where a keyword comes twice, the first one counts:
-    so nothing in a value could undo what is written before it.
+    A value cannot be quoted. IBM documents no way, and none works (tried with 12.1.4: `;` ends a value, even in braces
+    or in quotes; spaces before a value are dropped; all other characters arrive unchanged). If a keyword comes twice,
+    the first one counts: so no value can change what is written before it.
     """
     operation = f"reading the credential of {credential}"
     database = credential.database or ""
     if not DATABASE.fullmatch(database):
-        raise InvalidSecret(
-            operation,
-            'its "dbname" is no name of a Db2 database',
-            "Write the database's name, which Db2 needs",
-        )
+        cause = 'its "dbname" is not the name of a Db2 database'
+        raise InvalidSecret(operation, cause, 'Write the name of the database into "dbname": Db2 needs it')
     keywords = {"Database": database, "Hostname": credential.host, "Port": str(credential.port), "Protocol": "TCPIP"}
     if credential.tls:
         # https://www.ibm.com/docs/en/db2/11.5?topic=parameters-sslclienthostnamevalidation: OFF by default before 12.1.
         keywords["Security"] = "SSL"
         keywords["SSLServerCertificate"] = _value(ca_bundle(), "DB_CA_BUNDLE", operation)
         keywords["SSLClientHostnameValidation"] = "Basic"
-    keywords["ConnectTimeout"] = str(int(seconds) + 1)  # whole seconds: we give up first
-    keywords["QueryTimeoutInterval"] = "1"  # else the client looks at its statements' limits every 5 s
+    keywords["ConnectTimeout"] = str(int(seconds) + 1)  # whole seconds; our own limit expires first
+    keywords["QueryTimeoutInterval"] = "1"  # by default the client checks the limits of statements every 5 s
     keywords["UID"] = _value(credential.username, "username", operation, unusable=';"')
     keywords["PWD"] = _value(credential.password, "password", operation)
     if new_password is not None:
@@ -278,41 +272,48 @@ def connection_string(credential: Credential, seconds: float, new_password: str 
 
 
 def _value(text: str, field: str, operation: str, unusable: str = ";") -> str:
-    if any(character in text for character in unusable) or text[:1].isspace() or len(text.encode()) > LONGEST:
-        cause = f'its "{field}" holds one of {unusable}, begins with a space, or is longer than {LONGEST} bytes'
-        raise InvalidSecret(operation, f"{cause}: IBM's client cannot take that", f"Change the {field}")
+    if any(character in text for character in unusable) or text[:1].isspace() or len(text.encode()) > CREDENTIAL_BYTES:
+        limits = f"it contains {' or '.join(unusable)}, begins with a space, or has more than {CREDENTIAL_BYTES} bytes"
+        raise InvalidSecret(operation, f'IBM\'s client cannot take "{field}": {limits}', f'Change "{field}"')
     return text
 
 
-def login_failure(error: ClientError, operation: str, *, is_change: bool) -> RotationError:
-    """Return what a login that failed means; `is_change` where it was to change the password."""
-    cause = said(error.text)
-    reason = REASON.search(error.text)
-    problem: type[DatabaseError]
+def _no_answer(operation: str, seconds: float) -> Unreachable:
+    """Return the error for a call that took too long."""
+    return Unreachable(operation, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER)
+
+
+def login_failure(error: ServerError, operation: str, *, is_change: bool) -> DatabaseError:
+    """Return what a failed login means; `is_change` tells whether the login was to change the password."""
+    kind, remedy = _login_problem(error, is_change=is_change)
+    return kind(operation, said(error.text) or "the client gave no reason", remedy)
+
+
+def _login_problem(error: ServerError, *, is_change: bool) -> Problem:
+    found = REASON.search(error.text)
+    reason = found[1] if found else ""
     if error.code == CHANGE_FAILED or (is_change and error.code == SECURITY_FAILED):
-        # The login worked a moment ago. A server that never changes passwords says so in several ways, and one that
-        # merely dislikes this password will tell the admin, too.
-        problem, remedy = NotPermitted, 'Put an admin into "masterarn": it sets the password'
-        if reason and (error.code, reason[1]) in NEW_PASSWORD_INVALID:
-            remedy = f'{POLICY}. Or put an admin into "masterarn": it sets the password where users cannot'
-    elif error.code == SECURITY_FAILED:
-        problem, remedy = REASONS.get(reason[1] if reason else "", (LoginBlocked, NOT_NOW))
-    elif IN_HANDSHAKE in error.text:
+        # The same password logged in a moment ago. A server that never changes passwords has several codes for that. If
+        # the server refuses only this password, the admin gets an error, too.
+        is_invalid = (error.code, reason) in NEW_PASSWORD_INVALID
+        return NotPermitted, OTHER_PASSWORD if is_invalid else BY_ADMIN
+    if error.code == SECURITY_FAILED:
+        return problem(REASON_PROBLEMS, reason, (LoginBlocked, NOT_NOW))
+    if TLS_HANDSHAKE in error.text:
         number = GSKIT.search(error.text)
-        problem, remedy = Untrusted, CERTIFICATE if number and number[1] in CERTIFICATE_ERRORS else NO_TLS
-    elif (error.code, error.state) == (OWN_CODE, CANNOT_READ):
-        problem, remedy = Untrusted, NO_BUNDLE
-    else:
-        usual = (Unreachable, NO_ANSWER) if error.code == OWN_CODE else (LoginBlocked, NOT_NOW)
-        problem, remedy = LOGIN_PROBLEMS.get(error.code, usual)
-    return problem(operation, cause or "the client gave no reason", remedy)
+        return Untrusted, CERTIFICATE if number and number[1] in CERTIFICATE_ERRORS else NO_TLS
+    if (error.code, error.state) == (CLIENT_CODE, NO_FILE):
+        return Untrusted, NO_BUNDLE
+    usual: Problem = (Unreachable, NO_ANSWER) if error.code == CLIENT_CODE else (LoginBlocked, NOT_NOW)
+    return problem(LOGIN_PROBLEMS, error.code, usual)
 
 
-def failure(error: ClientError, operation: str, remedy: str) -> DatabaseError:
-    """Return what a statement that failed means; `remedy` is what to do where the user may not."""
-    if error.code == UNKNOWN_TOKEN:  # its text is made of the statement
-        return StatementFailed(operation, "the server does not understand the statement (SQL0104N)", "Correct it")
-    problem, usual = STATEMENT_PROBLEMS.get(error.code, (StatementFailed, remedy or f"Correct the cause. {RETRIED}"))
-    if error.code in FORBIDDEN:
-        problem, usual = NotPermitted, remedy or "Grant the user what it lacks"
-    return problem(operation, said(error.text) or "the connection was lost", usual)
+def statement_failure(error: ServerError, operation: str, username: str, remedy: str) -> DatabaseError:
+    """Return what a failed statement means; `remedy` counts if the table has none."""
+    if error.code == SYNTAX_ERROR:  # the server quotes the statement
+        return StatementFailed(
+            f"{operation} as {username}", "the statement has a syntax error (SQL0104N)", "Correct the statement"
+        )
+    kind, known = problem(STATEMENT_PROBLEMS, error.code, (StatementFailed, ""), remedy)
+    usual = lacks_right(username) if kind is NotPermitted else CORRECT_CAUSE
+    return kind(f"{operation} as {username}", said(error.text) or "the connection was lost", known or usual)

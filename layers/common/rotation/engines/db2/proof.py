@@ -1,48 +1,49 @@
-"""Which user of which database has logged in?
+"""Which user logged in, and to which database?
 
-Users are the operating system's: there is one list of them for all databases of a server, so a name and a server tell
-an account. The core has the user log in at the admin's own host. The rest is what special registers say, which need no
-right, not even in the RESTRICTIVE databases of RDS, and which no object can stand for
-(https://www.ibm.com/docs/en/db2/11.5?topic=elements-special-registers). SYSTEM_USER is who made the connection;
-SESSION_USER is whose rights count. The second can be made another one (SET SESSION AUTHORIZATION, also in a procedure
-that runs at the connect); the first can, where the server maps the names of a directory or of Kerberos. Of neither is
-the password the one that logged in.
+Users belong to the operating system: all databases of a server have the same ones, so a user name identifies an account
+of a server. The core logs the user in at the admin's own host. Special registers tell the rest. They need no privilege,
+not even in the RESTRICTIVE databases of RDS, and no object can take their place
+(https://www.ibm.com/docs/en/db2/11.5?topic=elements-special-registers).
+
+SYSTEM_USER is the user who connected. It differs from the name in the secret if the server maps names of a directory or
+of Kerberos. SESSION_USER is the user whose privileges count. It differs after SET SESSION AUTHORIZATION, which a
+procedure that runs at the connect can execute, too. In both cases, the password that logged in belongs to another user.
 """
 
 from rotation.engine import Proof
-from rotation.engines.db2.connection import Session
+from rotation.engines.db2.connection import Db2Connection
+from rotation.engines.db2.kind import normal_name
 from rotation.errors import Unsafe
 from rotation.redaction import said
 
 WHO_AM_I = "VALUES (SYSTEM_USER, SESSION_USER, CURRENT SERVER)"
 
 
-def authid(name: str) -> str:
-    """Return the name as the catalog holds it: Db2 folds the names of users and groups to upper case."""
-    return name.upper()
+def read_proof(connection: Db2Connection) -> Proof:
+    """Return who is logged in; raises Unsafe if the server calls the user something else."""
+    user = connection.credential
+    return Proof(user.username, user.password, _principal(user.username, _database(connection)))
 
 
-def principal(username: str, database: str) -> str:
-    """Return what tells a user that has logged in: it is compared, and not read."""
-    return f"{authid(username)} in {database}"
+def require_same_database(connection: Db2Connection, proof: Proof, operation: str) -> None:
+    """Raise Unsafe if the proof is of a login to another database than this connection's."""
+    if proof.principal != _principal(proof.username, _database(connection)):
+        cause = "another user logged in, or to another database"
+        raise Unsafe(operation, cause, 'Write the database of the admin into "dbname"')
 
 
-class ProvenSession(Session):
-    """A session that can say who it is."""
+def _principal(username: str, database: str) -> str:
+    return f"{normal_name(username)} in {database}"
 
-    def proof(self) -> Proof:
-        """Return who is logged in; see `rotation.engine.Session`."""
-        user = self._credential
-        return Proof(user.username, user.password, principal(user.username, self.database_of_login()))
 
-    def database_of_login(self) -> str:
-        """Return the database that the server says it is; raises Unsafe if it says that this user is another one."""
-        operation = "asking the server who has logged in"
-        [row] = self.execute(operation, WHO_AM_I)
-        system_user, session_user, database = (str(value).strip() for value in row.values())
-        for register, name in (("SYSTEM_USER", system_user), ("SESSION_USER", session_user)):
-            if name != authid(self.username):
-                cause = f"it is {said(name)} ({register})"
-                remedy = "Put a user into the secret that the server logs in under its own name"
-                raise Unsafe(f"{operation} as {self.username}", cause, remedy)
-        return database
+def _database(connection: Db2Connection) -> str:
+    """Return the name of the database as the server gives it; raises Unsafe if this user is another one there."""
+    operation = "asking the server who has logged in"
+    [row] = connection.execute(operation, WHO_AM_I)
+    system_user, session_user, database = (str(value).strip() for value in row.values())
+    for register, name in (("SYSTEM_USER", system_user), ("SESSION_USER", session_user)):
+        if name != normal_name(connection.username):
+            cause = f"the server calls this user {said(name)} ({register})"
+            remedy = "Put a user into the secret whom the server does not map to another name"
+            raise Unsafe(f"{operation} as {connection.username}", cause, remedy)
+    return database

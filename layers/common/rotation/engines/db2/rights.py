@@ -1,9 +1,10 @@
-"""What may a user do, as Db2's catalog says it, and which statements make it the same as another's?
+"""Which rights does a user have, according to Db2's catalog, and which statements give another user the same?
 
-The views are those that IBM lists as the ones that hold privileges
-(https://www.ibm.com/docs/en/db2/11.5?topic=users-using-system-catalog-security-information), and the two of label-based
-access control. A view holds Y for a right, G for one that may be passed on, N for none. What the system itself gave to
-the owner of an object comes and goes with the object: it is copied to the other user, and never taken from its owner.
+The views are those that IBM lists for privileges
+(https://www.ibm.com/docs/en/db2/11.5?topic=users-using-system-catalog-security-information), and the two views of
+label-based access control. A view has Y for a right, G for a right with the grant option, N for none. The system gives
+rights to the owner of an object, and they end with the object. The other user gets them, too. They are never taken from
+the owner.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,28 +14,28 @@ from typing import Any
 HELD, GRANTABLE = "Y", "G"
 
 RESERVED = frozenset({"LIBRARYADMAUTH"})
-"""A column that means nothing yet."""
+"""Columns without a meaning, so far."""
 
 SYSTEM = "SYSIBM"
-"""The grantor of what comes with an object's ownership."""
+"""The grantor of the rights that an owner has."""
 
 
 @dataclass(frozen=True, order=True)
 class Right:
-    """One thing that a user may do."""
+    """One privilege, authority, role, label or exemption."""
 
     what: str
-    """As GRANT takes it, up to TO."""
+    """The text of GRANT, up to TO."""
     option: str = ""
-    """What follows the grantee: the right to pass it on, or the kind of access."""
+    """The text after the grantee: WITH GRANT OPTION, WITH ADMIN OPTION, or the access to a label."""
     revoked: str = field(default="", compare=False)
-    """As REVOKE takes it, where that differs: it knows no columns and no options."""
+    """The text of REVOKE, if it differs: REVOKE has no columns and no options."""
     restrict: bool = field(default=False, compare=False)
-    """Whether REVOKE wants to be told that it is to fail where something depends on the right."""
+    """Whether REVOKE must end with RESTRICT: it then fails if something depends on the right."""
 
     @property
     def key(self) -> str:
-        """What REVOKE takes away: rights that have it in common go together."""
+        """What one REVOKE takes away: all rights with the same key."""
         return self.revoked or self.what
 
     def __str__(self) -> str:
@@ -43,20 +44,20 @@ class Right:
 
 @dataclass(frozen=True)
 class Rights:
-    """What a user may do: what was granted, and what came with the ownership of objects."""
+    """The rights of a user: those that were granted, and those of an owner."""
 
     granted: frozenset[Right]
     owned: frozenset[Right]
 
     @property
     def all(self) -> frozenset[Right]:
-        """Return both; a right that may be passed on includes the same without."""
+        """Return both. A right with an option includes the same right without it."""
         rights = self.granted | self.owned
         return rights - {Right(right.what) for right in rights if right.option}
 
 
 class Unreadable(Exception):
-    """A view has a column that is not known, and that grants something."""
+    """A view has an unknown column, which grants something."""
 
 
 type Row = Mapping[str, Any]
@@ -67,26 +68,26 @@ class View:
     """A view of the catalog, and how its rows are read."""
 
     query: str
-    """Yields the rows of the two users that are its parameters."""
+    """Selects the rows of two users, its parameters."""
     read: Callable[[Row], Iterator[Right]]
     grantee: str = "GRANTEE"
-    """The column that tells whose row it is."""
+    """The column with the user's name."""
 
 
-def _view(name: str, place: str, *, restrict: bool = False, **privileges: str) -> View:
-    """Return a view with a column for each privilege."""
+def _view(name: str, target: str, *, restrict: bool = False, **privileges: str) -> View:
+    """Return a view with a column for each privilege; `target` is the text of GRANT after the privilege."""
 
     def read(row: Row) -> Iterator[Right]:
         unknown = {column for column, value in row.items() if column.endswith("AUTH") and value in (HELD, GRANTABLE)}
         if unknown := unknown - privileges.keys() - RESERVED:
             raise Unreadable(f"{name}.{min(unknown)}")
-        where = place.format_map(_Quoted(row))
+        on_object = target.format_map(_Quoted(row))
         for column, privilege in privileges.items():
             if (value := row.get(column)) in (HELD, GRANTABLE):
                 option = " WITH GRANT OPTION" if value == GRANTABLE else ""
-                # Without these words, DBADM brings two other authorities with it.
-                scope = " WITHOUT DATAACCESS WITHOUT ACCESSCTRL" if (privilege, where) == DBADM else ""
-                yield Right(f"{privilege}{scope} {where}", option, f"{privilege} {where}", restrict)
+                # By default, a grant of DBADM also grants two other authorities.
+                scope = " WITHOUT DATAACCESS WITHOUT ACCESSCTRL" if (privilege, on_object) == DBADM else ""
+                yield Right(f"{privilege}{scope} {on_object}", option, f"{privilege} {on_object}", restrict)
 
     return View(_query(name), read)
 
@@ -96,14 +97,14 @@ def _query(name: str, grantee: str = "GRANTEE") -> str:
 
 
 class _Quoted(dict[str, str]):
-    """The columns of a row as identifiers."""
+    """The texts of a row, quoted for SQL."""
 
     def __init__(self, row: Row) -> None:
         super().__init__({column: identifier(value) for column, value in row.items() if isinstance(value, str)})
 
 
 def identifier(name: str) -> str:
-    """Return a name as statements take it."""
+    """Return a name, quoted for SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
@@ -125,13 +126,13 @@ def _routines(row: Row) -> Iterator[Right]:
     kind = {"F": "FUNCTION", "M": "METHOD", "P": "PROCEDURE"}[row["ROUTINETYPE"]]
     quoted = _Quoted(row)
     if row.get("SPECIFICNAME"):
-        where = f"SPECIFIC {kind} {quoted['SCHEMA']}.{quoted['SPECIFICNAME']}"
+        routine = f"SPECIFIC {kind} {quoted['SCHEMA']}.{quoted['SPECIFICNAME']}"
     elif kind == "METHOD":
-        where = f"METHOD * FOR {quoted['TYPESCHEMA']}.{quoted['TYPENAME']}"
+        routine = f"METHOD * FOR {quoted['TYPESCHEMA']}.{quoted['TYPENAME']}"
     else:
-        where = f"{kind} {quoted['SCHEMA']}.*"
+        routine = f"{kind} {quoted['SCHEMA']}.*"
     option = " WITH GRANT OPTION" if row["EXECUTEAUTH"] == GRANTABLE else ""
-    yield Right(f"EXECUTE ON {where}", option, restrict=True)
+    yield Right(f"EXECUTE ON {routine}", option, restrict=True)
 
 
 def _pass_through(row: Row) -> Iterator[Right]:
@@ -249,12 +250,12 @@ VIEWS: tuple[View, ...] = (
 )
 
 
-def read(view: View, rows: Iterable[Row], authid: str) -> Rights:
-    """Return a user's rights in the rows of a view; raises Unreadable."""
+def read(view: View, rows: Iterable[Row], username: str) -> Rights:
+    """Return the rights of a user, named as the catalog has it, in the rows of a view; raises Unreadable."""
     granted: set[Right] = set()
     owned: set[Right] = set()
     for row in rows:
-        if row[view.grantee] == authid:
+        if row[view.grantee] == username:
             (owned if row["GRANTOR"] == SYSTEM else granted).update(view.read(row))
     return Rights(frozenset(granted), frozenset(owned))
 
@@ -262,36 +263,40 @@ def read(view: View, rows: Iterable[Row], authid: str) -> Rights:
 def joined(parts: Iterable[Rights]) -> Rights:
     """Return the rights of all views."""
     parts = list(parts)
-    return Rights(
-        frozenset().union(*(part.granted for part in parts)), frozenset().union(*(part.owned for part in parts))
-    )
+    granted = frozenset(right for part in parts for right in part.granted)
+    return Rights(granted, frozenset(right for part in parts for right in part.owned))
 
 
 @dataclass(frozen=True)
 class Change:
-    """A statement, and the right that it is about."""
+    """A statement, and the right that it grants or revokes."""
 
     statement: str
     right: Right
     grants: bool
 
 
-def changes(have: Rights, want: Rights, username: str) -> Iterator[Change]:
-    """Yield what makes a user that has some rights have others, first what is taken."""
-    surplus = have.granted - want.all - {Right(right.what) for right in want.all}
-    keys = {right.key: right for right in surplus}
-    missing = (want.all - have.all) | {right for right in want.all if right.key in keys}
-    for key, right in sorted(keys.items()):
+def changes(user_rights: Rights, other_rights: Rights, grantee: str) -> Iterator[Change]:
+    """Yield the statements that give the other user, the grantee, the rights of the user; REVOKE comes first."""
+    surplus = other_rights.granted - user_rights.all - {Right(right.what) for right in user_rights.all}
+    revoked = {right.key: right for right in surplus}
+    for key, right in sorted(revoked.items()):
         restrict = " RESTRICT" if right.restrict else ""
-        yield Change(f"REVOKE {key} FROM USER {username}{restrict}", right, grants=False)
-    # CONTROL brings the other rights on its object with it.
-    for right in sorted(missing, key=lambda right: (not right.what.startswith("CONTROL "), right)):
-        yield Change(f"GRANT {right.what} TO USER {username}{right.option}", right, grants=True)
+        yield Change(f"REVOKE {key} FROM USER {grantee}{restrict}", right, grants=False)
+    missing = (user_rights.all - other_rights.all) | {right for right in user_rights.all if right.key in revoked}
+    for right in sorted(missing, key=_control_first):
+        yield Change(f"GRANT {right.what} TO USER {grantee}{right.option}", right, grants=True)
 
 
-def differences(have: Rights, want: Rights, other: str, user: str) -> list[str]:
-    """Say in what the rights of two users differ."""
+def _control_first(right: Right) -> tuple[bool, Right]:
+    """Sort by this: a grant of CONTROL brings the other rights on its object with it."""
+    return not right.what.startswith("CONTROL "), right
+
+
+def differences(user: str, other: str, user_rights: Rights, other_rights: Rights) -> list[str]:
+    """Say how the rights of two users differ."""
+    surplus = other_rights.granted & other_rights.all - user_rights.all
     return [
-        *(f"{other} lacks {right}" for right in sorted(want.all - have.all)),
-        *(f"{other} has {right}, {user} has not" for right in sorted(have.granted & have.all - want.all)),
+        *(f"{other} lacks {right}" for right in sorted(user_rights.all - other_rights.all)),
+        *(f"{other} has {right}, {user} has not" for right in sorted(surplus)),
     ]

@@ -1,0 +1,193 @@
+"""What makes two Db2 users a pair, and how does one get the rights of the other in a database?
+
+A clone is marked by a group, `rotates_` and the name of the user that it takes turns with. Users have no comment. Roles
+have one, but only a SECADM can create roles, and nobody is SECADM on RDS. RDS creates a group with its first member. So
+the call that creates a user also marks it, in all databases of the server. Only the master user can add a user to a
+group. Each user of a pair has its own mark, and only the mark of `other` counts: a user that was dropped and created
+again has none.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from rotation.engine import CloneStatus
+from rotation.engines.db2.connection import UNKNOWN_NAME, Db2Connection
+from rotation.engines.db2.kind import KIND, NAME, normal_name
+from rotation.engines.db2.rights import (
+    VIEWS,
+    Change,
+    Rights,
+    Unreadable,
+    View,
+    changes,
+    differences,
+    identifier,
+    joined,
+    read,
+)
+from rotation.engines.db2.users import Db2Users
+from rotation.engines.driver import ExpectedError, unread_password
+from rotation.errors import NotPermitted, StatementFailed, Unsupported
+
+MARK: Final = "rotates_"
+
+GROUPS: Final = 'SELECT T."GROUP" FROM TABLE(SYSPROC.AUTH_LIST_GROUPS_FOR_AUTHID(CAST(? AS VARCHAR(128)))) AS T'
+
+MIRROR_ROUNDS: Final = 3
+"""How often rights are compared and changed. More than once, because a grant of CONTROL brings other rights with it."""
+
+DBADM_AUTHORITIES: Final = frozenset({"DBADM", "ACCESSCTRL", "DATAACCESS"})
+"""The authorities that RDS grants on behalf of its master user, who may not: Db2 asks for SECADM."""
+
+
+class Db2Pair:
+    """Two users that take turns, seen in one database."""
+
+    def __init__(
+        self, connection: Db2Connection, connect_to_users: Callable[[], Db2Users], user: str, other: str
+    ) -> None:
+        """Take the connection to the database, and what returns the users of its server."""
+        self._connection = connection
+        self._connect_to_users = connect_to_users
+        self.user = user
+        self.other = other
+
+    def clone_status(self) -> CloneStatus:
+        """Tell what the server knows about the other user; raises Unsafe if the user does not exist."""
+        self._require_names()
+        users = self._connect_to_users()
+        users.require(self.user, f"looking for {self.user}")
+        if not users.exists(self.other):
+            return CloneStatus.ABSENT
+        return CloneStatus.OURS if self._is_marked(self.other, self.user) else CloneStatus.UNKNOWN
+
+    def mirror(self) -> None:
+        """Give the other user the groups and rights of the user; create it if it does not exist.
+
+        Changes of users and groups come first, because they cannot be rolled back. Then the rights change in one
+        transaction, except those that only RDS can grant.
+        """
+        self._require_names()
+        users = self._connect_to_users()
+        self._mirror_groups(users)
+        for _ in range(MIRROR_ROUNDS):
+            if not self._mirror_rights(users):
+                break
+
+    def differences(self) -> Sequence[str]:
+        """Say how the groups and rights of the two differ, one sentence per difference."""
+        user, other = self.user, self.other
+        user_groups, other_groups = self._groups(user, other), self._groups(other, user)
+        user_rights, other_rights = self._rights()
+        return [
+            *(f"{other} is not in the group {group}" for group in sorted(user_groups - other_groups)),
+            *(f"{other} is in the group {group}, {user} is not" for group in sorted(other_groups - user_groups)),
+            *differences(user, other, user_rights, other_rights),
+        ]
+
+    def _require_names(self) -> None:
+        for name in (self.user, self.other):
+            if not NAME.fullmatch(name):
+                cause = f"{name!r} is not made of letters, digits and _, or does not begin with a letter"
+                remedy = "Use another name, or the single-user strategy"
+                raise Unsupported(f"looking at {self.user} and {self.other}", cause, remedy)
+
+    # Groups
+
+    def _mirror_groups(self, users: Db2Users) -> None:
+        # Db2 shows names of groups in upper case. The operating system keeps them in lower case.
+        user, other = self.user, self.other
+        user_groups = {name.lower() for name in self._groups(user, other)}
+        mark = (MARK + user).lower()
+        if not self._is_marked(user, other):
+            users.add_groups(user, [(MARK + other).lower()])
+        if not users.exists(other):
+            users.add(other, unread_password(KIND), [mark, *sorted(user_groups)])
+            return
+        other_groups = {name.lower() for name in self._groups(other, user)}
+        missing = sorted(user_groups - other_groups) + ([] if self._is_marked(other, user) else [mark])
+        if missing:
+            users.add_groups(other, missing)
+        if surplus := sorted(other_groups - user_groups):
+            users.remove_groups(other, surplus)
+
+    def _groups(self, username: str, counterpart: str) -> frozenset[str]:
+        """Return the groups that both are to be in: not the marks, nor groups with the name of one of the two."""
+        names = [username, counterpart, MARK + username, MARK + counterpart]
+        return self._memberships(username) - set(map(normal_name, names))
+
+    def _is_marked(self, username: str, counterpart: str) -> bool:
+        return normal_name(MARK + counterpart) in self._memberships(username)
+
+    def _memberships(self, username: str) -> frozenset[str]:
+        operation = f"reading the groups of {username}"
+        rows = self._connection.execute(operation, GROUPS, (normal_name(username),), remedy_to_read(self._connection))
+        return frozenset(row["GROUP"] for row in rows)
+
+    # Rights
+
+    def _rights(self) -> tuple[Rights, Rights]:
+        """Return the rights of user and other in this database."""
+        parts = [part for view in VIEWS if (part := self._rights_in(view))]
+        user_rights, other_rights = zip(*parts, strict=True)
+        return joined(user_rights), joined(other_rights)
+
+    def _rights_in(self, view: View) -> tuple[Rights, Rights] | None:
+        """Return the rights that a view shows, or None if this version of Db2 has no such view: then no such right."""
+        operation = f"reading the rights of {self.user} and {self.other}"
+        user, other = normal_name(self.user), normal_name(self.other)
+        remedy, expected = remedy_to_read(self._connection), frozenset({UNKNOWN_NAME})
+        try:
+            rows = self._connection.execute(operation, view.query, (user, other), remedy, expected)
+            return read(view, rows, user), read(view, rows, other)
+        except ExpectedError:
+            return None
+        except Unreadable as error:
+            cause = f"{error} is a right that is not known to this program"
+            raise StatementFailed(operation, cause, "Use the single-user strategy, and report the right") from None
+
+    def _mirror_rights(self, users: Db2Users) -> bool:
+        """Make the rights the same; return False, and change nothing, if they are. Raises NotPermitted."""
+        operation, grantee = f"giving {self.other} the rights of {self.user}", identifier(normal_name(self.other))
+        refused: list[tuple[Change, NotPermitted]] = []
+        needed = list(changes(*self._rights(), grantee))
+        for change in needed:
+            try:
+                self._connection.execute(operation, change.statement, (), self._remedy_to_change(change))
+            except NotPermitted as error:
+                refused.append((change, error))
+        # RDS has a session of its own, which must not wait for the locks of this one.
+        self._connection.commit()
+        for change, refusal in refused:
+            if not self._change_by_procedure(users, change, operation):
+                raise refusal from None
+        return bool(needed)
+
+    def _remedy_to_change(self, change: Change) -> str:
+        holder = self.user if change.grants else self.other
+        return f"Run this as a user who may: {change.statement}. Or revoke the right from {holder}"
+
+    def _change_by_procedure(self, users: Db2Users, change: Change, operation: str) -> bool:
+        """Change by a procedure of RDS what its master user may not change; return False if there is none for it."""
+        word, _, rest = change.right.what.partition(" ")
+        role = rest.strip('"')
+        if word == "ROLE" and NAME.fullmatch(role):
+            procedure = "RDSADMIN.GRANT_ROLE" if change.grants else "RDSADMIN.REVOKE_ROLE"
+            option = ["Y" if change.right.option else "N"] if change.grants else []
+            arguments = [role, self._grantee, *option]
+        elif word in DBADM_AUTHORITIES and rest.endswith("ON DATABASE"):
+            procedure = "RDSADMIN.DBADM_GRANT" if change.grants else "RDSADMIN.DBADM_REVOKE"
+            arguments = [word, self._grantee]
+        else:
+            return False
+        users.run(operation, procedure, str(self._connection.credential.database).upper(), *arguments)
+        return True
+
+    @property
+    def _grantee(self) -> str:
+        return f"USER {normal_name(self.other)}"
+
+
+def remedy_to_read(connection: Db2Connection) -> str:
+    """Return the remedy for a user that may not read the catalog."""
+    return f"GRANT DBADM ON DATABASE TO USER {connection.username}, or put the master user of RDS into the admin secret"

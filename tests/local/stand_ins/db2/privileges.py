@@ -1,0 +1,121 @@
+"""What may a user of the stand-in for Db2 do, by itself, a group or a role?"""
+
+# ruff: noqa: S608 - the catalog's own names
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.local.stand_ins.db2.catalog import KINDS, Clause, Db2Error, Item, is_catalog
+
+if TYPE_CHECKING:
+    from tests.local.stand_ins.db2.session import Session
+
+BY_SECADM = frozenset({"ACCESSCTRL", "CREATE_SECURE_OBJECT", "DATAACCESS", "DBADM", "SECADM"})
+BY_SYSADM = frozenset({"CREATE_EXTERNAL_ROUTINE", "CREATE_NOT_FENCED_ROUTINE"})
+"""Who may grant what: https://www.ibm.com/docs/en/db2/11.5?topic=statements-grant-database-authorities."""
+
+DYNAMIC_SQL = ("NULLID", "SYSSH200")
+"""The package of dynamic SQL."""
+
+
+@dataclass(frozen=True)
+class Privileges:
+    """The privileges and authorities of a session's user."""
+
+    session: "Session"
+
+    def has(self, authority: str) -> bool:
+        """Tell whether the user has an authority on the database."""
+        kind = KINDS["DATABASE"]
+        return self.session.is_owner or self.holds(kind.view, (), kind.privileges[authority])
+
+    def holds(self, view: str, keys: Sequence[str], column: str, values: str = "YG") -> bool:
+        """Tell whether the user, a group or a role has one of these values in a column of a view."""
+        condition = "".join(f" AND {key} = ?" for key in next(k.keys for k in KINDS.values() if k.view == view))
+        query = f'SELECT GRANTEE, GRANTEETYPE, {column} FROM "SYSCAT.{view}" WHERE 1{condition}'
+        found = self.session.store.execute(query, tuple(keys))
+        identities = self._identities()
+        return any((grantee, kind) in identities and value in values for grantee, kind, value in found)
+
+    def require_dynamic_sql(self) -> None:
+        """Raise SQL0551N if the user may not run the package of dynamic SQL."""
+        if not (self.has("DATAACCESS") or self.holds("PACKAGEAUTH", DYNAMIC_SQL, "EXECUTEAUTH")):
+            raise self.no_privilege("EXECUTE", ".".join(DYNAMIC_SQL))
+
+    def require_table(self, operation: str, table: str) -> None:
+        """Raise SQL0551N if the user may not do this to a table."""
+        schema, _, name = table.partition(".")
+        if self.has("DATAACCESS"):
+            return
+        held = self.holds("TABAUTH", (schema, name), KINDS["TABLE"].privileges[operation])
+        if not held and not self.holds("SCHEMAAUTH", (schema,), f"{operation}INAUTH"):
+            raise self.no_privilege(operation, table)
+
+    def require_create(self, kind: str, schema: str) -> None:
+        """Raise SQL0552N if the user may not create an object of this kind."""
+        if kind == "ROLE" and not (self.session.is_owner or self.has("SECADM")):
+            raise self._no_authority("CREATE ROLE")
+        creates_here = schema and self.holds("SCHEMAAUTH", (schema,), "CREATEINAUTH")
+        is_own = schema == self.session.authid and self.has("CREATETAB")
+        if not (self.has("DBADM") or creates_here or is_own):
+            raise self._no_authority(f"CREATE {kind}")
+
+    def require_grant(self, item: Item, clause: Clause) -> None:
+        """Raise Db2Error if the object does not exist, or if the user may not grant or revoke this."""
+        self._require_object(item)
+        operation = "GRANT" if clause.grants else "REVOKE"
+        if clause.grants and (clause.grantee, clause.grantee_kind) == (self.session.authid, "U"):
+            raise Db2Error(-554, "42502", self.session.authid)
+        if self.session.is_owner or self.has("SECADM"):
+            return
+        if item.kind in {"LABEL", "EXEMPTION", "SURROGATE"}:
+            raise self._no_authority(operation)
+        if item.kind == "ROLE":
+            if clause.option == "ADMIN" or not self._administers(item.keys[0]):
+                raise self.no_privilege(operation, item.keys[0])
+        elif item.kind == "DATABASE":
+            if item.privilege in BY_SECADM | BY_SYSADM or not self.has("ACCESSCTRL"):
+                raise self._no_authority(operation)
+        elif not self.has("ACCESSCTRL") and not self._has_grant_option(item):
+            raise self.no_privilege(operation, ".".join(item.keys))
+
+    def no_privilege(self, operation: str, thing: str) -> Db2Error:
+        """Return SQL0551N."""
+        return Db2Error(-551, "42501", self.session.authid, operation, thing)
+
+    def _no_authority(self, operation: str) -> Db2Error:
+        return Db2Error(-552, "42502", self.session.authid, operation)
+
+    def _identities(self) -> set[tuple[str, str]]:
+        """Return the user, its groups, PUBLIC, and all roles of which these are members."""
+        authid = self.session.authid
+        found = {(authid, "U"), ("PUBLIC", "G"), *((group, "G") for group in self.session.instance.groups(authid))}
+        query = 'SELECT GRANTEE, GRANTEETYPE, ROLENAME FROM "SYSCAT.ROLEAUTH"'
+        roles = self.session.store.execute(query).fetchall()
+        while more := {(role, "R") for grantee, kind, role in roles if (grantee, kind) in found} - found:
+            found |= more
+        return found
+
+    def _administers(self, role: str) -> bool:
+        query = "SELECT 1 FROM \"SYSCAT.ROLEAUTH\" WHERE GRANTEE = ? AND ROLENAME = ? AND ADMIN = 'Y'"
+        return bool(self.session.store.execute(query, (self.session.authid, role)).fetchone())
+
+    def _has_grant_option(self, item: Item) -> bool:
+        if item.kind == "SERVER":
+            return False
+        kind = KINDS[item.kind]
+        if "CONTROL" in kind.privileges and self.holds(kind.view, item.keys, kind.privileges["CONTROL"], "Y"):
+            return item.privilege != "CONTROL"
+        return self.holds(kind.view, item.keys, kind.privileges[item.privilege], "G")
+
+    def _require_object(self, item: Item) -> None:
+        if item.kind in {"DATABASE", "LABEL", "EXEMPTION", "SURROGATE"}:
+            return
+        if item.kind == "ROUTINE" and not item.keys[1]:
+            return
+        schema, name = ("", item.keys[0]) if len(item.keys) == 1 else item.keys[:2]
+        if item.kind == "TABLE" and is_catalog(schema, name):
+            return
+        if not self.session.registered(item.kind, schema, name):
+            raise Db2Error(-204, "42704", ".".join(filter(None, (schema, name))))

@@ -1,0 +1,132 @@
+"""Which blocks of PL/SQL does the stand-in for Oracle run? Calls of procedures of SYS."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tests.local.stand_ins.oracle.dictionary import Binds, Value
+from tests.local.stand_ins.oracle.records import User
+from tests.local.stand_ins.oracle.sql import Kind, OracleError, Reader
+from tests.local.stand_ins.oracle.vocabulary import SYS
+
+if TYPE_CHECKING:
+    from tests.local.stand_ins.oracle.statements import Session
+
+
+def run_block(session: "Session", reader: Reader, binds: Binds) -> None:
+    calls = []
+    while not reader.took("END", ";"):
+        calls.append(_call(session, reader, binds))
+    reader.end()
+    session.commit()
+    for procedure, arguments in calls:
+        procedure(session, *arguments)
+
+
+def _call(session: "Session", reader: Reader, binds: Binds) -> tuple[Callable[..., None], list[Value]]:
+    name, written = _dotted(session, reader)
+    arguments: list[Value] = []
+    if reader.took("("):
+        arguments = reader.listed(lambda: _argument(session, reader, binds))
+        reader.expect(")")
+    reader.expect(";")
+    if written:
+        return lambda session, *_: session.database.spring(session.user, written), arguments
+    if name not in PROCEDURES:
+        raise OracleError(6550, f"PLS-00201: identifier '{name}' must be declared")
+    return PROCEDURES[name], arguments
+
+
+def _dotted(session: "Session", reader: Reader) -> tuple[str, tuple[str, str] | None]:
+    """Return a name of SYS, and the object of a user that hides it, if there is one."""
+    parts = [reader.identifier()]
+    while reader.took("."):
+        parts.append(reader.identifier())
+    written = session.database.written(session.schema, parts[0])
+    return ".".join(parts[1:] if parts[0] == SYS else parts), written
+
+
+def _argument(session: "Session", reader: Reader, binds: Binds) -> Value:
+    token = reader.peek()
+    if token and token.kind is Kind.BIND:
+        reader.take()
+        if token.value.upper() not in binds:
+            raise OracleError(1008, "not all variables bound")
+        return binds[token.value.upper()]
+    if token and token.kind is Kind.TEXT:
+        return reader.take().value
+    name, written = _dotted(session, reader)
+    if written:
+        session.database.spring(session.user, written)
+    return name
+
+
+def _manages(session: "Session") -> None:
+    if not session.database.may(session.user, "ADMINISTER RESOURCE MANAGER"):
+        raise OracleError(29366, "invalid CONSUMER_GROUP argument specified, or insufficient privileges")
+
+
+def _named(session: "Session", name: str) -> User:
+    """Return a user by the argument of a package: in upper case, unless it is quoted."""
+    return session.database.user(Reader(name).identifier())
+
+
+def grant_switch(session: "Session", name: str, group: str, option: str) -> None:
+    """DBMS_RESOURCE_MANAGER_PRIVS.GRANT_SWITCH_CONSUMER_GROUP."""
+    _manages(session)
+    if group not in session.database.groups:
+        raise OracleError(29368, f"consumer group {group} does not exist")
+    _named(session, name).groups[group] = option == "TRUE"
+
+
+def revoke_switch(session: "Session", name: str, group: str) -> None:
+    """DBMS_RESOURCE_MANAGER_PRIVS.REVOKE_SWITCH_CONSUMER_GROUP."""
+    _manages(session)
+    if _named(session, name).groups.pop(group, None) is None:
+        raise OracleError(29399, "user does not have privilege to switch to consumer group")
+
+
+def grant_manager(session: "Session", name: str, privilege: str, option: str) -> None:
+    """DBMS_RESOURCE_MANAGER_PRIVS.GRANT_SYSTEM_PRIVILEGE: GRANT cannot grant this privilege."""
+    if not session.database.may(session.user, "ADMINISTER RESOURCE MANAGER", admin=True):
+        raise OracleError(1031, "insufficient privileges")
+    if privilege != "ADMINISTER_RESOURCE_MANAGER":
+        raise OracleError(990, "missing or invalid privilege")
+    session.database.system_grants[_named(session, name).name, "ADMINISTER RESOURCE MANAGER"] = option == "TRUE"
+
+
+def create_pending_area(session: "Session") -> None:
+    """DBMS_RESOURCE_MANAGER.CREATE_PENDING_AREA."""
+    _manages(session)
+    if session.database.pending_area is not None:
+        raise OracleError(29370, "pending area is already active")
+    session.database.pending_area = {}
+
+
+def map_consumer_group(session: "Session", attribute: str, name: str, group: str | None) -> None:
+    """DBMS_RESOURCE_MANAGER.SET_CONSUMER_GROUP_MAPPING."""
+    _manages(session)
+    if session.database.pending_area is None:
+        raise OracleError(29371, "pending area is not active")
+    if attribute != "DBMS_RESOURCE_MANAGER.ORACLE_USER" or (group and group not in session.database.groups):
+        raise OracleError(29368, f"consumer group {group} does not exist")
+    session.database.pending_area[_named(session, name).name] = group or ""
+
+
+def submit_pending_area(session: "Session") -> None:
+    """DBMS_RESOURCE_MANAGER.SUBMIT_PENDING_AREA."""
+    _manages(session)
+    if session.database.pending_area is None:
+        raise OracleError(29371, "pending area is not active")
+    for name, group in session.database.pending_area.items():
+        session.database.user(name).initial_group = group or "DEFAULT_CONSUMER_GROUP"
+    session.database.pending_area = None
+
+
+PROCEDURES: dict[str, Callable[..., None]] = {
+    "DBMS_RESOURCE_MANAGER_PRIVS.GRANT_SWITCH_CONSUMER_GROUP": grant_switch,
+    "DBMS_RESOURCE_MANAGER_PRIVS.REVOKE_SWITCH_CONSUMER_GROUP": revoke_switch,
+    "DBMS_RESOURCE_MANAGER_PRIVS.GRANT_SYSTEM_PRIVILEGE": grant_manager,
+    "DBMS_RESOURCE_MANAGER.CREATE_PENDING_AREA": create_pending_area,
+    "DBMS_RESOURCE_MANAGER.SET_CONSUMER_GROUP_MAPPING": map_consumer_group,
+    "DBMS_RESOURCE_MANAGER.SUBMIT_PENDING_AREA": submit_pending_area,
+}

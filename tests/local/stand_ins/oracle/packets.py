@@ -1,0 +1,47 @@
+"""How do packets travel between the stand-in for Oracle and its client? TNS, below the messages."""
+
+import socket
+from dataclasses import dataclass
+
+from tests.local.stand_ins.oracle import wire
+from tests.local.stand_ins.oracle.wire import Closed
+
+
+@dataclass(frozen=True)
+class Packets:
+    """The packets of one connection."""
+
+    sock: socket.socket
+
+    def receive(self) -> bytes:
+        """Return a message. After a full packet, it goes on in the next one."""
+        message = b""
+        while True:
+            header = self.exactly(wire.HEADER)
+            length, kind = int.from_bytes(header[:4], "big"), header[4]
+            body = self.exactly(length - wire.HEADER)
+            if kind == wire.MARKER:
+                raise Closed  # the stand-in cannot be interrupted
+            if kind != wire.DATA or int.from_bytes(body[:2], "big") & wire.END_OF_FILE:
+                raise Closed
+            message += body[2:]
+            if length < wire.LARGEST:
+                return message
+
+    def send(self, kind: int, body: bytes) -> None:
+        """Send a message, in several packets if it is long."""
+        flags, data = body[:2], body[2:]
+        most = wire.LARGEST - wire.HEADER - 2
+        for place in range(0, max(1, len(data)), most):
+            piece = flags + data[place : place + most]
+            self.sock.sendall((len(piece) + wire.HEADER).to_bytes(4, "big") + bytes([kind, 0, 0, 0]) + piece)
+
+    def exactly(self, count: int) -> bytes:
+        """Return so many bytes. Raises Closed."""
+        data = b""
+        while len(data) < count:
+            piece = self.sock.recv(count - len(data))
+            if not piece:
+                raise Closed
+            data += piece
+        return data

@@ -1,0 +1,109 @@
+"""Which privileges, names and limits does the stand-in for Oracle know?"""
+
+SYSTEM_PRIVILEGES = frozenset(
+    {
+        "ADMINISTER DATABASE TRIGGER",
+        "ADMINISTER RESOURCE MANAGER",
+        "ALTER ANY TABLE",
+        "ALTER PROFILE",
+        "ALTER SESSION",
+        "ALTER USER",
+        "AUDIT SYSTEM",
+        "CREATE ANY SEQUENCE",
+        "CREATE ANY SYNONYM",
+        "CREATE ANY TABLE",
+        "CREATE ANY TRIGGER",
+        "CREATE PROCEDURE",
+        "CREATE PROFILE",
+        "CREATE PUBLIC SYNONYM",
+        "CREATE ROLE",
+        "CREATE SEQUENCE",
+        "CREATE SESSION",
+        "CREATE SYNONYM",
+        "CREATE TABLE",
+        "CREATE TRIGGER",
+        "CREATE TYPE",
+        "CREATE USER",
+        "CREATE VIEW",
+        "DELETE ANY TABLE",
+        "DROP ANY SYNONYM",
+        "DROP ANY TABLE",
+        "DROP PROFILE",
+        "DROP USER",
+        "EXECUTE ANY PROCEDURE",
+        "GRANT ANY OBJECT PRIVILEGE",
+        "GRANT ANY PRIVILEGE",
+        "GRANT ANY ROLE",
+        "GRANT ANY SCHEMA PRIVILEGE",
+        "INSERT ANY TABLE",
+        "READ ANY TABLE",
+        "SELECT ANY DICTIONARY",
+        "SELECT ANY SEQUENCE",
+        "SELECT ANY TABLE",
+        "UNLIMITED TABLESPACE",
+        "UPDATE ANY TABLE",
+    }
+)
+OBJECT_PRIVILEGES = frozenset(
+    {
+        "ALTER",
+        "DEBUG",
+        "DELETE",
+        "EXECUTE",
+        "FLASHBACK",
+        "INDEX",
+        "INSERT",
+        "READ",
+        "REFERENCES",
+        "SELECT",
+        "UPDATE",
+        "WRITE",
+    }
+)
+COLUMN_PRIVILEGES = frozenset({"INSERT", "REFERENCES", "UPDATE"})
+
+SYS, PUBLIC, DBA, CATALOG = "SYS", "PUBLIC", "DBA", "SELECT_CATALOG_ROLE"
+NAMES_OF_SYS = frozenset(
+    {
+        "ALL_USERS",
+        "DBA_COL_PRIVS",
+        "DBA_OBJECTS",
+        "DBA_PROXIES",
+        "DBA_ROLE_PRIVS",
+        "DBA_RSRC_CONSUMER_GROUP_PRIVS",
+        "DBA_SCHEMA_PRIVS",
+        "DBA_SYNONYMS",
+        "DBA_SYS_PRIVS",
+        "DBA_TAB_PRIVS",
+        "DBA_TRIGGERS",
+        "DBA_TS_QUOTAS",
+        "DBA_USERS",
+        "DBMS_RESOURCE_MANAGER",
+        "DBMS_RESOURCE_MANAGER_PRIVS",
+        "DUAL",
+        "SYS_CONTEXT",
+        "USER_PASSWORD_LIMITS",
+        "USER_USERS",
+    }
+)
+"""The names that resolve to objects of SYS if the current schema is SYS."""
+DEFAULT_PROFILE, DEFAULT_GROUP = "DEFAULT", "DEFAULT_CONSUMER_GROUP"
+UNLIMITED = "UNLIMITED"
+NOT_FOR_SYS = frozenset({"GRANT ANY OBJECT PRIVILEGE", "SELECT ANY TABLE", "READ ANY TABLE", "EXECUTE ANY PROCEDURE"})
+"""ANY privileges that do not count for Oracle's own objects (O7_DICTIONARY_ACCESSIBILITY)."""
+
+LIMITS = {
+    "FAILED_LOGIN_ATTEMPTS": "10",
+    "PASSWORD_LIFE_TIME": "180",
+    "PASSWORD_REUSE_TIME": UNLIMITED,
+    "PASSWORD_REUSE_MAX": UNLIMITED,
+    "PASSWORD_VERIFY_FUNCTION": "NULL",
+    "PASSWORD_LOCK_TIME": "1",
+    "PASSWORD_GRACE_TIME": "7",
+    "PASSWORD_ROLLOVER_TIME": "0",
+}
+ROLLOVER = "PASSWORD_ROLLOVER_TIME"
+FIRST_WITH_ROLLOVER, FIRST_WITH_LONG_PASSWORDS = (19, 12), (23,)
+SHORT_PASSWORD, LONG_PASSWORD = 30, 1024
+VERIFY_12C = "ORA12C_VERIFY_FUNCTION"
+DAY = 86400.0
