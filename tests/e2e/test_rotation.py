@@ -42,7 +42,7 @@ type Functions = Callable[[Laboratory], tuple[LambdaRuntime, str]]
 
 @dataclass(frozen=True)
 class Stage:
-    """A function that is deployed, as far as a laptop can, and a strategy."""
+    """A function that is deployed, as far as a laptop goes, and a strategy."""
 
     laboratory: Laboratory
     service: LocalSecretsManager

@@ -2,9 +2,9 @@
 
 __main__      the command line
 command       how it ends: also on Ctrl-C, also on failure
-story         the events of the demo, in order
-strategies    the lesson of each strategy
-stage         everything that runs: a laptop-sized AWS, and the function
+story         what happens, in which order
+strategies    what there is to learn from each
+stage         what has to run: a laptop-sized AWS, and the function
 laptop        the laptop-sized AWS alone: `make invoke` and `make aws` use it too
 engines       the databases of the demo
 databases     what an engine must offer

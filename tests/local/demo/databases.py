@@ -72,7 +72,7 @@ class Database(Protocol):
         """A user with the rights of an RDS master, and no more."""
 
     def new_application(self, strategy: Strategy) -> Login:
-        """As the admin, create the user whose secret will rotate with the strategy; as the user, create its table."""
+        """Have the admin make the user whose secret is to rotate so, and the user its table."""
 
     def verifying(self, username: str) -> str:
         """A statement that the user can run; testSecret runs it."""

@@ -56,7 +56,7 @@ class Laptop:
         return secret_id
 
     def rotate(self, secret_id: str, function: Callable[[Event], object]) -> None:
-        """Rotate with a function, which can leave steps out. Raises DemoError if it fails.
+        """Have a function do the steps of a rotation, as far as it does them. Raises DemoError: it failed.
 
         If it leaves a step out, the secret stays as Secrets Manager leaves it for that step.
         """

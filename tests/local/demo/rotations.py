@@ -25,7 +25,7 @@ class Meanwhile:
 
 
 def perform(stage: Stage, strategy: Strategy) -> list[Meanwhile]:
-    """Create an application and its secret, and rotate the secret as often as the strategy needs.
+    """Make an application and its secret, and rotate that as often as the strategy wants.
 
     Raises DemoError if a rotation failed, or if logins failed that must not.
     """

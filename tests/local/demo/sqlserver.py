@@ -84,7 +84,7 @@ class SqlServer:
 
 @contextmanager
 def _trusting(ca_bundle: Path) -> Iterator[None]:
-    """Make the client verify certificates and host names. It reads its authorities from a file only."""
+    """Have the client verify certificates and host names; from nowhere else it takes its authorities."""
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as configuration:
         configuration.write(f"[global]\nca file = {ca_bundle}\ncheck certificate hostname = yes\n")
         configuration.flush()

@@ -58,7 +58,7 @@ def _provenance(stage: Stage) -> str:
             f"its cold start is in the first step's {cold:.2f} s"
         )
     return (
-        f"{stage.engine.function} from its sources, in plain Python: this system has no Lambda emulator, "
+        f"{stage.engine.function} from its sources, in plain Python: Lambda's emulator is not for this system, "
         "so the artifact of `sam build` was not run"
     )
 
@@ -81,7 +81,7 @@ def _failed(tallies: list[Tally]) -> str:
 def _invite(screen: Screen, stage: Stage) -> None:
     application = stage.engine.strategies[-1].application
     screen.pause()
-    screen.chapter("Look around", "Everything runs until Ctrl-C. In another terminal, in this folder:")
+    screen.chapter("Have a look around", "All of it runs until Ctrl-C. In another terminal, in this folder:")
     screen.copyable(
         [
             *(_SHELL.format(name, value) for name, value in stage.manager.environment.items()),
