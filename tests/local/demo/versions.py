@@ -27,7 +27,7 @@ class Standing:
 
 
 def standings(client: "SecretsManagerClient", secret_id: str, database: Database) -> dict[str, Standing]:
-    """Return the status of each version now, by its id, oldest first."""
+    """Return how each version stands now, by its id, oldest first."""
     versions = client.list_secret_version_ids(SecretId=secret_id, IncludeDeprecated=True)["Versions"]
     found = {}
     for version in sorted(versions, key=lambda version: version["CreatedDate"]):
@@ -43,7 +43,7 @@ def standings(client: "SecretsManagerClient", secret_id: str, database: Database
 
 
 def comparison(before: Mapping[str, Standing], after: Mapping[str, Standing]) -> list[tuple[str, str, str, str]]:
-    """Return rows to show: the version's id, its user, its status before and after."""
+    """Return rows to show: the version's id, its user, and how it stood before and stands after."""
     return [
         (version[:_ID_SHOWN], now.username, str(before.get(version, _ABSENT)), str(now))
         for version, now in after.items()
