@@ -1,16 +1,16 @@
-# Every task in one word; `make` lists them. What a task needs is installed once, below .local and .aws-sam, and nowhere else.
+# Every task in one word; `make` lists them. Tasks install what they need once, in .local and .aws-sam, and nowhere else.
 
-# For the tasks that have a choice:
-ARCHITECTURE ?=#                   arm64 or x86_64, for build; empty: what samconfig.toml or else the template says
-ENV ?= default#                    for build and deploy: the environment of samconfig.toml: default, staging or production
-ENGINE ?= postgresql#              for demo, invoke and aws: the database: postgresql, mysql, mariadb or sqlserver (a stand-in)
-EVENT ?= create-secret#            for invoke: create-secret, set-secret, test-secret, finish-secret, or the path of a file
-AWS ?=#                            for invoke: laptop, or account: the one of your credentials, or that AWS_ENDPOINT_URL names
-ADDRESS ?= host.docker.internal#   for aws: where a container reaches this machine
-AUDIT_REQUIRED ?=#                 for check and audit: true: not to learn which vulnerabilities are known is an error
-PYTEST_ARGS ?=#                    for test: -k alternating, --durations=15, -n 0 (one process instead of one per core) …
+# Choices of the tasks:
+ARCHITECTURE ?=#                   build: arm64 or x86_64; empty: as in samconfig.toml, else as in the template
+ENV ?= default#                    build, deploy: the environment of samconfig.toml: default, staging or production
+ENGINE ?= postgresql#              demo, invoke, aws: the database: postgresql, mysql, mariadb or sqlserver (a stand-in)
+EVENT ?= create-secret#            invoke: create-secret, set-secret, test-secret, finish-secret, or the path of a file
+AWS ?=#                            invoke: laptop; or account: that of your credentials, or of AWS_ENDPOINT_URL
+ADDRESS ?= host.docker.internal#   aws: the address at which a container reaches this machine
+AUDIT_REQUIRED ?=#                 check, audit: true: it is an error if vulnerabilities cannot be looked up
+PYTEST_ARGS ?=#                    test: -k alternating, --durations=15, -n 0 (one process instead of one per core) …
 
-# Of the Python 3.13 that works here, and of no package that happens to be installed beside it.
+# Each installation is a virtual environment of Python 3.13. It sees no other package of this machine.
 BIN := .local/python/bin
 DEVELOPMENT := .local/python/.complete
 SAM := .local/sam/.complete
@@ -23,10 +23,10 @@ COMPILE := UV_CUSTOM_COMPILE_COMMAND="make renew" .local/uv/bin/uv pip compile -
 	--emit-build-options --python .local/uv/bin/python --python-version 3.13
 INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-input --require-hashes
 
-# What the tests and the demo run: the same artifacts, for this machine's processor, beside those that are deployed.
+# Tests and demo run the same artifacts as are deployed, built for this machine's processor, in a folder of their own.
 HOST_ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 HOST_BUILD := .local/build/template.yaml
-# One of each partition, and the one where everything is: what the template uses must be there.
+# One Region of each partition, and the one that has everything: they must have all that the template uses.
 REGIONS := us-east-1 eu-central-1 cn-north-1 us-gov-west-1
 SOURCES := template.yaml samconfig.toml $(shell find functions layers supply ! -name '__pycache__' ! -name '*.pyc')
 
@@ -41,7 +41,7 @@ demo: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## watch a real credential rotate,
 	@$(BIN)/python -m tests.local.demo --engine $(ENGINE)
 
 test: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(HOST_BUILD) ## run all tests, against real servers and the built artifacts (PYTEST_ARGS="-k …")
-	@$(BIN)/python -m tests.local.servers.fetch || test -z "$$CI" # without: those tests are skipped, except in CI
+	@$(BIN)/python -m tests.local.servers.fetch || test -z "$$CI" # if it fails, the tests of those servers are skipped, except in CI
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(or $(PYTEST_ARGS),--cov --cov-report=)
 	@$(if $(PYTEST_ARGS),,$(BIN)/python -m tests.local.coverage_floors)
 
@@ -49,58 +49,58 @@ faults: $(DEVELOPMENT) ## kill and cut off rotations at every message, on all co
 	@$(BIN)/python -m tests.local.servers.fetch
 	@$(BIN)/python -m pytest --numprocesses logical --dist worksteal --verbose --every-crash-point tests/faults/test_killed.py $(PYTEST_ARGS)
 
-check: $(DEVELOPMENT) ## format, lint, types, workflows, known vulnerabilities: say what is wrong, change nothing
+check: $(DEVELOPMENT) ## check format, lint, types, workflows, known vulnerabilities; change nothing
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
 	@$(BIN)/actionlint .github/workflows/*.yml
 	@$(MAKE) --no-print-directory audit
 
-audit: $(SUPPLY) ## has anything that is deployed a known vulnerability? (AUDIT_REQUIRED=true)
+audit: $(SUPPLY) ## look up known vulnerabilities of all that is deployed (AUDIT_REQUIRED=true)
 	@.local/supply/bin/python -m supply.audit
 
-format: $(DEVELOPMENT) ## mend what of the format and the lint can be mended by itself
+format: $(DEVELOPMENT) ## fix what format and lint can fix
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-build: $(SUPPLY) $(SAM) ## build what is deployed, into .aws-sam/build, and what is in it, into .aws-sam/sbom (ARCHITECTURE=arm64 or x86_64)
+build: $(SUPPLY) $(SAM) ## build the artifacts into .aws-sam/build, and their bills of materials into .aws-sam/sbom (ARCHITECTURE=arm64 or x86_64)
 	@$(call build_into,.aws-sam/build,$(ARCHITECTURE))
 
-libraries: build ## build, and print which C libraries are inside, in which versions (ARCHITECTURE=arm64 or x86_64)
+libraries: build ## build, and print the C libraries inside, with their versions (ARCHITECTURE=arm64 or x86_64)
 	@.local/supply/bin/python -m supply.libraries .aws-sam/sbom/*.json
 
-renew: $(UV) ## write every requirements file anew: the newest versions, and their hashes
+renew: $(UV) ## rewrite every requirements file with the newest versions, and their hashes
 	@for file in functions/*/requirements.in layers/*/requirements.in tests/requirements/*.in; do \
 		echo "Renewing $${file%in}txt …"; $(COMPILE) $$file --output-file $${file%in}txt || exit 1; done
 
-validate: $(SAM) $(CHECKOV) ## check the template against CloudFormation's rules, in every partition, and for its security; no AWS account needed
+validate: $(SAM) $(CHECKOV) ## check the template: CloudFormation's rules in every partition, and security; no AWS account needed
 	@.local/sam/bin/sam validate --lint
 	@.local/sam/bin/cfn-lint --regions $(REGIONS) -- template.yaml
 	@.local/sam/bin/python tests/local/aws/transform.py < tests/local/aws/everything.json > .local/transformed.json
 	@.local/checkov/bin/checkov --config-file .checkov.yaml --file .local/transformed.json
 
-invoke: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## have one step done, on this machine (ENGINE=mysql EVENT=set-secret) or in your account (AWS=account)
+invoke: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## run one step, on this machine (ENGINE=mysql EVENT=set-secret) or in your account (AWS=account)
 	@$(BIN)/python -m tests.local.invoke $(EVENT) --engine $(ENGINE) $(if $(AWS),--aws $(AWS))
 
 aws: $(DEVELOPMENT) $(HOST_BUILD) ## run a laptop-sized AWS until Ctrl-C, for `sam local invoke` (ENGINE=mysql ADDRESS=172.17.0.1)
 	@$(BIN)/python -m tests.local.invoke.waiting_rotation --engine $(ENGINE) --address $(ADDRESS)
 
 deploy: ## build, show what would change in your AWS account, ask, deploy (ENV=default, staging or production)
-	@test -z "$(ARCHITECTURE)" || { echo "Name the architecture in samconfig.toml: build and deployment must agree, next time too."; exit 1; }
+	@test -z "$(ARCHITECTURE)" || { echo "Name the architecture in samconfig.toml instead: build and deployment must use the same one every time."; exit 1; }
 	@$(MAKE) build
 	.local/sam/bin/sam deploy --config-env $(ENV)
 
-clean: ## remove everything that these tasks have made or installed
+clean: ## remove everything that these tasks built or installed
 	rm -rf .aws-sam .local
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Into folder $(1), for architecture $(2): SAM builds, from wheels that were fetched with hashes, and asks no index.
+# SAM builds into folder $(1), for architecture $(2), from wheels that were downloaded with hashes. It asks no index.
 build_into = .local/supply/bin/python -m supply.build $(1) --config-env $(ENV) $(if $(2),--architecture $(2))
 
 $(HOST_BUILD): $(SUPPLY) $(SAM) $(SOURCES)
 	@$(call build_into,$(@D),$(HOST_ARCHITECTURE))
 
-# Each installation begins from nothing and is marked complete at its very end: one that was interrupted begins again.
+# Each installation begins from nothing and is marked complete at its end: an interrupted one begins again.
 $(DEVELOPMENT): tests/requirements/development.txt
 	@echo "Installing the development tools into $(@D), once …"
 	@rm -rf $(@D)
@@ -108,7 +108,7 @@ $(DEVELOPMENT): tests/requirements/development.txt
 	@$(@D)/bin/python $(INSTALL) --requirement $<
 	@touch $@
 
-# SAM, the security linter, the AWS that a test deploys to …: each in an environment of its own, for they pin much.
+# SAM, the security linter, the AWS of a test's deployment …: each has its own environment, because they pin many versions.
 $(SAM) $(CHECKOV) $(AWS_STAND_IN) $(SUPPLY) $(UV): .local/%/.complete: tests/requirements/%.txt
 	@echo "Installing $(basename $(notdir $<)) into $(@D), once …"
 	@rm -rf $(@D)
@@ -117,7 +117,7 @@ $(SAM) $(CHECKOV) $(AWS_STAND_IN) $(SUPPLY) $(UV): .local/%/.complete: tests/req
 	@touch $@
 
 $(RUNTIME): tests/requirements/runtime.txt $(DEVELOPMENT)
-	@echo "Installing what the Lambda runtime brings along into $(@D), once …"
+	@echo "Installing the packages of the Lambda runtime into $(@D), once …"
 	@rm -rf $(@D)
 	@$(BIN)/python $(INSTALL) --target $(@D) --requirement $<
 	@touch $@

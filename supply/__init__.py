@@ -1,1 +1,1 @@
-"""What goes into the artifacts, where does it come from, and what is known of it?"""
+"""What goes into the artifacts, from which source, and with which known vulnerabilities?"""

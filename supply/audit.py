@@ -1,8 +1,8 @@
-"""Has anything that is deployed a known vulnerability?
+"""Does anything that is deployed have a known vulnerability?
 
-pip-audit asks the advisory database of PyPI, or the one that its own variables name. Whether the code is right must not
-depend on the network: if nobody answers, this says that nothing was audited, and is content. Who relies on the answer
-sets AUDIT_REQUIRED=true; then that is a failure, as a vulnerability always is.
+pip-audit asks the advisory database of PyPI, or the one that its own variables name. The check of the code must not
+depend on the network: if the database does not answer, this prints that nothing was audited, and succeeds. With
+AUDIT_REQUIRED=true a missing answer is a failure. A vulnerability is always a failure.
 """
 
 import json
@@ -18,17 +18,17 @@ _PIP_AUDIT = Path(sys.executable).with_name("pip-audit")
 
 @dataclass(frozen=True, order=True)
 class _Package:
-    """One package of the requirements files in the current folder, and what is known of it."""
+    """One package of the requirements files in the current folder, and its known vulnerabilities."""
 
     name: str
     version: str
     vulnerabilities: tuple[str, ...] = ()
     unknown: str = ""
-    """Why nothing is known of it."""
+    """Why nothing is known about it."""
 
 
 def main() -> int:
-    """Return 1 where a vulnerability is known, or where one could not ask and had to."""
+    """Return 1 if a vulnerability is known, or if AUDIT_REQUIRED is set and the database did not answer."""
     files = [*Path().glob("functions/*/requirements.txt"), *Path().glob("layers/*/requirements.txt")]
     packages = sorted({package for file in files for package in _audited(file)})
     for package in packages:
@@ -49,7 +49,7 @@ def _audited(requirements: Path) -> Iterator[_Package]:
     )
     try:
         answers = {answer["name"]: answer for answer in json.loads(done.stdout)["dependencies"]}
-    except ValueError:  # it stops at the first package that it cannot ask for
+    except ValueError:  # it stops at the first package without an answer
         answers = {}
     silence = {"skip_reason": done.stderr.strip().rpartition("\n")[2]}
     for name, version in _pinned(requirements):
@@ -79,7 +79,7 @@ def _summary(packages: list[_Package], unknown: list[_Package]) -> str:
 
 
 def _is_required() -> bool:
-    """Whether somebody relies on it: whatever he wrote, but a no."""
+    """Tell whether a missing answer is a failure: any value except a no."""
     return os.environ.get("AUDIT_REQUIRED", "").lower() not in {"", "0", "no", "false"}
 
 

@@ -1,4 +1,4 @@
-"""What is in an artifact? Its bill of materials, in CycloneDX, made by CycloneDX's own tool from what was built."""
+"""What is in an artifact? CycloneDX's own tool makes a bill of materials from the built folder."""
 
 import functools
 import json
@@ -17,13 +17,13 @@ from supply import libraries
 
 _CHECKOUT = Path(__file__).parents[1]
 _LAYER = "CommonLayer"
-_VERSION = "1.7"  # the first that can say: it will be there, and is not in here
+_VERSION = "1.7"  # the first with isExternal: a component that comes from outside the artifact
 
 
 def of(artifact: Path) -> str:
     """The bill of a built function or layer: the same text for the same content.
 
-    Raises ValueError: CycloneDX's schema says no to it.
+    Raises ValueError if it does not match CycloneDX's schema.
     """
     folder = artifact / "python" if artifact.name == _LAYER else artifact
     bill = _packages(folder)
@@ -42,14 +42,14 @@ def of(artifact: Path) -> str:
 
 
 def _packages(folder: Path) -> dict[str, Any]:
-    """What CycloneDX's tool finds in a folder: -S, so that it does not look where this Python has its own packages."""
+    """Return what CycloneDX's tool finds in a folder. With -S it ignores the packages of this Python."""
     tool = Path(sys.executable).with_name("cyclonedx-py")
     options = ["-S", "--no-validate", "--output-reproducible", "--spec-version", _VERSION]
     done = subprocess.run(  # noqa: S603 - the words are ours
         [tool, "environment", *options, sys.executable],
         env={**os.environ, "PYTHONPATH": str(folder)},
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # that it did not validate
+        stderr=subprocess.DEVNULL,  # its note that it did not validate
         check=True,
     )
     bill: dict[str, Any] = json.loads(done.stdout)
@@ -63,14 +63,14 @@ def _itself(name: str) -> dict[str, str]:
 
 
 def _from_outside(name: str) -> dict[str, Any]:
-    """What the code needs and finds: a function the layer, the layer the SDK that comes with Lambda's runtime."""
+    """Return what the code needs from outside: a function the layer, the layer the SDK of Lambda's runtime."""
     if name == _LAYER:
         return {"type": "library", "bom-ref": "boto3", "name": "boto3", "purl": "pkg:pypi/boto3", "isExternal": True}
     return {**_itself(_LAYER), "isExternal": True}
 
 
 def _first(bill: dict[str, Any]) -> dict[str, Any]:
-    """What the artifact's own code needs: all that no other package has brought along."""
+    """Return what the artifact's own code needs: every package that no other package needs."""
     brought = {ref for one in bill.get("dependencies", []) for ref in one.get("dependsOn", [])}
     refs = [component["bom-ref"] for component in bill["components"]]
     return {"ref": bill["metadata"]["component"]["bom-ref"], "dependsOn": sorted(set(refs) - brought)}

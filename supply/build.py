@@ -1,8 +1,8 @@
-"""Builds what is deployed, and the tests' own copy of it: SAM, from the fetched wheels alone.
+"""Builds what is deployed, and the tests' own copy of it: with SAM, only from wheels that were fetched before.
 
-SAM lets pip choose. For the processor of this machine, pip takes what the requirements files name by hash; for another
-one, SAM asks by name and version, on every index that pip knows. So pip is told here, by its own variables, that it may
-take a wheel with a known hash, from the folder of wheels, and nothing else.
+SAM lets pip choose. For the processor of this machine, pip takes the files with the hashes of the requirements files.
+For another processor, SAM asks every index that pip knows, by name and version. So pip's own variables are set here:
+pip takes only wheels with a known hash, and only from the folder of wheels.
 """
 
 import argparse
@@ -22,7 +22,7 @@ _SAM = _CHECKOUT / ".local/sam/bin/sam"
 
 
 def main() -> int:
-    """Build the template in the current folder; return 1, and say why, where that is refused."""
+    """Build the template in the current folder; return 1, and print the reason, if it fails."""
     arguments = _arguments()
     architecture = arguments.architecture or wheels.configured_architecture(arguments.config_env)
     try:
@@ -30,13 +30,13 @@ def main() -> int:
     except subprocess.CalledProcessError:
         return 1
     print(f"Building into {arguments.into} …", flush=True)
-    # A function may have a processor of its own, as Db2's. pip prefers one: no package may be wanted for both.
+    # A function can have its own processor, as Db2's. pip prefers one: no package can be needed for both.
     pip = wheels.only_hashed_wheels(architecture, *wheels.ARCHITECTURES) | wheels.only_from(folder)
     built = _sam_build(arguments, pip)
     if built.returncode:
         print(built.stdout)
         return 1
-    # Lambda could not keep compiled files, and would compile at each cold start.
+    # Lambda cannot keep compiled files, and would compile at each cold start.
     if not compileall.compile_dir(arguments.into, quiet=1, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH):
         return 1
     _write_bills(arguments.into)
@@ -48,13 +48,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("into", type=Path, help="the folder of the artifacts; their bills of materials go beside it")
     parser.add_argument("--config-env", default="default", help="the tables of samconfig.toml")
     parser.add_argument(
-        "--architecture", choices=wheels.ARCHITECTURES, help="else what samconfig.toml or the template says"
+        "--architecture", choices=wheels.ARCHITECTURES, help="default: as in samconfig.toml, else as in the template"
     )
     return parser.parse_args()
 
 
 def _sam_build(arguments: argparse.Namespace, pip: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    # Not cached: what SAM has kept may be from a `sam build` that was not told all this.
+    # Not cached: SAM's cache can be from a `sam build` without these variables.
     command: list[Any] = [_SAM, "build", "--no-cached", "--config-env", arguments.config_env]
     if arguments.architecture:
         command += ["--parameter-overrides", f"Architecture={arguments.architecture}"]

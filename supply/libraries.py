@@ -1,8 +1,8 @@
-"""Which C libraries come inside of the wheels, and in which version?
+"""Which C libraries are inside the wheels, and in which version?
 
-pip knows none of them. A wheel says it itself, in the bills of materials that its makers put beside its metadata
-(https://peps.python.org/pep-0770/), or a library does, in a text or a number that it was compiled with. All go into the
-bills of our artifacts; run as a program, this prints what stands there.
+pip does not know them. A wheel can name them in bills of materials beside its metadata
+(https://peps.python.org/pep-0770/). A library can have its version compiled in, as a text or a number. All of them go
+into the bills of our artifacts. As a program, this prints the libraries of such bills.
 """
 
 import json
@@ -23,15 +23,15 @@ _LIBPQ_VERSIONS = range(100_000, 1_000_000)
 
 @dataclass(frozen=True)
 class _Library:
-    """One that is recognised by its file."""
+    """A library that is recognised by its file."""
 
     name: str
     file: str
     """A pattern of its name."""
     version: re.Pattern[bytes] | None = None
-    """Has a version as its only group; None: it says none."""
+    """Finds the version, its only group; None if the library has none."""
     cpe: str = ""
-    """How the National Vulnerability Database calls it: vendor and product."""
+    """Its vendor and product in the National Vulnerability Database."""
 
 
 _OPENSSL = re.compile(rb"OpenSSL (\d+\.\d+\.\d+[a-z]?) +(?:FIPS +)?\d{1,2} [A-Z][a-z]{2} \d{4}")
@@ -59,7 +59,7 @@ def inside(distribution: Distribution) -> list[Component]:
 
 
 def _stated(distribution: Distribution) -> Iterator[Component]:
-    """What the wheel's own bills of materials name."""
+    """Yield the libraries in the wheel's own bills of materials."""
     for file in distribution.files or []:
         if file.parent.name == "sboms" and file.suffix == ".json":
             bill = json.loads(file.read_text())
@@ -90,7 +90,7 @@ def _text(pattern: re.Pattern[bytes] | None, compiled: bytes) -> str | None:
 
 
 def libpq_version(compiled: bytes) -> str | None:
-    """What PQlibVersion returns: of the functions that only return a number, it is the one with a version."""
+    """Return what PQlibVersion returns: of the functions that return only a number, the one with a version."""
     x86_64 = (int.from_bytes(value, "little") for value in re.findall(rb"\xb8(....)\xc3", compiled, re.DOTALL))
     arm64 = (
         int.from_bytes(low, "little") >> 5 & 0xFFFF | (int.from_bytes(high, "little") >> 5 & 0xFFFF) << 16
@@ -118,7 +118,7 @@ def main(bills: list[str]) -> None:
 
 
 def _rows(bill: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Each package that has any; what is written in Rust has advisories of its own, and is in the bill alone."""
+    """Yield each package with libraries. Those in Rust have their own advisories, and are only in the bill."""
     for package in bill["components"]:
         libraries = [one for one in package.get("components", []) if not one.get("purl", "").startswith("pkg:cargo/")]
         if libraries:

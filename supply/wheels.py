@@ -1,8 +1,8 @@
-"""Which wheels may go into the artifacts?
+"""Which wheels can go into the artifacts?
 
-Those whose hashes are in the requirements files of the template's functions and layers, for the processor that each of
-them runs on. They are fetched into one folder, before anything is built; what is built comes from there. No source
-distribution is ever fetched: to build one is to run what its makers, or who stands in for them, wrote.
+Only wheels with a hash in the requirements files of the template's functions and layers, for the processor of each.
+They are fetched into one folder before the build, and the build uses only this folder. No source distribution is ever
+fetched: building one runs the code of its makers, or of an attacker in their place.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _GLIBC_MINOR, _OLDEST_GLIBC_MINOR = 34, 5
 
 
 def configured_architecture(environment: str) -> str:
-    """Return the processor that SAM builds for if it is not told another: samconfig.toml says it, or the template."""
+    """Return the processor that SAM builds for by default: that of samconfig.toml, else that of the template."""
     file = Path("samconfig.toml")
     tables = tomllib.loads(file.read_text()).get(environment, {}) if file.exists() else {}
     for command in ("build", "global"):
@@ -38,10 +38,10 @@ def configured_architecture(environment: str) -> str:
 
 
 def fetch(architecture: str) -> Path:
-    """Fetch all wheels for the template in the current folder; return their folder, where there is nothing else.
+    """Fetch all wheels for the template in the current folder; return their folder, which has nothing else.
 
-    Nothing is fetched that is there; a fetch that was interrupted begins again. Raises CalledProcessError: pip has said
-    which package it refuses, or cannot have.
+    A complete folder is not fetched again; an interrupted fetch begins again. Raises CalledProcessError, after pip has
+    printed which package it refuses or cannot find.
     """
     folder = Path(".local/wheels", architecture)
     needed = _needed(architecture)
@@ -62,7 +62,7 @@ def fetch(architecture: str) -> Path:
 
 
 def only_hashed_wheels(*architectures: str) -> dict[str, str]:
-    """Return what makes pip take nothing but wheels with a known hash, for these processors, whatever it runs on."""
+    """Return variables that make pip take only wheels with a known hash, of these processors, on any machine."""
     return {
         "PIP_DISABLE_PIP_VERSION_CHECK": "true",
         "PIP_REQUIRE_HASHES": "true",
@@ -73,19 +73,19 @@ def only_hashed_wheels(*architectures: str) -> dict[str, str]:
 
 
 def only_from(folder: Path) -> dict[str, str]:
-    """Return what makes pip look nowhere but into a folder; no file of pip's configuration has a say."""
+    """Return variables that make pip look only into a folder, and ignore its configuration files."""
     return {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "true", "PIP_FIND_LINKS": str(folder)}
 
 
 def _platforms(architecture: str) -> list[str]:
-    """The names that wheels give to Lambda's Linux, those first that pip is to prefer."""
+    """Return the names of Lambda's Linux in wheels; pip prefers the first."""
     machine = _MACHINES[architecture]
     named_by_glibc = [f"manylinux_2_{minor}_{machine}" for minor in range(_GLIBC_MINOR, _OLDEST_GLIBC_MINOR - 1, -1)]
     return [*named_by_glibc, f"manylinux2014_{machine}"]
 
 
 def _needed(architecture: str) -> list[tuple[Path, str]]:
-    """Each requirements file of the template, and the processor that its wheels are for."""
+    """Return each requirements file of the template, and the processor of its wheels."""
     source = template.load(Path("template.yaml"))
     built = [
         properties
@@ -102,7 +102,7 @@ def _requirements(properties: dict[str, Any]) -> Path:
 
 
 def _processor(properties: dict[str, Any]) -> str | None:
-    """The processor that a function names itself; None: it runs on the one that is built for."""
+    """Return the processor that a function names itself; None if it uses that of the build."""
     match properties.get("Architectures"):
         case [str(processor)]:
             return processor

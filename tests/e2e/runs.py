@@ -1,4 +1,4 @@
-"""In which ways must the built functions run, so that they make every call which they can make?"""
+"""In which ways must the built functions run to make every call that they can make?"""
 
 import json
 import secrets
@@ -25,7 +25,7 @@ ENGINE = "PostgreSql"
 """The engine that runs: no server starts faster."""
 
 FAR = "eu-west-1"
-"""Another Region: where the source of a replica may be."""
+"""Another Region, for the source of a replica."""
 
 
 class Account:
@@ -71,7 +71,7 @@ class Account:
         return self.secret(text_of(self.laboratory.new_user(), **fields), key)
 
     def rotate(self, arn: str, stack: Stack, *, attached_as: str | None = None) -> Outcome:
-        """Rotate with the function of a stack, which the secret may know by another name."""
+        """Rotate with the function of a stack; the secret can know it by another name."""
         name = attached_as or stack.resolver.name(f"{ENGINE}Function")
         function = self.service.register(name, self.function(stack, f"{ENGINE}Function").invoke)
         self.service.client().rotate_secret(SecretId=arn, RotationLambdaARN=function)
@@ -101,7 +101,7 @@ def in_own_account(account: Account) -> None:
 
 
 def everything(account: Account, admins: list[str]) -> dict[str, str]:
-    """Return parameters with which there is every statement but one: that takes another account."""
+    """Return parameters for every statement except one, which needs another account."""
     return {
         f"{ENGINE}AdminSecretArns": ",".join(admins),
         "KmsKeyArns": account.key,
@@ -113,12 +113,12 @@ def everything(account: Account, admins: list[str]) -> dict[str, str]:
 
 
 def of_credential(account: Account) -> str:
-    """Store an admin secret that says where the admin logs in."""
+    """Store an admin secret with the admin's host."""
     return account.secret(text_of(account.laboratory.admin), account.admin_key)
 
 
 def of_instance(account: Account) -> str:
-    """Store what RDS manages for an instance, here one in another Region."""
+    """Store the secret that RDS manages for an instance, here one in another Region."""
     made = rds(account, FAR).create_db_instance(
         DBInstanceIdentifier="instance",
         Engine="postgres",
@@ -129,7 +129,7 @@ def of_instance(account: Account) -> str:
 
 
 def of_cluster(account: Account) -> str:
-    """Store what RDS manages for a cluster."""
+    """Store the secret that RDS manages for a cluster."""
     made = rds(account, REGION).create_db_cluster(
         DBClusterIdentifier="cluster",
         Engine="aurora-postgresql",
@@ -141,7 +141,7 @@ def of_cluster(account: Account) -> str:
 
 
 def managed(account: Account) -> str:
-    """Return what a master secret that RDS manages holds."""
+    """Return the value of a master secret that RDS manages."""
     admin = account.laboratory.admin
     return json.dumps({"username": admin.username, "password": admin.password})
 
@@ -158,7 +158,7 @@ def rds(account: Account, region: str) -> "RDSClient":
 
 
 def forgotten(account: Account) -> str:
-    """Store a credential so that AWSCURRENT does not log in, but a newer version does."""
+    """Store a credential: AWSCURRENT does not log in, and a newer version does."""
     user, client = account.laboratory.new_user(), account.service.client()
     arn = account.secret(text_of(replace(user, password="wrong")))
     wrong = client.get_secret_value(SecretId=arn)["VersionId"]
@@ -170,7 +170,7 @@ def forgotten(account: Account) -> str:
 
 
 def in_role_of_secrets_account(account: Account) -> None:
-    """Rotate in a role of the secret's account: what is called then, that role allows, and no template of ours."""
+    """Rotate in a role of the secret's account: this role, and no template of ours, allows the calls then."""
     role = f"arn:aws:iam::{account.service.account_id}:role/rotation"
     stack = account.deploy("elsewhere", SecretRoleArns=role)
     outcome = account.rotate(account.user_secret(), stack)
@@ -197,7 +197,7 @@ def watch(account: Account) -> None:
 
 @contextmanager
 def cloudformation() -> Iterator[str]:
-    """Take answers of custom resources; yield where."""
+    """Take answers of custom resources; yield the address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
@@ -206,7 +206,7 @@ def cloudformation() -> Iterator[str]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = Thread(target=server.serve_forever, args=(0.02,))

@@ -1,4 +1,4 @@
-"""What would `sam local invoke` start a container with? SAM's own code says so, and needs no container engine for it.
+"""What would `sam local invoke` start a container with? SAM's own code answers, without a container engine.
 
 A program of its own, run with the Python that has SAM, and with the words of the command as its arguments. It writes
 the container's environment and the event, as JSON.
@@ -16,7 +16,7 @@ from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider  # typ
 
 
 def main() -> None:
-    """End with a traceback where SAM does not take a word of the command, or a file that it names."""
+    """End with a traceback if SAM does not take a word of the command, or a file that it names."""
     asked = cli.make_context("invoke", sys.argv[1:]).params
     stacks, _ = SamLocalStackProvider.get_stacks(
         asked["template_file"],

@@ -1,4 +1,4 @@
-"""Does a stranger see what was promised, and is everything gone afterwards?"""
+"""Does the demo show what it promises, and is everything stopped afterwards?"""
 
 import json
 import os
@@ -51,18 +51,18 @@ type Demo = subprocess.Popen[str]
 
 @pytest.fixture(scope="module", params=SEAMLESS)
 def engine(request: pytest.FixtureRequest) -> str:
-    """Each engine; skipped where its server cannot be had, but in CI."""
+    """Each engine; skipped if its server is not available, except in CI."""
     return available(request.param)
 
 
 @pytest.fixture(scope="module")
 def postgresql() -> str:
-    """The one that starts fastest, for what has nothing to do with the engine."""
+    """The engine that starts fastest, for tests of the demo itself."""
     return available("postgresql")
 
 
 def available(engine: str) -> str:
-    """Return the engine's name, once its server is here."""
+    """Return the engine's name when its server is installed."""
     try:
         fetch_newest(engine)
     except UNAVAILABLE as error:
@@ -74,7 +74,7 @@ def available(engine: str) -> str:
 
 @pytest.fixture
 def room() -> Iterator[Path]:
-    """A folder for temporary files, which servers may enter that refuse to run as root."""
+    """A folder for temporary files; servers that refuse to run as root can enter it."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o711)
         yield Path(folder)
@@ -82,7 +82,7 @@ def room() -> Iterator[Path]:
 
 @contextmanager
 def running(room: Path, *options: str, inside: list[str] | None = None) -> Iterator[Demo]:
-    """Run the demo, not in a terminal; whatever the environment says about colours, there are none."""
+    """Run the demo outside a terminal: without colours, even if the environment asks for them."""
     with subprocess.Popen(  # noqa: S603 - the words are ours
         [*(inside or []), *DEMO, *options],
         cwd=CHECKOUT,
@@ -100,7 +100,7 @@ def running(room: Path, *options: str, inside: list[str] | None = None) -> Itera
 
 
 def read_until(demo: Demo, expected: str) -> str:
-    """Return the lines up to the one that has what is expected."""
+    """Return the lines up to the one with the expected text."""
     lines = []
     for line in demo.stdout or ():
         lines.append(line)
@@ -130,7 +130,7 @@ def test_it_shows_each_step_of_each_strategy_and_no_login_fails_but_of_a_single_
 
 
 def test_it_prints_no_password(room: Path, engine: str) -> None:
-    """What every version of every secret holds is read from the demo's own Secrets Manager, while it lasts."""
+    """The passwords of all versions of all secrets are read from the demo's own Secrets Manager, while it runs."""
     with running(room, "--engine", engine, "--keep") as demo:
         output = read_until(demo, "list-secret-version-ids")
         passwords = all_passwords(dict(re.findall(r"export (\w+)=(\S+)", output)))
@@ -140,7 +140,7 @@ def test_it_prints_no_password(room: Path, engine: str) -> None:
     assert len(passwords) == 2 + 3 * len(SEAMLESS[engine]) + 1, (
         "single user two versions, other strategies three; admin"
     )
-    shown = re.sub(r"[\s│]", "", output + rest)  # one that was wrapped is whole again
+    shown = re.sub(r"[\s│]", "", output + rest)  # joins a password that was wrapped
     leaked = sum(password in shown for password in passwords)
     assert leaked == 0
     assert not VERIFIER.search(output + rest)
@@ -172,7 +172,7 @@ def test_after_an_interrupt_nothing_is_left(room: Path, engine: str) -> None:
         rest, _ = demo.communicate(timeout=PATIENCE)
     assert demo.returncode == INTERRUPTED
     assert "Traceback" not in rest
-    own = ENGINES[engine].is_real  # a stand-in is no process of its own
+    own = ENGINES[engine].is_real  # a stand-in is not a separate process
     assert len(started) > 1 + own, "the server and the emulator were seen"
     assert_ended(started)
     assert not list(room.iterdir())
@@ -214,7 +214,7 @@ def test_an_engine_that_is_not_there_is_said_with_those_that_are(capsys: pytest.
 
 
 def test_only_an_answer_says_that_a_password_is_refused() -> None:
-    """SQL Server's client gives the answer to an earlier login where there is none."""
+    """SQL Server's client repeats the answer to an earlier login if there is no answer."""
     engine = ENGINES["sqlserver"]
     with engine.start() as database:
         login = database.new_application(engine.strategies[0])
@@ -227,7 +227,7 @@ def test_only_an_answer_says_that_a_password_is_refused() -> None:
 
 
 def assert_ended(processes: set[int]) -> None:
-    """Give what has its signal already a moment to be gone."""
+    """Give processes with a signal a moment to end."""
     deadline = time.monotonic() + 5
     while left := processes & alive().keys():
         assert time.monotonic() < deadline, f"{len(left)} processes are left"
@@ -235,7 +235,7 @@ def assert_ended(processes: set[int]) -> None:
 
 
 def descendants(ancestor: int) -> set[int]:
-    """Return the processes that it has started, and those that these have."""
+    """Return the processes that it has started, and all that these have started."""
     found, parents = {ancestor}, alive()
     while more := {process for process, parent in parents.items() if parent in found} - found:
         found |= more
@@ -253,10 +253,10 @@ def alive() -> dict[int, int]:
 
 
 def status(path: Path) -> list[str] | None:
-    """Return the id, state and parent of a process; None where it has just ended."""
+    """Return the id, state and parent of a process; None if it has just ended."""
     try:
         text = path.read_text()
     except OSError:
         return None
-    process, _, rest = text.partition(" (")  # the name, which follows, may hold anything
+    process, _, rest = text.partition(" (")  # the name follows, and can have any character
     return [process, *rest.rpartition(") ")[2].split()]

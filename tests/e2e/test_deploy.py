@@ -1,7 +1,7 @@
-"""Does CloudFormation make what was built, does that rotate, and does it go when it may go?
+"""Does CloudFormation create the built stack, does it rotate, and can it be deleted when it is not needed?
 
-SAM's command line deploys the built template with samconfig.toml, as a user would, to an AWS on this machine;
-tests/local/aws/cloudformation.py says what that is, and what it cannot show.
+SAM's command line deploys the built template with samconfig.toml, as a user would, to an AWS on this machine. This AWS,
+and its limits, are described in tests/local/aws/cloudformation.py.
 """
 
 import json
@@ -30,7 +30,7 @@ AT_ONCE = {"Delay": 0.1, "MaxAttempts": 600}
 
 @dataclass(frozen=True)
 class Stack:
-    """What was deployed under a name."""
+    """A stack that was deployed under a name."""
 
     aws: LocalAws
     name: str
@@ -42,7 +42,7 @@ class Stack:
 
     @property
     def description(self) -> dict[str, Any]:
-        """What CloudFormation says of it."""
+        """Its description by CloudFormation."""
         [description] = self.cloudformation.describe_stacks(StackName=self.name)["Stacks"]
         return dict(description)
 
@@ -53,7 +53,7 @@ class Stack:
 
     @property
     def events(self) -> list[tuple[str, str, str]]:
-        """Logical id, status and reason of whatever happened to a resource, from the first to the latest."""
+        """Logical id, status and reason of each event of a resource, from the first to the latest."""
         events = self.cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
         return [
             (event["LogicalResourceId"], event["ResourceStatus"], event.get("ResourceStatusReason", ""))
@@ -67,19 +67,19 @@ class Stack:
         return {name for one in functions if (name := one["FunctionName"]).startswith(f"{self.name}-")}
 
     def physical_id(self, logical_id: str) -> str:
-        """Return the name that a resource was given."""
+        """Return the name of a resource."""
         found = self.cloudformation.describe_stack_resource(StackName=self.name, LogicalResourceId=logical_id)
         return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
     def delete(self) -> None:
-        """Have it deleted. Raises WaiterError: it cannot be."""
+        """Delete it. Raises WaiterError if that fails."""
         self.cloudformation.delete_stack(StackName=self.name)
         self.cloudformation.get_waiter("stack_delete_complete").wait(StackName=self.name, WaiterConfig=AT_ONCE)
 
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[LocalSecretsManager]:
-    """Secrets Manager, which tries a rotation once."""
+    """A Secrets Manager that tries a rotation once."""
     with LocalSecretsManager(attempts=1) as service:
         yield service
 
@@ -94,7 +94,7 @@ def stack(service: LocalSecretsManager) -> Iterator[Stack]:
 
 @pytest.fixture
 def brief_stack(stack: Stack) -> Stack:
-    """Another one of the same artifacts, to be deleted."""
+    """Another stack of the same artifacts, to be deleted."""
     twin = replace(stack, name=f"brief{secrets.token_hex(4)}")
     twin.cloudformation.create_stack(
         StackName=twin.name,
@@ -107,7 +107,7 @@ def brief_stack(stack: Stack) -> Stack:
 
 
 def url_of_template(running: LocalAws) -> str:
-    """Return where SAM has put the one template that it deployed."""
+    """Return the place of the one template that SAM deployed."""
     s3 = running.client("s3")
     [bucket] = [one["Name"] for one in s3.list_buckets()["Buckets"]]
     keys = [one["Key"] for one in s3.list_objects_v2(Bucket=bucket)["Contents"]]
@@ -116,7 +116,7 @@ def url_of_template(running: LocalAws) -> str:
 
 
 def attach(service: LocalSecretsManager, stack: Stack, **value: str) -> str:
-    """Make a secret that chooses the stack's function for its rotation, and return its name once that was tried."""
+    """Create a secret that chooses the stack's function for its rotation; return its name after one rotation."""
     function_arn = stack.outputs["PostgreSqlFunctionArn"]
     registered = service.register(f"{stack.name}-PostgreSql", lambda event: stack.aws.invoke(function_arn, event))
     assert registered == function_arn
@@ -173,7 +173,7 @@ def test_a_stack_stays_while_a_secret_needs_its_function(brief_stack: Stack, ser
         brief_stack.delete()
     [(_, _, reason)] = [event for event in brief_stack.events if event[:2] == ("Guard", "DELETE_FAILED")]
     assert f"Nothing would rotate these secrets any more: {secret}." in reason
-    # CloudFormation then keeps whatever the guard needs. The stand-in does not, but it asked the guard before.
+    # CloudFormation then keeps all that the guard needs. The stand-in does not, but it asked the guard before.
     before = takewhile(lambda event: event[:2] != ("Guard", "DELETE_FAILED"), brief_stack.events)
     gone = {logical_id for logical_id, status, _ in before if status == "DELETE_COMPLETE"}
     assert not gone & {"PostgreSqlFunction", "PostgreSqlPermission", "PostgreSqlRole", "FunctionPolicy", "LogGroup"}
@@ -201,7 +201,7 @@ def value_for(user: Credential) -> dict[str, str]:
 
 
 def trust(stack: Stack, laboratory: PostgreSQLLaboratory) -> None:
-    """Let the function know the authority of the server's certificate, which is none of RDS's, and that it is here."""
+    """Give the function the authority of the test server's certificate, and allow it local hosts."""
     client, name = stack.aws.client("lambda"), f"{stack.name}-PostgreSql"
     variables = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     variables |= {"ALLOW_LOCAL_HOSTS": "true", "DB_CA_BUNDLE": str(laboratory.ca_bundle)}

@@ -1,4 +1,4 @@
-"""Is a step done by one command, with nothing running, and could `sam local invoke` do it in a container?"""
+"""Does one command run a step, with nothing running before, and could `sam local invoke` run it in a container?"""
 
 import json
 import os
@@ -22,12 +22,12 @@ CHECKOUT = Path(__file__).parents[2]
 SAM_PYTHON = CHECKOUT / ".local/sam/bin/python"
 SAM_LOCAL_INVOKE = Path(__file__).with_name("sam_local_invoke.py")
 ANOTHER_ADDRESS = "127.0.0.2"
-"""On Linux all of 127.0.0.0/8 is this machine; nothing listens here unless it is told to."""
+"""On Linux all of 127.0.0.0/8 is this machine; by default nothing listens at this address."""
 
 
 @pytest.fixture(scope="module")
 def engine(request: pytest.FixtureRequest) -> str:
-    """The one that starts fastest, or which a test names; skipped where its server cannot be had, but in CI."""
+    """The engine that starts fastest, or that a test names; skipped if its server is not available, except in CI."""
     engine: str = getattr(request, "param", "postgresql")
     try:
         fetch_newest(engine)
@@ -40,7 +40,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def waiting(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WaitingRotation]:
-    """A rotation that waits, where a container could reach it."""
+    """A waiting rotation, at an address that a container could reach."""
     if sys.platform != "linux":
         pytest.skip(f"{ANOTHER_ADDRESS} is an address of this machine on Linux only")
     folder = tmp_path_factory.mktemp("files")
@@ -125,7 +125,7 @@ def test_sam_would_run_the_watch_in_a_container_too(waiting: WaitingRotation) ->
 
 
 def would_run(waiting: WaitingRotation, function: str, event: Path | str) -> dict[str, Any]:
-    """Return what SAM would start a container with, were the command that is shown to be run."""
+    """Return what SAM would start a container with for the printed command."""
     sam, local, invoke_, *words = waiting.command(function, event).split()
     assert (Path(sam).name, local, invoke_) == ("sam", "local", "invoke")
     done = subprocess.run([SAM_PYTHON, SAM_LOCAL_INVOKE, *words], capture_output=True, cwd=CHECKOUT, check=False)  # noqa: S603
@@ -136,5 +136,5 @@ def would_run(waiting: WaitingRotation, function: str, event: Path | str) -> dic
 
 
 def records(text: str) -> list[dict[str, Any]]:
-    """Return the JSON objects that stand on lines of their own."""
+    """Return the JSON objects that have lines of their own."""
     return [json.loads(line) for line in map(str.strip, text.splitlines()) if line.startswith("{")]

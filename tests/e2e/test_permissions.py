@@ -1,9 +1,9 @@
-"""May the functions do what they do, and nothing that they never do?
+"""Do the functions have the permissions that they use, and no other?
 
-Wherever tests run the built functions, those have the roles of the built template, and a call that no statement allows
-is refused as AWS refuses it (tests/local/aws/authorization.py). Here they run in all the ways that take a permission;
-one engine and one server will do, for the engines' roles differ in names only. So no permission is missing, each is
-used, and no call is allowed that differs from those in what a statement is to tell apart.
+In all tests, the built functions have the roles of the built template. A call that no statement allows is refused as
+AWS refuses it (tests/local/aws/authorization.py). Here the functions run in all the ways that need a permission. One
+engine and one server are enough, because the engines' roles differ in names only. So no permission is missing, each
+is used, and no call is allowed that a statement should refuse.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,13 +37,13 @@ EXCEPTIONS = {
     Permission("UseNetwork", "ec2:DescribeSubnets"): NETWORK,
     Permission("UseNetwork", "ec2:UnassignPrivateIpAddresses"): NETWORK,
 }
-"""What no code of ours calls, and why it is allowed."""
+"""Calls that our code never makes, and why they are allowed."""
 
 OF_ANY_NAME = {
     "RotateSecrets": "a secret chooses its function, whatever its name; a condition sees to it",
     "FindDatabases": "an admin secret tells which database is its own",
 }
-"""The statements that do not tell resources apart by their names, and why."""
+"""The statements for every resource, and why."""
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +55,11 @@ def laboratory(laboratories: Callable[[str], Laboratory], pytestconfig: pytest.C
 
 @pytest.fixture(scope="module")
 def account(laboratory: Laboratory) -> Iterator[Account]:
-    """An account where all has happened that takes a permission."""
+    """An account after every action that needs a permission."""
     with ExitStack() as exits:
         service = exits.enter_context(LocalSecretsManager(attempts=1))
         databases = exits.enter_context(pytest.MonkeyPatch.context())
-        # RDS's names of hosts lead nowhere here.
+        # RDS's host names do not resolve here.
         databases.setattr(DBInstance, "address", laboratory.admin.host)
         databases.setattr(DBCluster, "endpoint", laboratory.admin.host)
         account = Account(service, laboratory, exits)
@@ -104,7 +104,7 @@ def test_every_resource_is_used(account: Account) -> None:
 
 
 def test_a_call_that_differs_from_one_that_was_made_is_refused(account: Account) -> None:
-    """A statement that says no resource or condition any more, or a wider one, allows it."""
+    """A statement without its resource or condition, or with a wider one, would allow it."""
     assert [other for role, _, call in calls(account) for other in different(call) if role.allows(other)] == []
 
 
@@ -128,7 +128,7 @@ def test_a_resource_of_another_name_is_refused_but_for_a_reason(account: Account
 
 
 def test_every_statement_is_looked_at(account: Account) -> None:
-    """There is no role but those that were used and those that are like them, and no parameter hides a statement."""
+    """Every role was used or is like a used one, and no parameter hides a statement."""
     others = {f"{engine}Role" for engine in OTHER_ENGINES}
     assert all(stack.roles.keys() == {*ROLES, *others} for stack in account.stacks)
     looked_at = {statement.sid for _, role in roles(account) for statement in role.statements}
@@ -148,7 +148,7 @@ def sids(value: object) -> Iterator[str]:
 
 @pytest.mark.parametrize("engine", OTHER_ENGINES)
 def test_the_roles_of_the_engines_differ_in_names_only(account: Account, engine: str) -> None:
-    """So what is true of one role is true of all."""
+    """So a fact about one role is true of all."""
     admins = {f"{name}AdminSecretArns": f"arn:of-{name}" for name in (ENGINE, engine)}
     parameters = {**everything(account, []), **admins, "SecretRoleArns": "arn:of-role"}
     roles = Stack.deploy(region=REGION, account_id=account.service.account_id, parameters=parameters).roles
@@ -156,7 +156,7 @@ def test_the_roles_of_the_engines_differ_in_names_only(account: Account, engine:
 
 
 def test_what_is_not_allowed_fails_the_rotation(account: Account) -> None:
-    """Whoever takes a permission from the template sees it in every test that rotates in Lambda's runtime."""
+    """Without a permission of the template, every test that rotates in Lambda's runtime fails."""
     stack = account.stacks[0]
     unlisted = account.secret(text_of(account.laboratory.admin))
     outcome = account.rotate(account.user_secret(masterarn=unlisted), stack)

@@ -1,4 +1,4 @@
-"""Does what `sam build` made rotate a real credential, in Lambda's own runtime, through RotateSecret?"""
+"""Does the artifact of `sam build` rotate a real credential, in Lambda's own runtime, through RotateSecret?"""
 
 import json
 import re
@@ -31,13 +31,13 @@ CONNECTIONS = {
     "db2-single-user": 3,  # prove, change while logging in once more, test
     "db2-alternating-users-through-admin": 4,  # prove, as the admin in the database and where RDS makes users, test
 }
-"""So many does a healthy rotation make: one that has an admin in its secret needs it."""
+"""The number of connections of a healthy rotation. A rotation with an admin in its secret needs the admin."""
 
 VERIFIER = re.compile(r"SCRAM-SHA-256\$|\$A\$005\$|\*[0-9A-F]{40}")
-"""What the servers keep in place of passwords."""
+"""The verifiers that servers store instead of passwords."""
 
 type Functions = Callable[[Laboratory], tuple[LambdaRuntime, str]]
-"""Returns the function for a server, which runs, and its ARN, which is attached to Secrets Manager."""
+"""Returns a server's running function, and its ARN, which is attached to Secrets Manager."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Stage:
     strategy: Strategy
     through_admin: bool
     printed_before: int
-    """How much the function had printed when the test began."""
+    """The length of the function's output when the test began."""
 
     def new_user(self) -> Credential:
-        """Make a user with whom the strategy is possible."""
+        """Create a user that the strategy can rotate."""
         user = self.laboratory.new_user()
         if self.strategy is Strategy.DUAL_PASSWORD:
             self.laboratory.allow_two_passwords(user.username, by_itself=not self.through_admin)
@@ -62,7 +62,7 @@ class Stage:
 
     def secret(self, user: Credential, **fields: object) -> str:
         """Store a user's credential, to be rotated with the strategy; return its ARN."""
-        # As the secrets for AWS's templates, which say so by the presence of an admin, where that is enough.
+        # Like secrets for AWS's templates: an admin, or none, implies the strategy if that is enough.
         implied = Strategy.ALTERNATING_USERS if self.through_admin else Strategy.SINGLE_USER
         rotation = {} if self.strategy is implied else {"strategy": self.strategy}
         admin = {"masterarn": self._store(self.laboratory.admin, "admin")} if self.through_admin else {}
@@ -70,7 +70,7 @@ class Stage:
 
     @property
     def connections(self) -> int:
-        """How many a healthy rotation makes."""
+        """The number of connections of a healthy rotation."""
         way = f"{self.strategy}{'-through-admin' if self.through_admin else ''}"
         return CONNECTIONS.get(f"{self.laboratory.engine.kind.name.lower()}-{way}") or CONNECTIONS[way]
 
@@ -90,7 +90,7 @@ class Stage:
         self.service.client().put_secret_value(SecretId=arn, SecretString=json.dumps(value))
 
     def printed(self) -> str:
-        """Return what the function has printed during this test."""
+        """Return the function's output during this test."""
         return self.runtime.logs()[self.printed_before :]
 
     def lines(self) -> list[dict[str, object]]:
@@ -114,7 +114,7 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[LocalSecretsManager]:
-    """Secrets Manager, which tries a failing rotation twice."""
+    """A Secrets Manager that tries a failing rotation twice."""
     with LocalSecretsManager(attempts=2) as service:
         yield service
 
@@ -132,9 +132,9 @@ def stack(service: LocalSecretsManager) -> Stack:
 
 @pytest.fixture(scope="module")
 def functions(service: LocalSecretsManager, stack: Stack) -> Iterator[Functions]:
-    """Starts each server's function once, like Lambda, where what a call leaves behind meets the next one.
+    """Starts each server's function once, like Lambda: the next call meets what the last one left behind.
 
-    A function may do what its role allows in the template, and gets the environment that it has there.
+    A function has the permissions of its role in the template, and its environment there.
     """
     started: dict[str, LambdaRuntime] = {}
     with ExitStack() as exits:
@@ -257,7 +257,7 @@ def test_no_secret_is_in_what_the_function_prints_or_the_server_logs(stage: Stag
     assert stage.rotate(stage.secret(replace(stage.new_user(), password=wrong))).result == "failed"
     printed, server = stage.printed(), stage.laboratory.log_text()
     assert [secret in printed for secret in ours | theirs] == [False] * len(ours | theirs)
-    # The laboratory itself sends the passwords that it makes up in clear, the function never does.
+    # Only the laboratory sends its made-up passwords in clear; the function never does.
     assert len(ours - theirs) == 4
     assert [secret in server for secret in ours - theirs] == [False] * len(ours - theirs)
     assert not VERIFIER.search(printed)

@@ -219,7 +219,7 @@ def _required(pending: SecretValue | None) -> SecretValue:
 
 
 def _require_follows(pending: SecretValue, current: SecretValue, strategy: RotationStrategy) -> None:
-    """Refuse a pending version that somebody else wrote (promise 8, nobody else's user).
+    """Refuse a pending version that somebody else wrote (the promise "nobody else's user").
 
     It could name another host, or another user.
     """

@@ -287,7 +287,7 @@ def _require_repair(refused: LoginRefused, current: SecretValue, context: Contex
 
 
 def _prove_ours(current: SecretValue, pending: Credential, admin: Credential, context: Context) -> Proof:
-    """Log in as a user that has the clone's name and no mark of ours (promise 8, nobody else's user).
+    """Log in as a user that has the clone's name and no mark of ours (the promise "nobody else's user").
 
     The user can belong to somebody else. That a version of the secret names it proves nothing. A password of an earlier
     version that logs in is the proof: pairs that AWS's own rotation functions made have no mark. The pending password

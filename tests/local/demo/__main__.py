@@ -1,4 +1,4 @@
-"""Watch a real database credential rotate, on this machine alone. No AWS account is needed, and nothing leaves it."""
+"""Watch a real database credential rotate on this machine. You need no AWS account, and nothing leaves the machine."""
 
 import argparse
 import sys
@@ -8,12 +8,12 @@ from tests.local.demo.command import postponed, run, wait_for_interrupt
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Return 0: all was as promised; 1: something failed; 130: Ctrl-C. Whatever was started has ended by then."""
+    """Return 0: all was as promised; 1: something failed; 130: Ctrl-C. Everything that was started has ended then."""
     return run(lambda: _play(words), "The demo")
 
 
 def _play(words: Sequence[str] | None) -> None:
-    # Imported here: what is not installed is said in one line. The heavy part comes last: something is shown at once.
+    # Imported here: a missing package is reported in one line. The heavy part comes last: the title is shown at once.
     with postponed():
         from tests.local.demo.engines import ENGINES, engine_named, fetch_server  # noqa: PLC0415
         from tests.local.demo.screen import Screen  # noqa: PLC0415
@@ -22,9 +22,9 @@ def _play(words: Sequence[str] | None) -> None:
     engine = engine_named(arguments.engine)
     screen = Screen.on(sys.stdout)
     screen.title(
-        f"{engine.name} credentials rotate, on this machine alone",
+        f"{engine.name} credentials rotate on this machine",
         f"{engine.server}, the rotation function, and a stand-in for Secrets Manager that keeps the rules of the "
-        "service. No AWS account is needed, and nothing leaves this machine. Ctrl-C ends it.",
+        "service. You need no AWS account, and nothing leaves this machine. Ctrl-C ends the demo.",
     )
     fetch_server(arguments.engine)
     with postponed():
@@ -37,7 +37,7 @@ def _arguments(words: Sequence[str] | None, engines: Sequence[str]) -> argparse.
     parser = argparse.ArgumentParser("python -m tests.local.demo", description=__doc__)
     databases = f"the database: {', '.join(engines)}; default: %(default)s"
     parser.add_argument("--engine", default=engines[0], help=databases)
-    parser.add_argument("--keep", action="store_true", help="leave all of it running for a look around, until Ctrl-C")
+    parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C, to look around")
     return parser.parse_args(words)
 
 

@@ -1,4 +1,4 @@
-"""Which logins fail while a credential rotates? An application that does nothing else finds out."""
+"""Which logins fail while a credential rotates? An application that only logs in finds out."""
 
 import threading
 import time
@@ -16,14 +16,14 @@ _PATIENCE = 10.0
 
 @dataclass(frozen=True)
 class Tally:
-    """What an application has seen so far."""
+    """The logins of an application so far."""
 
     logins: int = 0
     failed: int = 0
     failing_since: float | None = None
-    """When the first login began that failed, if none has succeeded since."""
+    """When the first of the failing logins began; None if the last login succeeded."""
     gap: float = 0.0
-    """For how many seconds logins failed, in all: each time from the first that did to the first that did not."""
+    """How many seconds logins failed, in all: each time from the first failure to the next success."""
     last_failure: str | None = None
 
     def succeeded(self, began: float) -> Self:
@@ -32,7 +32,7 @@ class Tally:
         return replace(self, logins=self.logins + 1, failing_since=None, gap=self.gap + ended)
 
     def failed_with(self, failure: str, began: float) -> Self:
-        """Count a login that did not."""
+        """Count a login that failed."""
         since = began if self.failing_since is None else self.failing_since
         return replace(self, logins=self.logins + 1, failed=self.failed + 1, failing_since=since, last_failure=failure)
 
@@ -40,7 +40,7 @@ class Tally:
 class Application:
     """Logs in again and again, on a thread of its own, from `with` to the end of the block.
 
-    `read` gives it the credential, before each login: whether from the secret or from a cache is what `habit` says.
+    `read` gives it the credential before each login. `habit` says whether from the secret or from a cache.
     """
 
     def __init__(self, habit: str, read: Callable[[], Login], work: Callable[[Login], None]) -> None:
@@ -64,12 +64,12 @@ class Application:
         self._thread.join()
 
     def wait_for_more(self, logins: int) -> None:
-        """Return after so many more logins, failed or not. Raises DemoError: the application cannot even try."""
+        """Return after so many more logins, failed or not. Raises DemoError if the application cannot even try."""
         wanted = self.tally.logins + logins
         with self._counted:
             if not self._counted.wait_for(lambda: self._defect or self.tally.logins >= wanted, _PATIENCE):
                 raise DemoError(
-                    f"an application made no {logins} logins in {_PATIENCE:.0f} s: is this machine very busy?"
+                    f"an application made fewer than {logins} logins in {_PATIENCE:.0f} s. Is this machine very busy?"
                 )
         if self._defect:
             raise self._defect
@@ -78,7 +78,7 @@ class Application:
         try:
             while not self._over.wait(_PAUSE):
                 self._log_in()
-        except Exception as error:  # noqa: BLE001 - it is raised where somebody waits
+        except Exception as error:  # noqa: BLE001 - raised again in the thread that waits
             with self._counted:
                 self._defect = error
                 self._counted.notify_all()

@@ -1,4 +1,4 @@
-"""How does a command of ours end? Well, with a reason in one line, or because somebody wants it to."""
+"""How does a command of ours end? With success, with an error of one line, or by a signal."""
 
 import os
 import signal
@@ -12,11 +12,11 @@ from tests.local.demo import DemoError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _UNWINDING = 3.0
-"""Seconds in which everything has been stopped, as a rule in one."""
+"""Seconds to stop everything; usually it takes one."""
 
 
 class _Interrupted(BaseException):
-    """Somebody wants it to end: no exception handler on the way may think that it is about something else."""
+    """A signal asked us to end. It is no Exception, so no handler on the way catches it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -24,7 +24,7 @@ class _Interrupted(BaseException):
 
 
 def run(task: Callable[[], None], name: str) -> int:
-    """Return 0: all was as promised; 1: something failed; 130: Ctrl-C. Whatever the task started has ended by then."""
+    """Return 0: all was as promised; 1: something failed; 130: Ctrl-C. All that the task started has ended then."""
     with _interruptible():
         try:
             task()
@@ -33,7 +33,7 @@ def run(task: Callable[[], None], name: str) -> int:
             return interruption.exit_status
         except ModuleNotFoundError as error:
             return _failed(name, f"{error.name} is not installed for this Python. `make demo` installs what is needed.")
-        except BrokenPipeError:  # as after `| head`; what Python still wants to write at its end has to go somewhere
+        except BrokenPipeError:  # as with `| head`; Python's last output must go somewhere
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         except (DemoError, OSError) as error:
@@ -42,7 +42,7 @@ def run(task: Callable[[], None], name: str) -> int:
 
 
 def wait_for_interrupt() -> None:
-    """Wait for Ctrl-C, which is how this ends well."""
+    """Wait for Ctrl-C, which is a success here."""
     try:
         while True:
             signal.pause()
@@ -53,7 +53,7 @@ def wait_for_interrupt() -> None:
 
 @contextmanager
 def postponed() -> Iterator[None]:
-    """Let signals wait until the block ends: modules that are being imported may swallow an interruption."""
+    """Let signals wait until the block ends: an import can swallow an interruption."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
@@ -63,7 +63,7 @@ def postponed() -> Iterator[None]:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let a signal to end unwind everything. Impatience does not disturb that, but after a while is heard again."""
+    """Let a signal end everything in order. More signals are ignored for some seconds meanwhile."""
     last = -_UNWINDING
 
     def interrupt(number: int, _: FrameType | None) -> None:

@@ -1,6 +1,6 @@
 """What is an engine's part in the demo? Its server, its users, and what an application does there.
 
-No line of the rotation's own code is used here: whether a password works, the server says to an ordinary client.
+The rotation's own code is not used here: an ordinary client asks the server whether a password works.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Protocol, Self
 
 @dataclass(frozen=True, kw_only=True)
 class Login:
-    """What an application needs to log in; its `repr` hides the password."""
+    """Everything that a login needs; its `repr` hides the password."""
 
     engine: str
     host: str
@@ -24,7 +24,7 @@ class Login:
 
     @classmethod
     def parse(cls, secret: str) -> Self:
-        """Read it from the JSON of a secret, which may hold more."""
+        """Read it from the JSON of a secret, which can have more keys."""
         fields = json.loads(secret)
         return cls(**{name: fields[name] for name in cls.__dataclass_fields__})
 
@@ -34,7 +34,7 @@ class Login:
 
 
 class LoginFailed(Exception):
-    """An application could not log in, or not work; `refused`: it was because of the password."""
+    """An application could not log in, or not work; `refused` if the password was refused."""
 
     def __init__(self, message: str, *, refused: bool) -> None:
         super().__init__(message)
@@ -43,25 +43,25 @@ class LoginFailed(Exception):
 
 @dataclass(frozen=True)
 class Strategy:
-    """A strategy, and what to make of it in the demo."""
+    """A strategy, and its part in the demo."""
 
     name: str
     title: str
     lesson: str
     application: str
-    """The user of the application whose secret rotates so; each has its own."""
+    """The user of the application whose secret rotates with this strategy; each strategy has its own."""
     rotations: int = 1
     needs_admin: bool = False
     has_gap: bool = False
-    """Logins fail for a moment; with all other strategies none may fail, not with a cached secret either."""
+    """Logins fail for a moment. With all other strategies no login fails, also with a cached secret."""
 
 
 class Database(Protocol):
-    """A server that runs, seen by those who own it and by their applications."""
+    """A running server, seen by its owners and by their applications."""
 
     @property
     def version(self) -> str:
-        """What the server says it is."""
+        """The server's own name for its version."""
 
     @property
     def ca_bundle(self) -> Path:
@@ -69,13 +69,13 @@ class Database(Protocol):
 
     @property
     def admin(self) -> Login:
-        """A user with what an RDS master may do, and no more."""
+        """A user with the rights of an RDS master, and no more."""
 
     def new_application(self, strategy: Strategy) -> Login:
         """Have the admin make the user whose secret is to rotate so, and the user its table."""
 
     def verifying(self, username: str) -> str:
-        """A statement that the user can run, for testSecret to try."""
+        """A statement that the user can run; testSecret runs it."""
 
     def work(self, login: Login) -> None:
         """Log in, write into the table, and log out, as an application does. Raises LoginFailed."""
@@ -91,9 +91,9 @@ class Engine:
     start: Callable[[], AbstractContextManager[Database]]
     strategies: tuple[Strategy, ...]
     is_real: bool = True
-    """Whether what is started is what is run in production, and no stand-in for it."""
+    """Whether the server is the one of production, and not a stand-in."""
 
     @property
     def server(self) -> str:
-        """What is started, in words."""
+        """The kind of the server, in words."""
         return "A real server" if self.is_real else f"A wire-level stand-in for {self.name}"

@@ -1,4 +1,4 @@
-"""Which databases can be had on a laptop?"""
+"""Which databases can the demo run on a laptop?"""
 
 from tests.local.demo import DemoError
 from tests.local.demo.databases import Engine
@@ -8,11 +8,11 @@ from tests.local.demo.sqlserver import SQLSERVER
 from tests.local.servers.fetch import UNAVAILABLE, fetch_newest
 
 ENGINES: dict[str, Engine] = {"postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MARIADB, "sqlserver": SQLSERVER}
-"""By the name that ENGINE has for `make`."""
+"""By their names in `make … ENGINE=`."""
 
 
 def engine_named(name: str) -> Engine:
-    """Return the engine that has this name. Raises DemoError: none has."""
+    """Return the engine with this name. Raises DemoError if there is none."""
     if name not in ENGINES:
         raise DemoError(f"there is no engine {name} here. Name one of {', '.join(ENGINES)}")
     return ENGINES[name]

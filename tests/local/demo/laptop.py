@@ -32,7 +32,7 @@ class Laptop:
         stack: ExitStack,
         observer: Callable[[StepEvent], object] | None = None,
     ) -> "Laptop":
-        """Start everything. Raises DemoError: what could not be started, why, and what helps."""
+        """Start everything. Raises DemoError, with the cause and the remedy."""
         with screen.doing(f"{engine.name} starts") as say:
             database = stack.enter_context(engine.start())
             say(f"{engine.name} {database.version} is up, with TLS")
@@ -43,9 +43,9 @@ class Laptop:
         return Laptop(screen, engine, database, manager, admin["ARN"])
 
     def new_secret(self, strategy: Strategy, **fields: object) -> str:
-        """Make an application's user, and its secret to be rotated with the strategy; return the name of the secret.
+        """Create an application's user, and a secret to be rotated with the strategy; return the name of the secret.
 
-        `fields` are keys of its JSON that are to differ, or to be there too.
+        `fields` replace keys of its JSON, or add to them.
         """
         login = self.database.new_application(strategy)
         rotation = {"strategy": strategy.name, "verify": [self.database.verifying(login.username)]}
@@ -58,7 +58,7 @@ class Laptop:
     def rotate(self, secret_id: str, function: Callable[[Event], object]) -> None:
         """Have a function do the steps of a rotation, as far as it does them. Raises DemoError: it failed.
 
-        Where it leaves a step out, the secret is from then on as Secrets Manager leaves it for that step.
+        If it leaves a step out, the secret stays as Secrets Manager leaves it for that step.
         """
         function_arn = self.manager.register(self.engine.function, function)
         self.manager.client().rotate_secret(SecretId=secret_id, RotationLambdaARN=function_arn)

@@ -1,4 +1,4 @@
-"""What is the part of MySQL and of MariaDB in the demo?"""
+"""What is MySQL's and MariaDB's part in the demo?"""
 
 import secrets
 import tempfile
@@ -39,7 +39,7 @@ class MySql:
     @classmethod
     @contextmanager
     def start_mariadb(cls) -> Iterator[Self]:
-        """Run the newest MariaDB that can be had."""
+        """Run the newest available MariaDB."""
         version = list(mariadb_server.PACKAGES)[-1]
         with _running(lambda directory: mariadb_server.start(version, directory)) as server:
             yield cls._prepared(server, mariadb_server.create_rds_master(server, "master"), "mariadb")
@@ -72,7 +72,7 @@ class MySql:
         return f"SELECT 1 FROM {username}.orders LIMIT 1"  # noqa: S608 - the name is ours
 
     def work(self, login: Login) -> None:
-        """Place an order in the database that is the user's, whichever of a pair has logged in."""
+        """Place an order in the user's database, with either user of a pair."""
         try:
             self._run(login, "INSERT INTO orders VALUES ()")
         except pymysql.MySQLError as error:

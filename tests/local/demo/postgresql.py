@@ -30,7 +30,7 @@ class PostgreSql:
     @classmethod
     @contextmanager
     def start(cls) -> Iterator[Self]:
-        """Run the newest that can be had, with a database of the admin's own. What is sent there is not logged."""
+        """Run the newest available version, with a database of the admin's own. Its statements are not logged."""
         with _server() as server:
             superuser = Login(
                 engine="postgres",
@@ -67,7 +67,7 @@ class PostgreSql:
         return f"SELECT 1 FROM {username}.orders LIMIT 1"  # noqa: S608 - the name is ours
 
     def work(self, login: Login) -> None:
-        """Place an order in the schema that is the user's, whichever of a pair has logged in."""
+        """Place an order in the user's schema, with either user of a pair."""
         try:
             with self._session(login) as session:
                 _run(session, SQL("INSERT INTO orders DEFAULT VALUES"))

@@ -1,4 +1,4 @@
-"""How does a rotation look while it happens?"""
+"""What does the demo show while a rotation runs?"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ _GOOD, _BAD, _QUIET = "green", "red", "dim"
 
 @dataclass
 class _Step:
-    """What is known of a step: nothing, when it began, or how it ended."""
+    """A step: not begun, running, or ended."""
 
     name: str
     began: float | None = None
@@ -44,7 +44,7 @@ class _Step:
 
 
 class RotationView:
-    """A rotation's steps, and how the applications fare meanwhile. Where nothing moves, `show` gets each line once."""
+    """A rotation's steps, and the logins of the applications. Outside a live terminal, `show` gets each line once."""
 
     def __init__(
         self,
@@ -58,17 +58,17 @@ class RotationView:
         self._spinner = Spinner("dots", style=BUSY)
 
     def began(self, name: str) -> None:
-        """Let the step's clock run."""
+        """Start the step's clock."""
         self._steps[name] = _Step(name, time.perf_counter())
 
     def ended(self, name: str, seconds: float, said: str, *, good: bool) -> None:
-        """Show how long the step took, and what it said."""
+        """Show the duration of the step, and its message."""
         step = self._steps[name] = _Step(name, None, seconds, said, good)
         if self._show:
             self._show(step.row(self._spinner))
 
     def logins(self) -> RenderableType:
-        """Return what the applications have counted so far."""
+        """Return the counts of the applications so far."""
         table = Table(box=None, pad_edge=False, header_style=_QUIET, padding=(0, 2, 0, 0))
         table.add_column("meanwhile, an application that …", min_width=44)
         for column in ("logins", "failed"):

@@ -1,4 +1,4 @@
-"""What happens with a strategy? Its application's secret rotates, and the application says how that was."""
+"""What happens with a strategy? Its application's secret rotates, and the application counts its logins."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from tests.local.demo.stage import Stage
 from tests.local.demo.versions import comparison, standings
 
 _LOGINS = 12
-"""So many of each application before RotateSecret, and as many after the rotation."""
+"""The logins of each application before RotateSecret, and again after the rotation."""
 _PATIENCE = 120.0
 _GAP = ("setSecret", "testSecret", "finishSecret")
 
 
 @dataclass(frozen=True)
 class Meanwhile:
-    """What the applications counted during one rotation."""
+    """The counts of the applications during one rotation."""
 
     fresh: Tally
     caching: Tally
@@ -27,7 +27,7 @@ class Meanwhile:
 def perform(stage: Stage, strategy: Strategy) -> list[Meanwhile]:
     """Make an application and its secret, and rotate that as often as the strategy wants.
 
-    Raises DemoError: a rotation failed, or logins failed that must not.
+    Raises DemoError if a rotation failed, or if logins failed that must not.
     """
     stage.screen.chapter(strategy.title, strategy.lesson)
     secret_id = stage.new_secret(strategy)
@@ -82,21 +82,21 @@ def _outcome(stage: Stage, secret_id: str) -> Outcome:
 
 
 def _verdict(strategy: Strategy, seen: Meanwhile, outcome: Outcome) -> str:
-    """Return in a sentence what the logins show. Raises DemoError: more failed than the strategy may explain."""
+    """Return a sentence about the logins. Raises DemoError if more failed than the strategy explains."""
     failed = seen.fresh.failed + seen.caching.failed
     if not strategy.has_gap and not failed:
         return "No login failed."
     if not strategy.has_gap or seen.fresh.failing_since is not None:
         tally = seen.fresh if seen.fresh.failed else seen.caching
         raise DemoError(
-            f"{failed} logins failed that must not fail with the strategy {strategy.name}, the last with: "
-            f"{tally.last_failure}. This is a defect: please report it with this text"
+            f"{failed} logins failed; with the strategy {strategy.name} none must fail. The last failure: "
+            f"{tally.last_failure}. Please report this defect, with this text"
         )
     seconds = sum(event.seconds or 0.0 for event in outcome.events if event.step in _GAP)
     if not seen.fresh.failed:
-        return f"No login fell into the gap this time: setSecret to finishSecret took {seconds:.2f} s."
+        return f"No login was refused this time. The gap, from setSecret to finishSecret, was {seconds:.2f} s."
     return (
-        f"The gap, expected: {seen.fresh.failed} of {seen.fresh.logins} logins with AWSCURRENT were refused, "
-        f"for {seen.fresh.gap:.2f} s; setSecret to finishSecret took {seconds:.2f} s. An application that caches the "
-        "secret must read it again when it is refused."
+        f"The expected gap: {seen.fresh.failed} of {seen.fresh.logins} logins with AWSCURRENT were refused, for "
+        f"{seen.fresh.gap:.2f} s. From setSecret to finishSecret it took {seconds:.2f} s. An application that caches "
+        "the secret must read it again when a login is refused."
     )

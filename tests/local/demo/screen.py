@@ -1,4 +1,4 @@
-"""How does the demo look? Alive in a terminal, and plain lines elsewhere."""
+"""What does the demo print? A live view in a terminal, and plain lines elsewhere."""
 
 import io
 import time
@@ -23,7 +23,7 @@ _LEGEND = "✔ the server accepts the password of that version   ✘ it refuses 
 
 
 class Screen:
-    """What is shown, from top to bottom. No text is read as markup: a secret's name may hold anything."""
+    """The output, from top to bottom. No text is read as markup: a secret's name can have any character."""
 
     def __init__(self, console: Console, *, alive: bool) -> None:
         self._console = console
@@ -31,20 +31,20 @@ class Screen:
 
     @classmethod
     def on(cls, output: TextIO) -> "Screen":
-        """Be alive if the output is a terminal that can be; else write lines, without a control character."""
+        """Show a live view if the terminal can; else write lines without control characters."""
         if isinstance(output, io.TextIOWrapper):
-            output.reconfigure(errors="replace")  # a tick that a terminal cannot show is no reason to fail
+            output.reconfigure(errors="replace")  # a terminal without the tick is no reason to fail
         is_terminal = output.isatty()
         console = Console(file=output, force_terminal=is_terminal, highlight=False, markup=False, emoji=False)
         console.width = min(_WIDTH, console.width) if is_terminal else _WIDTH
         return cls(console, alive=is_terminal and not console.is_dumb_terminal)
 
     def title(self, title: str, text: str) -> None:
-        """Say what this is."""
+        """Show the title of the demo."""
         self._show(Panel(text, title=Text(title, "bold"), padding=(1, 2), border_style=BUSY), "")
 
     def chapter(self, title: str, text: str) -> None:
-        """Begin something new."""
+        """Begin a chapter."""
         self._show(Rule(Text(title, "bold"), style=BUSY, align="left"), "", _indented(Text(text)), "")
 
     def pause(self) -> None:
@@ -61,11 +61,11 @@ class Screen:
             self._console.print(f"  {line}", soft_wrap=True)
 
     def conclude(self, text: str) -> None:
-        """Say what is to be learnt from it."""
+        """Show the conclusion."""
         self._show(_indented(_line(Text("→", BUSY), text)), "")
 
     def summary(self, title: str, lines: Sequence[tuple[str, str]]) -> None:
-        """Show what there is to know, in two columns."""
+        """Show a summary in two columns."""
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="bold", no_wrap=True)
         for head, text in lines:
@@ -73,7 +73,7 @@ class Screen:
         self._show(Panel(grid, title=Text(title, "bold"), padding=(1, 2), border_style=BUSY))
 
     def versions(self, rows: Sequence[tuple[str, str, str, str]]) -> None:
-        """Show the versions of a secret: its id, its user, and what was before and is after."""
+        """Show the versions of a secret: id, user, status before and after."""
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
         for column in ("version", "user", "before", "after"):
             table.add_column(column, no_wrap=column == "version")
@@ -83,7 +83,7 @@ class Screen:
 
     @contextmanager
     def doing(self, what: str) -> Iterator[Callable[[str], None]]:
-        """Show that something takes a while. What is said in the block is shown at its end, with the seconds."""
+        """Show that something takes a while; at the end of the block, show the last text of it, and the seconds."""
         began, said = time.perf_counter(), [what]
         if self._alive:
             with self._console.status(what, spinner_style=BUSY):
@@ -95,7 +95,7 @@ class Screen:
 
     @contextmanager
     def rotation(self, steps: Sequence[str], applications: Sequence[Application]) -> "Iterator[RotationView]":
-        """Show a rotation as it happens, until the block ends."""
+        """Show a rotation while it runs, until the block ends."""
         view = RotationView(steps, applications, None if self._alive else self._show)
         if self._alive:
             with Live(view, console=self._console, refresh_per_second=12):
@@ -127,6 +127,6 @@ def _line(sign: Text, text: str) -> RenderableType:
 
 
 def _standing(text: str) -> Text:
-    """What a version is, in the colour of its mark."""
+    """A version's status, in the colour of its mark."""
     colours = {"✔": "green", "✘": "red"}
     return Text(text, colours.get(text[:1], "dim"))

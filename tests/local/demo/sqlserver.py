@@ -1,4 +1,4 @@
-"""What is the part of SQL Server in the demo? Its server is a stand-in: SQL Server is not free to run anywhere."""
+"""What is SQL Server's part in the demo? Its server is a stand-in: SQL Server cannot be run freely anywhere."""
 
 import os
 import re
@@ -17,8 +17,8 @@ from tests.local.demo.strategies import ALTERNATING_USERS, SINGLE_USER
 from tests.local.stand_ins.sqlserver import server as sqlserver_server
 
 _REFUSED = re.compile(r"(?:(?!DB-Lib).)*DB-Lib error message 20018, severity 14:")
-"""How the client's account of a failed login begins where the server's error has the severity of a refusal. What else
-there is does not tell: of the server's number and text, it keeps those of an earlier login."""
+"""The begin of the client's message if the server refused a login, by the severity of the server's error. The server's
+number and text do not help: the client keeps those of an earlier login."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class SqlServer:
             yield cls(server.ca_bundle, admin)
 
     def new_application(self, strategy: Strategy) -> Login:
-        """Make a database with the user's name, and in it the user and a table of orders."""
+        """Create a database with the user's name, and in it the user and a table of orders."""
         name = strategy.application
         login = replace(self.admin, dbname=name, username=name, password=_password())
         # With the policy, an application that is refused again and again would lock its user out.
@@ -96,12 +96,12 @@ def _trusting(ca_bundle: Path) -> Iterator[None]:
 
 
 def _password() -> str:
-    """Return one that the password policy takes."""
+    """Return a password that the password policy accepts."""
     return secrets.token_urlsafe() + "-Aa1"
 
 
 def _said(error: pymssql.Error) -> str:
-    """Return the client's account of it, in one line."""
+    """Return the client's message, in one line."""
     last = error.args[-1]
     text = last[-1] if isinstance(last, tuple) else last
     return " ".join((text.decode(errors="replace") if isinstance(text, bytes) else str(text)).split())

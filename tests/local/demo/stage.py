@@ -1,4 +1,4 @@
-"""What has to run so that a credential can rotate? A laptop-sized AWS, and the function in it."""
+"""What must run to rotate a credential? A laptop-sized AWS, and the function in it."""
 
 import json
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ class Stage(Laptop):
 
     @classmethod
     def prepare(cls, screen: Screen, engine: Engine, stack: ExitStack) -> Self:
-        """Start everything. Raises DemoError: what could not be started, why, and what helps."""
+        """Start everything. Raises DemoError, with the cause and the remedy."""
         observer = Observer()
         laptop = Laptop.start(screen, engine, stack, observer)
         with screen.doing(f"{engine.function} starts") as say:
@@ -39,7 +39,7 @@ class Stage(Laptop):
 
 
 class Observer:
-    """Passes on what Secrets Manager says of each step, and what the function logs about it, while somebody looks."""
+    """Passes each step's events, and the function's log line about it, to the view, if there is one."""
 
     def __init__(self) -> None:
         self.runtime: LambdaRuntime | None = None

@@ -1,4 +1,4 @@
-"""What happens in the demo, in which order?"""
+"""What does the demo do, and in which order?"""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,9 +14,9 @@ _AWS = ".local/python/bin/aws secretsmanager {} --secret-id demo/{}"
 
 
 def play(screen: Screen, engine: Engine, linger: Callable[[], None] | None = None) -> None:
-    """Start everything, rotate with each strategy of the engine, say what came of it, and stop everything.
+    """Start everything, rotate with each strategy of the engine, show the results, and stop everything.
 
-    `linger`, where given, is called before everything is stopped. Raises DemoError and OSError.
+    `linger`, if given, is called before everything is stopped. Raises DemoError and OSError.
     """
     with ExitStack() as stack:
         stage = Stage.prepare(screen, engine, stack)
@@ -31,7 +31,7 @@ def _conclude(screen: Screen, stage: Stage, tallies: dict[str, list[Meanwhile]])
     rotations = stage.manager.outcomes
     steps = sum(len(outcome.events) // 2 for outcome in rotations)
     screen.summary(
-        "What this run has shown",
+        "Results of this run",
         [
             ("server", f"{stage.engine.name} {stage.database.version}, TLS with verified certificate and host name"),
             ("function", _provenance(stage)),
@@ -43,8 +43,8 @@ def _conclude(screen: Screen, stage: Stage, tallies: dict[str, list[Meanwhile]])
     screen.summary(
         "Where to go next",
         [
-            ("README.md", "deploying, attaching to a secret, strategies, what if a step fails"),
-            ("make test", "every promise tested, on several server versions, faults included"),
+            ("README.md", "how to deploy, attach secrets, choose a strategy, handle failures"),
+            ("make test", "tests every promise, on several server versions, with faults"),
             ("make deploy", "shows what would change in your AWS account, and asks first"),
         ],
     )

@@ -1,4 +1,4 @@
-"""Which strategies does the demo show, and what is there to learn from each?"""
+"""Which strategies does the demo show, and what is the lesson of each?"""
 
 from dataclasses import replace
 
@@ -7,16 +7,16 @@ from tests.local.demo.databases import Strategy
 SINGLE_USER = Strategy(
     name="single-user",
     title="Single user",
-    lesson="The user changes its own password. From then until finishSecret moves AWSCURRENT, an application that "
-    "logs in is refused: a short gap. This strategy needs no admin, and has to live with the gap.",
+    lesson="The user changes its own password. From then until finishSecret moves AWSCURRENT, logins are refused: "
+    "a short gap. This strategy needs no admin, and cannot avoid the gap.",
     application="shop",
     has_gap=True,
 )
 ALTERNATING_USERS = Strategy(
     name="alternating-users",
     title="Alternating users",
-    lesson="Two users with equal rights take turns. An admin mirrors one onto the other, its clone, and gives that one "
-    "the new password: AWSCURRENT works at every instant, also for an application that has cached it.",
+    lesson="Two users with equal rights take turns. An admin mirrors one onto the other, its clone, and gives the "
+    "clone the new password. AWSCURRENT works at every instant, also for an application that has cached it.",
     application="billing",
     rotations=2,
     needs_admin=True,

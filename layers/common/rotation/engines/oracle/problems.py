@@ -84,7 +84,7 @@ LOGIN_PROBLEMS: dict[str, Problem] = {
     "ORA-12516": (LoginBlocked, TOO_MANY),
     "ORA-12519": (LoginBlocked, TOO_MANY),
     "ORA-12520": (LoginBlocked, TOO_MANY),
-    "ORA-12526": (LoginBlocked, "End the restricted mode of the instances"),
+    "ORA-12526": (LoginBlocked, "End the restricted mode of the database"),
     "ORA-12528": (LoginBlocked, STARTING),
     "ORA-01033": (LoginBlocked, STARTING),
     "ORA-01034": (LoginBlocked, STARTING),
