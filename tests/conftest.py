@@ -8,8 +8,9 @@ import pytest
 
 from rotation.kind import Strategy
 from tests import servers
-from tests.laboratories import Laboratory, PostgreSQLLaboratory
-from tests.laboratories_mysql import MySQLLaboratory
+from tests.laboratories import Laboratory
+from tests.laboratories.mysql import MySQLLaboratory
+from tests.laboratories.postgresql import PostgreSQLLaboratory
 from tests.leaks import Leaks
 from tests.local.evidence import keep_text
 from tests.local.servers import fetch as fetch_servers

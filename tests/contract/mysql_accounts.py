@@ -6,7 +6,7 @@ from dataclasses import replace
 from rotation.credential import Credential
 from rotation.engine import CloneStatus, Proof
 from tests.laboratories import deadline
-from tests.laboratories_mysql import MySQLLaboratory, quoted
+from tests.laboratories.mysql import MySQLLaboratory, quoted
 
 type Pair = tuple[Credential, Credential]
 

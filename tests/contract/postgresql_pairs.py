@@ -6,7 +6,8 @@ from dataclasses import replace
 from psycopg2.sql import SQL, Identifier
 
 from rotation.credential import Credential
-from tests.laboratories import PostgreSQLLaboratory, deadline
+from tests.laboratories import deadline
+from tests.laboratories.postgresql import PostgreSQLLaboratory
 
 
 def new_pair(postgresql: PostgreSQLLaboratory) -> tuple[Credential, Credential]:

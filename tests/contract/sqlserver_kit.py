@@ -10,7 +10,7 @@ from rotation.credential import Credential, SecretValue
 from rotation.engine import CloneStatus
 from rotation.strategies import AlternatingUsers, Context
 from tests.laboratories import Laboratory, deadline
-from tests.laboratories_sqlserver import SQLServerLaboratory, bracketed, strong_password
+from tests.laboratories.sqlserver import SQLServerLaboratory, bracketed, strong_password
 
 type Pair = tuple[Credential, Credential]
 

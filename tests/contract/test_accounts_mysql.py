@@ -28,7 +28,7 @@ from tests.contract.mysql_accounts import (
     shown,
 )
 from tests.laboratories import deadline
-from tests.laboratories_mysql import MySQLLaboratory, quoted
+from tests.laboratories.mysql import MySQLLaboratory, quoted
 
 HERE, ELSEWHERE = "127.0.0.1", "10.%"
 """A pattern of hosts that comes before "%", and one from which nobody logs in."""

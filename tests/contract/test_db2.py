@@ -34,7 +34,7 @@ from rotation.errors import (
 from tests.contract.impostor import Line, posing
 from tests.contract.test_engine import HOSTILE, EngineContract, closed_port, silent_port
 from tests.laboratories import INVOICES, Laboratory, deadline
-from tests.laboratories_db2 import Db2Laboratory, own, quoted
+from tests.laboratories.db2 import Db2Laboratory, own, quoted
 from tests.local.servers import certificates
 from tests.local.stand_ins.db2 import database as db2_database
 from tests.local.stand_ins.db2 import server as db2_server

@@ -24,8 +24,9 @@ from rotation.lambda_handler import rotation_handler
 from rotation.steps import Step
 from tests.contract.sql_log import MYSQL, POSTGRESQL, Grammar
 from tests.fakes import FakeLaboratory
-from tests.laboratories import Laboratory, PostgreSQLLaboratory
-from tests.laboratories_mysql import MySQLLaboratory, quoted
+from tests.laboratories import Laboratory
+from tests.laboratories.mysql import MySQLLaboratory, quoted
+from tests.laboratories.postgresql import PostgreSQLLaboratory
 from tests.local.aws.secrets_manager import LocalSecretsManager
 from tests.profiles import examples
 

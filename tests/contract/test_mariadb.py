@@ -15,7 +15,7 @@ from rotation.engines.mariadb.session import MariaDBSession
 from rotation.errors import LoginBlocked, NotPermitted, PasswordRefused, StatementFailed, Unsupported
 from tests.contract.mysql_accounts import Pair, account, alter, asked, changed, differences, mirror, new_clone, shown
 from tests.laboratories import deadline
-from tests.laboratories_mysql import MySQLLaboratory, quoted
+from tests.laboratories.mysql import MySQLLaboratory, quoted
 
 LOGGER = "rotation.engines.mariadb"
 

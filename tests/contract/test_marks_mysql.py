@@ -28,7 +28,7 @@ from tests.contract.mysql_accounts import (
     rotate,
 )
 from tests.laboratories import deadline
-from tests.laboratories_mysql import MySQLLaboratory, quoted
+from tests.laboratories.mysql import MySQLLaboratory, quoted
 
 NONCE, ANOTHER = "0" * 32, "f" * 32
 

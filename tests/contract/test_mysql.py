@@ -32,7 +32,7 @@ from rotation.errors import (
 from tests.contract.impostor import greeting
 from tests.contract.mysql_accounts import Pair, account, alter, asked, changed, differences, mirror, new_clone
 from tests.laboratories import deadline
-from tests.laboratories_mysql import MySQLLaboratory, quoted
+from tests.laboratories.mysql import MySQLLaboratory, quoted
 
 
 def definition(laboratory: MySQLLaboratory, user: Credential) -> list[str]:

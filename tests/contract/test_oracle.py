@@ -38,7 +38,7 @@ from rotation.errors import (
 from tests.contract.impostor import Line, posing
 from tests.contract.test_engine import EngineContract, closed_port, silent_port
 from tests.laboratories import INVOICES, ORDERS, Laboratory, deadline
-from tests.laboratories_oracle import OWNER, ROLLOVER_PROFILE, OracleLaboratory, known, new_password, own, quoted
+from tests.laboratories.oracle import OWNER, ROLLOVER_PROFILE, OracleLaboratory, known, new_password, own, quoted
 from tests.local.servers import certificates
 from tests.local.stand_ins.oracle import server as oracle_server
 

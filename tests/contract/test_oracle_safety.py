@@ -31,7 +31,7 @@ from tests.contract.test_oracle import (
     things,
 )
 from tests.laboratories import INVOICES, ORDERS, deadline
-from tests.laboratories_oracle import OWNER, OracleLaboratory, known, new_password, quoted
+from tests.laboratories.oracle import OWNER, OracleLaboratory, known, new_password, quoted
 from tests.local.stand_ins.oracle.database import Database, User
 from tests.local.stand_ins.oracle.server import Server
 

@@ -14,7 +14,7 @@ from rotation.errors import StatementFailed, Unreachable
 from tests.contract.impostor import Line, Talk, posing
 from tests.contract.test_oracle import LEAKS, Pair, collected, mirror, oracle, pair, stand_in
 from tests.laboratories import deadline
-from tests.laboratories_oracle import OracleLaboratory, new_password
+from tests.laboratories.oracle import OracleLaboratory, new_password
 from tests.local.stand_ins.oracle import server as oracle_server
 from tests.local.stand_ins.oracle import wire
 from tests.local.stand_ins.oracle.dictionary import Binds

@@ -14,7 +14,8 @@ from rotation.credential import Credential
 from rotation.engines.postgresql import PostgreSQL
 from rotation.errors import LoginBlocked, NotPermitted, RightsDiffer, StatementFailed, Unreachable, Unsafe, Untrusted
 from tests.contract.postgresql_pairs import alter, differences, mirror, new_pair
-from tests.laboratories import PostgreSQLLaboratory, deadline
+from tests.laboratories import deadline
+from tests.laboratories.postgresql import PostgreSQLLaboratory
 
 
 @pytest.fixture

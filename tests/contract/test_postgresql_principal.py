@@ -13,7 +13,8 @@ from rotation.credential import Credential
 from rotation.engine import Proof
 from rotation.errors import NotPermitted, Unsafe
 from tests.contract.postgresql_pairs import alter, new_pair
-from tests.laboratories import Laboratory, PostgreSQLLaboratory, deadline
+from tests.laboratories import Laboratory, deadline
+from tests.laboratories.postgresql import PostgreSQLLaboratory
 
 
 class ForgottenError(Exception):

@@ -17,7 +17,8 @@ from rotation.credential import Credential
 from rotation.engine import Proof
 from rotation.errors import RightsDiffer, StatementFailed
 from tests.contract.postgresql_pairs import alter, differences, mirror, new_pair
-from tests.laboratories import ADMINS, PostgreSQLLaboratory, Run, deadline
+from tests.laboratories import Run, deadline
+from tests.laboratories.postgresql import ADMINS, PostgreSQLLaboratory
 
 LOGGER = "rotation.engines"
 

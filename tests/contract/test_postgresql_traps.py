@@ -15,7 +15,8 @@ from rotation.engines.postgresql.session import PostgreSQLSession
 from rotation.errors import Unsafe
 from tests.contract import postgresql_traps as traps
 from tests.contract.postgresql_pairs import alter, differences, mirror
-from tests.laboratories import PostgreSQLLaboratory, deadline
+from tests.laboratories import deadline
+from tests.laboratories.postgresql import PostgreSQLLaboratory
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ from rotation.errors import RotationError
 from rotation.redaction import MASK, QUOTED, Redactor, redacting
 from tests.contract import impostor
 from tests.contract.impostor import Line, Talk, posing
-from tests.laboratories import Laboratory, PostgreSQLLaboratory, deadline
-from tests.laboratories_mysql import MySQLLaboratory, quoted
-from tests.laboratories_sqlserver import SQLServerLaboratory
+from tests.laboratories import Laboratory, deadline
+from tests.laboratories.mysql import MySQLLaboratory, quoted
+from tests.laboratories.postgresql import PostgreSQLLaboratory
+from tests.laboratories.sqlserver import SQLServerLaboratory
 from tests.local.servers.certificates import HOST_NAME
 
 PASSWORD = "S3cr3t-Passw0rd"

@@ -23,7 +23,7 @@ from rotation.errors import DatabaseError, LoginRefused, RotationError, Statemen
 from tests.contract.impostor import Line, Talk, greeting, packet, posing, switch
 from tests.contract.mysql_accounts import account, alter
 from tests.laboratories import deadline
-from tests.laboratories_mysql import MySQLLaboratory
+from tests.laboratories.mysql import MySQLLaboratory
 
 MB = 1024 * 1024
 LARGEST = 0xFFFFFF

@@ -55,7 +55,7 @@ from tests.contract.sqlserver_kit import (
 from tests.contract.tap import tapping
 from tests.contract.test_engine import HOSTILE, EngineContract, closed_port, silent_port
 from tests.laboratories import INVOICES, ORDERS, Laboratory, deadline
-from tests.laboratories_sqlserver import (
+from tests.laboratories.sqlserver import (
     CONTAINED,
     DATABASE,
     SQLServerLaboratory,

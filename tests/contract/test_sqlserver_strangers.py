@@ -15,7 +15,7 @@ from rotation.credential import Credential
 from rotation.errors import NotPermitted, RightsDiffer, RotationError, StatementFailed, Unsafe
 from tests.contract.sqlserver_kit import Pair, alter, asked, has, mirror, pair, set_secret, sqlserver
 from tests.laboratories import ORDERS
-from tests.laboratories_sqlserver import DATABASE, SQLServerLaboratory, bracketed
+from tests.laboratories.sqlserver import DATABASE, SQLServerLaboratory, bracketed
 from tests.local.stand_ins.sqlserver import catalog as sqlserver_catalog
 from tests.local.stand_ins.sqlserver import statements as sqlserver_statements
 from tests.local.stand_ins.sqlserver.wire import SqlError

@@ -27,7 +27,7 @@ from tests.contract.sqlserver_kit import (
     sqlserver,
 )
 from tests.laboratories import INVOICES, ORDERS, deadline
-from tests.laboratories_sqlserver import CONTAINED, DATABASE, SQLServerLaboratory, bracketed, quoted, strong_password
+from tests.laboratories.sqlserver import CONTAINED, DATABASE, SQLServerLaboratory, bracketed, quoted, strong_password
 
 __all__ = ["contained", "database", "pair", "sqlserver"]  # fixtures
 

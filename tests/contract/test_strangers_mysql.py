@@ -16,7 +16,7 @@ from rotation.engines.mysql.session import MySQLSession
 from rotation.errors import NotPermitted, StatementFailed
 from tests.contract.mysql_accounts import Pair, account, alter, asked, changed, new_clone, rotate, shown
 from tests.laboratories import Run, deadline
-from tests.laboratories_mysql import MySQLLaboratory
+from tests.laboratories.mysql import MySQLLaboratory
 
 HERE = "127.0.0.1"
 

@@ -25,8 +25,9 @@ from rotation.engines.postgresql import PostgreSQL
 from rotation.errors import RotationError, Unreachable, Untrusted
 from tests.contract import impostor
 from tests.contract.impostor import CLEAR, OK, SASL, SASL_CONTINUE, Impostor, Line, Talk, authentication, posing
-from tests.laboratories import Logins, PostgreSQLLaboratory, deadline
-from tests.laboratories_mysql import MySQLLaboratory
+from tests.laboratories import Logins, deadline
+from tests.laboratories.mysql import MySQLLaboratory
+from tests.laboratories.postgresql import PostgreSQLLaboratory
 from tests.local.servers import certificates
 from tests.local.servers.certificates import HOST_NAME, Certificates
 from tests.local.servers.processes import LOOPBACK

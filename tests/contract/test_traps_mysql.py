@@ -19,7 +19,7 @@ from rotation.engines.mysql.rights import Change
 from rotation.errors import StatementFailed, Unsupported
 from tests.contract.mysql_accounts import account, alter, asked, changed, new_clone, proof, rotate
 from tests.laboratories import deadline
-from tests.laboratories_mysql import MySQLLaboratory
+from tests.laboratories.mysql import MySQLLaboratory
 
 SPRING = "INSERT INTO {db}.caught VALUES (CONCAT(CURRENT_USER(), ' ', SESSION_USER()))"
 """What a trap does. The table knows no transactions, so that nothing takes it back."""

@@ -27,8 +27,8 @@ from rotation.errors import LoginRefused
 from tests import servers
 from tests.contract.tap import Tap, tapping
 from tests.laboratories import ORDERS, Laboratory, deadline
-from tests.laboratories_mysql import MySQLLaboratory
-from tests.laboratories_oracle import OracleLaboratory
+from tests.laboratories.mysql import MySQLLaboratory
+from tests.laboratories.oracle import OracleLaboratory
 
 READ_ORDERS = f"SELECT 1 FROM {ORDERS}"  # noqa: S608 - a constant
 

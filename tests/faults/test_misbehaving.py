@@ -50,15 +50,15 @@ from rotation.lambda_handler import rotation_handler
 from rotation.steps import Step
 from tests.fakes import FakeLaboratory
 from tests.faults.stalling import Relay
-from tests.laboratories import ORDERS, Laboratory, PostgreSQLLaboratory, Run, deadline
-from tests.laboratories_mysql import MySQLLaboratory, quoted
+from tests.laboratories import ORDERS, Laboratory, Run, deadline
+from tests.laboratories.mysql import MySQLLaboratory, quoted
+from tests.laboratories.postgresql import PostgreSQLLaboratory
 from tests.local.aws.secrets_manager import Call, LocalSecretsManager, Phase
 from tests.local.servers import mariadb as mariadb_server
 from tests.local.servers import mysql as mysql_server
 from tests.local.servers import postgresql as postgresql_server
 from tests.local.servers import postgresql_binaries
 from tests.local.servers.processes import free_port, group_of, run_once, running, unprivileged_user
-from tests.servers import mysql_laboratory
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -706,7 +706,7 @@ def restarts(
     start = partial(start, options=["--innodb-flush-log-at-trx-commit=1"])  # nothing is lost then
     with ExitStack() as life, ThreadPoolExecutor(1) as pool:
         server = life.enter_context(start())
-        laboratory = mysql_laboratory(engine, server, create_master(server))
+        laboratory = MySQLLaboratory.on(engine, server, create_master(server))
         case = Case(laboratory, service).begin()
         require_no_answer(case, pool, life.close)
     case.run().require(Unreachable, match="refused")

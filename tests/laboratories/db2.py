@@ -208,7 +208,7 @@ def own() -> Iterator[Db2Laboratory]:
 
 @contextmanager
 def given(dsn: str) -> Iterator[Db2Laboratory]:
-    """Look into an instance of RDS: `db2://master:password@host:port/DATABASE?ca=FILE`; the port is of TLS."""
+    """Use an instance of RDS: `db2://master:password@host:port/DATABASE?ca=FILE`; the port is of TLS."""
     parts = urlsplit(dsn)
     admin = Credential(
         engine=parts.scheme,

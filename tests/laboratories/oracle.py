@@ -209,7 +209,7 @@ def own(version: tuple[int, ...] = oracle_server.NEWEST) -> Iterator[OracleLabor
 
 @contextmanager
 def given(dsn: str) -> Iterator[OracleLaboratory]:
-    """Read `oracle://user:password@host:port/service?ca=FILE`, or `…?ssl=false`; the user has the role DBA."""
+    """Use a server: `oracle://user:password@host:port/service?ca=FILE`, or `…?ssl=false`; the user has the role DBA."""
     parts = urlsplit(dsn)
     options = parse_qs(parts.query)
     tls = options.get("ssl") != ["false"]
