@@ -305,6 +305,10 @@ class FakeLaboratory:
         """Tell whether the user, logged in, can read the thing."""
         return self.engine.accepts(credential) and reading(thing) in self.engine.users[credential.username].rights
 
+    def statement_that_reads(self, thing: str) -> str:
+        """Return the one form of statements that the fake knows."""
+        return f"SELECT 1 FROM {thing}"  # noqa: S608 - a constant
+
     def allow_two_passwords(self, username: str, *, by_itself: bool) -> None:
         """Every user can have two, by itself."""
 

@@ -31,9 +31,10 @@ from rotation.errors import (
     Unsupported,
     Untrusted,
 )
+from tests.contract.contract import HOSTILE, EngineContract
 from tests.contract.impostor import Line, posing
-from tests.contract.test_engine import HOSTILE, EngineContract, closed_port, silent_port
-from tests.laboratories import INVOICES, Laboratory, deadline
+from tests.contract.pairs import differences, mirror
+from tests.laboratories import INVOICES, deadline
 from tests.laboratories.db2 import Db2Laboratory, own, quoted
 from tests.local.servers import certificates
 from tests.local.stand_ins.db2 import database as db2_database
@@ -43,21 +44,7 @@ from tests.local.stand_ins.db2.catalog import KINDS, Db2Error, is_catalog
 from tests.local.stand_ins.db2.database import Instance, User
 from tests.local.stand_ins.db2.database import Session as Inside
 
-__all__ = ["closed_port", "silent_port"]
-
-
-@pytest.fixture
-def db2(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> Db2Laboratory:
-    """Each Db2 server."""
-    laboratory = trusted(request.param)
-    assert isinstance(laboratory, Db2Laboratory)
-    return laboratory
-
-
-@pytest.fixture
-def laboratory(db2: Db2Laboratory) -> Db2Laboratory:
-    """A look into it."""
-    return db2
+pytestmark = pytest.mark.engine("db2")
 
 
 class TestDb2(EngineContract):
@@ -71,9 +58,9 @@ class TestDb2(EngineContract):
         with laboratory.engine.connect(user, deadline()) as session:
             session.change_own_password(changed.password)
         assert laboratory.logs_in(changed)
-        self.mirror(laboratory, changed, other)
+        mirror(laboratory, changed, other)
         assert laboratory.logs_in(other)
-        assert self.differences(laboratory, changed, other) == []
+        assert differences(laboratory, changed, other) == []
 
 
 class TestDb2Alone:

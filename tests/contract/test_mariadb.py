@@ -13,16 +13,20 @@ from rotation.credential import Credential
 from rotation.engine import CloneStatus
 from rotation.engines.mariadb.session import MariaDBSession
 from rotation.errors import LoginBlocked, NotPermitted, PasswordRefused, StatementFailed, Unsupported
-from tests.contract.mysql_accounts import Pair, account, alter, asked, changed, differences, mirror, new_clone, shown
+from tests.contract.contract import EngineContract
+from tests.contract.mysql_kit import account, alter, asked, shown
+from tests.contract.pairs import Pair, changed, clone_status, differences, mirror, new_clone
 from tests.laboratories import deadline
 from tests.laboratories.mysql import MySQLLaboratory, quoted
 
+pytestmark = pytest.mark.engine("mariadb")
+
+
+class TestMariaDB(EngineContract):
+    """MariaDB keeps the contract."""
+
+
 LOGGER = "rotation.engines.mariadb"
-
-
-def clone_status(laboratory: MySQLLaboratory, user: Credential, other: Credential) -> CloneStatus:
-    with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-        return session.clone_status(user.username, other.username)
 
 
 def change(laboratory: MySQLLaboratory, user: Credential, new: Credential) -> None:
@@ -66,21 +70,6 @@ def rights(laboratory: MySQLLaboratory, user: Credential) -> list[str]:
     grants = [row for row in shown(laboratory, user) if not row.startswith(("CREATE USER", "ALTER USER"))]
     plain = (row.replace(name, "`?`@").replace(f"'{user.username}'@", "`?`@") for row in grants)
     return sorted(row.partition(" IDENTIFIED ")[0] for row in plain)
-
-
-@pytest.fixture
-def pair(mariadb: MySQLLaboratory) -> Pair:
-    """A user and its clone, mirrored once, both logging in."""
-    user = mariadb.new_user()
-    clone = new_clone(user)
-    mirror(mariadb, user, clone)
-    return user, clone
-
-
-@pytest.fixture(params=[False, True], ids=["forth", "back"])
-def turn(request: pytest.FixtureRequest, pair: Pair) -> Pair:
-    """The pair, the current one first: each of the two once."""
-    return (pair[1], pair[0]) if request.param else pair
 
 
 @pytest.fixture

@@ -29,10 +29,18 @@ from rotation.errors import (
     Unsupported,
     Untrusted,
 )
+from tests.contract.contract import EngineContract
 from tests.contract.impostor import greeting
-from tests.contract.mysql_accounts import Pair, account, alter, asked, changed, differences, mirror, new_clone
+from tests.contract.mysql_kit import account, alter, asked
+from tests.contract.pairs import Pair, changed, differences, mirror, new_clone
 from tests.laboratories import deadline
 from tests.laboratories.mysql import MySQLLaboratory, quoted
+
+pytestmark = pytest.mark.engine("mysql")
+
+
+class TestMySQL(EngineContract):
+    """MySQL keeps the contract."""
 
 
 def definition(laboratory: MySQLLaboratory, user: Credential) -> list[str]:
@@ -80,21 +88,6 @@ def setting(laboratory: MySQLLaboratory, name: str, value: str) -> Iterator[None
         yield
     finally:
         alter(laboratory, f"SET GLOBAL {name} = {quoted(str(before)) if isinstance(before, str) else before}")
-
-
-@pytest.fixture
-def pair(mysql: MySQLLaboratory) -> Pair:
-    """A user and its clone, mirrored once, both logging in."""
-    user = mysql.new_user()
-    clone = new_clone(user)
-    mirror(mysql, user, clone)
-    return user, clone
-
-
-@pytest.fixture(params=[False, True], ids=["forth", "back"])
-def turn(request: pytest.FixtureRequest, pair: Pair) -> Pair:
-    """The pair, the current one first: each of the two once."""
-    return (pair[1], pair[0]) if request.param else pair
 
 
 # Rights
@@ -1170,17 +1163,11 @@ def serving(serve: Serve) -> Iterator[int]:
             thread.join()
 
 
-class TestMySQL(Family):
+@pytest.mark.engine("mysql")
+class TestFamilyOnMySQL(Family):
     """MySQL keeps them."""
 
-    @pytest.fixture
-    def laboratory(self, mysql: MySQLLaboratory) -> MySQLLaboratory:
-        return mysql
 
-
-class TestMariaDB(Family):
+@pytest.mark.engine("mariadb")
+class TestFamilyOnMariaDB(Family):
     """MariaDB keeps them."""
-
-    @pytest.fixture
-    def laboratory(self, mariadb: MySQLLaboratory) -> MySQLLaboratory:
-        return mariadb

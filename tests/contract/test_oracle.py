@@ -1,6 +1,5 @@
 """What else does Oracle promise?"""
 
-import gc
 import itertools
 import re
 import secrets
@@ -8,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -35,133 +34,35 @@ from rotation.errors import (
     Unsupported,
     Untrusted,
 )
+from tests.contract.contract import EngineContract
 from tests.contract.impostor import Line, posing
-from tests.contract.test_engine import EngineContract, closed_port, silent_port
-from tests.laboratories import INVOICES, ORDERS, Laboratory, deadline
-from tests.laboratories.oracle import OWNER, ROLLOVER_PROFILE, OracleLaboratory, known, new_password, own, quoted
+from tests.contract.oracle_kit import (
+    AS_DOCUMENTED,
+    FOR_ONE_USER,
+    LEAKS,
+    MAPPING,
+    account,
+    add,
+    definition,
+    documented,
+    filled,
+    name_of,
+)
+from tests.contract.pairs import Pair, changed, differences, mirror, new_clone
+from tests.laboratories import INVOICES, ORDERS, deadline, new_password
+from tests.laboratories.oracle import OWNER, ROLLOVER_PROFILE, OracleLaboratory, quoted
 from tests.local.servers import certificates
 from tests.local.stand_ins.oracle import server as oracle_server
+
+pytestmark = pytest.mark.engine("oracle")
 
 READ_ORDERS = f"SELECT 1 FROM {ORDERS}"  # noqa: S608 - a constant
 
 INSERT_ORDER = f"INSERT INTO {ORDERS} VALUES (1)"  # noqa: S608 - a constant
 
-type Pair = tuple[Credential, Credential]
-
-__all__ = ["closed_port", "silent_port"]
-
-LEAKS = pytest.mark.filterwarnings(
-    r"ignore:Exception ignored in. <[\w.]*oracle_way\.(_Plain|Secured):pytest.PytestUnraisableExceptionWarning"
-)
-"""The client leaves it to the garbage collector to close the socket of a connection that was lost."""
-
-
-@pytest.fixture
-def collected() -> Iterator[None]:
-    """Have it done at the end of the test, and not in another one, which would be blamed for it."""
-    yield
-    gc.collect()
-
-
-@pytest.fixture
-def oracle(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> OracleLaboratory:
-    """Each Oracle server."""
-    laboratory = trusted(request.param)
-    assert isinstance(laboratory, OracleLaboratory)
-    return laboratory
-
-
-@pytest.fixture
-def old_oracle(monkeypatch: pytest.MonkeyPatch) -> Iterator[OracleLaboratory]:
-    """A server from before gradual rollover."""
-    with own((19, 3, 0, 0, 0)) as laboratory:
-        monkeypatch.setenv("DB_CA_BUNDLE", str(laboratory.ca_bundle))
-        yield laboratory
-
-
-@pytest.fixture
-def stand_in(oracle: OracleLaboratory) -> oracle_server.Server:
-    """What only the stand-in can be made to do."""
-    if not oracle.server:
-        pytest.skip("a real server does not do that on demand")
-    return oracle.server
-
-
-@pytest.fixture
-def pair(oracle: OracleLaboratory) -> Pair:
-    """A user and its clone, mirrored once, both logging in."""
-    user = oracle.new_user()
-    clone = new_clone(user)
-    mirror(oracle, user, clone)
-    return user, clone
-
-
-@pytest.fixture(params=[False, True], ids=["forth", "back"])
-def turn(request: pytest.FixtureRequest, pair: Pair) -> Pair:
-    """The pair, the current one first: each of the two once."""
-    return (pair[1], pair[0]) if request.param else pair
-
-
-@pytest.fixture
-def dual(oracle: OracleLaboratory) -> Credential:
-    """A user that may have two passwords."""
-    user = oracle.new_user()
-    oracle.allow_two_passwords(user.username, by_itself=True)
-    return user
-
 
 class TestOracle(EngineContract):
     """Oracle keeps the contract."""
-
-    @pytest.fixture
-    def laboratory(self, oracle: OracleLaboratory) -> Laboratory:
-        return oracle
-
-
-def new_clone(user: Credential) -> Credential:
-    return replace(user, username=f"{user.username}_clone", password=new_password())
-
-
-def changed(user: Credential) -> Credential:
-    return replace(user, password=new_password())
-
-
-def name_of(user: Credential) -> str:
-    return known(user.username)
-
-
-def account(user: Credential) -> str:
-    return quoted(name_of(user))
-
-
-def mirror(oracle: OracleLaboratory, user: Credential, other: Credential) -> None:
-    with oracle.engine.connect(oracle.admin, deadline()) as session:
-        session.mirror(user.username, other.username)
-        session.set_password(other.username, other.password)
-
-
-def differences(oracle: OracleLaboratory, user: Credential, other: Credential) -> list[str]:
-    with oracle.engine.connect(oracle.admin, deadline()) as session:
-        return list(session.differences(user.username, other.username))
-
-
-def definition(oracle: OracleLaboratory, user: Credential) -> list[object]:
-    """Return all that the dictionary says of a user, but its password."""
-    with oracle.session() as run:
-        return [sorted(run(query, name_of(user))) for query in DEFINITION]
-
-
-DEFINITION = (
-    "SELECT profile, default_tablespace, temporary_tablespace, initial_rsrc_consumer_group FROM sys.dba_users"  # noqa: ISC004
-    " WHERE username = :1",
-    "SELECT granted_role, admin_option, default_role FROM sys.dba_role_privs WHERE grantee = :1",
-    "SELECT privilege, admin_option FROM sys.dba_sys_privs WHERE grantee = :1",
-    "SELECT owner, table_name, privilege, grantable, hierarchy FROM sys.dba_tab_privs WHERE grantee = :1",
-    "SELECT owner, table_name, column_name, privilege, grantable FROM sys.dba_col_privs WHERE grantee = :1",
-    "SELECT tablespace_name, max_bytes FROM sys.dba_ts_quotas WHERE username = :1 AND max_bytes <> 0",
-    "SELECT granted_group, grant_option FROM sys.dba_rsrc_consumer_group_privs WHERE grantee = :1",
-    "SELECT synonym_name, table_owner, table_name FROM sys.dba_synonyms WHERE owner = :1",
-)
 
 
 def make_equal(oracle: OracleLaboratory, current: Credential, other: Credential) -> None:
@@ -495,13 +396,6 @@ def test_the_admin_unlocks_a_user_that_failed_too_often(oracle: OracleLaboratory
 # Two passwords
 
 
-def add(oracle: OracleLaboratory, user: Credential, now: Credential, through: Credential | None = None) -> None:
-    with oracle.engine.connect(through or user, deadline()) as session:
-        if not through:
-            session.require_two_passwords()
-        session.add_password(user.username, user.password, now.password)
-
-
 @pytest.fixture(params=[False, True], ids=["by itself", "through admin"])
 def through(request: pytest.FixtureRequest, oracle: OracleLaboratory) -> Credential | None:
     """Who adds a password: the user, or the admin."""
@@ -651,32 +545,6 @@ def new_profile(oracle: OracleLaboratory, limits: str) -> str:
     return name
 
 
-@pytest.fixture
-def things(oracle: OracleLaboratory) -> str:
-    """Roles, and a schema with a table or two, once for each server; returns the schema."""
-    if oracle.admin.username not in SCHEMAS:
-        schema = SCHEMAS[oracle.admin.username] = f"LAB_{secrets.token_hex(4)}".upper()
-        oracle.alter(
-            f"CREATE USER {schema} IDENTIFIED BY {quoted(new_password())}",
-            f"ALTER USER {schema} QUOTA UNLIMITED ON users",
-            f'CREATE TABLE {schema}."t ON x TO y" (id NUMBER, "co,l" NUMBER)',
-            f"CREATE TABLE {schema}.parts (id NUMBER, price NUMBER)",
-            f"CREATE ROLE {schema}_ROLE",
-            f'CREATE ROLE "{schema} role; --"',
-            f"CREATE SEQUENCE {schema}.numbers",
-        )
-    return SCHEMAS[oracle.admin.username]
-
-
-SCHEMAS: dict[str, str] = {}
-"""By the admin, whom each laboratory has for itself."""
-
-MAPPING = (
-    "BEGIN sys.dbms_resource_manager.create_pending_area;"
-    " sys.dbms_resource_manager.set_consumer_group_mapping(sys.dbms_resource_manager.oracle_user, '{n}', '{g}');"
-    " sys.dbms_resource_manager.submit_pending_area; END;"
-)
-
 RIGHTS = {
     "system privileges": (["GRANT CREATE TABLE, CREATE VIEW TO {}"], ["REVOKE CREATE VIEW FROM {}"]),
     "a system privilege to pass on": (
@@ -749,11 +617,6 @@ RIGHTS = {
 }
 
 
-def filled(statement: str, user: Credential, things: str) -> str:
-    """Return a statement about a user, in which {} is its name, {n} the same without quotes, and {s} a schema."""
-    return statement.replace("{}", account(user)).replace("{n}", name_of(user)).replace("{s}", things)
-
-
 @pytest.mark.parametrize("sort", RIGHTS)
 def test_rights_follow(oracle: OracleLaboratory, things: str, turn: Pair, sort: str) -> None:
     current, other = turn
@@ -823,31 +686,6 @@ def test_a_right_that_the_admin_may_not_give_is_an_error_that_says_how(
     assert oracle.logs_in(user)
     lacking = {f"the role {things}_ROLE", f"{things}_ROLE as a default role"}
     assert set(differences(oracle, user, clone)) == {f"{name_of(clone)} lacks {what}" for what in lacking}
-
-
-AS_DOCUMENTED = (
-    'CREATE USER rotator IDENTIFIED BY "…"',
-    "REVOKE INHERIT PRIVILEGES ON USER rotator FROM PUBLIC",
-    "GRANT CREATE SESSION, ALTER USER TO rotator",
-    "GRANT SELECT_CATALOG_ROLE TO rotator",
-    "GRANT CREATE USER TO rotator",
-    "GRANT CREATE SESSION TO rotator WITH ADMIN OPTION",
-    "GRANT CREATE TABLE TO rotator WITH ADMIN OPTION",
-    "GRANT that_role TO rotator WITH ADMIN OPTION",
-    "GRANT GRANT ANY OBJECT PRIVILEGE TO rotator",
-)
-"""The admin, as the page of Oracle has it; all but its beginning is for alternating users."""
-FOR_ONE_USER = AS_DOCUMENTED[:4]
-
-
-def documented(oracle: OracleLaboratory, role: str, statements: Sequence[str] = AS_DOCUMENTED) -> Credential:
-    """Make an admin by these statements, and by nothing else."""
-    admin = replace(oracle.admin, username=f"rotator_{secrets.token_hex(3)}", password=new_password())
-    oracle.admins.add(name_of(admin))
-    for statement in statements:
-        named = statement.replace("rotator", admin.username).replace("that_role", role)
-        oracle.alter(named.replace('"…"', quoted(admin.password)))
-    return admin
 
 
 def test_the_page_of_oracle_tells_what_is_tested_here() -> None:

@@ -14,9 +14,9 @@ import pytest
 from psycopg2.sql import SQL, Identifier, Literal
 
 from rotation.credential import Credential
-from rotation.engine import Proof
 from rotation.errors import RightsDiffer, StatementFailed
-from tests.contract.postgresql_pairs import alter, differences, mirror, new_pair
+from tests.contract.pairs import differences, mirror, new_pair, proof_of
+from tests.contract.postgresql_kit import alter
 from tests.laboratories import Run, deadline
 from tests.laboratories.postgresql import ADMINS, PostgreSQLLaboratory
 
@@ -566,11 +566,6 @@ def test_a_pair_that_owns_something_in_two_databases_is_taken_over(postgresql: P
         with postgresql.session(user, database) as run:
             run(SQL("DROP TABLE {}.of_clone").format(Identifier(user.username)))
     alter(postgresql, "DROP DATABASE {}", other)
-
-
-def proof_of(postgresql: PostgreSQLLaboratory, user: Credential) -> Proof:
-    with postgresql.engine.connect(user, deadline()) as session:
-        return session.proof()
 
 
 @contextmanager

@@ -10,11 +10,11 @@ from psycopg2 import sql
 from psycopg2.sql import SQL, Identifier
 
 from rotation.credential import Credential
-from rotation.engine import Proof
 from rotation.engines.postgresql.session import PostgreSQLSession
 from rotation.errors import Unsafe
 from tests.contract import postgresql_traps as traps
-from tests.contract.postgresql_pairs import alter, differences, mirror
+from tests.contract.pairs import differences, mirror, proof_of
+from tests.contract.postgresql_kit import alter
 from tests.laboratories import deadline
 from tests.laboratories.postgresql import PostgreSQLLaboratory
 
@@ -82,11 +82,6 @@ def in_own_database(postgresql: PostgreSQLLaboratory) -> Credential:
     alter(postgresql, "CREATE DATABASE {} OWNER {}", database, user.username)
     alter(postgresql, "GRANT ALL ON SCHEMA public TO PUBLIC", database=database)
     return replace(user, database=database)
-
-
-def proof_of(postgresql: PostgreSQLLaboratory, user: Credential) -> Proof:
-    with postgresql.engine.connect(user, deadline()) as session:
-        return session.proof()
 
 
 def rotate(scene: Scene, user: Credential, other: Credential) -> None:

@@ -2,7 +2,7 @@
 
 import secrets
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -34,14 +34,6 @@ def _known() -> Iterator[None]:
     redactor.add_secret(PASSWORD)
     with redacting(redactor):
         yield
-
-
-@pytest.fixture
-def sqlserver(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> SQLServerLaboratory:
-    """Each SQL Server."""
-    laboratory = trusted(request.param)
-    assert isinstance(laboratory, SQLServerLaboratory)
-    return laboratory
 
 
 def mirrored(laboratory: Laboratory) -> tuple[Credential, Credential]:

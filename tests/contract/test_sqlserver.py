@@ -33,41 +33,34 @@ from rotation.errors import (
     Unsupported,
     Untrusted,
 )
+from tests.contract.contract import HOSTILE, EngineContract
+from tests.contract.pairs import Pair, changed, clone_status, new_clone
 from tests.contract.sqlserver_kit import (
     LOGIN,
     PERMISSIONS,
     USER,
-    Pair,
     alter,
     asked,
-    changed,
-    clone_of,
-    clone_status,
-    contained,
-    database,
     differences,
     has,
     mirror,
     needs_stand_in,
-    pair,
-    sqlserver,
 )
 from tests.contract.tap import tapping
-from tests.contract.test_engine import HOSTILE, EngineContract, closed_port, silent_port
-from tests.laboratories import INVOICES, ORDERS, Laboratory, deadline
+from tests.laboratories import INVOICES, ORDERS, Laboratory, deadline, new_password
 from tests.laboratories.sqlserver import (
     CONTAINED,
     DATABASE,
     SQLServerLaboratory,
     bracketed,
     quoted,
-    strong_password,
 )
 from tests.local.servers import certificates
 from tests.local.stand_ins.sqlserver import server as sqlserver_server
 from tests.local.stand_ins.sqlserver import wire as tds_server
 
-__all__ = ["closed_port", "contained", "database", "pair", "silent_port", "sqlserver"]  # fixtures
+pytestmark = pytest.mark.engine("sqlserver")
+
 
 LOGGER = "rotation.engines.sqlserver.pair"
 
@@ -75,20 +68,10 @@ LOGGER = "rotation.engines.sqlserver.pair"
 class TestSQLServer(EngineContract):
     """SQL Server keeps the contract."""
 
-    @pytest.fixture
-    def laboratory(self, sqlserver: Laboratory) -> Laboratory:
-        return sqlserver
-
     # "Authentication logins … cannot contain a '\'" (create-login-transact-sql).
     @pytest.mark.parametrize("text", [text for text in HOSTILE if "\\" not in text])
     def test_hostile_names_and_passwords_are_only_text(self, laboratory: Laboratory, text: str) -> None:
         super().test_hostile_names_and_passwords_are_only_text(laboratory, text)
-
-
-@pytest.fixture(params=[False, True], ids=["forth", "back"])
-def turn(request: pytest.FixtureRequest, pair: Pair) -> Pair:
-    """The pair, the current one first: each of the two once."""
-    return pair[::-1] if request.param else pair
 
 
 # What the two have
@@ -343,7 +326,7 @@ IN_DATABASE = AS_DOCUMENTED[2:4]
 
 def documented(sqlserver: SQLServerLaboratory, statements: Sequence[str] = AS_DOCUMENTED) -> Credential:
     """Make an admin by these statements, and by nothing else."""
-    admin = replace(sqlserver.admin, username=f"rotator_{secrets.token_hex(3)}", password=strong_password())
+    admin = replace(sqlserver.admin, username=f"rotator_{secrets.token_hex(3)}", password=new_password())
     sqlserver.admins.add(admin.username)
     for statement in statements:
         named = statement.replace("rotator", admin.username).replace("'…'", quoted(admin.password))
@@ -359,7 +342,7 @@ def test_the_page_of_sql_server_tells_what_is_tested_here() -> None:
 
 def test_an_admin_as_documented_makes_and_keeps_a_pair(sqlserver: SQLServerLaboratory) -> None:
     user = sqlserver.new_user()
-    clone, role = clone_of(user), f"clerks_{secrets.token_hex(3)}"
+    clone, role = new_clone(user), f"clerks_{secrets.token_hex(3)}"
     alter(
         sqlserver,
         f"CREATE ROLE {role}",
@@ -449,7 +432,7 @@ def test_an_orphan_of_the_clones_name_becomes_the_clones(
 ) -> None:
     user, clone = pair
     lost = f"lost_{secrets.token_hex(3)}"
-    alter(sqlserver, f"CREATE LOGIN {lost} WITH PASSWORD = {quoted(strong_password())}")
+    alter(sqlserver, f"CREATE LOGIN {lost} WITH PASSWORD = {quoted(new_password())}")
     alter(
         sqlserver,
         f"CREATE USER {user.username} FOR LOGIN {user.username}",
@@ -498,7 +481,7 @@ def test_an_admin_may_not_alter_who_is_more_than_itself(sqlserver: SQLServerLabo
         pytest.raises(NotPermitted, match="CONTROL SERVER"),
         sqlserver.engine.connect(sqlserver.admin, deadline()) as session,
     ):
-        session.set_password(user.username, strong_password())
+        session.set_password(user.username, new_password())
 
 
 # Passwords and logins
@@ -512,7 +495,7 @@ def test_an_option_of_a_password_is_kept_when_it_changes(sqlserver: SQLServerLab
     with sqlserver.engine.connect(user, deadline()) as session:
         session.change_own_password(new.password)
     with sqlserver.engine.connect(sqlserver.admin, deadline()) as session:
-        session.set_password(user.username, strong_password())
+        session.set_password(user.username, new_password())
     assert asked(sqlserver, LOGIN, user.username) == before
 
 
@@ -524,7 +507,7 @@ def test_quotes_are_part_of_a_password(sqlserver: SQLServerLaboratory, password:
         session.change_own_password(first.password)
         session.change_own_password(second.password)
     assert sqlserver.logs_in(second)
-    clone = replace(clone_of(user), password=first.password)
+    clone = replace(new_clone(user), password=first.password)
     mirror(sqlserver, user, clone)
     assert sqlserver.logs_in(clone)
 
@@ -543,7 +526,7 @@ def test_a_password_against_the_policy_has_a_remedy(sqlserver: SQLServerLaborato
 
 def test_the_history_of_passwords_does_not_get_in_the_way_of_a_repetition(sqlserver: SQLServerLaboratory) -> None:
     user = sqlserver.new_user(policy=True)
-    changed = replace(user, password=strong_password())
+    changed = replace(user, password=new_password())
     for who in (user, changed):
         with sqlserver.engine.connect(who, deadline()) as session:
             session.change_own_password(changed.password)
@@ -556,9 +539,9 @@ def test_a_password_that_somebody_has_just_changed_is_not_overwritten(sqlserver:
     user = sqlserver.new_user()
     with sqlserver.engine.connect(user, deadline()) as late:
         with sqlserver.engine.connect(user, deadline()) as session:
-            session.change_own_password(strong_password())
+            session.change_own_password(new_password())
         with pytest.raises(NotPermitted, match="15151"):
-            late.change_own_password(strong_password())
+            late.change_own_password(new_password())
 
 
 BLOCKED = [
@@ -623,7 +606,7 @@ def test_what_the_client_cannot_send_is_said(sqlserver: SQLServerLaboratory) -> 
 
 
 def test_the_client_logs_no_statement(sqlserver: SQLServerLaboratory, caplog: pytest.LogCaptureFixture) -> None:
-    user, new = sqlserver.new_user(), strong_password()
+    user, new = sqlserver.new_user(), new_password()
     with caplog.at_level(logging.DEBUG), sqlserver.engine.connect(user, deadline()) as session:
         session.change_own_password(new)
     assert not [record for record in caplog.records if record.name.startswith("pytds")]
@@ -638,7 +621,7 @@ def test_a_lock_is_not_waited_for_for_ever(sqlserver: SQLServerLaboratory, pair:
             pytest.raises(DatabaseError, match=r"1222.*holds the lock|no answer"),
             sqlserver.engine.connect(sqlserver.admin, deadline(2.5)) as session,
         ):
-            session.set_password(pair[0].username, strong_password())
+            session.set_password(pair[0].username, new_password())
         run("ROLLBACK TRANSACTION")
 
 
@@ -660,7 +643,7 @@ def test_a_contained_user_changes_its_own_password(sqlserver: SQLServerLaborator
 
 def test_a_contained_user_has_a_clone_in_its_database(sqlserver: SQLServerLaboratory) -> None:
     user = sqlserver.new_contained_user()
-    clone = clone_of(user)
+    clone = new_clone(user)
     assert clone_status(sqlserver, user, clone) is CloneStatus.ABSENT
     with sqlserver.engine.connect(replace(sqlserver.admin, database=CONTAINED), deadline()) as session:
         session.mirror(user.username, clone.username)
@@ -692,7 +675,7 @@ def test_rights_of_contained_users_follow(sqlserver: SQLServerLaboratory, contai
 
 def test_somebody_elses_contained_user_is_not_ours(sqlserver: SQLServerLaboratory) -> None:
     user = sqlserver.new_contained_user()
-    clone = clone_of(user)
+    clone = new_clone(user)
     alter(sqlserver, f"CREATE USER {clone.username} WITH PASSWORD = {quoted(clone.password)}", database=CONTAINED)
     assert clone_status(sqlserver, user, clone) is CloneStatus.UNKNOWN
 
@@ -700,7 +683,7 @@ def test_somebody_elses_contained_user_is_not_ours(sqlserver: SQLServerLaborator
 def test_a_contained_user_may_not_set_the_password_of_another(sqlserver: SQLServerLaboratory, contained: Pair) -> None:
     victim = sqlserver.new_contained_user()
     with pytest.raises(NotPermitted), sqlserver.engine.connect(contained[0], deadline()) as session:
-        session.set_password(victim.username, strong_password())
+        session.set_password(victim.username, new_password())
     with (
         pytest.raises(NotPermitted, match="ALTER ANY USER"),
         sqlserver.engine.connect(contained[0], deadline()) as session,

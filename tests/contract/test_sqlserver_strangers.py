@@ -13,14 +13,16 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.errors import NotPermitted, RightsDiffer, RotationError, StatementFailed, Unsafe
-from tests.contract.sqlserver_kit import Pair, alter, asked, has, mirror, pair, set_secret, sqlserver
+from tests.contract.pairs import Pair
+from tests.contract.sqlserver_kit import alter, asked, has, mirror, set_secret
 from tests.laboratories import ORDERS
 from tests.laboratories.sqlserver import DATABASE, SQLServerLaboratory, bracketed
 from tests.local.stand_ins.sqlserver import catalog as sqlserver_catalog
 from tests.local.stand_ins.sqlserver import statements as sqlserver_statements
 from tests.local.stand_ins.sqlserver.wire import SqlError
 
-__all__ = ["pair", "sqlserver"]  # fixtures
+pytestmark = pytest.mark.engine("sqlserver")
+
 
 LOGGER = "rotation.engines.sqlserver.login_pair"
 PRINCIPALS = "SELECT name, sid, default_schema_name FROM sys.database_principals ORDER BY name"

@@ -158,30 +158,21 @@ class RealServers:
         assert laboratory.logs_in(laboratory.admin)
 
 
+@pytest.mark.engine("postgresql")
 class TestPostgreSQL(RealServers):
     """PostgreSQL."""
 
-    @pytest.fixture
-    def laboratory(self, postgresql: PostgreSQLLaboratory) -> PostgreSQLLaboratory:
-        return postgresql
 
-
+@pytest.mark.engine("mysql")
 class TestMySQL(RealServers):
     """MySQL, which does not begin to show a certificate that has ended, but goes on to show one that ends."""
 
     ends = timedelta(seconds=2)
 
-    @pytest.fixture
-    def laboratory(self, mysql: MySQLLaboratory) -> MySQLLaboratory:
-        return mysql
 
-
+@pytest.mark.engine("mariadb")
 class TestMariaDB(RealServers):
     """MariaDB."""
-
-    @pytest.fixture
-    def laboratory(self, mariadb: MySQLLaboratory) -> MySQLLaboratory:
-        return mariadb
 
 
 RELOAD = {

@@ -15,7 +15,6 @@ one. Of the last three engines the servers are stand-ins: that of Db2 asks for p
 """
 
 import secrets
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
@@ -126,28 +125,19 @@ class SendsVerifiers(KeepsLoginsSecret):
         assert not any(tap.shows(user.password) for user in (*made, laboratory.admin))
 
 
+@pytest.mark.engine("postgresql")
 class TestPostgreSQL(SendsVerifiers):
     """PostgreSQL keeps a SCRAM verifier."""
 
-    @pytest.fixture
-    def laboratory(self, postgresql: Laboratory) -> Laboratory:
-        return postgresql
 
-
+@pytest.mark.engine("mariadb")
 class TestMariaDB(SendsVerifiers):
     """MariaDB keeps a hash."""
 
-    @pytest.fixture
-    def laboratory(self, mariadb: MySQLLaboratory) -> Laboratory:
-        return mariadb
 
-
+@pytest.mark.engine("mysql")
 class TestMySQL(KeepsLoginsSecret):
     """MySQL makes its hash itself."""
-
-    @pytest.fixture
-    def laboratory(self, mysql: MySQLLaboratory) -> Laboratory:
-        return mysql
 
     def test_a_password_that_is_set_without_tls_can_be_read_by_who_listens(self, mysql: MySQLLaboratory) -> None:
         """As docs/threat-model.md says: `"ssl": false` gives each new password of MySQL to the network."""
@@ -157,12 +147,9 @@ class TestMySQL(KeepsLoginsSecret):
         assert not tap.shows(mysql.admin.password)
 
 
+@pytest.mark.engine("oracle")
 class TestOracle(KeepsLoginsSecret):
     """Oracle encrypts passwords, but not statements."""
-
-    @pytest.fixture
-    def laboratory(self, oracle: OracleLaboratory) -> Laboratory:
-        return oracle
 
     def test_a_password_that_an_admin_sets_without_tls_can_be_read_by_who_listens(
         self, oracle: OracleLaboratory
@@ -189,12 +176,9 @@ class TestOracle(KeepsLoginsSecret):
         assert [shows(tap, one.password) for one in (user, current, pending)] == [False, True, False]
 
 
+@pytest.mark.engine("sqlserver")
 class TestSQLServer(ShowsAll):
     """SQL Server's clients disguise the password of a login."""
-
-    @pytest.fixture
-    def laboratory(self, sqlserver: Laboratory) -> Laboratory:
-        return sqlserver
 
     def shows_login(self, tap: Tap, text: str) -> bool:
         """Look for what LOGIN7 has of it ([MS-TDS] 2.2.6.4): halves of bytes swapped, and some bits turned; no key."""
@@ -204,12 +188,9 @@ class TestSQLServer(ShowsAll):
 
 
 @pytest.mark.skipif("db2" not in servers.SERVERS, reason="IBM's client is for x86_64 only")
+@pytest.mark.engine("db2")
 class TestDb2(ShowsAll):
     """Db2 takes logins in clear, and values of parameters, too."""
-
-    @pytest.fixture
-    def laboratory(self, db2: Laboratory) -> Laboratory:
-        return db2
 
 
 def both_ways(laboratory: Laboratory) -> Laboratory:
@@ -220,20 +201,12 @@ def both_ways(laboratory: Laboratory) -> Laboratory:
 
 
 @pytest.fixture
-def oracle(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> OracleLaboratory:
-    """Each Oracle server."""
-    laboratory = both_ways(trusted(request.param))
-    assert isinstance(laboratory, OracleLaboratory)
-    return laboratory
+def oracle(oracle: OracleLaboratory) -> Laboratory:
+    """Each Oracle server with one port for both."""
+    return both_ways(oracle)
 
 
 @pytest.fixture
-def sqlserver(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> Laboratory:
-    """Each SQL Server."""
-    return trusted(request.param)
-
-
-@pytest.fixture
-def db2(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> Laboratory:
-    """Each Db2 server."""
-    return both_ways(trusted(request.param))
+def db2(db2: Laboratory) -> Laboratory:
+    """Each Db2 server with one port for both."""
+    return both_ways(db2)

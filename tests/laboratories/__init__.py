@@ -4,9 +4,10 @@ All drivers keep one contract. How a test makes a user, or grants it something, 
 laboratory does that: as the superuser, with a client of the engine, and with none of the project's code.
 """
 
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
@@ -16,6 +17,7 @@ ORDERS, INVOICES = THINGS = ("lab_orders", "lab_invoices")
 """What can be read: a new user has the right to read the orders."""
 
 
+@runtime_checkable
 class Laboratory(Protocol):
     """A database server, its admin, and a look into it from outside."""
 
@@ -45,6 +47,9 @@ class Laboratory(Protocol):
 
     def may_read(self, credential: Credential, thing: str) -> bool:
         """Tell whether the user logs in, and can read the thing."""
+
+    def statement_that_reads(self, thing: str) -> str:
+        """Return a statement of `verify` that reads one of THINGS."""
 
     def allow_two_passwords(self, username: str, *, by_itself: bool) -> None:
         """Prepare a user for the strategy dual password, if the engine has it; that it adds one by itself, or not."""
@@ -80,6 +85,11 @@ class Logins:
 def deadline(seconds: float = 30.0) -> Deadline:
     """Return a deadline in so many seconds from a clock that stands still: no test waits for it."""
     return Deadline(lambda: seconds)
+
+
+def new_password() -> str:
+    """Return a password that any engine takes, under any usual policy: 26 bytes, with something of each kind."""
+    return f"Aa1-{secrets.token_hex(11)}"
 
 
 class Run(Protocol):

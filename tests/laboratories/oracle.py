@@ -14,7 +14,7 @@ from rotation.credential import Credential
 from rotation.engines.oracle import Oracle
 from rotation.engines.oracle.connection import PROGRAM
 from tests.forms import Forms
-from tests.laboratories import ORDERS, THINGS, Logins, Run
+from tests.laboratories import ORDERS, THINGS, Logins, Run, new_password
 from tests.local.stand_ins.oracle import server as oracle_server
 
 NAME = '"[^"]+"'
@@ -125,6 +125,10 @@ class OracleLaboratory:
             return False
         return True
 
+    def statement_that_reads(self, thing: str) -> str:
+        """Name the table alone: the user's session finds it."""
+        return f"SELECT 1 FROM {thing}"  # noqa: S608 - a constant
+
     def allow_two_passwords(self, username: str, *, by_itself: bool) -> None:
         """Give a user a profile with gradual rollover. It can always change its own password."""
         del by_itself
@@ -233,8 +237,3 @@ def known(name: str) -> str:
 def quoted(text: str) -> str:
     """Return a name, or a password, as an identifier."""
     return f'"{text}"'
-
-
-def new_password() -> str:
-    """Return a password that Oracle takes: up to 30 bytes, with something of each kind for verify functions."""
-    return f"{secrets.token_hex(12)}_{secrets.randbelow(10)}"

@@ -113,6 +113,10 @@ class PostgreSQLLaboratory:
             return False
         return True
 
+    def statement_that_reads(self, thing: str) -> str:
+        """Name the table alone: the user's session finds it."""
+        return f"SELECT 1 FROM {thing}"  # noqa: S608 - a constant
+
     def allow_two_passwords(self, username: str, *, by_itself: bool) -> None:
         """No role can have two."""
 

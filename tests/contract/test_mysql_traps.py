@@ -17,7 +17,8 @@ from rotation.engines.mariadb.session import MariaDBSession
 from rotation.engines.mysql.connection import Account
 from rotation.engines.mysql.rights import Change
 from rotation.errors import StatementFailed, Unsupported
-from tests.contract.mysql_accounts import account, alter, asked, changed, new_clone, proof, rotate
+from tests.contract.mysql_kit import account, alter, asked, rotate
+from tests.contract.pairs import changed, new_clone, proof_of
 from tests.laboratories import deadline
 from tests.laboratories.mysql import MySQLLaboratory
 
@@ -238,7 +239,7 @@ class Family:
         self, laboratory: MySQLLaboratory, pair: tuple[Credential, Credential], owner: Owner
     ) -> None:
         user, new = pair[0], changed(pair[0])
-        known = proof(laboratory, user)
+        known = proof_of(laboratory, user)
         within = replace(laboratory.admin, database=owner.db)
         with laboratory.engine.connect(within, deadline()) as session:
             session.require_proven(known)
@@ -248,14 +249,11 @@ class Family:
         assert owner.caught() == []
 
 
+@pytest.mark.engine("mysql")
 class TestMySQL(Family):
     """MySQL keeps them."""
 
     view_columns = VIEW_COLUMNS
-
-    @pytest.fixture
-    def laboratory(self, mysql: MySQLLaboratory) -> MySQLLaboratory:
-        return mysql
 
     @pytest.mark.parametrize("is_own", [False], ids=[""])
     def test_columns_of_a_view_are_granted_and_nothing_in_it_is_called(
@@ -269,12 +267,9 @@ class TestMySQL(Family):
         assert len(names) > len(PREPARED)
 
 
+@pytest.mark.engine("mariadb")
 class TestMariaDB(Family):
     """MariaDB keeps them."""
-
-    @pytest.fixture
-    def laboratory(self, mariadb: MySQLLaboratory) -> MySQLLaboratory:
-        return mariadb
 
     @pytest.mark.parametrize("is_own", [False], ids=[""])
     def test_columns_of_a_view_are_not_granted_for_the_server_calls_what_is_in_it(

@@ -21,7 +21,7 @@ from rotation.engines.mysql.rights import MOST, TooMany, parse
 from rotation.engines.mysql.wire import ANSWER_BYTES, ANSWER_PACKETS, LOGIN_BYTES, LOGIN_PACKETS, Connection
 from rotation.errors import DatabaseError, LoginRefused, RotationError, StatementFailed, Unreachable, Untrusted
 from tests.contract.impostor import Line, Talk, greeting, packet, posing, switch
-from tests.contract.mysql_accounts import account, alter
+from tests.contract.mysql_kit import account, alter
 from tests.laboratories import deadline
 from tests.laboratories.mysql import MySQLLaboratory
 
@@ -373,20 +373,14 @@ class Family:
         alter(laboratory, f"DROP DATABASE {database}")
 
 
+@pytest.mark.engine("mysql")
 class TestMySQL(Family):
     """MySQL keeps them."""
 
-    @pytest.fixture
-    def laboratory(self, mysql: MySQLLaboratory) -> MySQLLaboratory:
-        return mysql
 
-
+@pytest.mark.engine("mariadb")
 class TestMariaDB(Family):
     """MariaDB keeps them."""
-
-    @pytest.fixture
-    def laboratory(self, mariadb: MySQLLaboratory) -> MySQLLaboratory:
-        return mariadb
 
 
 def test_the_bounds_are_what_the_page_says() -> None:

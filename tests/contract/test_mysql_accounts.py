@@ -14,19 +14,8 @@ from rotation.engines.mysql import MySQL
 from rotation.engines.mysql.connection import Account
 from rotation.engines.mysql.pair import PairSession
 from rotation.errors import Unsafe, Unsupported
-from tests.contract.mysql_accounts import (
-    account,
-    alter,
-    asked,
-    changed,
-    differences,
-    hosts,
-    mirror,
-    new_clone,
-    proof,
-    rotate,
-    shown,
-)
+from tests.contract.mysql_kit import account, alter, asked, hosts, rotate, shown
+from tests.contract.pairs import changed, differences, mirror, new_clone, proof_of
 from tests.laboratories import deadline
 from tests.laboratories.mysql import MySQLLaboratory, quoted
 
@@ -76,7 +65,7 @@ class Family:
         user = laboratory.new_user()
         for host in ("%", "127.0.0.0/255.0.0.0", HERE):
             here = user if host == "%" else new_account(laboratory, user, host)
-            known = proof(laboratory, here)
+            known = proof_of(laboratory, here)
             assert known == Proof(user.username, here.password, f"{user.username}@{host}")
             with laboratory.engine.connect(laboratory.admin, deadline()) as session:
                 session.require_proven(known)
@@ -128,7 +117,7 @@ class Family:
         user = laboratory.new_user()
         new_account(laboratory, user, ELSEWHERE)
         before, new = shown(laboratory, user, ELSEWHERE), changed(user)
-        known = proof(laboratory, user)
+        known = proof_of(laboratory, user)
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             session.require_proven(known)
             session.reset_password(user.username, new.password)
@@ -140,7 +129,7 @@ class Family:
     ) -> None:
         user = laboratory.new_user()
         new_account(laboratory, user, ELSEWHERE)
-        before, known = shown(laboratory, user, ELSEWHERE), proof(laboratory, user)
+        before, known = shown(laboratory, user, ELSEWHERE), proof_of(laboratory, user)
         new = changed(user)
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             session.require_proven(known)
@@ -166,7 +155,7 @@ class Family:
         user = laboratory.new_user()
         new_account(laboratory, user, ELSEWHERE, "ACCOUNT LOCK")
         alter(laboratory, f"ALTER USER {account(user, ELSEWHERE)} IDENTIFIED BY {quoted(user.password)}")
-        known, new = proof(laboratory, user), changed(user)
+        known, new = proof_of(laboratory, user), changed(user)
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             session.require_proven(known)
             session.reset_password(user.username, new.password)
@@ -207,7 +196,7 @@ class Family:
         for one in (user, clone):
             new_account(laboratory, one, ELSEWHERE)
         alter(laboratory, f"ALTER USER {account(user, ELSEWHERE)} IDENTIFIED BY {quoted(user.password)}")
-        before, proofs = shown(laboratory, clone, ELSEWHERE), [proof(laboratory, one) for one in (user, clone)]
+        before, proofs = shown(laboratory, clone, ELSEWHERE), [proof_of(laboratory, one) for one in (user, clone)]
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             session.require_proven(proofs[0])
             assert session.clone_status(user.username, clone.username) is CloneStatus.UNKNOWN
@@ -219,7 +208,7 @@ class Family:
     def test_a_clone_that_its_own_password_proves_is_mirrored_and_marked(self, laboratory: MySQLLaboratory) -> None:
         user = laboratory.new_user()
         clone = laboratory.new_user(f"{user.username}_clone")
-        proofs = [proof(laboratory, one) for one in (user, clone)]
+        proofs = [proof_of(laboratory, one) for one in (user, clone)]
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             session.require_proven(proofs[0])
             session.require_proven(proofs[1])
@@ -242,16 +231,13 @@ class Family:
     def test_names_that_look_like_patterns_and_accounts_are_only_names(self, laboratory: MySQLLaboratory) -> None:
         for name in ("%", "a@b", "a@", "@a", "_", "a'@'%"):
             user = laboratory.new_user(f"{name}{secrets.token_hex(2)}@")
-            assert proof(laboratory, user).principal == f"{user.username}@%"
+            assert proof_of(laboratory, user).principal == f"{user.username}@%"
             assert rotate(laboratory, user, new_clone(user)) == []
 
 
+@pytest.mark.engine("mysql")
 class TestMySQL(Family):
     """MySQL keeps them."""
-
-    @pytest.fixture
-    def laboratory(self, mysql: MySQLLaboratory) -> MySQLLaboratory:
-        return mysql
 
     def test_an_account_that_a_proxy_put_in_a_users_place_is_somebody_else(self, mysql: MySQLLaboratory) -> None:
         user, proxied = mysql.new_user(), mysql.new_user()
@@ -300,7 +286,7 @@ class TestMySQL(Family):
         alter(mysql, "SET GLOBAL caching_sha2_password_storage_format = PBKDF2_SHA512")
         try:
             user = mysql.new_user()
-            known, orphan, new = proof(mysql, user), changed(user), changed(user)
+            known, orphan, new = proof_of(mysql, user), changed(user), changed(user)
             for password in (orphan, new, new):
                 with mysql.engine.connect(mysql.admin, deadline()) as session:
                     session.require_proven(known)
@@ -322,7 +308,7 @@ class TestMySQL(Family):
         user = mysql.new_user()
         new_account(mysql, user, ELSEWHERE)
         alter(mysql, f"ALTER USER {account(user, ELSEWHERE)} IDENTIFIED BY {quoted(user.password)}")
-        known = proof(mysql, user)
+        known = proof_of(mysql, user)
         with mysql.engine.connect(mysql.admin, deadline()) as session:
             session.require_proven(known)
             assert isinstance(session, KeepsOldPassword)
@@ -337,12 +323,9 @@ class TestMySQL(Family):
                 session.add_password(user.username, user.password, changed(user).password)
 
 
+@pytest.mark.engine("mariadb")
 class TestMariaDB(Family):
     """MariaDB keeps them."""
-
-    @pytest.fixture
-    def laboratory(self, mariadb: MySQLLaboratory) -> MySQLLaboratory:
-        return mariadb
 
     def test_each_method_opens_an_account_whatever_the_hash(self, mariadb: MySQLLaboratory) -> None:
         for plugin in ("ed25519", "parsec"):

@@ -10,20 +10,15 @@ import pytest
 from psycopg2.sql import SQL, Identifier, Literal
 
 from rotation.credential import Credential
-from rotation.engine import Proof
 from rotation.errors import NotPermitted, Unsafe
-from tests.contract.postgresql_pairs import alter, new_pair
+from tests.contract.pairs import new_pair, proof_of
+from tests.contract.postgresql_kit import alter
 from tests.laboratories import Laboratory, deadline
 from tests.laboratories.postgresql import PostgreSQLLaboratory
 
 
 class ForgottenError(Exception):
     """What leaves a session like the error that it has raised: nothing is committed."""
-
-
-def proof_of(postgresql: PostgreSQLLaboratory, user: Credential) -> Proof:
-    with postgresql.engine.connect(user, deadline()) as session:
-        return session.proof()
 
 
 def make_anew(postgresql: PostgreSQLLaboratory, user: Credential) -> None:

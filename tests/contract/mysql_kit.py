@@ -1,14 +1,10 @@
-"""What do the contract tests of MySQL and of MariaDB do alike?"""
-
-import secrets
-from dataclasses import replace
+"""What do the contract tests of MySQL and of MariaDB do alike, besides `tests.contract.pairs`?"""
 
 from rotation.credential import Credential
-from rotation.engine import CloneStatus, Proof
+from rotation.engine import CloneStatus
+from tests.contract.pairs import proof_of
 from tests.laboratories import deadline
 from tests.laboratories.mysql import MySQLLaboratory, quoted
-
-type Pair = tuple[Credential, Credential]
 
 
 def account(user: Credential | str, host: str = "%") -> str:
@@ -28,34 +24,9 @@ def asked(laboratory: MySQLLaboratory, statement: str, *arguments: str) -> list[
         return run(statement, *arguments)
 
 
-def mirror(laboratory: MySQLLaboratory, user: Credential, other: Credential) -> None:
-    with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-        session.mirror(user.username, other.username)
-        session.set_password(other.username, other.password)
-
-
-def differences(laboratory: MySQLLaboratory, user: Credential, other: Credential) -> list[str]:
-    with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-        return list(session.differences(user.username, other.username))
-
-
-def new_clone(user: Credential) -> Credential:
-    return replace(user, username=f"{user.username}_clone", password=secrets.token_urlsafe())
-
-
-def changed(user: Credential) -> Credential:
-    return replace(user, password=f"Aa1-{secrets.token_urlsafe()}")
-
-
-def proof(laboratory: MySQLLaboratory, user: Credential) -> Proof:
-    """Log in, and return who that was."""
-    with laboratory.engine.connect(user, deadline()) as session:
-        return session.proof()
-
-
 def rotate(laboratory: MySQLLaboratory, current: Credential, pending: Credential) -> list[str]:
     """Do what setSecret does for a pair, whose clone is ours or absent; return the differences."""
-    known = proof(laboratory, current)
+    known = proof_of(laboratory, current)
     with laboratory.engine.connect(laboratory.admin, deadline()) as session:
         session.require_proven(known)
         assert session.clone_status(current.username, pending.username) is not CloneStatus.UNKNOWN

@@ -14,7 +14,8 @@ from rotation.credential import Credential
 from rotation.engine import KeepsOldPassword
 from rotation.engines.mysql.session import MySQLSession
 from rotation.errors import NotPermitted, StatementFailed
-from tests.contract.mysql_accounts import Pair, account, alter, asked, changed, new_clone, rotate, shown
+from tests.contract.mysql_kit import account, alter, asked, rotate, shown
+from tests.contract.pairs import Pair, changed, new_clone
 from tests.laboratories import Run, deadline
 from tests.laboratories.mysql import MySQLLaboratory
 
@@ -137,12 +138,9 @@ class Family:
             assert rotate(laboratory, *turn) == []
 
 
+@pytest.mark.engine("mysql")
 class TestMySQL(Family):
     """MySQL keeps them."""
-
-    @pytest.fixture
-    def laboratory(self, mysql: MySQLLaboratory) -> MySQLLaboratory:
-        return mysql
 
     def test_columns_of_a_view_whose_table_she_has_dropped_stop_nobody(
         self, mysql: MySQLLaboratory, stranger: Stranger, turn: Pair
@@ -206,12 +204,9 @@ class TestMySQL(Family):
         assert "another delivery" in problem.cause
 
 
+@pytest.mark.engine("mariadb")
 class TestMariaDB(Family):
     """MariaDB keeps them."""
-
-    @pytest.fixture
-    def laboratory(self, mariadb: MySQLLaboratory) -> MySQLLaboratory:
-        return mariadb
 
     def test_a_role_that_she_administers_and_the_admin_does_not_is_named(
         self, mariadb: MySQLLaboratory, stranger: Stranger, turn: Pair

@@ -9,38 +9,16 @@ import oracledb
 import pytest
 
 from rotation.credential import Credential
-from rotation.engine import CloneStatus, Proof
+from rotation.engine import CloneStatus
 from rotation.errors import NotPermitted, StatementFailed, Unsafe, Unsupported
-from tests.contract.test_oracle import (
-    MAPPING,
-    Pair,
-    account,
-    add,
-    changed,
-    definition,
-    differences,
-    documented,
-    dual,
-    filled,
-    mirror,
-    name_of,
-    new_clone,
-    oracle,
-    pair,
-    stand_in,
-    things,
-)
-from tests.laboratories import INVOICES, ORDERS, deadline
-from tests.laboratories.oracle import OWNER, OracleLaboratory, known, new_password, quoted
+from tests.contract.oracle_kit import MAPPING, account, add, definition, documented, filled, name_of
+from tests.contract.pairs import Pair, changed, differences, mirror, new_clone, proof_of
+from tests.laboratories import INVOICES, ORDERS, deadline, new_password
+from tests.laboratories.oracle import OWNER, OracleLaboratory, known, quoted
 from tests.local.stand_ins.oracle.database import Database, User
 from tests.local.stand_ins.oracle.server import Server
 
-__all__ = ["dual", "oracle", "pair", "stand_in", "things"]
-
-
-def proof_of(oracle: OracleLaboratory, user: Credential) -> Proof:
-    with oracle.engine.connect(user, deadline()) as session:
-        return session.proof()
+pytestmark = pytest.mark.engine("oracle")
 
 
 # Who has logged in
