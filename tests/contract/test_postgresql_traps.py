@@ -20,7 +20,7 @@ from tests.laboratories.postgresql import PostgreSQLLaboratory
 
 
 @dataclass(frozen=True)
-class Scene:
+class Scenario:
     """A pair, and two databases full of traps: the pair's own one, where it logs in, and a stranger's."""
 
     laboratory: PostgreSQLLaboratory
@@ -39,14 +39,14 @@ class Scene:
 
 
 @pytest.fixture(params=["trusted", "not trusted"])
-def scene(request: pytest.FixtureRequest, postgresql: PostgreSQLLaboratory) -> Iterator[Scene]:
+def scenario(request: pytest.FixtureRequest, postgresql: PostgreSQLLaboratory) -> Iterator[Scenario]:
     """All traps laid; the admin may act as their owners, or may not."""
     with laid(postgresql, is_trusted=request.param == "trusted") as found:
         yield found
 
 
 @contextmanager
-def laid(postgresql: PostgreSQLLaboratory, *, is_trusted: bool) -> Iterator[Scene]:
+def laid(postgresql: PostgreSQLLaboratory, *, is_trusted: bool) -> Iterator[Scenario]:
     """Lay all traps; the admin may act as their owners if they are trusted."""
     user, stranger = (in_own_database(postgresql) for _ in range(2))
     clone = replace(user, username=f"{user.username}_clone", password=secrets.token_urlsafe())
@@ -70,7 +70,7 @@ def laid(postgresql: PostgreSQLLaboratory, *, is_trusted: bool) -> Iterator[Scen
         with postgresql.session(owner) as run:
             run("TRUNCATE public.caught")
             traps.settle(run, str(owner.database), owner.username)
-    yield Scene(postgresql, user, clone, stranger)
+    yield Scenario(postgresql, user, clone, stranger)
     for owner in (user, stranger):
         alter(postgresql, "DROP DATABASE {}", str(owner.database))
 
@@ -84,9 +84,9 @@ def in_own_database(postgresql: PostgreSQLLaboratory) -> Credential:
     return replace(user, database=database)
 
 
-def rotate(scene: Scene, user: Credential, other: Credential) -> None:
+def rotate(scenario: Scenario, user: Credential, other: Credential) -> None:
     """Do what a rotation does with the pair, in the database of its secret."""
-    postgresql = scene.laboratory
+    postgresql = scenario.laboratory
     with postgresql.engine.connect(replace(postgresql.admin, database=user.database), deadline()) as session:
         session.require_proven(proof_of(postgresql, user))
         session.require_proven(proof_of(postgresql, other))
@@ -96,30 +96,30 @@ def rotate(scene: Scene, user: Credential, other: Credential) -> None:
     assert differences(postgresql, user, other) == []
 
 
-def set_password_twice(scene: Scene) -> None:
+def set_password_twice(scenario: Scenario) -> None:
     """Have the admin give the user a password, and the user itself another one."""
-    postgresql, changed = scene.laboratory, replace(scene.user, password=secrets.token_urlsafe())
+    postgresql, changed = scenario.laboratory, replace(scenario.user, password=secrets.token_urlsafe())
     with postgresql.engine.connect(replace(postgresql.admin, database=changed.database), deadline()) as session:
-        session.require_proven(proof_of(postgresql, scene.user))
+        session.require_proven(proof_of(postgresql, scenario.user))
         session.reset_password(changed.username, changed.password)
     with postgresql.engine.connect(changed, deadline()) as session:
-        session.change_own_password(scene.user.password)
+        session.change_own_password(scenario.user.password)
 
 
-def test_an_admin_in_somebody_elses_database_runs_none_of_their_functions(scene: Scene) -> None:
-    for user, other in ((scene.clone, scene.user), (scene.user, scene.clone)):
-        rotate(scene, user, replace(other, database=user.database))
-    set_password_twice(scene)
-    assert scene.caught() == []
+def test_an_admin_in_somebody_elses_database_runs_none_of_their_functions(scenario: Scenario) -> None:
+    for user, other in ((scenario.clone, scenario.user), (scenario.user, scenario.clone)):
+        rotate(scenario, user, replace(other, database=user.database))
+    set_password_twice(scenario)
+    assert scenario.caught() == []
 
 
-def test_an_admin_that_takes_over_a_template_pair_runs_none_of_their_functions(scene: Scene) -> None:
+def test_an_admin_that_takes_over_a_template_pair_runs_none_of_their_functions(scenario: Scenario) -> None:
     """As AWS's own functions leave it: a member of the original, which does not act as it, and has no mark."""
-    postgresql, clone = scene.laboratory, scene.clone.username
+    postgresql, clone = scenario.laboratory, scenario.clone.username
     alter(postgresql, "ALTER ROLE {} RESET ALL", clone)
     alter(postgresql, "COMMENT ON ROLE {} IS NULL", clone)
-    rotate(scene, scene.user, scene.clone)
-    assert scene.caught() == []
+    rotate(scenario, scenario.user, scenario.clone)
+    assert scenario.caught() == []
 
 
 # Event triggers: whoever makes them is a superuser, or RDS's master; but whose function is it?

@@ -20,7 +20,7 @@ from botocore.config import Config
 
 from tests.local.aws.secrets_manager_rotation import STEPS
 from tests.local.demo import __main__ as command
-from tests.local.demo import stage
+from tests.local.demo import scenario
 from tests.local.demo.databases import LoginFailed
 from tests.local.demo.engines import ENGINES
 from tests.local.servers.fetch import UNAVAILABLE, fetch_newest
@@ -198,7 +198,7 @@ def test_what_is_not_built_is_said_in_one_line_with_the_remedy(
     def not_built(*_: object) -> None:
         raise FileNotFoundError
 
-    monkeypatch.setattr(stage, "LambdaRuntime", not_built)
+    monkeypatch.setattr(scenario, "LambdaRuntime", not_built)
     assert command.main([]) == 1
     errors = capsys.readouterr().err
     assert errors == "The demo failed: PostgreSqlFunction is not built. `make demo` builds it first.\n"

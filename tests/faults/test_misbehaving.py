@@ -110,10 +110,10 @@ class Ending:
         assert self.left >= PROMISED, self
 
 
-class Case:
+class Scenario:
     """A user of a laboratory, its secret, and a rotation of it."""
 
-    def __init__(  # noqa: PLR0913 - what a case is made of
+    def __init__(  # noqa: PLR0913 - what a scenario is made of
         self,
         laboratory: Laboratory,
         service: LocalSecretsManager,
@@ -138,7 +138,7 @@ class Case:
         self.function = service.register(f"function-{secrets.token_hex(4)}", lambda _: None)
         self.token = ""
 
-    def begin(self) -> "Case":
+    def begin(self) -> "Scenario":
         """Have the service stage a new, empty version, and leave the steps to the test."""
         self.token = str(uuid.uuid4())
         self.client.rotate_secret(SecretId=self.arn, RotationLambdaARN=self.function, ClientRequestToken=self.token)
@@ -170,9 +170,9 @@ class Case:
             return self.run(*others, seconds=seconds)
         return Ending(step, error, context.get_remaining_time_in_millis() / 1000)
 
-    def read(self, stage: str = "AWSCURRENT") -> Credential:
+    def read(self, label: str = "AWSCURRENT") -> Credential:
         """Read the secret as an application does, and go to the server itself."""
-        value = self._value(stage)
+        value = self._value(label)
         return replace(self.user, username=str(value["username"]), password=str(value["password"]))
 
     def require_healed(self) -> None:
@@ -183,8 +183,8 @@ class Case:
         assert "AWSCURRENT" in versions[self.token]
         assert self.laboratory.may_read(self.read(), ORDERS)
 
-    def _value(self, stage: str) -> dict[str, object]:
-        text = self.client.get_secret_value(SecretId=self.arn, VersionStage=stage)["SecretString"]
+    def _value(self, label: str) -> dict[str, object]:
+        text = self.client.get_secret_value(SecretId=self.arn, VersionStage=label)["SecretString"]
         return dict(json.loads(text))
 
     def _store(self, credential: Credential, fields: dict[str, object]) -> str:
@@ -200,7 +200,7 @@ class Case:
         return self.client.create_secret(Name=f"secret-{secrets.token_hex(8)}", SecretString=json.dumps(value))["ARN"]
 
 
-type NewCase = Callable[..., Case]
+type NewScenario = Callable[..., Scenario]
 
 
 @pytest.fixture(autouse=True)
@@ -216,13 +216,13 @@ def _connected(service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def new_case(
+def new_scenario(
     every_laboratory: Laboratory, service: LocalSecretsManager, strategy: Strategy, *, through_admin: bool
-) -> NewCase:
-    """Makes cases."""
+) -> NewScenario:
+    """Makes scenarios."""
 
-    def new(*, with_admin: bool = through_admin, port: int | None = None) -> Case:
-        return Case(every_laboratory, service, strategy, with_admin=with_admin, port=port)
+    def new(*, with_admin: bool = through_admin, port: int | None = None) -> Scenario:
+        return Scenario(every_laboratory, service, strategy, with_admin=with_admin, port=port)
 
     return new
 
@@ -246,39 +246,39 @@ def places(total: int, *, every: bool) -> list[int]:
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.ALTERNATING_USERS)
 def test_a_server_that_falls_silent_at_any_time_ends_the_step_in_time(
-    every_laboratory: Laboratory, new_case: NewCase, pytestconfig: pytest.Config
+    every_laboratory: Laboratory, new_scenario: NewScenario, pytestconfig: pytest.Config
 ) -> None:
     with ExitStack() as stack:
 
-        def behind_relay() -> tuple[Case, Relay]:
+        def behind_relay() -> tuple[Scenario, Relay]:
             relay = stack.enter_context(Relay(every_laboratory.admin.port))
-            return new_case(port=relay.port).begin(), relay
+            return new_scenario(port=relay.port).begin(), relay
 
         model, model_relay = behind_relay()
         assert model.run(seconds=60).error is None
         wanted = places(model_relay.pieces, every=pytestconfig.getoption("--every-crash-point", default=False))
-        cases, relays = zip(*(behind_relay() for _ in wanted), strict=True)
-        cached = [case.read() for case in cases]
+        scenarios, relays = zip(*(behind_relay() for _ in wanted), strict=True)
+        cached = [scenario.read() for scenario in scenarios]
         for relay, place in zip(relays, wanted, strict=True):
             relay.stall_after(place)
-        endings = at_once(Case.run, cases)
-        for case, relay, ending, before in zip(cases, relays, endings, cached, strict=True):
+        endings = at_once(Scenario.run, scenarios)
+        for scenario, relay, ending, before in zip(scenarios, relays, endings, cached, strict=True):
             # What has fallen silent may hold a lock that another one waits for.
             assert relay.is_stalled or not ending.error or "Look who holds the lock" in ending.error.remedy
             if ending.error:
                 ending.require(Unreachable, OutOfTime, *([] if relay.is_stalled else [StatementFailed]))
             assert every_laboratory.logs_in(before)
-            assert every_laboratory.logs_in(case.read())
+            assert every_laboratory.logs_in(scenario.read())
             relay.stall_after(None)
-            case.require_healed()
+            scenario.require_healed()
 
 
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
 def test_a_server_that_falls_silent_when_a_session_takes_leave_is_left_in_time(
-    every_laboratory: Laboratory, new_case: NewCase
+    every_laboratory: Laboratory, new_scenario: NewScenario
 ) -> None:
-    user, context = new_case().user, Context(SHORTEST)
+    user, context = new_scenario().user, Context(SHORTEST)
     with Relay(every_laboratory.admin.port) as relay:
         through = every_laboratory.engine.connect(replace(user, port=relay.port), context.deadline())
         with suppress(RotationError), through:
@@ -290,9 +290,9 @@ def test_a_server_that_falls_silent_when_a_session_takes_leave_is_left_in_time(
 def test_a_secrets_manager_that_falls_silent_at_any_call_ends_the_step_in_time(
     service: LocalSecretsManager, *, for_good: bool
 ) -> None:
-    cases = [Case(FakeLaboratory(), service).begin() for _ in range(8)]
-    silent_from = {case.arn: number for number, case in enumerate(cases, 1)}
-    counters = {case.arn: itertools.count(1) for case in cases}
+    scenarios = [Scenario(FakeLaboratory(), service).begin() for _ in range(8)]
+    silent_from = {scenario.arn: number for number, scenario in enumerate(scenarios, 1)}
+    counters = {scenario.arn: itertools.count(1) for scenario in scenarios}
     over = Event()
 
     def fall_silent(call: Call, phase: Phase) -> None:
@@ -303,27 +303,27 @@ def test_a_secrets_manager_that_falls_silent_at_any_call_ends_the_step_in_time(
 
     service.intercept = fall_silent
     try:
-        endings = at_once(Case.run, cases)
+        endings = at_once(Scenario.run, scenarios)
     finally:
         over.set()
         service.intercept = None
-    for case, ending in zip(cases, endings, strict=True):
+    for scenario, ending in zip(scenarios, endings, strict=True):
         if for_good:
             ending.require(ServiceFailed, match="a way to secretsmanager")
         else:
             assert ending.error is None
-        case.require_healed()
+        scenario.require_healed()
 
 
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
 def test_a_server_that_is_not_there_is_told_at_once_and_waited_for_by_nobody(
-    every_laboratory: Laboratory, new_case: NewCase
+    every_laboratory: Laboratory, new_scenario: NewScenario
 ) -> None:
     with Relay(every_laboratory.admin.port) as relay:
-        case = new_case(port=relay.port).begin()
-        assert case.run(Step.CREATE).error is None
-    ending = case.run(Step.SET)
+        scenario = new_scenario(port=relay.port).begin()
+        assert scenario.run(Step.CREATE).error is None
+    ending = scenario.run(Step.SET)
     ending.require(Unreachable, match="refused")
     assert ending.left > SHORTEST / 2
 
@@ -375,17 +375,17 @@ def waiting(run: Run, user: Credential) -> int | None:
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
 def test_a_change_that_waits_for_a_lock_is_given_up_by_the_server_in_time(
-    every_laboratory: Laboratory, new_case: NewCase
+    every_laboratory: Laboratory, new_scenario: NewScenario
 ) -> None:
-    case = new_case().begin()
+    scenario = new_scenario().begin()
     with nobody_may_be_changed(every_laboratory):
         # Less than our shortest timeout, for it has to be waited for; but as long before the end.
-        ending = case.run(seconds=5)
+        ending = scenario.run(seconds=5)
         ending.require(StatementFailed, match="tried again by itself")
     assert ending.step is Step.SET
-    assert every_laboratory.logs_in(case.read())
-    assert not every_laboratory.logs_in(case.read("AWSPENDING"))
-    case.require_healed()
+    assert every_laboratory.logs_in(scenario.read())
+    assert not every_laboratory.logs_in(scenario.read("AWSPENDING"))
+    scenario.require_healed()
 
 
 def test_a_postgresql_gives_up_before_we_do_however_late_in_a_session_it_has_to_wait(
@@ -404,20 +404,20 @@ def test_a_postgresql_gives_up_before_we_do_however_late_in_a_session_it_has_to_
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
 def test_a_session_that_is_killed_in_the_middle_of_a_statement_is_no_answer(
-    every_laboratory: Laboratory, new_case: NewCase
+    every_laboratory: Laboratory, new_scenario: NewScenario
 ) -> None:
-    case = new_case().begin()
+    scenario = new_scenario().begin()
     with (
         nobody_may_be_changed(every_laboratory),
         looking_at(every_laboratory) as run,
         ThreadPoolExecutor(1) as pool,
     ):
-        ending = pool.submit(case.run)
-        session = until(lambda: waiting(run, case.user))
-        kill = "SELECT pg_terminate_backend(%s)" if case.user.engine == "postgres" else "KILL CONNECTION %s"
+        ending = pool.submit(scenario.run)
+        session = until(lambda: waiting(run, scenario.user))
+        kill = "SELECT pg_terminate_backend(%s)" if scenario.user.engine == "postgres" else "KILL CONNECTION %s"
         run(kill, session)
         ending.result().require(Unreachable)
-    case.require_healed()
+    scenario.require_healed()
 
 
 # The server takes nobody, or only those who read
@@ -438,9 +438,9 @@ READ_ONLY = {"MySQL": ("super_read_only = ON", "read_only = OFF"), "MariaDB": ("
 FEWEST = {"MySQL": "max_connections = 1", "MariaDB": "max_connections = 10"}
 
 
-def require_blocked(case: Case) -> None:
+def require_blocked(scenario: Scenario) -> None:
     """Require that the server says: not now."""
-    ending = case.run()
+    ending = scenario.run()
     ending.require(LoginBlocked)
     assert ending.step is Step.SET
     assert ending.left > SHORTEST / 2
@@ -448,10 +448,10 @@ def require_blocked(case: Case) -> None:
 
 def read_only_node(laboratory: MySQLLaboratory, service: LocalSecretsManager) -> None:
     """Rotate while a MySQL or MariaDB server lets nobody write, and afterwards."""
-    case = Case(laboratory, service).begin()
+    scenario = Scenario(laboratory, service).begin()
     with setting(laboratory, *READ_ONLY[laboratory.engine.kind.name]):
-        case.run().require(NotPermitted, match="While it fails over, wait")
-    case.require_healed()
+        scenario.run().require(NotPermitted, match="While it fails over, wait")
+    scenario.require_healed()
 
 
 def fill(stack: ExitStack, session: Callable[[], AbstractContextManager[Run]]) -> NoReturn:
@@ -462,12 +462,12 @@ def fill(stack: ExitStack, session: Callable[[], AbstractContextManager[Run]]) -
 
 def crowded(laboratory: MySQLLaboratory, service: LocalSecretsManager) -> None:
     """Rotate while a MySQL or MariaDB server takes no more connections, and afterwards."""
-    case, other = Case(laboratory, service).begin(), laboratory.new_user()
+    scenario, other = Scenario(laboratory, service).begin(), laboratory.new_user()
     with setting(laboratory, FEWEST[laboratory.engine.kind.name], "max_connections = 151"), ExitStack() as stack:
         with pytest.raises(pymysql.OperationalError, match="1040"):
             fill(stack, lambda: laboratory.session(other))
-        require_blocked(case)
-    case.require_healed()
+        require_blocked(scenario)
+    scenario.require_healed()
 
 
 def test_a_read_only_mysql_is_told_from_a_user_that_may_not(
@@ -497,10 +497,10 @@ def test_a_mariadb_without_free_connections_is_told_from_a_wrong_password(
 def test_a_mysql_that_is_offline_is_told_from_a_wrong_password(
     mysql: MySQLLaboratory, service: LocalSecretsManager
 ) -> None:
-    case = Case(mysql, service).begin()
+    scenario = Scenario(mysql, service).begin()
     with setting(mysql, "offline_mode = ON", "offline_mode = OFF"):
-        require_blocked(case)
-    case.require_healed()
+        require_blocked(scenario)
+    scenario.require_healed()
 
 
 @pytest.mark.parametrize("number", [1040, 1053, 1129, 1130])
@@ -587,12 +587,12 @@ def test_a_postgresql_without_free_connections_is_told_from_a_wrong_password(
     small_postgresql: PostgreSQLLaboratory, service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DB_CA_BUNDLE", str(small_postgresql.ca_bundle))
-    case = Case(small_postgresql, service).begin()
+    scenario = Scenario(small_postgresql, service).begin()
     with ExitStack() as stack:
         with pytest.raises(psycopg2.OperationalError, match="too many clients"):
             fill(stack, small_postgresql.session)
-        require_blocked(case)
-    case.require_healed()
+        require_blocked(scenario)
+    scenario.require_healed()
 
 
 class Copy:
@@ -670,30 +670,30 @@ def test_a_postgresql_that_fails_over_is_waited_for_and_heals(
     monkeypatch.setenv("DB_CA_BUNDLE", str(small_postgresql.ca_bundle))
     user = small_postgresql.new_user()
     copy = Copy(small_postgresql)
-    case = Case(copy.laboratory, service, user=replace(user, port=copy.laboratory.superuser.port)).begin()
-    case.run().require(Unreachable, match="refused")
+    scenario = Scenario(copy.laboratory, service, user=replace(user, port=copy.laboratory.superuser.port)).begin()
+    scenario.run().require(Unreachable, match="refused")
     with copy.running(hot=False):
-        case.run().require(LoginBlocked, match="the database system is")
+        scenario.run().require(LoginBlocked, match="the database system is")
     with copy.running(hot=True):
-        case.run().require(NotPermitted, match="While it fails over, wait")
-        assert copy.laboratory.logs_in(case.read())
+        scenario.run().require(NotPermitted, match="While it fails over, wait")
+        assert copy.laboratory.logs_in(scenario.read())
         copy.promote()
-        case.require_healed()
+        scenario.require_healed()
     # It ends once more, without notice, in the middle of a change.
-    case.begin()
+    scenario.begin()
     with ExitStack() as life, ThreadPoolExecutor(1) as pool:
         life.enter_context(copy.running(hot=True))
-        require_no_answer(case, pool, life.close)
-    case.run().require(Unreachable, match="refused")
+        require_no_answer(scenario, pool, life.close)
+    scenario.run().require(Unreachable, match="refused")
     with copy.running(hot=True):
-        case.require_healed()
+        scenario.require_healed()
 
 
-def require_no_answer(case: Case, pool: ThreadPoolExecutor, end: Callable[[], None]) -> None:
+def require_no_answer(scenario: Scenario, pool: ThreadPoolExecutor, end: Callable[[], None]) -> None:
     """Require that a step does not take for an answer that the server ends while the step waits for it."""
-    with suppress(psycopg2.Error), nobody_may_be_changed(case.laboratory), looking_at(case.laboratory) as run:
-        ending = pool.submit(case.run)
-        until(lambda: waiting(run, case.user))
+    with suppress(psycopg2.Error), nobody_may_be_changed(scenario.laboratory), looking_at(scenario.laboratory) as run:
+        ending = pool.submit(scenario.run)
+        until(lambda: waiting(run, scenario.user))
         end()
     ending.result().require(Unreachable)
 
@@ -707,11 +707,11 @@ def restarts(
     with ExitStack() as life, ThreadPoolExecutor(1) as pool:
         server = life.enter_context(start())
         laboratory = MySQLLaboratory.on(engine, server, create_master(server))
-        case = Case(laboratory, service).begin()
-        require_no_answer(case, pool, life.close)
-    case.run().require(Unreachable, match="refused")
+        scenario = Scenario(laboratory, service).begin()
+        require_no_answer(scenario, pool, life.close)
+    scenario.run().require(Unreachable, match="refused")
     with start(again=server):
-        case.require_healed()
+        scenario.require_healed()
 
 
 def test_a_mysql_that_restarts_in_the_middle_of_a_change_is_no_answer_and_heals(
@@ -760,67 +760,70 @@ def policy(laboratory: Laboratory, user: Credential) -> Iterator[str]:
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
 def test_a_password_that_the_servers_policy_refuses_comes_with_the_commands_that_clear_it(
-    every_laboratory: Laboratory, new_case: NewCase
+    every_laboratory: Laboratory, new_scenario: NewScenario
 ) -> None:
-    case = new_case().begin()
-    with policy(every_laboratory, case.user) as refused:
-        case.stage(refused)
-        ending = case.run()
+    scenario = new_scenario().begin()
+    with policy(every_laboratory, scenario.user) as refused:
+        scenario.stage(refused)
+        ending = scenario.run()
         ending.require(PasswordRefused, match="PASSWORD_LENGTH")
         assert ending.step is Step.SET
-        assert f"--secret-id {case.arn} --version-stage AWSPENDING --remove-from-version-id {case.token}" in str(
-            ending.error
+        assert (
+            f"--secret-id {scenario.arn} --version-stage AWSPENDING --remove-from-version-id {scenario.token}"
+            in str(ending.error)
         )
-        assert every_laboratory.logs_in(case.read())
-        case.client.update_secret_version_stage(
-            SecretId=case.arn, VersionStage="AWSPENDING", RemoveFromVersionId=case.token
+        assert every_laboratory.logs_in(scenario.read())
+        scenario.client.update_secret_version_stage(
+            SecretId=scenario.arn, VersionStage="AWSPENDING", RemoveFromVersionId=scenario.token
         )
-        case.begin().stage(PASSWORD.format(secrets.token_hex(8)))
-        case.require_healed()
+        scenario.begin().stage(PASSWORD.format(secrets.token_hex(8)))
+        scenario.require_healed()
 
 
 # Nothing that the secret holds logs in
 
 
-def lose_password(case: Case) -> None:
+def lose_password(scenario: Scenario) -> None:
     """Change the user's password behind the secret's back."""
-    case.laboratory.change_password(replace(case.user, password=PASSWORD.format(secrets.token_hex(8))))
+    scenario.laboratory.change_password(replace(scenario.user, password=PASSWORD.format(secrets.token_hex(8))))
 
 
 @pytest.mark.newest
-def test_an_admin_that_may_repair_lets_the_user_in_again(new_case: NewCase, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = new_case(with_admin=True).begin()
-    lose_password(case)
+def test_an_admin_that_may_repair_lets_the_user_in_again(
+    new_scenario: NewScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario = new_scenario(with_admin=True).begin()
+    lose_password(scenario)
     for allowed in (None, "false"):
         if allowed:
             monkeypatch.setenv("ALLOW_ADMIN_REPAIR", allowed)
-        case.run().require(LoginRefused, match="whoever may write the secret could then take any user over")
+        scenario.run().require(LoginRefused, match="whoever may write the secret could then take any user over")
     monkeypatch.setenv("ALLOW_ADMIN_REPAIR", "true")
-    case.require_healed()
+    scenario.require_healed()
     monkeypatch.delenv("ALLOW_ADMIN_REPAIR")
     for _ in range(2):
-        case.begin().require_healed()
+        scenario.begin().require_healed()
 
 
 @pytest.mark.real_servers
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
 def test_an_admin_that_may_repair_unlocks_nobody(
-    every_laboratory: Laboratory, new_case: NewCase, monkeypatch: pytest.MonkeyPatch
+    every_laboratory: Laboratory, new_scenario: NewScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALLOW_ADMIN_REPAIR", "true")
-    case = new_case(with_admin=True).begin()
-    lose_password(case)
+    scenario = new_scenario(with_admin=True).begin()
+    lose_password(scenario)
     lock, unlock = (
         ("ALTER ROLE {} NOLOGIN", "ALTER ROLE {} LOGIN")
         if isinstance(every_laboratory, PostgreSQLLaboratory)
         else ("ALTER USER {}@'%' ACCOUNT LOCK", "ALTER USER {}@'%' ACCOUNT UNLOCK")
     )
-    alter(every_laboratory, lock, case.user)
-    case.run().require(LoginBlocked)
-    assert not every_laboratory.logs_in(case.read("AWSPENDING"))
-    alter(every_laboratory, unlock, case.user)
-    case.require_healed()
+    alter(every_laboratory, lock, scenario.user)
+    scenario.run().require(LoginBlocked)
+    assert not every_laboratory.logs_in(scenario.read("AWSPENDING"))
+    alter(every_laboratory, unlock, scenario.user)
+    scenario.require_healed()
 
 
 def alter(laboratory: Laboratory, statement: str, user: Credential) -> None:

@@ -20,8 +20,8 @@ from tests.local.demo import DemoError
 from tests.local.demo.command import run
 from tests.local.demo.engines import ENGINES, engine_named, fetch_server
 from tests.local.demo.laptop import Event
+from tests.local.demo.scenario import Scenario
 from tests.local.demo.screen import Screen
-from tests.local.demo.stage import Stage
 from tests.local.demo.versions import comparison, standings
 
 _EVENTS = Path(__file__).parents[3] / "events"
@@ -108,29 +108,29 @@ def _invoke_on_laptop(engine: str, event: Event) -> None:
     screen = Screen.on(sys.stdout)
     fetch_server(engine)
     with ExitStack() as stack:
-        stage = Stage.prepare(screen, ENGINES[engine], stack)
-        secret_id, expected = _secret_before(stage, event)
+        scenario = Scenario.prepare(screen, ENGINES[engine], stack)
+        secret_id, expected = _secret_before(scenario, event)
         event |= {key: expected[key] for key in ("SecretId", "ClientRequestToken")}
         screen.pause()
         screen.section("The event, with SecretId and ClientRequestToken of the secret that was made for it")
         screen.copyable([json.dumps(event)])
-        _show_call(stage, secret_id, event)
+        _show_call(scenario, secret_id, event)
 
 
-def _show_call(stage: Stage, secret_id: str, event: Event) -> None:
+def _show_call(scenario: Scenario, secret_id: str, event: Event) -> None:
     """Call the function, and show what it prints, changes and returns. Raises DemoError: it failed."""
-    screen, function, client = stage.screen, stage.engine.function, stage.manager.client()
-    printed_before = len(stage.runtime.logs())
-    before = standings(client, secret_id, stage.database)
+    screen, function, client = scenario.screen, scenario.engine.function, scenario.manager.client()
+    printed_before = len(scenario.runtime.logs())
+    before = standings(client, secret_id, scenario.database)
     answer, failure = None, None
     try:
-        answer = stage.runtime.invoke(event)
+        answer = scenario.runtime.invoke(event)
     except FunctionError as error:
         failure = error
     screen.pause()
     screen.section("What the function printed")
-    screen.copyable(_printed(stage.runtime.logs()[printed_before:]))
-    screen.versions(comparison(before, standings(client, secret_id, stage.database)))
+    screen.copyable(_printed(scenario.runtime.logs()[printed_before:]))
+    screen.versions(comparison(before, standings(client, secret_id, scenario.database)))
     if failure:
         raise DemoError(f"{function} failed with {failure}") from failure
     screen.conclude(f"{function} returned {json.dumps(answer)}")
@@ -141,7 +141,7 @@ def _printed(log: str) -> list[str]:
     return [line for line in log.splitlines() if "] (rapid) " not in line]
 
 
-def _secret_before(stage: Stage, event: Event) -> tuple[str, Event]:
+def _secret_before(scenario: Scenario, event: Event) -> tuple[str, Event]:
     """Return a secret to which Secrets Manager would send such an event now, and what it would send."""
     step = event["Step"] if event.get("Step") in STEPS else STEPS[0]
     sent: list[Event] = []
@@ -150,11 +150,11 @@ def _secret_before(stage: Stage, event: Event) -> tuple[str, Event]:
         if sent or next_event["Step"] == step:
             sent.append(next_event)
         else:
-            stage.runtime.invoke(next_event)
+            scenario.runtime.invoke(next_event)
 
-    secret_id = stage.new_secret(stage.engine.strategies[0])
-    with stage.screen.doing(f"RotateSecret {secret_id}, up to {step}"):
-        stage.rotate(secret_id, stop_before_step)
+    secret_id = scenario.new_secret(scenario.engine.strategies[0])
+    with scenario.screen.doing(f"RotateSecret {secret_id}, up to {step}"):
+        scenario.rotate(secret_id, stop_before_step)
     return secret_id, sent[0]
 
 

@@ -17,7 +17,7 @@ from tests.local.servers.processes import ProcessFailedError
 
 
 @dataclass(frozen=True)
-class Stage(Laptop):
+class Scenario(Laptop):
     """A laptop-sized AWS, and the function in it."""
 
     runtime: LambdaRuntime

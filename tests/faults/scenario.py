@@ -19,7 +19,7 @@ AWS, DATABASE = "AWS", "database"
 
 
 @dataclass
-class Rig:
+class Scenario:
     """A secret of a new user in a laboratory, under rotation by hand: no service retries behind the test's back.
 
     The function reaches the database and AWS over the wire alone, all others reach them directly.
@@ -82,9 +82,9 @@ class Rig:
         self.begin()
         assert self.run().error is None
 
-    def read(self, stage: str = "AWSCURRENT") -> Credential:
+    def read(self, label: str = "AWSCURRENT") -> Credential:
         """Read the secret as an application does."""
-        return self._credential(self.client.get_secret_value(SecretId=self.arn, VersionStage=stage)["SecretString"])
+        return self._credential(self.client.get_secret_value(SecretId=self.arn, VersionStage=label)["SecretString"])
 
     def version_logs_in(self, version: str) -> bool:
         """Tell whether the server takes what a version holds, whatever its labels; False where it holds nothing."""

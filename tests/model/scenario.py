@@ -44,7 +44,7 @@ class Clock:
             invocation.seconds -= seconds
 
 
-class World:
+class Scenario:
     """A secret, its admin secret, the database, and the steps that are under way."""
 
     def __init__(self, strategy: Strategy, *, through_admin: bool, has_marks: bool) -> None:

@@ -19,7 +19,7 @@ VALUE = {"engine": "fake", "host": PRIMARY, "username": "app", "password": "pass
 NEW = "password-1"
 
 
-class Rig:
+class Scenario:
     """A secret, under rotation by hand: the function that is attached to it does nothing."""
 
     def __init__(self, service: LocalSecretsManager, **fields: object) -> None:
@@ -35,7 +35,7 @@ class Rig:
         )["ARN"]
         self.redactor = Redactor()
 
-    def begin(self) -> "Rig":
+    def begin(self) -> "Scenario":
         """Have the service stage an empty version."""
         self.token = str(uuid.uuid4())
         function = self.service.register("nothing", lambda _: None)
