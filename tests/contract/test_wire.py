@@ -29,8 +29,6 @@ from tests.laboratories import ORDERS, Laboratory, deadline
 from tests.laboratories.mysql import MySQLLaboratory
 from tests.laboratories.oracle import OracleLaboratory
 
-READ_ORDERS = f"SELECT 1 FROM {ORDERS}"  # noqa: S608 - a constant
-
 
 def password() -> str:
     return f"Aa1-{secrets.token_urlsafe(18)}"
@@ -83,7 +81,7 @@ class KeepsLoginsSecret(Everywhere):
         wrong = replace(user, password=password())
         with tapping(user.port) as tap:
             with through(tap, laboratory, user, tls=False) as session:
-                session.verify([READ_ORDERS])
+                session.verify([laboratory.statement_that_reads(ORDERS)])
             with pytest.raises(LoginRefused), through(tap, laboratory, wrong, tls=False):
                 pass
         assert shows(tap, laboratory.engine.kind.normal_name(user.username)), "it is in clear"
@@ -100,7 +98,7 @@ class ShowsAll(Everywhere):
         wrong = replace(user, password=password())
         with tapping(user.port) as tap:
             with through(tap, laboratory, user, tls=False) as session:
-                session.verify([READ_ORDERS])
+                session.verify([laboratory.statement_that_reads(ORDERS)])
             with pytest.raises(LoginRefused), through(tap, laboratory, wrong, tls=False):
                 pass
             made = set_in_all_ways(tap, laboratory, tls=False)

@@ -17,7 +17,6 @@ from tests.local.aws.deployed import Stack
 from tests.local.aws.lambda_runtime import FunctionError, LambdaRuntime
 from tests.local.aws.secrets_manager import REGION, LocalSecretsManager, Outcome
 
-VERIFY = [f"SELECT 1 FROM {ORDERS}"]  # noqa: S608 - a constant
 
 CALLS, CALLS_WITH_ADMIN = 8, 9
 
@@ -53,6 +52,16 @@ class Scenario:
     printed_before: int
     """How much the function had printed when the test began."""
 
+    @property
+    def verify(self) -> list[str]:
+        """A statement that each new user has the right to run."""
+        return [self.laboratory.statement_that_reads(ORDERS)]
+
+    @property
+    def verify_in_vain(self) -> list[str]:
+        """A statement that no user can run."""
+        return [self.laboratory.statement_that_reads("nothing_here")]
+
     def new_user(self) -> Credential:
         """Make a user with whom the strategy is possible."""
         user = self.laboratory.new_user()
@@ -66,7 +75,7 @@ class Scenario:
         implied = Strategy.ALTERNATING_USERS if self.through_admin else Strategy.SINGLE_USER
         rotation = {} if self.strategy is implied else {"strategy": self.strategy}
         admin = {"masterarn": self._store(self.laboratory.admin, "admin")} if self.through_admin else {}
-        return self._store(user, "app", **admin, **fields, rotation={"verify": VERIFY, **rotation})
+        return self._store(user, "app", **admin, **fields, rotation={"verify": self.verify, **rotation})
 
     @property
     def connections(self) -> int:
@@ -250,7 +259,7 @@ def test_no_secret_is_in_what_the_function_prints_or_the_server_logs(scenario: S
     for _ in range(3):
         assert scenario.rotate(arn).result == "succeeded"
         ours.add(str(scenario.read(arn)["password"]))
-    scenario.write(arn, rotation={**rotation_of(scenario.read(arn)), "verify": ["SELECT 1 FROM nothing_here"]})
+    scenario.write(arn, rotation={**rotation_of(scenario.read(arn)), "verify": scenario.verify_in_vain})
     assert scenario.rotate(arn).result == "failed"
     ours |= passwords(scenario, arn)
     theirs.add(wrong := f"wrong-{secrets.token_hex()}")
@@ -266,7 +275,9 @@ def test_no_secret_is_in_what_the_function_prints_or_the_server_logs(scenario: S
 
 def test_an_error_of_a_verified_statement_names_it(scenario: Scenario) -> None:
     arn = scenario.secret(scenario.new_user())
-    scenario.write(arn, rotation={**rotation_of(scenario.read(arn)), "verify": [*VERIFY, "SELECT 1 FROM nothing_here"]})
+    scenario.write(
+        arn, rotation={**rotation_of(scenario.read(arn)), "verify": scenario.verify + scenario.verify_in_vain}
+    )
     outcome = scenario.rotate(arn)
     assert outcome.result == "failed"
     assert "running statement 2 of verify" in str(outcome.error)

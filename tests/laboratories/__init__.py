@@ -49,7 +49,7 @@ class Laboratory(Protocol):
         """Tell whether the user logs in, and can read the thing."""
 
     def statement_that_reads(self, thing: str) -> str:
-        """Return a statement of `verify` that reads one of THINGS."""
+        """Return a statement of `verify` that reads one of THINGS, or something else of that name."""
 
     def allow_two_passwords(self, username: str, *, by_itself: bool) -> None:
         """Prepare a user for the strategy dual password, if the engine has it; that it adds one by itself, or not."""

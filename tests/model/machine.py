@@ -56,7 +56,7 @@ WHICH = st.integers(0, MOST_AT_ONCE - 1)
 
 
 @dataclass(frozen=True)
-class Scene:
+class Snapshot:
     """What was true before a call."""
 
     labels: dict[str, str]
@@ -478,10 +478,10 @@ class RotationMachine(RuleBasedStateMachine):
         if invocation.is_over:
             self._examine(invocation)
 
-    def _look(self, invocation: Invocation) -> Scene:
+    def _look(self, invocation: Invocation) -> Snapshot:
         scenario = self.scenario
         current = scenario.read()
-        return Scene(
+        return Snapshot(
             labels=scenario.labels,
             current=current,
             current_works=scenario.logs_in(current),
@@ -491,7 +491,7 @@ class RotationMachine(RuleBasedStateMachine):
             users=scenario.users(),
         )
 
-    def _require_nothing_lost(self, invocation: Invocation, before: Scene, call: str) -> None:
+    def _require_nothing_lost(self, invocation: Invocation, before: Snapshot, call: str) -> None:
         scenario, token, labels = self.scenario, invocation.token, self.scenario.labels
         current = scenario.read()
         assert labels.get(PENDING) == before.labels.get(PENDING), f"promise 1: {call} moved AWSPENDING"
@@ -512,7 +512,7 @@ class RotationMachine(RuleBasedStateMachine):
                     f"promise 4: after {call} the clone logs in, and its rights are not complete"
                 )
 
-    def _require_promoted(self, invocation: Invocation, before: Scene, call: str) -> None:
+    def _require_promoted(self, invocation: Invocation, before: Snapshot, call: str) -> None:
         scenario, token, labels = self.scenario, invocation.token, self.scenario.labels
         assert labels[CURRENT] == token, f"promise 1: {call} made another version current"
         assert before.labels.get(PENDING) == token, f"promise 1: {call} made a version current that was not pending"
@@ -523,7 +523,7 @@ class RotationMachine(RuleBasedStateMachine):
         if self.strategy is Strategy.ALTERNATING_USERS and self.rights_changed < tested:
             assert self._pair_is_equal(), "promise 5: the version that became current has not the rights of the former"
 
-    def _require_nobody_else_touched(self, before: Scene, call: str) -> None:
+    def _require_nobody_else_touched(self, before: Snapshot, call: str) -> None:
         for name in (ADMIN, VICTIM, *([CLONE] if self.is_foreign else [])):
             assert self.scenario.users()[name] == before.users[name], f"promise 8: {call} touched {name}"
 

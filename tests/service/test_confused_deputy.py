@@ -194,12 +194,12 @@ def test_no_secret_has_the_function_say_a_line_of_another_protocol(
     """Nothing is staged, and nobody is connected to."""
     with posing(lambda _: None) as cache:
         place = {"engine": "postgres", "host": "127.0.0.1", "port": cache.port, "ssl": False}
-        rig = Scenario(service, **{**place, key: ANOTHER_PROTOCOL}).begin()
-        call = invoke(PostgreSQL(), event(rig, "createSecret"))
+        scenario = Scenario(service, **{**place, key: ANOTHER_PROTOCOL}).begin()
+        call = invoke(PostgreSQL(), event(scenario, "createSecret"))
     assert isinstance(call.error, InvalidSecret)
     assert f'"{key}"' in call.error.cause
     assert "stolen" not in call.seen
-    assert "PutSecretValue" not in rig.operations()
+    assert "PutSecretValue" not in scenario.operations()
     assert not cache.lines
 
 
