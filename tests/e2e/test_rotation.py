@@ -17,7 +17,6 @@ from tests.local.aws.deployed import Stack
 from tests.local.aws.lambda_runtime import FunctionError, LambdaRuntime
 from tests.local.aws.secrets_manager import REGION, LocalSecretsManager, Outcome
 
-
 CALLS, CALLS_WITH_ADMIN = 8, 9
 
 CONNECTIONS = {
