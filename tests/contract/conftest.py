@@ -92,7 +92,7 @@ SCHEMAS: dict[str, str] = {}
 
 @pytest.fixture
 def collected() -> Iterator[None]:
-    """Have it done at the end of the test, and not in another one, which would be blamed for it."""
+    """Collect garbage at the end of the test: what it finds later would be another test's fault."""
     yield
     gc.collect()
 

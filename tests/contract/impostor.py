@@ -1,4 +1,4 @@
-"""Who is it that answers in a server's place, and what does it get to hear?"""
+"""Who answers in a server's place, and what does it receive?"""
 
 import socket
 import socketserver
@@ -35,7 +35,7 @@ class Line:
         self._way.sendall(data)
 
     def show(self, certificates: Certificates) -> None:
-        """Begin TLS, as the one whose certificate this is; raises SSLError where the client wants none of it."""
+        """Begin TLS with this certificate; raises SSLError if the client refuses it."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificates.certificate, certificates.key)
         self._way = context.wrap_socket(self._way, server_side=True)
@@ -58,13 +58,13 @@ class Impostor:
 
     @property
     def heard(self) -> bytes:
-        """All that it was told, on all connections."""
+        """All that it received, on all connections."""
         return b"".join(line.heard for line in self.lines)
 
 
 @contextmanager
 def posing(talk: Talk) -> Iterator[Impostor]:
-    """Have every connection talked to. What was heard is complete when the block has ended."""
+    """Answer every connection by `talk`. What was heard is complete when the block has ended."""
     impostor = Impostor()
 
     class Handler(socketserver.BaseRequestHandler):
@@ -93,7 +93,7 @@ class _Server(socketserver.ThreadingTCPServer):
 # What a PostgreSQL server says (https://www.postgresql.org/docs/current/protocol-message-formats.html)
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
-"""What a client says first, where it wants TLS."""
+"""What a client says first if it wants TLS."""
 
 TLS, NO_TLS = b"S", b"N"
 OK, CLEAR, MD5, SASL, SASL_CONTINUE = 0, 3, 5, 10, 11

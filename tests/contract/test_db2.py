@@ -770,7 +770,7 @@ def inside(instance: Instance, statement: str) -> None:
 
 
 def prepare_objects(instance: Instance) -> None:
-    """Have an object of each sort that can be granted."""
+    """Make an object of each kind that can be granted."""
     with inside_session(instance) as session:
         if session.registered("SEQUENCE", "LAB", "S"):
             return

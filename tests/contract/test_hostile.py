@@ -306,7 +306,7 @@ def follow_on_mysql(
     ) as run:
         run(f"SELECT {column_} FROM {schema_}.{table_}")  # noqa: S608 - quoted
         run(f"INSERT INTO {schema_}.{table_} (other) VALUES (1)")  # noqa: S608 - quoted
-    # Where the server has no room for a character, the name has been another one since CREATE.
+    # If the server has no room for a character, the name has been another one since CREATE.
     blurred = {name.replace("\U0001f600", "?") for name in names}
     assert MYSQL.pasted(laboratory.log_text()[log:], marker, blurred | set(names)) == []
     with laboratory.session() as run:

@@ -29,7 +29,7 @@ TOKEN = "T0ken-of-another"
 
 @pytest.fixture(autouse=True)
 def _known() -> Iterator[None]:
-    """Have the password known, as in an invocation."""
+    """Add the password to the redactor, as an invocation does."""
     redactor = Redactor()
     redactor.add_secret(PASSWORD)
     with redacting(redactor):

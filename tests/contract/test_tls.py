@@ -184,7 +184,7 @@ RELOAD = {
 
 @contextmanager
 def showing(laboratory: PostgreSQLLaboratory | MySQLLaboratory, other: Certificates) -> Iterator[None]:
-    """Have a running server of ours show another certificate, for a while."""
+    """Let a running server of ours show another certificate, for a while."""
     ca_bundle = laboratory.ca_bundle
     certificate, key = (ca_bundle.with_name(name) for name in ("server.crt", "server.key"))
     files = {certificate: other.certificate, key: other.key, ca_bundle: other.ca}
@@ -224,7 +224,7 @@ def shown_by(laboratory: PostgreSQLLaboratory | MySQLLaboratory) -> bytes | None
             return tls.getpeercert(binary_form=True)
 
 
-# No TLS, where there should be
+# No TLS, although there should be
 
 
 def test_a_postgresql_without_tls_learns_nothing_not_even_who_wants_in() -> None:
@@ -251,7 +251,7 @@ def test_who_refuses_a_postgresql_login_before_tls_has_refused_no_password() -> 
 @FAMILY
 @pytest.mark.parametrize("tls", [True, False], ids=["with TLS", "without"])
 def test_who_refuses_a_mysql_login_before_it_is_told_of_it_refused_no_password(engine: Engine, *, tls: bool) -> None:
-    """Where it had, other passwords would be tried: an attacker on the way could lead us from one to another."""
+    """If it were one, other passwords would be tried: an attacker in the middle could collect one after another."""
     error, heard = try_to_log_in(engine, lambda line: line.say(impostor.access_denied(0)), tls=tls)
     require_untrusted(error)
     assert heard.heard == b""

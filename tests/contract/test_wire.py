@@ -8,9 +8,9 @@ With TLS: nothing. Without it (`"ssl": false`):
     MySQL       the same, or encrypted for its own key   in clear: its users may not set hashes for themselves
     Oracle      encrypted                                encrypted by the user itself, in clear by an admin
     SQL Server  disguised, which anybody can undo        in clear
-    Db2         in clear, where the server asks for it   in clear
+    Db2         in clear, if the server asks for it      in clear
 
-A user of Oracle sends its current password in clear, too, where a rotation falls into the rollover period of the last
+A user of Oracle sends its current password in clear, too, if a rotation falls into the rollover period of the last
 one. Of the last three engines the servers are stand-ins: that of Db2 asks for passwords in clear.
 """
 
@@ -35,7 +35,7 @@ def password() -> str:
 
 
 def through(tap: Tap, laboratory: Laboratory, who: Credential, *, tls: bool) -> AbstractContextManager[Session]:
-    """Log in where somebody listens."""
+    """Log in through a tap."""
     return laboratory.engine.connect(replace(who, port=tap.port, tls=tls), deadline())
 
 
@@ -74,7 +74,7 @@ class Everywhere:
 
 
 class KeepsLoginsSecret(Everywhere):
-    """What holds where the protocol takes care of the password of a login."""
+    """What holds if the protocol protects the password of a login."""
 
     def test_a_login_without_tls_does_not_show_its_password(self, laboratory: Laboratory) -> None:
         user = laboratory.new_user()
@@ -90,7 +90,7 @@ class KeepsLoginsSecret(Everywhere):
 
 
 class ShowsAll(Everywhere):
-    """What holds where it does not, nor the statements that set a password."""
+    """What holds if neither a login nor a statement protects a password."""
 
     def test_without_tls_every_password_can_be_read_by_who_listens(self, laboratory: Laboratory) -> None:
         """As docs/threat-model.md says."""
@@ -113,7 +113,7 @@ class ShowsAll(Everywhere):
 
 
 class SendsVerifiers(KeepsLoginsSecret):
-    """What holds where the server takes a verifier or a hash."""
+    """What holds if the server takes a verifier or a hash."""
 
     def test_a_password_that_is_set_without_tls_goes_as_a_verifier(self, laboratory: Laboratory) -> None:
         with tapping(laboratory.admin.port) as tap:
@@ -192,7 +192,7 @@ class TestDb2(ShowsAll):
 
 
 def both_ways(laboratory: Laboratory) -> Laboratory:
-    """Return it, where one port speaks with TLS and without."""
+    """Return it, if one port speaks with TLS and without."""
     if laboratory.logins() is None:
         pytest.skip("a real server has a port for each")
     return laboratory

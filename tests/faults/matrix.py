@@ -149,7 +149,7 @@ def sample(
 
 
 def wrong_labels(scenario: Scenario, former: str) -> Iterator[str]:
-    """Say what is wrong where this rotation is done, and the version `former` was current before."""
+    """Say what is wrong with the labels after this rotation, before which the version `former` was current."""
     versions = scenario.versions()
     for label, expected in (("AWSCURRENT", [scenario.token]), ("AWSPREVIOUS", [former])):
         if (holders := [version for version, labels in versions.items() if label in labels]) != expected:

@@ -49,7 +49,7 @@ class Scenario:
         self.function = self.service.register(self.name, lambda _: None)
 
     def begin(self) -> None:
-        """Have the service stage a new, empty version, and leave the steps to the test."""
+        """Let the service stage a new, empty version, and leave the steps to the test."""
         self.token = str(uuid.uuid4())
         self.client.rotate_secret(SecretId=self.arn, RotationLambdaARN=self.function, ClientRequestToken=self.token)
         self.service.wait(self.arn)
@@ -57,7 +57,7 @@ class Scenario:
     def abandon(self) -> None:
         """Take AWSPENDING away by hand, as an operator does with a rotation that is stuck.
 
-        Where the rotation is done, do nothing.
+        If the rotation is done, do nothing.
         """
         if self.labels().get("AWSPENDING") not in (None, self.labels()["AWSCURRENT"]):
             self.client.update_secret_version_stage(
@@ -87,7 +87,7 @@ class Scenario:
         return self._credential(self.client.get_secret_value(SecretId=self.arn, VersionStage=label)["SecretString"])
 
     def version_logs_in(self, version: str) -> bool:
-        """Tell whether the server takes what a version holds, whatever its labels; False where it holds nothing."""
+        """Tell whether the server takes what a version holds, whatever its labels; False if it holds nothing."""
         try:
             text = self.client.get_secret_value(SecretId=self.arn, VersionId=version)["SecretString"]
         except self.client.exceptions.ResourceNotFoundException:

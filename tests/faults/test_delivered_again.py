@@ -133,7 +133,7 @@ def test_a_call_that_aws_throttles_or_cuts_off_is_made_again(
 
 
 def refuse(service: LocalSecretsManager, phase: str, number: int, refusal: Exception) -> list[Call]:
-    """Have the service refuse one call, counted from now; return a list that will hold it."""
+    """Let the service refuse one call, counted from now; return a list that will hold it."""
     refused: list[Call] = []
     counter = itertools.count(1)
 

@@ -1,7 +1,7 @@
 """What it talks to misbehaves: does each step end in time, say what is wrong, and heal once that is over?
 
 The steps run here, and their clock is real: a step has to end with an error of ours, a second before Lambda would end
-it. Where a server has to be waited for, many rotations wait at the same time.
+it. If the tests must wait for a server, many rotations wait at the same time.
 """
 
 import itertools
@@ -139,14 +139,14 @@ class Scenario:
         self.token = ""
 
     def begin(self) -> "Scenario":
-        """Have the service stage a new, empty version, and leave the steps to the test."""
+        """Let the service stage a new, empty version, and leave the steps to the test."""
         self.token = str(uuid.uuid4())
         self.client.rotate_secret(SecretId=self.arn, RotationLambdaARN=self.function, ClientRequestToken=self.token)
         self.service.wait(self.arn)
         return self
 
     def stage(self, password: str) -> None:
-        """Have an operator choose the pending password."""
+        """Write the pending password, as an operator."""
         value = {**self._value("AWSCURRENT"), "password": password}
         self.client.put_secret_value(
             SecretId=self.arn,
@@ -205,7 +205,7 @@ type NewScenario = Callable[..., Scenario]
 
 @pytest.fixture(autouse=True)
 def _connected(service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have the function call the service, and keep its clients for as long as a test takes."""
+    """Let the function call the service, and keep its clients for one test."""
     for name, value in service.environment.items():
         monkeypatch.setenv(name, value)
     own_clients.cache_clear()
@@ -425,7 +425,7 @@ def test_a_session_that_is_killed_in_the_middle_of_a_statement_is_no_answer(
 
 @contextmanager
 def setting(laboratory: MySQLLaboratory, on: str, off: str) -> Iterator[None]:
-    """Have a MySQL or MariaDB server set to something for a while."""
+    """Change a setting of a MySQL or MariaDB server for a while."""
     with laboratory.session() as run:
         try:
             run(f"SET GLOBAL {on}")
@@ -701,7 +701,7 @@ def require_no_answer(scenario: Scenario, pool: ThreadPoolExecutor, end: Callabl
 def restarts(
     engine: Engine, start: Callable[..., AbstractContextManager[mysql_server.Server]], service: LocalSecretsManager
 ) -> None:
-    """Have a MySQL or MariaDB end without notice in the middle of a change, and start again later."""
+    """Let a MySQL or MariaDB end without notice in the middle of a change, and start again later."""
     create_master = (mariadb_server if engine.kind.name == "MariaDB" else mysql_server).create_rds_master
     start = partial(start, options=["--innodb-flush-log-at-trx-commit=1"])  # nothing is lost then
     with ExitStack() as life, ThreadPoolExecutor(1) as pool:
@@ -733,7 +733,7 @@ def test_a_mariadb_that_restarts_in_the_middle_of_a_change_is_no_answer_and_heal
 
 @contextmanager
 def policy(laboratory: Laboratory, user: Credential) -> Iterator[str]:
-    """Have the server judge passwords; yields one that it does not take."""
+    """Let the server judge passwords; yields one that it does not take."""
     if isinstance(laboratory, PostgreSQLLaboratory):
         with laboratory.session() as run:
             module = SQL("ALTER ROLE {} SET session_preload_libraries TO 'passwordcheck'")

@@ -1,4 +1,4 @@
-"""Does the wire see each message, once, and does it do to it what it is told?"""
+"""Does the wire see each message once, and does it disturb the right one?"""
 
 import itertools
 import os

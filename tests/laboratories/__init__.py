@@ -67,7 +67,7 @@ class Laboratory(Protocol):
         """
 
     def logins(self) -> "Logins | None":
-        """Count all logins so far, this laboratory's own included; None where nobody can read the server's log."""
+        """Count all logins so far, this laboratory's own included; None if nobody can read the server's log."""
 
 
 @dataclass(frozen=True)

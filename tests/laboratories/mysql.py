@@ -98,7 +98,7 @@ class MySQLLaboratory:
                 run(f"CREATE TABLE IF NOT EXISTS {SCHEMA}.{thing} (id int)")
 
     def new_user(self, name: str | None = None, password: str | None = None) -> Credential:
-        """Make a user as somebody who runs an RDS instance would: through the admin."""
+        """Make a user as the superuser."""
         user = replace(
             self.superuser,
             username=name or f"app_{secrets.token_hex(4)}",
@@ -124,7 +124,7 @@ class MySQLLaboratory:
             run(f"GRANT SELECT ON {SCHEMA}.{thing} TO {quoted(username)}@'%'")
 
     def forbid(self, username: str, thing: str) -> None:
-        """Revoke SELECT on a table, where it is granted."""
+        """Revoke SELECT on a table, if it is granted."""
         with self.session() as run, suppress(pymysql.OperationalError, pymysql.ProgrammingError):
             run(f"REVOKE SELECT ON {SCHEMA}.{thing} FROM {quoted(username)}@'%'")  # noqa: S608 - constants, and a quoted name
 

@@ -60,7 +60,7 @@ class OracleLaboratory:
     ca_bundle: Path | None
     admin: Credential
     server: oracle_server.Server | None = None
-    """The stand-in; None where it is a real server."""
+    """The stand-in; None if it is a real server."""
     admins: set[str] = field(default_factory=set)
     """All who are admins here, as the server keeps their names."""
     engine: Oracle = field(default_factory=Oracle)
@@ -89,7 +89,7 @@ class OracleLaboratory:
         return laboratory
 
     def new_user(self, name: str | None = None, password: str | None = None) -> Credential:
-        """Have the admin make a user, as somebody who runs an RDS instance would."""
+        """Make a user as the admin, as people do on RDS."""
         user = replace(
             self.superuser, username=name or f"app_{secrets.token_hex(4)}", password=password or new_password()
         )
@@ -112,7 +112,7 @@ class OracleLaboratory:
         self.alter(f"GRANT SELECT ON {OWNER}.{thing} TO {quoted(known(username))}")
 
     def forbid(self, username: str, thing: str) -> None:
-        """Revoke it, where it is granted."""
+        """Revoke it, if it is granted."""
         with suppress(oracledb.DatabaseError):
             self.alter(f"REVOKE SELECT ON {OWNER}.{thing} FROM {quoted(known(username))}")  # noqa: S608 - a constant, and a quoted name
 

@@ -41,7 +41,7 @@ PARTS = {
 """What the forms of PostgreSQL call the parts of its statements."""
 
 ADMINS = replace(POSTGRESQL, statement=re.compile(r"admin_\w+@\S* secret-rotation (?:LOG:  statement|STATEMENT): +"))
-"""How the driver's statements are logged, where it has logged in as an admin: it writes its own name."""
+"""How the driver's statements are logged if it has logged in as an admin: it writes its own name."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class PostgreSQLLaboratory:
         return replace(laboratory, version=version)
 
     def new_user(self, name: str | None = None, password: str | None = None) -> Credential:
-        """Have the admin make a role, as somebody who runs an RDS instance would."""
+        """Make a role as the admin, as people do on RDS."""
         user = replace(
             self.superuser, username=name or f"app_{secrets.token_hex(4)}", password=password or secrets.token_urlsafe()
         )
@@ -95,12 +95,12 @@ class PostgreSQLLaboratory:
         return True
 
     def allow(self, username: str, thing: str) -> None:
-        """Have the admin, whose table it is, grant SELECT on it."""
+        """Grant SELECT on it as the admin, who owns the table."""
         with self.session(self.admin) as run:
             run(SQL("GRANT SELECT ON public.{} TO {}").format(Identifier(thing), Identifier(username)))
 
     def forbid(self, username: str, thing: str) -> None:
-        """Have the admin revoke it."""
+        """Revoke it as the admin."""
         with self.session(self.admin) as run:
             run(SQL("REVOKE SELECT ON public.{} FROM {}").format(Identifier(thing), Identifier(username)))
 
@@ -135,7 +135,7 @@ class PostgreSQLLaboratory:
         return forms.strangers(ADMINS.statements(self.log_text()))
 
     def logins(self) -> Logins | None:
-        """Read the log, where a login that ends in an error of any kind is FATAL."""
+        """Read the log. A login that ends in an error of any kind is FATAL there."""
         refused = self.log_text().count(" FATAL: ")
         return Logins(self.log_text().count("connection authorized: ") + refused, refused) if self.log_file else None
 

@@ -64,7 +64,7 @@ class SQLServerLaboratory:
     ca_bundle: Path
     admin: Credential
     log: sqlserver_server.Log | None
-    """What the stand-in has logged; None where it is a real server."""
+    """What the stand-in has logged; None if it is a real server."""
     engine: SQLServer = field(default_factory=SQLServer)
     admins: set[str] = field(default_factory=set)
     """All who log in as an admin."""

@@ -128,7 +128,7 @@ GUARDS = [
         ALTERNATING,
     ),
     Guard(
-        "an admin repairs only where that is allowed",
+        "an admin repairs only if that is allowed",
         "strategies",
         "    if not means.allow_admin_repair:\n",
         "    if False:\n",
@@ -179,7 +179,7 @@ GUARDS = [
         DUAL,
     ),
     Guard(
-        "the admin changes what the user may not, where it logs in",
+        "the admin changes what the user may not, if the user logs in",
         "strategies",
         "        with _admin_for(left, current, means) as session:\n"
         "            session.reset_password(user.username, password)\n",
@@ -229,7 +229,7 @@ os._exit(0)  # without its guards, the program may have left threads behind that
 
 
 def main() -> int:
-    """Take out each guard, and tell by what it was missed; 1 where one was not."""
+    """Take out each guard, and print what missed it; return 1 if one was not missed."""
     print("| without | noticed by the model of | after examples | because |\n| --- | --- | --- | --- |")  # noqa: T201
     unnoticed = 0
     with ThreadPoolExecutor(2) as pool:
@@ -240,7 +240,7 @@ def main() -> int:
 
 
 def _missed(guard: Guard) -> tuple[str, str]:
-    """Return after how many examples it was missed, and how; nothing where it was not."""
+    """Return after how many examples it was missed, and how; nothing if it was not."""
     with tempfile.TemporaryDirectory() as folder:
         layer = Path(folder) / "common"
         shutil.copytree(LAYER, layer, ignore=shutil.ignore_patterns("__pycache__", "certs"))

@@ -109,7 +109,7 @@ class RotationMachine(RuleBasedStateMachine):
     def a_step_is_delivered(self, step: int, age: int) -> None:
         """Begin a step of the rotation that is under way, or of an older one, and leave it before its first call.
 
-        The service calls a step only where the one before it has succeeded.
+        The service calls a step only if the one before it has succeeded.
         """
         token = [self.scenario.labels.get(PENDING, self.tokens[-1]), *reversed(self.tokens)][
             age % (len(self.tokens) + 1)
@@ -119,7 +119,7 @@ class RotationMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.under_way)
     @rule(which=WHICH, calls=A_FEW, fault=FAULTS)
     def it_goes_on(self, which: int, calls: int, fault: Fault | None) -> None:
-        """Have a step make a few calls, to the last of which something happens."""
+        """Let a step make a few calls, and disturb the last of them."""
         invocation = self._pick(which)
         for left in range(calls, 0, -1):
             if not invocation.is_over:
@@ -249,7 +249,7 @@ class RotationMachine(RuleBasedStateMachine):
     def it_comes_to_rest(self, *, anew: bool, with_remedy: bool) -> None:
         """Whatever is under way dies, and the service tries again, or an operator does with a new version.
 
-        Where that is right to fail, an operator may do as the message says: then it must succeed.
+        If that is right to fail, an operator may do as the message says: then it must succeed.
         """
         self.teardown()
         self.under_way.clear()
@@ -300,7 +300,7 @@ class RotationMachine(RuleBasedStateMachine):
             assert scenario.rights(USERS[0]) == scenario.rights(USERS[1]), "promise 5: the rights of the pair differ"
 
     def _obstacles(self, token: str) -> tuple[type[RotationError], ...]:
-        """Return with what a rotation is right to fail, whatever it does; nothing where it must succeed."""
+        """Return the errors with which a rotation is right to fail; nothing if it must succeed."""
         if self.scenario.read().credential.host != PRIMARY:
             return (RotationError,)
         if not self.scenario.follows(token):
@@ -415,7 +415,7 @@ class RotationMachine(RuleBasedStateMachine):
         return self.now
 
     def _current_was_moved(self) -> None:
-        """Have an application read the secret: no call of a rotation may lock it out until the next one begins."""
+        """Let an application read the secret: no call of a rotation may lock it out until the next one begins."""
         self.cached = self.scenario.read()
         self._labels_were_moved()
 

@@ -85,7 +85,7 @@ class Scenario:
         return invocation
 
     def go_on(self, invocation: Invocation, fault: Fault | None = None) -> None:
-        """Have it make one call, to which this happens."""
+        """Let it make one call, with this fault."""
         invocation.fault = fault
         self._run(invocation)
 
@@ -119,7 +119,7 @@ class Scenario:
         return self.labels.get(PENDING, self.labels[CURRENT]) != self.labels[CURRENT]
 
     def value(self, token: str) -> SecretValue | None:
-        """Return a version's value; None where it has none that can be read."""
+        """Return a version's value; None if it has none that can be read."""
         return _parsed(self._text(token) or "")
 
     def read(self, label: str = CURRENT) -> SecretValue:

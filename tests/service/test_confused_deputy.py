@@ -57,7 +57,7 @@ class DeputyScenario:
         return self.service.client().create_secret(Name=f"s-{secrets.token_hex(4)}", SecretString=text)["ARN"]
 
     def edit(self, **fields: object) -> None:
-        """Have the writer of the secret put another current version."""
+        """Put another current version, as the writer of the secret."""
         self.edited.put(json.dumps({**VALUE, "masterarn": self.admin_arn, **fields}))
 
     def rotate(self, secret: Scenario | None = None) -> RotationError | None:
@@ -86,7 +86,7 @@ class DeputyScenario:
 
 @pytest.fixture
 def scenario(service: LocalSecretsManager, invoke: Invoke) -> DeputyScenario:
-    """Where somebody may edit one secret."""
+    """Somebody may edit one secret."""
     return DeputyScenario(service, invoke)
 
 
@@ -164,7 +164,7 @@ def test_the_secret_of_another_application_is_no_admin(scenario: DeputyScenario,
 def test_a_version_that_claims_somebody_elses_user_proves_nothing_without_its_password(
     scenario: DeputyScenario, label: str
 ) -> None:
-    """Who may write the secret may write any version of it, and give it any label."""
+    """Whoever may write the secret may write any version of it, and give it any label."""
     scenario.database.new_user("app_clone", CLONES_PASSWORD, reading(INVOICES))
     claim = json.dumps({**VALUE, "username": "app_clone", "password": GUESS})
     scenario.edited.put(claim, label)

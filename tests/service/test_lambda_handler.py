@@ -155,7 +155,7 @@ def test_a_step_that_has_no_time_left_says_so_itself(
 
 
 def lose_password(database: FakeDatabase) -> None:
-    """Have nothing that the secret holds log in."""
+    """Let nothing that the secret holds log in."""
     database.new_user("app", "lost", reading(ORDERS))
 
 
@@ -271,7 +271,7 @@ def telltale() -> str:
 
 
 def written(scenario: Scenario) -> Scenario:
-    """Have the pending version hold the marked password."""
+    """Write the marked password into the pending version."""
     scenario.client.put_secret_value(
         SecretId=scenario.arn,
         ClientRequestToken=scenario.token,
@@ -282,7 +282,7 @@ def written(scenario: Scenario) -> Scenario:
 
 
 def fail_as_admin(database: FakeDatabase, error: Exception) -> None:
-    """Have the engine raise the error when every secret has been read, with more of them behind it."""
+    """Let the engine raise the error when every secret has been read, with more of them behind it."""
 
     def before(statement: str) -> None:
         if statement == "log in as admin":
@@ -348,7 +348,7 @@ def test_an_exception_of_somebody_elses_becomes_a_place_and_nothing_more(
 
 def test_a_rotation_that_goes_well_shows_no_secret(invoke: Invoke, database: FakeDatabase, scenario: Scenario) -> None:
     written(scenario)
-    # The service takes no RotationToken but its own where the value is written: see the last test but one for that.
+    # When a value is written, the service takes no RotationToken but its own: see the last test but one.
     calls = [invoke(database, event(scenario, STEPS[0]))]
     calls += [invoke(database, event(scenario, step, RotationToken=ROTATION_TOKEN)) for step in STEPS[1:]]
     for call in calls:

@@ -24,7 +24,7 @@ from tests.service.scenario import VALUE, Scenario
 # What the handler says
 
 ADDRESS = "postgresql://app:S3cr3t-pw@db:5432/x"
-"""A whole address, where a part of it belongs."""
+"""A whole address in the place of a part of it."""
 
 
 def assert_unseen(seen: str) -> None:
@@ -313,7 +313,7 @@ def test_a_run_without_a_leak_says_how_much_was_searched(tmp_path: Path) -> None
 
 
 def run(folder: Path, test: str, workers: int) -> subprocess.CompletedProcess[str]:
-    """Run a test where the plugin is at work."""
+    """Run a test with the plugin."""
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "test_planted.py").write_text(test)
     return subprocess.run(  # noqa: S603 - the words are ours

@@ -31,7 +31,7 @@ STEPS = ["createSecret", "setSecret", "testSecret", "finishSecret"]
 
 
 class Rotator:
-    """A rotation function that keeps what it was given, and fails where a test says so."""
+    """A rotation function that keeps what it was given, and fails if a test says so."""
 
     def __init__(self, client: SecretsManagerClient) -> None:
         self.client = client

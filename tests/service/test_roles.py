@@ -1,7 +1,7 @@
 """Is AWS called in the role that it should be called in, and does nothing of the session get out?
 
 What is sent is seen where boto3 sends it: which call, and whose key signed it. STS is moto's, which lets anybody assume
-any role; where it shall not, another stands in for it.
+any role; if it must not, another stands in for it.
 """
 
 import json
@@ -243,7 +243,7 @@ def test_the_endpoint_that_awss_templates_name_is_called_in_either_role(
 
 
 class _Refusing(BaseHTTPRequestHandler):
-    """STS where nobody may assume a role."""
+    """STS, which lets nobody assume a role."""
 
     def do_POST(self) -> None:
         """Refuse, in the words of STS."""

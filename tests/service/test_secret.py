@@ -225,7 +225,7 @@ def passwords(secret: SecretUnderRotation) -> list[str]:
 
 
 def put_passwords(scenario: Scenario, count: int, *labels: str) -> None:
-    """Have an operator write so many versions, one after the other."""
+    """Write so many versions, one after the other, as an operator."""
     for number in range(1, count + 1):
         scenario.put(json.dumps({**VALUE, "password": f"old-{number}"}), *labels)
 
@@ -330,7 +330,7 @@ def test_a_refused_call_names_the_permission_and_the_remedy(
 
 
 def cut() -> None:
-    """Have the connection cut."""
+    """Cut the connection."""
     raise ConnectionError
 
 
@@ -346,7 +346,7 @@ PASSING = {
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The shortest timeout that we promise something for; time passes only where somebody waits for it."""
+    """The shortest timeout that we promise something for; time passes only if somebody waits for it."""
     clock = Clock(left=10)
     monkeypatch.setattr(rotation.deadline, "time", clock)
     return clock

@@ -74,7 +74,7 @@ class Stack:
     """The functions of a stack, and the secrets that are attached to them."""
 
     def __init__(self, service: LocalSecretsManager, name: str) -> None:
-        """Have none yet."""
+        """Begin with none."""
         self.service = service
         self.name = name
         self.client = service.client()
@@ -89,7 +89,7 @@ class Stack:
         return self.attach(arn, engine, **rotation) if engine else arn
 
     def attach(self, secret: str, engine: str, **rotation: Any) -> str:  # noqa: ANN401 - what botocore takes
-        """Have an operator choose the secret's function."""
+        """Choose the secret's function, as an operator."""
         function = self.service.register(f"{self.name}-{engine}", lambda _: None)
         self.client.rotate_secret(SecretId=secret, RotationLambdaARN=function, RotateImmediately=False, **rotation)
         self.service.wait(secret)
@@ -215,7 +215,7 @@ def test_more_than_a_hundred_secrets_are_all_looked_at(
 
 
 def denied(_call: Call, _phase: str, why: str = "the role is not authorized to perform this") -> None:
-    """Have the service refuse to list."""
+    """Let the service refuse to list."""
     raise ServiceError("AccessDeniedException", why)
 
 

@@ -56,9 +56,9 @@ class Laptop:
         return secret_id
 
     def rotate(self, secret_id: str, function: Callable[[Event], object]) -> None:
-        """Have a function do the steps of a rotation, as far as it does them. Raises DemoError: it failed.
+        """Rotate by a function, which does the steps or leaves some out. Raises DemoError: it failed.
 
-        Where it leaves a step out, the secret is from then on as Secrets Manager leaves it for that step.
+        If it leaves a step out, the secret stays as Secrets Manager leaves it for that step.
         """
         function_arn = self.manager.register(self.engine.function, function)
         self.manager.client().rotate_secret(SecretId=secret_id, RotationLambdaARN=function_arn)

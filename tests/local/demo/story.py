@@ -84,7 +84,7 @@ def _failed(tallies: list[Tally]) -> str:
 def _invite(screen: Screen, scenario: Scenario) -> None:
     application = scenario.engine.strategies[-1].application
     screen.pause()
-    screen.chapter("Have a look around", "All of it runs until Ctrl-C. In another terminal, in this folder:")
+    screen.chapter("Look around", "All of it runs until Ctrl-C. In another terminal, in this folder:")
     screen.copyable(
         [
             *(_SHELL.format(name, value) for name, value in scenario.manager.environment.items()),

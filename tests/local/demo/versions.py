@@ -15,7 +15,7 @@ _ABSENT = "none yet"
 
 @dataclass(frozen=True)
 class Standing:
-    """One version: its labels, and, where it has a value, its user and whether the password works."""
+    """One version: its labels, and, if it has a value, its user and whether the password works."""
 
     labels: tuple[str, ...]
     username: str = ""

@@ -1,4 +1,4 @@
-"""Have one step of a rotation done, as Lambda would, and show what the function logs, answers and changes.
+"""Run one step of a rotation, as Lambda would, and show what the function logs, answers and changes.
 
 As a rule all of it is on this machine: a database server and a stand-in for Secrets Manager are started, and a secret
 is brought to where Secrets Manager would call for that step.
@@ -45,7 +45,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
         choices=(_LAPTOP, _ACCOUNT),
         default=_ACCOUNT if any(_environment(_ENDPOINTS)) else _LAPTOP,
         help=f"{_ACCOUNT}: send the event as it is to the AWS of your credentials and Region, or to the one that "
-        f"{_ENDPOINTS[0]}… names; default: {_ACCOUNT} where that is set, else {_LAPTOP}",
+        f"{_ENDPOINTS[0]}… names; default: {_ACCOUNT} if that is set, else {_LAPTOP}",
     )
     return parser.parse_args(words)
 
@@ -89,7 +89,7 @@ def _invoke_with_account(function: str, event: Event) -> None:
 
 
 def _credentials() -> dict[str, str]:
-    """The caller's own credentials and Region, however they were configured; nothing where there are none."""
+    """The caller's own credentials and Region, however they were configured; nothing if there are none."""
     session = boto3.Session()
     values: dict[str, str | None] = {"AWS_REGION": session.region_name}
     if credentials := session.get_credentials():
