@@ -18,31 +18,31 @@ PATIENCE = 10.0
 class Line:
     """A connection to a client, from the side of the server."""
 
-    def __init__(self, way: socket.socket) -> None:
-        self._way = way
-        self._way.settimeout(PATIENCE)
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._connection.settimeout(PATIENCE)
         self.heard = b""
         """All that the client has said so far: inside of TLS as soon as there is TLS, in clear before."""
 
     def hear(self, most: int = 65536) -> bytes:
         """Return what comes next; nothing at the end."""
-        data = self._way.recv(most)
+        data = self._connection.recv(most)
         self.heard += data
         return data
 
     def say(self, data: bytes) -> None:
         """Send."""
-        self._way.sendall(data)
+        self._connection.sendall(data)
 
     def show(self, certificates: Certificates) -> None:
         """Begin TLS with this certificate; raises SSLError if the client refuses it."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificates.certificate, certificates.key)
-        self._way = context.wrap_socket(self._way, server_side=True)
+        self._connection = context.wrap_socket(self._connection, server_side=True)
 
     def close(self) -> None:
         """Hang up."""
-        self._way.close()
+        self._connection.close()
 
 
 type Talk = Callable[[Line], None]
@@ -107,9 +107,9 @@ def message(kind: bytes, body: bytes) -> bytes:
     return kind + struct.pack("!i", 4 + len(body)) + body
 
 
-def authentication(way: int, body: bytes = b"") -> bytes:
-    """Return what asks for a way to authenticate, or says that it is done."""
-    return message(b"R", struct.pack("!i", way) + body)
+def authentication(method: int, body: bytes = b"") -> bytes:
+    """Return what asks for a method of authentication, or says that it is done."""
+    return message(b"R", struct.pack("!i", method) + body)
 
 
 def wrong_password(username: str) -> bytes:

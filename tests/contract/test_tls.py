@@ -213,14 +213,14 @@ def shown_by(laboratory: PostgreSQLLaboratory | MySQLLaboratory) -> bytes | None
     """Return the certificate that a server shows now."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with socket.create_connection((LOOPBACK, laboratory.admin.port), 10) as way:
+    with socket.create_connection((LOOPBACK, laboratory.admin.port), 10) as connection:
         if isinstance(laboratory, PostgreSQLLaboratory):
-            way.sendall(impostor.SSL_REQUEST)
-            way.recv(1)
+            connection.sendall(impostor.SSL_REQUEST)
+            connection.recv(1)
         else:
-            way.recv(65536)
-            way.sendall(impostor.tls_request())
-        with context.wrap_socket(way) as tls:
+            connection.recv(65536)
+            connection.sendall(impostor.tls_request())
+        with context.wrap_socket(connection) as tls:
             return tls.getpeercert(binary_form=True)
 
 

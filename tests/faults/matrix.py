@@ -16,7 +16,7 @@ from tests.faults.wire import Disturbance, Place, Watch
 from tests.laboratories import INVOICES, ORDERS, THINGS
 
 GAPLESS = {Strategy.ALTERNATING_USERS, Strategy.DUAL_PASSWORD}
-"""Where AWSCURRENT works at every instant."""
+"""The strategies with which AWSCURRENT works at every instant."""
 
 EVERY, EVERY_OF_STAND_IN, FURTHER = 7, 21, 7
 """A sample takes one message of so many, and goes so far on in the cases from one server to the next."""

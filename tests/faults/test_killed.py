@@ -20,7 +20,7 @@ type Choose = Callable[[Sequence[Place]], Iterable[tuple[Case, Place]]]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run one test for each rotation, or, where every message has its turn, for each case."""
+    """Run one test for each rotation; or one for each case, if every message has its turn."""
     whole = metafunc.config.getoption("--every-crash-point")
     cases = [(case.rotation, case) for case in CASES] if whole else [(rotation, None) for rotation in Rotation]
     metafunc.parametrize(("rotation", "only"), cases, ids=[str(only or rotation) for rotation, only in cases])

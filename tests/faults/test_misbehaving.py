@@ -379,7 +379,7 @@ def test_a_change_that_waits_for_a_lock_is_given_up_by_the_server_in_time(
 ) -> None:
     scenario = new_scenario().begin()
     with nobody_may_be_changed(every_laboratory):
-        # Less than our shortest timeout, for it has to be waited for; but as long before the end.
+        # Less than our shortest timeout, because the test waits for it; but as long before the end.
         ending = scenario.run(seconds=5)
         ending.require(StatementFailed, match="tried again by itself")
     assert ending.step is Step.SET

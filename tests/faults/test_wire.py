@@ -62,10 +62,10 @@ def test_in_clear_a_message_ends_with_its_answer() -> None:
 
 CLIENT = """
 import socket, sys
-with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as way:
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
     for word in ("one", "two", "three"):
-        way.sendall(word.encode())
-        answer = way.recv(100)
+        connection.sendall(word.encode())
+        answer = connection.recv(100)
         print(answer.decode() if answer else "cut off", flush=True)
         if not answer:
             break

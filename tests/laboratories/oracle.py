@@ -33,7 +33,7 @@ ADMIN_RIGHTS = (
     "BEGIN sys.dbms_resource_manager_privs.grant_system_privilege('{}', 'ADMINISTER_RESOURCE_MANAGER', FALSE); END;",
 )
 """More than docs/engines/oracle.md asks for, and than RDS gives anybody: in place of each privilege and role of the
-application WITH ADMIN OPTION, the right to grant any, for tests make up both as they go."""
+application WITH ADMIN OPTION, the right to grant any, because tests make up both as they go."""
 
 FORMS = Forms(
     "oracle",
