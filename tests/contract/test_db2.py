@@ -114,7 +114,7 @@ class TestDb2Alone:
             session.verify([])
 
     @pytest.mark.parametrize("content", [None, "no certificate"])
-    def test_a_bundle_that_cannot_be_read_is_said(
+    def test_a_bundle_that_cannot_be_read_is_reported(
         self, laboratory: Db2Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
     ) -> None:
         bundle = tmp_path / "bundle.pem"
@@ -135,11 +135,11 @@ class TestDb2Alone:
             pass
         assert laboratory.admin.password.encode() not in b"".join(heard)
 
-    def test_without_tls_only_where_the_secret_says_so(self, laboratory: Db2Laboratory) -> None:
+    def test_without_tls_only_if_the_secret_says_so(self, laboratory: Db2Laboratory) -> None:
         with laboratory.engine.connect(replace(laboratory.admin, tls=False), deadline()) as session:
             session.verify([])
 
-    def test_without_tls_the_client_is_told_the_address_that_was_checked(
+    def test_without_tls_the_client_gets_the_address_that_was_checked(
         self, laboratory: Db2Laboratory, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The client asks the system itself what a name leads to, and the system does not know this one."""
@@ -201,7 +201,7 @@ class TestDb2Alone:
             pass
 
     @pytest.mark.parametrize("text", ["x;Security=", "{x;y}", '"x;y"', "'x;y'", " x", "x" * 256, "ß" * 128])
-    def test_what_the_client_cannot_be_told_is_never_sent(self, laboratory: Db2Laboratory, text: str) -> None:
+    def test_what_the_client_cannot_take_is_never_sent(self, laboratory: Db2Laboratory, text: str) -> None:
         for who in (replace(laboratory.admin, password=text), replace(laboratory.admin, username=text)):
             field = "password" if who.password == text else "username"
             with pytest.raises(InvalidSecret, match=f'"{field}"') as caught, laboratory.engine.connect(who, deadline()):
@@ -283,7 +283,7 @@ class TestDb2Alone:
             session.change_own_password("Another-longer-1")
         assert laboratory.logs_in(replace(user, password="Another-longer-1"))
 
-    def test_a_user_without_the_packages_of_dynamic_sql_is_told_the_role(self, laboratory: Db2Laboratory) -> None:
+    def test_a_user_without_the_packages_of_dynamic_sql_gets_the_remedy(self, laboratory: Db2Laboratory) -> None:
         user = laboratory.new_user()
         with laboratory.session() as run:
             run(f"REVOKE ROLE ROLE_NULLID_PACKAGES FROM USER {quoted(user.username.upper())}")
@@ -384,7 +384,7 @@ class TestDb2Alone:
                 session.set_password(user.username, "Another-1")
             left = iter([30.0] * 9)
 
-    def test_what_rds_fails_to_do_is_said(
+    def test_what_rds_fails_to_do_is_reported(
         self, laboratory: Db2Laboratory, instance: Instance, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         user = laboratory.new_user()
@@ -398,7 +398,7 @@ class TestDb2Alone:
         assert not caught.value.ends_version, "whether it was about the password, RDS does not say"
         assert laboratory.logs_in(user)
 
-    def test_a_server_that_is_not_of_rds_is_said_to_be_none(
+    def test_a_server_that_is_not_of_rds_is_reported(
         self, laboratory: Db2Laboratory, instance: Instance, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(
@@ -671,7 +671,7 @@ class TestDb2Alone:
         ):
             session.verify([statement])
 
-    def test_what_verify_does_is_rolled_back(self, laboratory: Db2Laboratory) -> None:
+    def test_what_verify_writes_is_rolled_back(self, laboratory: Db2Laboratory) -> None:
         user = laboratory.new_user()
         with laboratory.session() as run:
             run(f"GRANT INSERT ON TABLE LAB.LAB_ORDERS TO USER {quoted(user.username.upper())}")

@@ -498,7 +498,7 @@ def test_names_may_be_as_long_as_the_server_takes(mariadb: MySQLLaboratory) -> N
     assert len(clone.username) == limit == 128
 
 
-def test_proxies_follow_where_the_admin_may_pass_them_on(mariadb: MySQLLaboratory, turn: Pair) -> None:
+def test_proxies_follow_if_the_admin_may_pass_them_on(mariadb: MySQLLaboratory, turn: Pair) -> None:
     current, other = turn
     alter(mariadb, f"GRANT PROXY ON `o'r`@`10.%` TO {account(current)} WITH GRANT OPTION")
     with pytest.raises(NotPermitted, match=r"GRANT PROXY ON ''@'' TO admin WITH GRANT OPTION"):
@@ -526,14 +526,14 @@ def test_all_privileges_on_a_database_need_an_admin_that_has_them_all(mariadb: M
 # Errors
 
 
-def test_a_locked_account_and_a_user_without_password_login_are_told_apart(mariadb: MySQLLaboratory) -> None:
+def test_a_locked_account_and_a_user_without_password_login_are_distinguished(mariadb: MySQLLaboratory) -> None:
     user = mariadb.new_user()
     alter(mariadb, f"ALTER USER {account(user)} ACCOUNT LOCK")
     with pytest.raises(LoginBlocked, match=r"error 4151.*ACCOUNT UNLOCK"), mariadb.engine.connect(user, deadline()):
         pass
 
 
-def test_an_expired_password_is_told_where_the_server_disconnects(mariadb: MySQLLaboratory) -> None:
+def test_an_expired_password_is_reported_if_the_server_disconnects(mariadb: MySQLLaboratory) -> None:
     user = mariadb.new_user()
     alter(mariadb, f"ALTER USER {account(user)} PASSWORD EXPIRE", "SET GLOBAL disconnect_on_expired_password = 1")
     try:

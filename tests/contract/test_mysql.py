@@ -236,7 +236,7 @@ def watched[S: MySQLSession](mysql: MySQLLaboratory, kind: type[S]) -> Iterator[
         yield session
 
 
-def test_grants_on_what_is_gone_do_not_stand_in_the_way(mysql: MySQLLaboratory, turn: Pair) -> None:
+def test_grants_on_what_is_gone_stop_nothing(mysql: MySQLLaboratory, turn: Pair) -> None:
     current, other = turn
     schema = f"gone_{current.username}"
     alter(
@@ -307,9 +307,7 @@ def test_a_right_that_the_admin_may_not_grant_is_named_with_the_remedy(mysql: My
     assert definition(mysql, current) == before
 
 
-def test_an_admin_that_may_read_two_columns_of_the_accounts_is_told_the_remedy(
-    mysql: MySQLLaboratory, pair: Pair
-) -> None:
+def test_an_admin_that_may_read_two_columns_of_the_accounts_gets_the_remedy(mysql: MySQLLaboratory, pair: Pair) -> None:
     admin = poor_admin(mysql)
     alter(mysql, f"REVOKE SELECT ON mysql.* FROM {account(admin)}")  # noqa: S608 - a name of our own
     for grant in ("", "GRANT SELECT (user, host) ON mysql.user TO "):
@@ -332,7 +330,7 @@ def test_system_user_is_copied_only_by_an_admin_that_has_it(mysql: MySQLLaborato
 
 
 @pytest.mark.parametrize("option", ["", " WITH GRANT OPTION"])
-def test_proxies_follow_where_the_admin_may_pass_them_on(mysql: MySQLLaboratory, turn: Pair, option: str) -> None:
+def test_proxies_follow_if_the_admin_may_pass_them_on(mysql: MySQLLaboratory, turn: Pair, option: str) -> None:
     current, other = turn
     alter(mysql, f"GRANT PROXY ON `o'r`@`10.%` TO {account(current)}{option}")
     before = definition(mysql, current)
@@ -755,7 +753,7 @@ def test_a_delivery_that_is_overtaken_while_it_heals_is_content(mysql: MySQLLabo
     assert mysql.logs_in(new)
 
 
-def test_a_user_that_may_not_keep_its_password_is_told_what_to_grant(mysql: MySQLLaboratory) -> None:
+def test_a_user_that_may_not_keep_its_password_gets_the_remedy(mysql: MySQLLaboratory) -> None:
     user = mysql.new_user()
     require_two(mysql, user)
     with pytest.raises(
@@ -831,7 +829,7 @@ def test_a_password_in_the_history_may_be_set_again_by_the_same_delivery(mysql: 
         assert mysql.logs_in(clone)
 
 
-def test_a_locked_account_is_told_from_a_wrong_password(mysql: MySQLLaboratory) -> None:
+def test_a_locked_account_is_not_a_wrong_password(mysql: MySQLLaboratory) -> None:
     for lock, number in (
         ("ACCOUNT LOCK", 3118),
         ("PASSWORD EXPIRE", 1862),
@@ -928,7 +926,7 @@ class Family:
             session.verify(["SELECT 1 FROM kept LIMIT 0"])
         assert asked(laboratory, "SELECT * FROM lab.kept") == []
 
-    def test_what_cannot_be_rolled_back_is_said(self, laboratory: MySQLLaboratory) -> None:
+    def test_what_cannot_be_rolled_back_is_reported(self, laboratory: MySQLLaboratory) -> None:
         user = laboratory.new_user()
         alter(
             laboratory,
@@ -985,14 +983,14 @@ class Family:
         ):
             pass
 
-    def test_a_bundle_that_cannot_be_read_is_said(
+    def test_a_bundle_that_cannot_be_read_is_reported(
         self, laboratory: MySQLLaboratory, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("DB_CA_BUNDLE", "/nowhere.pem")
         with pytest.raises(Untrusted, match="DB_CA_BUNDLE"), laboratory.engine.connect(laboratory.admin, deadline()):
             pass
 
-    def test_without_tls_only_where_the_secret_says_so(self, laboratory: MySQLLaboratory) -> None:
+    def test_without_tls_only_if_the_secret_says_so(self, laboratory: MySQLLaboratory) -> None:
         user = laboratory.new_user()
         for tls in (True, False):
             with laboratory.engine.connect(replace(user, tls=tls), deadline()) as session:
@@ -1000,7 +998,7 @@ class Family:
                 [(_, cipher)] = session.execute("asking", "SHOW SESSION STATUS LIKE 'Ssl_cipher'")
             assert bool(cipher) is tls
 
-    def test_a_database_that_is_not_there_is_not_a_wrong_password(self, laboratory: MySQLLaboratory) -> None:
+    def test_a_database_that_does_not_exist_is_not_a_wrong_password(self, laboratory: MySQLLaboratory) -> None:
         user = laboratory.new_user()
         for who, number in ((user, 1044), (laboratory.admin, 1049)):
             with (

@@ -341,7 +341,7 @@ class Family:
         with at_most(20 * MB), connected() as session:
             session.verify([ROWS.format(10_000), "SELECT 1"])
 
-    def test_a_statement_of_verify_that_answers_without_end_is_told_how_much_is_read(
+    def test_a_statement_of_verify_that_answers_without_end_learns_how_much_is_read(
         self, connected: Callable[[], AbstractContextManager[Session]]
     ) -> None:
         with (

@@ -119,7 +119,7 @@ class Family:
                 session.mirror(turn[0].username, turn[1].username)
         assert rotate(laboratory, *turn) == []
 
-    def test_a_table_that_she_locks_is_in_nobodys_way_where_there_is_nothing_to_do(
+    def test_a_table_that_she_locks_blocks_nobody_if_there_is_nothing_to_do(
         self, laboratory: MySQLLaboratory, stranger: Stranger, turn: Pair
     ) -> None:
         for one in turn:
@@ -128,7 +128,7 @@ class Family:
             run(f"LOCK TABLES {stranger.db}.t WRITE, {stranger.db}.u WRITE")
             assert rotate(laboratory, *turn) == []
 
-    def test_an_open_transaction_of_hers_is_in_nobodys_way(
+    def test_an_open_transaction_of_hers_blocks_nobody(
         self, laboratory: MySQLLaboratory, stranger: Stranger, turn: Pair
     ) -> None:
         stranger.run(f"GRANT SELECT, INSERT (c) ON {stranger.db}.t TO {account(turn[0])}")

@@ -126,7 +126,7 @@ def test_dbname_may_be_an_sid(oracle: OracleLaboratory, stand_in: oracle_server.
         session.verify([READ_ORDERS])
 
 
-def test_a_service_that_the_listener_does_not_know_is_told(oracle: OracleLaboratory) -> None:
+def test_a_service_that_the_listener_does_not_know_is_reported(oracle: OracleLaboratory) -> None:
     with (
         pytest.raises(LoginBlocked, match=r'Correct "dbname"') as raised,
         oracle.engine.connect(replace(oracle.admin, database="nowhere"), deadline()),
@@ -154,7 +154,7 @@ def test_a_certificate_of_another_authority_is_not_trusted(
     assert oracle.logins() == before, "no credential was sent"
 
 
-def test_a_certificate_for_another_host_is_not_trusted(oracle: OracleLaboratory) -> None:
+def test_a_certificate_for_another_host_name_is_not_trusted(oracle: OracleLaboratory) -> None:
     before = oracle.logins()
     elsewhere = replace(oracle.admin, host=socket.gethostbyname(oracle.admin.host))
     with pytest.raises(Untrusted, match="certificate"), oracle.engine.connect(elsewhere, deadline()):
@@ -201,9 +201,7 @@ def elsewhere(port: int) -> Credential:
 
 @LEAKS
 @pytest.mark.usefixtures("collected")
-def test_the_suite_that_rds_presets_is_told_from_a_port_without_tls(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_suite_that_rds_presets_is_not_a_port_without_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server's names of the two are SSL_RSA_WITH_AES_256_CBC_SHA and TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384."""
     preset, better = "AES256-SHA", "ECDHE-RSA-AES256-GCM-SHA384"
     # Without ECDHE, the key of the certificate has to be one of RSA, as on RDS.
@@ -243,13 +241,13 @@ def tls_only(issued: certificates.Certificates, suites: str = "DEFAULT") -> Iter
         yield int(listener.getsockname()[1])
 
 
-def test_an_unreadable_bundle_is_told(oracle: OracleLaboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_that_cannot_be_read_is_reported(oracle: OracleLaboratory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DB_CA_BUNDLE", "/nowhere.pem")
     with pytest.raises(Untrusted, match="DB_CA_BUNDLE"), oracle.engine.connect(oracle.admin, deadline()):
         pass
 
 
-def test_a_port_without_tls_is_told_and_gets_no_password(
+def test_a_port_without_tls_is_reported_and_gets_no_password(
     oracle: OracleLaboratory, stand_in: oracle_server.Server
 ) -> None:
     before = oracle.logins()
@@ -261,14 +259,14 @@ def test_a_port_without_tls_is_told_and_gets_no_password(
     assert oracle.logins() == before
 
 
-def test_without_tls_where_the_secret_says_so(oracle: OracleLaboratory, stand_in: oracle_server.Server) -> None:
+def test_without_tls_only_if_the_secret_says_so(oracle: OracleLaboratory, stand_in: oracle_server.Server) -> None:
     user = replace(oracle.new_user(), port=stand_in.plain_port, tls=False)
     with oracle.engine.connect(user, deadline()) as session:
         session.change_own_password(changed(user).password)
 
 
 @LEAKS
-def test_a_port_with_tls_only_is_told(oracle: OracleLaboratory, tmp_path: Path) -> None:
+def test_a_port_with_tls_only_is_reported(oracle: OracleLaboratory, tmp_path: Path) -> None:
     with tls_only(certificates.issue(tmp_path)) as port:
         plain = replace(oracle.admin, port=port, tls=False)
         with pytest.raises(Unreachable, match=r'"ssl": true'), oracle.engine.connect(plain, deadline()):
@@ -311,7 +309,7 @@ def test_a_statement_that_hangs_ends_in_time(oracle: OracleLaboratory, stand_in:
         ("DROP USER {}", LoginRefused, "ORA-01017"),
     ],
 )
-def test_what_keeps_a_login_out_is_told(
+def test_what_keeps_a_login_out_is_no_wrong_password(
     oracle: OracleLaboratory, statement: str, problem: type[DatabaseError], cause: str
 ) -> None:
     user = oracle.new_user()
@@ -353,7 +351,7 @@ def test_a_verify_function_gets_the_old_password(oracle: OracleLaboratory) -> No
     assert oracle.logs_in(now)
 
 
-def test_a_history_does_not_stand_in_the_way_of_a_repetition(oracle: OracleLaboratory, pair: Pair) -> None:
+def test_a_password_history_does_not_stop_a_repetition(oracle: OracleLaboratory, pair: Pair) -> None:
     _, clone = pair
     profile = new_profile(oracle, "PASSWORD_REUSE_MAX 5 PASSWORD_REUSE_TIME UNLIMITED")
     oracle.alter(f"ALTER USER {account(clone)} PROFILE {profile}")
@@ -512,7 +510,7 @@ def test_in_a_rollover_period_a_verify_function_needs_the_admin(oracle: OracleLa
     assert [oracle.logs_in(one) for one in (user, first, now)] == [False, True, True]
 
 
-def test_in_a_rollover_period_a_history_is_told_and_takes_nothing(oracle: OracleLaboratory) -> None:
+def test_in_a_rollover_period_a_history_is_reported_and_takes_nothing(oracle: OracleLaboratory) -> None:
     user = oracle.new_user()
     limits = "PASSWORD_ROLLOVER_TIME 1 PASSWORD_REUSE_MAX 5"
     oracle.alter(f"ALTER USER {account(user)} PROFILE {new_profile(oracle, limits)}")
@@ -688,7 +686,7 @@ def test_a_right_that_the_admin_may_not_give_is_an_error_that_says_how(
     assert set(differences(oracle, user, clone)) == {f"{name_of(clone)} lacks {what}" for what in lacking}
 
 
-def test_the_page_of_oracle_tells_what_is_tested_here() -> None:
+def test_the_documented_admin_is_the_one_that_is_tested() -> None:
     page = (Path(__file__).parents[2] / "docs/engines/oracle.md").read_text()
     [block] = re.findall(r"```sql\n(CREATE USER rotator.*?)```", page, re.DOTALL)
     assert tuple(re.sub(r"\s*--.*", "", block).split(";\n")) == (*AS_DOCUMENTED, "")
@@ -840,7 +838,7 @@ def test_a_common_user_has_no_clone(oracle: OracleLaboratory, stand_in: oracle_s
         session.mirror(user.username, f"{user.username}_clone")
 
 
-def test_who_may_not_see_the_dictionary_is_told_what_it_needs(oracle: OracleLaboratory) -> None:
+def test_a_user_that_may_not_see_the_dictionary_gets_the_remedy(oracle: OracleLaboratory) -> None:
     user = oracle.new_user()
     with (
         pytest.raises(NotPermitted, match="GRANT SELECT_CATALOG_ROLE TO"),
@@ -928,7 +926,7 @@ def test_what_could_not_be_rolled_back_is_not_run(oracle: OracleLaboratory, stat
         session.verify([statement])
 
 
-def test_what_is_verified_is_rolled_back(oracle: OracleLaboratory) -> None:
+def test_what_verify_writes_is_rolled_back(oracle: OracleLaboratory) -> None:
     user = oracle.new_user()
     oracle.alter(f"GRANT INSERT ON {OWNER}.{ORDERS} TO {account(user)}")
     before = oracle.asked(f"SELECT COUNT(*) FROM {ORDERS}")  # noqa: S608 - a constant
@@ -941,7 +939,7 @@ def test_what_is_verified_is_rolled_back(oracle: OracleLaboratory) -> None:
 @pytest.mark.parametrize(
     "statement", ["SELECT 1 FROM nothing_here", 'SELECT 1 FROM "', "SELECT :x FROM dual", "SELECT 1; DROP USER x"]
 )
-def test_a_statement_that_does_not_run_is_told(oracle: OracleLaboratory, statement: str) -> None:
+def test_a_statement_that_does_not_run_is_reported(oracle: OracleLaboratory, statement: str) -> None:
     with (
         pytest.raises((StatementFailed, NotPermitted), match="running statement 1 of verify"),
         oracle.engine.connect(oracle.new_user(), deadline()) as session,

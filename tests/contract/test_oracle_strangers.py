@@ -112,7 +112,7 @@ def test_a_user_of_a_directory_is_not_the_schema_that_it_gets(
 
 
 @pytest.mark.parametrize("field", ["proxy", "user"])
-def test_a_session_of_somebody_else_is_told(oracle: OracleLaboratory, stand_in: Server, field: str) -> None:
+def test_a_session_of_somebody_else_is_reported(oracle: OracleLaboratory, stand_in: Server, field: str) -> None:
     """The client asks for no proxy session. Here, the server gives another one than was asked for."""
     user, victim = oracle.new_user(), oracle.new_user()
     begun = stand_in.sessions
@@ -382,7 +382,7 @@ def test_what_a_stranger_gives_to_the_other_user_stops_nothing(
         assert not oracle.may_read(clone, f'{account(stranger)}."my; table\n\'"')
 
 
-def test_what_a_stranger_gives_is_given_again_where_the_user_has_it(
+def test_what_a_stranger_gives_is_given_again_if_the_user_has_it(
     oracle: OracleLaboratory, stranger: Credential, pair: Pair
 ) -> None:
     """Else the stranger could take it back from the one of the two."""

@@ -255,7 +255,7 @@ def test_a_policy_for_the_clone_alone_is_named(postgresql: PostgreSQLLaboratory,
     alter(postgresql, "DROP TABLE public.{}", table)
 
 
-def test_an_admin_that_may_not_administer_the_role_is_told_the_remedy(postgresql: PostgreSQLLaboratory) -> None:
+def test_an_admin_that_may_not_administer_the_role_gets_the_remedy(postgresql: PostgreSQLLaboratory) -> None:
     name = f"foreign_{secrets.token_hex(4)}"
     alter(postgresql, "CREATE ROLE {} LOGIN SUPERUSER", name)
     with (
@@ -393,7 +393,7 @@ def test_a_certificate_for_another_host_name_is_not_trusted(
         pass
 
 
-def test_without_tls_only_where_the_secret_says_so(postgresql: PostgreSQLLaboratory) -> None:
+def test_without_tls_only_if_the_secret_says_so(postgresql: PostgreSQLLaboratory) -> None:
     user = postgresql.new_user()
     for tls in (True, False):
         with postgresql.engine.connect(replace(user, tls=tls), deadline()) as session:
@@ -410,7 +410,7 @@ def test_a_database_that_does_not_exist_is_not_a_wrong_password(postgresql: Post
         pass
 
 
-def test_a_role_without_login_and_one_without_connections_are_told_apart(postgresql: PostgreSQLLaboratory) -> None:
+def test_a_role_without_login_and_one_without_connections_are_distinguished(postgresql: PostgreSQLLaboratory) -> None:
     for attribute, cause in (("NOLOGIN", "not permitted to log in"), ("CONNECTION LIMIT 0", "too many connections")):
         user = postgresql.new_user()
         alter(postgresql, f"ALTER ROLE {{}} {attribute}", user.username)

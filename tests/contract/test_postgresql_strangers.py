@@ -116,7 +116,7 @@ GIFTS = {
 
 
 @pytest.mark.parametrize("gift", GIFTS)
-def test_what_a_stranger_gives_the_clone_stops_nothing_gives_nothing_and_is_told(
+def test_what_a_stranger_gives_the_clone_stops_nothing_gives_nothing_and_is_reported(
     scenario: Scenario, gift: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     scenario.does(*GIFTS[gift])
@@ -131,7 +131,7 @@ def test_what_a_stranger_gives_the_clone_stops_nothing_gives_nothing_and_is_told
 
 @FROM
 @pytest.mark.parametrize("gift", GIFTS)
-def test_what_a_stranger_gives_the_clone_is_passed_on_where_the_admin_may_act_as_her(
+def test_what_a_stranger_gives_the_clone_is_passed_on_if_the_admin_may_act_as_her(
     scenario: Scenario, gift: str, current: int
 ) -> None:
     scenario.trust()
@@ -265,7 +265,7 @@ def test_a_role_that_a_stranger_gives_the_clone_and_that_is_a_member_of_the_pair
     scenario.rotate(1 - current)
 
 
-def test_a_role_that_a_stranger_gives_the_clone_is_passed_on_where_the_admin_may(scenario: Scenario) -> None:
+def test_a_role_that_a_stranger_gives_the_clone_is_passed_on_if_the_admin_may(scenario: Scenario) -> None:
     scenario.is_done(f'GRANT {{g}} TO "{scenario.laboratory.admin.username}" WITH ADMIN OPTION')
     scenario.does("GRANT {g} TO {c}")
     scenario.rotate(1)
@@ -451,7 +451,7 @@ def test_the_databases_of_strangers_get_so_much_time_and_no_more(
     ]
 
 
-def test_a_strangers_database_is_looked_into_where_the_clone_owns_something(
+def test_a_strangers_database_is_looked_into_if_the_clone_owns_something(
     scenario: Scenario, her_database: Credential, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rotation.engines.postgresql.STRANGERS_SECONDS", 0.0)

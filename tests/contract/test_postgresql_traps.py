@@ -178,7 +178,7 @@ def test_a_pair_that_needs_no_ddl_springs_no_event_trigger(postgresql: PostgreSQ
     assert list(traps.caught(postgresql, str(owner.database))) == []
 
 
-def test_an_event_trigger_in_the_way_of_default_privileges_is_named(
+def test_an_event_trigger_that_blocks_default_privileges_is_named(
     postgresql: PostgreSQLLaboratory, owner: Credential
 ) -> None:
     clone = new_clone(postgresql, owner)

@@ -276,7 +276,7 @@ def test_what_one_owns_the_other_one_controls(
     make_equal(sqlserver, current, other, furnished)
 
 
-def test_what_the_other_one_alone_owns_is_said(sqlserver: SQLServerLaboratory, turn: Pair, furnished: str) -> None:
+def test_what_the_other_one_alone_owns_is_reported(sqlserver: SQLServerLaboratory, turn: Pair, furnished: str) -> None:
     current, other = turn
     for name in (bracketed(current.username), bracketed(other.username)):
         alter(sqlserver, f"CREATE USER {name} FOR LOGIN {name}", database=furnished)
@@ -334,7 +334,7 @@ def documented(sqlserver: SQLServerLaboratory, statements: Sequence[str] = AS_DO
     return admin
 
 
-def test_the_page_of_sql_server_tells_what_is_tested_here() -> None:
+def test_the_documented_admin_is_the_one_that_is_tested() -> None:
     page = (Path(__file__).parents[2] / "docs/engines/sql-server.md").read_text()
     [block] = re.findall(r"```sql\n(.*?CREATE LOGIN rotator.*?)```", page, re.DOTALL)
     assert tuple(re.sub(r"\s*--.*", "", block).replace("\n", "").split(";")) == (*AS_DOCUMENTED, "")
@@ -401,7 +401,7 @@ def test_a_database_that_the_admin_may_not_enter_is_named_in_the_log(
     assert text == f"What {pair[0].username} may do in {furnished} was not looked at: {unseen}"
 
 
-def test_a_read_only_database_is_said(sqlserver: SQLServerLaboratory, pair: Pair, furnished: str) -> None:
+def test_a_read_only_database_is_reported(sqlserver: SQLServerLaboratory, pair: Pair, furnished: str) -> None:
     user, clone = pair
     alter(sqlserver, f"CREATE USER {user.username} FOR LOGIN {user.username}", database=furnished)
     alter(sqlserver, f"ALTER DATABASE {bracketed(furnished)} SET READ_ONLY")
@@ -524,7 +524,7 @@ def test_a_password_against_the_policy_has_a_remedy(sqlserver: SQLServerLaborato
     assert sqlserver.logs_in(user)
 
 
-def test_the_history_of_passwords_does_not_get_in_the_way_of_a_repetition(sqlserver: SQLServerLaboratory) -> None:
+def test_a_password_history_does_not_stop_a_repetition(sqlserver: SQLServerLaboratory) -> None:
     user = sqlserver.new_user(policy=True)
     changed = replace(user, password=new_password())
     for who in (user, changed):
@@ -584,7 +584,7 @@ def test_a_login_that_is_locked_is_unlocked_with_its_new_password(sqlserver: SQL
     assert sqlserver.logs_in(new)
 
 
-def test_a_database_that_is_not_there_is_not_a_wrong_password(sqlserver: SQLServerLaboratory, database: str) -> None:
+def test_a_database_that_does_not_exist_is_not_a_wrong_password(sqlserver: SQLServerLaboratory, database: str) -> None:
     user = sqlserver.new_user()
     for name in (database, "nowhere"):
         blocked = pytest.raises(LoginBlocked, match=r'Cannot open database.*4060.*"dbname"')
@@ -595,7 +595,7 @@ def test_a_database_that_is_not_there_is_not_a_wrong_password(sqlserver: SQLServ
             pass
 
 
-def test_what_the_client_cannot_send_is_said(sqlserver: SQLServerLaboratory) -> None:
+def test_what_the_client_cannot_send_is_reported(sqlserver: SQLServerLaboratory) -> None:
     key, long = "\U0001f511", "x" * 129
     for user in (replace(sqlserver.admin, username=key), replace(sqlserver.admin, password=f"A {key}")):
         with pytest.raises(Unsupported, match=r"U\+FFFF"), sqlserver.engine.connect(user, deadline()):
@@ -785,7 +785,9 @@ def test_an_expired_certificate_is_not_trusted(monkeypatch: pytest.MonkeyPatch) 
         assert (server.log.tried, server.log.lines) == (0, [])
 
 
-def test_a_bundle_that_cannot_be_read_is_said(sqlserver: SQLServerLaboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_that_cannot_be_read_is_reported(
+    sqlserver: SQLServerLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DB_CA_BUNDLE", "/nowhere.pem")
     with pytest.raises(Untrusted, match="DB_CA_BUNDLE"), sqlserver.engine.connect(sqlserver.admin, deadline()):
         pass
@@ -820,7 +822,7 @@ def test_a_server_without_tls_learns_nothing_about_the_password(monkeypatch: pyt
             session.verify(["SELECT 1"])
 
 
-def test_a_server_that_wants_tls_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_wants_tls_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     with standing_in(monkeypatch, force_tls=lambda: True) as superuser:
         with (
             pytest.raises(LoginBlocked, match='Take "ssl": false out of the secret'),

@@ -79,7 +79,7 @@ def eve(sqlserver: SQLServerLaboratory) -> Iterator[Stranger]:
         ["ALTER ROLE db_owner DROP MEMBER {admin}"],
     ],
 )
-def test_a_database_where_the_current_one_is_no_user_is_left_alone(
+def test_a_database_in_which_the_current_one_is_no_user_is_left_alone(
     sqlserver: SQLServerLaboratory, pair: Pair, eve: Stranger, statements: list[str]
 ) -> None:
     user, clone = pair
@@ -137,7 +137,7 @@ def test_a_database_with_a_name_that_no_client_can_read_is_left_alone(
     assert name.replace(sqlserver_catalog.HALF, "\ufffd") in caplog.text
 
 
-def test_a_user_of_the_other_one_where_the_current_one_is_none_is_said_with_what_ends_it(
+def test_a_user_of_the_other_one_alone_is_reported_with_the_remedy(
     sqlserver: SQLServerLaboratory, pair: Pair, eve: Stranger, caplog: pytest.LogCaptureFixture
 ) -> None:
     user, clone = pair

@@ -115,7 +115,7 @@ def mysql_with_tls(shown: Certificates, plugin: str) -> Talk:
 
 
 @pytest.mark.parametrize("bad", KINDS, indirect=True)
-def test_a_wrong_certificate_is_told_nothing_by_postgresql(bad: Certificates) -> None:
+def test_a_server_with_a_wrong_certificate_learns_nothing_from_postgresql(bad: Certificates) -> None:
     error, heard = try_to_log_in(PostgreSQL(), postgresql_with_tls(bad))
     require_untrusted(error)
     assert heard.heard == impostor.SSL_REQUEST
@@ -123,7 +123,9 @@ def test_a_wrong_certificate_is_told_nothing_by_postgresql(bad: Certificates) ->
 
 @FAMILY
 @pytest.mark.parametrize("bad", KINDS, indirect=True)
-def test_a_wrong_certificate_is_told_nothing_by_mysql_and_mariadb(engine: Engine, bad: Certificates) -> None:
+def test_a_server_with_a_wrong_certificate_learns_nothing_from_mysql_and_mariadb(
+    engine: Engine, bad: Certificates
+) -> None:
     error, heard = try_to_log_in(engine, mysql_with_tls(bad, "mysql_native_password"))
     require_untrusted(error)
     assert len(heard.heard) == impostor.TLS_REQUEST
@@ -250,7 +252,7 @@ def test_who_refuses_a_postgresql_login_before_tls_has_refused_no_password() -> 
 
 @FAMILY
 @pytest.mark.parametrize("tls", [True, False], ids=["with TLS", "without"])
-def test_who_refuses_a_mysql_login_before_it_is_told_of_it_refused_no_password(engine: Engine, *, tls: bool) -> None:
+def test_a_mysql_that_refuses_before_the_login_refused_no_password(engine: Engine, *, tls: bool) -> None:
     """If it were one, other passwords would be tried: an attacker in the middle could collect one after another."""
     error, heard = try_to_log_in(engine, lambda line: line.say(impostor.access_denied(0)), tls=tls)
     require_untrusted(error)
@@ -326,9 +328,7 @@ def test_a_mysql_that_asks_for_the_password_in_clear_does_not_get_it_without_tls
 
 @FAMILY
 @pytest.mark.parametrize("plugin", ["caching_sha2_password", "sha256_password"])
-def test_without_tls_a_mysql_with_a_key_of_its_own_learns_the_password_for_the_secret_says_so(
-    engine: Engine, plugin: str
-) -> None:
+def test_without_tls_a_mysql_with_a_key_of_its_own_learns_the_password(engine: Engine, plugin: str) -> None:
     """The server's own key comes over the same wire, and nothing vouches for it.
 
     MySQL itself asks for full authentication after each new password, so this cannot be refused where TLS is off. See

@@ -192,7 +192,7 @@ def test_ctrl_c_in_a_terminal_leaves_the_terminal_as_it_was(room: Path, postgres
     assert not list(room.iterdir())
 
 
-def test_what_is_not_built_is_said_in_one_line_with_the_remedy(
+def test_what_is_not_built_is_reported_in_one_line_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def not_built(*_: object) -> None:
@@ -204,7 +204,7 @@ def test_what_is_not_built_is_said_in_one_line_with_the_remedy(
     assert errors == "The demo failed: PostgreSqlFunction is not built. `make demo` builds it first.\n"
 
 
-def test_an_engine_that_is_not_there_is_said_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_engine_is_reported_with_those_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--engine", "oracle"]) == 1
     captured = capsys.readouterr()
     assert captured.err == (

@@ -211,7 +211,7 @@ def test_all_else_in_the_secret_stays(scenario: Scenario) -> None:
     assert {key for key in before | after if before.get(key) != after.get(key)} == changed
 
 
-def test_without_tls_it_rotates_where_the_secret_says_so(scenario: Scenario) -> None:
+def test_without_tls_it_rotates_if_the_secret_says_so(scenario: Scenario) -> None:
     arn = scenario.secret(scenario.new_user(), ssl=False)
     for _ in range(2):
         outcome = scenario.rotate(arn)

@@ -158,7 +158,7 @@ def test_a_secrets_manager_that_falls_silent_at_any_call_ends_the_step_in_time(
 
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
-def test_a_server_that_is_not_there_is_told_at_once_and_waited_for_by_nobody(
+def test_a_server_that_does_not_exist_is_reported_at_once(
     every_laboratory: Laboratory, new_scenario: NewScenario
 ) -> None:
     with Relay(every_laboratory.admin.port) as relay:

@@ -98,33 +98,27 @@ def crowded(laboratory: MySQLLaboratory, service: LocalSecretsManager) -> None:
     scenario.require_healed()
 
 
-def test_a_read_only_mysql_is_told_from_a_user_that_may_not(
-    mysql: MySQLLaboratory, service: LocalSecretsManager
-) -> None:
+def test_a_read_only_mysql_is_not_a_missing_right(mysql: MySQLLaboratory, service: LocalSecretsManager) -> None:
     read_only_node(mysql, service)
 
 
-def test_a_read_only_mariadb_is_told_from_a_user_that_may_not(
-    mariadb: MySQLLaboratory, service: LocalSecretsManager
-) -> None:
+def test_a_read_only_mariadb_is_not_a_missing_right(mariadb: MySQLLaboratory, service: LocalSecretsManager) -> None:
     read_only_node(mariadb, service)
 
 
-def test_a_mysql_without_free_connections_is_told_from_a_wrong_password(
+def test_a_mysql_without_free_connections_is_not_a_wrong_password(
     mysql: MySQLLaboratory, service: LocalSecretsManager
 ) -> None:
     crowded(mysql, service)
 
 
-def test_a_mariadb_without_free_connections_is_told_from_a_wrong_password(
+def test_a_mariadb_without_free_connections_is_not_a_wrong_password(
     mariadb: MySQLLaboratory, service: LocalSecretsManager
 ) -> None:
     crowded(mariadb, service)
 
 
-def test_a_mysql_that_is_offline_is_told_from_a_wrong_password(
-    mysql: MySQLLaboratory, service: LocalSecretsManager
-) -> None:
+def test_a_mysql_that_is_offline_is_not_a_wrong_password(mysql: MySQLLaboratory, service: LocalSecretsManager) -> None:
     scenario = Scenario(mysql, service).begin()
     with setting(mysql, "offline_mode = ON", "offline_mode = OFF"):
         require_blocked(scenario)
@@ -132,7 +126,7 @@ def test_a_mysql_that_is_offline_is_told_from_a_wrong_password(
 
 
 @pytest.mark.parametrize("number", [1040, 1053, 1129, 1130])
-def test_a_mysql_that_refuses_before_it_asks_for_a_password_is_told_from_one_that_is_wrong(number: int) -> None:
+def test_a_mysql_that_refuses_before_it_asks_for_a_password_is_not_a_wrong_password(number: int) -> None:
     error = b"\xff" + struct.pack("<H", number) + b"said the server"
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -211,7 +205,7 @@ def small_postgresql() -> Iterator[PostgreSQLLaboratory]:
         yield PostgreSQLLaboratory.prepare(superuser, server.ca_bundle, server.log_file)
 
 
-def test_a_postgresql_without_free_connections_is_told_from_a_wrong_password(
+def test_a_postgresql_without_free_connections_is_not_a_wrong_password(
     small_postgresql: PostgreSQLLaboratory, service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DB_CA_BUNDLE", str(small_postgresql.ca_bundle))

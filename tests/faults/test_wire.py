@@ -103,7 +103,7 @@ def serving(handler: type[socketserver.BaseRequestHandler]) -> Iterator[int]:
         server.shutdown()
 
 
-def test_nothing_is_disturbed_unless_it_is_said() -> None:
+def test_nothing_is_disturbed_unless_that_is_asked() -> None:
     watch = Watch()
     ending = Ending(watch)
     assert (ending.printed, ending.status, ending.heard) == (["ONE", "TWO", "THREE"], 0, ["one", "two", "three"])

@@ -160,7 +160,7 @@ def lose_password(database: FakeDatabase) -> None:
 
 
 @pytest.mark.parametrize("allowed", [None, "false"])
-def test_an_admin_repairs_nothing_unless_it_is_told_to(
+def test_an_admin_repairs_nothing_unless_that_is_allowed(
     invoke: Invoke, database: FakeDatabase, scenario: Scenario, monkeypatch: pytest.MonkeyPatch, allowed: str | None
 ) -> None:
     if allowed:

@@ -136,7 +136,7 @@ def saying(text: str, when: str = "") -> FakeDatabase:
     return database
 
 
-def test_no_string_of_any_version_that_was_read_is_said(service: LocalSecretsManager, invoke: Invoke) -> None:
+def test_no_string_of_any_version_that_was_read_is_shown(service: LocalSecretsManager, invoke: Invoke) -> None:
     admin = Scenario(service, username="admin", password="adm1n-Passw0rd", note="n0te-of-the-admin")
     scenario = Scenario(service, masterarn=admin.arn, **OWN).begin()
     assert not invoke(saying("", "nothing"), event(scenario, "createSecret")).error

@@ -213,7 +213,7 @@ def test_for_an_account_without_a_role_sts_is_not_called(
 
 
 @pytest.mark.usefixtures("role")
-def test_a_role_is_left_where_the_next_secret_needs_none(function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_role_is_left_if_the_next_secret_needs_none(function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
     function.rotate()
     monkeypatch.delenv("SECRET_ROLE_ARNS")
     function.wire.sent.clear()

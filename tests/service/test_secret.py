@@ -514,7 +514,7 @@ def test_a_healthy_rotation_of_alternating_users_makes_nine_calls(service: Local
     assert calls == [DESCRIBE, READ, WRITE, READ, READ, READ, READ, DESCRIBE, MOVE]
 
 
-def test_the_rotation_token_is_passed_on_where_the_value_is_written_and_nowhere_else(
+def test_the_rotation_token_is_passed_on_only_when_the_value_is_written(
     service: LocalSecretsManager,
 ) -> None:
     with_token: list[str] = []
