@@ -1,7 +1,7 @@
 """What do the contract tests of MySQL and of MariaDB do alike, besides `tests.contract.pairs`?"""
 
 from rotation.credential import Credential
-from rotation.engine import CloneStatus
+from rotation.engine import CloneStatus, KeepsOldPassword
 from tests.contract.pairs import proof_of
 from tests.laboratories import deadline
 from tests.laboratories.mysql import MySQLLaboratory, quoted
@@ -22,6 +22,20 @@ def alter(laboratory: MySQLLaboratory, *statements: str) -> None:
 def asked(laboratory: MySQLLaboratory, statement: str, *arguments: str) -> list[tuple[object, ...]]:
     with laboratory.session() as run:
         return run(statement, *arguments)
+
+
+def require_two(laboratory: MySQLLaboratory, user: Credential) -> None:
+    """Require that the server lets a user have two passwords."""
+    with laboratory.engine.connect(user, deadline()) as session:
+        assert isinstance(session, KeepsOldPassword)
+        session.require_two_passwords()
+
+
+def add(laboratory: MySQLLaboratory, who: Credential, current: Credential, new: Credential) -> None:
+    """Add a password, as the user itself or an admin."""
+    with laboratory.engine.connect(who, deadline()) as session:
+        assert isinstance(session, KeepsOldPassword)
+        session.add_password(current.username, current.password, new.password)
 
 
 def rotate(laboratory: MySQLLaboratory, current: Credential, pending: Credential) -> list[str]:

@@ -14,7 +14,7 @@ from rotation.engine import CloneStatus
 from rotation.engines.mariadb.session import MariaDBSession
 from rotation.errors import LoginBlocked, NotPermitted, PasswordRefused, StatementFailed, Unsupported
 from tests.contract.contract import EngineContract
-from tests.contract.mysql_kit import account, alter, asked, shown
+from tests.contract.mysql_kit import account, add, alter, asked, require_two, shown
 from tests.contract.pairs import Pair, changed, clone_status, differences, mirror, new_clone
 from tests.laboratories import deadline
 from tests.laboratories.mysql import MySQLLaboratory, quoted
@@ -32,18 +32,6 @@ LOGGER = "rotation.engines.mariadb"
 def change(laboratory: MySQLLaboratory, user: Credential, new: Credential) -> None:
     with laboratory.engine.connect(user, deadline()) as session:
         session.change_own_password(new.password)
-
-
-def add(laboratory: MySQLLaboratory, who: Credential, current: Credential, new: Credential) -> None:
-    with laboratory.engine.connect(who, deadline()) as session:
-        assert isinstance(session, MariaDBSession)
-        session.add_password(current.username, current.password, new.password)
-
-
-def require_two(laboratory: MySQLLaboratory, user: Credential) -> None:
-    with laboratory.engine.connect(user, deadline()) as session:
-        assert isinstance(session, MariaDBSession)
-        session.require_two_passwords()
 
 
 def methods(laboratory: MySQLLaboratory, user: Credential) -> list[tuple[str, str]]:

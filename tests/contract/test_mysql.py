@@ -31,7 +31,7 @@ from rotation.errors import (
 )
 from tests.contract.contract import EngineContract
 from tests.contract.impostor import greeting
-from tests.contract.mysql_kit import account, alter, asked
+from tests.contract.mysql_kit import account, add, alter, asked, require_two
 from tests.contract.pairs import Pair, changed, differences, mirror, new_clone
 from tests.laboratories import deadline
 from tests.laboratories.mysql import MySQLLaboratory, quoted
@@ -593,18 +593,6 @@ def test_a_password_that_was_left_over_is_discarded_in_an_alternating_pair(mysql
 
 
 # Two passwords
-
-
-def require_two(mysql: MySQLLaboratory, user: Credential) -> None:
-    with mysql.engine.connect(user, deadline()) as session:
-        assert isinstance(session, MySQLSession)
-        session.require_two_passwords()
-
-
-def add(mysql: MySQLLaboratory, who: Credential, current: Credential, new: Credential) -> None:
-    with mysql.engine.connect(who, deadline()) as session:
-        assert isinstance(session, MySQLSession)
-        session.add_password(current.username, current.password, new.password)
 
 
 @pytest.fixture(params=[False, True], ids=["alone", "through an admin"])

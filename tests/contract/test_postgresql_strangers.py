@@ -15,7 +15,7 @@ from psycopg2.sql import SQL, Identifier, Literal
 
 from rotation.credential import Credential
 from rotation.errors import RightsDiffer, StatementFailed
-from tests.contract.pairs import differences, mirror, new_pair, proof_of
+from tests.contract.pairs import differences, mirror, new_clone, new_pair, proof_of
 from tests.contract.postgresql_kit import alter
 from tests.laboratories import Run, deadline
 from tests.laboratories.postgresql import ADMINS, PostgreSQLLaboratory
@@ -597,7 +597,7 @@ def test_an_admin_that_acts_as_another_role_does_its_work_as_itself(postgresql: 
         user = postgresql.new_user()
         if postgresql.version >= 160000:
             alter(postgresql, "GRANT {} TO {} WITH ADMIN OPTION", user.username, laboratory.admin.username)
-        clone = replace(user, username=f"{user.username}_clone", password=secrets.token_urlsafe())
+        clone = new_clone(user)
         mirror(laboratory, user, clone)
         assert differences(laboratory, user, clone) == []
 
@@ -608,7 +608,7 @@ def test_a_delivery_sees_what_another_one_has_done_meanwhile(postgresql: Postgre
         user = postgresql.new_user()
         if postgresql.version >= 160000:
             alter(postgresql, "GRANT {} TO {} WITH ADMIN OPTION", user.username, laboratory.admin.username)
-        clone = replace(user, username=f"{user.username}_clone", password=secrets.token_urlsafe())
+        clone = new_clone(user)
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             session.clone_status(user.username, clone.username)
             mirror(laboratory, user, clone)

@@ -13,7 +13,7 @@ from rotation.credential import Credential
 from rotation.engines.postgresql.session import PostgreSQLSession
 from rotation.errors import Unsafe
 from tests.contract import postgresql_traps as traps
-from tests.contract.pairs import differences, mirror, proof_of
+from tests.contract.pairs import differences, mirror, new_clone, new_pair, proof_of
 from tests.contract.postgresql_kit import alter
 from tests.laboratories import deadline
 from tests.laboratories.postgresql import PostgreSQLLaboratory
@@ -49,7 +49,7 @@ def scenario(request: pytest.FixtureRequest, postgresql: PostgreSQLLaboratory) -
 def laid(postgresql: PostgreSQLLaboratory, *, is_trusted: bool) -> Iterator[Scenario]:
     """Lay all traps; the admin may act as their owners if they are trusted."""
     user, stranger = (in_own_database(postgresql) for _ in range(2))
-    clone = replace(user, username=f"{user.username}_clone", password=secrets.token_urlsafe())
+    clone = new_clone(user)
     mirror(postgresql, replace(user, database="postgres"), clone)
     for owner in (user, stranger):
         if is_trusted:
@@ -147,12 +147,6 @@ def pull_at_ddl(postgresql: PostgreSQLLaboratory, owner: Credential) -> None:
     )
 
 
-def new_clone(postgresql: PostgreSQLLaboratory, user: Credential) -> Credential:
-    clone = replace(user, username=f"{user.username}_clone", password=secrets.token_urlsafe())
-    mirror(postgresql, user, clone)
-    return clone
-
-
 def give_the_clone_a_right(postgresql: PostgreSQLLaboratory, clone: Credential) -> None:
     with postgresql.session(replace(postgresql.admin, database=clone.database)) as run:
         run("CREATE TABLE public.given (id int)")
@@ -162,7 +156,7 @@ def give_the_clone_a_right(postgresql: PostgreSQLLaboratory, clone: Credential) 
 def test_an_event_trigger_with_a_strangers_function_is_not_sprung_but_named(
     postgresql: PostgreSQLLaboratory, owner: Credential
 ) -> None:
-    clone = new_clone(postgresql, owner)
+    _, clone = new_pair(postgresql, owner)
     give_the_clone_a_right(postgresql, clone)
     pull_at_ddl(postgresql, owner)
     with pytest.raises(Unsafe, match=rf"event trigger bait runs public\.event\(\).*{owner.username} can change that"):
@@ -172,7 +166,7 @@ def test_an_event_trigger_with_a_strangers_function_is_not_sprung_but_named(
 
 def test_a_pair_that_needs_no_ddl_springs_no_event_trigger(postgresql: PostgreSQLLaboratory, owner: Credential) -> None:
     pull_at_ddl(postgresql, owner)
-    clone = new_clone(postgresql, owner)
+    _, clone = new_pair(postgresql, owner)
     mirror(postgresql, clone, owner)
     mirror(postgresql, owner, clone)
     assert list(traps.caught(postgresql, str(owner.database))) == []
@@ -181,7 +175,7 @@ def test_a_pair_that_needs_no_ddl_springs_no_event_trigger(postgresql: PostgreSQ
 def test_an_event_trigger_that_blocks_default_privileges_is_named(
     postgresql: PostgreSQLLaboratory, owner: Credential
 ) -> None:
-    clone = new_clone(postgresql, owner)
+    _, clone = new_pair(postgresql, owner)
     with postgresql.session(owner) as run:
         run("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC")
     pull_at_ddl(postgresql, owner)
@@ -191,7 +185,7 @@ def test_an_event_trigger_that_blocks_default_privileges_is_named(
 
 
 def test_a_superusers_event_trigger_is_the_operators_own(postgresql: PostgreSQLLaboratory, owner: Credential) -> None:
-    clone = new_clone(postgresql, owner)
+    _, clone = new_pair(postgresql, owner)
     give_the_clone_a_right(postgresql, clone)
     alter(postgresql, "ALTER FUNCTION public.event() OWNER TO {}", "postgres", database=owner.database)
     pull_at_ddl(postgresql, owner)
@@ -209,7 +203,7 @@ def test_a_right_is_not_granted_on_what_takes_an_objects_name_meanwhile(
     postgresql: PostgreSQLLaboratory, owner: Credential, monkeypatch: pytest.MonkeyPatch, is_swapped: bool
 ) -> None:
     """Who owns two schemas can give one the other's name, just before the admin grants a right on a table of its."""
-    clone, admin = new_clone(postgresql, owner), replace(postgresql.admin, database=owner.database)
+    (_, clone), admin = new_pair(postgresql, owner), replace(postgresql.admin, database=owner.database)
     with postgresql.session(owner) as run:
         for schema in ("open", "closed"):
             run(SQL("CREATE SCHEMA {}").format(Identifier(schema)))

@@ -24,6 +24,7 @@ from rotation.credential import Credential
 from rotation.engine import KeepsOldPassword, Session
 from rotation.errors import LoginRefused
 from tests import servers
+from tests.contract.pairs import new_clone
 from tests.contract.tap import Tap, tapping
 from tests.laboratories import ORDERS, Laboratory, deadline
 from tests.laboratories.mysql import MySQLLaboratory
@@ -50,7 +51,7 @@ def set_in_all_ways(tap: Tap, laboratory: Laboratory, *, tls: bool) -> list[Cred
     made = [replace(user, password=password())]
     with through(tap, laboratory, user, tls=tls) as session:
         session.change_own_password(made[0].password)
-    clone = replace(user, username=f"{user.username}_clone", password=password())
+    clone = new_clone(user)
     made.append(clone)
     with through(tap, laboratory, laboratory.admin, tls=tls) as session:
         session.mirror(user.username, clone.username)
