@@ -4,6 +4,7 @@ import gc
 import secrets
 import socket
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,7 +14,11 @@ from tests.contract.sqlserver_kit import alter
 from tests.laboratories import Laboratory, new_password
 from tests.laboratories.oracle import OracleLaboratory, own, quoted
 from tests.laboratories.sqlserver import SQLServerLaboratory, bracketed
+from tests.local.stand_ins.db2.database import Instance
 from tests.local.stand_ins.oracle import server as oracle_server
+
+if TYPE_CHECKING:
+    from tests.laboratories.db2 import Db2Laboratory  # it imports IBM's client, which is for x86_64 only
 
 
 @pytest.fixture
@@ -115,3 +120,14 @@ def database(sqlserver: SQLServerLaboratory) -> Iterator[str]:
     alter(sqlserver, f"ALTER ROLE db_owner ADD MEMBER {sqlserver.admin.username}", database=name)
     yield name
     alter(sqlserver, f"DROP DATABASE {bracketed(name)}")
+
+
+# Db2
+
+
+@pytest.fixture
+def instance(db2: "Db2Laboratory") -> Instance:
+    """The stand-in from inside; a real server shows no such thing."""
+    if not db2.instance:
+        pytest.skip("looks into the stand-in")
+    return db2.instance

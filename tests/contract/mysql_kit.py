@@ -1,5 +1,11 @@
 """What do the contract tests of MySQL and of MariaDB do alike, besides `tests.contract.pairs`?"""
 
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+
 from rotation.credential import Credential
 from rotation.engine import CloneStatus, KeepsOldPassword
 from tests.contract.pairs import proof_of
@@ -63,3 +69,35 @@ def hosts(laboratory: MySQLLaboratory, user: Credential) -> list[str]:
     """Return the hosts of all accounts of a name."""
     query = "SELECT host FROM mysql.user WHERE user = %s ORDER BY host"
     return [str(host) for (host,) in asked(laboratory, query, user.username)]
+
+
+@contextmanager
+def setting(laboratory: MySQLLaboratory, name: str, value: str) -> Iterator[None]:
+    """Change a global setting of the server for a while."""
+    [(before,)] = asked(laboratory, f"SELECT @@GLOBAL.{name}")
+    alter(laboratory, f"SET GLOBAL {name} = {value}")
+    try:
+        yield
+    finally:
+        alter(laboratory, f"SET GLOBAL {name} = {quoted(str(before)) if isinstance(before, str) else before}")
+
+
+type Serve = Callable[[socket.socket], None]
+
+
+@contextmanager
+def serving(serve: Serve) -> Iterator[int]:
+    """Take one connection at a port, and talk."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def take() -> None:
+            connection, _ = listener.accept()
+            with closing(connection), suppress(ssl.SSLError, OSError):
+                serve(connection)
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        try:
+            yield int(listener.getsockname()[1])
+        finally:
+            thread.join()

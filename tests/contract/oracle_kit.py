@@ -84,3 +84,9 @@ def documented(oracle: OracleLaboratory, role: str, statements: Sequence[str] = 
         named = statement.replace("rotator", admin.username).replace("that_role", role)
         oracle.alter(named.replace('"…"', quoted(admin.password)))
     return admin
+
+
+def new_profile(oracle: OracleLaboratory, limits: str) -> str:
+    name = f"LAB_{secrets.token_hex(4)}".upper()
+    oracle.alter(f"CREATE PROFILE {name} LIMIT {limits}")
+    return name

@@ -105,3 +105,17 @@ def set_secret(laboratory: SQLServerLaboratory, user: Credential, *earlier: Cred
     )
     AlternatingUsers(kind).set_password(current, pending, context)
     return pending.credential
+
+
+def make_equal(
+    laboratory: SQLServerLaboratory,
+    current: Credential,
+    other: Credential,
+    *databases: str,
+    admin: Credential | None = None,
+) -> None:
+    """Mirror, and see that the two are the same and that nothing was done to the current one."""
+    before = has(laboratory, current.username, *databases)
+    mirror(laboratory, current, other, admin)
+    assert has(laboratory, current.username, *databases) == before
+    assert has(laboratory, other.username, *databases) == before
