@@ -146,7 +146,7 @@ class TestDb2Alone:
             session.verify([])
 
     def test_nobody_is_followed_to_another_server(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A server names others as it lets somebody in; a client may go on there where the connection is lost."""
+        """A server names others when it accepts a login; a client can go on there if the connection is lost."""
         pack = drda.pack
 
         def lose(*_: object) -> None:
@@ -398,7 +398,7 @@ class TestDb2Alone:
 
 @contextmanager
 def connect_procedure(instance: Instance, name: str) -> Iterator[None]:
-    """Have the database configuration name a procedure that runs at each connect."""
+    """Name a procedure in the database configuration that runs at each connect."""
     update = "UPDATE \"SYSIBMADM.DBCFG\" SET VALUE = ?, DEFERRED_VALUE = ? WHERE NAME = 'connect_proc'"
     with inside_session(instance) as session:
         session.store.execute(update, (name, name))
@@ -410,7 +410,7 @@ def connect_procedure(instance: Instance, name: str) -> Iterator[None]:
 
 @contextmanager
 def held(lock: "threading.RLock") -> Iterator[None]:
-    """Have another thread hold a lock."""
+    """Hold a lock in another thread."""
     taken, release = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -437,19 +437,19 @@ def serving_once(answer: bytes) -> Iterator[tuple[int, list[bytes]]]:
         def serve() -> None:
             while True:
                 try:
-                    way, _ = listener.accept()
+                    connection, _ = listener.accept()
                 except OSError:
                     return
-                with closing(way), suppress(OSError):
-                    heard.append(way.recv(4096))
-                    way.sendall(answer)
+                with closing(connection), suppress(OSError):
+                    heard.append(connection.recv(4096))
+                    connection.sendall(answer)
 
         threading.Thread(target=serve, daemon=True).start()
         yield int(listener.getsockname()[1]), heard
 
 
 def show(issued: certificates.Certificates, line: Line) -> None:
-    """Talk as Db2 does where there is TLS: that comes first."""
+    """Talk as Db2 does with TLS, which comes first."""
     line.show(issued)
 
 
@@ -464,10 +464,14 @@ def shaking_hands(issued: certificates.Certificates, host: str) -> Iterator[tupl
         def serve() -> None:
             while True:
                 try:
-                    way, _ = listener.accept()
+                    connection, _ = listener.accept()
                 except OSError:
                     return
-                with closing(way), suppress(OSError), context.wrap_socket(way, server_side=True) as protected:
+                with (
+                    closing(connection),
+                    suppress(OSError),
+                    context.wrap_socket(connection, server_side=True) as protected,
+                ):
                     heard.append(protected.recv(4096))
 
         threading.Thread(target=serve, daemon=True).start()

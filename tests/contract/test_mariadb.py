@@ -76,7 +76,7 @@ def new_user_with(laboratory: MySQLLaboratory, plugin: str) -> Credential:
 
 @contextmanager
 def policy(laboratory: MySQLLaboratory) -> Iterator[None]:
-    """Have a plugin that wants to judge passwords, for a while."""
+    """Install a plugin that judges passwords, for a while."""
     alter(laboratory, "INSTALL SONAME 'simple_password_check'")
     try:
         yield

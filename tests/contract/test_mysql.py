@@ -225,7 +225,7 @@ def test_an_account_with_another_password_is_left_alone(mysql: MySQLLaboratory) 
         add(mysql, mysql.admin, changed(user), changed(user))
 
 
-# Errors and the way
+# Errors, and how the server is reached
 
 
 def test_a_policy_is_met_by_a_clone_and_a_password_against_it_has_a_remedy(mysql: MySQLLaboratory) -> None:

@@ -43,7 +43,7 @@ def opens(laboratory: MySQLLaboratory, user: Credential, host: str) -> bool:
 
 @contextmanager
 def shadowed(laboratory: MySQLLaboratory, user: Credential) -> Iterator[Credential]:
-    """Have an anonymous account that comes before every user; yield who then logs in as one."""
+    """Make an anonymous account that comes before every user; yield a user that then logs in as it."""
     anonymous = replace(changed(user), database=None)
     with laboratory.session() as run:  # which then could not log in itself
         run(f"CREATE USER ''@{quoted(HERE)} IDENTIFIED BY {quoted(anonymous.password)}")

@@ -72,7 +72,7 @@ GARBAGE = [
 
 
 def test_any_user_of_mysql_may_write_its_own_attributes(mysql: MySQLLaboratory) -> None:
-    """Why a mark on one side proves nothing. Where a server refuses it, all the better."""
+    """Why a mark on one side proves nothing. A server that refuses to write it is even safer."""
     user = mysql.new_user()
     note(mysql, user, marked())
     assert noted(mysql, user) == {NONCE: True}
@@ -183,7 +183,7 @@ def set_hash(laboratory: MySQLLaboratory, user: Credential, text: str) -> None:
         try:
             run(f"SET PASSWORD = {quoted(text)}")
         except pymysql.OperationalError as error:
-            if error.args[0] != 1699:  # so it says, where the first method is no password; and has done it
+            if error.args[0] != 1699:  # it says so if the first method is no password, although it has done it
                 raise
 
 
@@ -284,7 +284,7 @@ def test_an_admin_carries_no_mark_of_a_user_to_where_it_counts(mariadb: MySQLLab
 
 @contextmanager
 def policy(mariadb: MySQLLaboratory) -> Iterator[None]:
-    """Have a plugin that wants to judge passwords, for a while."""
+    """Install a plugin that judges passwords, for a while."""
     alter(mariadb, "INSTALL SONAME 'simple_password_check'")
     try:
         yield

@@ -148,7 +148,7 @@ def test_rights_follow_the_current_user(
         alter(mysql, *(statement.format(account(current)) for statement in statements))
         assert differences(mysql, current, other)
         make_equal(mysql, current, other)
-    # What the other one has besides goes, whatever it is: also where it is the current user that has less.
+    # All that only the other one has goes, even if the current user has lost it.
     alter(mysql, *(statement.format(account(other)) for statement in given))
     make_equal(mysql, current, other)
     alter(mysql, f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {account(current)}")

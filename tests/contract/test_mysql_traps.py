@@ -1,4 +1,4 @@
-"""Does an admin of MySQL or MariaDB run what a user has written? Traps of all kinds lie in the pair's way.
+"""Does an admin of MySQL or MariaDB run what a user has written? The tests lay traps of all kinds.
 
 Each trap notes as whom it was sprung. Rights on all of them are granted to the pair, by whoever owns them: the user
 itself, or somebody else.
@@ -67,7 +67,7 @@ class Owner:
         return [str(who) for (who,) in asked(self.laboratory, query, "%admin@%")]
 
     def forget(self) -> None:
-        """Have nobody been caught."""
+        """Forget what was caught so far."""
         alter(self.laboratory, f"TRUNCATE {self.db}.caught")
 
 
@@ -168,7 +168,7 @@ class Family:
     """What the two promise together; a subclass says where."""
 
     view_columns: Sequence[str] = ()
-    """Grants of columns of views, where an admin may hand them on."""
+    """Grants of columns of views, if an admin may pass them on."""
 
     @pytest.fixture
     def pair(self, laboratory: MySQLLaboratory) -> tuple[Credential, Credential]:

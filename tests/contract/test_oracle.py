@@ -95,7 +95,7 @@ def test_what_can_be_no_name_goes_nowhere(oracle: OracleLaboratory, username: st
         pass
 
 
-# The way to the server
+# How the server is reached
 
 
 def test_dbname_may_be_an_sid(oracle: OracleLaboratory, stand_in: oracle_server.Server) -> None:
@@ -158,7 +158,7 @@ def test_an_expired_certificate_is_not_trusted(
 
 
 def show(issued: certificates.Certificates, line: Line) -> None:
-    """Talk as Oracle's listener does where there is TLS, which comes first, and go away."""
+    """Talk as Oracle's listener does with TLS, which comes first, and hang up."""
     line.show(issued)
     line.hear()
     raise ConnectionError
@@ -195,8 +195,8 @@ def test_the_suite_that_rds_presets_is_not_a_port_without_tls(tmp_path: Path, mo
     assert "there is no TLS" not in raised.value.cause
     lax = ssl.create_default_context(cafile=issued.ca)
     lax.set_ciphers(preset)
-    with tls_only(issued, preset) as port, socket.create_connection((certificates.HOST_NAME, port)) as way:
-        lax.wrap_socket(way, server_hostname=certificates.HOST_NAME).close()
+    with tls_only(issued, preset) as port, socket.create_connection((certificates.HOST_NAME, port)) as connection:
+        lax.wrap_socket(connection, server_hostname=certificates.HOST_NAME).close()
     with tls_only(issued, better) as port, pytest.raises(Unreachable), Oracle().connect(elsewhere(port), deadline()):
         pass
 
@@ -211,8 +211,8 @@ def tls_only(issued: certificates.Certificates, suites: str = "DEFAULT") -> Iter
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
-            way, _ = listener.accept()
-            with suppress(OSError), way, context.wrap_socket(way, server_side=True):
+            connection, _ = listener.accept()
+            with suppress(OSError), connection, context.wrap_socket(connection, server_side=True):
                 pass
 
         threading.Thread(target=serve, daemon=True).start()
@@ -260,7 +260,7 @@ def test_a_listener_that_says_nothing_is_not_waited_for(oracle: OracleLaboratory
             pass
         assert time.monotonic() - began < 3
     while any(thread.name == LOGIN for thread in threading.enumerate()):
-        time.sleep(0.01)  # it ends now, as the way to the server does
+        time.sleep(0.01)  # it ends now, because the connection does
 
 
 @LEAKS

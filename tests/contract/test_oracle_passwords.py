@@ -100,7 +100,7 @@ def test_the_admin_unlocks_a_user_that_failed_too_often(oracle: OracleLaboratory
 
 @pytest.fixture(params=[False, True], ids=["by itself", "through admin"])
 def through(request: pytest.FixtureRequest, oracle: OracleLaboratory) -> Credential | None:
-    """Who adds a password: the user, or the admin."""
+    """The one who adds a password: the user, or the admin."""
     return oracle.admin if request.param else None
 
 

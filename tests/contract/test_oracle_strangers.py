@@ -174,7 +174,7 @@ def evil(oracle: OracleLaboratory) -> Credential:
 
 
 class trigger:  # noqa: N801 - used like a function
-    """A trigger of somebody's, as long as a block lasts; the superuser's, who may, where nobody is named."""
+    """A trigger of this user, for a while; of the superuser, if none is named."""
 
     def __init__(
         self, oracle: OracleLaboratory, event: str, setting: str = "", owner: Credential | None = None
@@ -217,7 +217,7 @@ TRAPS = (
 
 @pytest.fixture
 def trapped(oracle: OracleLaboratory, evil: Credential, pair: Pair) -> Iterator[Pair]:
-    """The pair, whose user was granted what is a trap; and whoever logs in is sent where there are more."""
+    """The pair, whose user has a grant on a trap; each login is led to more of them."""
     user, _ = pair
     oracle.alter(
         *(text.format(account(evil)) for text in TRAPS),

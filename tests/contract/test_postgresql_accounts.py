@@ -22,7 +22,7 @@ class ForgottenError(Exception):
 
 
 def make_anew(postgresql: PostgreSQLLaboratory, user: Credential) -> None:
-    """Have somebody else get the user's name, and its password, too: only the oid is another one."""
+    """Give somebody else the user's name, and its password, too: only the oid is another one."""
     alter(postgresql, "ALTER ROLE {} RENAME TO {}", user.username, f"former_{secrets.token_hex(4)}")
     postgresql.new_user(user.username, user.password)
 

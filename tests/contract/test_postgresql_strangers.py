@@ -33,12 +33,12 @@ class Scenario:
     """A role that she may pass on, and that no one but a superuser and she administers."""
 
     def does(self, *statements: str) -> None:
-        """Have her do something; {s} is her schema, and she, {c} the clone, {o} the original, {g} the role."""
+        """Run statements as her; {s} is her schema, and she, {c} the clone, {o} the original, {g} the role."""
         with self.laboratory.session(self.stranger) as run:
             self._run(run, *statements)
 
     def is_done(self, *statements: str) -> None:
-        """Have a superuser do something."""
+        """Run statements as a superuser."""
         with self.laboratory.session() as run:
             self._run(run, *statements)
 

@@ -21,7 +21,7 @@ from tests.laboratories.postgresql import PostgreSQLLaboratory
 
 @dataclass(frozen=True)
 class Scenario:
-    """A pair, and two databases full of traps: the pair's own one, where it logs in, and a stranger's."""
+    """A pair, and two databases full of traps: the one that the pair logs in to, and a stranger's."""
 
     laboratory: PostgreSQLLaboratory
     user: Credential
@@ -97,7 +97,7 @@ def rotate(scenario: Scenario, user: Credential, other: Credential) -> None:
 
 
 def set_password_twice(scenario: Scenario) -> None:
-    """Have the admin give the user a password, and the user itself another one."""
+    """Give the user a password as the admin, and another one as the user itself."""
     postgresql, changed = scenario.laboratory, replace(scenario.user, password=secrets.token_urlsafe())
     with postgresql.engine.connect(replace(postgresql.admin, database=changed.database), deadline()) as session:
         session.require_proven(proof_of(postgresql, scenario.user))
@@ -202,7 +202,7 @@ def test_a_superusers_event_trigger_is_the_operators_own(postgresql: PostgreSQLL
 def test_a_right_is_not_granted_on_what_takes_an_objects_name_meanwhile(
     postgresql: PostgreSQLLaboratory, owner: Credential, monkeypatch: pytest.MonkeyPatch, is_swapped: bool
 ) -> None:
-    """Who owns two schemas can give one the other's name, just before the admin grants a right on a table of its."""
+    """The owner of two schemas can give one the name of the other, just before the admin grants on a table of it."""
     (_, clone), admin = new_pair(postgresql, owner), replace(postgresql.admin, database=owner.database)
     with postgresql.session(owner) as run:
         for schema in ("open", "closed"):

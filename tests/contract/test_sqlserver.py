@@ -316,7 +316,7 @@ def test_what_could_not_be_undone_is_not_run(sqlserver: SQLServerLaboratory, sta
         session.verify([statement])
 
 
-# The way to the server
+# How the server is reached
 
 
 def test_the_laboratory_takes_no_lost_connection_for_a_refusal(
@@ -438,22 +438,22 @@ def test_nobody_is_followed_to_another_server(monkeypatch: pytest.MonkeyPatch) -
             elsewhere.accept()
 
 
-def drip(way: socket.socket) -> None:
+def drip(connection: socket.socket) -> None:
     with suppress(OSError):
-        way.recv(4096)
-        way.sendall(bytes.fromhex("04 01 ffff 0000 01 00"))
+        connection.recv(4096)
+        connection.sendall(bytes.fromhex("04 01 ffff 0000 01 00"))
         while True:
-            way.sendall(b"\0")
+            connection.sendall(b"\0")
             time.sleep(0.1)
 
 
-def chatter(way: socket.socket) -> None:
-    way.sendall(b"220 mail.example ESMTP ready, and more to fill a packet\r\n")
-    way.recv(4096)
+def chatter(connection: socket.socket) -> None:
+    connection.sendall(b"220 mail.example ESMTP ready, and more to fill a packet\r\n")
+    connection.recv(4096)
 
 
-def hang_up(way: socket.socket) -> None:
-    way.recv(4096)
+def hang_up(connection: socket.socket) -> None:
+    connection.recv(4096)
 
 
 @contextmanager
@@ -463,9 +463,9 @@ def serving(talk: Callable[[socket.socket], None]) -> Iterator[int]:
         def serve() -> None:
             with suppress(OSError):
                 while True:
-                    way, _ = listener.accept()
-                    with way, suppress(OSError):
-                        talk(way)
+                    connection, _ = listener.accept()
+                    with connection, suppress(OSError):
+                        talk(connection)
 
         threading.Thread(target=serve, daemon=True).start()
         yield listener.getsockname()[1]

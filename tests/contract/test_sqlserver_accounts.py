@@ -75,7 +75,7 @@ def principals(laboratory: SQLServerLaboratory, database: str) -> list[tuple[obj
 
 
 def impersonated(laboratory: SQLServerLaboratory, owner: Owner, victim: Credential) -> Credential:
-    """Have the owner make a user of the victim's name, with a password of her own."""
+    """Make a user of the victim's name, as the owner, with a password of her own."""
     hers = replace(victim, password=new_password(), database=owner.database)
     owner.run(laboratory, f"CREATE USER {victim.username} WITH PASSWORD = {quoted(hers.password)}")
     return hers
@@ -156,7 +156,7 @@ def test_a_login_is_rotated_and_the_contained_users_of_its_names_are_not(
         owner.run(sqlserver, f"CREATE USER {name} WITH PASSWORD = {quoted(new_password())}")
     owner.run(sqlserver, f"ALTER ROLE db_owner ADD MEMBER {sqlserver.admin.username}")
     before = principals(sqlserver, owner.database)
-    # Where a login enters, nobody can have taken the contained user for it.
+    # If a login may enter, nobody can have mistaken the contained user for it.
     with pytest.raises(LoginRefused):
         set_secret(sqlserver, replace(victim, database=owner.database))
     proof = proof_of(sqlserver, victim)
@@ -174,7 +174,7 @@ def test_a_login_is_rotated_and_the_contained_users_of_its_names_are_not(
 def test_the_user_that_a_login_is_in_a_database_has_any_name(
     sqlserver: SQLServerLaboratory, owner: Owner, victim: Credential
 ) -> None:
-    """Who is called like the login there is nobody that logged in, and neither is an orphan."""
+    """A user with the login's name there has not logged in, nor has an orphan."""
     lost = sqlserver.new_user()
     alter(
         sqlserver,
@@ -342,7 +342,7 @@ def make_with_sid(laboratory: SQLServerLaboratory, user: Credential, kind: Kind,
 
 
 def test_the_sid_of_a_clone_proves_nothing(sqlserver: SQLServerLaboratory, kind: Kind) -> None:
-    """Neither that of the other one, nor, on the way back, that of the current one."""
+    """Neither that of the other one, nor, in the next rotation, that of the current one."""
     user = kind[1](sqlserver)
     clone = new_clone(user)
     make_with_sid(sqlserver, clone, kind, clone_sid(sid_of(sqlserver, user, kind)))
@@ -354,7 +354,7 @@ def test_the_sid_of_a_clone_proves_nothing(sqlserver: SQLServerLaboratory, kind:
 
 
 def test_what_is_written_on_ones_own_account_proves_nothing(sqlserver: SQLServerLaboratory, kind: Kind) -> None:
-    """Who controls the current one can deny to act as it to whom she likes."""
+    """Whoever controls the current one can deny anybody to act as it."""
     user, alice = kind[1](sqlserver), kind[1](sqlserver)
     clone = new_clone(user)
     make_with_sid(sqlserver, clone, kind, sid_of(sqlserver, user, kind)[:-1] + b"?")

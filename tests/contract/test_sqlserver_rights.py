@@ -149,7 +149,7 @@ def test_what_the_current_one_has_in_any_database_the_other_one_has(
     if undone != statement:
         alter(sqlserver, undone.format(name), database=furnished)
         make_equal(sqlserver, current, other, furnished)
-    # Where it is none any more, nobody knows whether a rotation has made the other one: it is left alone.
+    # Once it is none, nobody knows whether a rotation has made the other one: it is left alone.
     alter(sqlserver, f"DROP USER {name}", database=furnished)
     before = has(sqlserver, other.username, furnished)
     mirror(sqlserver, current, other)
@@ -238,7 +238,7 @@ def test_what_the_other_one_alone_owns_is_reported(sqlserver: SQLServerLaborator
         session.mirror(current.username, other.username)
         [text] = session.differences(current.username, other.username)
     assert f"{other.username} owns SCHEMA::[it's ]]] in the database {furnished}, {current.username} does not" in text
-    # Where the current one is no user, it is left alone, as is all that the other one has there.
+    # If the current one is no user there, all that the other one has there is left alone.
     alter(sqlserver, f"DROP USER {bracketed(current.username)}", database=furnished)
     mirror(sqlserver, current, other)
 

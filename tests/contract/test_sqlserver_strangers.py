@@ -63,7 +63,7 @@ def eve(sqlserver: SQLServerLaboratory) -> Iterator[Stranger]:
     alter(sqlserver, f"DROP DATABASE {stranger.database}")
 
 
-# A database of hers, where the current one is no user
+# A database of hers, in which the current one is no user
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_many_closed_databases_make_no_long_line(
     assert " more was not looked at" in caplog.text
 
 
-# A database of hers, where she has made the current one a user
+# A database of hers, in which she has made the current one a user
 
 STOPPED: list[tuple[type[RotationError], list[str], str]] = [
     (NotPermitted, ["ALTER ROLE db_owner DROP MEMBER {admin}"], "CREATE USER"),

@@ -79,7 +79,7 @@ EVENTS = ["CREATE_USER", "GRANT_DATABASE", "DDL_USER_EVENTS, ADD_ROLE_MEMBER", "
 
 @pytest.fixture
 def lay(sqlserver: SQLServerLaboratory, victim: Credential) -> Iterator[str]:
-    """The body of a trigger: it gives the victim's login another password, where an admin runs it."""
+    """The body of a trigger: it gives the victim's login another password, if an admin runs it."""
     hers = replace(victim, password=new_password())
     yield f" AS ALTER LOGIN {victim.username} WITH PASSWORD = {quoted(hers.password)}"
     assert not [trap for who, trap in sprung(sqlserver) if who in sqlserver.admins and trap.startswith("trap")]
@@ -116,7 +116,7 @@ def test_a_ddl_trigger_that_would_run_as_the_admin_is_refused_by_name(  # noqa: 
 def test_a_ddl_trigger_that_would_not_fire_is_none(
     sqlserver: SQLServerLaboratory, pair: Pair, database: str, lay: str
 ) -> None:
-    """Neither one for other events, nor one where there is nothing to do."""
+    """Neither one for other events, nor one if there is nothing to do."""
     user, _ = pair
     alter(
         sqlserver,
