@@ -151,13 +151,13 @@ def test_what_a_server_answers_is_bounded_later_too(
         return real(session, statement, binds)
 
     monkeypatch.setattr(Session, "execute", execute)
-    login = user if by_tls else replace(user, port=stand_in.plain_port, tls=False)
+    way = user if by_tls else replace(user, port=stand_in.plain_port, tls=False)
     with (
-        oracle.engine.connect(login, deadline()) as session,
+        oracle.engine.connect(way, deadline()) as session,
         pytest.raises(Unreachable, match="bytes came in one answer"),
     ):
         session.execute("asking", "SELECT nothing FROM dual")
-    with oracle.engine.connect(login, deadline()) as session:
+    with oracle.engine.connect(way, deadline()) as session:
         session.verify(["SELECT nothing FROM dual"])
 
 
