@@ -33,9 +33,12 @@ class Guard:
     def take_out(self, layer: Path) -> None:
         """Remove it from a copy of the layer."""
         path = layer / "rotation" / f"{self.module}.py"
-        source = path.read_text()
+        path.write_text(self.without(path.read_text()))
+
+    def without(self, source: str) -> str:
+        """Return the source of the module without it."""
         assert source.count(self.piece) == 1, f"{self.name}: {self.module}.py has changed"
-        path.write_text(source.replace(self.piece, self.instead))
+        return source.replace(self.piece, self.instead)
 
 
 GUARDS = [
@@ -87,22 +90,22 @@ GUARDS = [
     Guard(
         "the likeliest password comes first",
         "strategies",
-        "_log_in([user, pending.credential], current, means, change)",
-        "_log_in([pending.credential, user], current, means, change)",
+        "_log_in([user, pending.credential], current, context, change)",
+        "_log_in([pending.credential, user], current, context, change)",
         SINGLE,
     ),
     Guard(
         "newer versions are tried",
         "strategies",
-        "means.newer(), NEWER_PASSWORDS",
-        "means.newer(), 0",
+        "context.newer(), NEWER_PASSWORDS",
+        "context.newer(), 0",
         SINGLE,
     ),
     Guard(
         "only a few passwords are tried",
         "strategies",
-        "means.newer(), NEWER_PASSWORDS",
-        "itertools.chain(means.newer(), means.earlier()), None",
+        "context.newer(), NEWER_PASSWORDS",
+        "itertools.chain(context.newer(), context.earlier()), None",
         SINGLE,
     ),
     Guard(
@@ -123,35 +126,35 @@ GUARDS = [
     Guard(
         "the current user logs in before the admin is used",
         "strategies",
-        "            proof = _log_in([current.credential], current, means, _show, admin)\n        except",
+        "            proof = _log_in([current.credential], current, context, _show, admin)\n        except",
         "            pass\n        except",
         ALTERNATING,
     ),
     Guard(
         "an admin repairs only if that is allowed",
         "strategies",
-        "    if not means.allow_admin_repair:\n",
+        "    if not context.allow_admin_repair:\n",
         "    if False:\n",
         ALTERNATING,
     ),
     Guard(
         "a clone that nothing proves is left alone",
         "strategies",
-        "            if session.standing(user, other) is Standing.UNKNOWN:",
-        "            if session.standing(user, other) is None:",
+        "            if session.clone_status(user, other) is CloneStatus.UNKNOWN:",
+        "            if session.clone_status(user, other) is None:",
         ALTERNATING,
     ),
     Guard(
         "a name alone proves nothing",
         "strategies",
-        "            return log_in_first([_where_the_admin_is(credential, admin, means)], means, _show)",
+        "            return log_in_first([_where_the_admin_is(credential, admin, context)], context, _show)",
         "            return Proof(other, credential.password, '')",
         ALTERNATING,
     ),
     Guard(
         "the password that a step has set before it was cut off proves a clone",
         "strategies",
-        "[pending] if means.engine.kind.clone_may_lack_mark else []",
+        "[pending] if context.engine.kind.clone_may_lack_mark else []",
         "[]",
         ALTERNATING,
     ),
@@ -159,7 +162,7 @@ GUARDS = [
         "the password is written last",
         "strategies",
         "            session.mirror(user, other)\n",
-        "            session.mirror(user, other) if session.standing(user, other) is not Standing.OURS else None\n"
+        "            session.mirror(user, other) if session.clone_status(user, other) is not CloneStatus.OURS else None\n"
         "            session.set_password(other, pending.credential.password)\n"
         "            session.mirror(user, other)\n",
         ALTERNATING,
@@ -181,7 +184,7 @@ GUARDS = [
     Guard(
         "the admin changes what the user may not, if the user logs in",
         "strategies",
-        "        with _admin_for(left, current, means) as session:\n"
+        "        with _admin_for(left, current, context) as session:\n"
         "            session.reset_password(user.username, password)\n",
         "",
         SINGLE,
@@ -210,9 +213,9 @@ GUARDS = [
     Guard(
         "without time nothing is begun",
         "deadline",
-        "        if left < LEAST:\n",
+        "        if left < SHORTEST_ATTEMPT_SECONDS:\n",
         # Once only: what tries again while time is left would go on for ever.
-        "        left = left if left < -60 else 60.0\n        if left < LEAST:\n",
+        "        left = left if left < -60 else 60.0\n        if left < SHORTEST_ATTEMPT_SECONDS:\n",
         SINGLE,
     ),
 ]
