@@ -162,7 +162,8 @@ GUARDS = [
         "the password is written last",
         "strategies",
         "            session.mirror(user, other)\n",
-        "            session.mirror(user, other) if session.clone_status(user, other) is not CloneStatus.OURS else None\n"
+        "            if session.clone_status(user, other) is not CloneStatus.OURS:\n"
+        "                session.mirror(user, other)\n"
         "            session.set_password(other, pending.credential.password)\n"
         "            session.mirror(user, other)\n",
         ALTERNATING,
