@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.errors import (
-    RotationError,
-)
+from rotation.errors import RotationError
 from rotation.kind import Strategy
 from rotation.lambda_handler import rotation_handler
 from rotation.steps import Step

@@ -21,12 +21,7 @@ from rotation.credential import Credential
 from rotation.engine import Engine
 from rotation.engines.mariadb import MariaDB
 from rotation.engines.mysql import MySQL
-from rotation.errors import (
-    DatabaseError,
-    LoginBlocked,
-    NotPermitted,
-    Unreachable,
-)
+from rotation.errors import DatabaseError, LoginBlocked, NotPermitted, Unreachable
 from rotation.steps import Step
 from tests.faults.in_process import (
     PROMISED,
@@ -41,10 +36,10 @@ from tests.faults.in_process import (
 from tests.laboratories import Run, deadline
 from tests.laboratories.mysql import MySQLLaboratory
 from tests.laboratories.postgresql import PostgreSQLLaboratory
+from tests.laboratories.postgresql import own as own_postgresql
 from tests.local.aws.secrets_manager import LocalSecretsManager
 from tests.local.servers import mariadb as mariadb_server
 from tests.local.servers import mysql as mysql_server
-from tests.local.servers import postgresql as postgresql_server
 from tests.local.servers import postgresql_binaries
 from tests.local.servers.processes import free_port, group_of, run_once, running, unprivileged_user
 
@@ -192,17 +187,8 @@ NEWEST = postgresql_binaries.MAJORS[-1]
 @pytest.fixture(scope="module")
 def small_postgresql() -> Iterator[PostgreSQLLaboratory]:
     """A PostgreSQL of our own, that takes few connections."""
-    with postgresql_server.start(NEWEST, {"max_connections": "8"}) as server:
-        superuser = Credential(
-            engine="postgres",
-            host=server.host,
-            port=server.port,
-            database="postgres",
-            username=server.superuser,
-            password=server.password,
-            tls=True,
-        )
-        yield PostgreSQLLaboratory.prepare(superuser, server.ca_bundle, server.log_file)
+    with own_postgresql(NEWEST, {"max_connections": "8"}) as laboratory:
+        yield laboratory
 
 
 def test_a_postgresql_without_free_connections_is_not_a_wrong_password(

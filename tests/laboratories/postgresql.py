@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -168,9 +168,9 @@ class PostgreSQLLaboratory:
 
 
 @contextmanager
-def own(major: int) -> Iterator[PostgreSQLLaboratory]:
-    """Start a server of this version."""
-    with postgresql_server.start(major) as server:
+def own(major: int, settings: Mapping[str, str] | None = None) -> Iterator[PostgreSQLLaboratory]:
+    """Start a server of this version, with settings of its own."""
+    with postgresql_server.start(major, settings) as server:
         superuser = Credential(
             engine="postgres",
             host=server.host,
