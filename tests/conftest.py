@@ -8,8 +8,11 @@ import pytest
 
 from rotation.kind import Strategy
 from tests import servers
-from tests.laboratories import Laboratory, PostgreSQLLaboratory
-from tests.laboratories_mysql import MySQLLaboratory
+from tests.laboratories import Laboratory
+from tests.laboratories.mysql import MySQLLaboratory
+from tests.laboratories.oracle import OracleLaboratory
+from tests.laboratories.postgresql import PostgreSQLLaboratory
+from tests.laboratories.sqlserver import SQLServerLaboratory
 from tests.leaks import Leaks
 from tests.local.evidence import keep_text
 from tests.local.servers import fetch as fetch_servers
@@ -48,12 +51,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that asks for an engine's name against each server of it.
+    """Run a test that asks for an engine by its name, or for the `laboratory` of its mark, against each server of it.
 
-    One that asks for `every_laboratory` runs against all, with each strategy of the engine, and in each way to it; the
-    markers `strategies`, `newest` and `real_servers` say that fewer will do.
+    A test that asks for `every_laboratory` runs against all servers, with each strategy of the engine, by the user
+    itself and through an admin. The markers `strategies`, `newest` and `real_servers` select fewer.
     """
     available = servers.available(lambda engine: metafunc.config.getoption(f"--{engine}-dsn"))
+    if "laboratory" in metafunc.fixturenames and (marked := _marked_engine(metafunc.definition)) in available:
+        metafunc.fixturenames.append(marked)  # the fixture asks for it by name, which pytest cannot see
     for engine, own in available.items():
         if engine in metafunc.fixturenames:
             metafunc.parametrize(engine, list(own), indirect=True)
@@ -135,6 +140,19 @@ def every_laboratory(request: pytest.FixtureRequest, trusted: Callable[[str], La
 
 
 @pytest.fixture
+def laboratory(request: pytest.FixtureRequest) -> Laboratory:
+    """Each server of the engine with which the test, its class or its module is marked."""
+    found = request.getfixturevalue(_marked_engine(request.node))
+    assert isinstance(found, Laboratory)
+    return found
+
+
+def _marked_engine(test: pytest.Item) -> str:
+    marker = test.get_closest_marker("engine")
+    return str(marker.args[0]) if marker else ""
+
+
+@pytest.fixture
 def postgresql(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> PostgreSQLLaboratory:
     """Each PostgreSQL server."""
     laboratory = trusted(request.param)
@@ -156,3 +174,25 @@ def mariadb(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]
     laboratory = trusted(request.param)
     assert isinstance(laboratory, MySQLLaboratory)
     return laboratory
+
+
+@pytest.fixture
+def oracle(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> OracleLaboratory:
+    """Each Oracle server."""
+    laboratory = trusted(request.param)
+    assert isinstance(laboratory, OracleLaboratory)
+    return laboratory
+
+
+@pytest.fixture
+def sqlserver(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> SQLServerLaboratory:
+    """Each SQL Server."""
+    laboratory = trusted(request.param)
+    assert isinstance(laboratory, SQLServerLaboratory)
+    return laboratory
+
+
+@pytest.fixture
+def db2(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> Laboratory:
+    """Each Db2 server."""
+    return trusted(request.param)

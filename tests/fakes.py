@@ -56,7 +56,7 @@ class User:
     """What a server knows about a user."""
 
     verifiers: tuple[str, ...] = ()
-    """Of the passwords that log in: none where the user is locked."""
+    """Of the passwords that log in: none if the user is locked."""
     rights: set[str] = field(default_factory=set)
     is_admin: bool = False
     may_change_own_password: bool = True
@@ -80,7 +80,7 @@ class Server:
         return username in self.users and verifier(username, password) in self.users[username].verifiers
 
     def catch_up(self) -> None:
-        """Have what the primary has, where it is time for that."""
+        """Copy what the primary has, if it is time for that."""
         if self.primary and not self.behind:
             self.users = copy.deepcopy(self.primary.users)
         self.behind = max(0, self.behind - 1)
@@ -145,7 +145,7 @@ class FakeDatabase:
         self._servers[host] = Server(copy.deepcopy(self.users), self._servers[PRIMARY], lag)
 
     def written(self) -> None:
-        """Have the replicas lag behind."""
+        """Let the replicas lag behind."""
         for server in self._servers.values():
             server.behind = server.lag
 
@@ -244,13 +244,13 @@ class FakeSession:
         return self.server.users[username]
 
     def _set_password(self, username: str, password: str, *, may: bool, locked: bool = False) -> None:
-        # One password at a time. Where an engine keeps the old one, the dual-password strategy will add to this tuple.
+        # One password at a time. An engine that keeps the old one would add to this tuple.
         verifiers = () if locked else (verifier(username, password),)
         statement = f"ALTER USER {username} IDENTIFIED BY VERIFIER {verifier(username, password)}"
         self._write(statement, lambda: setattr(self._user(username), "verifiers", verifiers), may=may)
 
     def _write(self, statement: str, act: Callable[..., object], *arguments: object, may: bool | None = None) -> None:
-        """Have the statement take effect at once and for good; the server logs it also where it refuses it."""
+        """Let the statement take effect at once and for good; the server logs it, even if it refuses it."""
         self.deadline.allow(1.0, statement)
         self.database.before(statement)
         self.database.log.append(statement)
@@ -305,6 +305,10 @@ class FakeLaboratory:
         """Tell whether the user, logged in, can read the thing."""
         return self.engine.accepts(credential) and reading(thing) in self.engine.users[credential.username].rights
 
+    def statement_that_reads(self, thing: str) -> str:
+        """Return the one form of statements that the fake knows."""
+        return f"SELECT 1 FROM {thing}"  # noqa: S608 - a constant
+
     def allow_two_passwords(self, username: str, *, by_itself: bool) -> None:
         """Every user can have two, by itself."""
 
@@ -344,7 +348,7 @@ class FakeSecret:
         self.rotation_enabled = True
         self.before: Hook = undisturbed
         self.versions: dict[str, str | None] = {self.token: json.dumps(fields)}
-        """In the order of their creation; None where a version has no value."""
+        """In the order of their creation; None if a version has no value."""
         self.labels = {CURRENT: self.token}
 
     # What a rotation does
@@ -361,7 +365,7 @@ class FakeSecret:
         return self._get(self.labels[CURRENT])
 
     def pending(self) -> SecretValue | None:
-        """Return the value of this version, None where it has none yet."""
+        """Return the value of this version, None if it has none yet."""
         if self.versions.get(self.token) is None:
             self.before("GetSecretValue")
             self.is_staged()
@@ -371,7 +375,7 @@ class FakeSecret:
         return value
 
     def stage(self, value: SecretValue) -> bool:
-        """Give this version its value; False where it has another one already: the service refuses to replace it."""
+        """Give this version its value; False if it has another one already: the service refuses to replace it."""
         self.before("PutSecretValue")
         held = self.versions.get(self.token)
         if held is None:

@@ -1,30 +1,19 @@
 """Which database servers are there to test against? Ours, and those named on the command line."""
 
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
 
-import psycopg2
-
-from rotation.credential import Credential
 from rotation.engine import Engine
 from rotation.engines.mariadb import MariaDB
 from rotation.engines.mysql import MySQL
 from rotation.engines.oracle import Oracle
 from rotation.engines.postgresql import PostgreSQL
 from rotation.engines.sqlserver import SQLServer
-from tests import laboratories_oracle, laboratories_sqlserver
-from tests.laboratories import Laboratory, PostgreSQLLaboratory
-from tests.laboratories_mysql import MySQLLaboratory
+from tests.laboratories import Laboratory, mysql, oracle, postgresql, sqlserver
 from tests.local.servers import mariadb as mariadb_server
-from tests.local.servers import mysql as mysql_server
-from tests.local.servers import postgresql as postgresql_server
 from tests.local.servers import postgresql_binaries
 
 type Starter = Callable[[], AbstractContextManager[Laboratory]]
@@ -53,120 +42,27 @@ def available(dsn: Callable[[str], str | None]) -> dict[str, dict[str, Starter]]
     }
 
 
-@contextmanager
-def _postgresql(major: int) -> Iterator[Laboratory]:
-    with postgresql_server.start(major) as server:
-        superuser = Credential(
-            engine="postgres",
-            host=server.host,
-            port=server.port,
-            database="postgres",
-            username=server.superuser,
-            password=server.password,
-            tls=True,
-        )
-        yield PostgreSQLLaboratory.prepare(superuser, server.ca_bundle, server.log_file)
-
-
-@contextmanager
-def _mysql() -> Iterator[Laboratory]:
-    with (
-        tempfile.TemporaryDirectory(prefix="mysql-") as directory,
-        mysql_server.start(Path(directory), general_log=True) as server,
-    ):
-        yield mysql_laboratory(MySQL(), server, mysql_server.create_rds_master(server))
-
-
-@contextmanager
-def _mariadb(version: str) -> Iterator[Laboratory]:
-    with (
-        tempfile.TemporaryDirectory(prefix="mariadb-") as directory,
-        mariadb_server.start(version, Path(directory), general_log=True) as server,
-    ):
-        yield mysql_laboratory(MariaDB(), server, mariadb_server.create_rds_master(server))
-
-
-def mysql_laboratory(engine: Engine, server: mysql_server.Server, admin_password: str) -> MySQLLaboratory:
-    """Return a look into a MySQL or MariaDB of ours, and its master."""
-    superuser = Credential(
-        engine=min(engine.kind.engine_values, key=len),
-        host=server.host,
-        port=server.port,
-        database=None,
-        username=server.superuser,
-        password=server.password,
-        tls=True,
-    )
-    return MySQLLaboratory(
-        engine=engine,
-        superuser=superuser,
-        ca_bundle=server.ca_bundle,
-        log_files=(server.log_files.general, server.log_files.error),
-        admin=replace(superuser, username="admin", password=admin_password),
-        version=server.version,
-    )
-
-
-@contextmanager
-def _given_postgresql(dsn: str) -> Iterator[Laboratory]:
-    """Read `host=… user=… password=… sslrootcert=…`."""
-    parameters = psycopg2.extensions.parse_dsn(dsn)
-    superuser = Credential(
-        engine="postgres",
-        host=parameters["host"],
-        port=int(parameters.get("port", 5432)),
-        database=parameters.get("dbname", "postgres"),
-        username=parameters["user"],
-        password=parameters["password"],
-        tls=True,
-    )
-    yield PostgreSQLLaboratory.prepare(superuser, Path(parameters["sslrootcert"]), None)
-
-
-@contextmanager
-def _given_mysql(engine: Engine, dsn: str) -> Iterator[Laboratory]:
-    """Read `mysql://user:password@host:port/?ca=FILE`; the user is the superuser, and stands for the admin too."""
-    parts = urlsplit(dsn)
-    superuser = Credential(
-        engine=parts.scheme,
-        host=parts.hostname or "localhost",
-        port=parts.port or 3306,
-        database=None,
-        username=unquote(parts.username or ""),
-        password=unquote(parts.password or ""),
-        tls=True,
-    )
-    bundle = Path(parse_qs(parts.query).get("ca", [os.devnull])[0])
-    yield MySQLLaboratory(engine, superuser, bundle, (), superuser)
-
-
 SERVERS = {
     "postgresql": Servers(
         PostgreSQL(),
-        {f"postgresql-{major}": partial(_postgresql, major) for major in postgresql_binaries.MAJORS},
-        _given_postgresql,
+        {f"postgresql-{major}": partial(postgresql.own, major) for major in postgresql_binaries.MAJORS},
+        postgresql.given,
     ),
-    "mysql": Servers(MySQL(), {"mysql-9": _mysql}, partial(_given_mysql, MySQL())),
+    "mysql": Servers(MySQL(), {"mysql-9": mysql.own_mysql}, partial(mysql.given, MySQL())),
     "mariadb": Servers(
         MariaDB(),
-        {f"mariadb-{version}": partial(_mariadb, version) for version in mariadb_server.PACKAGES},
-        partial(_given_mysql, MariaDB()),
+        {f"mariadb-{version}": partial(mysql.own_mariadb, version) for version in mariadb_server.PACKAGES},
+        partial(mysql.given, MariaDB()),
     ),
     "oracle": Servers(
-        Oracle(),
-        {"oracle-stand-in": laboratories_oracle.own},
-        laboratories_oracle.given,
-        are_real=False,
-        admin_adds_passwords=False,
+        Oracle(), {"oracle-stand-in": oracle.own}, oracle.given, are_real=False, admin_adds_passwords=False
     ),
-    "sqlserver": Servers(
-        SQLServer(), {"sqlserver-stand-in": laboratories_sqlserver.own}, laboratories_sqlserver.given, are_real=False
-    ),
+    "sqlserver": Servers(SQLServer(), {"sqlserver-stand-in": sqlserver.own}, sqlserver.given, are_real=False),
 }
 """By the name that the command line has for the engine. One engine more, one line more."""
 
 if find_spec("ibm_db"):  # IBM publishes it for x86_64 only
     from rotation.engines.db2 import Db2
-    from tests import laboratories_db2
+    from tests.laboratories import db2
 
-    SERVERS["db2"] = Servers(Db2(), {"db2-stand-in": laboratories_db2.own}, laboratories_db2.given, are_real=False)
+    SERVERS["db2"] = Servers(Db2(), {"db2-stand-in": db2.own}, db2.given, are_real=False)

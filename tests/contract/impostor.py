@@ -1,4 +1,4 @@
-"""Who is it that answers in a server's place, and what does it get to hear?"""
+"""Who answers in a server's place, and what does it receive?"""
 
 import socket
 import socketserver
@@ -18,31 +18,31 @@ PATIENCE = 10.0
 class Line:
     """A connection to a client, from the side of the server."""
 
-    def __init__(self, way: socket.socket) -> None:
-        self._way = way
-        self._way.settimeout(PATIENCE)
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._connection.settimeout(PATIENCE)
         self.heard = b""
         """All that the client has said so far: inside of TLS as soon as there is TLS, in clear before."""
 
     def hear(self, most: int = 65536) -> bytes:
         """Return what comes next; nothing at the end."""
-        data = self._way.recv(most)
+        data = self._connection.recv(most)
         self.heard += data
         return data
 
     def say(self, data: bytes) -> None:
         """Send."""
-        self._way.sendall(data)
+        self._connection.sendall(data)
 
     def show(self, certificates: Certificates) -> None:
-        """Begin TLS, as the one whose certificate this is; raises SSLError where the client wants none of it."""
+        """Begin TLS with this certificate; raises SSLError if the client refuses it."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificates.certificate, certificates.key)
-        self._way = context.wrap_socket(self._way, server_side=True)
+        self._connection = context.wrap_socket(self._connection, server_side=True)
 
     def close(self) -> None:
         """Hang up."""
-        self._way.close()
+        self._connection.close()
 
 
 type Talk = Callable[[Line], None]
@@ -58,13 +58,13 @@ class Impostor:
 
     @property
     def heard(self) -> bytes:
-        """All that it was told, on all connections."""
+        """All that it received, on all connections."""
         return b"".join(line.heard for line in self.lines)
 
 
 @contextmanager
 def posing(talk: Talk) -> Iterator[Impostor]:
-    """Have every connection talked to. What was heard is complete when the block has ended."""
+    """Answer every connection by `talk`. What was heard is complete when the block has ended."""
     impostor = Impostor()
 
     class Handler(socketserver.BaseRequestHandler):
@@ -93,7 +93,7 @@ class _Server(socketserver.ThreadingTCPServer):
 # What a PostgreSQL server says (https://www.postgresql.org/docs/current/protocol-message-formats.html)
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
-"""What a client says first, where it wants TLS."""
+"""What a client says first if it wants TLS."""
 
 TLS, NO_TLS = b"S", b"N"
 OK, CLEAR, MD5, SASL, SASL_CONTINUE = 0, 3, 5, 10, 11
@@ -107,9 +107,9 @@ def message(kind: bytes, body: bytes) -> bytes:
     return kind + struct.pack("!i", 4 + len(body)) + body
 
 
-def authentication(way: int, body: bytes = b"") -> bytes:
-    """Return what asks for a way to authenticate, or says that it is done."""
-    return message(b"R", struct.pack("!i", way) + body)
+def authentication(method: int, body: bytes = b"") -> bytes:
+    """Return what asks for a method of authentication, or says that it is done."""
+    return message(b"R", struct.pack("!i", method) + body)
 
 
 def wrong_password(username: str) -> bytes:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from psycopg2.sql import SQL, Identifier
 
-from tests.laboratories import PostgreSQLLaboratory, Run
+from tests.laboratories import Run
+from tests.laboratories.postgresql import PostgreSQLLaboratory
 
 CAUGHT = """
     CREATE TABLE public.caught (who name DEFAULT session_user, acting_as name DEFAULT current_user, trap text);

@@ -1,64 +1,14 @@
-"""What do the tests of SQL Server do again and again?"""
+"""What do the contract tests of SQL Server do alike, besides `tests.contract.pairs`?"""
 
-import secrets
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
 from rotation.credential import Credential, SecretValue
-from rotation.engine import CloneStatus
 from rotation.logins import Context
 from rotation.strategies import AlternatingUsers
-from tests.laboratories import Laboratory, deadline
-from tests.laboratories_sqlserver import SQLServerLaboratory, bracketed, strong_password
-
-type Pair = tuple[Credential, Credential]
-
-
-@pytest.fixture
-def sqlserver(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> SQLServerLaboratory:
-    """Each SQL Server."""
-    laboratory = trusted(request.param)
-    assert isinstance(laboratory, SQLServerLaboratory)
-    return laboratory
-
-
-@pytest.fixture
-def pair(sqlserver: SQLServerLaboratory) -> Pair:
-    """A login and its clone, mirrored once, both logging in."""
-    user = sqlserver.new_user()
-    clone = clone_of(user)
-    mirror(sqlserver, user, clone)
-    return user, clone
-
-
-@pytest.fixture
-def contained(sqlserver: SQLServerLaboratory) -> Pair:
-    """A contained user and its clone, mirrored once, both logging in."""
-    user = sqlserver.new_contained_user()
-    clone = clone_of(user)
-    mirror(sqlserver, user, clone)
-    return user, clone
-
-
-@pytest.fixture
-def database(sqlserver: SQLServerLaboratory) -> Iterator[str]:
-    """One more database, which the admin owns."""
-    name = f"it's ]] [{secrets.token_hex(3)}"
-    alter(sqlserver, f"CREATE DATABASE {bracketed(name)}")
-    alter(sqlserver, f"CREATE USER {sqlserver.admin.username} FOR LOGIN {sqlserver.admin.username}", database=name)
-    alter(sqlserver, f"ALTER ROLE db_owner ADD MEMBER {sqlserver.admin.username}", database=name)
-    yield name
-    alter(sqlserver, f"DROP DATABASE {bracketed(name)}")
-
-
-def clone_of(user: Credential) -> Credential:
-    return replace(user, username=f"{user.username}_clone", password=strong_password())
-
-
-def changed(user: Credential) -> Credential:
-    return replace(user, password=strong_password())
+from tests.laboratories import deadline, new_password
+from tests.laboratories.sqlserver import SQLServerLaboratory
 
 
 def mirror(
@@ -79,11 +29,6 @@ def differences(
     admin = replace(admin or laboratory.admin, database=user.database)
     with laboratory.engine.connect(admin, deadline()) as session:
         return "\n".join(session.differences(user.username, other.username))
-
-
-def clone_status(laboratory: SQLServerLaboratory, user: Credential, other: Credential) -> CloneStatus:
-    with laboratory.engine.connect(replace(laboratory.admin, database=user.database), deadline()) as session:
-        return session.clone_status(user.username, other.username)
 
 
 def alter(laboratory: SQLServerLaboratory, *statements: str, database: str = "master") -> None:
@@ -151,7 +96,7 @@ def set_secret(laboratory: SQLServerLaboratory, user: Credential, *earlier: Cred
     """
     kind = laboratory.engine.kind
     current = SecretValue(credential=user, admin_secret="arn", strategy=None, verify=(), fields={})
-    pending = current.successor(kind.counterpart(user.username), strong_password())
+    pending = current.successor(kind.counterpart(user.username), new_password())
     context = Context(
         engine=laboratory.engine,
         deadline=deadline(),
@@ -161,3 +106,17 @@ def set_secret(laboratory: SQLServerLaboratory, user: Credential, *earlier: Cred
     )
     AlternatingUsers(kind).set_password(current, pending, context)
     return pending.credential
+
+
+def make_equal(
+    laboratory: SQLServerLaboratory,
+    current: Credential,
+    other: Credential,
+    *databases: str,
+    admin: Credential | None = None,
+) -> None:
+    """Mirror, and see that the two are the same and that nothing was done to the current one."""
+    before = has(laboratory, current.username, *databases)
+    mirror(laboratory, current, other, admin)
+    assert has(laboratory, current.username, *databases) == before
+    assert has(laboratory, other.username, *databases) == before

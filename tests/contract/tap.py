@@ -33,7 +33,7 @@ class Tap:
                 while data := source.recv(65536):
                     self._parts.append(data)
                     target.sendall(data)
-            finally:  # also where the end is an error: the other side would wait for ever
+            finally:  # also if the end is an error: the other side would wait for ever
                 target.shutdown(socket.SHUT_WR)
 
     def shows(self, text: str) -> bool:

@@ -24,8 +24,9 @@ from rotation.lambda_handler import rotation_handler
 from rotation.steps import Step
 from tests.contract.sql_log import MYSQL, POSTGRESQL, Grammar
 from tests.fakes import FakeLaboratory
-from tests.laboratories import Laboratory, PostgreSQLLaboratory
-from tests.laboratories_mysql import MySQLLaboratory, quoted
+from tests.laboratories import Laboratory
+from tests.laboratories.mysql import MySQLLaboratory, quoted
+from tests.laboratories.postgresql import PostgreSQLLaboratory
 from tests.local.aws.secrets_manager import LocalSecretsManager
 from tests.profiles import examples
 
@@ -305,7 +306,7 @@ def follow_on_mysql(
     ) as run:
         run(f"SELECT {column_} FROM {schema_}.{table_}")  # noqa: S608 - quoted
         run(f"INSERT INTO {schema_}.{table_} (other) VALUES (1)")  # noqa: S608 - quoted
-    # Where the server has no room for a character, the name has been another one since CREATE.
+    # If the server has no room for a character, the name has been another one since CREATE.
     blurred = {name.replace("\U0001f600", "?") for name in names}
     assert MYSQL.pasted(laboratory.log_text()[log:], marker, blurred | set(names)) == []
     with laboratory.session() as run:

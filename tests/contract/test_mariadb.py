@@ -14,33 +14,25 @@ from rotation.engine import CloneStatus
 from rotation.engines.mariadb.session import MariaDBSession
 from rotation.engines.mysql.connection import MySQLConnection
 from rotation.errors import LoginBlocked, NotPermitted, PasswordRefused, StatementFailed, Unsupported
-from tests.contract.mysql_accounts import Pair, account, alter, asked, changed, differences, mirror, new_clone, shown
+from tests.contract.contract import EngineContract
+from tests.contract.mysql_kit import account, add, alter, asked, require_two, shown
+from tests.contract.pairs import Pair, changed, clone_status, differences, mirror, new_clone
 from tests.laboratories import deadline
-from tests.laboratories_mysql import MySQLLaboratory, quoted
+from tests.laboratories.mysql import MySQLLaboratory, quoted
+
+pytestmark = pytest.mark.engine("mariadb")
+
+
+class TestMariaDB(EngineContract):
+    """MariaDB keeps the contract."""
+
 
 LOGGER = "rotation.engines.mariadb.catalog"
-
-
-def clone_status(laboratory: MySQLLaboratory, user: Credential, other: Credential) -> CloneStatus:
-    with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-        return session.clone_status(user.username, other.username)
 
 
 def change(laboratory: MySQLLaboratory, user: Credential, new: Credential) -> None:
     with laboratory.engine.connect(user, deadline()) as session:
         session.change_own_password(new.password)
-
-
-def add(laboratory: MySQLLaboratory, who: Credential, current: Credential, new: Credential) -> None:
-    with laboratory.engine.connect(who, deadline()) as session:
-        assert isinstance(session, MariaDBSession)
-        session.add_password(current.username, current.password, new.password)
-
-
-def require_two(laboratory: MySQLLaboratory, user: Credential) -> None:
-    with laboratory.engine.connect(user, deadline()) as session:
-        assert isinstance(session, MariaDBSession)
-        session.require_two_passwords()
 
 
 def methods(laboratory: MySQLLaboratory, user: Credential) -> list[tuple[str, str]]:
@@ -70,21 +62,6 @@ def rights(laboratory: MySQLLaboratory, user: Credential) -> list[str]:
 
 
 @pytest.fixture
-def pair(mariadb: MySQLLaboratory) -> Pair:
-    """A user and its clone, mirrored once, both logging in."""
-    user = mariadb.new_user()
-    clone = new_clone(user)
-    mirror(mariadb, user, clone)
-    return user, clone
-
-
-@pytest.fixture(params=[False, True], ids=["forth", "back"])
-def turn(request: pytest.FixtureRequest, pair: Pair) -> Pair:
-    """The pair, the current one first: each of the two once."""
-    return (pair[1], pair[0]) if request.param else pair
-
-
-@pytest.fixture
 def ed25519(mariadb: MySQLLaboratory) -> str:
     """The plugin, loaded."""
     if asked(mariadb, "SELECT 1 FROM information_schema.plugins WHERE plugin_name = 'ed25519'") == []:
@@ -100,7 +77,7 @@ def new_user_with(laboratory: MySQLLaboratory, plugin: str) -> Credential:
 
 @contextmanager
 def policy(laboratory: MySQLLaboratory) -> Iterator[None]:
-    """Have a plugin that wants to judge passwords, for a while."""
+    """Install a plugin that judges passwords, for a while."""
     alter(laboratory, "INSTALL SONAME 'simple_password_check'")
     try:
         yield
@@ -510,7 +487,7 @@ def test_names_may_be_as_long_as_the_server_takes(mariadb: MySQLLaboratory) -> N
     assert len(clone.username) == limit == 128
 
 
-def test_proxies_follow_where_the_admin_may_pass_them_on(mariadb: MySQLLaboratory, turn: Pair) -> None:
+def test_proxies_follow_if_the_admin_may_pass_them_on(mariadb: MySQLLaboratory, turn: Pair) -> None:
     current, other = turn
     alter(mariadb, f"GRANT PROXY ON `o'r`@`10.%` TO {account(current)} WITH GRANT OPTION")
     with pytest.raises(NotPermitted, match=r"GRANT PROXY ON ''@'' TO admin WITH GRANT OPTION"):
@@ -538,14 +515,14 @@ def test_all_privileges_on_a_database_need_an_admin_that_has_them_all(mariadb: M
 # Errors
 
 
-def test_a_locked_account_and_a_user_without_password_login_are_told_apart(mariadb: MySQLLaboratory) -> None:
+def test_a_locked_account_and_a_user_without_password_login_are_distinguished(mariadb: MySQLLaboratory) -> None:
     user = mariadb.new_user()
     alter(mariadb, f"ALTER USER {account(user)} ACCOUNT LOCK")
     with pytest.raises(LoginBlocked, match=r"error 4151.*ACCOUNT UNLOCK"), mariadb.engine.connect(user, deadline()):
         pass
 
 
-def test_an_expired_password_is_told_where_the_server_disconnects(mariadb: MySQLLaboratory) -> None:
+def test_an_expired_password_is_reported_if_the_server_disconnects(mariadb: MySQLLaboratory) -> None:
     user = mariadb.new_user()
     alter(mariadb, f"ALTER USER {account(user)} PASSWORD EXPIRE", "SET GLOBAL disconnect_on_expired_password = 1")
     try:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 NAME = "db.example.com"
 NOBODY = "127.0.0.2"
-"""An address of this machine, on Linux, where nobody listens unless told to."""
+"""An address of this machine, on Linux. Nobody listens there, unless a test does."""
 
 TLS = pytest.mark.parametrize("tls", [True, False], ids=["TLS", "clear"])
 
@@ -121,7 +121,7 @@ def test_a_name_that_leads_to_the_functions_own_side_is_not_followed(
 def test_a_name_that_leads_elsewhere_a_moment_later_is_not_followed(
     engine: Engine, stranger: Impostor, leads: Callable[..., None], *, tls: bool
 ) -> None:
-    """IBM's client asks the system itself, which is not bent here: see the test of what it is told."""
+    """IBM's client resolves names itself, which is not changed here: another test looks at what the client gets."""
     leads([NOBODY], ["127.0.0.1"])
     try_to_log_in(engine, login(engine, stranger.port, tls=tls))
     assert not stranger.lines

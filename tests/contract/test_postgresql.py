@@ -13,19 +13,20 @@ from psycopg2.sql import SQL, Identifier
 from rotation.credential import Credential
 from rotation.engines.postgresql import PostgreSQL
 from rotation.errors import LoginBlocked, NotPermitted, RightsDiffer, StatementFailed, Unreachable, Unsafe, Untrusted
-from tests.contract.postgresql_pairs import alter, differences, mirror, new_pair
-from tests.laboratories import PostgreSQLLaboratory, deadline
+from tests.contract.contract import EngineContract
+from tests.contract.pairs import Pair, differences, mirror
+from tests.contract.postgresql_kit import alter
+from tests.laboratories import deadline
+from tests.laboratories.postgresql import PostgreSQLLaboratory
+
+pytestmark = pytest.mark.engine("postgresql")
 
 
-@pytest.fixture
-def pair(postgresql: PostgreSQLLaboratory) -> tuple[Credential, Credential]:
-    """A user and its clone, mirrored once, both logging in."""
-    return new_pair(postgresql)
+class TestPostgreSQL(EngineContract):
+    """PostgreSQL keeps the contract."""
 
 
-def test_either_of_a_pair_may_alter_and_drop_what_the_other_made(
-    postgresql: PostgreSQLLaboratory, pair: tuple[Credential, Credential]
-) -> None:
+def test_either_of_a_pair_may_alter_and_drop_what_the_other_made(postgresql: PostgreSQLLaboratory, pair: Pair) -> None:
     alter(postgresql, "CREATE SCHEMA {0} AUTHORIZATION {0}", pair[0].username)
     schema = Identifier(pair[0].username)
     for maker, other in (pair, pair[::-1]):
@@ -37,7 +38,7 @@ def test_either_of_a_pair_may_alter_and_drop_what_the_other_made(
 
 
 def test_a_table_that_a_session_made_outside_its_role_is_handed_over(
-    postgresql: PostgreSQLLaboratory, pair: tuple[Credential, Credential]
+    postgresql: PostgreSQLLaboratory, pair: Pair
 ) -> None:
     user, clone = pair
     table = Identifier(f"made_by_{clone.username}")
@@ -53,7 +54,7 @@ def test_a_table_that_a_session_made_outside_its_role_is_handed_over(
 
 
 def test_a_table_that_the_clone_made_in_another_database_is_handed_over(
-    postgresql: PostgreSQLLaboratory, pair: tuple[Credential, Credential]
+    postgresql: PostgreSQLLaboratory, pair: Pair
 ) -> None:
     user, clone = pair
     other = f"other_{user.username}"
@@ -75,7 +76,7 @@ ATTRIBUTES = ["CREATEDB", "CREATEROLE", "CONNECTION LIMIT 7", "VALID UNTIL '2099
 @pytest.mark.parametrize("back", [False, True], ids=["to the clone", "from the clone"])
 @pytest.mark.parametrize("attribute", ATTRIBUTES)
 def test_attributes_limits_and_validity_follow_the_current_user(
-    postgresql: PostgreSQLLaboratory, pair: tuple[Credential, Credential], attribute: str, back: bool
+    postgresql: PostgreSQLLaboratory, pair: Pair, attribute: str, back: bool
 ) -> None:
     current, other = pair[::-1] if back else pair
     before = roles(postgresql, other)
@@ -113,9 +114,7 @@ SETTINGS = {
 
 @pytest.mark.parametrize("back", [False, True], ids=["to the clone", "from the clone"])
 @pytest.mark.parametrize("scope", ["", " IN DATABASE postgres"], ids=["everywhere", "in one database"])
-def test_settings_follow_the_current_user(
-    postgresql: PostgreSQLLaboratory, pair: tuple[Credential, Credential], scope: str, back: bool
-) -> None:
+def test_settings_follow_the_current_user(postgresql: PostgreSQLLaboratory, pair: Pair, scope: str, back: bool) -> None:
     current, other = pair[::-1] if back else pair
     alter(postgresql, "GRANT SET ON PARAMETER app.tenant TO {}", postgresql.admin.username)
     for name, value in SETTINGS.items():
@@ -136,7 +135,7 @@ def test_settings_follow_the_current_user(
 
 
 def test_a_user_that_acts_as_a_third_role_has_a_clone_that_does_so_too(
-    postgresql: PostgreSQLLaboratory, pair: tuple[Credential, Credential]
+    postgresql: PostgreSQLLaboratory, pair: Pair
 ) -> None:
     user, clone = pair
     owner = f"owner_{user.username}"
@@ -155,9 +154,7 @@ def test_a_user_that_acts_as_a_third_role_has_a_clone_that_does_so_too(
     assert postgresql.logs_in(changed)
 
 
-def test_a_role_that_the_clone_alone_was_given_passes_to_both(
-    postgresql: PostgreSQLLaboratory, pair: tuple[Credential, Credential]
-) -> None:
+def test_a_role_that_the_clone_alone_was_given_passes_to_both(postgresql: PostgreSQLLaboratory, pair: Pair) -> None:
     user, clone = pair
     group = f"group_{user.username}"
     with postgresql.session(postgresql.admin) as run:
@@ -177,7 +174,7 @@ def test_a_role_that_the_clone_alone_was_given_passes_to_both(
 
 
 def test_default_privileges_of_the_original_are_those_of_its_clone(
-    postgresql: PostgreSQLLaboratory, pair: tuple[Credential, Credential]
+    postgresql: PostgreSQLLaboratory, pair: Pair
 ) -> None:
     user, clone = pair
     alter(postgresql, "CREATE SCHEMA {0} AUTHORIZATION {0}", user.username)
@@ -198,7 +195,7 @@ def test_default_privileges_of_the_original_are_those_of_its_clone(
 
 
 def test_column_schema_and_routine_grants_of_the_clone_pass_to_its_user(
-    postgresql: PostgreSQLLaboratory, pair: tuple[Credential, Credential]
+    postgresql: PostgreSQLLaboratory, pair: Pair
 ) -> None:
     user, clone = pair
     schema = f"schema_{user.username}"
@@ -232,7 +229,7 @@ def test_column_schema_and_routine_grants_of_the_clone_pass_to_its_user(
 
 
 def test_what_the_admin_may_not_grant_is_named_and_nothing_is_lost(
-    postgresql: PostgreSQLLaboratory, pair: tuple[Credential, Credential]
+    postgresql: PostgreSQLLaboratory, pair: Pair
 ) -> None:
     user, clone = pair
     table = f"secret_{user.username}"
@@ -249,9 +246,7 @@ def test_what_the_admin_may_not_grant_is_named_and_nothing_is_lost(
     assert differences(postgresql, user, clone) == []
 
 
-def test_a_policy_for_the_clone_alone_is_named(
-    postgresql: PostgreSQLLaboratory, pair: tuple[Credential, Credential]
-) -> None:
+def test_a_policy_for_the_clone_alone_is_named(postgresql: PostgreSQLLaboratory, pair: Pair) -> None:
     user, clone = pair
     table = f"guarded_{user.username}"
     alter(postgresql, "CREATE TABLE public.{} (id int)", table)
@@ -260,7 +255,7 @@ def test_a_policy_for_the_clone_alone_is_named(
     alter(postgresql, "DROP TABLE public.{}", table)
 
 
-def test_an_admin_that_may_not_administer_the_role_is_told_the_remedy(postgresql: PostgreSQLLaboratory) -> None:
+def test_an_admin_that_may_not_administer_the_role_gets_the_remedy(postgresql: PostgreSQLLaboratory) -> None:
     name = f"foreign_{secrets.token_hex(4)}"
     alter(postgresql, "CREATE ROLE {} LOGIN SUPERUSER", name)
     with (
@@ -359,9 +354,7 @@ def test_no_row_of_verify_leaves_the_server_and_no_notices_without_end(postgresq
         session.verify(["DO 'BEGIN LOOP RAISE NOTICE $$look$$; END LOOP; END'"])
 
 
-def test_verify_acts_as_the_application_does(
-    postgresql: PostgreSQLLaboratory, pair: tuple[Credential, Credential]
-) -> None:
+def test_verify_acts_as_the_application_does(postgresql: PostgreSQLLaboratory, pair: Pair) -> None:
     user, clone = pair
     with postgresql.engine.connect(clone, deadline()) as session:
         session.verify([f"DO 'BEGIN ASSERT current_user = $${user.username}$$; END'"])
@@ -400,7 +393,7 @@ def test_a_certificate_for_another_host_name_is_not_trusted(
         pass
 
 
-def test_without_tls_only_where_the_secret_says_so(postgresql: PostgreSQLLaboratory) -> None:
+def test_without_tls_only_if_the_secret_says_so(postgresql: PostgreSQLLaboratory) -> None:
     user = postgresql.new_user()
     for tls in (True, False):
         with postgresql.engine.connect(replace(user, tls=tls), deadline()) as session:
@@ -419,7 +412,7 @@ def test_a_database_that_does_not_exist_is_not_a_wrong_password(postgresql: Post
         pass
 
 
-def test_a_role_without_login_and_one_without_connections_are_told_apart(postgresql: PostgreSQLLaboratory) -> None:
+def test_a_role_without_login_and_one_without_connections_are_distinguished(postgresql: PostgreSQLLaboratory) -> None:
     for attribute, cause in (("NOLOGIN", "not permitted to log in"), ("CONNECTION LIMIT 0", "too many connections")):
         user = postgresql.new_user()
         alter(postgresql, f"ALTER ROLE {{}} {attribute}", user.username)

@@ -65,7 +65,7 @@ def log_in(talk: Talk, *, tls: bool = False) -> tuple[str, str, int]:
             text=True,
             check=True,
         )
-    assert done.stderr == "", "libpq would write what it is told there, and Lambda into its log"
+    assert done.stderr == "", "libpq would write there, and Lambda would write it into its log"
     error, text, more = json.loads(done.stdout)
     return error, text, more
 

@@ -10,17 +10,18 @@ from psycopg2 import sql
 from psycopg2.sql import SQL, Identifier
 
 from rotation.credential import Credential
-from rotation.engine import Proof
 from rotation.engines.postgresql.connection import PostgreSQLConnection
 from rotation.errors import Unsafe
 from tests.contract import postgresql_traps as traps
-from tests.contract.postgresql_pairs import alter, differences, mirror
-from tests.laboratories import PostgreSQLLaboratory, deadline
+from tests.contract.pairs import differences, mirror, new_clone, new_pair, proof_of
+from tests.contract.postgresql_kit import alter
+from tests.laboratories import deadline
+from tests.laboratories.postgresql import PostgreSQLLaboratory
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A pair, and two databases full of traps: the pair's own one, where it logs in, and a stranger's."""
+class Scenario:
+    """A pair, and two databases full of traps: the one that the pair logs in to, and a stranger's."""
 
     laboratory: PostgreSQLLaboratory
     user: Credential
@@ -38,17 +39,17 @@ class Scene:
 
 
 @pytest.fixture(params=["trusted", "not trusted"])
-def scene(request: pytest.FixtureRequest, postgresql: PostgreSQLLaboratory) -> Iterator[Scene]:
+def scenario(request: pytest.FixtureRequest, postgresql: PostgreSQLLaboratory) -> Iterator[Scenario]:
     """All traps laid; the admin may act as their owners, or may not."""
     with laid(postgresql, is_trusted=request.param == "trusted") as found:
         yield found
 
 
 @contextmanager
-def laid(postgresql: PostgreSQLLaboratory, *, is_trusted: bool) -> Iterator[Scene]:
+def laid(postgresql: PostgreSQLLaboratory, *, is_trusted: bool) -> Iterator[Scenario]:
     """Lay all traps; the admin may act as their owners if they are trusted."""
     user, stranger = (in_own_database(postgresql) for _ in range(2))
-    clone = replace(user, username=f"{user.username}_clone", password=secrets.token_urlsafe())
+    clone = new_clone(user)
     mirror(postgresql, replace(user, database="postgres"), clone)
     for owner in (user, stranger):
         if is_trusted:
@@ -69,7 +70,7 @@ def laid(postgresql: PostgreSQLLaboratory, *, is_trusted: bool) -> Iterator[Scen
         with postgresql.session(owner) as run:
             run("TRUNCATE public.caught")
             traps.settle(run, str(owner.database), owner.username)
-    yield Scene(postgresql, user, clone, stranger)
+    yield Scenario(postgresql, user, clone, stranger)
     for owner in (user, stranger):
         alter(postgresql, "DROP DATABASE {}", str(owner.database))
 
@@ -83,14 +84,9 @@ def in_own_database(postgresql: PostgreSQLLaboratory) -> Credential:
     return replace(user, database=database)
 
 
-def proof_of(postgresql: PostgreSQLLaboratory, user: Credential) -> Proof:
-    with postgresql.engine.connect(user, deadline()) as session:
-        return session.proof()
-
-
-def rotate(scene: Scene, user: Credential, other: Credential) -> None:
+def rotate(scenario: Scenario, user: Credential, other: Credential) -> None:
     """Do what a rotation does with the pair, in the database of its secret."""
-    postgresql = scene.laboratory
+    postgresql = scenario.laboratory
     with postgresql.engine.connect(replace(postgresql.admin, database=user.database), deadline()) as session:
         session.require_proven(proof_of(postgresql, user))
         session.require_proven(proof_of(postgresql, other))
@@ -100,30 +96,30 @@ def rotate(scene: Scene, user: Credential, other: Credential) -> None:
     assert differences(postgresql, user, other) == []
 
 
-def set_password_twice(scene: Scene) -> None:
-    """Have the admin give the user a password, and the user itself another one."""
-    postgresql, changed = scene.laboratory, replace(scene.user, password=secrets.token_urlsafe())
+def set_password_twice(scenario: Scenario) -> None:
+    """Give the user a password as the admin, and another one as the user itself."""
+    postgresql, changed = scenario.laboratory, replace(scenario.user, password=secrets.token_urlsafe())
     with postgresql.engine.connect(replace(postgresql.admin, database=changed.database), deadline()) as session:
-        session.require_proven(proof_of(postgresql, scene.user))
+        session.require_proven(proof_of(postgresql, scenario.user))
         session.reset_password(changed.username, changed.password)
     with postgresql.engine.connect(changed, deadline()) as session:
-        session.change_own_password(scene.user.password)
+        session.change_own_password(scenario.user.password)
 
 
-def test_an_admin_in_somebody_elses_database_runs_none_of_their_functions(scene: Scene) -> None:
-    for user, other in ((scene.clone, scene.user), (scene.user, scene.clone)):
-        rotate(scene, user, replace(other, database=user.database))
-    set_password_twice(scene)
-    assert scene.caught() == []
+def test_an_admin_in_somebody_elses_database_runs_none_of_their_functions(scenario: Scenario) -> None:
+    for user, other in ((scenario.clone, scenario.user), (scenario.user, scenario.clone)):
+        rotate(scenario, user, replace(other, database=user.database))
+    set_password_twice(scenario)
+    assert scenario.caught() == []
 
 
-def test_an_admin_that_takes_over_a_template_pair_runs_none_of_their_functions(scene: Scene) -> None:
+def test_an_admin_that_takes_over_a_template_pair_runs_none_of_their_functions(scenario: Scenario) -> None:
     """As AWS's own functions leave it: a member of the original, which does not act as it, and has no mark."""
-    postgresql, clone = scene.laboratory, scene.clone.username
+    postgresql, clone = scenario.laboratory, scenario.clone.username
     alter(postgresql, "ALTER ROLE {} RESET ALL", clone)
     alter(postgresql, "COMMENT ON ROLE {} IS NULL", clone)
-    rotate(scene, scene.user, scene.clone)
-    assert scene.caught() == []
+    rotate(scenario, scenario.user, scenario.clone)
+    assert scenario.caught() == []
 
 
 # Event triggers: whoever makes them is a superuser, or RDS's master; but whose function is it?
@@ -151,12 +147,6 @@ def pull_at_ddl(postgresql: PostgreSQLLaboratory, owner: Credential) -> None:
     )
 
 
-def new_clone(postgresql: PostgreSQLLaboratory, user: Credential) -> Credential:
-    clone = replace(user, username=f"{user.username}_clone", password=secrets.token_urlsafe())
-    mirror(postgresql, user, clone)
-    return clone
-
-
 def give_the_clone_a_right(postgresql: PostgreSQLLaboratory, clone: Credential) -> None:
     with postgresql.session(replace(postgresql.admin, database=clone.database)) as run:
         run("CREATE TABLE public.given (id int)")
@@ -166,7 +156,7 @@ def give_the_clone_a_right(postgresql: PostgreSQLLaboratory, clone: Credential) 
 def test_an_event_trigger_with_a_strangers_function_is_not_sprung_but_named(
     postgresql: PostgreSQLLaboratory, owner: Credential
 ) -> None:
-    clone = new_clone(postgresql, owner)
+    _, clone = new_pair(postgresql, owner)
     give_the_clone_a_right(postgresql, clone)
     pull_at_ddl(postgresql, owner)
     with pytest.raises(Unsafe, match=rf"event trigger bait runs public\.event\(\).*{owner.username} can change that"):
@@ -176,16 +166,16 @@ def test_an_event_trigger_with_a_strangers_function_is_not_sprung_but_named(
 
 def test_a_pair_that_needs_no_ddl_springs_no_event_trigger(postgresql: PostgreSQLLaboratory, owner: Credential) -> None:
     pull_at_ddl(postgresql, owner)
-    clone = new_clone(postgresql, owner)
+    _, clone = new_pair(postgresql, owner)
     mirror(postgresql, clone, owner)
     mirror(postgresql, owner, clone)
     assert list(traps.caught(postgresql, str(owner.database))) == []
 
 
-def test_an_event_trigger_in_the_way_of_default_privileges_is_named(
+def test_an_event_trigger_that_blocks_default_privileges_is_named(
     postgresql: PostgreSQLLaboratory, owner: Credential
 ) -> None:
-    clone = new_clone(postgresql, owner)
+    _, clone = new_pair(postgresql, owner)
     with postgresql.session(owner) as run:
         run("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC")
     pull_at_ddl(postgresql, owner)
@@ -195,7 +185,7 @@ def test_an_event_trigger_in_the_way_of_default_privileges_is_named(
 
 
 def test_a_superusers_event_trigger_is_the_operators_own(postgresql: PostgreSQLLaboratory, owner: Credential) -> None:
-    clone = new_clone(postgresql, owner)
+    _, clone = new_pair(postgresql, owner)
     give_the_clone_a_right(postgresql, clone)
     alter(postgresql, "ALTER FUNCTION public.event() OWNER TO {}", "postgres", database=owner.database)
     pull_at_ddl(postgresql, owner)
@@ -212,8 +202,8 @@ def test_a_superusers_event_trigger_is_the_operators_own(postgresql: PostgreSQLL
 def test_a_right_is_not_granted_on_what_takes_an_objects_name_meanwhile(
     postgresql: PostgreSQLLaboratory, owner: Credential, monkeypatch: pytest.MonkeyPatch, is_swapped: bool
 ) -> None:
-    """Who owns two schemas can give one the other's name, just before the admin grants a right on a table of its."""
-    clone, admin = new_clone(postgresql, owner), replace(postgresql.admin, database=owner.database)
+    """The owner of two schemas can give one the name of the other, just before the admin grants on a table of it."""
+    (_, clone), admin = new_pair(postgresql, owner), replace(postgresql.admin, database=owner.database)
     with postgresql.session(owner) as run:
         for schema in ("open", "closed"):
             run(SQL("CREATE SCHEMA {}").format(Identifier(schema)))

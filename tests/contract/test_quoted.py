@@ -2,7 +2,7 @@
 
 import secrets
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -17,9 +17,10 @@ from rotation.errors import RotationError
 from rotation.redaction import MASK, QUOTED, Redactor, redacting
 from tests.contract import impostor
 from tests.contract.impostor import Line, Talk, posing
-from tests.laboratories import Laboratory, PostgreSQLLaboratory, deadline
-from tests.laboratories_mysql import MySQLLaboratory, quoted
-from tests.laboratories_sqlserver import SQLServerLaboratory
+from tests.laboratories import Laboratory, deadline
+from tests.laboratories.mysql import MySQLLaboratory, quoted
+from tests.laboratories.postgresql import PostgreSQLLaboratory
+from tests.laboratories.sqlserver import SQLServerLaboratory
 from tests.local.servers.certificates import HOST_NAME
 
 PASSWORD = "S3cr3t-Passw0rd"
@@ -28,19 +29,11 @@ TOKEN = "T0ken-of-another"
 
 @pytest.fixture(autouse=True)
 def _known() -> Iterator[None]:
-    """Have the password known, as in an invocation."""
+    """Add the password to the redactor, as an invocation does."""
     redactor = Redactor()
     redactor.add_secret(PASSWORD)
     with redacting(redactor):
         yield
-
-
-@pytest.fixture
-def sqlserver(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> SQLServerLaboratory:
-    """Each SQL Server."""
-    laboratory = trusted(request.param)
-    assert isinstance(laboratory, SQLServerLaboratory)
-    return laboratory
 
 
 def mirrored(laboratory: Laboratory) -> tuple[Credential, Credential]:

@@ -14,25 +14,17 @@ import pymssql
 import pytest
 
 from rotation.credential import Credential
-from rotation.engine import CloneStatus, Proof
+from rotation.engine import CloneStatus
 from rotation.engines.sqlserver.accounts import SQLServerAccount
 from rotation.engines.sqlserver.connection import SQLServerConnection
 from rotation.engines.sqlserver.pair import clone_sid
 from rotation.errors import LoginRefused, NotPermitted, StatementFailed, Unsafe
-from tests.contract.sqlserver_kit import (
-    alter,
-    asked,
-    changed,
-    clone_of,
-    clone_status,
-    has,
-    set_secret,
-    sqlserver,
-)
-from tests.laboratories import INVOICES, ORDERS, deadline
-from tests.laboratories_sqlserver import CONTAINED, DATABASE, SQLServerLaboratory, bracketed, quoted, strong_password
+from tests.contract.pairs import changed, clone_status, new_clone, proof_of
+from tests.contract.sqlserver_kit import alter, asked, has, set_secret
+from tests.laboratories import INVOICES, ORDERS, deadline, new_password
+from tests.laboratories.sqlserver import CONTAINED, DATABASE, SQLServerLaboratory, bracketed, quoted
 
-__all__ = ["sqlserver"]  # fixtures
+pytestmark = pytest.mark.engine("sqlserver")
 
 
 @dataclass(frozen=True)
@@ -69,11 +61,6 @@ def victim(sqlserver: SQLServerLaboratory) -> Credential:
     return sqlserver.new_user()
 
 
-def proof_of(laboratory: SQLServerLaboratory, user: Credential) -> Proof:
-    with laboratory.engine.connect(user, deadline()) as session:
-        return session.proof()
-
-
 def logins(laboratory: SQLServerLaboratory) -> list[tuple[object, ...]]:
     """Return what an admin could have changed of all logins."""
     return asked(laboratory, "SELECT name, sid, is_disabled, default_database_name FROM sys.sql_logins ORDER BY name")
@@ -88,8 +75,8 @@ def principals(laboratory: SQLServerLaboratory, database: str) -> list[tuple[obj
 
 
 def impersonated(laboratory: SQLServerLaboratory, owner: Owner, victim: Credential) -> Credential:
-    """Have the owner make a user of the victim's name, with a password of her own."""
-    hers = replace(victim, password=strong_password(), database=owner.database)
+    """Make a user of the victim's name, as the owner, with a password of her own."""
+    hers = replace(victim, password=new_password(), database=owner.database)
     owner.run(laboratory, f"CREATE USER {victim.username} WITH PASSWORD = {quoted(hers.password)}")
     return hers
 
@@ -134,7 +121,7 @@ def test_the_password_of_a_contained_user_is_not_given_to_the_login_of_that_name
         sqlserver.engine.connect(replace(sqlserver.admin, database=owner.database), deadline()) as session,
         pytest.raises(NotPermitted, match=r"would not see .* if it is a user there.*GRANT VIEW DEFINITION"),
     ):
-        session.reset_password(victim.username, strong_password())
+        session.reset_password(victim.username, new_password())
     assert sqlserver.logs_in(victim)
 
 
@@ -146,7 +133,7 @@ def test_a_contained_user_of_another_database_with_the_same_name_and_sid_is_some
         sqlserver, "SELECT sid FROM sys.database_principals WHERE name = %s", theirs.username, database=CONTAINED
     )
     assert isinstance(sid, bytes)
-    hers = replace(theirs, password=strong_password(), database=owner.database)
+    hers = replace(theirs, password=new_password(), database=owner.database)
     owner.run(
         sqlserver,
         f"CREATE USER {hers.username} WITH PASSWORD = {quoted(hers.password)}, SID = 0x{sid.hex()}",
@@ -164,12 +151,12 @@ def test_a_contained_user_of_another_database_with_the_same_name_and_sid_is_some
 def test_a_login_is_rotated_and_the_contained_users_of_its_names_are_not(
     sqlserver: SQLServerLaboratory, owner: Owner, victim: Credential
 ) -> None:
-    clone = clone_of(victim)
+    clone = new_clone(victim)
     for name in (victim.username, clone.username):
-        owner.run(sqlserver, f"CREATE USER {name} WITH PASSWORD = {quoted(strong_password())}")
+        owner.run(sqlserver, f"CREATE USER {name} WITH PASSWORD = {quoted(new_password())}")
     owner.run(sqlserver, f"ALTER ROLE db_owner ADD MEMBER {sqlserver.admin.username}")
     before = principals(sqlserver, owner.database)
-    # Where a login enters, nobody can have taken the contained user for it.
+    # If a login may enter, nobody can have mistaken the contained user for it.
     with pytest.raises(LoginRefused):
         set_secret(sqlserver, replace(victim, database=owner.database))
     proof = proof_of(sqlserver, victim)
@@ -187,7 +174,7 @@ def test_a_login_is_rotated_and_the_contained_users_of_its_names_are_not(
 def test_the_user_that_a_login_is_in_a_database_has_any_name(
     sqlserver: SQLServerLaboratory, owner: Owner, victim: Credential
 ) -> None:
-    """Who is called like the login there is nobody that logged in, and neither is an orphan."""
+    """A user with the login's name there has not logged in, nor has an orphan."""
     lost = sqlserver.new_user()
     alter(
         sqlserver,
@@ -296,8 +283,8 @@ def test_a_server_principal_of_the_clones_name_is_left_alone(
     sqlserver: SQLServerLaboratory, victim: Credential, kind: str
 ) -> None:
     """A role, and a login whose password no version of the secret holds."""
-    clone = clone_of(victim)
-    password = "" if kind.endswith("ROLE") else f" WITH PASSWORD = {quoted(strong_password())}"
+    clone = new_clone(victim)
+    password = "" if kind.endswith("ROLE") else f" WITH PASSWORD = {quoted(new_password())}"
     alter(sqlserver, f"{kind} {clone.username}{password}")
     query = "SELECT name, sid, type FROM sys.server_principals WHERE name = %s"
     before = asked(sqlserver, query, clone.username)
@@ -315,7 +302,7 @@ def test_an_account_that_has_gone_since_it_logged_in_is_nobody(
     alter(
         sqlserver,
         f"DROP LOGIN {bracketed(victim.username)}",
-        f"CREATE LOGIN {victim.username} WITH PASSWORD = {quoted(strong_password())}",
+        f"CREATE LOGIN {victim.username} WITH PASSWORD = {quoted(new_password())}",
     )
     with (
         sqlserver.engine.connect(sqlserver.admin, deadline()) as session,
@@ -355,9 +342,9 @@ def make_with_sid(laboratory: SQLServerLaboratory, user: Credential, kind: Kind,
 
 
 def test_the_sid_of_a_clone_proves_nothing(sqlserver: SQLServerLaboratory, kind: Kind) -> None:
-    """Neither that of the other one, nor, on the way back, that of the current one."""
+    """Neither that of the other one, nor, in the next rotation, that of the current one."""
     user = kind[1](sqlserver)
-    clone = clone_of(user)
+    clone = new_clone(user)
     make_with_sid(sqlserver, clone, kind, clone_sid(sid_of(sqlserver, user, kind)))
     for current, other in ((user, clone), (clone, user)):
         assert clone_status(sqlserver, current, other) is CloneStatus.UNKNOWN
@@ -367,9 +354,9 @@ def test_the_sid_of_a_clone_proves_nothing(sqlserver: SQLServerLaboratory, kind:
 
 
 def test_what_is_written_on_ones_own_account_proves_nothing(sqlserver: SQLServerLaboratory, kind: Kind) -> None:
-    """Who controls the current one can deny to act as it to whom she likes."""
+    """Whoever controls the current one can deny anybody to act as it."""
     user, alice = kind[1](sqlserver), kind[1](sqlserver)
-    clone = clone_of(user)
+    clone = new_clone(user)
     make_with_sid(sqlserver, clone, kind, sid_of(sqlserver, user, kind)[:-1] + b"?")
     alter(sqlserver, f"GRANT CONTROL ON {kind[0]}::{user.username} TO {alice.username}", database=kind[2])
     for one, another, may in ((clone, user, True), (user, clone, False)):
@@ -382,7 +369,7 @@ def test_what_is_written_on_ones_own_account_proves_nothing(sqlserver: SQLServer
 def test_a_pair_without_a_mark_is_proved_by_a_password_and_marked(sqlserver: SQLServerLaboratory, kind: Kind) -> None:
     """As those are that AWS's template has made, and that an older version of this project has."""
     user = kind[1](sqlserver)
-    clone = clone_of(user)
+    clone = new_clone(user)
     make_with_sid(sqlserver, clone, kind, clone_sid(sid_of(sqlserver, user, kind)))
     pending = set_secret(sqlserver, user, clone)
     assert sqlserver.logs_in(pending)
@@ -406,5 +393,5 @@ def test_a_clone_is_never_there_without_its_mark(
     with pytest.raises(KeyboardInterrupt):
         set_secret(sqlserver, user)
     monkeypatch.setattr(SQLServerConnection, "execute", original)
-    assert clone_status(sqlserver, user, clone_of(user)) is CloneStatus.ABSENT
+    assert clone_status(sqlserver, user, new_clone(user)) is CloneStatus.ABSENT
     assert sqlserver.logs_in(set_secret(sqlserver, user))

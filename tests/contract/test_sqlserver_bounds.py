@@ -120,13 +120,13 @@ def posing(*stages: Callable[[], Iterator[bytes]]) -> Iterator[int]:
         def serve() -> None:
             with suppress(OSError):
                 while True:
-                    way, _ = listener.accept()
-                    with way, suppress(OSError):
+                    connection, _ = listener.accept()
+                    with connection, suppress(OSError):
                         for stage in stages:
-                            way.recv(65536)
+                            connection.recv(65536)
                             for piece in stage():
-                                way.sendall(piece)
-                        way.recv(65536)
+                                connection.sendall(piece)
+                        connection.recv(65536)
 
         threading.Thread(target=serve, daemon=True).start()
         yield listener.getsockname()[1]

@@ -13,14 +13,16 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.errors import NotPermitted, RightsDiffer, RotationError, StatementFailed, Unsafe
-from tests.contract.sqlserver_kit import Pair, alter, asked, has, mirror, pair, set_secret, sqlserver
+from tests.contract.pairs import Pair
+from tests.contract.sqlserver_kit import alter, asked, has, mirror, set_secret
 from tests.laboratories import ORDERS
-from tests.laboratories_sqlserver import DATABASE, SQLServerLaboratory, bracketed
+from tests.laboratories.sqlserver import DATABASE, SQLServerLaboratory, bracketed
 from tests.local.stand_ins.sqlserver.backend import SqlError
 from tests.local.stand_ins.sqlserver.databases import DatabaseStatements
 from tests.local.stand_ins.sqlserver.tables import HALF
 
-__all__ = ["pair", "sqlserver"]  # fixtures
+pytestmark = pytest.mark.engine("sqlserver")
+
 
 LOGGER = "rotation.engines.sqlserver.login_pair"
 PRINCIPALS = "SELECT name, sid, default_schema_name FROM sys.database_principals ORDER BY name"
@@ -61,7 +63,7 @@ def eve(sqlserver: SQLServerLaboratory) -> Iterator[Stranger]:
     alter(sqlserver, f"DROP DATABASE {stranger.database}")
 
 
-# A database of hers, where the current one is no user
+# A database of hers, in which the current one is no user
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,7 @@ def eve(sqlserver: SQLServerLaboratory) -> Iterator[Stranger]:
         ["ALTER ROLE db_owner DROP MEMBER {admin}"],
     ],
 )
-def test_a_database_where_the_current_one_is_no_user_is_left_alone(
+def test_a_database_in_which_the_current_one_is_no_user_is_left_alone(
     sqlserver: SQLServerLaboratory, pair: Pair, eve: Stranger, statements: list[str]
 ) -> None:
     user, clone = pair
@@ -135,7 +137,7 @@ def test_a_database_with_a_name_that_no_client_can_read_is_left_alone(
     assert name.replace(HALF, "\ufffd") in caplog.text
 
 
-def test_a_user_of_the_other_one_where_the_current_one_is_none_is_said_with_what_ends_it(
+def test_a_user_of_the_other_one_alone_is_reported_with_the_remedy(
     sqlserver: SQLServerLaboratory, pair: Pair, eve: Stranger, caplog: pytest.LogCaptureFixture
 ) -> None:
     user, clone = pair
@@ -164,7 +166,7 @@ def test_many_closed_databases_make_no_long_line(
     assert " more were not compared" in caplog.text
 
 
-# A database of hers, where she has made the current one a user
+# A database of hers, in which she has made the current one a user
 
 STOPPED: list[tuple[type[RotationError], list[str], str]] = [
     (NotPermitted, ["ALTER ROLE db_owner DROP MEMBER {admin}"], "CREATE USER"),

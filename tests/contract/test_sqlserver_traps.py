@@ -14,22 +14,13 @@ import pytest
 from rotation.credential import Credential
 from rotation.engines.sqlserver import triggers
 from rotation.errors import InvalidConfiguration, NotPermitted, Unsafe
-from tests.contract.sqlserver_kit import (
-    Pair,
-    alter,
-    asked,
-    changed,
-    contained,
-    database,
-    mirror,
-    pair,
-    set_secret,
-    sqlserver,
-)
-from tests.laboratories import INVOICES, ORDERS, deadline
-from tests.laboratories_sqlserver import CONTAINED, DATABASE, SQLServerLaboratory, bracketed, quoted, strong_password
+from tests.contract.pairs import Pair, changed
+from tests.contract.sqlserver_kit import alter, asked, mirror, set_secret
+from tests.laboratories import INVOICES, ORDERS, deadline, new_password
+from tests.laboratories.sqlserver import CONTAINED, DATABASE, SQLServerLaboratory, bracketed, quoted
 
-__all__ = ["contained", "database", "pair", "sqlserver"]  # fixtures
+pytestmark = pytest.mark.engine("sqlserver")
+
 
 CATALOG = (
     "sql_logins", "server_principals", "server_permissions", "server_role_members", "databases", "database_principals",
@@ -88,8 +79,8 @@ EVENTS = ["CREATE_USER", "GRANT_DATABASE", "DDL_USER_EVENTS, ADD_ROLE_MEMBER", "
 
 @pytest.fixture
 def lay(sqlserver: SQLServerLaboratory, victim: Credential) -> Iterator[str]:
-    """The body of a trigger: it gives the victim's login another password, where an admin runs it."""
-    hers = replace(victim, password=strong_password())
+    """The body of a trigger: it gives the victim's login another password, if an admin runs it."""
+    hers = replace(victim, password=new_password())
     yield f" AS ALTER LOGIN {victim.username} WITH PASSWORD = {quoted(hers.password)}"
     assert not [trap for who, trap in sprung(sqlserver) if who in sqlserver.admins and trap.startswith("trap")]
     assert sqlserver.logs_in(victim)
@@ -125,7 +116,7 @@ def test_a_ddl_trigger_that_would_run_as_the_admin_is_refused_by_name(  # noqa: 
 def test_a_ddl_trigger_that_would_not_fire_is_none(
     sqlserver: SQLServerLaboratory, pair: Pair, database: str, lay: str
 ) -> None:
-    """Neither one for other events, nor one where there is nothing to do."""
+    """Neither one for other events, nor one if there is nothing to do."""
     user, _ = pair
     alter(
         sqlserver,
@@ -187,7 +178,7 @@ def test_a_contained_user_gets_no_password_where_a_ddl_trigger_would_run(
     with sqlserver.engine.connect(replace(sqlserver.admin, database=CONTAINED), deadline()) as session:
         for act in (session.set_password, session.reset_password):
             with pytest.raises(Unsafe, match=r"DISABLE TRIGGER \[trap\]"):
-                act(clone.username, strong_password())
+                act(clone.username, new_password())
     with pytest.raises(Unsafe, match=r"DISABLE TRIGGER \[trap\]"):
         set_secret(sqlserver, user)
     # What it does for itself makes the trigger run as itself.
@@ -210,7 +201,7 @@ def test_an_admin_that_cannot_see_ddl_triggers_sets_no_password(
             sqlserver.engine.connect(replace(sqlserver.admin, database=CONTAINED), deadline()) as session,
             pytest.raises(NotPermitted, match="VIEW DEFINITION"),
         ):
-            session.set_password(contained[1].username, strong_password())
+            session.set_password(contained[1].username, new_password())
     finally:
         alter(sqlserver, f"REVOKE VIEW DEFINITION FROM {admin}", database=CONTAINED)
 

@@ -25,8 +25,9 @@ from rotation.engines.postgresql import PostgreSQL
 from rotation.errors import RotationError, Unreachable, Untrusted
 from tests.contract import impostor
 from tests.contract.impostor import CLEAR, OK, SASL, SASL_CONTINUE, Impostor, Line, Talk, authentication, posing
-from tests.laboratories import Logins, PostgreSQLLaboratory, deadline
-from tests.laboratories_mysql import MySQLLaboratory
+from tests.laboratories import Logins, deadline
+from tests.laboratories.mysql import MySQLLaboratory
+from tests.laboratories.postgresql import PostgreSQLLaboratory
 from tests.local.servers import certificates
 from tests.local.servers.certificates import HOST_NAME, Certificates
 from tests.local.servers.processes import LOOPBACK
@@ -114,7 +115,7 @@ def mysql_with_tls(shown: Certificates, plugin: str) -> Talk:
 
 
 @pytest.mark.parametrize("bad", KINDS, indirect=True)
-def test_a_wrong_certificate_is_told_nothing_by_postgresql(bad: Certificates) -> None:
+def test_a_server_with_a_wrong_certificate_learns_nothing_from_postgresql(bad: Certificates) -> None:
     error, heard = try_to_log_in(PostgreSQL(), postgresql_with_tls(bad))
     require_untrusted(error)
     assert heard.heard == impostor.SSL_REQUEST
@@ -122,7 +123,9 @@ def test_a_wrong_certificate_is_told_nothing_by_postgresql(bad: Certificates) ->
 
 @FAMILY
 @pytest.mark.parametrize("bad", KINDS, indirect=True)
-def test_a_wrong_certificate_is_told_nothing_by_mysql_and_mariadb(engine: Engine, bad: Certificates) -> None:
+def test_a_server_with_a_wrong_certificate_learns_nothing_from_mysql_and_mariadb(
+    engine: Engine, bad: Certificates
+) -> None:
     error, heard = try_to_log_in(engine, mysql_with_tls(bad, "mysql_native_password"))
     require_untrusted(error)
     assert len(heard.heard) == impostor.TLS_REQUEST
@@ -157,30 +160,21 @@ class RealServers:
         assert laboratory.logs_in(laboratory.admin)
 
 
+@pytest.mark.engine("postgresql")
 class TestPostgreSQL(RealServers):
     """PostgreSQL."""
 
-    @pytest.fixture
-    def laboratory(self, postgresql: PostgreSQLLaboratory) -> PostgreSQLLaboratory:
-        return postgresql
 
-
+@pytest.mark.engine("mysql")
 class TestMySQL(RealServers):
     """MySQL, which does not begin to show a certificate that has ended, but goes on to show one that ends."""
 
     ends = timedelta(seconds=2)
 
-    @pytest.fixture
-    def laboratory(self, mysql: MySQLLaboratory) -> MySQLLaboratory:
-        return mysql
 
-
+@pytest.mark.engine("mariadb")
 class TestMariaDB(RealServers):
     """MariaDB."""
-
-    @pytest.fixture
-    def laboratory(self, mariadb: MySQLLaboratory) -> MySQLLaboratory:
-        return mariadb
 
 
 RELOAD = {
@@ -192,7 +186,7 @@ RELOAD = {
 
 @contextmanager
 def showing(laboratory: PostgreSQLLaboratory | MySQLLaboratory, other: Certificates) -> Iterator[None]:
-    """Have a running server of ours show another certificate, for a while."""
+    """Let a running server of ours show another certificate, for a while."""
     ca_bundle = laboratory.ca_bundle
     certificate, key = (ca_bundle.with_name(name) for name in ("server.crt", "server.key"))
     files = {certificate: other.certificate, key: other.key, ca_bundle: other.ca}
@@ -221,18 +215,18 @@ def shown_by(laboratory: PostgreSQLLaboratory | MySQLLaboratory) -> bytes | None
     """Return the certificate that a server shows now."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with socket.create_connection((LOOPBACK, laboratory.admin.port), 10) as way:
+    with socket.create_connection((LOOPBACK, laboratory.admin.port), 10) as connection:
         if isinstance(laboratory, PostgreSQLLaboratory):
-            way.sendall(impostor.SSL_REQUEST)
-            way.recv(1)
+            connection.sendall(impostor.SSL_REQUEST)
+            connection.recv(1)
         else:
-            way.recv(65536)
-            way.sendall(impostor.tls_request())
-        with context.wrap_socket(way) as tls:
+            connection.recv(65536)
+            connection.sendall(impostor.tls_request())
+        with context.wrap_socket(connection) as tls:
             return tls.getpeercert(binary_form=True)
 
 
-# No TLS, where there should be
+# No TLS, although there should be
 
 
 def test_a_postgresql_without_tls_learns_nothing_not_even_who_wants_in() -> None:
@@ -258,8 +252,8 @@ def test_who_refuses_a_postgresql_login_before_tls_has_refused_no_password() -> 
 
 @FAMILY
 @pytest.mark.parametrize("tls", [True, False], ids=["with TLS", "without"])
-def test_who_refuses_a_mysql_login_before_it_is_told_of_it_refused_no_password(engine: Engine, *, tls: bool) -> None:
-    """Where it had, other passwords would be tried: an attacker on the way could lead us from one to another."""
+def test_a_mysql_that_refuses_before_the_login_refused_no_password(engine: Engine, *, tls: bool) -> None:
+    """If it were one, other passwords would be tried: an attacker in the middle could collect one after another."""
     error, heard = try_to_log_in(engine, lambda line: line.say(impostor.access_denied(0)), tls=tls)
     require_untrusted(error)
     assert heard.heard == b""
@@ -334,9 +328,7 @@ def test_a_mysql_that_asks_for_the_password_in_clear_does_not_get_it_without_tls
 
 @FAMILY
 @pytest.mark.parametrize("plugin", ["caching_sha2_password", "sha256_password"])
-def test_without_tls_a_mysql_with_a_key_of_its_own_learns_the_password_for_the_secret_says_so(
-    engine: Engine, plugin: str
-) -> None:
+def test_without_tls_a_mysql_with_a_key_of_its_own_learns_the_password(engine: Engine, plugin: str) -> None:
     """The server's own key comes over the same wire, and nothing vouches for it.
 
     MySQL itself asks for full authentication after each new password, so this cannot be refused where TLS is off. See

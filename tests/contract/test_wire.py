@@ -8,14 +8,13 @@ With TLS: nothing. Without it (`"ssl": false`):
     MySQL       the same, or encrypted for its own key   in clear: its users may not set hashes for themselves
     Oracle      encrypted                                encrypted by the user itself, in clear by an admin
     SQL Server  disguised, which anybody can undo        in clear
-    Db2         in clear, where the server asks for it   in clear
+    Db2         in clear, if the server asks for it      in clear
 
-A user of Oracle sends its current password in clear, too, where a rotation falls into the rollover period of the last
+A user of Oracle sends its current password in clear, too, if a rotation falls into the rollover period of the last
 one. Of the last three engines the servers are stand-ins: that of Db2 asks for passwords in clear.
 """
 
 import secrets
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
@@ -25,12 +24,11 @@ from rotation.credential import Credential
 from rotation.engine import KeepsOldPassword, Session
 from rotation.errors import LoginRefused
 from tests import servers
+from tests.contract.pairs import new_clone
 from tests.contract.tap import Tap, tapping
 from tests.laboratories import ORDERS, Laboratory, deadline
-from tests.laboratories_mysql import MySQLLaboratory
-from tests.laboratories_oracle import OracleLaboratory
-
-READ_ORDERS = f"SELECT 1 FROM {ORDERS}"  # noqa: S608 - a constant
+from tests.laboratories.mysql import MySQLLaboratory
+from tests.laboratories.oracle import OracleLaboratory
 
 
 def password() -> str:
@@ -38,7 +36,7 @@ def password() -> str:
 
 
 def through(tap: Tap, laboratory: Laboratory, who: Credential, *, tls: bool) -> AbstractContextManager[Session]:
-    """Log in where somebody listens."""
+    """Log in through a tap."""
     return laboratory.engine.connect(replace(who, port=tap.port, tls=tls), deadline())
 
 
@@ -53,7 +51,7 @@ def set_in_all_ways(tap: Tap, laboratory: Laboratory, *, tls: bool) -> list[Cred
     made = [replace(user, password=password())]
     with through(tap, laboratory, user, tls=tls) as session:
         session.change_own_password(made[0].password)
-    clone = replace(user, username=f"{user.username}_clone", password=password())
+    clone = new_clone(user)
     made.append(clone)
     with through(tap, laboratory, laboratory.admin, tls=tls) as session:
         session.mirror(user.username, clone.username)
@@ -77,14 +75,14 @@ class Everywhere:
 
 
 class KeepsLoginsSecret(Everywhere):
-    """What holds where the protocol takes care of the password of a login."""
+    """What holds if the protocol protects the password of a login."""
 
     def test_a_login_without_tls_does_not_show_its_password(self, laboratory: Laboratory) -> None:
         user = laboratory.new_user()
         wrong = replace(user, password=password())
         with tapping(user.port) as tap:
             with through(tap, laboratory, user, tls=False) as session:
-                session.verify([READ_ORDERS])
+                session.verify([laboratory.statement_that_reads(ORDERS)])
             with pytest.raises(LoginRefused), through(tap, laboratory, wrong, tls=False):
                 pass
         assert shows(tap, laboratory.engine.kind.normal_name(user.username)), "it is in clear"
@@ -93,7 +91,7 @@ class KeepsLoginsSecret(Everywhere):
 
 
 class ShowsAll(Everywhere):
-    """What holds where it does not, nor the statements that set a password."""
+    """What holds if neither a login nor a statement protects a password."""
 
     def test_without_tls_every_password_can_be_read_by_who_listens(self, laboratory: Laboratory) -> None:
         """As docs/threat-model.md says."""
@@ -101,7 +99,7 @@ class ShowsAll(Everywhere):
         wrong = replace(user, password=password())
         with tapping(user.port) as tap:
             with through(tap, laboratory, user, tls=False) as session:
-                session.verify([READ_ORDERS])
+                session.verify([laboratory.statement_that_reads(ORDERS)])
             with pytest.raises(LoginRefused), through(tap, laboratory, wrong, tls=False):
                 pass
             made = set_in_all_ways(tap, laboratory, tls=False)
@@ -116,7 +114,7 @@ class ShowsAll(Everywhere):
 
 
 class SendsVerifiers(KeepsLoginsSecret):
-    """What holds where the server takes a verifier or a hash."""
+    """What holds if the server takes a verifier or a hash."""
 
     def test_a_password_that_is_set_without_tls_goes_as_a_verifier(self, laboratory: Laboratory) -> None:
         with tapping(laboratory.admin.port) as tap:
@@ -126,28 +124,19 @@ class SendsVerifiers(KeepsLoginsSecret):
         assert not any(tap.shows(user.password) for user in (*made, laboratory.admin))
 
 
+@pytest.mark.engine("postgresql")
 class TestPostgreSQL(SendsVerifiers):
     """PostgreSQL keeps a SCRAM verifier."""
 
-    @pytest.fixture
-    def laboratory(self, postgresql: Laboratory) -> Laboratory:
-        return postgresql
 
-
+@pytest.mark.engine("mariadb")
 class TestMariaDB(SendsVerifiers):
     """MariaDB keeps a hash."""
 
-    @pytest.fixture
-    def laboratory(self, mariadb: MySQLLaboratory) -> Laboratory:
-        return mariadb
 
-
+@pytest.mark.engine("mysql")
 class TestMySQL(KeepsLoginsSecret):
     """MySQL makes its hash itself."""
-
-    @pytest.fixture
-    def laboratory(self, mysql: MySQLLaboratory) -> Laboratory:
-        return mysql
 
     def test_a_password_that_is_set_without_tls_can_be_read_by_who_listens(self, mysql: MySQLLaboratory) -> None:
         """As docs/threat-model.md says: `"ssl": false` gives each new password of MySQL to the network."""
@@ -157,12 +146,9 @@ class TestMySQL(KeepsLoginsSecret):
         assert not tap.shows(mysql.admin.password)
 
 
+@pytest.mark.engine("oracle")
 class TestOracle(KeepsLoginsSecret):
     """Oracle encrypts passwords, but not statements."""
-
-    @pytest.fixture
-    def laboratory(self, oracle: OracleLaboratory) -> Laboratory:
-        return oracle
 
     def test_a_password_that_an_admin_sets_without_tls_can_be_read_by_who_listens(
         self, oracle: OracleLaboratory
@@ -189,12 +175,9 @@ class TestOracle(KeepsLoginsSecret):
         assert [shows(tap, one.password) for one in (user, current, pending)] == [False, True, False]
 
 
+@pytest.mark.engine("sqlserver")
 class TestSQLServer(ShowsAll):
     """SQL Server's clients disguise the password of a login."""
-
-    @pytest.fixture
-    def laboratory(self, sqlserver: Laboratory) -> Laboratory:
-        return sqlserver
 
     def shows_login(self, tap: Tap, text: str) -> bool:
         """Look for what LOGIN7 has of it ([MS-TDS] 2.2.6.4): halves of bytes swapped, and some bits turned; no key."""
@@ -204,36 +187,25 @@ class TestSQLServer(ShowsAll):
 
 
 @pytest.mark.skipif("db2" not in servers.SERVERS, reason="IBM's client is for x86_64 only")
+@pytest.mark.engine("db2")
 class TestDb2(ShowsAll):
     """Db2 takes logins in clear, and values of parameters, too."""
 
-    @pytest.fixture
-    def laboratory(self, db2: Laboratory) -> Laboratory:
-        return db2
-
 
 def both_ways(laboratory: Laboratory) -> Laboratory:
-    """Return it, where one port speaks with TLS and without."""
+    """Return it, if one port speaks with TLS and without."""
     if laboratory.logins() is None:
         pytest.skip("a real server has a port for each")
     return laboratory
 
 
 @pytest.fixture
-def oracle(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> OracleLaboratory:
-    """Each Oracle server."""
-    laboratory = both_ways(trusted(request.param))
-    assert isinstance(laboratory, OracleLaboratory)
-    return laboratory
+def oracle(oracle: OracleLaboratory) -> Laboratory:
+    """Each Oracle server with one port for both."""
+    return both_ways(oracle)
 
 
 @pytest.fixture
-def sqlserver(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> Laboratory:
-    """Each SQL Server."""
-    return trusted(request.param)
-
-
-@pytest.fixture
-def db2(request: pytest.FixtureRequest, trusted: Callable[[str], Laboratory]) -> Laboratory:
-    """Each Db2 server."""
-    return both_ways(trusted(request.param))
+def db2(db2: Laboratory) -> Laboratory:
+    """Each Db2 server with one port for both."""
+    return both_ways(db2)

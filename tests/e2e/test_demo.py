@@ -20,7 +20,7 @@ from botocore.config import Config
 
 from tests.local.aws.secrets_manager_rotation import STEPS
 from tests.local.demo import __main__ as command
-from tests.local.demo import stage
+from tests.local.demo import scenario
 from tests.local.demo.databases import LoginFailed
 from tests.local.demo.engines import ENGINES
 from tests.local.servers.fetch import UNAVAILABLE, fetch_newest
@@ -192,19 +192,19 @@ def test_ctrl_c_in_a_terminal_leaves_the_terminal_as_it_was(room: Path, postgres
     assert not list(room.iterdir())
 
 
-def test_what_is_not_built_is_said_in_one_line_with_the_remedy(
+def test_what_is_not_built_is_reported_in_one_line_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def not_built(*_: object) -> None:
         raise FileNotFoundError
 
-    monkeypatch.setattr(stage, "LambdaRuntime", not_built)
+    monkeypatch.setattr(scenario, "LambdaRuntime", not_built)
     assert command.main([]) == 1
     errors = capsys.readouterr().err
     assert errors == "The demo failed: PostgreSqlFunction is not built. `make demo` builds it first.\n"
 
 
-def test_an_engine_that_is_not_there_is_said_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_engine_is_reported_with_those_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--engine", "oracle"]) == 1
     captured = capsys.readouterr()
     assert captured.err == (

@@ -16,7 +16,7 @@ import pytest
 from botocore.exceptions import WaiterError
 
 from rotation.credential import Credential
-from tests.laboratories import PostgreSQLLaboratory
+from tests.laboratories.postgresql import PostgreSQLLaboratory
 from tests.local.aws import cloudformation, template
 from tests.local.aws.cloudformation import LocalAws
 from tests.local.aws.secrets_manager import REGION, LocalSecretsManager

@@ -63,7 +63,7 @@ def test_a_step_is_done_with_nothing_running(engine: str, capsys: pytest.Capture
     assert f"{ENGINES[engine].function} returned null" in shown
 
 
-def test_what_the_function_refuses_is_said_in_one_line(
+def test_what_the_function_refuses_is_reported_in_one_line(
     engine: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "event.json"
@@ -75,14 +75,14 @@ def test_what_the_function_refuses_is_said_in_one_line(
     assert "· AWSPENDING, empty   · AWSPENDING, empty" in captured.out
 
 
-def test_an_engine_that_is_not_there_is_said_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_engine_is_reported_with_those_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke.main(["create-secret", "--engine", "oracle"]) == 1
     assert capsys.readouterr().err == (
         "The invocation failed: there is no engine oracle here. Name one of postgresql, mysql, mariadb, sqlserver\n"
     )
 
 
-def test_an_event_that_is_not_there_is_said_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_event_is_reported_with_those_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke.main(["dance", "--engine", "mysql"]) == 1
     assert capsys.readouterr().err == (
         "The invocation failed: there is no event dance. "

@@ -17,8 +17,6 @@ from tests.local.aws.deployed import Stack
 from tests.local.aws.lambda_runtime import FunctionError, LambdaRuntime
 from tests.local.aws.secrets_manager import REGION, LocalSecretsManager, Outcome
 
-VERIFY = [f"SELECT 1 FROM {ORDERS}"]  # noqa: S608 - a constant
-
 CALLS, CALLS_WITH_ADMIN = 8, 9
 
 CONNECTIONS = {
@@ -41,7 +39,7 @@ type Functions = Callable[[Laboratory], tuple[LambdaRuntime, str]]
 
 
 @dataclass(frozen=True)
-class Stage:
+class Scenario:
     """A function that is deployed, as far as a laptop goes, and a strategy."""
 
     laboratory: Laboratory
@@ -52,6 +50,16 @@ class Stage:
     through_admin: bool
     printed_before: int
     """The length of the function's output when the test began."""
+
+    @property
+    def verify(self) -> list[str]:
+        """A statement that each new user has the right to run."""
+        return [self.laboratory.statement_that_reads(ORDERS)]
+
+    @property
+    def verify_in_vain(self) -> list[str]:
+        """A statement that no user can run."""
+        return [self.laboratory.statement_that_reads("nothing_here")]
 
     def new_user(self) -> Credential:
         """Create a user that the strategy can rotate."""
@@ -66,7 +74,7 @@ class Stage:
         implied = Strategy.ALTERNATING_USERS if self.through_admin else Strategy.SINGLE_USER
         rotation = {} if self.strategy is implied else {"strategy": self.strategy}
         admin = {"masterarn": self._store(self.laboratory.admin, "admin")} if self.through_admin else {}
-        return self._store(user, "app", **admin, **fields, rotation={"verify": VERIFY, **rotation})
+        return self._store(user, "app", **admin, **fields, rotation={"verify": self.verify, **rotation})
 
     @property
     def connections(self) -> int:
@@ -152,17 +160,17 @@ def functions(service: LocalSecretsManager, stack: Stack) -> Iterator[Functions]
 
 
 @pytest.fixture
-def stage(
+def scenario(
     every_laboratory: Laboratory,
     strategy: Strategy,
     service: LocalSecretsManager,
     functions: Functions,
     *,
     through_admin: bool,
-) -> Stage:
+) -> Scenario:
     """The built function of each server, attached to Secrets Manager, for each strategy."""
     runtime, arn = functions(every_laboratory)
-    return Stage(every_laboratory, service, runtime, arn, strategy, through_admin, len(runtime.logs()))
+    return Scenario(every_laboratory, service, runtime, arn, strategy, through_admin, len(runtime.logs()))
 
 
 def function_for(laboratory: Laboratory, stack: Stack) -> str:
@@ -172,90 +180,90 @@ def function_for(laboratory: Laboratory, stack: Stack) -> str:
     return name
 
 
-def test_a_healthy_rotation_makes_few_calls_and_no_failed_login(stage: Stage) -> None:
-    user = stage.new_user()
-    arn = stage.secret(user, **{"owner's own": ["kept", 1]})
+def test_a_healthy_rotation_makes_few_calls_and_no_failed_login(scenario: Scenario) -> None:
+    user = scenario.new_user()
+    arn = scenario.secret(user, **{"owner's own": ["kept", 1]})
     first = current = user
     for number in range(3):
-        logged = stage.laboratory.logins()
-        stage.service.calls.clear()
-        outcome = stage.rotate(arn)
+        logged = scenario.laboratory.logins()
+        scenario.service.calls.clear()
+        outcome = scenario.rotate(arn)
         assert (outcome.result, outcome.attempts, outcome.error) == ("succeeded", 1, None)
-        made = [call.operation for call in stage.service.calls if call.operation != "RotateSecret"]
-        assert len(made) == (CALLS_WITH_ADMIN if stage.through_admin else CALLS), made
-        if (now := stage.laboratory.logins()) and logged:
-            assert now - logged == Logins(stage.connections, 0)
-        before, value = current, stage.read(arn)
+        made = [call.operation for call in scenario.service.calls if call.operation != "RotateSecret"]
+        assert len(made) == (CALLS_WITH_ADMIN if scenario.through_admin else CALLS), made
+        if (now := scenario.laboratory.logins()) and logged:
+            assert now - logged == Logins(scenario.connections, 0)
+        before, value = current, scenario.read(arn)
         current = replace(user, username=str(value["username"]), password=str(value["password"]))
         assert current.password != before.password
-        turns = stage.strategy is Strategy.ALTERNATING_USERS and number % 2 == 0
+        turns = scenario.strategy is Strategy.ALTERNATING_USERS and number % 2 == 0
         assert current.username == first.username + ("_clone" if turns else "")
-        assert stage.laboratory.may_read(current, ORDERS)
-        assert stage.laboratory.logs_in(before) == (stage.strategy is not Strategy.SINGLE_USER)
+        assert scenario.laboratory.may_read(current, ORDERS)
+        assert scenario.laboratory.logs_in(before) == (scenario.strategy is not Strategy.SINGLE_USER)
 
 
-def test_all_else_in_the_secret_stays(stage: Stage) -> None:
-    arn = stage.secret(stage.new_user(), **{"owner's own": ["kept", 1]})
-    before = stage.read(arn)
-    assert stage.rotate(arn).result == "succeeded"
-    after = stage.read(arn)
-    changed = {"username", "password"} if stage.strategy is Strategy.ALTERNATING_USERS else {"password"}
+def test_all_else_in_the_secret_stays(scenario: Scenario) -> None:
+    arn = scenario.secret(scenario.new_user(), **{"owner's own": ["kept", 1]})
+    before = scenario.read(arn)
+    assert scenario.rotate(arn).result == "succeeded"
+    after = scenario.read(arn)
+    changed = {"username", "password"} if scenario.strategy is Strategy.ALTERNATING_USERS else {"password"}
     assert {key for key in before | after if before.get(key) != after.get(key)} == changed
 
 
-def test_without_tls_it_rotates_where_the_secret_says_so(stage: Stage) -> None:
-    arn = stage.secret(stage.new_user(), ssl=False)
+def test_without_tls_it_rotates_if_the_secret_says_so(scenario: Scenario) -> None:
+    arn = scenario.secret(scenario.new_user(), ssl=False)
     for _ in range(2):
-        outcome = stage.rotate(arn)
+        outcome = scenario.rotate(arn)
         assert (outcome.result, outcome.attempts, outcome.error) == ("succeeded", 1, None)
 
 
-def test_one_line_tells_an_operator_what_was_done(stage: Stage) -> None:
-    arn = stage.secret(stage.new_user())
-    outcome = stage.rotate(arn)
-    lines = stage.lines()
+def test_one_line_tells_an_operator_what_was_done(scenario: Scenario) -> None:
+    arn = scenario.secret(scenario.new_user())
+    outcome = scenario.rotate(arn)
+    lines = scenario.lines()
     assert [line["step"] for line in lines] == ["createSecret", "setSecret", "testSecret", "finishSecret"]
     for line in lines:
         assert line["level"] == "INFO"
         assert line["secret_arn"] == arn
         assert line["version_token"] == outcome.version_token
-        assert line["engine"] == stage.laboratory.engine.kind.name
+        assert line["engine"] == scenario.laboratory.engine.kind.name
         assert isinstance(line["duration_ms"], int)
-    assert [line["strategy"] for line in lines[:3]] == [stage.strategy] * 3
+    assert [line["strategy"] for line in lines[:3]] == [scenario.strategy] * 3
 
 
-def test_a_failure_says_cause_and_remedy_and_heals_when_the_cause_is_gone(stage: Stage) -> None:
-    user = stage.new_user()
-    arn = stage.secret(replace(user, password="not it"))
-    logged = stage.laboratory.logins()
-    outcome = stage.rotate(arn)
+def test_a_failure_says_cause_and_remedy_and_heals_when_the_cause_is_gone(scenario: Scenario) -> None:
+    user = scenario.new_user()
+    arn = scenario.secret(replace(user, password="not it"))
+    logged = scenario.laboratory.logins()
+    outcome = scenario.rotate(arn)
     assert outcome.result == "failed"
     assert "LoginRefused" in str(outcome.error)
     assert f"logging in as {user.username} at {user.host}:{user.port}" in str(outcome.error)
     assert "Put the user's real password into the secret" in str(outcome.error)
-    [failure, *_] = [line for line in stage.lines() if line["level"] == "ERROR"]
+    [failure, *_] = [line for line in scenario.lines() if line["level"] == "ERROR"]
     assert failure["error"] == "LoginRefused"
     assert failure["step"] == "setSecret"
-    if (now := stage.laboratory.logins()) and logged:
+    if (now := scenario.laboratory.logins()) and logged:
         refusals = now - logged
         assert 0 < refusals.refused == refusals.tried, "no admin is asked, and refusals can be seen"
-    stage.write(arn, password=user.password)
-    assert stage.rotate(arn).result == "succeeded"
+    scenario.write(arn, password=user.password)
+    assert scenario.rotate(arn).result == "succeeded"
 
 
-def test_no_secret_is_in_what_the_function_prints_or_the_server_logs(stage: Stage) -> None:
-    user = stage.new_user()
-    theirs, ours = {user.password, stage.laboratory.admin.password}, set()
-    arn = stage.secret(user)
+def test_no_secret_is_in_what_the_function_prints_or_the_server_logs(scenario: Scenario) -> None:
+    user = scenario.new_user()
+    theirs, ours = {user.password, scenario.laboratory.admin.password}, set()
+    arn = scenario.secret(user)
     for _ in range(3):
-        assert stage.rotate(arn).result == "succeeded"
-        ours.add(str(stage.read(arn)["password"]))
-    stage.write(arn, rotation={**rotation_of(stage.read(arn)), "verify": ["SELECT 1 FROM nothing_here"]})
-    assert stage.rotate(arn).result == "failed"
-    ours |= passwords(stage, arn)
+        assert scenario.rotate(arn).result == "succeeded"
+        ours.add(str(scenario.read(arn)["password"]))
+    scenario.write(arn, rotation={**rotation_of(scenario.read(arn)), "verify": scenario.verify_in_vain})
+    assert scenario.rotate(arn).result == "failed"
+    ours |= passwords(scenario, arn)
     theirs.add(wrong := f"wrong-{secrets.token_hex()}")
-    assert stage.rotate(stage.secret(replace(stage.new_user(), password=wrong))).result == "failed"
-    printed, server = stage.printed(), stage.laboratory.log_text()
+    assert scenario.rotate(scenario.secret(replace(scenario.new_user(), password=wrong))).result == "failed"
+    printed, server = scenario.printed(), scenario.laboratory.log_text()
     assert [secret in printed for secret in ours | theirs] == [False] * len(ours | theirs)
     # Only the laboratory sends its made-up passwords in clear; the function never does.
     assert len(ours - theirs) == 4
@@ -264,34 +272,36 @@ def test_no_secret_is_in_what_the_function_prints_or_the_server_logs(stage: Stag
     assert "RotationToken" not in printed
 
 
-def test_an_error_of_a_verified_statement_names_it(stage: Stage) -> None:
-    arn = stage.secret(stage.new_user())
-    stage.write(arn, rotation={**rotation_of(stage.read(arn)), "verify": [*VERIFY, "SELECT 1 FROM nothing_here"]})
-    outcome = stage.rotate(arn)
+def test_an_error_of_a_verified_statement_names_it(scenario: Scenario) -> None:
+    arn = scenario.secret(scenario.new_user())
+    scenario.write(
+        arn, rotation={**rotation_of(scenario.read(arn)), "verify": scenario.verify + scenario.verify_in_vain}
+    )
+    outcome = scenario.rotate(arn)
     assert outcome.result == "failed"
     assert "running statement 2 of verify" in str(outcome.error)
     assert "nothing_here" in str(outcome.error).casefold()
 
 
-def test_what_is_not_a_rotation_event_is_refused(stage: Stage) -> None:
+def test_what_is_not_a_rotation_event_is_refused(scenario: Scenario) -> None:
     for event in ({}, {"Step": "setSecret"}, {"Step": "drop", "SecretId": "a", "ClientRequestToken": "b"}):
         with pytest.raises(FunctionError) as raised:
-            stage.runtime.invoke(event)
+            scenario.runtime.invoke(event)
         assert raised.value.error_type == "InvalidEvent"
 
 
-def test_a_schedule_that_is_saved_without_rotating_only_tests(stage: Stage) -> None:
-    arn = stage.secret(stage.new_user())
-    before = stage.read(arn)
-    stage.service.client().rotate_secret(
+def test_a_schedule_that_is_saved_without_rotating_only_tests(scenario: Scenario) -> None:
+    arn = scenario.secret(scenario.new_user())
+    before = scenario.read(arn)
+    scenario.service.client().rotate_secret(
         SecretId=arn,
-        RotationLambdaARN=stage.function_arn,
+        RotationLambdaARN=scenario.function_arn,
         RotationRules={"AutomaticallyAfterDays": 30},
         RotateImmediately=False,
     )
-    assert stage.service.wait(arn).result == "succeeded"
-    assert stage.read(arn) == before
-    assert [line["step"] for line in stage.lines()] == ["testSecret"]
+    assert scenario.service.wait(arn).result == "succeeded"
+    assert scenario.read(arn) == before
+    assert [line["step"] for line in scenario.lines()] == ["testSecret"]
 
 
 def rotation_of(value: dict[str, object]) -> dict[str, object]:
@@ -301,9 +311,9 @@ def rotation_of(value: dict[str, object]) -> dict[str, object]:
     return rotation
 
 
-def passwords(stage: Stage, arn: str) -> set[str]:
+def passwords(scenario: Scenario, arn: str) -> set[str]:
     """Return the passwords of all versions of a secret that have a value."""
-    client = stage.service.client()
+    client = scenario.service.client()
     versions = client.list_secret_version_ids(SecretId=arn, IncludeDeprecated=True)["Versions"]
     values = (client.get_secret_value(SecretId=arn, VersionId=version["VersionId"]) for version in versions)
     return {json.loads(value["SecretString"])["password"] for value in values}

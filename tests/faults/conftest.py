@@ -6,14 +6,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from rotation.aws import own_clients
 from rotation.kind import Strategy
-from tests.faults.rig import AWS, DATABASE, Rig
+from tests.faults.scenario import AWS, DATABASE, Scenario
 from tests.faults.wire import Wire
 from tests.laboratories import Laboratory
 from tests.local.aws.secrets_manager import LocalSecretsManager
 from tests.local.servers.certificates import HOST_NAME
 
-type NewRig = Callable[[Strategy], Rig]
+type NewScenario = Callable[[Strategy], Scenario]
 
 
 @pytest.fixture(scope="session")
@@ -39,11 +40,23 @@ def _wires(service: LocalSecretsManager) -> Iterator[Callable[[int], Wire]]:
 
 
 @pytest.fixture
-def new_rig(
+def new_scenario(
     every_laboratory: Laboratory, service: LocalSecretsManager, _wires: Callable[[int], Wire], *, through_admin: bool
-) -> NewRig:
-    """Makes rigs."""
+) -> NewScenario:
+    """Makes scenarios."""
     if every_laboratory.admin.host != HOST_NAME:
         pytest.skip(f"a wire can be laid to a server at {HOST_NAME} only: its certificate must be for that")
     wire = _wires(every_laboratory.admin.port)
-    return lambda strategy: Rig(every_laboratory, service, wire, strategy, through_admin)
+    return lambda strategy: Scenario(every_laboratory, service, wire, strategy, through_admin)
+
+
+@pytest.fixture
+def connected(service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the function call the service, and keep its clients for one test."""
+    for name, value in service.environment.items():
+        monkeypatch.setenv(name, value)
+    own_clients.cache_clear()
+    own_clients()
+    yield
+    service.intercept = None
+    own_clients.cache_clear()

@@ -11,12 +11,12 @@ from enum import StrEnum
 
 from rotation.kind import Strategy
 from tests.faults.killing import Ending
-from tests.faults.rig import Rig
+from tests.faults.scenario import Scenario
 from tests.faults.wire import Disturbance, Place, Watch
 from tests.laboratories import INVOICES, ORDERS, THINGS
 
 GAPLESS = {Strategy.ALTERNATING_USERS, Strategy.DUAL_PASSWORD}
-"""Where AWSCURRENT works at every instant."""
+"""The strategies with which AWSCURRENT works at every instant."""
 
 EVERY, EVERY_OF_STAND_IN, FURTHER = 7, 21, 7
 """A sample takes one message of so many, and goes so far on in the cases from one server to the next."""
@@ -32,28 +32,28 @@ class Rotation(StrEnum):
     THIRD = "third"
     """The original is the current user again, and has lost something that both had."""
 
-    def prepared(self, new_rig: Callable[[], Rig]) -> Rig:
-        """Return a rig right before the rotation, with something to do for it."""
-        rig = new_rig()
+    def prepared(self, new_scenario: Callable[[], Scenario]) -> Scenario:
+        """Return a scenario right before the rotation, with something to do for it."""
+        scenario = new_scenario()
         if self is Rotation.SECOND:
-            rig.rotate()
-        rig.laboratory.allow(rig.read().username, INVOICES)
+            scenario.rotate()
+        scenario.laboratory.allow(scenario.read().username, INVOICES)
         if self is Rotation.THIRD:
-            rig.rotate()
-            rig.rotate()
-            rig.laboratory.forbid(rig.user.username, INVOICES)
+            scenario.rotate()
+            scenario.rotate()
+            scenario.laboratory.forbid(scenario.user.username, INVOICES)
         # They work here every day: a first login may take more messages than those that follow.
-        for daily in (rig.read(), rig.laboratory.admin):
-            assert rig.laboratory.logs_in(daily)
-        return rig
+        for daily in (scenario.read(), scenario.laboratory.admin):
+            assert scenario.laboratory.logs_in(daily)
+        return scenario
 
-    def places(self, new_rig: Callable[[], Rig]) -> Sequence[Place]:
+    def places(self, new_scenario: Callable[[], Scenario]) -> Sequence[Place]:
         """Return the messages that there are, as a rotation says them that nobody disturbs."""
-        rig = self.prepared(new_rig)
-        rig.begin()
-        ending = rig.run()
+        scenario = self.prepared(new_scenario)
+        scenario.begin()
+        ending = scenario.run()
         assert ending.error is None
-        rig.require_done()
+        scenario.require_done()
         return ending.places
 
 
@@ -82,30 +82,30 @@ class Case:
         """All that tells it from others."""
         return self.rotation, self.disturbance, self.healing
 
-    def problems(self, new_rig: Callable[[], Rig], place: Place) -> Iterator[str]:
+    def problems(self, new_scenario: Callable[[], Scenario], place: Place) -> Iterator[str]:
         """Disturb a rotation at a message, heal it, and yield what does not hold."""
-        rig = self.rotation.prepared(new_rig)
-        former, cached = rig.labels()["AWSCURRENT"], rig.read()
-        rights = [thing for thing in THINGS if rig.laboratory.may_read(cached, thing)]
-        rig.begin()
-        yield from self._wrong_ending(rig.run(watch=Watch(self.disturbance, place)))
-        if rig.strategy in GAPLESS:
-            if not rig.laboratory.logs_in(cached):
+        scenario = self.rotation.prepared(new_scenario)
+        former, cached = scenario.labels()["AWSCURRENT"], scenario.read()
+        rights = [thing for thing in THINGS if scenario.laboratory.may_read(cached, thing)]
+        scenario.begin()
+        yield from self._wrong_ending(scenario.run(watch=Watch(self.disturbance, place)))
+        if scenario.strategy in GAPLESS:
+            if not scenario.laboratory.logs_in(cached):
                 yield "disturbed: who read the secret before is locked out"
-            yield from (f"disturbed: {text}" for text in self._wrong_application(rig, rights))
-        disturbed = rig.token
+            yield from (f"disturbed: {text}" for text in self._wrong_application(scenario, rights))
+        disturbed = scenario.token
         if self.healing is Healing.NEW_TOKEN:
-            former = rig.labels()["AWSCURRENT"]
-            rig.abandon()
-            rig.begin()
-        if error := rig.run().error:
+            former = scenario.labels()["AWSCURRENT"]
+            scenario.abandon()
+            scenario.begin()
+        if error := scenario.run().error:
             yield f"does not heal: {error}"
             return
-        yield from wrong_labels(rig, former)
-        yield from self._wrong_application(rig)
-        if rig.strategy in GAPLESS and not rig.laboratory.logs_in(rig.read("AWSPREVIOUS")):
+        yield from wrong_labels(scenario, former)
+        yield from self._wrong_application(scenario)
+        if scenario.strategy in GAPLESS and not scenario.laboratory.logs_in(scenario.read("AWSPREVIOUS")):
             yield "AWSPREVIOUS does not log in"
-        if disturbed not in (rig.token, former) and rig.version_logs_in(disturbed):
+        if disturbed not in (scenario.token, former) and scenario.version_logs_in(disturbed):
             yield "the password of the abandoned version logs in"
 
     def _wrong_ending(self, ending: Ending) -> Iterator[str]:
@@ -116,15 +116,15 @@ class Case:
         if ending.error and "LoginRefused" in ending.error:
             yield f"took silence for a refusal: {ending.error}"
 
-    def _wrong_application(self, rig: Rig, rights: Sequence[str] | None = None) -> Iterator[str]:
+    def _wrong_application(self, scenario: Scenario, rights: Sequence[str] | None = None) -> Iterator[str]:
         """Say what an application cannot do that reads the secret now, or can do and should not.
 
         While the rotation is under way, it keeps at least the `rights` that it had.
         """
         wanted = [ORDERS] if self.rotation is Rotation.THIRD else [ORDERS, INVOICES]
-        current = rig.read()
+        current = scenario.read()
         for thing in THINGS:
-            can = rig.laboratory.may_read(current, thing)
+            can = scenario.laboratory.may_read(current, thing)
             if not can and thing in (wanted if rights is None else rights):
                 yield f"AWSCURRENT cannot read {thing}"
             if can and rights is None and thing not in wanted:
@@ -148,12 +148,12 @@ def sample(
             yield case, place
 
 
-def wrong_labels(rig: Rig, former: str) -> Iterator[str]:
-    """Say what is wrong where this rotation is done, and the version `former` was current before."""
-    versions = rig.versions()
-    for label, expected in (("AWSCURRENT", [rig.token]), ("AWSPREVIOUS", [former])):
+def wrong_labels(scenario: Scenario, former: str) -> Iterator[str]:
+    """Say what is wrong with the labels after this rotation, before which the version `former` was current."""
+    versions = scenario.versions()
+    for label, expected in (("AWSCURRENT", [scenario.token]), ("AWSPREVIOUS", [former])):
         if (holders := [version for version, labels in versions.items() if label in labels]) != expected:
             yield f"{label} is on {holders}, not on {expected}"
     for version, labels in versions.items():
-        if "AWSPENDING" in labels and version != rig.token:
+        if "AWSPENDING" in labels and version != scenario.token:
             yield f"AWSPENDING is stuck on {version}"

@@ -1,4 +1,4 @@
-"""What if a server answers for a while, and then no more? A relay stands before it, and stops where it is told to."""
+"""What if a server answers for a while, and then no more? A relay stands before it, and stops at a set point."""
 
 import socket
 from contextlib import suppress
@@ -23,7 +23,7 @@ class Relay:
         self.pieces = 0
         """How many pieces of answers have been relayed."""
         self.is_stalled = False
-        """Whether it has come to where it was to fall silent."""
+        """Whether it has reached the point at which it falls silent."""
 
     def __enter__(self) -> Self:
         Thread(target=self._accept, daemon=True).start()

@@ -7,104 +7,108 @@ import pytest
 
 from rotation.kind import Strategy
 from rotation.steps import Step
-from tests.faults.conftest import NewRig
+from tests.faults.conftest import NewScenario
 from tests.laboratories import INVOICES
 from tests.local.aws.secrets_manager import Call, LocalSecretsManager, ServiceError
 
 
 @pytest.mark.newest
-def test_each_step_may_be_delivered_three_times(new_rig: NewRig, strategy: Strategy) -> None:
-    rig = new_rig(strategy)
+def test_each_step_may_be_delivered_three_times(new_scenario: NewScenario, strategy: Strategy) -> None:
+    scenario = new_scenario(strategy)
     for _ in range(2):
-        rig.begin()
-        assert rig.run(*(step for step in Step for _ in range(3))).error is None
-        rig.require_done()
+        scenario.begin()
+        assert scenario.run(*(step for step in Step for _ in range(3))).error is None
+        scenario.require_done()
 
 
 @pytest.mark.newest
-def test_the_whole_rotation_may_be_delivered_again_when_it_is_done(new_rig: NewRig, strategy: Strategy) -> None:
-    rig = new_rig(strategy)
-    rig.rotate()
-    before = rig.read()
-    assert rig.run().error is None
-    assert rig.read() == before
-    rig.require_done()
+def test_the_whole_rotation_may_be_delivered_again_when_it_is_done(
+    new_scenario: NewScenario, strategy: Strategy
+) -> None:
+    scenario = new_scenario(strategy)
+    scenario.rotate()
+    before = scenario.read()
+    assert scenario.run().error is None
+    assert scenario.read() == before
+    scenario.require_done()
 
 
-def test_five_rotations_in_a_row_and_what_changes_between_them(new_rig: NewRig, strategy: Strategy) -> None:
-    rig = new_rig(strategy)
-    credentials = [rig.read()]
+def test_five_rotations_in_a_row_and_what_changes_between_them(new_scenario: NewScenario, strategy: Strategy) -> None:
+    scenario = new_scenario(strategy)
+    credentials = [scenario.read()]
     for number in range(5):
         # Whom an operator grants something: the current user; with PostgreSQL the original user, for both.
-        for username in {rig.user.username, rig.read().username}:
-            (rig.laboratory.allow if number % 2 == 0 else rig.laboratory.forbid)(username, INVOICES)
-        rig.rotate()
-        rig.require_done()
-        credentials.append(rig.read())
-        assert rig.laboratory.may_read(rig.read(), INVOICES) is (number % 2 == 0)
+        for username in {scenario.user.username, scenario.read().username}:
+            (scenario.laboratory.allow if number % 2 == 0 else scenario.laboratory.forbid)(username, INVOICES)
+        scenario.rotate()
+        scenario.require_done()
+        credentials.append(scenario.read())
+        assert scenario.laboratory.may_read(scenario.read(), INVOICES) is (number % 2 == 0)
     assert len({credential.password for credential in credentials}) == 6
     if strategy is Strategy.ALTERNATING_USERS:
-        assert {credential.username for credential in credentials[::2]} == {rig.user.username}
-        assert {credential.username for credential in credentials[1::2]} == {f"{rig.user.username}_clone"}
+        assert {credential.username for credential in credentials[::2]} == {scenario.user.username}
+        assert {credential.username for credential in credentials[1::2]} == {f"{scenario.user.username}_clone"}
 
 
-def test_each_step_may_be_delivered_twice_at_once(new_rig: NewRig, strategy: Strategy) -> None:
-    rig = new_rig(strategy)
+def test_each_step_may_be_delivered_twice_at_once(new_scenario: NewScenario, strategy: Strategy) -> None:
+    scenario = new_scenario(strategy)
     for _ in range(2):
-        rig.begin()
+        scenario.begin()
         for step in Step:
             with ThreadPoolExecutor() as pool:
-                endings = list(pool.map(rig.run, [step, step]))
+                endings = list(pool.map(scenario.run, [step, step]))
             # One of two may lose a race, and say so; Secrets Manager then begins again.
             assert None in {ending.error for ending in endings}
-        assert rig.run().error is None
-        rig.require_done()
+        assert scenario.run().error is None
+        scenario.require_done()
 
 
 @pytest.mark.newest
-def test_an_abandoned_rotation_leaves_no_dead_end_wherever_it_was(new_rig: NewRig, strategy: Strategy) -> None:
-    rig = new_rig(strategy)
+def test_an_abandoned_rotation_leaves_no_dead_end_wherever_it_was(
+    new_scenario: NewScenario, strategy: Strategy
+) -> None:
+    scenario = new_scenario(strategy)
     for length in range(4):
-        rig.begin()
+        scenario.begin()
         if length:
-            assert rig.run(*tuple(Step)[:length]).error is None
-        rig.abandon()
-        assert "NotRotatable" in str(rig.run().error)
-        rig.rotate()
-        rig.require_done()
+            assert scenario.run(*tuple(Step)[:length]).error is None
+        scenario.abandon()
+        assert "NotRotatable" in str(scenario.run().error)
+        scenario.rotate()
+        scenario.require_done()
 
 
 @pytest.mark.newest
-def test_several_abandoned_rotations_in_a_row_leave_no_dead_end(new_rig: NewRig, strategy: Strategy) -> None:
-    rig = new_rig(strategy)
+def test_several_abandoned_rotations_in_a_row_leave_no_dead_end(new_scenario: NewScenario, strategy: Strategy) -> None:
+    scenario = new_scenario(strategy)
     for _ in range(3):
-        rig.begin()
-        assert rig.run(Step.CREATE, Step.SET).error is None
-        rig.abandon()
-    rig.rotate()
-    rig.require_done()
+        scenario.begin()
+        assert scenario.run(Step.CREATE, Step.SET).error is None
+        scenario.abandon()
+    scenario.rotate()
+    scenario.require_done()
 
 
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.ALTERNATING_USERS)  # which makes the most calls
 def test_a_call_that_aws_refuses_ends_the_step_and_heals(
-    new_rig: NewRig, service: LocalSecretsManager, strategy: Strategy
+    new_scenario: NewScenario, service: LocalSecretsManager, strategy: Strategy
 ) -> None:
-    rig = new_rig(strategy)
+    scenario = new_scenario(strategy)
     for number in itertools.count(1):
         # A call that was answered with a refusal may have taken effect all the same, if it writes.
         for phase in ("before", "after"):
-            rig.begin()
+            scenario.begin()
             refused = refuse(service, phase, number, ServiceError("AccessDeniedException", "not authorized"))
-            error = rig.run().error
+            error = scenario.run().error
             service.intercept = None
             if not refused:
                 assert error is None
                 return
             assert f"secretsmanager:{refused[0].operation}" in str(error)
-            assert rig.application_works()
-            assert rig.run().error is None
-            rig.require_done()
+            assert scenario.application_works()
+            assert scenario.run().error is None
+            scenario.require_done()
             if not refused[0].operation.startswith(("Put", "Update")):
                 break
 
@@ -116,20 +120,20 @@ def test_a_call_that_aws_refuses_ends_the_step_and_heals(
     "refusal", [ServiceError("ThrottlingException", "Rate exceeded"), ConnectionError()], ids=["throttled", "cut off"]
 )
 def test_a_call_that_aws_throttles_or_cuts_off_is_made_again(
-    new_rig: NewRig, service: LocalSecretsManager, strategy: Strategy, refusal: Exception, phase: str
+    new_scenario: NewScenario, service: LocalSecretsManager, strategy: Strategy, refusal: Exception, phase: str
 ) -> None:
-    rig = new_rig(strategy)
-    rig.begin()
+    scenario = new_scenario(strategy)
+    scenario.begin()
     # The third call is the one that writes, and that must not be done twice.
     refused = refuse(service, phase, 3, refusal)
-    assert rig.run().error is None
+    assert scenario.run().error is None
     service.intercept = None
     assert [call.operation for call in refused] == ["PutSecretValue"]
-    rig.require_done()
+    scenario.require_done()
 
 
 def refuse(service: LocalSecretsManager, phase: str, number: int, refusal: Exception) -> list[Call]:
-    """Have the service refuse one call, counted from now; return a list that will hold it."""
+    """Let the service refuse one call, counted from now; return a list that will hold it."""
     refused: list[Call] = []
     counter = itertools.count(1)
 
@@ -144,37 +148,37 @@ def refuse(service: LocalSecretsManager, phase: str, number: int, refusal: Excep
 
 @pytest.mark.newest
 def test_a_label_that_moves_meanwhile_is_looked_at_again(
-    new_rig: NewRig, service: LocalSecretsManager, strategy: Strategy
+    new_scenario: NewScenario, service: LocalSecretsManager, strategy: Strategy
 ) -> None:
-    rig = new_rig(strategy)
-    rig.rotate()
-    rig.begin()
-    assert rig.run(Step.CREATE, Step.SET, Step.TEST).error is None
-    labels = rig.labels()
+    scenario = new_scenario(strategy)
+    scenario.rotate()
+    scenario.begin()
+    assert scenario.run(Step.CREATE, Step.SET, Step.TEST).error is None
+    labels = scenario.labels()
 
     def move(call: Call, when: str) -> None:
         if (call.operation, when) == ("UpdateSecretVersionStage", "before"):
             service.intercept = None
-            rig.client.update_secret_version_stage(
-                SecretId=rig.arn,
+            scenario.client.update_secret_version_stage(
+                SecretId=scenario.arn,
                 VersionStage="AWSCURRENT",
                 MoveToVersionId=labels["AWSPREVIOUS"],
                 RemoveFromVersionId=labels["AWSCURRENT"],
             )
 
     service.intercept = move
-    assert rig.run(Step.FINISH).error is None
-    rig.require_done()
+    assert scenario.run(Step.FINISH).error is None
+    scenario.require_done()
 
 
 @pytest.mark.newest
-def test_a_current_version_put_meanwhile_is_not_overwritten(new_rig: NewRig, strategy: Strategy) -> None:
-    rig = new_rig(strategy)
-    rig.begin()
-    assert rig.run(Step.CREATE, Step.SET, Step.TEST).error is None
-    pending = rig.client.get_secret_value(SecretId=rig.arn, VersionId=rig.token)["SecretString"]
-    put = rig.client.put_secret_value(SecretId=rig.arn, SecretString=pending + " ")["VersionId"]
-    assert "NotRotatable" in str(rig.run(Step.FINISH).error)
-    assert rig.labels()["AWSCURRENT"] == put
-    rig.rotate()
-    rig.require_done()
+def test_a_current_version_put_meanwhile_is_not_overwritten(new_scenario: NewScenario, strategy: Strategy) -> None:
+    scenario = new_scenario(strategy)
+    scenario.begin()
+    assert scenario.run(Step.CREATE, Step.SET, Step.TEST).error is None
+    pending = scenario.client.get_secret_value(SecretId=scenario.arn, VersionId=scenario.token)["SecretString"]
+    put = scenario.client.put_secret_value(SecretId=scenario.arn, SecretString=pending + " ")["VersionId"]
+    assert "NotRotatable" in str(scenario.run(Step.FINISH).error)
+    assert scenario.labels()["AWSCURRENT"] == put
+    scenario.rotate()
+    scenario.require_done()

@@ -10,9 +10,9 @@ import pytest
 
 from rotation.kind import Strategy
 from tests import servers
-from tests.faults.conftest import NewRig
+from tests.faults.conftest import NewScenario
 from tests.faults.matrix import CASES, EVERY, EVERY_OF_STAND_IN, Case, Rotation, sample
-from tests.faults.rig import AWS, DATABASE
+from tests.faults.scenario import AWS, DATABASE
 from tests.faults.table import HEALED, Cell
 from tests.faults.wire import Place
 
@@ -20,7 +20,7 @@ type Choose = Callable[[Sequence[Place]], Iterable[tuple[Case, Place]]]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run one test for each rotation, or, where every message has its turn, for each case."""
+    """Run one test for each rotation; or one for each case, if every message has its turn."""
     whole = metafunc.config.getoption("--every-crash-point")
     cases = [(case.rotation, case) for case in CASES] if whole else [(rotation, None) for rotation in Rotation]
     metafunc.parametrize(("rotation", "only"), cases, ids=[str(only or rotation) for rotation, only in cases])
@@ -55,7 +55,7 @@ def known_places() -> dict[tuple[object, ...], Sequence[Place]]:
 
 @pytest.fixture
 def places(  # noqa: PLR0913 - all that makes a rotation what it is
-    new_rig: NewRig,
+    new_scenario: NewScenario,
     known_places: dict[tuple[object, ...], Sequence[Place]],
     server: str,
     strategy: Strategy,
@@ -66,13 +66,13 @@ def places(  # noqa: PLR0913 - all that makes a rotation what it is
     """The messages of the rotation."""
     key = (server, strategy, through_admin, rotation)
     if key not in known_places:
-        known_places[key] = places = rotation.places(lambda: new_rig(strategy))
+        known_places[key] = places = rotation.places(lambda: new_scenario(strategy))
         assert {place.party for place in places} == {AWS, DATABASE}
     return known_places[key]
 
 
 def test_wherever_it_is_disturbed_it_heals(  # noqa: PLR0913, PLR0917 - fixtures
-    new_rig: NewRig,
+    new_scenario: NewScenario,
     places: Sequence[Place],
     choose: Choose,
     server: str,
@@ -83,7 +83,7 @@ def test_wherever_it_is_disturbed_it_heals(  # noqa: PLR0913, PLR0917 - fixtures
 ) -> None:
     problems = {}
     for case, place in choose(places):
-        outcome = "; ".join(case.problems(lambda: new_rig(strategy), place)) or HEALED
+        outcome = "; ".join(case.problems(lambda: new_scenario(strategy), place)) or HEALED
         record_property(*Cell(server, strategy, through_admin, *case.kinds, str(place), outcome).to_property())
         if outcome != HEALED:
             problems[f"{case}, {place}"] = outcome

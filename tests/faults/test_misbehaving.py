@@ -1,43 +1,25 @@
 """What it talks to misbehaves: does each step end in time, say what is wrong, and heal once that is over?
 
 The steps run here, and their clock is real: a step has to end with an error of ours, a second before Lambda would end
-it. Where a server has to be waited for, many rotations wait at the same time.
+it. If the tests must wait for a server, many rotations wait at the same time.
 """
 
 import itertools
-import json
 import secrets
-import shutil
-import signal
-import socket
-import struct
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
-from threading import Event, Thread
-from time import monotonic
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from threading import Event
+from typing import Any
 
-import psycopg2
-import pymysql
 import pytest
 from psycopg2.sql import SQL, Identifier
 
-from rotation.aws import own_clients
 from rotation.credential import Credential
-from rotation.deadline import Deadline
-from rotation.engine import Engine
-from rotation.engines.mariadb import MariaDB
-from rotation.engines.mysql import MySQL
 from rotation.errors import (
-    DatabaseError,
     LoginBlocked,
     LoginRefused,
-    NotPermitted,
     OutOfTime,
     PasswordRefused,
     RotationError,
@@ -46,183 +28,42 @@ from rotation.errors import (
     Unreachable,
 )
 from rotation.kind import Strategy
-from rotation.lambda_handler import rotation_handler
 from rotation.steps import Step
 from tests.fakes import FakeLaboratory
+from tests.faults.in_process import (
+    PASSWORD,
+    PROMISED,
+    SHORTEST,
+    Context,
+    Scenario,
+    looking_at,
+    nobody_may_be_changed,
+    until,
+    waiting,
+)
 from tests.faults.stalling import Relay
-from tests.laboratories import ORDERS, Laboratory, PostgreSQLLaboratory, Run, deadline
-from tests.laboratories_mysql import MySQLLaboratory, quoted
+from tests.laboratories import Laboratory
+from tests.laboratories.mysql import MySQLLaboratory, quoted
+from tests.laboratories.postgresql import PostgreSQLLaboratory
 from tests.local.aws.secrets_manager import Call, LocalSecretsManager, Phase
-from tests.local.servers import mariadb as mariadb_server
-from tests.local.servers import mysql as mysql_server
-from tests.local.servers import postgresql as postgresql_server
-from tests.local.servers import postgresql_binaries
-from tests.local.servers.processes import free_port, group_of, run_once, running, unprivileged_user
-from tests.servers import mysql_laboratory
 
-if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.typing import LambdaContext
-
-SHORTEST = 10.0
-"""The shortest timeout of a function for which we promise something."""
-
-PROMISED = 1.0
-"""How many seconds before that timeout a step has ended, whatever happens."""
+pytestmark = pytest.mark.usefixtures("connected")
 
 SAMPLE = 8
 """At how many places a server falls silent; with --every-crash-point at all of them."""
 
-PASSWORD = "Strong-{}-9a"
-"""What every password policy takes."""
 
-
-class Context:
-    """What Lambda tells a function of its invocation, by a clock that goes on."""
-
-    aws_request_id = "00000000-0000-0000-0000-000000000000"
-    function_name = "secret-rotation"
-
-    def __init__(self, seconds: float) -> None:
-        self._ends = monotonic() + seconds
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Return what is left."""
-        return round((self._ends - monotonic()) * 1000)
-
-    def deadline(self) -> Deadline:
-        """Return what the handler makes of it."""
-        return Deadline(lambda: self.get_remaining_time_in_millis() / 1000)
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How the last step of a run ended."""
-
-    step: Step
-    error: RotationError | None
-    left: float
-    """The seconds that Lambda would still have given."""
-
-    def require(self, *errors: type[RotationError], match: str = "") -> None:
-        """Require one of these errors, in time."""
-        assert isinstance(self.error, errors), self
-        assert match in str(self.error)
-        assert self.left >= PROMISED, self
-
-
-class Case:
-    """A user of a laboratory, its secret, and a rotation of it."""
-
-    def __init__(  # noqa: PLR0913 - what a case is made of
-        self,
-        laboratory: Laboratory,
-        service: LocalSecretsManager,
-        strategy: Strategy = Strategy.SINGLE_USER,
-        *,
-        with_admin: bool = False,
-        port: int | None = None,
-        user: Credential | None = None,
-    ) -> None:
-        """Make the secret, and the user if there is none; the port is where the function is to find the server."""
-        self.laboratory = laboratory
-        self.service = service
-        self.client = service.client()
-        self.user = user or laboratory.new_user(password=PASSWORD.format(secrets.token_hex(8)))
-        self._port = port
-        if strategy is Strategy.DUAL_PASSWORD:
-            laboratory.allow_two_passwords(self.user.username, by_itself=not with_admin)
-        fields: dict[str, object] = {"rotation": {"strategy": strategy}}
-        if with_admin:
-            fields["masterarn"] = self._store(laboratory.admin, {})
-        self.arn = self._store(self.user, fields)
-        self.function = service.register(f"function-{secrets.token_hex(4)}", lambda _: None)
-        self.token = ""
-
-    def begin(self) -> "Case":
-        """Have the service stage a new, empty version, and leave the steps to the test."""
-        self.token = str(uuid.uuid4())
-        self.client.rotate_secret(SecretId=self.arn, RotationLambdaARN=self.function, ClientRequestToken=self.token)
-        self.service.wait(self.arn)
-        return self
-
-    def stage(self, password: str) -> None:
-        """Have an operator choose the pending password."""
-        value = {**self._value("AWSCURRENT"), "password": password}
-        self.client.put_secret_value(
-            SecretId=self.arn,
-            ClientRequestToken=self.token,
-            SecretString=json.dumps(value),
-            VersionStages=["AWSPENDING"],
-        )
-
-    def run(self, *steps: Step, seconds: float = SHORTEST) -> Ending:
-        """Run the steps, all four where none are named, until one fails; each has so much time."""
-        step, *others = steps or tuple(Step)
-        context = Context(seconds)
-        error = None
-        event = {"Step": step, "SecretId": self.arn, "ClientRequestToken": self.token}
-        try:
-            # As much of a context as the function uses.
-            rotation_handler(self.laboratory.engine)(event, cast("LambdaContext", context))
-        except RotationError as raised:
-            error = raised
-        if others and not error:
-            return self.run(*others, seconds=seconds)
-        return Ending(step, error, context.get_remaining_time_in_millis() / 1000)
-
-    def read(self, stage: str = "AWSCURRENT") -> Credential:
-        """Read the secret as an application does, and go to the server itself."""
-        value = self._value(stage)
-        return replace(self.user, username=str(value["username"]), password=str(value["password"]))
-
-    def require_healed(self) -> None:
-        """Require that the same version becomes the current one after all, and works."""
-        ending = self.run(seconds=60)
-        assert ending.error is None, ending
-        versions = self.client.describe_secret(SecretId=self.arn)["VersionIdsToStages"]
-        assert "AWSCURRENT" in versions[self.token]
-        assert self.laboratory.may_read(self.read(), ORDERS)
-
-    def _value(self, stage: str) -> dict[str, object]:
-        text = self.client.get_secret_value(SecretId=self.arn, VersionStage=stage)["SecretString"]
-        return dict(json.loads(text))
-
-    def _store(self, credential: Credential, fields: dict[str, object]) -> str:
-        value = {
-            "engine": credential.engine,
-            "host": credential.host,
-            "port": self._port or credential.port,
-            "username": credential.username,
-            "password": credential.password,
-            "dbname": credential.database or "",
-            **fields,
-        }
-        return self.client.create_secret(Name=f"secret-{secrets.token_hex(8)}", SecretString=json.dumps(value))["ARN"]
-
-
-type NewCase = Callable[..., Case]
-
-
-@pytest.fixture(autouse=True)
-def _connected(service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have the function call the service, and keep its clients for as long as a test takes."""
-    for name, value in service.environment.items():
-        monkeypatch.setenv(name, value)
-    own_clients.cache_clear()
-    own_clients()
-    yield
-    service.intercept = None
-    own_clients.cache_clear()
+type NewScenario = Callable[..., Scenario]
 
 
 @pytest.fixture
-def new_case(
+def new_scenario(
     every_laboratory: Laboratory, service: LocalSecretsManager, strategy: Strategy, *, through_admin: bool
-) -> NewCase:
-    """Makes cases."""
+) -> NewScenario:
+    """Makes scenarios."""
 
-    def new(*, with_admin: bool = through_admin, port: int | None = None) -> Case:
-        return Case(every_laboratory, service, strategy, with_admin=with_admin, port=port)
+    def new(*, with_admin: bool = through_admin, port: int | None = None) -> Scenario:
+        return Scenario(every_laboratory, service, strategy, with_admin=with_admin, port=port)
 
     return new
 
@@ -246,39 +87,39 @@ def places(total: int, *, every: bool) -> list[int]:
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.ALTERNATING_USERS)
 def test_a_server_that_falls_silent_at_any_time_ends_the_step_in_time(
-    every_laboratory: Laboratory, new_case: NewCase, pytestconfig: pytest.Config
+    every_laboratory: Laboratory, new_scenario: NewScenario, pytestconfig: pytest.Config
 ) -> None:
     with ExitStack() as stack:
 
-        def behind_relay() -> tuple[Case, Relay]:
+        def behind_relay() -> tuple[Scenario, Relay]:
             relay = stack.enter_context(Relay(every_laboratory.admin.port))
-            return new_case(port=relay.port).begin(), relay
+            return new_scenario(port=relay.port).begin(), relay
 
         model, model_relay = behind_relay()
         assert model.run(seconds=60).error is None
         wanted = places(model_relay.pieces, every=pytestconfig.getoption("--every-crash-point", default=False))
-        cases, relays = zip(*(behind_relay() for _ in wanted), strict=True)
-        cached = [case.read() for case in cases]
+        scenarios, relays = zip(*(behind_relay() for _ in wanted), strict=True)
+        cached = [scenario.read() for scenario in scenarios]
         for relay, place in zip(relays, wanted, strict=True):
             relay.stall_after(place)
-        endings = at_once(Case.run, cases)
-        for case, relay, ending, before in zip(cases, relays, endings, cached, strict=True):
+        endings = at_once(Scenario.run, scenarios)
+        for scenario, relay, ending, before in zip(scenarios, relays, endings, cached, strict=True):
             # What has fallen silent may hold a lock that another one waits for.
             assert relay.is_stalled or not ending.error or "holds the lock" in ending.error.remedy
             if ending.error:
                 ending.require(Unreachable, OutOfTime, *([] if relay.is_stalled else [StatementFailed]))
             assert every_laboratory.logs_in(before)
-            assert every_laboratory.logs_in(case.read())
+            assert every_laboratory.logs_in(scenario.read())
             relay.stall_after(None)
-            case.require_healed()
+            scenario.require_healed()
 
 
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
 def test_a_server_that_falls_silent_when_a_session_takes_leave_is_left_in_time(
-    every_laboratory: Laboratory, new_case: NewCase
+    every_laboratory: Laboratory, new_scenario: NewScenario
 ) -> None:
-    user, context = new_case().user, Context(SHORTEST)
+    user, context = new_scenario().user, Context(SHORTEST)
     with Relay(every_laboratory.admin.port) as relay:
         through = every_laboratory.engine.connect(replace(user, port=relay.port), context.deadline())
         with suppress(RotationError), through:
@@ -290,9 +131,9 @@ def test_a_server_that_falls_silent_when_a_session_takes_leave_is_left_in_time(
 def test_a_secrets_manager_that_falls_silent_at_any_call_ends_the_step_in_time(
     service: LocalSecretsManager, *, for_good: bool
 ) -> None:
-    cases = [Case(FakeLaboratory(), service).begin() for _ in range(8)]
-    silent_from = {case.arn: number for number, case in enumerate(cases, 1)}
-    counters = {case.arn: itertools.count(1) for case in cases}
+    scenarios = [Scenario(FakeLaboratory(), service).begin() for _ in range(8)]
+    silent_from = {scenario.arn: number for number, scenario in enumerate(scenarios, 1)}
+    counters = {scenario.arn: itertools.count(1) for scenario in scenarios}
     over = Event()
 
     def fall_silent(call: Call, phase: Phase) -> None:
@@ -303,27 +144,27 @@ def test_a_secrets_manager_that_falls_silent_at_any_call_ends_the_step_in_time(
 
     service.intercept = fall_silent
     try:
-        endings = at_once(Case.run, cases)
+        endings = at_once(Scenario.run, scenarios)
     finally:
         over.set()
         service.intercept = None
-    for case, ending in zip(cases, endings, strict=True):
+    for scenario, ending in zip(scenarios, endings, strict=True):
         if for_good:
             ending.require(ServiceFailed, match="a route to secretsmanager")
         else:
             assert ending.error is None
-        case.require_healed()
+        scenario.require_healed()
 
 
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
-def test_a_server_that_is_not_there_is_told_at_once_and_waited_for_by_nobody(
-    every_laboratory: Laboratory, new_case: NewCase
+def test_a_server_that_does_not_exist_is_reported_at_once(
+    every_laboratory: Laboratory, new_scenario: NewScenario
 ) -> None:
     with Relay(every_laboratory.admin.port) as relay:
-        case = new_case(port=relay.port).begin()
-        assert case.run(Step.CREATE).error is None
-    ending = case.run(Step.SET)
+        scenario = new_scenario(port=relay.port).begin()
+        assert scenario.run(Step.CREATE).error is None
+    ending = scenario.run(Step.SET)
     ending.require(Unreachable, match="refused")
     assert ending.left > SHORTEST / 2
 
@@ -331,61 +172,21 @@ def test_a_server_that_is_not_there_is_told_at_once_and_waited_for_by_nobody(
 # Somebody holds a lock, or kills sessions
 
 
-def until(condition: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the condition is about
-    """Return what the condition returns, as soon as that is something."""
-    pause = Event()
-    for _ in range(1000):
-        if found := condition():
-            return found
-        pause.wait(0.01)
-    raise TimeoutError
-
-
-@contextmanager
-def looking_at(laboratory: Laboratory) -> Iterator[Run]:
-    """Run statements as the superuser."""
-    assert isinstance(laboratory, PostgreSQLLaboratory | MySQLLaboratory)
-    with laboratory.session() as run:
-        yield run
-
-
-@contextmanager
-def nobody_may_be_changed(laboratory: Laboratory) -> Iterator[None]:
-    """Hold a lock that every change of a user has to wait for."""
-    with looking_at(laboratory) as run:
-        if isinstance(laboratory, PostgreSQLLaboratory):
-            run("BEGIN")
-            run("LOCK TABLE pg_authid IN SHARE MODE")
-        else:
-            run("FLUSH TABLES WITH READ LOCK")
-        yield
-
-
-def waiting(run: Run, user: Credential) -> int | None:
-    """Return the session of this user that waits for a lock."""
-    if user.engine == "postgres":
-        rows = run("SELECT pid FROM pg_stat_activity WHERE usename = %s AND wait_event_type = 'Lock'", user.username)
-    else:
-        query = "SELECT id FROM information_schema.processlist WHERE user = %s AND state LIKE 'Waiting for%%'"
-        rows = run(query, user.username)
-    return rows[0][0] if rows else None
-
-
 @pytest.mark.real_servers
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
 def test_a_change_that_waits_for_a_lock_is_given_up_by_the_server_in_time(
-    every_laboratory: Laboratory, new_case: NewCase
+    every_laboratory: Laboratory, new_scenario: NewScenario
 ) -> None:
-    case = new_case().begin()
+    scenario = new_scenario().begin()
     with nobody_may_be_changed(every_laboratory):
-        # Less than our shortest timeout, for it has to be waited for; but as long before the end.
-        ending = case.run(seconds=5)
+        # Less than our shortest timeout, because the test waits for it; but as long before the end.
+        ending = scenario.run(seconds=5)
         ending.require(StatementFailed, match="tried again by itself")
     assert ending.step is Step.SET
-    assert every_laboratory.logs_in(case.read())
-    assert not every_laboratory.logs_in(case.read("AWSPENDING"))
-    case.require_healed()
+    assert every_laboratory.logs_in(scenario.read())
+    assert not every_laboratory.logs_in(scenario.read("AWSPENDING"))
+    scenario.require_healed()
 
 
 def test_a_postgresql_gives_up_before_we_do_however_late_in_a_session_it_has_to_wait(
@@ -404,328 +205,20 @@ def test_a_postgresql_gives_up_before_we_do_however_late_in_a_session_it_has_to_
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
 def test_a_session_that_is_killed_in_the_middle_of_a_statement_is_no_answer(
-    every_laboratory: Laboratory, new_case: NewCase
+    every_laboratory: Laboratory, new_scenario: NewScenario
 ) -> None:
-    case = new_case().begin()
+    scenario = new_scenario().begin()
     with (
         nobody_may_be_changed(every_laboratory),
         looking_at(every_laboratory) as run,
         ThreadPoolExecutor(1) as pool,
     ):
-        ending = pool.submit(case.run)
-        session = until(lambda: waiting(run, case.user))
-        kill = "SELECT pg_terminate_backend(%s)" if case.user.engine == "postgres" else "KILL CONNECTION %s"
+        ending = pool.submit(scenario.run)
+        session = until(lambda: waiting(run, scenario.user))
+        kill = "SELECT pg_terminate_backend(%s)" if scenario.user.engine == "postgres" else "KILL CONNECTION %s"
         run(kill, session)
         ending.result().require(Unreachable)
-    case.require_healed()
-
-
-# The server takes nobody, or only those who read
-
-
-@contextmanager
-def setting(laboratory: MySQLLaboratory, on: str, off: str) -> Iterator[None]:
-    """Have a MySQL or MariaDB server set to something for a while."""
-    with laboratory.session() as run:
-        try:
-            run(f"SET GLOBAL {on}")
-            yield
-        finally:
-            run(f"SET GLOBAL {off}")
-
-
-READ_ONLY = {"MySQL": ("super_read_only = ON", "read_only = OFF"), "MariaDB": ("read_only = ON", "read_only = OFF")}
-FEWEST = {"MySQL": "max_connections = 1", "MariaDB": "max_connections = 10"}
-
-
-def require_blocked(case: Case) -> None:
-    """Require that the server says: not now."""
-    ending = case.run()
-    ending.require(LoginBlocked)
-    assert ending.step is Step.SET
-    assert ending.left > SHORTEST / 2
-
-
-def read_only_node(laboratory: MySQLLaboratory, service: LocalSecretsManager) -> None:
-    """Rotate while a MySQL or MariaDB server lets nobody write, and afterwards."""
-    case = Case(laboratory, service).begin()
-    with setting(laboratory, *READ_ONLY[laboratory.engine.kind.name]):
-        case.run().require(NotPermitted, match="While it fails over, wait")
-    case.require_healed()
-
-
-def fill(stack: ExitStack, session: Callable[[], AbstractContextManager[Run]]) -> NoReturn:
-    """Open sessions until the server takes no more, and raise what it says then."""
-    while True:
-        stack.enter_context(session())
-
-
-def crowded(laboratory: MySQLLaboratory, service: LocalSecretsManager) -> None:
-    """Rotate while a MySQL or MariaDB server takes no more connections, and afterwards."""
-    case, other = Case(laboratory, service).begin(), laboratory.new_user()
-    with setting(laboratory, FEWEST[laboratory.engine.kind.name], "max_connections = 151"), ExitStack() as stack:
-        with pytest.raises(pymysql.OperationalError, match="1040"):
-            fill(stack, lambda: laboratory.session(other))
-        require_blocked(case)
-    case.require_healed()
-
-
-def test_a_read_only_mysql_is_told_from_a_user_that_may_not(
-    mysql: MySQLLaboratory, service: LocalSecretsManager
-) -> None:
-    read_only_node(mysql, service)
-
-
-def test_a_read_only_mariadb_is_told_from_a_user_that_may_not(
-    mariadb: MySQLLaboratory, service: LocalSecretsManager
-) -> None:
-    read_only_node(mariadb, service)
-
-
-def test_a_mysql_without_free_connections_is_told_from_a_wrong_password(
-    mysql: MySQLLaboratory, service: LocalSecretsManager
-) -> None:
-    crowded(mysql, service)
-
-
-def test_a_mariadb_without_free_connections_is_told_from_a_wrong_password(
-    mariadb: MySQLLaboratory, service: LocalSecretsManager
-) -> None:
-    crowded(mariadb, service)
-
-
-def test_a_mysql_that_is_offline_is_told_from_a_wrong_password(
-    mysql: MySQLLaboratory, service: LocalSecretsManager
-) -> None:
-    case = Case(mysql, service).begin()
-    with setting(mysql, "offline_mode = ON", "offline_mode = OFF"):
-        require_blocked(case)
-    case.require_healed()
-
-
-@pytest.mark.parametrize("number", [1040, 1053, 1129, 1130])
-def test_a_mysql_that_refuses_before_it_asks_for_a_password_is_told_from_one_that_is_wrong(number: int) -> None:
-    error = b"\xff" + struct.pack("<H", number) + b"said the server"
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def refuse() -> None:
-            with listener.accept()[0] as connection:
-                connection.sendall(struct.pack("<I", len(error)) + error)
-
-        thread = Thread(target=refuse)
-        thread.start()
-        credential = Credential(
-            engine="mysql",
-            host="127.0.0.1",
-            port=listener.getsockname()[1],
-            database=None,
-            username="app",
-            password="p",
-            tls=True,
-        )
-        with (
-            pytest.raises(LoginBlocked, match=f"said the server.*error {number}"),
-            MySQL().connect(credential, deadline()),
-        ):
-            pass
-        thread.join()
-
-
-def test_a_mysql_that_hangs_while_tls_begins_takes_the_time_of_one_login_and_not_of_two() -> None:
-    greeting = (
-        b"\x0a8.4.0\0" + struct.pack("<I", 1) + b"12345678\0" + struct.pack("<H", 0xFFFF) + b"\xff\2\0\xff\xdf\x15"
-    )
-    greeting += bytes(10) + b"123456789012\0caching_sha2_password\0"
-    over = Event()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def greet_late() -> None:
-            with listener.accept()[0] as connection:
-                over.wait(1.5)
-                connection.sendall(struct.pack("<I", len(greeting)) + greeting)
-                over.wait()
-
-        thread = Thread(target=greet_late)
-        thread.start()
-        credential = Credential(
-            engine="mysql",
-            host="127.0.0.1",
-            port=listener.getsockname()[1],
-            database=None,
-            username="app",
-            password="p",
-            tls=True,
-        )
-        context = Context(4)
-        with pytest.raises(DatabaseError), MySQL().connect(credential, context.deadline()):
-            pass
-        over.set()
-        thread.join()
-    assert context.get_remaining_time_in_millis() >= PROMISED * 1000
-
-
-NEWEST = postgresql_binaries.MAJORS[-1]
-
-
-@pytest.fixture(scope="module")
-def small_postgresql() -> Iterator[PostgreSQLLaboratory]:
-    """A PostgreSQL of our own, that takes few connections."""
-    with postgresql_server.start(NEWEST, {"max_connections": "8"}) as server:
-        superuser = Credential(
-            engine="postgres",
-            host=server.host,
-            port=server.port,
-            database="postgres",
-            username=server.superuser,
-            password=server.password,
-            tls=True,
-        )
-        yield PostgreSQLLaboratory.prepare(superuser, server.ca_bundle, server.log_file)
-
-
-def test_a_postgresql_without_free_connections_is_told_from_a_wrong_password(
-    small_postgresql: PostgreSQLLaboratory, service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DB_CA_BUNDLE", str(small_postgresql.ca_bundle))
-    case = Case(small_postgresql, service).begin()
-    with ExitStack() as stack:
-        with pytest.raises(psycopg2.OperationalError, match="too many clients"):
-            fill(stack, small_postgresql.session)
-        require_blocked(case)
-    case.require_healed()
-
-
-class Copy:
-    """A copy of a PostgreSQL, which is a standby until somebody promotes it."""
-
-    def __init__(self, primary: PostgreSQLLaboratory) -> None:
-        """Copy it."""
-        assert primary.log_file
-        self._directory, self._user = primary.log_file.parent, unprivileged_user()
-        self._data, self._port = self._directory / "copy", free_port()
-        installed = postgresql_binaries.unpack(NEWEST)
-        copied = self._directory / installed.name
-        self._programs = copied if copied.exists() else installed
-        self._environment = {"LC_ALL": "C", "PGPASSWORD": primary.superuser.password}
-        self._data.mkdir(mode=0o700)
-        if self._user:
-            shutil.chown(self._data, self._user, group_of(self._user))
-        place = primary.superuser
-        where = ["--host", place.host, "--port", str(place.port), "--username", place.username, "--no-password"]
-        self._run_once(
-            "pg_basebackup", "--pgdata", str(self._data), "--checkpoint=fast", "--write-recovery-conf", *where
-        )
-        self.laboratory = replace(
-            primary,
-            superuser=replace(primary.superuser, port=self._port),
-            admin=replace(primary.admin, port=self._port),
-        )
-
-    @contextmanager
-    def running(self, *, hot: bool) -> Iterator[None]:
-        """Run it; a hot standby lets those in who only read."""
-        settings = {
-            "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": "",
-            "port": self._port,
-            "max_connections": 8,
-            "ssl": "on",
-            "ssl_cert_file": self._directory / "server.crt",
-            "ssl_key_file": self._directory / "server.key",
-            "hot_standby": "on" if hot else "off",
-        }
-        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        with running(
-            [self._programs / "bin/postgres", "-D", self._data, *options],
-            log=self._directory / "copy.log",
-            environment=self._environment,
-            directory=self._directory,
-            user=self._user,
-            stop=signal.SIGQUIT,
-        ) as process:
-            process.wait_until(lambda: "the database system is" in self._answer() if not hot else not self._answer())
-            yield
-
-    def promote(self) -> None:
-        """Make a primary of it."""
-        with self.laboratory.session() as run:
-            assert run("SELECT pg_promote()") == [(True,)]
-
-    def _answer(self) -> str:
-        """Return what it says to one who logs in, nothing if it lets one in."""
-        try:
-            with self.laboratory.session():
-                return ""
-        except psycopg2.OperationalError as error:
-            return str(error)
-
-    def _run_once(self, program: str, *arguments: str) -> None:
-        command: list[str | Path] = [self._programs / "bin" / program, *arguments]
-        run_once(command, environment=self._environment, directory=self._directory, user=self._user)
-
-
-def test_a_postgresql_that_fails_over_is_waited_for_and_heals(
-    small_postgresql: PostgreSQLLaboratory, service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DB_CA_BUNDLE", str(small_postgresql.ca_bundle))
-    user = small_postgresql.new_user()
-    copy = Copy(small_postgresql)
-    case = Case(copy.laboratory, service, user=replace(user, port=copy.laboratory.superuser.port)).begin()
-    case.run().require(Unreachable, match="refused")
-    with copy.running(hot=False):
-        case.run().require(LoginBlocked, match="the database system is")
-    with copy.running(hot=True):
-        case.run().require(NotPermitted, match="While it fails over, wait")
-        assert copy.laboratory.logs_in(case.read())
-        copy.promote()
-        case.require_healed()
-    # It ends once more, without notice, in the middle of a change.
-    case.begin()
-    with ExitStack() as life, ThreadPoolExecutor(1) as pool:
-        life.enter_context(copy.running(hot=True))
-        require_no_answer(case, pool, life.close)
-    case.run().require(Unreachable, match="refused")
-    with copy.running(hot=True):
-        case.require_healed()
-
-
-def require_no_answer(case: Case, pool: ThreadPoolExecutor, end: Callable[[], None]) -> None:
-    """Require that a step does not take for an answer that the server ends while the step waits for it."""
-    with suppress(psycopg2.Error), nobody_may_be_changed(case.laboratory), looking_at(case.laboratory) as run:
-        ending = pool.submit(case.run)
-        until(lambda: waiting(run, case.user))
-        end()
-    ending.result().require(Unreachable)
-
-
-def restarts(
-    engine: Engine, start: Callable[..., AbstractContextManager[mysql_server.Server]], service: LocalSecretsManager
-) -> None:
-    """Have a MySQL or MariaDB end without notice in the middle of a change, and start again later."""
-    create_master = (mariadb_server if engine.kind.name == "MariaDB" else mysql_server).create_rds_master
-    start = partial(start, options=["--innodb-flush-log-at-trx-commit=1"])  # nothing is lost then
-    with ExitStack() as life, ThreadPoolExecutor(1) as pool:
-        server = life.enter_context(start())
-        laboratory = mysql_laboratory(engine, server, create_master(server))
-        case = Case(laboratory, service).begin()
-        require_no_answer(case, pool, life.close)
-    case.run().require(Unreachable, match="refused")
-    with start(again=server):
-        case.require_healed()
-
-
-def test_a_mysql_that_restarts_in_the_middle_of_a_change_is_no_answer_and_heals(
-    tmp_path: Path, service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DB_CA_BUNDLE", str(tmp_path / "ca.crt"))
-    restarts(MySQL(), partial(mysql_server.start, tmp_path), service)
-
-
-def test_a_mariadb_that_restarts_in_the_middle_of_a_change_is_no_answer_and_heals(
-    tmp_path: Path, service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DB_CA_BUNDLE", str(tmp_path / "ca.crt"))
-    restarts(MariaDB(), partial(mariadb_server.start, list(mariadb_server.PACKAGES)[-1], tmp_path), service)
+    scenario.require_healed()
 
 
 # The server's policy does not take the password
@@ -733,7 +226,7 @@ def test_a_mariadb_that_restarts_in_the_middle_of_a_change_is_no_answer_and_heal
 
 @contextmanager
 def policy(laboratory: Laboratory, user: Credential) -> Iterator[str]:
-    """Have the server judge passwords; yields one that it does not take."""
+    """Let the server judge passwords; yields one that it does not take."""
     if isinstance(laboratory, PostgreSQLLaboratory):
         with laboratory.session() as run:
             module = SQL("ALTER ROLE {} SET session_preload_libraries TO 'passwordcheck'")
@@ -760,67 +253,70 @@ def policy(laboratory: Laboratory, user: Credential) -> Iterator[str]:
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
 def test_a_password_that_the_servers_policy_refuses_comes_with_the_commands_that_clear_it(
-    every_laboratory: Laboratory, new_case: NewCase
+    every_laboratory: Laboratory, new_scenario: NewScenario
 ) -> None:
-    case = new_case().begin()
-    with policy(every_laboratory, case.user) as refused:
-        case.stage(refused)
-        ending = case.run()
+    scenario = new_scenario().begin()
+    with policy(every_laboratory, scenario.user) as refused:
+        scenario.stage(refused)
+        ending = scenario.run()
         ending.require(PasswordRefused, match="PASSWORD_LENGTH")
         assert ending.step is Step.SET
-        assert f"--secret-id {case.arn} --version-stage AWSPENDING --remove-from-version-id {case.token}" in str(
-            ending.error
+        assert (
+            f"--secret-id {scenario.arn} --version-stage AWSPENDING --remove-from-version-id {scenario.token}"
+            in str(ending.error)
         )
-        assert every_laboratory.logs_in(case.read())
-        case.client.update_secret_version_stage(
-            SecretId=case.arn, VersionStage="AWSPENDING", RemoveFromVersionId=case.token
+        assert every_laboratory.logs_in(scenario.read())
+        scenario.client.update_secret_version_stage(
+            SecretId=scenario.arn, VersionStage="AWSPENDING", RemoveFromVersionId=scenario.token
         )
-        case.begin().stage(PASSWORD.format(secrets.token_hex(8)))
-        case.require_healed()
+        scenario.begin().stage(PASSWORD.format(secrets.token_hex(8)))
+        scenario.require_healed()
 
 
 # Nothing that the secret holds logs in
 
 
-def lose_password(case: Case) -> None:
+def lose_password(scenario: Scenario) -> None:
     """Change the user's password behind the secret's back."""
-    case.laboratory.change_password(replace(case.user, password=PASSWORD.format(secrets.token_hex(8))))
+    scenario.laboratory.change_password(replace(scenario.user, password=PASSWORD.format(secrets.token_hex(8))))
 
 
 @pytest.mark.newest
-def test_an_admin_that_may_repair_lets_the_user_in_again(new_case: NewCase, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = new_case(with_admin=True).begin()
-    lose_password(case)
+def test_an_admin_that_may_repair_lets_the_user_in_again(
+    new_scenario: NewScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario = new_scenario(with_admin=True).begin()
+    lose_password(scenario)
     for allowed in (None, "false"):
         if allowed:
             monkeypatch.setenv("ALLOW_ADMIN_REPAIR", allowed)
-        case.run().require(LoginRefused, match="whoever may write the secret could then take any user over")
+        scenario.run().require(LoginRefused, match="whoever may write the secret could then take any user over")
     monkeypatch.setenv("ALLOW_ADMIN_REPAIR", "true")
-    case.require_healed()
+    scenario.require_healed()
     monkeypatch.delenv("ALLOW_ADMIN_REPAIR")
     for _ in range(2):
-        case.begin().require_healed()
+        scenario.begin().require_healed()
 
 
 @pytest.mark.real_servers
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
 def test_an_admin_that_may_repair_unlocks_nobody(
-    every_laboratory: Laboratory, new_case: NewCase, monkeypatch: pytest.MonkeyPatch
+    every_laboratory: Laboratory, new_scenario: NewScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALLOW_ADMIN_REPAIR", "true")
-    case = new_case(with_admin=True).begin()
-    lose_password(case)
+    scenario = new_scenario(with_admin=True).begin()
+    lose_password(scenario)
     lock, unlock = (
         ("ALTER ROLE {} NOLOGIN", "ALTER ROLE {} LOGIN")
         if isinstance(every_laboratory, PostgreSQLLaboratory)
         else ("ALTER USER {}@'%' ACCOUNT LOCK", "ALTER USER {}@'%' ACCOUNT UNLOCK")
     )
-    alter(every_laboratory, lock, case.user)
-    case.run().require(LoginBlocked)
-    assert not every_laboratory.logs_in(case.read("AWSPENDING"))
-    alter(every_laboratory, unlock, case.user)
-    case.require_healed()
+    alter(every_laboratory, lock, scenario.user)
+    scenario.run().require(LoginBlocked)
+    assert not every_laboratory.logs_in(scenario.read("AWSPENDING"))
+    alter(every_laboratory, unlock, scenario.user)
+    scenario.require_healed()
 
 
 def alter(laboratory: Laboratory, statement: str, user: Credential) -> None:

@@ -1,4 +1,4 @@
-"""Does the wire see each message, once, and does it do to it what it is told?"""
+"""Does the wire see each message once, and does it disturb the right one?"""
 
 import itertools
 import os
@@ -62,10 +62,10 @@ def test_in_clear_a_message_ends_with_its_answer() -> None:
 
 CLIENT = """
 import socket, sys
-with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as way:
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
     for word in ("one", "two", "three"):
-        way.sendall(word.encode())
-        answer = way.recv(100)
+        connection.sendall(word.encode())
+        answer = connection.recv(100)
         print(answer.decode() if answer else "cut off", flush=True)
         if not answer:
             break
@@ -103,7 +103,7 @@ def serving(handler: type[socketserver.BaseRequestHandler]) -> Iterator[int]:
         server.shutdown()
 
 
-def test_nothing_is_disturbed_unless_it_is_said() -> None:
+def test_nothing_is_disturbed_unless_that_is_asked() -> None:
     watch = Watch()
     ending = Ending(watch)
     assert (ending.printed, ending.status, ending.heard) == (["ONE", "TWO", "THREE"], 0, ["one", "two", "three"])

@@ -211,20 +211,20 @@ class _Connection:
         self._client = client
         self._server = server
         self._speech = Speech()
-        for way, listen in ((client, self._from_client), (server, self._from_server)):
-            way.settimeout(None)
-            way.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            selector.register(way, selectors.EVENT_READ, _Ear(listen))
+        for connection, listen in ((client, self._from_client), (server, self._from_server)):
+            connection.settimeout(None)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            selector.register(connection, selectors.EVENT_READ, _Ear(listen))
 
     def close(self) -> None:
         """End both sides; may be repeated."""
         self._leave(self._client)
         self._leave(self._server)
 
-    def _leave(self, way: socket.socket) -> None:
-        if way.fileno() >= 0:
-            self._selector.unregister(way)
-            way.close()
+    def _leave(self, connection: socket.socket) -> None:
+        if connection.fileno() >= 0:
+            self._selector.unregister(connection)
+            connection.close()
 
     def _from_client(self) -> None:
         data = self._received(self._client)
@@ -254,16 +254,16 @@ class _Connection:
         name = operation[1].decode() if operation else ""
         return Place(self._place.party, self._place.connection, self._place.number + 1, name)
 
-    def _send(self, way: socket.socket, data: bytes) -> None:
+    def _send(self, connection: socket.socket, data: bytes) -> None:
         if not self._watch.is_silent:
             with suppress(OSError):
-                way.sendall(data)
+                connection.sendall(data)
 
     @staticmethod
-    def _received(way: socket.socket) -> bytes:
+    def _received(connection: socket.socket) -> bytes:
         """Return what has arrived, nothing at the end, however it came."""
         with suppress(OSError):
-            return way.recv(AT_ONCE)
+            return connection.recv(AT_ONCE)
         return b""
 
 

@@ -37,7 +37,7 @@ class ModelDatabase(FakeDatabase):
         self._pause = pause
         self._running = running
         self.has_marks = True
-        """Whether a user that is ours can be told by itself. Not all servers let us leave a mark."""
+        """Whether the server keeps our mark on a user. Not all servers do."""
         self._fault: Fault | None = None
         self._servers[IMPOSTOR] = Impostor()
         self.before = self._ask
@@ -60,7 +60,7 @@ class ModelDatabase(FakeDatabase):
             yield ModelSession(self, session.server, session.username, session.password, deadline)
 
     def after(self) -> None:
-        """Say nothing, where the answer to the last call gets lost."""
+        """Say nothing, if the answer to the last call gets lost."""
         if self._fault is Fault.LOST:
             raise Unreachable("waiting for an answer", "the connection was lost", "The rotation is tried again")
 

@@ -7,7 +7,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from rotation import deadline
 from tests.model.machine import MACHINES
-from tests.model.world import Clock
+from tests.model.scenario import Clock
 from tests.profiles import examples
 
 

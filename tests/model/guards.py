@@ -33,9 +33,12 @@ class Guard:
     def take_out(self, layer: Path) -> None:
         """Remove it from a copy of the layer."""
         path = layer / "rotation" / f"{self.module}.py"
-        source = path.read_text()
+        path.write_text(self.without(path.read_text()))
+
+    def without(self, source: str) -> str:
+        """Return the source of the module without it."""
         assert source.count(self.piece) == 1, f"{self.name}: {self.module}.py has changed"
-        path.write_text(source.replace(self.piece, self.instead))
+        return source.replace(self.piece, self.instead)
 
 
 GUARDS = [
@@ -128,7 +131,7 @@ GUARDS = [
         ALTERNATING,
     ),
     Guard(
-        "an admin repairs only where that is allowed",
+        "an admin repairs only if that is allowed",
         "strategies",
         "    if not context.allow_admin_repair:\n",
         "    if False:\n",
@@ -180,7 +183,7 @@ GUARDS = [
         DUAL,
     ),
     Guard(
-        "the admin changes what the user may not, where it logs in",
+        "the admin changes what the user may not, if the user logs in",
         "strategies",
         "        with _admin_for(left, current, context) as session:\n"
         "            session.reset_password(user.username, password)\n",
@@ -213,7 +216,7 @@ GUARDS = [
         "deadline",
         "        if left < SHORTEST_ATTEMPT_SECONDS:\n",
         # Once only: what tries again while time is left would go on for ever.
-        "        left = left if left < -60 else 60.0\n        if left < LEAST:\n",
+        "        left = left if left < -60 else 60.0\n        if left < SHORTEST_ATTEMPT_SECONDS:\n",
         SINGLE,
     ),
 ]
@@ -230,7 +233,7 @@ os._exit(0)  # without its guards, the program may have left threads behind that
 
 
 def main() -> int:
-    """Take out each guard, and tell by what it was missed; 1 where one was not."""
+    """Take out each guard, and print what missed it; return 1 if one was not missed."""
     print("| without | noticed by the model of | after examples | because |\n| --- | --- | --- | --- |")  # noqa: T201
     unnoticed = 0
     with ThreadPoolExecutor(2) as pool:
@@ -241,7 +244,7 @@ def main() -> int:
 
 
 def _missed(guard: Guard) -> tuple[str, str]:
-    """Return after how many examples it was missed, and how; nothing where it was not."""
+    """Return after how many examples it was missed, and how; nothing if it was not."""
     with tempfile.TemporaryDirectory() as folder:
         layer = Path(folder) / "common"
         shutil.copytree(LAYER, layer, ignore=shutil.ignore_patterns("__pycache__", "certs"))

@@ -29,7 +29,7 @@ from tests.fakes import CURRENT, PENDING, PREVIOUS, PRIMARY, reading
 from tests.laboratories import INVOICES, ORDERS
 from tests.model.database import IMPOSTOR, KIND
 from tests.model.invocations import Fault, Invocation
-from tests.model.world import ADMIN, CLONE, TELLTALE, USERS, VICTIM, World
+from tests.model.scenario import ADMIN, CLONE, TELLTALE, USERS, VICTIM, Scenario
 
 MOST_AT_ONCE = 3
 GAPLESS = {Strategy.ALTERNATING_USERS, Strategy.DUAL_PASSWORD}
@@ -56,7 +56,7 @@ WHICH = st.integers(0, MOST_AT_ONCE - 1)
 
 
 @dataclass(frozen=True)
-class Scene:
+class Snapshot:
     """What was true before a call."""
 
     labels: dict[str, str]
@@ -72,25 +72,25 @@ class RotationMachine(RuleBasedStateMachine):
     """All that can happen to a secret of one strategy."""
 
     strategy: ClassVar[Strategy]
-    world: World
+    scenario: Scenario
 
     @initialize(through_admin=st.booleans(), has_marks=st.booleans(), is_foreign=st.booleans())
     def begin_with_a_secret(self, *, through_admin: bool, has_marks: bool, is_foreign: bool) -> None:
         """Make it; with `is_foreign`, somebody else has a user that is called like the clone."""
-        self.world = World(self.strategy, through_admin=through_admin, has_marks=has_marks)
+        self.scenario = Scenario(self.strategy, through_admin=through_admin, has_marks=has_marks)
         self.under_way: list[Invocation] = []
-        self.tokens = [self.world.labels[CURRENT]]
+        self.tokens = [self.scenario.labels[CURRENT]]
         self.succeeded: dict[str, dict[Step, int]] = {self.tokens[0]: dict.fromkeys(Step, 0)}
         """Which steps of which versions did, and when the last of them began."""
         self.now = 0
         self.rights_changed = self.passwords_changed = -1
         """When anybody but a rotation that is up to date did so last."""
-        self.cached = self.world.read()
+        self.cached = self.scenario.read()
         """What an application has read before the rotation that began last, or since an operator moved AWSCURRENT."""
         self.is_foreign = is_foreign and self.strategy is Strategy.ALTERNATING_USERS
         """Whether somebody else's user has the clone's name."""
         if self.is_foreign:
-            self.world.database.new_user(CLONE, self.world.new_password(), reading(INVOICES))
+            self.scenario.database.new_user(CLONE, self.scenario.new_password(), reading(INVOICES))
 
     def teardown(self) -> None:
         """Leave no thread behind."""
@@ -99,7 +99,7 @@ class RotationMachine(RuleBasedStateMachine):
 
     # What the service does
 
-    @precondition(lambda self: not self.world.is_unfinished)
+    @precondition(lambda self: not self.scenario.is_unfinished)
     @rule()
     def a_rotation_begins(self) -> None:
         self._begin()
@@ -109,15 +109,17 @@ class RotationMachine(RuleBasedStateMachine):
     def a_step_is_delivered(self, step: int, age: int) -> None:
         """Begin a step of the rotation that is under way, or of an older one, and leave it before its first call.
 
-        The service calls a step only where the one before it has succeeded.
+        The service calls a step only if the one before it has succeeded.
         """
-        token = [self.world.labels.get(PENDING, self.tokens[-1]), *reversed(self.tokens)][age % (len(self.tokens) + 1)]
+        token = [self.scenario.labels.get(PENDING, self.tokens[-1]), *reversed(self.tokens)][
+            age % (len(self.tokens) + 1)
+        ]
         self._deliver(token, self._possible(token)[step % len(self._possible(token))])
 
     @precondition(lambda self: self.under_way)
     @rule(which=WHICH, calls=A_FEW, fault=FAULTS)
     def it_goes_on(self, which: int, calls: int, fault: Fault | None) -> None:
-        """Have a step make a few calls, to the last of which something happens."""
+        """Let a step make a few calls, and disturb the last of them."""
         invocation = self._pick(which)
         for left in range(calls, 0, -1):
             if not invocation.is_over:
@@ -135,7 +137,7 @@ class RotationMachine(RuleBasedStateMachine):
         invocation.kill()
         self.under_way.remove(invocation)
 
-    @precondition(lambda self: self.world.is_unfinished and len(self.under_way) < MOST_AT_ONCE)
+    @precondition(lambda self: self.scenario.is_unfinished and len(self.under_way) < MOST_AT_ONCE)
     @rule(calls=st.integers(0, 12), fault=FAULTS)
     def the_next_step_is_delivered_and_disturbed(self, calls: int, fault: Fault | None) -> None:
         """Do the first step that has not succeeded yet, until it is killed, or something happens to it."""
@@ -150,12 +152,12 @@ class RotationMachine(RuleBasedStateMachine):
             invocation.kill()
             self.under_way.remove(invocation)
 
-    @precondition(lambda self: self.world.is_unfinished and len(self.under_way) < MOST_AT_ONCE)
+    @precondition(lambda self: self.scenario.is_unfinished and len(self.under_way) < MOST_AT_ONCE)
     @rule(steps=st.integers(1, len(Step)))
     def the_next_steps_are_delivered(self, steps: int) -> None:
         """Do the first steps that have not succeeded yet, undisturbed, besides all that is under way."""
         for _ in range(steps):
-            if self.world.is_unfinished:
+            if self.scenario.is_unfinished:
                 self._finish(self._deliver_next())
 
     @rule(age=st.integers(1, 3), back=st.sampled_from([0, 0, 1, 2, 3]))
@@ -174,9 +176,9 @@ class RotationMachine(RuleBasedStateMachine):
 
         One that fails is the last.
         """
-        if not self.world.is_unfinished:
+        if not self.scenario.is_unfinished:
             self._begin()
-        token = self.world.labels[PENDING]
+        token = self.scenario.labels[PENDING]
         for number, step in enumerate(Step):
             if number == steps:
                 self._do(what, username)
@@ -186,12 +188,12 @@ class RotationMachine(RuleBasedStateMachine):
 
     # What operators and others do
 
-    @precondition(lambda self: self.world.is_unfinished)
+    @precondition(lambda self: self.scenario.is_unfinished)
     @rule()
     def an_operator_abandons_the_rotation(self) -> None:
         self._abandon()
 
-    @precondition(lambda self: PREVIOUS in self.world.labels)
+    @precondition(lambda self: PREVIOUS in self.scenario.labels)
     @rule()
     def an_operator_rolls_back(self) -> None:
         self._roll_back()
@@ -207,34 +209,38 @@ class RotationMachine(RuleBasedStateMachine):
     @rule(may=st.booleans())
     def an_operator_changes_rights(self, *, may: bool) -> None:
         """Grant the current user something, or revoke it."""
-        self._change_rights(self.world.read().credential.username, may=may)
+        self._change_rights(self.scenario.read().credential.username, may=may)
 
     @precondition(lambda self: self.is_foreign and not self.under_way)
     @rule()
     def that_user_is_dropped(self) -> None:
-        del self.world.database.users[CLONE]
+        del self.scenario.database.users[CLONE]
         self.is_foreign = False
 
-    @precondition(lambda self: self.world.is_unfinished and self.world.value(self.world.labels[PENDING]) is None)
+    @precondition(
+        lambda self: self.scenario.is_unfinished and self.scenario.value(self.scenario.labels[PENDING]) is None
+    )
     @rule(fields=st.sampled_from(FORGERIES))
     def somebody_else_writes_the_pending_version(self, fields: dict[str, object]) -> None:
-        self.world.put(self.world.labels[PENDING], PENDING, **{**fields, "password": self.world.new_password()})
+        self.scenario.put(
+            self.scenario.labels[PENDING], PENDING, **{**fields, "password": self.scenario.new_password()}
+        )
 
     @precondition(lambda self: not self.under_way)
     @rule(fields=st.sampled_from(FORGERIES[1:]))
     def somebody_else_writes_the_current_version(self, fields: dict[str, object]) -> None:
-        self._put(CURRENT, **{**fields, "password": self.world.new_password()})
+        self._put(CURRENT, **{**fields, "password": self.scenario.new_password()})
 
     def _do(self, what: str, username: str) -> None:
         if what == "rights":
-            self._change_rights(username, may=reading(INVOICES) not in self.world.rights(username))
+            self._change_rights(username, may=reading(INVOICES) not in self.scenario.rights(username))
         elif what == "password":
             self._change_password(username)
-        elif what == "roll back" and PREVIOUS in self.world.labels:
+        elif what == "roll back" and PREVIOUS in self.scenario.labels:
             self._roll_back()
-        elif what == "abandon" and self.world.is_unfinished:
+        elif what == "abandon" and self.scenario.is_unfinished:
             self._abandon()
-        elif what == "begin" and not self.world.is_unfinished:
+        elif what == "begin" and not self.scenario.is_unfinished:
             self._begin()
 
     # What heals it
@@ -243,78 +249,78 @@ class RotationMachine(RuleBasedStateMachine):
     def it_comes_to_rest(self, *, anew: bool, with_remedy: bool) -> None:
         """Whatever is under way dies, and the service tries again, or an operator does with a new version.
 
-        Where that is right to fail, an operator may do as the message says: then it must succeed.
+        If that is right to fail, an operator may do as the message says: then it must succeed.
         """
         self.teardown()
         self.under_way.clear()
-        if anew and self.world.is_unfinished:
+        if anew and self.scenario.is_unfinished:
             self._abandon()
-        if not self.world.is_unfinished:
+        if not self.scenario.is_unfinished:
             self._begin()
-        obstacles = self._obstacles(self.world.labels[PENDING])
+        obstacles = self._obstacles(self.scenario.labels[PENDING])
         if obstacles:
-            self._require_refused(self.world.labels[PENDING], obstacles)
+            self._require_refused(self.scenario.labels[PENDING], obstacles)
         if obstacles and with_remedy:
             self._follow_the_remedies()
         if with_remedy or not obstacles:
-            self._require_healed(self.world.labels[PENDING])
+            self._require_healed(self.scenario.labels[PENDING])
 
     def _follow_the_remedies(self) -> None:
         """Do what our messages say, whatever it is that stands in the way."""
-        if not self.world.is_reachable():
+        if not self.scenario.is_reachable():
             self._repair()
-        other = counterpart(self.world.read().credential.username)
+        other = counterpart(self.scenario.read().credential.username)
         if self.is_foreign or self._is_unproven(other):
             self.is_foreign = False
-            del self.world.database.users[other]
+            del self.scenario.database.users[other]
             self.passwords_changed = self.rights_changed = self._tick()
-        if self.world.is_unfinished:
+        if self.scenario.is_unfinished:
             self._abandon()
         self._begin()
 
     def _require_refused(self, token: str, expected: tuple[type[RotationError], ...]) -> None:
-        before = self.world.users()
+        before = self.scenario.users()
         error = self._run_all(token)
         assert isinstance(error, expected), f"promise 8: {error!r} instead of {expected}"
-        assert self.world.users() == before, "promise 8: a user was changed by a rotation that was refused"
+        assert self.scenario.users() == before, "promise 8: a user was changed by a rotation that was refused"
 
     def _require_healed(self, token: str) -> None:
-        world, former, labels = self.world, self.world.read(), self.world.labels
-        worked = world.logs_in(former)
+        scenario, former, labels = self.scenario, self.scenario.read(), self.scenario.labels
+        worked = scenario.logs_in(former)
         error = self._run_all(token)
         assert error is None, f"promise 3: it does not heal: {error!r}"
-        assert world.labels[CURRENT] == token, "promise 3: every step succeeded, and the version is not current"
-        assert world.labels[PREVIOUS] == labels[CURRENT], "AWSPREVIOUS is not the former current version"
-        assert not world.is_unfinished
-        assert world.logs_in(world.read()), "promise 2: AWSCURRENT does not log in at rest"
-        assert reading(ORDERS) in world.rights(world.read().credential.username)
+        assert scenario.labels[CURRENT] == token, "promise 3: every step succeeded, and the version is not current"
+        assert scenario.labels[PREVIOUS] == labels[CURRENT], "AWSPREVIOUS is not the former current version"
+        assert not scenario.is_unfinished
+        assert scenario.logs_in(scenario.read()), "promise 2: AWSCURRENT does not log in at rest"
+        assert reading(ORDERS) in scenario.rights(scenario.read().credential.username)
         if self.strategy in GAPLESS and worked:
-            assert world.logs_in(former), "promise 2: the version before does not log in at rest"
+            assert scenario.logs_in(former), "promise 2: the version before does not log in at rest"
         if self.strategy is Strategy.ALTERNATING_USERS:
-            assert world.rights(USERS[0]) == world.rights(USERS[1]), "promise 5: the rights of the pair differ"
+            assert scenario.rights(USERS[0]) == scenario.rights(USERS[1]), "promise 5: the rights of the pair differ"
 
     def _obstacles(self, token: str) -> tuple[type[RotationError], ...]:
-        """Return with what a rotation is right to fail, whatever it does; nothing where it must succeed."""
-        if self.world.read().credential.host != PRIMARY:
+        """Return the errors with which a rotation is right to fail; nothing if it must succeed."""
+        if self.scenario.read().credential.host != PRIMARY:
             return (RotationError,)
-        if not self.world.follows(token):
+        if not self.scenario.follows(token):
             return (Unsafe,)
-        if self.strategy is Strategy.ALTERNATING_USERS and self.world.read().credential.username == ADMIN:
+        if self.strategy is Strategy.ALTERNATING_USERS and self.scenario.read().credential.username == ADMIN:
             return (Unsafe,)
-        if not self.world.is_reachable():
-            return (LoginRefused, Unreachable, Unsafe) if self.world.read().credential.port == 1 else (LoginRefused,)
+        if not self.scenario.is_reachable():
+            return (LoginRefused, Unreachable, Unsafe) if self.scenario.read().credential.port == 1 else (LoginRefused,)
         return (
             (Unsafe,)
-            if self.is_foreign or self._is_unproven(counterpart(self.world.read().credential.username))
+            if self.is_foreign or self._is_unproven(counterpart(self.scenario.read().credential.username))
             else ()
         )
 
     def _is_unproven(self, other: str) -> bool:
         """Tell whether nothing says that the user whose turn it is belongs to the secret."""
-        if self.strategy is not Strategy.ALTERNATING_USERS or self.world.database.has_marks:
+        if self.strategy is not Strategy.ALTERNATING_USERS or self.scenario.database.has_marks:
             return False
-        user = self.world.database.users.get(other)
-        return bool(user and user.verifiers) and not self.world.holds_clone(other)
+        user = self.scenario.database.users.get(other)
+        return bool(user and user.verifiers) and not self.scenario.holds_clone(other)
 
     def _run_all(self, token: str) -> RotationError | None:
         """Do the four steps, undisturbed, up to the first that fails."""
@@ -334,30 +340,30 @@ class RotationMachine(RuleBasedStateMachine):
 
     def _is_healthy(self, token: str) -> bool:
         """Tell whether nothing has gone wrong before: AWSCURRENT logs in, and what else there is proves itself."""
-        previous = self.world.labels.get(PREVIOUS)
-        needs_proof = not self.world.database.has_marks and previous is not None
-        if needs_proof and (previous == token or not self.world.logs_in(self.world.value(str(previous)))):
+        previous = self.scenario.labels.get(PREVIOUS)
+        needs_proof = not self.scenario.database.has_marks and previous is not None
+        if needs_proof and (previous == token or not self.scenario.logs_in(self.scenario.value(str(previous)))):
             return False
-        return self.world.logs_in(self.world.read()) and not self._obstacles(token)
+        return self.scenario.logs_in(self.scenario.read()) and not self._obstacles(token)
 
     # How it is done
 
     def _begin(self) -> None:
-        token = self.world.new_token()
-        self.world.service.begin(self.world.arn, token)
+        token = self.scenario.new_token()
+        self.scenario.service.begin(self.scenario.arn, token)
         self.tokens.append(token)
         self.succeeded[token] = {}
         self._current_was_moved()
 
     def _abandon(self) -> None:
-        self.world.call(
-            "UpdateSecretVersionStage", VersionStage=PENDING, RemoveFromVersionId=self.world.labels[PENDING]
+        self.scenario.call(
+            "UpdateSecretVersionStage", VersionStage=PENDING, RemoveFromVersionId=self.scenario.labels[PENDING]
         )
         self._labels_were_moved()
 
     def _roll_back(self) -> None:
-        labels = self.world.labels
-        self.world.call(
+        labels = self.scenario.labels
+        self.scenario.call(
             "UpdateSecretVersionStage",
             VersionStage=CURRENT,
             RemoveFromVersionId=labels[CURRENT],
@@ -367,25 +373,27 @@ class RotationMachine(RuleBasedStateMachine):
 
     def _is_ours(self, username: str) -> bool:
         return (
-            username in USERS and username in self.world.database.users and not (self.is_foreign and username == CLONE)
+            username in USERS
+            and username in self.scenario.database.users
+            and not (self.is_foreign and username == CLONE)
         )
 
     def _change_password(self, username: str) -> None:
         if self._is_ours(username):
-            self.world.change_password(username)
+            self.scenario.change_password(username)
             self.passwords_changed = self._tick()
 
     def _change_rights(self, username: str, *, may: bool) -> None:
         if self._is_ours(username):
-            rights = self.world.database.users[username].rights
+            rights = self.scenario.database.users[username].rights
             (rights.add if may else rights.discard)(reading(INVOICES))
             self.rights_changed = self._tick()
             for invocation in self.under_way:
                 invocation.rights_changed = True
 
     def _put(self, label: str, **fields: object) -> None:
-        token = self.world.new_token()
-        self.world.put(token, label, **fields)
+        token = self.scenario.new_token()
+        self.scenario.put(token, label, **fields)
         self.tokens.append(token)
         self.succeeded[token] = {}
         self._current_was_moved()
@@ -393,13 +401,13 @@ class RotationMachine(RuleBasedStateMachine):
     def _repair(self) -> None:
         """Put a version that has the database's password, as our message says."""
         username = self._user_of_the_secret()
-        password = self.world.change_password(username)
+        password = self.scenario.change_password(username)
         self.passwords_changed = self._tick()
         self._put(CURRENT, username=username, password=password, host=PRIMARY, port=KIND.default_port, ssl=True)
 
     def _user_of_the_secret(self) -> str:
         """Return the user that it is for, whatever somebody else wrote into it."""
-        username = self.world.read().credential.username
+        username = self.scenario.read().credential.username
         return username if self._is_ours(username) else USERS[0]
 
     def _tick(self) -> int:
@@ -407,8 +415,8 @@ class RotationMachine(RuleBasedStateMachine):
         return self.now
 
     def _current_was_moved(self) -> None:
-        """Have an application read the secret: no call of a rotation may lock it out until the next one begins."""
-        self.cached = self.world.read()
+        """Let an application read the secret: no call of a rotation may lock it out until the next one begins."""
+        self.cached = self.scenario.read()
         self._labels_were_moved()
 
     def _labels_were_moved(self) -> None:
@@ -430,11 +438,11 @@ class RotationMachine(RuleBasedStateMachine):
         return self.under_way[which % len(self.under_way)]
 
     def _deliver_next(self) -> Invocation:
-        token = self.world.labels[PENDING]
+        token = self.scenario.labels[PENDING]
         return self._deliver(token, self._possible(token)[-1])
 
     def _deliver(self, token: str, step: Step) -> Invocation:
-        invocation = self.world.invoke(token, step)
+        invocation = self.scenario.invoke(token, step)
         invocation.began_at = self._tick()
         self._describe(invocation)
         self.under_way.append(invocation)
@@ -444,10 +452,10 @@ class RotationMachine(RuleBasedStateMachine):
 
     def _describe(self, invocation: Invocation) -> None:
         """Note what its version is as it begins."""
-        labels = self.world.labels
+        labels = self.scenario.labels
         invocation.was_staged = invocation.token in (labels[CURRENT], labels.get(PENDING))
         invocation.was_current = invocation.token == labels[CURRENT]
-        invocation.login_user = self.world.read().credential.username
+        invocation.login_user = self.scenario.read().credential.username
 
     def _finish(self, invocation: Invocation) -> None:
         while not invocation.is_over:
@@ -457,8 +465,8 @@ class RotationMachine(RuleBasedStateMachine):
     def _go_on(self, invocation: Invocation, fault: Fault | None = None) -> None:
         """Make one call, and see what has become of the promises."""
         before, call = self._look(invocation), invocation.next_call
-        self.world.go_on(invocation, fault)
-        if self.world.labels != before.labels:
+        self.scenario.go_on(invocation, fault)
+        if self.scenario.labels != before.labels:
             for other in self.under_way:
                 if other.token != invocation.token:
                     self._overtake(other)
@@ -470,57 +478,57 @@ class RotationMachine(RuleBasedStateMachine):
         if invocation.is_over:
             self._examine(invocation)
 
-    def _look(self, invocation: Invocation) -> Scene:
-        world = self.world
-        current = world.read()
-        return Scene(
-            labels=world.labels,
+    def _look(self, invocation: Invocation) -> Snapshot:
+        scenario = self.scenario
+        current = scenario.read()
+        return Snapshot(
+            labels=scenario.labels,
             current=current,
-            current_works=world.logs_in(current),
-            cached_works=world.logs_in(self.cached),
-            pending_works=world.logs_in(world.value(invocation.token)),
-            current_rights=world.rights(current.credential.username),
-            users=world.users(),
+            current_works=scenario.logs_in(current),
+            cached_works=scenario.logs_in(self.cached),
+            pending_works=scenario.logs_in(scenario.value(invocation.token)),
+            current_rights=scenario.rights(current.credential.username),
+            users=scenario.users(),
         )
 
-    def _require_nothing_lost(self, invocation: Invocation, before: Scene, call: str) -> None:
-        world, token, labels = self.world, invocation.token, self.world.labels
-        current = world.read()
+    def _require_nothing_lost(self, invocation: Invocation, before: Snapshot, call: str) -> None:
+        scenario, token, labels = self.scenario, invocation.token, self.scenario.labels
+        current = scenario.read()
         assert labels.get(PENDING) == before.labels.get(PENDING), f"promise 1: {call} moved AWSPENDING"
         if labels[CURRENT] != before.labels[CURRENT]:
             self._require_promoted(invocation, before, call)
         else:
             assert labels.get(PREVIOUS) == before.labels.get(PREVIOUS), f"{call} moved AWSPREVIOUS"
-            rights = world.rights(current.credential.username)
+            rights = scenario.rights(current.credential.username)
             assert rights == before.current_rights, f"promise 5: {call} changed the rights of the current user"
             if self.strategy in GAPLESS and before.current_works:
-                assert world.logs_in(current), f"promise 2: after {call} AWSCURRENT does not log in"
+                assert scenario.logs_in(current), f"promise 2: after {call} AWSCURRENT does not log in"
         if self.strategy in GAPLESS and before.cached_works:
-            assert world.logs_in(self.cached), f"promise 2: {call} locks out who has read the secret before"
+            assert scenario.logs_in(self.cached), f"promise 2: {call} locks out who has read the secret before"
         if self.strategy is Strategy.ALTERNATING_USERS and not before.pending_works and not invocation.rights_changed:
-            pending = world.value(token)
-            if world.logs_in(pending):
+            pending = scenario.value(token)
+            if scenario.logs_in(pending):
                 assert self._pair_is_equal(), (
                     f"promise 4: after {call} the clone logs in, and its rights are not complete"
                 )
 
-    def _require_promoted(self, invocation: Invocation, before: Scene, call: str) -> None:
-        world, token, labels = self.world, invocation.token, self.world.labels
+    def _require_promoted(self, invocation: Invocation, before: Snapshot, call: str) -> None:
+        scenario, token, labels = self.scenario, invocation.token, self.scenario.labels
         assert labels[CURRENT] == token, f"promise 1: {call} made another version current"
         assert before.labels.get(PENDING) == token, f"promise 1: {call} made a version current that was not pending"
         assert labels[PREVIOUS] == before.labels[CURRENT], "AWSPREVIOUS is not the former current version"
         tested = self.succeeded[token][Step.TEST]
         if self.passwords_changed < tested:
-            assert world.logs_in(world.read()), f"promise 2: {call} made a version current that does not log in"
+            assert scenario.logs_in(scenario.read()), f"promise 2: {call} made a version current that does not log in"
         if self.strategy is Strategy.ALTERNATING_USERS and self.rights_changed < tested:
             assert self._pair_is_equal(), "promise 5: the version that became current has not the rights of the former"
 
-    def _require_nobody_else_touched(self, before: Scene, call: str) -> None:
+    def _require_nobody_else_touched(self, before: Snapshot, call: str) -> None:
         for name in (ADMIN, VICTIM, *([CLONE] if self.is_foreign else [])):
-            assert self.world.users()[name] == before.users[name], f"promise 8: {call} touched {name}"
+            assert self.scenario.users()[name] == before.users[name], f"promise 8: {call} touched {name}"
 
     def _pair_is_equal(self) -> bool:
-        return self.world.rights(USERS[0]) == self.world.rights(USERS[1])
+        return self.scenario.rights(USERS[0]) == self.scenario.rights(USERS[1])
 
     def _examine(self, invocation: Invocation) -> None:
         """Look at a step that is over."""
@@ -536,7 +544,7 @@ class RotationMachine(RuleBasedStateMachine):
             return
         if not invocation.was_disturbed:
             wrong = (ServiceFailed, Unreachable, OutOfTime)
-            if self.world.read().credential.host == PRIMARY and self.world.read().credential.port != 1:
+            if self.scenario.read().credential.host == PRIMARY and self.scenario.read().credential.port != 1:
                 assert not isinstance(invocation.error, wrong), (
                     f"promise 11: it blames what is well: {invocation.error!r}"
                 )
@@ -556,11 +564,11 @@ class RotationMachine(RuleBasedStateMachine):
 
     def _is_somebody_elses(self, token: str) -> bool:
         """Tell whether a pending version does not follow from the current one."""
-        return token != self.world.labels[CURRENT] and not self.world.follows(token)
+        return token != self.scenario.labels[CURRENT] and not self.scenario.follows(token)
 
     def _require_silence(self, invocation: Invocation) -> None:
         error = invocation.error
-        said = [invocation.outcome or "", *map(str, error.args if error else ()), *self.world.database.log]
+        said = [invocation.outcome or "", *map(str, error.args if error else ()), *self.scenario.database.log]
         assert not any(TELLTALE in text for text in said), "promise 9: a password is in what is said, or logged"
         assert not isinstance(error, Unexpected)
         assert not error or all((error.operation, error.cause, error.remedy)), "promise 11: an error does not say all"
@@ -575,8 +583,8 @@ class RotationMachine(RuleBasedStateMachine):
         proved = False
         for login in logins:
             who = login.credential
-            assert who.host in self.world.held_at(who.password), f"promise 8: a password was sent to {who.host}"
-            if self.world.is_admin(who) and not invocation.was_overtaken:
+            assert who.host in self.scenario.held_at(who.password), f"promise 8: a password was sent to {who.host}"
+            if self.scenario.is_admin(who) and not invocation.was_overtaken:
                 assert proved, "promise 8: the admin was used before the secret's user had logged in"
             proved = proved or (login.answer == "accepted" and who.username == invocation.login_user)
 

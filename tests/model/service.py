@@ -38,7 +38,7 @@ class Service:
         self._created = 0
 
     def call(self, operation: str, **parameters: object) -> Any:  # noqa: ANN401 - an answer of the service
-        """Have one call answered; raises what the service refuses with."""
+        """Answer one call; raises what the service refuses with."""
         answer = SecretsManagerApi(self._rotations, parameters).perform(operation)
         self._date_versions()
         return json.loads(answer)
@@ -68,7 +68,7 @@ class Service:
         return cast("SecretsManagerClient", _Client(self, pause))
 
     def _date_versions(self) -> None:
-        """Have versions made one after the other be so by their dates, too: real ones are not made in one instant."""
+        """Give versions that are made one after the other different dates: real ones are not made in one instant."""
         for secret in self.rules.secrets.values():
             for version in secret.versions.values():
                 if "made" not in version:

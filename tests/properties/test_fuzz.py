@@ -47,7 +47,7 @@ NEARLY_AN_EVENT = st.fixed_dictionaries(
 
 
 def read(text: str) -> SecretValue | None:
-    """Read a secret; None where it is refused as one, in all three parts."""
+    """Read a secret; None if it is refused as one, in all three parts."""
     try:
         return SecretValue.parse(text, KIND, DOING)
     except InvalidSecret as refusal:

@@ -17,7 +17,7 @@ from tests.local.aws.secrets_manager import Call, LocalSecretsManager, ServiceEr
 from tests.profiles import examples
 from tests.service.invoking import Call as Seen
 from tests.service.invoking import Invoke, event
-from tests.service.rig import Rig
+from tests.service.scenario import Scenario
 from tests.writing import PLACES, QUOTING, TWICE, WAYS
 
 ASCII = string.ascii_letters + string.digits + string.punctuation
@@ -111,15 +111,18 @@ def quiet(invoke: Invoke, caplog: pytest.LogCaptureFixture) -> Invoke:
     return call
 
 
-def new_secret(service: LocalSecretsManager, current: str, pending: str, admin: str, more: object) -> Rig:
+def new_secret(service: LocalSecretsManager, current: str, pending: str, admin: str, more: object) -> Scenario:
     """Return a secret of alternating users under rotation, whose pending version is written."""
-    by = Rig(service, username="admin", password=admin)
-    rig = Rig(service, password=current, masterarn=by.arn, more=more).begin()
-    value = {**rig.secret().current().fields, "username": "app_clone", "password": pending}
-    rig.client.put_secret_value(
-        SecretId=rig.arn, ClientRequestToken=rig.token, SecretString=json.dumps(value), VersionStages=["AWSPENDING"]
+    by = Scenario(service, username="admin", password=admin)
+    scenario = Scenario(service, password=current, masterarn=by.arn, more=more).begin()
+    value = {**scenario.secret().current().fields, "username": "app_clone", "password": pending}
+    scenario.client.put_secret_value(
+        SecretId=scenario.arn,
+        ClientRequestToken=scenario.token,
+        SecretString=json.dumps(value),
+        VersionStages=["AWSPENDING"],
     )
-    return rig
+    return scenario
 
 
 def new_database(current: str, admin: str, says: str) -> FakeDatabase:
@@ -147,12 +150,12 @@ def test_nothing_of_a_secret_is_seen_of_what_a_server_says(
     known = {"current": "password-0", "pending": "password-1", "admin": "password-2", "more": "another"} | {
         whose: secret
     }
-    rig = new_secret(service, known["current"], known["pending"], known["admin"], [{"deep": known["more"]}])
-    call = quiet(new_database(known["current"], known["admin"], place.format(piece)), event(rig, "setSecret"))
+    scenario = new_secret(service, known["current"], known["pending"], known["admin"], [{"deep": known["more"]}])
+    call = quiet(new_database(known["current"], known["admin"], place.format(piece)), event(scenario, "setSecret"))
     assert call.line["error"] == "StatementFailed"
     assert call.line["cause"].startswith("it says")
-    assert secret not in call.seen.replace(rig.arn, "")
-    assert piece not in call.seen.replace(rig.arn, "")
+    assert secret not in call.seen.replace(scenario.arn, "")
+    assert piece not in call.seen.replace(scenario.arn, "")
 
 
 @examples(15)
@@ -161,16 +164,16 @@ def test_nothing_of_a_secret_is_seen_of_what_aws_says(
     service: LocalSecretsManager, quiet: Invoke, said: tuple[str, str], place: str
 ) -> None:
     secret, piece = said
-    rig = Rig(service, password=secret).begin()
+    scenario = Scenario(service, password=secret).begin()
 
     def refuse(call: Call, _: object) -> None:
         if call.operation == "PutSecretValue":
             raise ServiceError("InvalidRequestException", place.format(piece), 400)
 
     service.intercept = refuse
-    call = quiet(FakeDatabase(), event(rig, "createSecret"))
+    call = quiet(FakeDatabase(), event(scenario, "createSecret"))
     service.intercept = None
     assert call.line["error"] == "ServiceFailed"
     assert "answered InvalidRequestException" in call.line["cause"]
-    assert secret not in call.seen.replace(rig.arn, "")
-    assert piece not in call.seen.replace(rig.arn, "")
+    assert secret not in call.seen.replace(scenario.arn, "")
+    assert piece not in call.seen.replace(scenario.arn, "")

@@ -43,6 +43,6 @@ def invoke(_connected: None, capsys: pytest.CaptureFixture[str], caplog: pytest.
 
 @pytest.fixture
 def closed_endpoint() -> str:
-    """Where nobody listens."""
+    """A port where nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return f"http://127.0.0.1:{listener.getsockname()[1]}"

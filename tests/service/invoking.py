@@ -13,7 +13,7 @@ from rotation import lambda_handler
 from rotation.engine import Engine
 from rotation.errors import RotationError
 from rotation.lambda_handler import rotation_handler
-from tests.service.rig import Rig
+from tests.service.scenario import Scenario
 
 STEPS = ["createSecret", "setSecret", "testSecret", "finishSecret"]
 
@@ -87,6 +87,6 @@ def invoker(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
     return invoke
 
 
-def event(rig: Rig, step: str, **more: object) -> dict[str, object]:
+def event(scenario: Scenario, step: str, **more: object) -> dict[str, object]:
     """Return the event of a step."""
-    return {"Step": step, "SecretId": rig.arn, "ClientRequestToken": rig.token, **more}
+    return {"Step": step, "SecretId": scenario.arn, "ClientRequestToken": scenario.token, **more}

@@ -1,6 +1,6 @@
 """Is the admin found, and found only where RDS says that it is the same database?
 
-RDS is moto's. It knows no custom endpoints: where a test needs one, it is put into moto's answer, as RDS gives it.
+RDS is moto's. It knows no custom endpoints: a test that needs one puts it into moto's answer, as RDS gives it.
 """
 
 import functools
@@ -129,7 +129,7 @@ def account(service: LocalSecretsManager, clients: "Callable[[str], RDSClient]")
 
 
 def unasked(_: str) -> "RDSClient":
-    """Be RDS where nobody may ask it."""
+    """Be RDS, which refuses every call."""
     raise AssertionError
 
 

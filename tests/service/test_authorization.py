@@ -150,7 +150,7 @@ def test_a_value_takes_the_use_of_its_key(
     assert process.may(operation, SecretId=arn, **value) == allowed
 
 
-def test_who_may_not_use_the_key_is_told_so(service: LocalSecretsManager) -> None:
+def test_a_caller_that_may_not_use_the_key_learns_so(service: LocalSecretsManager) -> None:
     process = Process(service, allow("secretsmanager:*"), allow("kms:*", KEY, **{"kms:ViaService": "s3.amazonaws.com"}))
     with pytest.raises(ClientError, match=r"\(AccessDeniedException\).*Access to KMS is not allowed"):
         process.client("secretsmanager").get_secret_value(SecretId=secret(service, key=KEY))

@@ -79,7 +79,7 @@ SLOW: dict[str, Behaviour] = {"drip": drip, "silence": silence}
 
 
 class Misbehaving:
-    """A service that behaves as it is told, once for each request, and well from then on."""
+    """A service that misbehaves once for each entry, and then answers well."""
 
     def __init__(self) -> None:
         self.behaviours: Iterator[Behaviour] = iter(())
@@ -131,7 +131,7 @@ def client(service: Misbehaving) -> "SecretsManagerClient":
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The shortest timeout that we promise something for; time passes only where somebody waits for it."""
+    """The shortest timeout that we promise something for; time passes only if somebody waits for it."""
     clock = Clock(left=10)
     monkeypatch.setattr(rotation.deadline, "time", clock)
     return clock

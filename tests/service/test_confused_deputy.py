@@ -28,7 +28,7 @@ from tests.fakes import FakeDatabase, reading
 from tests.laboratories import INVOICES, ORDERS, deadline
 from tests.local.aws.secrets_manager import LocalSecretsManager
 from tests.service.invoking import STEPS, Invoke, event
-from tests.service.rig import VALUE, Rig
+from tests.service.scenario import VALUE, Scenario
 
 ADMIN_PASSWORD, BILLING_PASSWORD, CLONES_PASSWORD = "the-admins-password", "billings-password", "the-strangers-password"
 GUESS = "a-guess-of-the-writer"
@@ -36,7 +36,7 @@ ALTERNATING, SINGLE = {"strategy": "alternating-users"}, {"strategy": "single-us
 
 
 @dataclass
-class Company:
+class DeputyScenario:
     """A database with an admin, the user of the secret that is edited, and another application's user."""
 
     service: LocalSecretsManager
@@ -49,7 +49,7 @@ class Company:
         self.database.new_user("app", str(VALUE["password"]), reading(ORDERS))
         self.admin_arn = self.secret(username="admin", password=ADMIN_PASSWORD)
         self.billing_arn = self.secret(username="billing", password=BILLING_PASSWORD)
-        self.rig = Rig(self.service, masterarn=self.admin_arn)
+        self.edited = Scenario(self.service, masterarn=self.admin_arn)
 
     def secret(self, **fields: object) -> str:
         """Store another secret."""
@@ -57,12 +57,12 @@ class Company:
         return self.service.client().create_secret(Name=f"s-{secrets.token_hex(4)}", SecretString=text)["ARN"]
 
     def edit(self, **fields: object) -> None:
-        """Have the writer of the secret put another current version."""
-        self.rig.put(json.dumps({**VALUE, "masterarn": self.admin_arn, **fields}))
+        """Put another current version, as the writer of the secret."""
+        self.edited.put(json.dumps({**VALUE, "masterarn": self.admin_arn, **fields}))
 
-    def rotate(self, rig: Rig | None = None) -> RotationError | None:
+    def rotate(self, secret: Scenario | None = None) -> RotationError | None:
         """Rotate; return what ended it."""
-        under_way = (rig or self.rig).begin()
+        under_way = (secret or self.edited).begin()
         for step in STEPS:
             call = self.invoke(self.database, event(under_way, step))
             for password in (ADMIN_PASSWORD, BILLING_PASSWORD, CLONES_PASSWORD):
@@ -85,14 +85,14 @@ class Company:
 
 
 @pytest.fixture
-def company(service: LocalSecretsManager, invoke: Invoke) -> Company:
-    """Where somebody may edit one secret."""
-    return Company(service, invoke)
+def scenario(service: LocalSecretsManager, invoke: Invoke) -> DeputyScenario:
+    """Somebody may edit one secret."""
+    return DeputyScenario(service, invoke)
 
 
-def test_without_an_edit_it_rotates(company: Company) -> None:
-    assert company.rotate() is None
-    assert company.admin_logged_in
+def test_without_an_edit_it_rotates(scenario: DeputyScenario) -> None:
+    assert scenario.rotate() is None
+    assert scenario.admin_logged_in
 
 
 @pytest.mark.parametrize(
@@ -107,78 +107,80 @@ def test_without_an_edit_it_rotates(company: Company) -> None:
     ],
 )
 def test_a_secret_that_names_another_user_without_its_password_is_refused_whatever_the_strategy(
-    company: Company, username: str, rotation: dict[str, str], expected: type[RotationError]
+    scenario: DeputyScenario, username: str, rotation: dict[str, str], expected: type[RotationError]
 ) -> None:
-    company.edit(username=username, password=GUESS, rotation=rotation)
-    company.require_refused(expected)
-    assert not company.admin_logged_in
+    scenario.edit(username=username, password=GUESS, rotation=rotation)
+    scenario.require_refused(expected)
+    assert not scenario.admin_logged_in
 
 
 @pytest.mark.parametrize("rotation", [SINGLE, ALTERNATING], ids=str)
 def test_an_edited_strategy_gives_the_admin_nothing_else_to_do_than_this_user_and_its_clone(
-    company: Company, rotation: dict[str, str]
+    scenario: DeputyScenario, rotation: dict[str, str]
 ) -> None:
-    company.database.users["app"].may_change_own_password = False
-    others = {name: copy.deepcopy(company.database.users[name]) for name in ("admin", "billing")}
-    company.edit(rotation=rotation)
-    assert company.rotate() is None
-    assert company.admin_logged_in
-    assert {name: company.database.users[name] for name in others} == others
-    assert set(company.database.users) - {"app_clone"} == {"admin", "billing", "app"}
+    scenario.database.users["app"].may_change_own_password = False
+    others = {name: copy.deepcopy(scenario.database.users[name]) for name in ("admin", "billing")}
+    scenario.edit(rotation=rotation)
+    assert scenario.rotate() is None
+    assert scenario.admin_logged_in
+    assert {name: scenario.database.users[name] for name in others} == others
+    assert set(scenario.database.users) - {"app_clone"} == {"admin", "billing", "app"}
 
 
-def test_an_alias_of_the_host_is_another_host_for_the_admin(company: Company) -> None:
-    company.database.new_replica("alias.test", 0)  # the user logs in there, too
-    company.edit(host="alias.test")
-    company.require_refused(Unsafe)
-    assert not company.admin_logged_in
+def test_an_alias_of_the_host_is_another_host_for_the_admin(scenario: DeputyScenario) -> None:
+    scenario.database.new_replica("alias.test", 0)  # the user logs in there, too
+    scenario.edit(host="alias.test")
+    scenario.require_refused(Unsafe)
+    assert not scenario.admin_logged_in
 
 
-def test_a_secret_is_not_its_own_admin(company: Company) -> None:
-    company.edit(masterarn=company.rig.arn)
-    company.require_refused(Unsafe)
+def test_a_secret_is_not_its_own_admin(scenario: DeputyScenario) -> None:
+    scenario.edit(masterarn=scenario.edited.arn)
+    scenario.require_refused(Unsafe)
 
 
-def test_an_admins_secret_is_not_its_own_admin_either(company: Company) -> None:
+def test_an_admins_secret_is_not_its_own_admin_either(scenario: DeputyScenario) -> None:
     """So the admin gets no clone."""
-    company.edit(username="admin", password=ADMIN_PASSWORD, masterarn=company.rig.arn)
-    company.require_refused(Unsafe)
+    scenario.edit(username="admin", password=ADMIN_PASSWORD, masterarn=scenario.edited.arn)
+    scenario.require_refused(Unsafe)
 
 
-def test_a_user_that_may_not_change_its_password_may_not_either_where_it_is_named_as_the_admin(
-    company: Company,
+def test_a_user_that_may_not_change_its_password_may_not_either_if_it_is_named_as_the_admin(
+    scenario: DeputyScenario,
 ) -> None:
-    company.database.users["app"].may_change_own_password = False
-    company.edit(masterarn=company.rig.arn, rotation=SINGLE)
-    company.require_refused(NotPermitted)
+    scenario.database.users["app"].may_change_own_password = False
+    scenario.edit(masterarn=scenario.edited.arn, rotation=SINGLE)
+    scenario.require_refused(NotPermitted)
 
 
 @pytest.mark.parametrize("rotation", [SINGLE, ALTERNATING], ids=str)
-def test_the_secret_of_another_application_is_no_admin(company: Company, rotation: dict[str, str]) -> None:
-    company.database.users["app"].may_change_own_password = False
-    company.edit(masterarn=company.billing_arn, rotation=rotation)
-    company.require_refused(NotPermitted)
+def test_the_secret_of_another_application_is_no_admin(scenario: DeputyScenario, rotation: dict[str, str]) -> None:
+    scenario.database.users["app"].may_change_own_password = False
+    scenario.edit(masterarn=scenario.billing_arn, rotation=rotation)
+    scenario.require_refused(NotPermitted)
 
 
 @pytest.mark.parametrize("label", ["AWSPREVIOUS", "MINE"])
 def test_a_version_that_claims_somebody_elses_user_proves_nothing_without_its_password(
-    company: Company, label: str
+    scenario: DeputyScenario, label: str
 ) -> None:
-    """Who may write the secret may write any version of it, and give it any label."""
-    company.database.new_user("app_clone", CLONES_PASSWORD, reading(INVOICES))
+    """Whoever may write the secret may write any version of it, and give it any label."""
+    scenario.database.new_user("app_clone", CLONES_PASSWORD, reading(INVOICES))
     claim = json.dumps({**VALUE, "username": "app_clone", "password": GUESS})
-    company.rig.put(claim, label)
-    company.rig.put(claim)
-    company.edit()
-    company.require_refused(Unsafe)
+    scenario.edited.put(claim, label)
+    scenario.edited.put(claim)
+    scenario.edit()
+    scenario.require_refused(Unsafe)
 
 
-def test_of_two_secrets_of_one_user_the_second_proves_nothing_once_the_first_has_rotated(company: Company) -> None:
-    first, second = (Rig(company.service) for _ in range(2))
-    assert company.rotate(first) is None
-    changed = copy.deepcopy(company.database.users["app"])
-    assert type(company.rotate(second)) is LoginRefused
-    assert company.database.users["app"] == changed
+def test_of_two_secrets_of_one_user_the_second_proves_nothing_once_the_first_has_rotated(
+    scenario: DeputyScenario,
+) -> None:
+    first, second = (Scenario(scenario.service) for _ in range(2))
+    assert scenario.rotate(first) is None
+    changed = copy.deepcopy(scenario.database.users["app"])
+    assert type(scenario.rotate(second)) is LoginRefused
+    assert scenario.database.users["app"] == changed
 
 
 ANOTHER_PROTOCOL = "app\r\nset stolen 0 0 4\r\nkeys\r\n"
@@ -192,57 +194,61 @@ def test_no_secret_has_the_function_say_a_line_of_another_protocol(
     """Nothing is staged, and nobody is connected to."""
     with posing(lambda _: None) as cache:
         place = {"engine": "postgres", "host": "127.0.0.1", "port": cache.port, "ssl": False}
-        rig = Rig(service, **{**place, key: ANOTHER_PROTOCOL}).begin()
-        call = invoke(PostgreSQL(), event(rig, "createSecret"))
+        scenario = Scenario(service, **{**place, key: ANOTHER_PROTOCOL}).begin()
+        call = invoke(PostgreSQL(), event(scenario, "createSecret"))
     assert isinstance(call.error, InvalidSecret)
     assert f'"{key}"' in call.error.cause
     assert "stolen" not in call.seen
-    assert "PutSecretValue" not in rig.operations()
+    assert "PutSecretValue" not in scenario.operations()
     assert not cache.lines
 
 
-def test_an_earlier_version_that_holds_one_is_passed_over(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_earlier_version_that_holds_one_is_passed_over(
+    scenario: DeputyScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TRY_MORE_PASSWORDS", "true")
-    company.rig.put(json.dumps({**VALUE, "username": ANOTHER_PROTOCOL}))
-    company.edit(password=GUESS)
-    assert company.rotate() is None, "the password of the version before it logs in"
-    assert {credential.username for credential in company.database.tried} == {"app", "admin", "app_clone"}
+    scenario.edited.put(json.dumps({**VALUE, "username": ANOTHER_PROTOCOL}))
+    scenario.edit(password=GUESS)
+    assert scenario.rotate() is None, "the password of the version before it logs in"
+    assert {credential.username for credential in scenario.database.tried} == {"app", "admin", "app_clone"}
 
 
 @pytest.mark.parametrize("host", ["127.1", "169.254.169.254", "::ffff:7f00:1"])
 def test_no_secret_leads_to_the_functions_own_side(
-    company: Company, host: str, monkeypatch: pytest.MonkeyPatch
+    scenario: DeputyScenario, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ALLOW_LOCAL_HOSTS")
-    company.edit(host=host)
-    company.require_refused(InvalidSecret)
-    assert "PutSecretValue" not in company.rig.operations()
-    assert company.database.tried == []
+    scenario.edit(host=host)
+    scenario.require_refused(InvalidSecret)
+    assert "PutSecretValue" not in scenario.edited.operations()
+    assert scenario.database.tried == []
 
 
 @pytest.mark.parametrize("step", ["createSecret", "setSecret", "testSecret"])
 def test_no_pending_version_leads_to_the_functions_own_side(
-    company: Company, step: str, monkeypatch: pytest.MonkeyPatch
+    scenario: DeputyScenario, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ALLOW_LOCAL_HOSTS")
-    rig = company.rig.begin()
-    rig.client.put_secret_value(
-        SecretId=rig.arn,
-        ClientRequestToken=rig.token,
+    edited = scenario.edited.begin()
+    edited.client.put_secret_value(
+        SecretId=edited.arn,
+        ClientRequestToken=edited.token,
         SecretString=json.dumps({**VALUE, "host": "2130706433"}),
         VersionStages=["AWSPENDING"],
     )
-    error = company.invoke(company.database, event(rig, step)).error
+    error = scenario.invoke(scenario.database, event(edited, step)).error
     assert isinstance(error, InvalidSecret)
     assert '"host"' in error.cause
-    assert company.database.tried == []
+    assert scenario.database.tried == []
 
 
-def test_no_admin_secret_leads_to_the_functions_own_side(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_admin_secret_leads_to_the_functions_own_side(
+    scenario: DeputyScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("ALLOW_LOCAL_HOSTS")
-    company.edit(masterarn=company.secret(username="admin", password=ADMIN_PASSWORD, host="0x7f.1"))
-    company.require_refused(InvalidSecret)
-    assert not company.admin_logged_in
+    scenario.edit(masterarn=scenario.secret(username="admin", password=ADMIN_PASSWORD, host="0x7f.1"))
+    scenario.require_refused(InvalidSecret)
+    assert not scenario.admin_logged_in
 
 
 READ_MORE = {

@@ -133,7 +133,7 @@ def test_policies_that_name_their_roles_are_not_passed_over(path: Path, kind: st
         _ = deploy(with_resource(path, kind, **properties)).roles
 
 
-def test_sams_reason_is_given_where_it_does_not_take_a_template(path: Path) -> None:
+def test_sams_reason_is_given_if_it_does_not_take_a_template(path: Path) -> None:
     broken = with_resource(path, "AWS::Serverless::Function", Nonsense=1)
     with pytest.raises(ValueError, match=r"(?s)does not take .*property Nonsense not defined"):
         deploy(broken)

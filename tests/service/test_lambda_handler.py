@@ -22,7 +22,7 @@ from tests.fakes import FakeDatabase, reading
 from tests.laboratories import ORDERS
 from tests.local.aws.secrets_manager import LocalSecretsManager
 from tests.service.invoking import STEPS, Call, Context, Invoke, event
-from tests.service.rig import Rig
+from tests.service.scenario import Scenario
 
 CORES = ["Kcurrent7x", "Kpending7x", "Kadmin7x", "Ktoken7x", "Kscram7x"]
 """What is never to be seen; each is part of a secret that has to be quoted in most languages."""
@@ -40,23 +40,25 @@ def database() -> FakeDatabase:
 
 
 @pytest.fixture
-def rig(service: LocalSecretsManager) -> Rig:
+def scenario(service: LocalSecretsManager) -> Scenario:
     """The secret of that user, with an empty version to be made by alternating users."""
-    admin = Rig(service, username="admin", password=ADMIN)
-    return Rig(service, password=CURRENT, masterarn=admin.arn).begin()
+    admin = Scenario(service, username="admin", password=ADMIN)
+    return Scenario(service, password=CURRENT, masterarn=admin.arn).begin()
 
 
 # What is logged and measured
 
 
-def test_each_step_logs_one_line_and_how_long_it_took(invoke: Invoke, database: FakeDatabase, rig: Rig) -> None:
+def test_each_step_logs_one_line_and_how_long_it_took(
+    invoke: Invoke, database: FakeDatabase, scenario: Scenario
+) -> None:
     for step in STEPS:
-        call = invoke(database, event(rig, step))
+        call = invoke(database, event(scenario, step))
         assert call.error is None
         assert call.line["level"] == "INFO"
         assert call.line["message"]
-        assert call.line["secret_arn"] == rig.arn
-        assert call.line["version_token"] == rig.token
+        assert call.line["secret_arn"] == scenario.arn
+        assert call.line["version_token"] == scenario.token
         assert call.line["step"] == step
         assert call.line["engine"] == "FakeDB"
         assert call.line["strategy"] == ("unknown" if step == "finishSecret" else "alternating-users")
@@ -67,20 +69,20 @@ def test_each_step_logs_one_line_and_how_long_it_took(invoke: Invoke, database: 
         measured = call.metric("StepDuration")
         assert (measured["engine"], measured["step"]) == ("FakeDB", step)
         assert measured["StepDuration"] == [call.line["duration_ms"]]
-    assert rig.labels()["AWSCURRENT"] == rig.token
+    assert scenario.labels()["AWSCURRENT"] == scenario.token
 
 
 def test_a_step_that_fails_logs_why_and_what_to_do_and_is_counted(
-    invoke: Invoke, database: FakeDatabase, rig: Rig
+    invoke: Invoke, database: FakeDatabase, scenario: Scenario
 ) -> None:
-    call = invoke(database, event(rig, "setSecret"))
+    call = invoke(database, event(scenario, "setSecret"))
     assert isinstance(call.error, NotRotatable)
     assert call.line["level"] == "ERROR"
     assert call.line["message"] == str(call.error)
     assert call.line["error"] == "NotRotatable"
     assert call.line["cause"] == call.error.cause == "it has no value yet"
     assert call.line["remedy"] == call.error.remedy
-    assert (call.line["secret_arn"], call.line["version_token"]) == (rig.arn, rig.token)
+    assert (call.line["secret_arn"], call.line["version_token"]) == (scenario.arn, scenario.token)
     assert (call.line["step"], call.line["engine"]) == ("setSecret", "FakeDB")
     assert call.line["duration_ms"] >= 0
     failed = call.metric("StepFailed")
@@ -90,8 +92,10 @@ def test_a_step_that_fails_logs_why_and_what_to_do_and_is_counted(
     assert len(call.metrics) == 2
 
 
-def test_an_invocation_knows_nothing_of_the_one_before(invoke: Invoke, database: FakeDatabase, rig: Rig) -> None:
-    invoke(database, event(rig, "createSecret"))
+def test_an_invocation_knows_nothing_of_the_one_before(
+    invoke: Invoke, database: FakeDatabase, scenario: Scenario
+) -> None:
+    invoke(database, event(scenario, "createSecret"))
     line = invoke(database, {}).line
     assert "secret_arn" not in line
     assert (line["step"], line["strategy"]) == ("unknown", "unknown")
@@ -134,34 +138,36 @@ def test_an_event_that_is_malformed_is_a_clear_error(invoke: Invoke, database: F
 
 
 def test_a_wrong_environment_variable_is_a_clear_error(
-    invoke: Invoke, database: FakeDatabase, rig: Rig, monkeypatch: pytest.MonkeyPatch
+    invoke: Invoke, database: FakeDatabase, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PASSWORD_LENGTH", "3")
-    call = invoke(database, event(rig, "createSecret"))
+    call = invoke(database, event(scenario, "createSecret"))
     assert isinstance(call.error, InvalidConfiguration)
     assert (call.line["error"], call.line["step"]) == ("InvalidConfiguration", "createSecret")
 
 
-def test_a_step_that_has_no_time_left_says_so_itself(invoke: Invoke, database: FakeDatabase, rig: Rig) -> None:
-    invoke(database, event(rig, "createSecret"))
-    call = invoke(database, event(rig, "setSecret"), Context(seconds=1.0))
+def test_a_step_that_has_no_time_left_says_so_itself(
+    invoke: Invoke, database: FakeDatabase, scenario: Scenario
+) -> None:
+    invoke(database, event(scenario, "createSecret"))
+    call = invoke(database, event(scenario, "setSecret"), Context(seconds=1.0))
     assert isinstance(call.error, OutOfTime)
 
 
 def lose_password(database: FakeDatabase) -> None:
-    """Have nothing that the secret holds log in."""
+    """Let nothing that the secret holds log in."""
     database.new_user("app", "lost", reading(ORDERS))
 
 
 @pytest.mark.parametrize("allowed", [None, "false"])
-def test_an_admin_repairs_nothing_unless_it_is_told_to(
-    invoke: Invoke, database: FakeDatabase, rig: Rig, monkeypatch: pytest.MonkeyPatch, allowed: str | None
+def test_an_admin_repairs_nothing_unless_that_is_allowed(
+    invoke: Invoke, database: FakeDatabase, scenario: Scenario, monkeypatch: pytest.MonkeyPatch, allowed: str | None
 ) -> None:
     if allowed:
         monkeypatch.setenv("ALLOW_ADMIN_REPAIR", allowed)
     lose_password(database)
-    invoke(database, event(rig, "createSecret"))
-    call = invoke(database, event(rig, "setSecret"))
+    invoke(database, event(scenario, "createSecret"))
+    call = invoke(database, event(scenario, "setSecret"))
     assert call.line["error"] == "LoginRefused"
     assert "ALLOW_ADMIN_REPAIR" in call.line["remedy"]
     assert "recovered" not in call.line
@@ -169,28 +175,32 @@ def test_an_admin_repairs_nothing_unless_it_is_told_to(
 
 
 def test_what_was_healed_is_a_warning_with_a_field_of_its_own(
-    invoke: Invoke, database: FakeDatabase, rig: Rig, monkeypatch: pytest.MonkeyPatch
+    invoke: Invoke, database: FakeDatabase, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALLOW_ADMIN_REPAIR", "true")
     lose_password(database)
-    lines = [invoke(database, event(rig, step)).line for step in STEPS]
+    lines = [invoke(database, event(scenario, step)).line for step in STEPS]
     assert [line["level"] for line in lines] == ["INFO", "WARNING", "INFO", "INFO"]
-    assert lines[1]["recovered"] == BY_ADMIN
-    assert database.accepts(rig.secret().current().credential)
+    assert lines[1]["healed"] == BY_ADMIN
+    assert database.accepts(scenario.secret().current().credential)
 
 
 def test_a_leave_that_cannot_be_read_ends_the_step_before_anything_is_called(
-    invoke: Invoke, service: LocalSecretsManager, database: FakeDatabase, rig: Rig, monkeypatch: pytest.MonkeyPatch
+    invoke: Invoke,
+    service: LocalSecretsManager,
+    database: FakeDatabase,
+    scenario: Scenario,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ALLOW_ADMIN_REPAIR", "perhaps")
     service.calls.clear()
-    call = invoke(database, event(rig, "setSecret"))
+    call = invoke(database, event(scenario, "setSecret"))
     assert isinstance(call.error, InvalidConfiguration)
     assert "ALLOW_ADMIN_REPAIR" in call.line["message"]
     assert service.calls == []
 
 
-def run_commands(rig: Rig, remedy: str) -> None:
+def run_commands(scenario: Scenario, remedy: str) -> None:
     """Do what the AWS CLI would do with the commands in a remedy."""
     commands = [shlex.split(command) for command in remedy.partition("give it up with ")[2].rstrip(".").split(" && ")]
     assert [command[:3] for command in commands] == [
@@ -199,7 +209,7 @@ def run_commands(rig: Rig, remedy: str) -> None:
     ]
     for command in commands:
         options = dict(zip(command[3::2], command[4::2], strict=True))
-        operation = getattr(rig.client, command[2].replace("-", "_"))
+        operation = getattr(scenario.client, command[2].replace("-", "_"))
         operation(**{"".join(word.title() for word in name.split("-")): value for name, value in options.items()})
 
 
@@ -207,33 +217,33 @@ def run_commands(rig: Rig, remedy: str) -> None:
     ("fields", "error"), [({"port": 5001}, "Superseded"), ({}, "PasswordRefused")], ids=["host", "policy"]
 )
 def test_a_version_that_cannot_work_any_more_comes_with_the_commands_that_clear_it(
-    invoke: Invoke, database: FakeDatabase, rig: Rig, fields: dict[str, object], error: str
+    invoke: Invoke, database: FakeDatabase, scenario: Scenario, fields: dict[str, object], error: str
 ) -> None:
     def refuse(statement: str) -> None:
         if statement.startswith("ALTER") and not fields:
             raise PasswordRefused("setting a password", "it is too short", "Make longer ones")
 
-    invoke(database, event(rig, "createSecret"))
-    rig.put(json.dumps({**rig.secret().current().fields, **fields}), "SPARE")
-    rig.move("AWSCURRENT", rig.first, rig.labels()["SPARE"])
+    invoke(database, event(scenario, "createSecret"))
+    scenario.put(json.dumps({**scenario.secret().current().fields, **fields}), "SPARE")
+    scenario.move("AWSCURRENT", scenario.first, scenario.labels()["SPARE"])
     database.before = refuse
-    call = invoke(database, event(rig, "setSecret"))
+    call = invoke(database, event(scenario, "setSecret"))
     assert call.line["error"] == error
-    stuck = rig.token
-    assert rig.labels()["AWSPENDING"] == stuck
-    run_commands(rig, call.line["remedy"])
-    rig.service.wait(rig.arn)
-    assert rig.labels()["AWSPENDING"] != stuck
-    rig.token = rig.labels()["AWSPENDING"]
-    assert invoke(FakeDatabase(), event(rig, "createSecret")).error is None
+    stuck = scenario.token
+    assert scenario.labels()["AWSPENDING"] == stuck
+    run_commands(scenario, call.line["remedy"])
+    scenario.service.wait(scenario.arn)
+    assert scenario.labels()["AWSPENDING"] != stuck
+    scenario.token = scenario.labels()["AWSPENDING"]
+    assert invoke(FakeDatabase(), event(scenario, "createSecret")).error is None
 
 
 def test_passwords_follow_the_environment(
-    invoke: Invoke, database: FakeDatabase, rig: Rig, monkeypatch: pytest.MonkeyPatch
+    invoke: Invoke, database: FakeDatabase, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PASSWORD_LENGTH", "21")
-    invoke(database, event(rig, "createSecret"))
-    pending = rig.secret().pending()
+    invoke(database, event(scenario, "createSecret"))
+    pending = scenario.secret().pending()
     assert pending
     assert len(pending.credential.password) == 21
 
@@ -260,19 +270,19 @@ def telltale() -> str:
     return " ".join([*quoted, VERIFIERS])
 
 
-def written(rig: Rig) -> Rig:
-    """Have the pending version hold the marked password."""
-    rig.client.put_secret_value(
-        SecretId=rig.arn,
-        ClientRequestToken=rig.token,
-        SecretString=json.dumps({**rig.secret().current().fields, "username": "app_clone", "password": PENDING}),
+def written(scenario: Scenario) -> Scenario:
+    """Write the marked password into the pending version."""
+    scenario.client.put_secret_value(
+        SecretId=scenario.arn,
+        ClientRequestToken=scenario.token,
+        SecretString=json.dumps({**scenario.secret().current().fields, "username": "app_clone", "password": PENDING}),
         VersionStages=["AWSPENDING"],
     )
-    return rig
+    return scenario
 
 
 def fail_as_admin(database: FakeDatabase, error: Exception) -> None:
-    """Have the engine raise the error when every secret has been read, with more of them behind it."""
+    """Let the engine raise the error when every secret has been read, with more of them behind it."""
 
     def before(statement: str) -> None:
         if statement == "log in as admin":
@@ -292,10 +302,10 @@ def descendants(error: type[RotationError]) -> list[type[RotationError]]:
 
 @pytest.mark.parametrize("kind", [RotationError, *descendants(RotationError)])
 def test_no_error_of_ours_brings_a_secret_out(
-    invoke: Invoke, database: FakeDatabase, rig: Rig, kind: type[RotationError]
+    invoke: Invoke, database: FakeDatabase, scenario: Scenario, kind: type[RotationError]
 ) -> None:
     fail_as_admin(database, kind(telltale(), telltale(), telltale()))
-    call = invoke(database, event(written(rig), "setSecret", RotationToken=ROTATION_TOKEN))
+    call = invoke(database, event(written(scenario), "setSecret", RotationToken=ROTATION_TOKEN))
     assert type(call.error) is kind
     assert call.line["error"] == kind.__name__
     assert "***" in call.line["message"]
@@ -325,10 +335,10 @@ FOREIGN: list[Exception] = [
 
 @pytest.mark.parametrize("error", FOREIGN, ids=lambda error: type(error).__name__)
 def test_an_exception_of_somebody_elses_becomes_a_place_and_nothing_more(
-    invoke: Invoke, database: FakeDatabase, rig: Rig, error: Exception
+    invoke: Invoke, database: FakeDatabase, scenario: Scenario, error: Exception
 ) -> None:
     fail_as_admin(database, error)
-    call = invoke(database, event(written(rig), "setSecret", RotationToken=ROTATION_TOKEN))
+    call = invoke(database, event(written(scenario), "setSecret", RotationToken=ROTATION_TOKEN))
     assert type(call.error) is Unexpected
     place = re.fullmatch(rf"{type(error).__name__} in ([\w.]+), line \d+", call.error.cause)
     assert place
@@ -336,32 +346,34 @@ def test_an_exception_of_somebody_elses_becomes_a_place_and_nothing_more(
     assert_clean(call)
 
 
-def test_a_rotation_that_goes_well_shows_no_secret(invoke: Invoke, database: FakeDatabase, rig: Rig) -> None:
-    written(rig)
-    # The service takes no RotationToken but its own where the value is written: see the last test but one for that.
-    calls = [invoke(database, event(rig, STEPS[0]))]
-    calls += [invoke(database, event(rig, step, RotationToken=ROTATION_TOKEN)) for step in STEPS[1:]]
+def test_a_rotation_that_goes_well_shows_no_secret(invoke: Invoke, database: FakeDatabase, scenario: Scenario) -> None:
+    written(scenario)
+    # When a value is written, the service takes no RotationToken but its own: see the last test but one.
+    calls = [invoke(database, event(scenario, STEPS[0]))]
+    calls += [invoke(database, event(scenario, step, RotationToken=ROTATION_TOKEN)) for step in STEPS[1:]]
     for call in calls:
         assert call.error is None
         assert_clean(call)
 
 
-def test_a_password_that_was_just_made_is_not_shown(invoke: Invoke, database: FakeDatabase, rig: Rig) -> None:
-    seen = "".join(invoke(database, event(rig, step)).seen for step in STEPS)
-    assert rig.secret().current().credential.password not in seen
-    assert rig.secret().current().credential.password != CURRENT
+def test_a_password_that_was_just_made_is_not_shown(invoke: Invoke, database: FakeDatabase, scenario: Scenario) -> None:
+    seen = "".join(invoke(database, event(scenario, step)).seen for step in STEPS)
+    assert scenario.secret().current().credential.password not in seen
+    assert scenario.secret().current().credential.password != CURRENT
 
 
-def test_what_the_service_refuses_to_write_is_not_shown(invoke: Invoke, database: FakeDatabase, rig: Rig) -> None:
-    call = invoke(database, event(rig, "createSecret", RotationToken=ROTATION_TOKEN))
+def test_what_the_service_refuses_to_write_is_not_shown(
+    invoke: Invoke, database: FakeDatabase, scenario: Scenario
+) -> None:
+    call = invoke(database, event(scenario, "createSecret", RotationToken=ROTATION_TOKEN))
     assert call.line["error"] == "ServiceFailed"
     assert_clean(call)
 
 
 def test_where_the_service_calls_it_the_handler_rotates_and_its_rotation_token_is_not_shown(
-    invoke: Invoke, service: LocalSecretsManager, database: FakeDatabase, rig: Rig
+    invoke: Invoke, service: LocalSecretsManager, database: FakeDatabase, scenario: Scenario
 ) -> None:
-    rig.move("AWSPENDING", rig.token, None)
+    scenario.move("AWSPENDING", scenario.token, None)
     events: list[dict[str, object]] = []
     calls: list[Call] = []
 
@@ -370,10 +382,10 @@ def test_where_the_service_calls_it_the_handler_rotates_and_its_rotation_token_i
         calls.append(invoke(database, event))
 
     arn = service.register("handler", function)
-    rig.client.rotate_secret(SecretId=rig.arn, RotationLambdaARN=arn, ClientRequestToken=str(uuid.uuid4()))
-    assert service.wait(rig.arn).result == "succeeded"
+    scenario.client.rotate_secret(SecretId=scenario.arn, RotationLambdaARN=arn, ClientRequestToken=str(uuid.uuid4()))
+    assert service.wait(scenario.arn).result == "succeeded"
     assert [call.line["step"] for call in calls] == STEPS
-    assert database.accepts(rig.secret().current().credential)
+    assert database.accepts(scenario.secret().current().credential)
     for call in calls:
         assert str(events[0]["RotationToken"]) not in call.seen
 

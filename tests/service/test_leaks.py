@@ -19,12 +19,12 @@ from tests.leaks import PIECE, Scanner
 from tests.local import evidence
 from tests.local.aws.secrets_manager import Call, LocalSecretsManager, ServiceError
 from tests.service.invoking import STEPS, Invoke, event
-from tests.service.rig import VALUE, Rig
+from tests.service.scenario import VALUE, Scenario
 
 # What the handler says
 
 ADDRESS = "postgresql://app:S3cr3t-pw@db:5432/x"
-"""A whole address, where a part of it belongs."""
+"""A whole address in the place of a part of it."""
 
 
 def assert_unseen(seen: str) -> None:
@@ -47,11 +47,11 @@ def assert_unseen(seen: str) -> None:
 def test_a_value_in_the_wrong_place_is_not_quoted(
     service: LocalSecretsManager, invoke: Invoke, step: str, fields: dict[str, object]
 ) -> None:
-    rig = Rig(service, **fields).begin()
+    scenario = Scenario(service, **fields).begin()
     if step != "createSecret":
-        rig.put(json.dumps({**VALUE, **fields}), "AWSPENDING")
-        rig.token = rig.labels()["AWSPENDING"]
-    call = invoke(FakeDatabase(), event(rig, step))
+        scenario.put(json.dumps({**VALUE, **fields}), "AWSPENDING")
+        scenario.token = scenario.labels()["AWSPENDING"]
+    call = invoke(FakeDatabase(), event(scenario, step))
     assert isinstance(call.error, InvalidSecret)
     assert f'"{next(iter(fields))}"' in call.line["cause"]
     assert_unseen(call.seen)
@@ -59,10 +59,10 @@ def test_a_value_in_the_wrong_place_is_not_quoted(
 
 @pytest.mark.parametrize("key", ["username", "dbname", "masterarn"])
 def test_a_name_that_could_be_more_than_one_is_not_said(service: LocalSecretsManager, invoke: Invoke, key: str) -> None:
-    rig = Rig(service, **{key: ADDRESS}).begin()
-    call = invoke(FakeDatabase(), event(rig, "createSecret"))
+    scenario = Scenario(service, **{key: ADDRESS}).begin()
+    call = invoke(FakeDatabase(), event(scenario, "createSecret"))
     assert_unseen(call.seen)
-    call = invoke(FakeDatabase(), event(rig, "setSecret"))
+    call = invoke(FakeDatabase(), event(scenario, "setSecret"))
     assert call.error
     assert_unseen(call.seen)
     if key == "username":
@@ -75,9 +75,9 @@ def test_a_name_that_could_be_more_than_one_is_not_said(service: LocalSecretsMan
     ids=["address", "text", "truncated", "YAML", "keys"],
 )
 def test_a_secret_that_is_none_is_not_quoted(service: LocalSecretsManager, invoke: Invoke, text: str) -> None:
-    rig = Rig(service).begin()
-    rig.move("AWSCURRENT", rig.first, rig.put(text, "SPARE"))
-    call = invoke(FakeDatabase(), event(rig, "createSecret"))
+    scenario = Scenario(service).begin()
+    scenario.move("AWSCURRENT", scenario.first, scenario.put(text, "SPARE"))
+    call = invoke(FakeDatabase(), event(scenario, "createSecret"))
     assert isinstance(call.error, InvalidSecret)
     assert_unseen(call.seen)
 
@@ -86,12 +86,12 @@ def test_a_secret_that_is_none_is_not_quoted(service: LocalSecretsManager, invok
 def test_a_value_in_the_wrong_place_of_an_admin_secret_is_not_quoted(
     service: LocalSecretsManager, invoke: Invoke, key: str
 ) -> None:
-    admin = Rig(service, **{key: ADDRESS})
-    rig = Rig(service, masterarn=admin.arn).begin()
+    admin = Scenario(service, **{key: ADDRESS})
+    scenario = Scenario(service, masterarn=admin.arn).begin()
     database = FakeDatabase()
     database.new_user("app", VALUE["password"])
-    invoke(database, event(rig, "createSecret"))
-    call = invoke(database, event(rig, "setSecret"))
+    invoke(database, event(scenario, "createSecret"))
+    call = invoke(database, event(scenario, "setSecret"))
     assert isinstance(call.error, InvalidSecret)
     assert call.line["message"].startswith(f"reading the admin secret {admin.arn}: ")
     assert f'"{key}"' in call.line["cause"]
@@ -103,7 +103,7 @@ def test_a_variable_in_which_there_is_something_else_is_not_quoted(
     service: LocalSecretsManager, invoke: Invoke, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(name, ADDRESS)
-    call = invoke(FakeDatabase(), event(Rig(service).begin(), "createSecret"))
+    call = invoke(FakeDatabase(), event(Scenario(service).begin(), "createSecret"))
     assert isinstance(call.error, InvalidConfiguration)
     assert name in call.line["message"]
     assert_unseen(call.seen)
@@ -114,7 +114,7 @@ def test_an_event_that_has_its_token_in_the_wrong_place_is_not_quoted(
     service: LocalSecretsManager, invoke: Invoke, key: str
 ) -> None:
     token = "S3cr3t-of-the-event-3t-pw-and-more"
-    call = invoke(FakeDatabase(), event(Rig(service).begin(), "createSecret", RotationToken=token, **{key: token}))
+    call = invoke(FakeDatabase(), event(Scenario(service).begin(), "createSecret", RotationToken=token, **{key: token}))
     assert call.error
     assert_unseen(call.seen)
 
@@ -136,12 +136,12 @@ def saying(text: str, when: str = "") -> FakeDatabase:
     return database
 
 
-def test_no_string_of_any_version_that_was_read_is_said(service: LocalSecretsManager, invoke: Invoke) -> None:
-    admin = Rig(service, username="admin", password="adm1n-Passw0rd", note="n0te-of-the-admin")
-    rig = Rig(service, masterarn=admin.arn, **OWN).begin()
-    assert not invoke(saying("", "nothing"), event(rig, "createSecret")).error
+def test_no_string_of_any_version_that_was_read_is_shown(service: LocalSecretsManager, invoke: Invoke) -> None:
+    admin = Scenario(service, username="admin", password="adm1n-Passw0rd", note="n0te-of-the-admin")
+    scenario = Scenario(service, masterarn=admin.arn, **OWN).begin()
+    assert not invoke(saying("", "nothing"), event(scenario, "createSecret")).error
     text = "T0ken-of-another, 0ld-Pass, n0te-of-the-admin, adm1n-Passw0rd: what is it?"
-    call = invoke(saying(text, "CREATE USER"), event(rig, "setSecret"))
+    call = invoke(saying(text, "CREATE USER"), event(scenario, "setSecret"))
     assert call.line["cause"] == f"{MASK}, {MASK}, {MASK}, {MASK}: what is it?"
 
 
@@ -149,15 +149,15 @@ def test_a_version_that_cannot_be_read_is_known_all_the_same(
     service: LocalSecretsManager, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRY_MORE_PASSWORDS", "true")
-    rig = Rig(service)
-    rig.put(json.dumps({**VALUE, "host": ADDRESS, "own": "T0ken-of-another"}))
-    rig.put(json.dumps({**VALUE, "password": "l0st-Passw0rd"}))
-    rig.begin()
+    scenario = Scenario(service)
+    scenario.put(json.dumps({**VALUE, "host": ADDRESS, "own": "T0ken-of-another"}))
+    scenario.put(json.dumps({**VALUE, "password": "l0st-Passw0rd"}))
+    scenario.begin()
     database = saying("S3cr3t-pw and T0ken-of-another", "the third")
     database.new_user("app", "another")
     says, database.before = database.before, lambda _: says("the third" if len(database.tried) == 2 else "")
-    invoke(database, event(rig, "createSecret"))
-    call = invoke(database, event(rig, "setSecret"))
+    invoke(database, event(scenario, "createSecret"))
+    call = invoke(database, event(scenario, "setSecret"))
     assert call.line["cause"] == f"{MASK} and {MASK}"
 
 
@@ -171,34 +171,34 @@ def test_what_is_masked_are_the_strings_and_not_the_sentence_around_them(
         "kind": "database",
         "tags": ["true", "user", "secret", "wrong"],
     }
-    rig = Rig(service, port=str(KIND.default_port), **own).begin()
+    scenario = Scenario(service, port=str(KIND.default_port), **own).begin()
     database = FakeDatabase()
-    invoke(database, event(rig, "createSecret"))
-    call = invoke(database, event(rig, "setSecret"))
+    invoke(database, event(scenario, "createSecret"))
+    call = invoke(database, event(scenario, "setSecret"))
     assert isinstance(call.error, LoginRefused)
     assert call.error.operation == f"logging in as app at {PRIMARY}:{KIND.default_port}"
     assert call.error.cause.startswith(f"{MASK} user or password")  # "wrong" is a string of this secret
     assert call.error.remedy.startswith("Put the real password into the secret")
-    assert (call.line["secret_arn"], call.line["version_token"]) == (rig.arn, rig.token)
+    assert (call.line["secret_arn"], call.line["version_token"]) == (scenario.arn, scenario.token)
 
 
 def test_a_line_is_of_a_bounded_length_whatever_a_server_says(service: LocalSecretsManager, invoke: Invoke) -> None:
-    rig = Rig(service).begin()
-    invoke(saying("", "nothing"), event(rig, "createSecret"))
-    call = invoke(saying("so much " * 2_000_000, "log in"), event(rig, "setSecret"))
+    scenario = Scenario(service).begin()
+    invoke(saying("", "nothing"), event(scenario, "createSecret"))
+    call = invoke(saying("so much " * 2_000_000, "log in"), event(scenario, "setSecret"))
     assert len(call.line["cause"]) == LONGEST
     assert len(call.seen) < 20 * LONGEST
 
 
 def test_a_line_is_of_a_bounded_length_whatever_aws_says(service: LocalSecretsManager, invoke: Invoke) -> None:
-    rig = Rig(service).begin()
+    scenario = Scenario(service).begin()
 
     def refuse(call: Call, _: object) -> None:
         if call.operation == "PutSecretValue":
             raise ServiceError("InvalidRequestException", "so much " * 100_000)
 
     service.intercept = refuse
-    call = invoke(FakeDatabase(), event(rig, "createSecret"))
+    call = invoke(FakeDatabase(), event(scenario, "createSecret"))
     assert call.line["cause"].startswith("secretsmanager:PutSecretValue answered InvalidRequestException: so much so")
     assert len(call.line["cause"]) < 2 * QUOTED
 
@@ -206,10 +206,10 @@ def test_a_line_is_of_a_bounded_length_whatever_aws_says(service: LocalSecretsMa
 def test_the_client_of_aws_tells_the_log_nothing_of_requests_and_answers(
     service: LocalSecretsManager, invoke: Invoke, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rig = Rig(service, apiKey="T0ken-of-another").begin()
+    scenario = Scenario(service, apiKey="T0ken-of-another").begin()
     with caplog.at_level(logging.DEBUG):
-        seen = "".join(invoke(saying("", "nothing"), event(rig, step)).seen for step in STEPS[:2])
-    pending = rig.secret().pending()
+        seen = "".join(invoke(saying("", "nothing"), event(scenario, step)).seen for step in STEPS[:2])
+    pending = scenario.secret().pending()
     assert pending
     for secret in (VALUE["password"], pending.credential.password, "T0ken-of-another"):
         assert secret not in seen
@@ -254,10 +254,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_a_function_generates_is_looked_for_and_what_a_test_makes_up_is_not(
     service: LocalSecretsManager, invoke: Invoke, folder: Path
 ) -> None:
-    rig = Rig(service).begin()
-    assert invoke(FakeDatabase(), event(rig, "createSecret")).error is None
-    generated = rig.client.get_secret_value(SecretId=rig.arn, VersionId=rig.token)["SecretString"]
-    rig.put('{"password": "made-up"}')
+    scenario = Scenario(service).begin()
+    assert invoke(FakeDatabase(), event(scenario, "createSecret")).error is None
+    generated = scenario.client.get_secret_value(SecretId=scenario.arn, VersionId=scenario.token)["SecretString"]
+    scenario.put('{"password": "made-up"}')
     assert [password in generated for password in evidence.passwords(folder)] == [True]
 
 
@@ -313,7 +313,7 @@ def test_a_run_without_a_leak_says_how_much_was_searched(tmp_path: Path) -> None
 
 
 def run(folder: Path, test: str, workers: int) -> subprocess.CompletedProcess[str]:
-    """Run a test where the plugin is at work."""
+    """Run a test with the plugin."""
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "test_planted.py").write_text(test)
     return subprocess.run(  # noqa: S603 - the words are ours

@@ -1,7 +1,7 @@
 """Is AWS called in the role that it should be called in, and does nothing of the session get out?
 
 What is sent is seen where boto3 sends it: which call, and whose key signed it. STS is moto's, which lets anybody assume
-any role; where it shall not, another stands in for it.
+any role; if it must not, another stands in for it.
 """
 
 import json
@@ -24,7 +24,7 @@ from tests.laboratories import ORDERS
 from tests.local.aws.secrets_manager import Call, LocalSecretsManager, ServiceError
 from tests.service.invoking import STEPS, Context, Invoke, event
 from tests.service.invoking import Call as Outcome
-from tests.service.rig import VALUE, Rig
+from tests.service.scenario import VALUE, Scenario
 
 OWN_KEY = "test"
 ADMIN = "the-admins-password"
@@ -100,21 +100,21 @@ def wire(_connected: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
 class Function:
     """A rotation function, with a secret to be rotated by alternating users."""
 
-    rig: Rig
+    scenario: Scenario
     database: FakeDatabase
     wire: Wire
     invoke: Invoke
 
     def do(self, step: str) -> Outcome:
         """Do a step."""
-        return self.invoke(self.database, event(self.rig, step))
+        return self.invoke(self.database, event(self.scenario, step))
 
     def rotate(self) -> None:
         """Do all steps, which succeed."""
-        self.rig.begin()
+        self.scenario.begin()
         for step in STEPS:
             assert self.do(step).error is None
-        assert self.database.accepts(self.rig.secret().current().credential)
+        assert self.database.accepts(self.scenario.secret().current().credential)
 
 
 @pytest.fixture
@@ -123,8 +123,8 @@ def function(invoke: Invoke, service: LocalSecretsManager, wire: Wire) -> Functi
     database = FakeDatabase()
     database.new_user("admin", ADMIN, is_admin=True)
     database.new_user("app", str(VALUE["password"]), reading(ORDERS))
-    admin = Rig(service, username="admin", password=ADMIN)
-    return Function(Rig(service, masterarn=admin.arn), database, wire, invoke)
+    admin = Scenario(service, username="admin", password=ADMIN)
+    return Function(Scenario(service, masterarn=admin.arn), database, wire, invoke)
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def role(service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_each_invocation_assumes_the_role_anew_and_makes_all_its_calls_in_it(function: Function, role: str) -> None:
     wire = function.wire
-    function.rig.begin()
+    function.scenario.begin()
     for step in STEPS:
         wire.sent.clear()
         assert function.do(step).error is None
@@ -153,7 +153,7 @@ def test_each_invocation_assumes_the_role_anew_and_makes_all_its_calls_in_it(fun
         session = wire.sessions[-1]
         assert {(sent.key, sent.token) for sent in others} == {(session["AccessKeyId"], session["SessionToken"])}
     assert len({session["AccessKeyId"] for session in wire.sessions}) == len(STEPS)
-    assert function.database.accepts(function.rig.secret().current().credential)
+    assert function.database.accepts(function.scenario.secret().current().credential)
 
 
 @pytest.mark.usefixtures("role")
@@ -168,8 +168,8 @@ def test_from_an_assumed_role_the_new_version_is_written_with_the_rotation_token
             raise error
 
     arn = service.register("in-a-role", invoked)
-    function.rig.client.rotate_secret(SecretId=function.rig.arn, RotationLambdaARN=arn)
-    assert service.wait(function.rig.arn).result == "succeeded"
+    function.scenario.client.rotate_secret(SecretId=function.scenario.arn, RotationLambdaARN=arn)
+    assert service.wait(function.scenario.arn).result == "succeeded"
     [put] = [sent for sent in function.wire.sent if sent.operation == "PutSecretValue"]
     assert json.loads(put.body)["RotationToken"] == tokens[0]
     assert put.key == function.wire.sessions[0]["AccessKeyId"]
@@ -190,7 +190,7 @@ def test_the_admin_that_rds_manages_is_looked_up_in_the_role_too(
         SecretString=json.dumps({"username": "admin", "password": ADMIN}),
         Tags=[{"Key": "aws:rds:primaryDBInstanceArn", "Value": made["DBInstance"]["DBInstanceArn"]}],
     )
-    function.rig = Rig(service, masterarn=admin["ARN"])
+    function.scenario = Scenario(service, masterarn=admin["ARN"])
     function.wire.host_of_instances = PRIMARY
     function.rotate()
     assert function.wire.operations().count("DescribeDBInstances") == 1
@@ -213,7 +213,7 @@ def test_for_an_account_without_a_role_sts_is_not_called(
 
 
 @pytest.mark.usefixtures("role")
-def test_a_role_is_left_where_the_next_secret_needs_none(function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_role_is_left_if_the_next_secret_needs_none(function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
     function.rotate()
     monkeypatch.delenv("SECRET_ROLE_ARNS")
     function.wire.sent.clear()
@@ -243,7 +243,7 @@ def test_the_endpoint_that_awss_templates_name_is_called_in_either_role(
 
 
 class _Refusing(BaseHTTPRequestHandler):
-    """STS where nobody may assume a role."""
+    """STS, which lets nobody assume a role."""
 
     def do_POST(self) -> None:
         """Refuse, in the words of STS."""
@@ -299,7 +299,7 @@ def test_what_a_session_signs_with_is_not_shown(function: Function, service: Loc
     def quote_it(_: Call, __: str) -> None:
         raise ServiceError("AccessDeniedException", json.dumps(function.wire.sessions, default=str))
 
-    function.rig.begin()
+    function.scenario.begin()
     service.intercept = quote_it
     call = function.do("createSecret")
     assert isinstance(call.error, ServiceFailed)

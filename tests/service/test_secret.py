@@ -23,14 +23,14 @@ from rotation.steps import STEPS, Rotation, Step
 from tests.fakes import KIND, FakeDatabase, reading
 from tests.laboratories import ORDERS, deadline
 from tests.local.aws.secrets_manager import LocalSecretsManager, ServiceError
-from tests.service.rig import VALUE, Rig
+from tests.service.scenario import VALUE, Scenario
 from tests.unit.world import ALTERNATING, SINGLE, Clock
 
 
 @pytest.fixture
-def rig(service: LocalSecretsManager) -> Rig:
+def scenario(service: LocalSecretsManager) -> Scenario:
     """A secret with an empty version to be made."""
-    return Rig(service).begin()
+    return Scenario(service).begin()
 
 
 def refuse(code: str, status: int = 400) -> Callable[[], object]:
@@ -45,171 +45,175 @@ def refuse(code: str, status: int = 400) -> Callable[[], object]:
 # Reading
 
 
-def test_a_pending_version_is_staged(rig: Rig) -> None:
-    assert rig.secret().is_staged()
-    assert rig.operations() == ["DescribeSecret"]
+def test_a_pending_version_is_staged(scenario: Scenario) -> None:
+    assert scenario.secret().is_staged()
+    assert scenario.operations() == ["DescribeSecret"]
 
 
-def test_a_current_version_is_not_staged_any_more(rig: Rig) -> None:
-    secret = rig.secret()
-    assert secret.stage(rig.successor())
+def test_a_current_version_is_not_staged_any_more(scenario: Scenario) -> None:
+    secret = scenario.secret()
+    assert secret.stage(scenario.successor())
     assert secret.promote()
     assert not secret.is_staged()
 
 
-def test_an_abandoned_version_is_not_rotatable(rig: Rig) -> None:
-    rig.move("AWSPENDING", rig.token, None)
-    for call_aws in [rig.secret().is_staged, rig.secret().pending, rig.secret().promote]:
+def test_an_abandoned_version_is_not_rotatable(scenario: Scenario) -> None:
+    scenario.move("AWSPENDING", scenario.token, None)
+    for call_aws in [scenario.secret().is_staged, scenario.secret().pending, scenario.secret().promote]:
         with pytest.raises(NotRotatable, match="abandoned, or it never began"):
             call_aws()
 
 
-def test_a_version_that_was_abandoned_with_its_value_is_not_rotatable(rig: Rig) -> None:
-    rig.secret().stage(rig.successor())
-    rig.move("AWSPENDING", rig.token, None)
-    for call_aws in [rig.secret().is_staged, rig.secret().pending, rig.secret().promote]:
+def test_a_version_that_was_abandoned_with_its_value_is_not_rotatable(scenario: Scenario) -> None:
+    scenario.secret().stage(scenario.successor())
+    scenario.move("AWSPENDING", scenario.token, None)
+    for call_aws in [scenario.secret().is_staged, scenario.secret().pending, scenario.secret().promote]:
         with pytest.raises(NotRotatable):
             call_aws()
 
 
 def test_a_secret_without_rotation_is_not_rotatable(service: LocalSecretsManager) -> None:
-    rig = Rig(service)
+    scenario = Scenario(service)
     with pytest.raises(NotRotatable, match="rotation is not enabled"):
-        rig.secret().is_staged()
+        scenario.secret().is_staged()
 
 
-def test_a_cancelled_rotation_stages_nothing(rig: Rig) -> None:
-    rig.client.cancel_rotate_secret(SecretId=rig.arn)
+def test_a_cancelled_rotation_stages_nothing(scenario: Scenario) -> None:
+    scenario.client.cancel_rotate_secret(SecretId=scenario.arn)
     with pytest.raises(NotRotatable, match="rotation is not enabled"):
-        rig.secret().is_staged()
+        scenario.secret().is_staged()
 
 
-def test_the_current_value_is_read_with_one_call_and_its_password_is_learned(rig: Rig) -> None:
-    assert dict(rig.secret().current().fields) == VALUE
-    assert rig.operations() == ["GetSecretValue"]
-    assert rig.redactor("password-0") == MASK
+def test_the_current_value_is_read_with_one_call_and_its_password_is_learned(scenario: Scenario) -> None:
+    assert dict(scenario.secret().current().fields) == VALUE
+    assert scenario.operations() == ["GetSecretValue"]
+    assert scenario.redactor("password-0") == MASK
 
 
-def test_an_empty_version_has_no_value(rig: Rig) -> None:
-    assert rig.secret().pending() is None
+def test_an_empty_version_has_no_value(scenario: Scenario) -> None:
+    assert scenario.secret().pending() is None
 
 
-def test_a_version_that_was_written_is_read_with_one_call_and_its_password_is_learned(rig: Rig) -> None:
-    rig.secret().stage(rig.successor())
-    rig.redactor = Redactor()
-    rig.service.calls.clear()
-    assert rig.secret().pending() == rig.successor()
-    assert rig.operations() == ["GetSecretValue"]
-    assert rig.redactor("password-1") == MASK
+def test_a_version_that_was_written_is_read_with_one_call_and_its_password_is_learned(scenario: Scenario) -> None:
+    scenario.secret().stage(scenario.successor())
+    scenario.redactor = Redactor()
+    scenario.service.calls.clear()
+    assert scenario.secret().pending() == scenario.successor()
+    assert scenario.operations() == ["GetSecretValue"]
+    assert scenario.redactor("password-1") == MASK
 
 
-def test_the_value_of_a_version_that_is_current_already_is_read(rig: Rig) -> None:
-    rig.secret().stage(rig.successor())
-    rig.secret().promote()
-    assert rig.secret().pending() == rig.secret().current() == rig.successor()
+def test_the_value_of_a_version_that_is_current_already_is_read(scenario: Scenario) -> None:
+    scenario.secret().stage(scenario.successor())
+    scenario.secret().promote()
+    assert scenario.secret().pending() == scenario.secret().current() == scenario.successor()
 
 
-def test_binary_data_is_no_credential(rig: Rig) -> None:
-    rig.client.put_secret_value(SecretId=rig.arn, SecretBinary=b"binary")
+def test_binary_data_is_no_credential(scenario: Scenario) -> None:
+    scenario.client.put_secret_value(SecretId=scenario.arn, SecretBinary=b"binary")
     with pytest.raises(InvalidSecret, match="binary"):
-        rig.secret().current()
+        scenario.secret().current()
 
 
-def test_a_value_that_cannot_be_read_is_refused_and_the_secret_is_named(rig: Rig) -> None:
-    rig.put("no JSON")
-    with pytest.raises(InvalidSecret, match=rig.arn):
-        rig.secret().current()
+def test_a_value_that_cannot_be_read_is_refused_and_the_secret_is_named(scenario: Scenario) -> None:
+    scenario.put("no JSON")
+    with pytest.raises(InvalidSecret, match=scenario.arn):
+        scenario.secret().current()
 
 
 # Writing
 
 
-def test_staging_writes_the_value_once_and_leaves_the_label_where_it_is(rig: Rig) -> None:
-    assert rig.secret().stage(rig.successor())
-    assert rig.operations() == ["PutSecretValue"]
-    assert rig.labels() == {"AWSCURRENT": rig.first, "AWSPENDING": rig.token}
+def test_staging_writes_the_value_once_and_leaves_the_label_where_it_is(scenario: Scenario) -> None:
+    assert scenario.secret().stage(scenario.successor())
+    assert scenario.operations() == ["PutSecretValue"]
+    assert scenario.labels() == {"AWSCURRENT": scenario.first, "AWSPENDING": scenario.token}
 
 
-def test_staging_another_value_changes_nothing(rig: Rig) -> None:
-    assert rig.secret().stage(rig.successor("password-1"))
-    assert not rig.secret().stage(rig.successor("password-2"))
-    assert rig.secret().pending() == rig.successor("password-1")
+def test_staging_another_value_changes_nothing(scenario: Scenario) -> None:
+    assert scenario.secret().stage(scenario.successor("password-1"))
+    assert not scenario.secret().stage(scenario.successor("password-2"))
+    assert scenario.secret().pending() == scenario.successor("password-1")
 
 
-def test_a_password_is_learned_before_it_is_sent(rig: Rig) -> None:
+def test_a_password_is_learned_before_it_is_sent(scenario: Scenario) -> None:
     said: list[str] = []
-    rig.before("PutSecretValue", lambda: said.append(rig.redactor("password-1")))
-    rig.secret().stage(rig.successor())
+    scenario.before("PutSecretValue", lambda: said.append(scenario.redactor("password-1")))
+    scenario.secret().stage(scenario.successor())
     assert said == [MASK]
 
 
-def test_of_two_create_secrets_at_once_one_writes_and_both_see_the_same(rig: Rig) -> None:
+def test_of_two_create_secrets_at_once_one_writes_and_both_see_the_same(scenario: Scenario) -> None:
     together = Barrier(2, timeout=10)
-    rig.before("PutSecretValue", together.wait, times=2)
-    secrets = [rig.secret(), rig.secret()]
+    scenario.before("PutSecretValue", together.wait, times=2)
+    secrets = [scenario.secret(), scenario.secret()]
     with ThreadPoolExecutor(2) as pool:
-        wrote = list(pool.map(lambda n: secrets[n].stage(rig.successor(f"password-{n}")), range(2)))
+        wrote = list(pool.map(lambda n: secrets[n].stage(scenario.successor(f"password-{n}")), range(2)))
     assert sorted(wrote) == [False, True]
-    assert secrets[0].pending() == secrets[1].pending() == rig.successor(f"password-{wrote.index(True)}")
+    assert secrets[0].pending() == secrets[1].pending() == scenario.successor(f"password-{wrote.index(True)}")
 
 
 # Moving AWSCURRENT
 
 
-def test_promoting_moves_current_and_previous_follows(rig: Rig) -> None:
-    rig.secret().stage(rig.successor())
-    rig.service.calls.clear()
-    assert rig.secret().promote()
-    assert rig.operations() == ["DescribeSecret", "UpdateSecretVersionStage"]
-    assert rig.labels() == {"AWSCURRENT": rig.token, "AWSPENDING": rig.token, "AWSPREVIOUS": rig.first}
+def test_promoting_moves_current_and_previous_follows(scenario: Scenario) -> None:
+    scenario.secret().stage(scenario.successor())
+    scenario.service.calls.clear()
+    assert scenario.secret().promote()
+    assert scenario.operations() == ["DescribeSecret", "UpdateSecretVersionStage"]
+    assert scenario.labels() == {
+        "AWSCURRENT": scenario.token,
+        "AWSPENDING": scenario.token,
+        "AWSPREVIOUS": scenario.first,
+    }
 
 
-def test_promoting_twice_changes_nothing(rig: Rig) -> None:
-    rig.secret().stage(rig.successor())
-    rig.secret().promote()
-    labels = rig.labels()
-    assert not rig.secret().promote()
-    assert rig.labels() == labels
+def test_promoting_twice_changes_nothing(scenario: Scenario) -> None:
+    scenario.secret().stage(scenario.successor())
+    scenario.secret().promote()
+    labels = scenario.labels()
+    assert not scenario.secret().promote()
+    assert scenario.labels() == labels
 
 
-def test_of_two_finish_secrets_at_once_one_moves_the_label_and_both_end_well(rig: Rig) -> None:
-    rig.secret().stage(rig.successor())
-    rig.before("UpdateSecretVersionStage", lambda: rig.move("AWSCURRENT", rig.first, rig.token))
-    assert not rig.secret().promote()
-    assert rig.labels()["AWSPREVIOUS"] == rig.first
+def test_of_two_finish_secrets_at_once_one_moves_the_label_and_both_end_well(scenario: Scenario) -> None:
+    scenario.secret().stage(scenario.successor())
+    scenario.before("UpdateSecretVersionStage", lambda: scenario.move("AWSCURRENT", scenario.first, scenario.token))
+    assert not scenario.secret().promote()
+    assert scenario.labels()["AWSPREVIOUS"] == scenario.first
 
 
-def test_a_label_that_somebody_moves_meanwhile_is_looked_for_again(rig: Rig) -> None:
-    other = rig.put(json.dumps(VALUE), "SPARE")
-    rig.secret().stage(rig.successor())
-    rig.before("UpdateSecretVersionStage", lambda: rig.move("AWSCURRENT", rig.first, other))
-    assert rig.secret().promote()
-    assert rig.labels()["AWSCURRENT"] == rig.token
-    assert rig.labels()["AWSPREVIOUS"] == other
+def test_a_label_that_somebody_moves_meanwhile_is_looked_for_again(scenario: Scenario) -> None:
+    other = scenario.put(json.dumps(VALUE), "SPARE")
+    scenario.secret().stage(scenario.successor())
+    scenario.before("UpdateSecretVersionStage", lambda: scenario.move("AWSCURRENT", scenario.first, other))
+    assert scenario.secret().promote()
+    assert scenario.labels()["AWSCURRENT"] == scenario.token
+    assert scenario.labels()["AWSPREVIOUS"] == other
 
 
-def test_a_label_that_is_moved_each_time_ends_in_an_error(rig: Rig) -> None:
-    other = rig.put(json.dumps(VALUE), "SPARE")
-    rig.secret().stage(rig.successor())
+def test_a_label_that_is_moved_each_time_ends_in_an_error(scenario: Scenario) -> None:
+    other = scenario.put(json.dumps(VALUE), "SPARE")
+    scenario.secret().stage(scenario.successor())
 
     def move() -> None:
-        here = rig.labels()["AWSCURRENT"]
-        rig.move("AWSCURRENT", here, other if here == rig.first else rig.first)
+        here = scenario.labels()["AWSCURRENT"]
+        scenario.move("AWSCURRENT", here, other if here == scenario.first else scenario.first)
 
     # Each try of ours is followed by the other's own call: the first, the third and the fifth are ours.
     ours = iter([True, False] * MOVE_ATTEMPTS)
-    rig.before("UpdateSecretVersionStage", lambda: move() if next(ours) else None, times=2 * MOVE_ATTEMPTS)
+    scenario.before("UpdateSecretVersionStage", lambda: move() if next(ours) else None, times=2 * MOVE_ATTEMPTS)
     with pytest.raises(ServiceFailed, match="UpdateSecretVersionStage answered InvalidParameterException"):
-        rig.secret().promote()
-    assert rig.labels()["AWSPENDING"] == rig.token
+        scenario.secret().promote()
+    assert scenario.labels()["AWSPENDING"] == scenario.token
 
 
-def test_a_value_that_somebody_puts_meanwhile_abandons_the_rotation(rig: Rig) -> None:
-    rig.secret().stage(rig.successor())
-    rig.before("UpdateSecretVersionStage", lambda: rig.put(json.dumps({**VALUE, "password": "by-hand"})))
+def test_a_value_that_somebody_puts_meanwhile_abandons_the_rotation(scenario: Scenario) -> None:
+    scenario.secret().stage(scenario.successor())
+    scenario.before("UpdateSecretVersionStage", lambda: scenario.put(json.dumps({**VALUE, "password": "by-hand"})))
     with pytest.raises(NotRotatable, match="abandoned"):
-        rig.secret().promote()
-    assert rig.secret().current().credential.password == "by-hand"
+        scenario.secret().promote()
+    assert scenario.secret().current().credential.password == "by-hand"
 
 
 # Earlier versions
@@ -220,79 +224,79 @@ def passwords(secret: SecretUnderRotation) -> list[str]:
     return [value.credential.password for value in secret.earlier()]
 
 
-def put_passwords(rig: Rig, count: int, *labels: str) -> None:
-    """Have an operator write so many versions, one after the other."""
+def put_passwords(scenario: Scenario, count: int, *labels: str) -> None:
+    """Write so many versions, one after the other, as an operator."""
     for number in range(1, count + 1):
-        rig.put(json.dumps({**VALUE, "password": f"old-{number}"}), *labels)
+        scenario.put(json.dumps({**VALUE, "password": f"old-{number}"}), *labels)
 
 
-def test_earlier_versions_are_the_previous_one_and_then_the_newest(rig: Rig) -> None:
-    put_passwords(rig, 3)
-    rig.begin().secret().stage(rig.successor())
-    assert passwords(rig.secret()) == ["old-2", "old-1", "password-0"]
+def test_earlier_versions_are_the_previous_one_and_then_the_newest(scenario: Scenario) -> None:
+    put_passwords(scenario, 3)
+    scenario.begin().secret().stage(scenario.successor())
+    assert passwords(scenario.secret()) == ["old-2", "old-1", "password-0"]
 
 
-def test_the_previous_version_comes_first_also_if_it_is_older(rig: Rig) -> None:
-    old = rig.first
-    put_passwords(rig, 3)
-    current = rig.labels()["AWSCURRENT"]
-    rig.move("AWSCURRENT", current, old)
-    rig.move("AWSCURRENT", old, current)
-    assert passwords(rig.begin().secret()) == ["password-0", "old-2", "old-1"]
+def test_the_previous_version_comes_first_also_if_it_is_older(scenario: Scenario) -> None:
+    old = scenario.first
+    put_passwords(scenario, 3)
+    current = scenario.labels()["AWSCURRENT"]
+    scenario.move("AWSCURRENT", current, old)
+    scenario.move("AWSCURRENT", old, current)
+    assert passwords(scenario.begin().secret()) == ["password-0", "old-2", "old-1"]
 
 
-def test_what_abandoned_rotations_have_left_is_newer_than_the_current_version(rig: Rig) -> None:
-    put_passwords(rig, 1)
+def test_what_abandoned_rotations_have_left_is_newer_than_the_current_version(scenario: Scenario) -> None:
+    put_passwords(scenario, 1)
     for password in ("abandoned-1", "abandoned-2"):
-        rig.begin().secret().stage(rig.successor(password))
-        rig.move("AWSPENDING", rig.token, None)
-    secret = rig.begin().secret()
-    secret.stage(rig.successor("pending"))
+        scenario.begin().secret().stage(scenario.successor(password))
+        scenario.move("AWSPENDING", scenario.token, None)
+    secret = scenario.begin().secret()
+    secret.stage(scenario.successor("pending"))
     assert [value.credential.password for value in secret.newer()] == ["abandoned-2", "abandoned-1"]
     assert passwords(secret) == ["password-0"]
 
 
-def test_after_a_way_back_to_an_older_version_the_former_one_is_newer(rig: Rig) -> None:
-    put_passwords(rig, 2)
-    rig.move("AWSCURRENT", rig.labels()["AWSCURRENT"], rig.first)
-    secret = rig.begin().secret()
+def test_after_a_way_back_to_an_older_version_the_former_one_is_newer(scenario: Scenario) -> None:
+    put_passwords(scenario, 2)
+    scenario.move("AWSCURRENT", scenario.labels()["AWSCURRENT"], scenario.first)
+    secret = scenario.begin().secret()
     assert [value.credential.password for value in secret.newer()] == ["old-2", "old-1"]
     assert passwords(secret) == []
 
 
-def test_versions_that_cannot_be_read_are_passed_over(rig: Rig) -> None:
-    put_passwords(rig, 1)
-    rig.put("no JSON")
-    rig.put(json.dumps({**VALUE, "engine": "oracle"}))
-    rig.client.put_secret_value(SecretId=rig.arn, SecretBinary=b"binary")
-    put_passwords(rig, 1)
-    rig.begin()
-    rig.move("AWSPENDING", rig.token, None)
-    assert passwords(rig.begin().secret()) == ["old-1", "password-0"]
+def test_versions_that_cannot_be_read_are_passed_over(scenario: Scenario) -> None:
+    put_passwords(scenario, 1)
+    scenario.put("no JSON")
+    scenario.put(json.dumps({**VALUE, "engine": "oracle"}))
+    scenario.client.put_secret_value(SecretId=scenario.arn, SecretBinary=b"binary")
+    put_passwords(scenario, 1)
+    scenario.begin()
+    scenario.move("AWSPENDING", scenario.token, None)
+    assert passwords(scenario.begin().secret()) == ["old-1", "password-0"]
 
 
-def test_only_a_few_earlier_versions_are_read_and_only_as_far_as_somebody_asks(rig: Rig) -> None:
-    put_passwords(rig, MOST_VERSIONS_READ + 3)
-    rig.begin()
-    assert len(passwords(rig.secret())) == MOST_VERSIONS_READ
-    rig.service.calls.clear()
-    next(rig.secret().earlier())
-    assert rig.operations() == ["ListSecretVersionIds", "GetSecretValue"]
+def test_only_a_few_earlier_versions_are_read_and_only_as_far_as_somebody_asks(scenario: Scenario) -> None:
+    put_passwords(scenario, MOST_VERSIONS_READ + 3)
+    scenario.begin()
+    assert len(passwords(scenario.secret())) == MOST_VERSIONS_READ
+    scenario.service.calls.clear()
+    next(scenario.secret().earlier())
+    assert scenario.operations() == ["ListSecretVersionIds", "GetSecretValue"]
 
 
-def test_all_pages_of_versions_are_looked_at(rig: Rig) -> None:
-    put_passwords(rig, 100)
-    rig.begin()
-    assert passwords(rig.secret())[0] == "old-99"
-    assert rig.operations()[:2] == ["ListSecretVersionIds"] * 2
+def test_all_pages_of_versions_are_looked_at(scenario: Scenario) -> None:
+    put_passwords(scenario, 100)
+    scenario.begin()
+    assert passwords(scenario.secret())[0] == "old-99"
+    assert scenario.operations()[:2] == ["ListSecretVersionIds"] * 2
 
 
 # Answers that say no, and no answer
 
-CALLS: dict[str, Callable[[SecretUnderRotation, Rig], object]] = {
+CALLS: dict[str, Callable[[SecretUnderRotation, Scenario], object]] = {
     "DescribeSecret": lambda secret, _: secret.is_staged(),
     "GetSecretValue": lambda secret, _: secret.current(),
-    "PutSecretValue": lambda secret, rig: secret.stage(rig.successor()),
+    "PutSecretValue": lambda secret, scenario: secret.stage(scenario.successor()),
     "UpdateSecretVersionStage": lambda secret, _: secret.promote(),
     "ListSecretVersionIds": lambda secret, _: list(secret.earlier()),
 }
@@ -311,12 +315,14 @@ CALLS: dict[str, Callable[[SecretUnderRotation, Rig], object]] = {
         ("SomethingNew", "Correct the cause and rotate again"),
     ],
 )
-def test_a_refused_call_names_the_permission_and_the_remedy(rig: Rig, operation: str, code: str, remedy: str) -> None:
-    rig.before(operation, refuse(code), times=9)
+def test_a_refused_call_names_the_permission_and_the_remedy(
+    scenario: Scenario, operation: str, code: str, remedy: str
+) -> None:
+    scenario.before(operation, refuse(code), times=9)
     with pytest.raises(ServiceFailed) as caught:
-        CALLS[operation](rig.secret(), rig)
-    assert rig.operations().count(operation) == 1
-    assert rig.arn in caught.value.operation
+        CALLS[operation](scenario.secret(), scenario)
+    assert scenario.operations().count(operation) == 1
+    assert scenario.arn in caught.value.operation
     assert caught.value.cause == f"secretsmanager:{operation} answered {code}: said the service"
     assert remedy.format(operation=operation) in caught.value.remedy
     assert caught.value.__cause__ is None
@@ -324,7 +330,7 @@ def test_a_refused_call_names_the_permission_and_the_remedy(rig: Rig, operation:
 
 
 def cut() -> None:
-    """Have the connection cut."""
+    """Cut the connection."""
     raise ConnectionError
 
 
@@ -340,7 +346,7 @@ PASSING = {
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The shortest timeout that we promise something for; time passes only where somebody waits for it."""
+    """The shortest timeout that we promise something for; time passes only if somebody waits for it."""
     clock = Clock(left=10)
     monkeypatch.setattr(rotation.deadline, "time", clock)
     return clock
@@ -348,10 +354,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.mark.parametrize("operation", CALLS)
 @pytest.mark.parametrize("failure", PASSING)
-def test_ten_failures_in_a_row_that_pass_are_healed(rig: Rig, clock: Clock, operation: str, failure: str) -> None:
-    rig.before(operation, PASSING[failure], times=10)
-    CALLS[operation](rig.secret(until=Deadline(clock.seconds_left)), rig)
-    assert rig.operations().count(operation) == 11
+def test_ten_failures_in_a_row_that_pass_are_healed(
+    scenario: Scenario, clock: Clock, operation: str, failure: str
+) -> None:
+    scenario.before(operation, PASSING[failure], times=10)
+    CALLS[operation](scenario.secret(until=Deadline(clock.seconds_left)), scenario)
+    assert scenario.operations().count(operation) == 11
     assert len(clock.waits) == 10
     assert clock.left >= RESERVED_SECONDS
 
@@ -359,47 +367,53 @@ def test_ten_failures_in_a_row_that_pass_are_healed(rig: Rig, clock: Clock, oper
 @pytest.mark.parametrize("operation", ["PutSecretValue", "UpdateSecretVersionStage"])
 @pytest.mark.parametrize("failure", PASSING)
 def test_a_write_that_took_effect_and_was_not_answered_is_not_done_twice(
-    rig: Rig, clock: Clock, operation: str, failure: str
+    scenario: Scenario, clock: Clock, operation: str, failure: str
 ) -> None:
-    rig.before(operation, PASSING[failure], times=10, phase="after")
-    secret = rig.secret(until=Deadline(clock.seconds_left))
-    secret.stage(rig.successor())
+    scenario.before(operation, PASSING[failure], times=10, phase="after")
+    secret = scenario.secret(until=Deadline(clock.seconds_left))
+    secret.stage(scenario.successor())
     secret.promote()
-    assert rig.labels() == {"AWSCURRENT": rig.token, "AWSPENDING": rig.token, "AWSPREVIOUS": rig.first}
-    assert secret.current() == rig.successor()
+    assert scenario.labels() == {
+        "AWSCURRENT": scenario.token,
+        "AWSPENDING": scenario.token,
+        "AWSPREVIOUS": scenario.first,
+    }
+    assert secret.current() == scenario.successor()
 
 
 @pytest.mark.parametrize("operation", CALLS)
 @pytest.mark.parametrize("failure", PASSING)
 def test_a_failure_that_does_not_pass_ends_the_call_in_time_and_says_how_often_it_was_made(
-    rig: Rig, clock: Clock, operation: str, failure: str
+    scenario: Scenario, clock: Clock, operation: str, failure: str
 ) -> None:
-    rig.before(operation, PASSING[failure], times=99)
+    scenario.before(operation, PASSING[failure], times=99)
     with pytest.raises(ServiceFailed, match=rf"secretsmanager:{operation} .* \((\d+) times\)") as caught:
-        CALLS[operation](rig.secret(until=Deadline(clock.seconds_left)), rig)
-    assert f"({rig.operations().count(operation)} times)" in caught.value.cause
+        CALLS[operation](scenario.secret(until=Deadline(clock.seconds_left)), scenario)
+    assert f"({scenario.operations().count(operation)} times)" in caught.value.cause
     assert "tried again by itself" in caught.value.remedy
     assert clock.left >= RESERVED_SECONDS
 
 
-def test_without_time_a_call_is_not_begun(rig: Rig, clock: Clock) -> None:
+def test_without_time_a_call_is_not_begun(scenario: Scenario, clock: Clock) -> None:
     clock.left = RESERVED_SECONDS
     for operation, call in CALLS.items():
         with pytest.raises(OutOfTime):
-            call(rig.secret(until=Deadline(clock.seconds_left)), rig)
-        assert operation not in rig.operations()
+            call(scenario.secret(until=Deadline(clock.seconds_left)), scenario)
+        assert operation not in scenario.operations()
 
 
-def test_answers_that_do_not_come_are_asked_for_again(rig: Rig, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_that_do_not_come_are_asked_for_again(
+    scenario: Scenario, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(rotation.aws, "TRY_SECONDS", 0.05)
     forever = Event()
-    rig.before("PutSecretValue", forever.wait, times=10)
+    scenario.before("PutSecretValue", forever.wait, times=10)
     try:
-        assert rig.secret(until=Deadline(clock.seconds_left)).stage(rig.successor())
+        assert scenario.secret(until=Deadline(clock.seconds_left)).stage(scenario.successor())
     finally:
         forever.set()
-    assert rig.operations().count("PutSecretValue") == 11
-    assert rig.secret().pending() == rig.successor()
+    assert scenario.operations().count("PutSecretValue") == 11
+    assert scenario.secret().pending() == scenario.successor()
 
 
 def test_without_an_endpoint_the_error_asks_for_a_way_to_the_service(closed_endpoint: str, clock: Clock) -> None:
@@ -440,10 +454,10 @@ def test_a_secret_that_is_not_there_is_not_taken_for_an_empty_version(service: L
             call_aws()
 
 
-def test_no_password_is_in_the_error_of_a_refused_write(rig: Rig) -> None:
-    rig.before("PutSecretValue", refuse("ValidationException"))
+def test_no_password_is_in_the_error_of_a_refused_write(scenario: Scenario) -> None:
+    scenario.before("PutSecretValue", refuse("ValidationException"))
     with pytest.raises(ServiceFailed) as caught:
-        rig.secret().stage(rig.successor("the-password"))
+        scenario.secret().stage(scenario.successor("the-password"))
     assert "the-password" not in repr(caught.value)
 
 
@@ -456,9 +470,11 @@ def rotate(service: LocalSecretsManager, strategy: Strategy, watch: Callable[[st
     admin = database.new_user("admin", "admin-password", is_admin=True)
     database.new_user("app", "password-0", reading(ORDERS))
     fields = (
-        {"masterarn": Rig(service, username="admin", password=admin.password).arn} if strategy is ALTERNATING else {}
+        {"masterarn": Scenario(service, username="admin", password=admin.password).arn}
+        if strategy is ALTERNATING
+        else {}
     )
-    rig = Rig(service, **fields)
+    scenario = Scenario(service, **fields)
     client = service.client()
     client.meta.events.register(
         "before-call.secretsmanager", lambda model, params, **_: watch(model.name, json.loads(params["body"]))
@@ -478,10 +494,10 @@ def rotate(service: LocalSecretsManager, strategy: Strategy, watch: Callable[[st
 
     arn = service.register("fake", function)
     service.calls.clear()
-    rig.client.rotate_secret(SecretId=rig.arn, RotationLambdaARN=arn, ClientRequestToken="n" * 32)
-    outcome = service.wait(rig.arn)
+    scenario.client.rotate_secret(SecretId=scenario.arn, RotationLambdaARN=arn, ClientRequestToken="n" * 32)
+    outcome = service.wait(scenario.arn)
     assert (outcome.result, outcome.error) == ("succeeded", None)
-    return [operation for operation in rig.operations() if operation != "RotateSecret"]
+    return [operation for operation in scenario.operations() if operation != "RotateSecret"]
 
 
 READ, WRITE = "GetSecretValue", "PutSecretValue"
@@ -498,7 +514,7 @@ def test_a_healthy_rotation_of_alternating_users_makes_nine_calls(service: Local
     assert calls == [DESCRIBE, READ, WRITE, READ, READ, READ, READ, DESCRIBE, MOVE]
 
 
-def test_the_rotation_token_is_passed_on_where_the_value_is_written_and_nowhere_else(
+def test_the_rotation_token_is_passed_on_only_when_the_value_is_written(
     service: LocalSecretsManager,
 ) -> None:
     with_token: list[str] = []

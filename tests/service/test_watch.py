@@ -74,7 +74,7 @@ class Stack:
     """The functions of a stack, and the secrets that are attached to them."""
 
     def __init__(self, service: LocalSecretsManager, name: str) -> None:
-        """Have none yet."""
+        """Begin with none."""
         self.service = service
         self.name = name
         self.client = service.client()
@@ -89,7 +89,7 @@ class Stack:
         return self.attach(arn, engine, **rotation) if engine else arn
 
     def attach(self, secret: str, engine: str, **rotation: Any) -> str:  # noqa: ANN401 - what botocore takes
-        """Have an operator choose the secret's function."""
+        """Choose the secret's function, as an operator."""
         function = self.service.register(f"{self.name}-{engine}", lambda _: None)
         self.client.rotate_secret(SecretId=secret, RotationLambdaARN=function, RotateImmediately=False, **rotation)
         self.service.wait(secret)
@@ -138,9 +138,7 @@ def later(**delta: float) -> Callable[..., None]:
     return overdue_handler(lambda: datetime.now(UTC) + timedelta(**delta))
 
 
-def test_where_nothing_is_overdue_one_line_says_so_and_the_metrics_are_there_all_the_same(
-    invoke: Invoke, stack: Stack
-) -> None:
+def test_if_nothing_is_overdue_one_line_says_so_and_the_metrics_are_there(invoke: Invoke, stack: Stack) -> None:
     stack.new_secret("PostgreSql", RotationRules=MONTHLY)
     stack.new_secret("MySql", RotationRules=MONTHLY)
     stack.new_secret()
@@ -156,7 +154,7 @@ def test_a_stack_without_secrets_measures_zero(invoke: Invoke, stack: Stack) -> 
     assert stack.service.calls
 
 
-def test_each_overdue_secret_is_told_with_the_date_and_the_remedy(invoke: Invoke, stack: Stack) -> None:
+def test_each_overdue_secret_is_reported_with_the_date_and_the_remedy(invoke: Invoke, stack: Stack) -> None:
     overdue = {stack.new_secret(engine, RotationRules=MONTHLY) for engine in ("PostgreSql", "MySql")}
     stack.new_secret("MySql", RotationRules={"ScheduleExpression": "rate(60 days)"})
     stack.new_secret("MySql")
@@ -215,7 +213,7 @@ def test_more_than_a_hundred_secrets_are_all_looked_at(
 
 
 def denied(_call: Call, _phase: str, why: str = "the role is not authorized to perform this") -> None:
-    """Have the service refuse to list."""
+    """Let the service refuse to list."""
     raise ServiceError("AccessDeniedException", why)
 
 
@@ -432,7 +430,7 @@ def test_what_could_not_be_created_can_be_removed(guard: Invoke, stack: Stack, c
     assert cloudformation.answer["Status"] == "SUCCESS"
 
 
-def test_where_nobody_can_tell_what_is_attached_nothing_goes_and_the_way_out_is_named(
+def test_if_nobody_can_tell_what_is_attached_nothing_goes_and_the_remedy_is_named(
     guard: Invoke, stack: Stack, service: LocalSecretsManager, cloudformation: CloudFormation
 ) -> None:
     service.intercept = denied
@@ -446,7 +444,7 @@ def test_where_nobody_can_tell_what_is_attached_nothing_goes_and_the_way_out_is_
     assert (said.error, said.line["level"]) == (None, "ERROR")
 
 
-def test_what_aws_says_at_length_leaves_room_for_the_way_out(
+def test_what_aws_says_at_length_leaves_room_for_the_remedy(
     guard: Invoke, stack: Stack, service: LocalSecretsManager, cloudformation: CloudFormation
 ) -> None:
     service.intercept = partial(denied, why="語" * 1500)

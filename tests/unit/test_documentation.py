@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parents[2]
-TESTS = "".join(path.read_text() for path in (CHECKOUT / "tests").rglob("test_*.py"))
+MODULES = sorted((CHECKOUT / "tests").rglob("*.py"))
+TESTS = "".join(path.read_text() for path in MODULES)
 THREAT_MODEL = CHECKOUT / "docs/threat-model.md"
 WHAT_HAPPENS_IF = CHECKOUT / "docs/what-happens-if.md"
 COMMAND = re.compile(r"`make test PYTEST_ARGS=\"-k (\w+|'\w+(?: or \w+)+')\"`")
@@ -24,7 +25,7 @@ def test_each_command_that_shows_what_happens_finds_its_tests() -> None:
     assert len(commands) == text.count("make test PYTEST_ARGS")
     names = {name for command in commands for name in command.strip("'").split(" or ")}
     # What -k searches; to have pytest collect all tests for this would take ten seconds.
-    found = re.findall(r"def (test_\w+)\(", TESTS) + [path.name for path in (CHECKOUT / "tests").rglob("test_*.py")]
+    found = re.findall(r"def (test_\w+)\(", TESTS) + [path.name for path in MODULES if path.name.startswith("test_")]
     assert {name for name in names if not any(name in other for other in found)} == set()
 
 

@@ -1,6 +1,6 @@
 """Which permissions does a call of AWS's API need, and does its caller have them?
 
-Who calls is told by the access key id of the call's signature. One that stands for a role may do what the role may, and
+The access key id of the call's signature tells who calls. One that stands for a role may do what the role may, and
 is answered as AWS answers otherwise; all others may do everything.
 """
 
@@ -32,7 +32,7 @@ _CREDENTIAL: Final = re.compile(r"Credential=(?P<key_id>[^/]+)/[^/]+/(?P<region>
 _WITHOUT_RESOURCE: Final = {"BatchGetSecretValue", "GetRandomPassword", "ListSecrets"}
 _CHOSEN_FUNCTION: Final = "secretsmanager:resource/AllowRotationLambdaArn"
 
-# Who writes a value under a key needs both, who reads one needs Decrypt:
+# To write a value under a key needs both, to read one needs Decrypt:
 # https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html#security-encryption-authz
 _USE_OF_KEY: Final[Mapping[str, tuple[str, ...]]] = {
     "GetSecretValue": ("kms:Decrypt",),
@@ -53,7 +53,7 @@ _DENIED: Final = (
 
 @dataclass(frozen=True)
 class Gate:
-    """Where the calls to an account come in."""
+    """Receives the calls to an account."""
 
     account_id: str
     roles: dict[str, Role] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class _Caller:
-    """Who has a role, and calls a service in a Region."""
+    """A caller that has a role, and calls a service in a Region."""
 
     role: Role
     region: str

@@ -5,7 +5,7 @@ the functions that rotate; so what is deployed is led to ours, which calls funct
 
 It is a stand-in: it runs functions in its own Python, beside its own packages, asks no role for permission and connects
 nothing to a VPC. It knows no AWS::SecretsManager::RotationSchedule, and sees no change where nothing but a condition
-changes. Where a resource cannot be deleted, it goes on to delete what that resource needs.
+changes. If a resource cannot be deleted, it goes on to delete what that resource needs.
 """
 
 import json
@@ -78,7 +78,7 @@ class LocalAws:
             )
 
     def invoke(self, function: str, event: Mapping[str, object]) -> Any:  # noqa: ANN401 - whatever the function returns
-        """Call a function by its name or ARN and return what it returns. Raises FunctionError where it fails."""
+        """Call a function by its name or ARN and return what it returns. Raises FunctionError if it fails."""
         answer = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
         value = json.load(answer["Payload"])
         if "FunctionError" in answer:

@@ -1,6 +1,6 @@
 """May a role make a call? What IAM decides about the policies of a role, and nothing that it would only guess.
 
-A call is allowed where a statement says Allow to its action, on its resource, under its conditions, and none says Deny
+A call is allowed if a statement says Allow to its action, on its resource, under its conditions, and none says Deny
 (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html). Of the policy language,
 this knows what the project's policies need. Anything else in them raises Unsupported: no statement is ever passed
 over, or taken to mean less than it says.
@@ -24,9 +24,9 @@ class Request:
 
     action: str
     resource: str
-    """The ARN; `*` where the action has no resource."""
+    """The ARN; `*` if the action has no resource."""
     context: Mapping[str, str | None] = field(default_factory=dict)
-    """What conditions may ask for: every key that is known of such a call, None where this one has no value for it."""
+    """What conditions may ask for: every key that is known of such a call, None if this one has no value for it."""
 
 
 class AccessDenied(Exception):

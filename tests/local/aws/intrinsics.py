@@ -22,7 +22,7 @@ class _Kind:
     """How resources of one type are named, and what their ARNs are."""
 
     name: str = ""
-    """The property that names one; the stack names it where that is absent."""
+    """The property that names one; if it is absent, the stack names the resource."""
     arn: str = ""
     ref_is_arn: bool = False
 

@@ -4,7 +4,7 @@ The artifact that `sam build` made, and its layer, run in Lambda's own runtime i
 with the wheel of SAM's command line, with Lambda's own interface client for Python. They see nothing else: no
 package of the development environment, and no variable of ours but those that they are given.
 
-The emulator is a Linux program. Elsewhere, where the artifact's libraries could not be loaded either, the
+The emulator is a Linux program. Elsewhere, the artifact's libraries could not be loaded either, so the
 sources run in a Python process of their own instead; that proves less, so it is said aloud.
 """
 
@@ -87,7 +87,7 @@ class Function:
 
 
 class _Runtime(Protocol):
-    """A place where a function runs."""
+    """Runs a function."""
 
     @property
     def log(self) -> Path:
@@ -141,7 +141,7 @@ class LambdaRuntime:
         self._stack.close()
 
     def invoke(self, event: Mapping[str, object]) -> Any:  # noqa: ANN401 - whatever the function returns
-        """Call the function and return what it returns. Raises FunctionError where it fails, in whatever way.
+        """Call the function and return what it returns. Raises FunctionError if it fails, for any reason.
 
         Threads take turns, as on Lambda each call has an environment of its own.
         """

@@ -1,4 +1,4 @@
-"""What stands in for the Lambda runtime where its emulator does not run?
+"""What stands in for the Lambda runtime on systems on which its emulator does not run?
 
 A script on its own, started for each call as `plain_runtime.py HANDLER RESULT_FILE`, with the event on
 standard input and everything else in the environment, as Lambda has it. What the handler returns or raises is

@@ -110,7 +110,7 @@ class LocalSecretsManager:
         attempts: how often a failing rotation is begun in all.
         rotate_before_answering: answer RotateSecret when the rotation is over, not at once.
         test_version_has_value: let the temporary version of a test-only rotation hold the current value.
-        observer: is told of each step as it happens, on the rotation's thread.
+        observer: called with each step as it happens, on the rotation's thread.
         """
         self.intercept = intercept
         self.rotate_before_answering = rotate_before_answering

@@ -4,7 +4,7 @@ __main__      the command line
 command       how it ends: also on Ctrl-C, also on failure
 story         what happens, in which order
 strategies    what there is to learn from each
-stage         what has to run: a laptop-sized AWS, and the function
+scenario      what has to run: a laptop-sized AWS, and the function
 laptop        the laptop-sized AWS alone: `make invoke` and `make aws` use it too
 engines       the databases of the demo
 databases     what an engine must offer

@@ -72,7 +72,7 @@ class Database(Protocol):
         """A user with the rights of an RDS master, and no more."""
 
     def new_application(self, strategy: Strategy) -> Login:
-        """Have the admin make the user whose secret is to rotate so, and the user its table."""
+        """Make the user whose secret is to rotate so, as the admin, and its table, as the user."""
 
     def verifying(self, username: str) -> str:
         """A statement that the user can run; testSecret runs it."""

@@ -19,7 +19,7 @@ def engine_named(name: str) -> Engine:
 
 
 def fetch_server(name: str) -> None:
-    """Have the server of an engine on this machine, before anything waits for it. Raises DemoError."""
+    """Install the server of an engine on this machine, before anything waits for it. Raises DemoError."""
     try:
         fetch_newest(name)
     except UNAVAILABLE as error:

@@ -56,7 +56,7 @@ class Laptop:
         return secret_id
 
     def rotate(self, secret_id: str, function: Callable[[Event], object]) -> None:
-        """Have a function do the steps of a rotation, as far as it does them. Raises DemoError: it failed.
+        """Rotate by a function, which does the steps or leaves some out. Raises DemoError: it failed.
 
         If it leaves a step out, the secret stays as Secrets Manager leaves it for that step.
         """

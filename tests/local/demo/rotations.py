@@ -7,8 +7,8 @@ from tests.local.aws.secrets_manager_rotation import STEPS
 from tests.local.demo import DemoError
 from tests.local.demo.application import Application, Tally
 from tests.local.demo.databases import Login, Strategy
-from tests.local.demo.stage import Stage
-from tests.local.demo.versions import comparison, standings
+from tests.local.demo.scenario import Scenario
+from tests.local.demo.versions import comparison, version_states
 
 _LOGINS = 12
 """The logins of each application before RotateSecret, and again after the rotation."""
@@ -24,43 +24,43 @@ class Meanwhile:
     caching: Tally
 
 
-def perform(stage: Stage, strategy: Strategy) -> list[Meanwhile]:
+def perform(scenario: Scenario, strategy: Strategy) -> list[Meanwhile]:
     """Make an application and its secret, and rotate that as often as the strategy wants.
 
     Raises DemoError if a rotation failed, or if logins failed that must not.
     """
-    stage.screen.chapter(strategy.title, strategy.lesson)
-    secret_id = stage.new_secret(strategy)
+    scenario.screen.chapter(strategy.title, strategy.lesson)
+    secret_id = scenario.new_secret(strategy)
     titles = [f"RotateSecret {secret_id}"] + [f"RotateSecret {secret_id}, again"] * (strategy.rotations - 1)
-    return [_rotate(stage, strategy, secret_id, title) for title in titles]
+    return [_rotate(scenario, strategy, secret_id, title) for title in titles]
 
 
-def _rotate(stage: Stage, strategy: Strategy, secret_id: str, title: str) -> Meanwhile:
-    client = stage.manager.client()
-    before = standings(client, secret_id, stage.database)
-    fresh, caching = _applications(stage, secret_id)
-    stage.screen.section(title)
-    with stage.screen.rotation(STEPS, (fresh, caching)) as view, fresh, caching, stage.observer.showing(view):
+def _rotate(scenario: Scenario, strategy: Strategy, secret_id: str, title: str) -> Meanwhile:
+    client = scenario.manager.client()
+    before = version_states(client, secret_id, scenario.database)
+    fresh, caching = _applications(scenario, secret_id)
+    scenario.screen.section(title)
+    with scenario.screen.rotation(STEPS, (fresh, caching)) as view, fresh, caching, scenario.observer.showing(view):
         _wait_for_logins(fresh, caching)
-        client.rotate_secret(SecretId=secret_id, RotationLambdaARN=stage.function_arn)
-        outcome = _outcome(stage, secret_id)
+        client.rotate_secret(SecretId=secret_id, RotationLambdaARN=scenario.function_arn)
+        outcome = _outcome(scenario, secret_id)
         _wait_for_logins(fresh, caching)
-    stage.screen.versions(comparison(before, standings(client, secret_id, stage.database)))
+    scenario.screen.versions(comparison(before, version_states(client, secret_id, scenario.database)))
     seen = Meanwhile(fresh.tally, caching.tally)
-    stage.screen.conclude(_verdict(strategy, seen, outcome))
+    scenario.screen.conclude(_verdict(strategy, seen, outcome))
     return seen
 
 
-def _applications(stage: Stage, secret_id: str) -> tuple[Application, Application]:
-    client = stage.manager.client()
+def _applications(scenario: Scenario, secret_id: str) -> tuple[Application, Application]:
+    client = scenario.manager.client()
 
     def read() -> Login:
         return Login.parse(client.get_secret_value(SecretId=secret_id)["SecretString"])
 
     cached = read()
     return (
-        Application("reads the secret before each login", read, stage.database.work),
-        Application("keeps what it read before the rotation", lambda: cached, stage.database.work),
+        Application("reads the secret before each login", read, scenario.database.work),
+        Application("keeps what it read before the rotation", lambda: cached, scenario.database.work),
     )
 
 
@@ -69,9 +69,9 @@ def _wait_for_logins(*applications: Application) -> None:
         application.wait_for_more(_LOGINS)
 
 
-def _outcome(stage: Stage, secret_id: str) -> Outcome:
+def _outcome(scenario: Scenario, secret_id: str) -> Outcome:
     try:
-        outcome = stage.manager.wait(secret_id, _PATIENCE)
+        outcome = scenario.manager.wait(secret_id, _PATIENCE)
     except TimeoutError as error:
         raise DemoError(f"the rotation of {secret_id} did not end within {_PATIENCE:.0f} s") from error
     if outcome.result != "succeeded":

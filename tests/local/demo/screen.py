@@ -120,7 +120,7 @@ def _indented(renderable: RenderableType) -> RenderableType:
 
 
 def _line(sign: Text, text: str) -> RenderableType:
-    """A mark and its text, which keeps clear of the mark where it is wrapped."""
+    """A mark and its text, whose further lines are indented by the mark's width."""
     grid = Table.grid(padding=(0, 1))
     grid.add_row(sign, Text(text))
     return grid

@@ -84,7 +84,7 @@ class SqlServer:
 
 @contextmanager
 def _trusting(ca_bundle: Path) -> Iterator[None]:
-    """Have the client verify certificates and host names; from nowhere else it takes its authorities."""
+    """Let the client verify certificates and host names, with these authorities and no others."""
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as configuration:
         configuration.write(f"[global]\nca file = {ca_bundle}\ncheck certificate hostname = yes\n")
         configuration.flush()

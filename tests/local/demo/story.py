@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from tests.local.demo.application import Tally
 from tests.local.demo.databases import Engine
 from tests.local.demo.rotations import Meanwhile, perform
+from tests.local.demo.scenario import Scenario
 from tests.local.demo.screen import Screen
-from tests.local.demo.stage import Stage
 
 _SHELL = "export {}={}"
 _AWS = ".local/python/bin/aws secretsmanager {} --secret-id demo/{}"
@@ -19,25 +19,28 @@ def play(screen: Screen, engine: Engine, linger: Callable[[], None] | None = Non
     `linger`, if given, is called before everything is stopped. Raises DemoError and OSError.
     """
     with ExitStack() as stack:
-        stage = Stage.prepare(screen, engine, stack)
-        tallies = {strategy.title: perform(stage, strategy) for strategy in engine.strategies}
-        _conclude(screen, stage, tallies)
+        scenario = Scenario.prepare(screen, engine, stack)
+        tallies = {strategy.title: perform(scenario, strategy) for strategy in engine.strategies}
+        _conclude(screen, scenario, tallies)
         if linger:
-            _invite(screen, stage)
+            _invite(screen, scenario)
             linger()
 
 
-def _conclude(screen: Screen, stage: Stage, tallies: dict[str, list[Meanwhile]]) -> None:
-    rotations = stage.manager.outcomes
+def _conclude(screen: Screen, scenario: Scenario, tallies: dict[str, list[Meanwhile]]) -> None:
+    rotations = scenario.manager.outcomes
     steps = sum(len(outcome.events) // 2 for outcome in rotations)
     screen.summary(
         "Results of this run",
         [
-            ("server", f"{stage.engine.name} {stage.database.version}, TLS with verified certificate and host name"),
-            ("function", _provenance(stage)),
+            (
+                "server",
+                f"{scenario.engine.name} {scenario.database.version}, TLS with verified certificate and host name",
+            ),
+            ("function", _provenance(scenario)),
             ("rotations", f"{len(rotations)} through RotateSecret, {steps} steps"),
             ("logins", "\n".join(_logins(title, seen) for title, seen in tallies.items())),
-            ("not shown", _not_shown(stage.engine)),
+            ("not shown", _not_shown(scenario.engine)),
         ],
     )
     screen.summary(
@@ -50,15 +53,15 @@ def _conclude(screen: Screen, stage: Stage, tallies: dict[str, list[Meanwhile]])
     )
 
 
-def _provenance(stage: Stage) -> str:
-    if stage.runtime.emulated:
-        cold = stage.manager.outcomes[0].events[1].seconds or 0.0
+def _provenance(scenario: Scenario) -> str:
+    if scenario.runtime.emulated:
+        cold = scenario.manager.outcomes[0].events[1].seconds or 0.0
         return (
-            f"{stage.engine.function}, the artifact of `sam build`, in Lambda's emulator; "
+            f"{scenario.engine.function}, the artifact of `sam build`, in Lambda's emulator; "
             f"its cold start is in the first step's {cold:.2f} s"
         )
     return (
-        f"{stage.engine.function} from its sources, in plain Python: Lambda's emulator is not for this system, "
+        f"{scenario.engine.function} from its sources, in plain Python: Lambda's emulator is not for this system, "
         "so the artifact of `sam build` was not run"
     )
 
@@ -78,13 +81,13 @@ def _failed(tallies: list[Tally]) -> str:
     return f"{sum(tally.failed for tally in tallies)} of {sum(tally.logins for tally in tallies)}"
 
 
-def _invite(screen: Screen, stage: Stage) -> None:
-    application = stage.engine.strategies[-1].application
+def _invite(screen: Screen, scenario: Scenario) -> None:
+    application = scenario.engine.strategies[-1].application
     screen.pause()
-    screen.chapter("Have a look around", "All of it runs until Ctrl-C. In another terminal, in this folder:")
+    screen.chapter("Look around", "All of it runs until Ctrl-C. In another terminal, in this folder:")
     screen.copyable(
         [
-            *(_SHELL.format(name, value) for name, value in stage.manager.environment.items()),
+            *(_SHELL.format(name, value) for name, value in scenario.manager.environment.items()),
             _AWS.format("rotate-secret", application),
             _AWS.format("list-secret-version-ids --include-deprecated", application),
         ]

@@ -14,8 +14,8 @@ _ABSENT = "none yet"
 
 
 @dataclass(frozen=True)
-class Standing:
-    """One version: its labels, and, where it has a value, its user and whether the password works."""
+class VersionState:
+    """One version: its labels, and, if it has a value, its user and whether the password works."""
 
     labels: tuple[str, ...]
     username: str = ""
@@ -26,8 +26,8 @@ class Standing:
         return f"{sign} {', '.join(self.labels) or 'no label'}{', empty' if self.is_accepted is None else ''}"
 
 
-def standings(client: "SecretsManagerClient", secret_id: str, database: Database) -> dict[str, Standing]:
-    """Return how each version stands now, by its id, oldest first."""
+def version_states(client: "SecretsManagerClient", secret_id: str, database: Database) -> dict[str, VersionState]:
+    """Return the state of each version, by its id, oldest first."""
     versions = client.list_secret_version_ids(SecretId=secret_id, IncludeDeprecated=True)["Versions"]
     found = {}
     for version in sorted(versions, key=lambda version: version["CreatedDate"]):
@@ -35,14 +35,16 @@ def standings(client: "SecretsManagerClient", secret_id: str, database: Database
         try:
             value = client.get_secret_value(SecretId=secret_id, VersionId=version["VersionId"])
         except client.exceptions.ResourceNotFoundException:
-            found[version["VersionId"]] = Standing(labels)
+            found[version["VersionId"]] = VersionState(labels)
             continue
         login = Login.parse(value["SecretString"])
-        found[version["VersionId"]] = Standing(labels, login.username, _is_accepted(database, login))
+        found[version["VersionId"]] = VersionState(labels, login.username, _is_accepted(database, login))
     return found
 
 
-def comparison(before: Mapping[str, Standing], after: Mapping[str, Standing]) -> list[tuple[str, str, str, str]]:
+def comparison(
+    before: Mapping[str, VersionState], after: Mapping[str, VersionState]
+) -> list[tuple[str, str, str, str]]:
     """Return rows to show: the version's id, its user, and how it stood before and stands after."""
     return [
         (version[:_ID_SHOWN], now.username, str(before.get(version, _ABSENT)), str(now))

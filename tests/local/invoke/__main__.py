@@ -1,4 +1,4 @@
-"""Have one step of a rotation done, as Lambda would, and show what the function logs, answers and changes.
+"""Run one step of a rotation, as Lambda would, and show what the function logs, answers and changes.
 
 As a rule all of it is on this machine: a database server and a stand-in for Secrets Manager are started, and a secret
 is brought to where Secrets Manager would call for that step.
@@ -20,9 +20,9 @@ from tests.local.demo import DemoError
 from tests.local.demo.command import run
 from tests.local.demo.engines import ENGINES, engine_named, fetch_server
 from tests.local.demo.laptop import Event
+from tests.local.demo.scenario import Scenario
 from tests.local.demo.screen import Screen
-from tests.local.demo.stage import Stage
-from tests.local.demo.versions import comparison, standings
+from tests.local.demo.versions import comparison, version_states
 
 _EVENTS = Path(__file__).parents[3] / "events"
 _LAPTOP, _ACCOUNT = "laptop", "account"
@@ -45,7 +45,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
         choices=(_LAPTOP, _ACCOUNT),
         default=_ACCOUNT if any(_environment(_ENDPOINTS)) else _LAPTOP,
         help=f"{_ACCOUNT}: send the event as it is to the AWS of your credentials and Region, or to the one that "
-        f"{_ENDPOINTS[0]}… names; default: {_ACCOUNT} where that is set, else {_LAPTOP}",
+        f"{_ENDPOINTS[0]}… names; default: {_ACCOUNT} if that is set, else {_LAPTOP}",
     )
     return parser.parse_args(words)
 
@@ -89,7 +89,7 @@ def _invoke_with_account(function: str, event: Event) -> None:
 
 
 def _credentials() -> dict[str, str]:
-    """The caller's own credentials and Region, however they were configured; nothing where there are none."""
+    """The caller's own credentials and Region, however they were configured; nothing if there are none."""
     session = boto3.Session()
     values: dict[str, str | None] = {"AWS_REGION": session.region_name}
     if credentials := session.get_credentials():
@@ -108,29 +108,29 @@ def _invoke_on_laptop(engine: str, event: Event) -> None:
     screen = Screen.on(sys.stdout)
     fetch_server(engine)
     with ExitStack() as stack:
-        stage = Stage.prepare(screen, ENGINES[engine], stack)
-        secret_id, expected = _secret_before(stage, event)
+        scenario = Scenario.prepare(screen, ENGINES[engine], stack)
+        secret_id, expected = _secret_before(scenario, event)
         event |= {key: expected[key] for key in ("SecretId", "ClientRequestToken")}
         screen.pause()
         screen.section("The event, with SecretId and ClientRequestToken of the secret that was made for it")
         screen.copyable([json.dumps(event)])
-        _show_call(stage, secret_id, event)
+        _show_call(scenario, secret_id, event)
 
 
-def _show_call(stage: Stage, secret_id: str, event: Event) -> None:
+def _show_call(scenario: Scenario, secret_id: str, event: Event) -> None:
     """Call the function, and show what it prints, changes and returns. Raises DemoError: it failed."""
-    screen, function, client = stage.screen, stage.engine.function, stage.manager.client()
-    printed_before = len(stage.runtime.logs())
-    before = standings(client, secret_id, stage.database)
+    screen, function, client = scenario.screen, scenario.engine.function, scenario.manager.client()
+    printed_before = len(scenario.runtime.logs())
+    before = version_states(client, secret_id, scenario.database)
     answer, failure = None, None
     try:
-        answer = stage.runtime.invoke(event)
+        answer = scenario.runtime.invoke(event)
     except FunctionError as error:
         failure = error
     screen.pause()
     screen.section("What the function printed")
-    screen.copyable(_printed(stage.runtime.logs()[printed_before:]))
-    screen.versions(comparison(before, standings(client, secret_id, stage.database)))
+    screen.copyable(_printed(scenario.runtime.logs()[printed_before:]))
+    screen.versions(comparison(before, version_states(client, secret_id, scenario.database)))
     if failure:
         raise DemoError(f"{function} failed with {failure}") from failure
     screen.conclude(f"{function} returned {json.dumps(answer)}")
@@ -141,7 +141,7 @@ def _printed(log: str) -> list[str]:
     return [line for line in log.splitlines() if "] (rapid) " not in line]
 
 
-def _secret_before(stage: Stage, event: Event) -> tuple[str, Event]:
+def _secret_before(scenario: Scenario, event: Event) -> tuple[str, Event]:
     """Return a secret to which Secrets Manager would send such an event now, and what it would send."""
     step = event["Step"] if event.get("Step") in STEPS else STEPS[0]
     sent: list[Event] = []
@@ -150,11 +150,11 @@ def _secret_before(stage: Stage, event: Event) -> tuple[str, Event]:
         if sent or next_event["Step"] == step:
             sent.append(next_event)
         else:
-            stage.runtime.invoke(next_event)
+            scenario.runtime.invoke(next_event)
 
-    secret_id = stage.new_secret(stage.engine.strategies[0])
-    with stage.screen.doing(f"RotateSecret {secret_id}, up to {step}"):
-        stage.rotate(secret_id, stop_before_step)
+    secret_id = scenario.new_secret(scenario.engine.strategies[0])
+    with scenario.screen.doing(f"RotateSecret {secret_id}, up to {step}"):
+        scenario.rotate(secret_id, stop_before_step)
     return secret_id, sent[0]
 
 

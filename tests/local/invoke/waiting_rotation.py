@@ -44,7 +44,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--address",
         default="host.docker.internal",
-        help="where a container reaches this machine: a name that brings it to 127.0.0.1, or one of this machine's "
+        help="the address at which a container reaches this machine: a name for 127.0.0.1, or one of this machine's "
         "IPv4 addresses, which is listened on; default: %(default)s",
     )
     return parser.parse_args(words)
@@ -65,7 +65,7 @@ class WaitingRotation:
     laptop: Laptop
     secret_id: str
     address: str
-    """Where a container reaches this machine."""
+    """The address at which a container reaches this machine."""
     folder: Path
     """Has the files, as long as they are of use."""
 
@@ -120,7 +120,7 @@ def waiting_rotation(screen: Screen, engine: Engine, address: str, folder: Path)
 
 
 def _listen(address: str, port: int, stack: ExitStack) -> None:
-    """Listen on an address of this machine, too; where it is a name, somebody else brings that to 127.0.0.1."""
+    """Listen on an address of this machine, too; not on a name, which others resolve to 127.0.0.1."""
     if address == LOOPBACK or not _is_ipv4(address):
         return
     try:
@@ -149,8 +149,8 @@ def _invite(screen: Screen, waiting: WaitingRotation) -> None:
     screen.pause()
     screen.chapter(
         "A rotation waits for you",
-        f"Secrets Manager has begun to rotate {secret_id}, and nobody does the steps. Where a container engine is, SAM "
-        "does them, in Lambda's own image. In another terminal, in this folder:",
+        f"Secrets Manager has begun to rotate {secret_id}, and nobody does the steps. If there is a container engine, "
+        "SAM does them, in Lambda's own image. In another terminal, in this folder:",
     )
     screen.copyable(
         [
@@ -165,8 +165,8 @@ def _invite(screen: Screen, waiting: WaitingRotation) -> None:
     )
     screen.pause()
     screen.conclude(
-        f"One address has to be right: {waiting.address}, where a container reaches this machine. Docker Desktop has "
-        "host.docker.internal for that. Docker Engine on Linux has the gateway of its bridge: make aws "
+        f"One address has to be right: {waiting.address}, at which a container reaches this machine. Docker Desktop "
+        "has host.docker.internal for that. Docker Engine on Linux has the gateway of its bridge: make aws "
         "ADDRESS=172.17.0.1, as a rule (docker network inspect bridge). An address that is given so is open to whoever "
         "reaches it, while this runs."
     )

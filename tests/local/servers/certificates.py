@@ -27,7 +27,7 @@ class Certificates:
 def issue(directory: Path, *, host: str = HOST_NAME, ends: timedelta = _VALID) -> Certificates:
     """Write a new authority and its certificate for a host into an existing directory.
 
-    The certificate of `localhost` is good for 127.0.0.1, too; it ends so long from now, or has ended where that is
+    The certificate of `localhost` is good for 127.0.0.1, too; it ends so long from now, or has ended if that is
     negative. The authority's key is thrown away. The server's key can be read by its owner only: whoever calls this.
     """
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))

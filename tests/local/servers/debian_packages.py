@@ -28,7 +28,7 @@ _INHERITED = re.compile(r"Acquire::(https?|socks5h?|tor|Check-|Force|Retries)", 
 _DEBIAN_RELEASES = "(sid|unstable|testing|stable|oldstable|buster|bullseye|bookworm|trixie|forky|duke)"
 _ARCHITECTURES = {"x86_64": ("amd64", "x86_64-linux-gnu"), "aarch64": ("arm64", "aarch64-linux-gnu")}
 _USELESS = ("doc", "man", "locale", "info", "lintian", "bug")
-# Needed by scripts that we never run: apt is told that they are here already.
+# Needed by scripts that we never run: we declare them installed to apt.
 _PRETENDED = ("perl", "perl-base", "debconf", "init-system-helpers", "adduser", "passwd")
 _MANIFEST = ".packages"
 _FOLDERS = (

@@ -10,7 +10,7 @@ from tests.local.servers import mariadb as mariadb_server
 from tests.local.servers import mysql as mysql_server
 
 UNAVAILABLE = (debian_packages.PackagesUnavailableError, postgresql_binaries.BinariesUnavailableError)
-"""What is raised where a server cannot be had; the message says why, and what to do instead."""
+"""What is raised if a server cannot be had; the message says why, and what to do instead."""
 
 _FETCH: dict[str, Sequence[Callable[[], object]]] = {
     "postgresql": [
@@ -20,17 +20,17 @@ _FETCH: dict[str, Sequence[Callable[[], object]]] = {
     "mariadb": [partial(debian_packages.unpack, packages) for packages in mariadb_server.PACKAGES.values()],
     "sqlserver": [],  # a stand-in of ours: it is here
 }
-"""For each engine, what fetches its versions, oldest first; nothing where they are here."""
+"""For each engine, what fetches its versions, oldest first; does nothing if they are here."""
 
 
 def fetch_newest(engine: str) -> None:
-    """Have the version that the demo runs. Raises one of UNAVAILABLE."""
+    """Fetch the version that the demo runs. Raises one of UNAVAILABLE."""
     for fetch in _FETCH[engine][-1:]:
         fetch()
 
 
 def main() -> None:
-    """Fetch every version of every engine; fail where one cannot be had."""
+    """Fetch every version of every engine; fail if one cannot be had."""
     argparse.ArgumentParser("python -m tests.local.servers.fetch", description=main.__doc__).parse_args()
     missing = False
     for fetch in (fetch for each in _FETCH.values() for fetch in each):

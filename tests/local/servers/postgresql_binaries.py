@@ -26,9 +26,9 @@ class BinariesUnavailableError(Exception):
 
 
 def unpack(major: int, say: Callable[[str], None] = lambda _: None) -> Path:
-    """The folder with `bin`, `lib` and `share` of a major version; downloaded where it is not there yet.
+    """The folder with `bin`, `lib` and `share` of a major version; downloaded if it is not there yet.
 
-    It may be called at the same time in several processes. `say` is told when there is something to wait for.
+    Several processes may call it at the same time. It calls `say` if there is something to wait for.
     Raises BinariesUnavailableError.
     """
     requirements = _REQUIREMENTS / f"postgresql-{major}.txt"

@@ -63,7 +63,7 @@ def running(  # noqa: PLR0913 - what a process has, each named by the caller
 ) -> Iterator[Process]:
     """Run a program until the block ends or we do, even if we are killed: then it gets the signal `stop`.
 
-    What it prints is added to `log`. It runs as `user`, with that user's group alone, where one is given.
+    What it prints is added to `log`. It runs as `user`, with that user's group alone, if one is given.
     Ctrl-C in our terminal does not reach it: it ends when the block does.
     """
     with log.open("ab") as output:

@@ -17,7 +17,7 @@ from tests.local.servers.processes import ProcessFailedError
 
 
 @dataclass(frozen=True)
-class Stage(Laptop):
+class Scenario(Laptop):
     """A laptop-sized AWS, and the function in it."""
 
     runtime: LambdaRuntime
@@ -64,7 +64,7 @@ class Observer:
             self._view.ended(event.step, event.seconds or 0.0, event.error or self._said(event), good=not event.error)
 
     def _said(self, event: StepEvent) -> str:
-        """Return the sentence that the function has logged about the step; empty where there is none yet."""
+        """Return the sentence that the function has logged about the step; empty if there is none yet."""
         for line in reversed(self.runtime.logs().splitlines() if self.runtime else []):
             with suppress(ValueError):  # Lambda's own lines are no JSON
                 record = json.loads(line)

@@ -19,7 +19,7 @@ VALUE = {"engine": "fake", "host": PRIMARY, "username": "app", "password": "pass
 NEW = "password-1"
 
 
-class Rig:
+class Scenario:
     """A secret, under rotation by hand: the function that is attached to it does nothing."""
 
     def __init__(self, service: LocalSecretsManager, **fields: object) -> None:
@@ -35,8 +35,8 @@ class Rig:
         )["ARN"]
         self.redactor = Redactor()
 
-    def begin(self) -> "Rig":
-        """Have the service stage an empty version."""
+    def begin(self) -> "Scenario":
+        """Let the service stage an empty version."""
         self.token = str(uuid.uuid4())
         function = self.service.register("nothing", lambda _: None)
         self.client.rotate_secret(SecretId=self.arn, RotationLambdaARN=function, ClientRequestToken=self.token)
@@ -56,7 +56,7 @@ class Rig:
         return SecretValue.parse(json.dumps(VALUE), KIND, "making a value").successor("app", password)
 
     def put(self, text: str, *labels: str) -> str:
-        """Have an operator write a version; return its id."""
+        """Write a version, as an operator; return its id."""
         token = str(uuid.uuid4())
         self.client.put_secret_value(
             SecretId=self.arn, ClientRequestToken=token, SecretString=text, VersionStages=labels or ["AWSCURRENT"]
@@ -64,7 +64,7 @@ class Rig:
         return token
 
     def move(self, label: str, source: str | None, target: str | None) -> None:
-        """Have an operator move a label."""
+        """Move a label, as an operator."""
         places = {"RemoveFromVersionId": source, "MoveToVersionId": target}
         self.client.update_secret_version_stage(
             SecretId=self.arn, VersionStage=label, **{key: value for key, value in places.items() if value}
@@ -80,7 +80,7 @@ class Rig:
         return [call.operation for call in self.service.calls]
 
     def before(self, operation: str, act: Callable[[], object], times: int = 1, phase: Phase = "before") -> None:
-        """Have something happen right before a call arrives, or after it took effect, so many times."""
+        """Do something right before a call arrives, or after it took effect, so many times."""
         left = iter(range(times))
 
         def intercept(call: Call, when: Phase) -> None:

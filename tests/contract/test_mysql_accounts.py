@@ -16,21 +16,10 @@ from rotation.engines.mysql.definition import Row
 from rotation.engines.mysql.names import Account
 from rotation.engines.mysql.session import MySQLSession
 from rotation.errors import Unsafe, Unsupported
-from tests.contract.mysql_accounts import (
-    account,
-    alter,
-    asked,
-    changed,
-    differences,
-    hosts,
-    mirror,
-    new_clone,
-    proof,
-    rotate,
-    shown,
-)
+from tests.contract.mysql_kit import account, alter, asked, hosts, rotate, shown
+from tests.contract.pairs import changed, differences, mirror, new_clone, proof_of
 from tests.laboratories import deadline
-from tests.laboratories_mysql import MySQLLaboratory, quoted
+from tests.laboratories.mysql import MySQLLaboratory, quoted
 
 HERE, ELSEWHERE = "127.0.0.1", "10.%"
 """A pattern of hosts that comes before "%", and one from which nobody logs in."""
@@ -56,7 +45,7 @@ def opens(laboratory: MySQLLaboratory, user: Credential, host: str) -> bool:
 
 @contextmanager
 def shadowed(laboratory: MySQLLaboratory, user: Credential) -> Iterator[Credential]:
-    """Have an anonymous account that comes before every user; yield who then logs in as one."""
+    """Make an anonymous account that comes before every user; yield a user that then logs in as it."""
     anonymous = replace(changed(user), database=None)
     with laboratory.session() as run:  # which then could not log in itself
         run(f"CREATE USER ''@{quoted(HERE)} IDENTIFIED BY {quoted(anonymous.password)}")
@@ -78,7 +67,7 @@ class Family:
         user = laboratory.new_user()
         for host in ("%", "127.0.0.0/255.0.0.0", HERE):
             here = user if host == "%" else new_account(laboratory, user, host)
-            known = proof(laboratory, here)
+            known = proof_of(laboratory, here)
             assert known == Proof(user.username, here.password, f"{user.username}@{host}")
             with laboratory.engine.connect(laboratory.admin, deadline()) as session:
                 session.require_proven(known)
@@ -130,7 +119,7 @@ class Family:
         user = laboratory.new_user()
         new_account(laboratory, user, ELSEWHERE)
         before, new = shown(laboratory, user, ELSEWHERE), changed(user)
-        known = proof(laboratory, user)
+        known = proof_of(laboratory, user)
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             session.require_proven(known)
             session.reset_password(user.username, new.password)
@@ -142,7 +131,7 @@ class Family:
     ) -> None:
         user = laboratory.new_user()
         new_account(laboratory, user, ELSEWHERE)
-        before, known = shown(laboratory, user, ELSEWHERE), proof(laboratory, user)
+        before, known = shown(laboratory, user, ELSEWHERE), proof_of(laboratory, user)
         new = changed(user)
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             session.require_proven(known)
@@ -168,7 +157,7 @@ class Family:
         user = laboratory.new_user()
         new_account(laboratory, user, ELSEWHERE, "ACCOUNT LOCK")
         alter(laboratory, f"ALTER USER {account(user, ELSEWHERE)} IDENTIFIED BY {quoted(user.password)}")
-        known, new = proof(laboratory, user), changed(user)
+        known, new = proof_of(laboratory, user), changed(user)
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             session.require_proven(known)
             session.reset_password(user.username, new.password)
@@ -209,7 +198,7 @@ class Family:
         for one in (user, clone):
             new_account(laboratory, one, ELSEWHERE)
         alter(laboratory, f"ALTER USER {account(user, ELSEWHERE)} IDENTIFIED BY {quoted(user.password)}")
-        before, proofs = shown(laboratory, clone, ELSEWHERE), [proof(laboratory, one) for one in (user, clone)]
+        before, proofs = shown(laboratory, clone, ELSEWHERE), [proof_of(laboratory, one) for one in (user, clone)]
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             session.require_proven(proofs[0])
             assert session.clone_status(user.username, clone.username) is CloneStatus.UNKNOWN
@@ -221,7 +210,7 @@ class Family:
     def test_a_clone_that_its_own_password_proves_is_mirrored_and_marked(self, laboratory: MySQLLaboratory) -> None:
         user = laboratory.new_user()
         clone = laboratory.new_user(f"{user.username}_clone")
-        proofs = [proof(laboratory, one) for one in (user, clone)]
+        proofs = [proof_of(laboratory, one) for one in (user, clone)]
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             session.require_proven(proofs[0])
             session.require_proven(proofs[1])
@@ -244,16 +233,13 @@ class Family:
     def test_names_that_look_like_patterns_and_accounts_are_only_names(self, laboratory: MySQLLaboratory) -> None:
         for name in ("%", "a@b", "a@", "@a", "_", "a'@'%"):
             user = laboratory.new_user(f"{name}{secrets.token_hex(2)}@")
-            assert proof(laboratory, user).principal == f"{user.username}@%"
+            assert proof_of(laboratory, user).principal == f"{user.username}@%"
             assert rotate(laboratory, user, new_clone(user)) == []
 
 
+@pytest.mark.engine("mysql")
 class TestMySQL(Family):
     """MySQL keeps them."""
-
-    @pytest.fixture
-    def laboratory(self, mysql: MySQLLaboratory) -> MySQLLaboratory:
-        return mysql
 
     def test_an_account_that_a_proxy_put_in_a_users_place_is_somebody_else(self, mysql: MySQLLaboratory) -> None:
         user, proxied = mysql.new_user(), mysql.new_user()
@@ -302,7 +288,7 @@ class TestMySQL(Family):
         alter(mysql, "SET GLOBAL caching_sha2_password_storage_format = PBKDF2_SHA512")
         try:
             user = mysql.new_user()
-            known, orphan, new = proof(mysql, user), changed(user), changed(user)
+            known, orphan, new = proof_of(mysql, user), changed(user), changed(user)
             for password in (orphan, new, new):
                 with mysql.engine.connect(mysql.admin, deadline()) as session:
                     session.require_proven(known)
@@ -324,7 +310,7 @@ class TestMySQL(Family):
         user = mysql.new_user()
         new_account(mysql, user, ELSEWHERE)
         alter(mysql, f"ALTER USER {account(user, ELSEWHERE)} IDENTIFIED BY {quoted(user.password)}")
-        known = proof(mysql, user)
+        known = proof_of(mysql, user)
         with mysql.engine.connect(mysql.admin, deadline()) as session:
             session.require_proven(known)
             assert isinstance(session, KeepsOldPassword)
@@ -339,12 +325,9 @@ class TestMySQL(Family):
                 session.add_password(user.username, user.password, changed(user).password)
 
 
+@pytest.mark.engine("mariadb")
 class TestMariaDB(Family):
     """MariaDB keeps them."""
-
-    @pytest.fixture
-    def laboratory(self, mariadb: MySQLLaboratory) -> MySQLLaboratory:
-        return mariadb
 
     def test_each_method_opens_an_account_whatever_the_hash(self, mariadb: MySQLLaboratory) -> None:
         for plugin in ("ed25519", "parsec"):

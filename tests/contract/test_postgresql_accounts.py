@@ -10,23 +10,19 @@ import pytest
 from psycopg2.sql import SQL, Identifier, Literal
 
 from rotation.credential import Credential
-from rotation.engine import Proof
 from rotation.errors import NotPermitted, Unsafe
-from tests.contract.postgresql_pairs import alter, new_pair
-from tests.laboratories import Laboratory, PostgreSQLLaboratory, deadline
+from tests.contract.pairs import new_pair, proof_of
+from tests.contract.postgresql_kit import alter
+from tests.laboratories import Laboratory, deadline
+from tests.laboratories.postgresql import PostgreSQLLaboratory
 
 
 class ForgottenError(Exception):
     """What leaves a session like the error that it has raised: nothing is committed."""
 
 
-def proof_of(postgresql: PostgreSQLLaboratory, user: Credential) -> Proof:
-    with postgresql.engine.connect(user, deadline()) as session:
-        return session.proof()
-
-
 def make_anew(postgresql: PostgreSQLLaboratory, user: Credential) -> None:
-    """Have somebody else get the user's name, and its password, too: only the oid is another one."""
+    """Give somebody else the user's name, and its password, too: only the oid is another one."""
     alter(postgresql, "ALTER ROLE {} RENAME TO {}", user.username, f"former_{secrets.token_hex(4)}")
     postgresql.new_user(user.username, user.password)
 

@@ -1,41 +1,29 @@
-"""Does every engine keep the same promises? One class, run against the fake and every real server."""
+"""What does every engine promise? One class, which the tests of each engine and of the fake run."""
 
 import secrets
-import socket
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
-from rotation.credential import Credential
 from rotation.engine import CloneStatus
 from rotation.errors import LoginRefused, NotPermitted, OutOfTime, StatementFailed, Unreachable, Unsafe
-from tests.fakes import FakeLaboratory
+from tests.contract.pairs import Pair, changed, differences, mirror, new_clone, proof_of
 from tests.laboratories import INVOICES, ORDERS, Laboratory, deadline
 
 HOSTILE = ["it's", 'a "name"', "back`tick", "semi; colon --", "per%cent %s", "Ünïcode", "$dollar$", "back\\slash"]
 
 
 class EngineContract:
-    """What `rotation.engine` promises; a subclass says where."""
+    """What `rotation.engine` promises.
+
+    The laboratory is of the engine that the subclass, or its module, is marked with.
+    """
 
     @pytest.fixture
-    def pair(self, laboratory: Laboratory) -> tuple[Credential, Credential]:
+    def new(self, laboratory: Laboratory) -> Pair:
         """A user, and the credential that its clone is to get."""
         user = laboratory.new_user()
-        return user, replace(user, username=f"{user.username}_clone", password=secrets.token_urlsafe(18))
-
-    def mirror(self, laboratory: Laboratory, user: Credential, other: Credential) -> None:
-        """Do what setSecret does as the admin."""
-        with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-            session.mirror(user.username, other.username)
-            session.set_password(other.username, other.password)
-
-    def differences(self, laboratory: Laboratory, user: Credential, other: Credential) -> list[str]:
-        """Compare the pair as the engine says that it can be done."""
-        who = other if laboratory.engine.kind.clone_sees_rights else laboratory.admin
-        with laboratory.engine.connect(who, deadline()) as session:
-            return list(session.differences(user.username, other.username))
+        return user, new_clone(user)
 
     def test_the_right_password_logs_in(self, laboratory: Laboratory) -> None:
         with laboratory.engine.connect(laboratory.new_user(), deadline()) as session:
@@ -83,13 +71,13 @@ class EngineContract:
     def test_a_user_changes_its_own_password_any_number_of_times(self, laboratory: Laboratory) -> None:
         user = laboratory.new_user()
         for _ in range(2):
-            changed = replace(user, password=secrets.token_urlsafe(18))
+            later = changed(user)
             with laboratory.engine.connect(user, deadline()) as session:
-                session.change_own_password(changed.password)
-                session.change_own_password(changed.password)
-            assert laboratory.logs_in(changed)
+                session.change_own_password(later.password)
+                session.change_own_password(later.password)
+            assert laboratory.logs_in(later)
             assert not laboratory.logs_in(user)
-            user = changed
+            user = later
 
     @pytest.mark.parametrize("text", HOSTILE)
     def test_hostile_names_and_passwords_are_only_text(self, laboratory: Laboratory, text: str) -> None:
@@ -101,9 +89,9 @@ class EngineContract:
         with laboratory.engine.connect(user, deadline()) as session:
             session.change_own_password(f"{text} {more} 3")
         assert laboratory.logs_in(replace(user, password=f"{text} {more} 3"))
-        self.mirror(laboratory, user, other)
+        mirror(laboratory, user, other)
         assert laboratory.logs_in(other)
-        assert self.differences(laboratory, user, other) == []
+        assert differences(laboratory, user, other) == []
 
     def test_an_interrupted_session_changes_nothing_or_all(self, laboratory: Laboratory) -> None:
         user = laboratory.new_user()
@@ -126,11 +114,9 @@ class EngineContract:
                 session.set_password(victim.username, "taken over")
             assert session.proof() == before
 
-    def test_an_admin_finds_who_has_proved_to_be_there(self, laboratory: Laboratory) -> None:
-        user = laboratory.new_user()
-        other = replace(user, username=f"{user.username}_clone", password=secrets.token_urlsafe(18))
-        with laboratory.engine.connect(user, deadline()) as session:
-            proof = session.proof()
+    def test_an_admin_finds_who_has_proved_to_be_there(self, laboratory: Laboratory, new: Pair) -> None:
+        user, other = new
+        proof = proof_of(laboratory, user)
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             session.require_proven(proof)
             session.mirror(user.username, other.username)
@@ -150,70 +136,58 @@ class EngineContract:
         with laboratory.engine.connect(laboratory.admin, deadline()) as session, pytest.raises(Unsafe):
             session.require_proven(nobody)
 
-    def test_a_clone_cannot_log_in_before_its_password_is_set(
-        self, laboratory: Laboratory, pair: tuple[Credential, Credential]
-    ) -> None:
-        user, other = pair
+    def test_a_clone_cannot_log_in_before_its_password_is_set(self, laboratory: Laboratory, new: Pair) -> None:
+        user, other = new
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             session.mirror(user.username, other.username)
         assert not laboratory.logs_in(other)
-        self.mirror(laboratory, user, other)
+        mirror(laboratory, user, other)
         assert laboratory.logs_in(other)
 
-    def test_a_clone_has_the_rights_of_its_user(
-        self, laboratory: Laboratory, pair: tuple[Credential, Credential]
-    ) -> None:
-        user, other = pair
-        self.mirror(laboratory, user, other)
+    def test_a_clone_has_the_rights_of_its_user(self, laboratory: Laboratory, new: Pair) -> None:
+        user, other = new
+        mirror(laboratory, user, other)
         assert laboratory.may_read(other, ORDERS)
         assert not laboratory.may_read(other, INVOICES)
-        assert self.differences(laboratory, user, other) == []
+        assert differences(laboratory, user, other) == []
 
-    def test_mirroring_follows_additions_and_removals(
-        self, laboratory: Laboratory, pair: tuple[Credential, Credential]
-    ) -> None:
-        user, other = pair
-        self.mirror(laboratory, user, other)
+    def test_mirroring_follows_additions_and_removals(self, laboratory: Laboratory, new: Pair) -> None:
+        user, other = new
+        mirror(laboratory, user, other)
         laboratory.allow(user.username, INVOICES)
         laboratory.forbid(user.username, ORDERS)
-        self.mirror(laboratory, user, other)
-        for who in pair:
+        mirror(laboratory, user, other)
+        for who in new:
             assert laboratory.may_read(who, INVOICES)
             assert not laboratory.may_read(who, ORDERS)
 
-    def test_what_the_clone_gains_while_it_is_current_its_user_gets(
-        self, laboratory: Laboratory, pair: tuple[Credential, Credential]
-    ) -> None:
-        user, clone = pair
-        self.mirror(laboratory, user, clone)
+    def test_what_the_clone_gains_while_it_is_current_its_user_gets(self, laboratory: Laboratory, new: Pair) -> None:
+        user, clone = new
+        mirror(laboratory, user, clone)
         laboratory.allow(clone.username, INVOICES)
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             assert session.differences(clone.username, user.username)
-        self.mirror(laboratory, clone, user)
-        for who in pair:
+        mirror(laboratory, clone, user)
+        for who in new:
             assert laboratory.may_read(who, INVOICES)
-        assert self.differences(laboratory, clone, user) == []
+        assert differences(laboratory, clone, user) == []
         laboratory.forbid(user.username, INVOICES)
-        self.mirror(laboratory, user, clone)
-        for who in pair:
+        mirror(laboratory, user, clone)
+        for who in new:
             assert not laboratory.may_read(who, INVOICES)
 
-    def test_what_the_clone_alone_has_goes_when_its_user_is_current(
-        self, laboratory: Laboratory, pair: tuple[Credential, Credential]
-    ) -> None:
-        user, clone = pair
-        self.mirror(laboratory, user, clone)
+    def test_what_the_clone_alone_has_goes_when_its_user_is_current(self, laboratory: Laboratory, new: Pair) -> None:
+        user, clone = new
+        mirror(laboratory, user, clone)
         laboratory.allow(clone.username, INVOICES)
-        assert self.differences(laboratory, user, clone)
-        self.mirror(laboratory, user, clone)
+        assert differences(laboratory, user, clone)
+        mirror(laboratory, user, clone)
         assert not laboratory.may_read(clone, INVOICES)
         assert not laboratory.may_read(user, INVOICES)
 
-    def test_mirroring_may_be_repeated_and_keeps_both_passwords(
-        self, laboratory: Laboratory, pair: tuple[Credential, Credential]
-    ) -> None:
-        user, other = pair
-        self.mirror(laboratory, user, other)
+    def test_mirroring_may_be_repeated_and_keeps_both_passwords(self, laboratory: Laboratory, new: Pair) -> None:
+        user, other = new
+        mirror(laboratory, user, other)
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             session.mirror(user.username, other.username)
             session.mirror(user.username, other.username)
@@ -221,9 +195,9 @@ class EngineContract:
         assert laboratory.logs_in(other)
 
     def test_a_clone_that_is_absent_may_be_created_and_is_ours_from_then_on(
-        self, laboratory: Laboratory, pair: tuple[Credential, Credential]
+        self, laboratory: Laboratory, new: Pair
     ) -> None:
-        user, other = pair
+        user, other = new
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             assert session.clone_status(user.username, other.username) is CloneStatus.ABSENT
             session.mirror(user.username, other.username)
@@ -231,10 +205,8 @@ class EngineContract:
             assert session.clone_status(user.username, other.username) is CloneStatus.OURS
             assert session.clone_status(other.username, user.username) is CloneStatus.OURS
 
-    def test_somebody_elses_user_of_that_name_is_not_ours(
-        self, laboratory: Laboratory, pair: tuple[Credential, Credential]
-    ) -> None:
-        user, other = pair
+    def test_somebody_elses_user_of_that_name_is_not_ours(self, laboratory: Laboratory, new: Pair) -> None:
+        user, other = new
         laboratory.new_user(other.username)
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             assert session.clone_status(user.username, other.username) is CloneStatus.UNKNOWN
@@ -248,67 +220,19 @@ class EngineContract:
     def test_statements_to_verify_are_run(self, laboratory: Laboratory) -> None:
         user = laboratory.new_user()
         with laboratory.engine.connect(user, deadline()) as session:
-            session.verify(["SELECT 1 FROM lab_orders", "SELECT 2 FROM lab_orders"])
+            session.verify([laboratory.statement_that_reads(ORDERS)] * 2)
         with pytest.raises((NotPermitted, StatementFailed)), laboratory.engine.connect(user, deadline()) as session:
-            session.verify(["SELECT 1 FROM lab_invoices"])
+            session.verify([laboratory.statement_that_reads(INVOICES)])
 
-    def test_no_password_that_we_set_is_in_the_servers_log(
-        self, laboratory: Laboratory, pair: tuple[Credential, Credential]
-    ) -> None:
-        user, other = pair
-        changed = replace(user, password=secrets.token_urlsafe(18))
+    def test_no_password_that_we_set_is_in_the_servers_log(self, laboratory: Laboratory, new: Pair) -> None:
+        user, other = new
+        later = changed(user)
         with laboratory.engine.connect(user, deadline()) as session:
-            session.change_own_password(changed.password)
-        self.mirror(laboratory, changed, other)
-        with pytest.raises(NotPermitted), laboratory.engine.connect(changed, deadline()) as session:
+            session.change_own_password(later.password)
+        mirror(laboratory, later, other)
+        with pytest.raises(NotPermitted), laboratory.engine.connect(later, deadline()) as session:
             session.set_password(laboratory.admin.username, "Refused-" + other.password)
         log = laboratory.log_text()
         assert user.username.casefold() in log.casefold()
-        assert changed.password not in log
+        assert later.password not in log
         assert other.password not in log
-
-
-class TestPostgreSQL(EngineContract):
-    """PostgreSQL keeps the contract."""
-
-    @pytest.fixture
-    def laboratory(self, postgresql: Laboratory) -> Laboratory:
-        return postgresql
-
-
-class TestMySQL(EngineContract):
-    """MySQL keeps the contract."""
-
-    @pytest.fixture
-    def laboratory(self, mysql: Laboratory) -> Laboratory:
-        return mysql
-
-
-class TestMariaDB(EngineContract):
-    """MariaDB keeps the contract."""
-
-    @pytest.fixture
-    def laboratory(self, mariadb: Laboratory) -> Laboratory:
-        return mariadb
-
-
-@pytest.fixture
-def closed_port() -> int:
-    """A port where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-@pytest.fixture
-def silent_port() -> Iterator[int]:
-    """A port that takes connections and never says a word."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield int(listener.getsockname()[1])
-
-
-class TestFake(EngineContract):
-    """The fake keeps it, too: so what is decided against the fake is decided against an engine."""
-
-    @pytest.fixture
-    def laboratory(self) -> Laboratory:
-        return FakeLaboratory()

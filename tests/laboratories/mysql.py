@@ -1,19 +1,26 @@
 """How do the tests look into a MySQL or MariaDB server?"""
 
+import os
 import re
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pymysql
 from pymysql.converters import escape_string
 
 from rotation.credential import Credential
 from rotation.engine import Engine
+from rotation.engines.mariadb import MariaDB
+from rotation.engines.mysql import MySQL
 from tests.forms import Forms
 from tests.laboratories import ORDERS, THINGS, Logins, Run
+from tests.local.servers import mariadb as mariadb_server
+from tests.local.servers import mysql as mysql_server
 
 SCHEMA = "lab"
 
@@ -62,6 +69,27 @@ class MySQLLaboratory:
     admin: Credential
     version: str = field(default="")
 
+    @classmethod
+    def on(cls, engine: Engine, server: mysql_server.Server, admin_password: str) -> "MySQLLaboratory":
+        """Return a look into a MySQL or MariaDB of ours, and its master."""
+        superuser = Credential(
+            engine=min(engine.kind.engine_values, key=len),
+            host=server.host,
+            port=server.port,
+            database=None,
+            username=server.superuser,
+            password=server.password,
+            tls=True,
+        )
+        return cls(
+            engine=engine,
+            superuser=superuser,
+            ca_bundle=server.ca_bundle,
+            log_files=(server.log_files.general, server.log_files.error),
+            admin=replace(superuser, username="admin", password=admin_password),
+            version=server.version,
+        )
+
     def __post_init__(self) -> None:
         """Make the things on a server that does not know them."""
         with self.session() as run:
@@ -70,7 +98,7 @@ class MySQLLaboratory:
                 run(f"CREATE TABLE IF NOT EXISTS {SCHEMA}.{thing} (id int)")
 
     def new_user(self, name: str | None = None, password: str | None = None) -> Credential:
-        """Make a user as somebody who runs an RDS instance would: through the admin."""
+        """Make a user as the superuser."""
         user = replace(
             self.superuser,
             username=name or f"app_{secrets.token_hex(4)}",
@@ -96,7 +124,7 @@ class MySQLLaboratory:
             run(f"GRANT SELECT ON {SCHEMA}.{thing} TO {quoted(username)}@'%'")
 
     def forbid(self, username: str, thing: str) -> None:
-        """Revoke SELECT on a table, where it is granted."""
+        """Revoke SELECT on a table, if it is granted."""
         with self.session() as run, suppress(pymysql.OperationalError, pymysql.ProgrammingError):
             run(f"REVOKE SELECT ON {SCHEMA}.{thing} FROM {quoted(username)}@'%'")  # noqa: S608 - constants, and a quoted name
 
@@ -108,6 +136,10 @@ class MySQLLaboratory:
         except pymysql.OperationalError:
             return False
         return True
+
+    def statement_that_reads(self, thing: str) -> str:
+        """Name the table alone: the user's session finds it."""
+        return f"SELECT 1 FROM {thing}"  # noqa: S608 - a constant
 
     def allow_two_passwords(self, username: str, *, by_itself: bool) -> None:
         """Let a user of MySQL keep its old password by itself, or not."""
@@ -171,6 +203,43 @@ class MySQLLaboratory:
 
         with connection:
             yield run
+
+
+@contextmanager
+def own_mysql() -> Iterator[MySQLLaboratory]:
+    """Start a MySQL."""
+    with (
+        tempfile.TemporaryDirectory(prefix="mysql-") as directory,
+        mysql_server.start(Path(directory), general_log=True) as server,
+    ):
+        yield MySQLLaboratory.on(MySQL(), server, mysql_server.create_rds_master(server))
+
+
+@contextmanager
+def own_mariadb(version: str) -> Iterator[MySQLLaboratory]:
+    """Start a MariaDB of this version."""
+    with (
+        tempfile.TemporaryDirectory(prefix="mariadb-") as directory,
+        mariadb_server.start(version, Path(directory), general_log=True) as server,
+    ):
+        yield MySQLLaboratory.on(MariaDB(), server, mariadb_server.create_rds_master(server))
+
+
+@contextmanager
+def given(engine: Engine, dsn: str) -> Iterator[MySQLLaboratory]:
+    """Use a server: `mysql://user:password@host:port/?ca=FILE`; the user is the superuser, and the admin too."""
+    parts = urlsplit(dsn)
+    superuser = Credential(
+        engine=parts.scheme,
+        host=parts.hostname or "localhost",
+        port=parts.port or 3306,
+        database=None,
+        username=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        tls=True,
+    )
+    bundle = Path(parse_qs(parts.query).get("ca", [os.devnull])[0])
+    yield MySQLLaboratory(engine, superuser, bundle, (), superuser)
 
 
 def _entries(log: str) -> Iterator[tuple[str, str, str]]:

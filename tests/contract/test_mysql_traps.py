@@ -1,4 +1,4 @@
-"""Does an admin of MySQL or MariaDB run what a user has written? Traps of all kinds lie in the pair's way.
+"""Does an admin of MySQL or MariaDB run what a user has written? The tests lay traps of all kinds.
 
 Each trap notes as whom it was sprung. Rights on all of them are granted to the pair, by whoever owns them: the user
 itself, or somebody else.
@@ -17,9 +17,10 @@ from rotation.engines.mariadb.pair import MariaDBPair
 from rotation.engines.mysql.names import Account
 from rotation.engines.mysql.rights import Change
 from rotation.errors import StatementFailed, Unsupported
-from tests.contract.mysql_accounts import account, alter, asked, changed, new_clone, proof, rotate
+from tests.contract.mysql_kit import account, alter, asked, rotate
+from tests.contract.pairs import changed, new_clone, proof_of
 from tests.laboratories import deadline
-from tests.laboratories_mysql import MySQLLaboratory
+from tests.laboratories.mysql import MySQLLaboratory
 
 SPRING = "INSERT INTO {db}.caught VALUES (CONCAT(CURRENT_USER(), ' ', SESSION_USER()))"
 """What a trap does. The table knows no transactions, so that nothing takes it back."""
@@ -66,7 +67,7 @@ class Owner:
         return [str(who) for (who,) in asked(self.laboratory, query, "%admin@%")]
 
     def forget(self) -> None:
-        """Have nobody been caught."""
+        """Forget what was caught so far."""
         alter(self.laboratory, f"TRUNCATE {self.db}.caught")
 
 
@@ -167,7 +168,7 @@ class Family:
     """What the two promise together; a subclass says where."""
 
     view_columns: Sequence[str] = ()
-    """Grants of columns of views, where an admin may hand them on."""
+    """Grants of columns of views, if an admin may pass them on."""
 
     @pytest.fixture
     def pair(self, laboratory: MySQLLaboratory) -> tuple[Credential, Credential]:
@@ -238,7 +239,7 @@ class Family:
         self, laboratory: MySQLLaboratory, pair: tuple[Credential, Credential], owner: Owner
     ) -> None:
         user, new = pair[0], changed(pair[0])
-        known = proof(laboratory, user)
+        known = proof_of(laboratory, user)
         within = replace(laboratory.admin, database=owner.db)
         with laboratory.engine.connect(within, deadline()) as session:
             session.require_proven(known)
@@ -248,14 +249,11 @@ class Family:
         assert owner.caught() == []
 
 
+@pytest.mark.engine("mysql")
 class TestMySQL(Family):
     """MySQL keeps them."""
 
     view_columns = VIEW_COLUMNS
-
-    @pytest.fixture
-    def laboratory(self, mysql: MySQLLaboratory) -> MySQLLaboratory:
-        return mysql
 
     @pytest.mark.parametrize("is_own", [False], ids=[""])
     def test_columns_of_a_view_are_granted_and_nothing_in_it_is_called(
@@ -269,12 +267,9 @@ class TestMySQL(Family):
         assert len(names) > len(PREPARED)
 
 
+@pytest.mark.engine("mariadb")
 class TestMariaDB(Family):
     """MariaDB keeps them."""
-
-    @pytest.fixture
-    def laboratory(self, mariadb: MySQLLaboratory) -> MySQLLaboratory:
-        return mariadb
 
     @pytest.mark.parametrize("is_own", [False], ids=[""])
     def test_columns_of_a_view_are_not_granted_for_the_server_calls_what_is_in_it(

@@ -18,7 +18,7 @@ import pymssql
 from rotation.credential import Credential
 from rotation.engines.sqlserver import SQLServer
 from tests.forms import Forms
-from tests.laboratories import ORDERS, THINGS, Logins, Run
+from tests.laboratories import ORDERS, THINGS, Logins, Run, new_password
 from tests.local.stand_ins.sqlserver import server as sqlserver_server
 
 DATABASE, CONTAINED = DATABASES = ("lab", "lab_contained")
@@ -64,7 +64,7 @@ class SQLServerLaboratory:
     ca_bundle: Path
     admin: Credential
     log: sqlserver_server.Log | None
-    """What the stand-in has logged; None where it is a real server."""
+    """What the stand-in has logged; None if it is a real server."""
     engine: SQLServer = field(default_factory=SQLServer)
     admins: set[str] = field(default_factory=set)
     """All who log in as an admin."""
@@ -72,9 +72,7 @@ class SQLServerLaboratory:
     @classmethod
     def prepare(cls, superuser: Credential, ca_bundle: Path, log: sqlserver_server.Log | None) -> "SQLServerLaboratory":
         """Make the admin, the databases and the things on a server that knows none of them."""
-        admin = replace(
-            superuser, username=f"admin_{secrets.token_hex(4)}", password=strong_password(), database=DATABASE
-        )
+        admin = replace(superuser, username=f"admin_{secrets.token_hex(4)}", password=new_password(), database=DATABASE)
         laboratory = cls(superuser, ca_bundle, admin, log, admins={superuser.username, admin.username})
         with laboratory.session() as run:
             run("EXEC sp_configure 'contained database authentication', 1")
@@ -108,7 +106,7 @@ class SQLServerLaboratory:
         user = replace(
             self.superuser,
             username=name or f"app_{secrets.token_hex(4)}",
-            password=password or strong_password(),
+            password=password or new_password(),
             database=DATABASE,
         )
         # The contract makes up passwords that a policy may refuse.
@@ -122,7 +120,7 @@ class SQLServerLaboratory:
     def new_contained_user(self) -> Credential:
         """Make a user that logs in to its database only."""
         user = replace(
-            self.superuser, username=f"app_{secrets.token_hex(4)}", password=strong_password(), database=CONTAINED
+            self.superuser, username=f"app_{secrets.token_hex(4)}", password=new_password(), database=CONTAINED
         )
         with self.session(database=CONTAINED) as run:
             run(f"CREATE USER {bracketed(user.username)} WITH PASSWORD = {quoted(user.password)}")
@@ -161,6 +159,10 @@ class SQLServerLaboratory:
                 raise
             return False
         return True
+
+    def statement_that_reads(self, thing: str) -> str:
+        """Name the table alone: the user's session finds it."""
+        return f"SELECT 1 FROM {thing}"  # noqa: S608 - a constant
 
     def allow_two_passwords(self, username: str, *, by_itself: bool) -> None:
         """No login can have two."""
@@ -268,8 +270,3 @@ def bracketed(name: str) -> str:
 def quoted(text: str) -> str:
     """Return a text as a literal."""
     return "N'" + text.replace("'", "''") + "'"
-
-
-def strong_password() -> str:
-    """Return one that any policy takes."""
-    return secrets.token_urlsafe() + "-Aa1"

@@ -15,9 +15,10 @@ from rotation.engine import KeepsOldPassword
 from rotation.engines.mysql.session import MySQLSession
 from rotation.engines.mysql.two_passwords import lock_is_held
 from rotation.errors import NotPermitted, StatementFailed
-from tests.contract.mysql_accounts import Pair, account, alter, asked, changed, new_clone, rotate, shown
+from tests.contract.mysql_kit import account, alter, asked, rotate, shown
+from tests.contract.pairs import Pair, changed, new_clone
 from tests.laboratories import Run, deadline
-from tests.laboratories_mysql import MySQLLaboratory
+from tests.laboratories.mysql import MySQLLaboratory
 
 HERE = "127.0.0.1"
 
@@ -119,7 +120,7 @@ class Family:
                 session.mirror(turn[0].username, turn[1].username)
         assert rotate(laboratory, *turn) == []
 
-    def test_a_table_that_she_locks_is_in_nobodys_way_where_there_is_nothing_to_do(
+    def test_a_table_that_she_locks_blocks_nobody_if_there_is_nothing_to_do(
         self, laboratory: MySQLLaboratory, stranger: Stranger, turn: Pair
     ) -> None:
         for one in turn:
@@ -128,7 +129,7 @@ class Family:
             run(f"LOCK TABLES {stranger.db}.t WRITE, {stranger.db}.u WRITE")
             assert rotate(laboratory, *turn) == []
 
-    def test_an_open_transaction_of_hers_is_in_nobodys_way(
+    def test_an_open_transaction_of_hers_blocks_nobody(
         self, laboratory: MySQLLaboratory, stranger: Stranger, turn: Pair
     ) -> None:
         stranger.run(f"GRANT SELECT, INSERT (c) ON {stranger.db}.t TO {account(turn[0])}")
@@ -138,12 +139,9 @@ class Family:
             assert rotate(laboratory, *turn) == []
 
 
+@pytest.mark.engine("mysql")
 class TestMySQL(Family):
     """MySQL keeps them."""
-
-    @pytest.fixture
-    def laboratory(self, mysql: MySQLLaboratory) -> MySQLLaboratory:
-        return mysql
 
     def test_columns_of_a_view_whose_table_she_has_dropped_stop_nobody(
         self, mysql: MySQLLaboratory, stranger: Stranger, turn: Pair
@@ -207,12 +205,9 @@ class TestMySQL(Family):
         assert "another invocation" in problem.cause
 
 
+@pytest.mark.engine("mariadb")
 class TestMariaDB(Family):
     """MariaDB keeps them."""
-
-    @pytest.fixture
-    def laboratory(self, mariadb: MySQLLaboratory) -> MySQLLaboratory:
-        return mariadb
 
     def test_a_role_that_she_administers_and_the_admin_does_not_is_named(
         self, mariadb: MySQLLaboratory, stranger: Stranger, turn: Pair

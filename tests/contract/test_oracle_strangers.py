@@ -9,38 +9,16 @@ import oracledb
 import pytest
 
 from rotation.credential import Credential
-from rotation.engine import CloneStatus, Proof
+from rotation.engine import CloneStatus
 from rotation.errors import NotPermitted, StatementFailed, Unsafe, Unsupported
-from tests.contract.test_oracle import (
-    MAPPING,
-    Pair,
-    account,
-    add,
-    changed,
-    definition,
-    differences,
-    documented,
-    dual,
-    filled,
-    mirror,
-    name_of,
-    new_clone,
-    oracle,
-    pair,
-    stand_in,
-    things,
-)
-from tests.laboratories import INVOICES, ORDERS, deadline
-from tests.laboratories_oracle import OWNER, OracleLaboratory, known, new_password, quoted
+from tests.contract.oracle_kit import MAPPING, account, add, definition, documented, filled, name_of
+from tests.contract.pairs import Pair, changed, differences, mirror, new_clone, proof_of
+from tests.laboratories import INVOICES, ORDERS, deadline, new_password
+from tests.laboratories.oracle import OWNER, OracleLaboratory, known, quoted
 from tests.local.stand_ins.oracle.database import Database, User
 from tests.local.stand_ins.oracle.server import Server
 
-__all__ = ["dual", "oracle", "pair", "stand_in", "things"]
-
-
-def proof_of(oracle: OracleLaboratory, user: Credential) -> Proof:
-    with oracle.engine.connect(user, deadline()) as session:
-        return session.proof()
+pytestmark = pytest.mark.engine("oracle")
 
 
 # Who has logged in
@@ -134,7 +112,7 @@ def test_a_user_of_a_directory_is_not_the_schema_that_it_gets(
 
 
 @pytest.mark.parametrize("field", ["proxy", "user"])
-def test_a_session_of_somebody_else_is_told(oracle: OracleLaboratory, stand_in: Server, field: str) -> None:
+def test_a_session_of_somebody_else_is_reported(oracle: OracleLaboratory, stand_in: Server, field: str) -> None:
     """The client asks for no proxy session. Here, the server gives another one than was asked for."""
     user, victim = oracle.new_user(), oracle.new_user()
     begun = stand_in.sessions
@@ -196,7 +174,7 @@ def evil(oracle: OracleLaboratory) -> Credential:
 
 
 class trigger:  # noqa: N801 - used like a function
-    """A trigger of somebody's, as long as a block lasts; the superuser's, who may, where nobody is named."""
+    """A trigger of this user, for a while; of the superuser, if none is named."""
 
     def __init__(
         self, oracle: OracleLaboratory, event: str, setting: str = "", owner: Credential | None = None
@@ -239,7 +217,7 @@ TRAPS = (
 
 @pytest.fixture
 def trapped(oracle: OracleLaboratory, evil: Credential, pair: Pair) -> Iterator[Pair]:
-    """The pair, whose user was granted what is a trap; and whoever logs in is sent where there are more."""
+    """The pair, whose user has a grant on a trap; each login is led to more of them."""
     user, _ = pair
     oracle.alter(
         *(text.format(account(evil)) for text in TRAPS),
@@ -404,7 +382,7 @@ def test_what_a_stranger_gives_to_the_other_user_stops_nothing(
         assert not oracle.may_read(clone, f'{account(stranger)}."my; table\n\'"')
 
 
-def test_what_a_stranger_gives_is_given_again_where_the_user_has_it(
+def test_what_a_stranger_gives_is_given_again_if_the_user_has_it(
     oracle: OracleLaboratory, stranger: Credential, pair: Pair
 ) -> None:
     """Else the stranger could take it back from the one of the two."""

@@ -11,16 +11,18 @@ from rotation.engines.oracle import Oracle
 from rotation.engines.oracle import connection as oracle_connection
 from rotation.errors import StatementFailed, Unreachable
 from tests.contract.impostor import Line, Talk, posing
-from tests.contract.test_oracle import LEAKS, Pair, collected, mirror, oracle, pair, stand_in
-from tests.laboratories import deadline
-from tests.laboratories_oracle import OracleLaboratory, new_password
+from tests.contract.oracle_kit import LEAKS
+from tests.contract.pairs import Pair, mirror
+from tests.laboratories import deadline, new_password
+from tests.laboratories.oracle import OracleLaboratory
 from tests.local.stand_ins.oracle import server as oracle_server
 from tests.local.stand_ins.oracle import wire
 from tests.local.stand_ins.oracle.dictionary import Binds
 from tests.local.stand_ins.oracle.statements import Result, Session
 from tests.local.stand_ins.oracle.wire import Challenge, Writer
 
-__all__ = ["collected", "oracle", "pair", "stand_in"]
+pytestmark = pytest.mark.engine("oracle")
+
 
 CONTROL, RESEND = 14, 11
 LONGEST = 0xFFFFFFFF

@@ -21,9 +21,9 @@ from rotation.engines.mysql.rights import MOST_RIGHTS, TooManyRights, parse
 from rotation.engines.mysql.wire import ANSWER_BYTES, ANSWER_PACKETS, LOGIN_BYTES, LOGIN_PACKETS, BoundedConnection
 from rotation.errors import DatabaseError, LoginRefused, RotationError, StatementFailed, Unreachable, Untrusted
 from tests.contract.impostor import Line, Talk, greeting, packet, posing, switch
-from tests.contract.mysql_accounts import account, alter
+from tests.contract.mysql_kit import account, alter
 from tests.laboratories import deadline
-from tests.laboratories_mysql import MySQLLaboratory
+from tests.laboratories.mysql import MySQLLaboratory
 
 MB = 1024 * 1024
 LARGEST = 0xFFFFFF
@@ -341,7 +341,7 @@ class Family:
         with at_most(20 * MB), connected() as session:
             session.verify([ROWS.format(10_000), "SELECT 1"])
 
-    def test_a_statement_of_verify_that_answers_without_end_is_told_how_much_is_read(
+    def test_a_statement_of_verify_that_answers_without_end_learns_how_much_is_read(
         self, connected: Callable[[], AbstractContextManager[Session]]
     ) -> None:
         with (
@@ -373,20 +373,14 @@ class Family:
         alter(laboratory, f"DROP DATABASE {database}")
 
 
+@pytest.mark.engine("mysql")
 class TestMySQL(Family):
     """MySQL keeps them."""
 
-    @pytest.fixture
-    def laboratory(self, mysql: MySQLLaboratory) -> MySQLLaboratory:
-        return mysql
 
-
+@pytest.mark.engine("mariadb")
 class TestMariaDB(Family):
     """MariaDB keeps them."""
-
-    @pytest.fixture
-    def laboratory(self, mariadb: MySQLLaboratory) -> MySQLLaboratory:
-        return mariadb
 
 
 def test_the_bounds_are_what_the_page_says() -> None:

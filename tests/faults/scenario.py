@@ -19,7 +19,7 @@ AWS, DATABASE = "AWS", "database"
 
 
 @dataclass
-class Rig:
+class Scenario:
     """A secret of a new user in a laboratory, under rotation by hand: no service retries behind the test's back.
 
     The function reaches the database and AWS over the wire alone, all others reach them directly.
@@ -38,7 +38,7 @@ class Rig:
         """Make the user and the secrets."""
         self.user = self.laboratory.new_user()
         self.client = self.service.client()
-        verify = [f"SELECT 1 FROM {ORDERS}"]  # noqa: S608 - a constant
+        verify = [self.laboratory.statement_that_reads(ORDERS)]
         fields: dict[str, object] = {"rotation": {"strategy": self.strategy, "verify": verify}}
         if self.strategy is Strategy.DUAL_PASSWORD:
             self.laboratory.allow_two_passwords(self.user.username, by_itself=not self.through_admin)
@@ -49,7 +49,7 @@ class Rig:
         self.function = self.service.register(self.name, lambda _: None)
 
     def begin(self) -> None:
-        """Have the service stage a new, empty version, and leave the steps to the test."""
+        """Let the service stage a new, empty version, and leave the steps to the test."""
         self.token = str(uuid.uuid4())
         self.client.rotate_secret(SecretId=self.arn, RotationLambdaARN=self.function, ClientRequestToken=self.token)
         self.service.wait(self.arn)
@@ -57,7 +57,7 @@ class Rig:
     def abandon(self) -> None:
         """Take AWSPENDING away by hand, as an operator does with a rotation that is stuck.
 
-        Where the rotation is done, do nothing.
+        If the rotation is done, do nothing.
         """
         if self.labels().get("AWSPENDING") not in (None, self.labels()["AWSCURRENT"]):
             self.client.update_secret_version_stage(
@@ -82,12 +82,12 @@ class Rig:
         self.begin()
         assert self.run().error is None
 
-    def read(self, stage: str = "AWSCURRENT") -> Credential:
+    def read(self, label: str = "AWSCURRENT") -> Credential:
         """Read the secret as an application does."""
-        return self._credential(self.client.get_secret_value(SecretId=self.arn, VersionStage=stage)["SecretString"])
+        return self._credential(self.client.get_secret_value(SecretId=self.arn, VersionStage=label)["SecretString"])
 
     def version_logs_in(self, version: str) -> bool:
-        """Tell whether the server takes what a version holds, whatever its labels; False where it holds nothing."""
+        """Tell whether the server takes what a version holds, whatever its labels; False if it holds nothing."""
         try:
             text = self.client.get_secret_value(SecretId=self.arn, VersionId=version)["SecretString"]
         except self.client.exceptions.ResourceNotFoundException:

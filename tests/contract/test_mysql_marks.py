@@ -17,25 +17,17 @@ from rotation.credential import Credential
 from rotation.engine import CloneStatus, KeepsOldPassword
 from rotation.engines.mariadb import methods
 from rotation.errors import LoginRefused, Unsafe
-from tests.contract.mysql_accounts import (
-    account,
-    alter,
-    asked,
-    changed,
-    mirror,
-    new_clone,
-    proof,
-    rotate,
-)
+from tests.contract.mysql_kit import account, alter, asked, rotate
+from tests.contract.pairs import changed, mirror, new_clone, proof_of
 from tests.laboratories import deadline
-from tests.laboratories_mysql import MySQLLaboratory, quoted
+from tests.laboratories.mysql import MySQLLaboratory, quoted
 
 NONCE, ANOTHER = "0" * 32, "f" * 32
 
 
 def clone_status(laboratory: MySQLLaboratory, user: Credential, other: Credential) -> CloneStatus:
     """Tell what the driver knows of a pair when `user` has logged in."""
-    known = proof(laboratory, user)
+    known = proof_of(laboratory, user)
     with laboratory.engine.connect(laboratory.admin, deadline()) as session:
         session.require_proven(known)
         return session.clone_status(user.username, other.username)
@@ -80,7 +72,7 @@ GARBAGE = [
 
 
 def test_any_user_of_mysql_may_write_its_own_attributes(mysql: MySQLLaboratory) -> None:
-    """Why a mark on one side proves nothing. Where a server refuses it, all the better."""
+    """Why a mark on one side proves nothing. A server that refuses to write it is even safer."""
     user = mysql.new_user()
     note(mysql, user, marked())
     assert noted(mysql, user) == {NONCE: True}
@@ -106,7 +98,7 @@ def test_the_mark_of_earlier_versions_proves_nothing_and_a_password_does(mysql: 
     user, clone = two(mysql)
     alter(mysql, f"ALTER USER {account(clone)} ATTRIBUTE {quoted(json.dumps({'rotation': user.username}))}")
     assert clone_status(mysql, user, clone) is CloneStatus.UNKNOWN
-    proofs = [proof(mysql, one) for one in (user, clone)]
+    proofs = [proof_of(mysql, one) for one in (user, clone)]
     with mysql.engine.connect(mysql.admin, deadline()) as session:
         for known in proofs:
             session.require_proven(known)
@@ -191,7 +183,7 @@ def set_hash(laboratory: MySQLLaboratory, user: Credential, text: str) -> None:
         try:
             run(f"SET PASSWORD = {quoted(text)}")
         except pymysql.OperationalError as error:
-            if error.args[0] != 1699:  # so it says, where the first method is no password; and has done it
+            if error.args[0] != 1699:  # it says so if the first method is no password, although it has done it
                 raise
 
 
@@ -203,7 +195,7 @@ def hashes(laboratory: MySQLLaboratory, user: Credential) -> list[str]:
 
 def test_a_mark_that_a_user_sets_as_its_password_is_none(mariadb: MySQLLaboratory, backwards: bool) -> None:
     attacker, victim = reversed(two(mariadb)) if backwards else two(mariadb)
-    known = [proof(mariadb, one) for one in (attacker, victim)]
+    known = [proof_of(mariadb, one) for one in (attacker, victim)]
     set_hash(mariadb, attacker, mark(victim))
     assert hashes(mariadb, attacker) == [mark(victim)]
     for mine, (user, other) in zip(known, ((attacker, victim), (victim, attacker)), strict=True):
@@ -227,7 +219,7 @@ def test_a_mark_in_the_first_method_that_a_user_may_set_is_none(
     attacker, victim = reversed(two(mariadb)) if backwards else two(mariadb)
     native = f"mysql_native_password USING PASSWORD({quoted(attacker.password)})"
     alter(mariadb, f"ALTER USER {account(attacker)} IDENTIFIED VIA {ways.format(native=native)}")
-    known = proof(mariadb, attacker)
+    known = proof_of(mariadb, attacker)
     set_hash(mariadb, attacker, mark(victim))
     assert mark(victim) in hashes(mariadb, attacker)
     with mariadb.engine.connect(mariadb.admin, deadline()) as session:
@@ -276,7 +268,7 @@ def test_an_admin_carries_no_mark_of_a_user_to_where_it_counts(mariadb: MySQLLab
         native = f"mysql_native_password USING PASSWORD({quoted(attacker.password)})"
         ways = f"mysql_native_password USING PASSWORD('first') OR {native}"
         alter(mariadb, f"ALTER USER {account(attacker)} IDENTIFIED VIA {ways}")
-        known = proof(mariadb, attacker)
+        known = proof_of(mariadb, attacker)
         set_hash(mariadb, attacker, mark(victim))
         alter(mariadb, f"ALTER USER {account(victim)} ACCOUNT UNLOCK")
         with mariadb.engine.connect(mariadb.admin, deadline()) as session:
@@ -292,7 +284,7 @@ def test_an_admin_carries_no_mark_of_a_user_to_where_it_counts(mariadb: MySQLLab
 
 @contextmanager
 def policy(mariadb: MySQLLaboratory) -> Iterator[None]:
-    """Have a plugin that wants to judge passwords, for a while."""
+    """Install a plugin that judges passwords, for a while."""
     alter(mariadb, "INSTALL SONAME 'simple_password_check'")
     try:
         yield
@@ -335,7 +327,7 @@ def test_the_password_of_a_clone_proves_it_under_a_policy(mariadb: MySQLLaborato
     user, clone = two(mariadb)
     new = changed(clone)
     with policy(mariadb):
-        proofs = [proof(mariadb, one) for one in (user, clone)]
+        proofs = [proof_of(mariadb, one) for one in (user, clone)]
         with mariadb.engine.connect(mariadb.admin, deadline()) as session:
             for known in proofs:
                 session.require_proven(known)

@@ -1,31 +1,22 @@
-"""How do the tests look into a database, whatever its kind?
-
-The drivers are held to one contract. What it takes to check it, to make a user and to grant it something, differs
-from engine to engine: a laboratory does it, as the superuser, with the engine's own client and none of the project's
-code.
-"""
+"""How do the tests look into a PostgreSQL server?"""
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import psycopg2
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from rotation.credential import Credential
-from rotation.deadline import Deadline
-from rotation.engine import Engine
 from rotation.engines.postgresql import PostgreSQL
 from tests.contract.sql_log import POSTGRESQL
 from tests.forms import Forms
-
-ORDERS, INVOICES = THINGS = ("lab_orders", "lab_invoices")
-"""What there is to be read: a new user may read the orders."""
-
+from tests.laboratories import ORDERS, THINGS, Logins, Run
+from tests.local.servers import postgresql as postgresql_server
 
 NAME = r'"(?:[^"]|"")*"'
 WORD = rf"(?:{NAME}|[a-z_][a-z0-9_$]*)"
@@ -50,73 +41,7 @@ PARTS = {
 """What the forms of PostgreSQL call the parts of its statements."""
 
 ADMINS = replace(POSTGRESQL, statement=re.compile(r"admin_\w+@\S* secret-rotation (?:LOG:  statement|STATEMENT): +"))
-"""How the driver's statements are logged, where it has logged in as an admin: it writes its own name."""
-
-
-class Laboratory(Protocol):
-    """A database server, its admin, and a look into it from outside."""
-
-    @property
-    def engine(self) -> Engine:
-        """The driver under test."""
-
-    @property
-    def admin(self) -> Credential:
-        """The admin, with what an RDS master may do and no more."""
-
-    @property
-    def ca_bundle(self) -> Path | None:
-        """The authorities of the server's certificate."""
-
-    def new_user(self, name: str | None = None, password: str | None = None) -> Credential:
-        """Make a user that the admin may administer, with a right or two."""
-
-    def logs_in(self, credential: Credential) -> bool:
-        """Tell whether the server takes this password."""
-
-    def allow(self, username: str, thing: str) -> None:
-        """Grant a user the right to read one of THINGS."""
-
-    def forbid(self, username: str, thing: str) -> None:
-        """Revoke it."""
-
-    def may_read(self, credential: Credential, thing: str) -> bool:
-        """Tell whether the user logs in, and can read the thing."""
-
-    def allow_two_passwords(self, username: str, *, by_itself: bool) -> None:
-        """Prepare a user for the strategy dual password, if the engine has it; that it adds one by itself, or not."""
-
-    def change_password(self, credential: Credential) -> None:
-        """Give a user the password of this credential, behind the back of everybody."""
-
-    def log_text(self) -> str:
-        """Return all that the server has logged."""
-
-    def strange_statements(self) -> list[str]:
-        """Return what the driver's sessions have sent as the admin and no form allows: see `tests.forms`.
-
-        Empty if nobody can read the server's log.
-        """
-
-    def logins(self) -> "Logins | None":
-        """Count all logins so far, this laboratory's own included; None where nobody can read the server's log."""
-
-
-@dataclass(frozen=True)
-class Logins:
-    """What a server has logged of logins."""
-
-    tried: int
-    refused: int
-    """Among those that were tried."""
-
-    def __sub__(self, before: "Logins") -> "Logins":
-        return Logins(self.tried - before.tried, self.refused - before.refused)
-
-
-def deadline(seconds: float = 30.0) -> Deadline:
-    """Return a deadline in so many seconds from a clock that stands still: no test waits for it."""
-    return Deadline(lambda: seconds)
+"""How the driver's statements are logged if it has logged in as an admin: it writes its own name."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +77,7 @@ class PostgreSQLLaboratory:
         return replace(laboratory, version=version)
 
     def new_user(self, name: str | None = None, password: str | None = None) -> Credential:
-        """Have the admin make a role, as somebody who runs an RDS instance would."""
+        """Make a role as the admin, as people do on RDS."""
         user = replace(
             self.superuser, username=name or f"app_{secrets.token_hex(4)}", password=password or secrets.token_urlsafe()
         )
@@ -170,12 +95,12 @@ class PostgreSQLLaboratory:
         return True
 
     def allow(self, username: str, thing: str) -> None:
-        """Have the admin, whose table it is, grant SELECT on it."""
+        """Grant SELECT on it as the admin, who owns the table."""
         with self.session(self.admin) as run:
             run(SQL("GRANT SELECT ON public.{} TO {}").format(Identifier(thing), Identifier(username)))
 
     def forbid(self, username: str, thing: str) -> None:
-        """Have the admin revoke it."""
+        """Revoke it as the admin."""
         with self.session(self.admin) as run:
             run(SQL("REVOKE SELECT ON public.{} FROM {}").format(Identifier(thing), Identifier(username)))
 
@@ -187,6 +112,10 @@ class PostgreSQLLaboratory:
         except (psycopg2.errors.InsufficientPrivilege, psycopg2.OperationalError):
             return False
         return True
+
+    def statement_that_reads(self, thing: str) -> str:
+        """Name the table alone: the user's session finds it."""
+        return f"SELECT 1 FROM {thing}"  # noqa: S608 - a constant
 
     def allow_two_passwords(self, username: str, *, by_itself: bool) -> None:
         """No role can have two."""
@@ -206,12 +135,12 @@ class PostgreSQLLaboratory:
         return forms.strangers(ADMINS.statements(self.log_text()))
 
     def logins(self) -> Logins | None:
-        """Read the log, where a login that ends in an error of any kind is FATAL."""
+        """Read the log. A login that ends in an error of any kind is FATAL there."""
         refused = self.log_text().count(" FATAL: ")
         return Logins(self.log_text().count("connection authorized: ") + refused, refused) if self.log_file else None
 
     @contextmanager
-    def session(self, credential: Credential | None = None, database: str | None = None) -> Iterator["Run"]:
+    def session(self, credential: Credential | None = None, database: str | None = None) -> Iterator[Run]:
         """Connect, as the superuser unless told otherwise, and run statements one by one."""
         connection = psycopg2.connect(self._dsn(credential or self.superuser, database))
         connection.autocommit = True
@@ -238,7 +167,33 @@ class PostgreSQLLaboratory:
         )
 
 
-class Run(Protocol):
-    """Runs a statement and returns its rows."""
+@contextmanager
+def own(major: int, settings: Mapping[str, str] | None = None) -> Iterator[PostgreSQLLaboratory]:
+    """Start a server of this version, with settings of its own."""
+    with postgresql_server.start(major, settings) as server:
+        superuser = Credential(
+            engine="postgres",
+            host=server.host,
+            port=server.port,
+            database="postgres",
+            username=server.superuser,
+            password=server.password,
+            tls=True,
+        )
+        yield PostgreSQLLaboratory.prepare(superuser, server.ca_bundle, server.log_file)
 
-    def __call__(self, statement: str | Composable, *arguments: object) -> list[tuple[Any, ...]]: ...
+
+@contextmanager
+def given(dsn: str) -> Iterator[PostgreSQLLaboratory]:
+    """Use a server: `host=… user=… password=… sslrootcert=…`."""
+    parameters = psycopg2.extensions.parse_dsn(dsn)
+    superuser = Credential(
+        engine="postgres",
+        host=parameters["host"],
+        port=int(parameters.get("port", 5432)),
+        database=parameters.get("dbname", "postgres"),
+        username=parameters["user"],
+        password=parameters["password"],
+        tls=True,
+    )
+    yield PostgreSQLLaboratory.prepare(superuser, Path(parameters["sslrootcert"]), None)

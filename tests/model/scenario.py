@@ -45,7 +45,7 @@ class Clock:
             invocation.seconds -= seconds
 
 
-class World:
+class Scenario:
     """A secret, its admin secret, the database, and the steps that are under way."""
 
     def __init__(self, strategy: Strategy, *, through_admin: bool, has_marks: bool) -> None:
@@ -86,7 +86,7 @@ class World:
         return invocation
 
     def go_on(self, invocation: Invocation, fault: Fault | None = None) -> None:
-        """Have it make one call, to which this happens."""
+        """Let it make one call, with this fault."""
         invocation.fault = fault
         self._run(invocation)
 
@@ -120,7 +120,7 @@ class World:
         return self.labels.get(PENDING, self.labels[CURRENT]) != self.labels[CURRENT]
 
     def value(self, token: str) -> SecretValue | None:
-        """Return a version's value; None where it has none that can be read."""
+        """Return a version's value; None if it has none that can be read."""
         return _parsed(self._text(token) or "")
 
     def read(self, label: str = CURRENT) -> SecretValue:

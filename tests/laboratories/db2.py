@@ -37,7 +37,7 @@ FORMS = Forms(
 )
 
 OURS = "VALUES (SESSION_USER)"
-"""With this a session of the laboratory begins that is the admin's: so it is told from one of the driver's."""
+"""What a session of the laboratory as the admin says first. The driver's sessions never say it."""
 
 EXISTS = re.compile(r"SQLCODE=-601\b")
 GONE = re.compile(r"SQLCODE=-556\b")
@@ -51,7 +51,7 @@ class Db2Laboratory:
     admin: Credential
     ca_bundle: Path
     instance: Instance | None = None
-    """What can be looked at from inside, where it is the stand-in."""
+    """The inside of the stand-in; None if it is a real server."""
     engine: Db2 = field(default_factory=Db2)
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ class Db2Laboratory:
                         raise
 
     def new_user(self, name: str | None = None, password: str | None = None) -> Credential:
-        """Make a user as somebody who runs an RDS instance would."""
+        """Make a user as the admin, as people do on RDS."""
         user = replace(
             self.admin,
             username=name or f"app_{secrets.token_hex(3)}",
@@ -84,7 +84,7 @@ class Db2Laboratory:
         return user
 
     def administer(self, statement: str, *arguments: object) -> None:
-        """Have RDS do something with users, and wait until all that it was asked for is done."""
+        """Ask RDS to change users, and wait until all of that is done."""
         tasks = "SELECT T.TASK_ID, T.LIFECYCLE FROM TABLE(RDSADMIN.GET_TASK_STATUS(NULL, NULL, NULL)) AS T"
         with self.session(replace(self.admin, database="RDSADMIN")) as run:
             before = {number for number, _ in run(tasks)}
@@ -111,7 +111,7 @@ class Db2Laboratory:
             run(f"GRANT SELECT ON TABLE {SCHEMA}.{thing} TO USER {quoted(username.upper())}")
 
     def forbid(self, username: str, thing: str) -> None:
-        """Revoke it, where it is granted."""
+        """Revoke it, if it is granted."""
         with self.session() as run, suppress(NothingToRevoke):
             run(f"REVOKE SELECT ON TABLE {SCHEMA}.{thing} FROM USER {quoted(username.upper())}")  # noqa: S608 - constants, and a quoted name
 
@@ -125,6 +125,10 @@ class Db2Laboratory:
                 raise
             return False
         return True
+
+    def statement_that_reads(self, thing: str) -> str:
+        """Name the table alone: the user's session finds it."""
+        return f"SELECT 1 FROM {thing}"  # noqa: S608 - a constant
 
     def allow_two_passwords(self, username: str, *, by_itself: bool) -> None:
         """No user can have two."""
@@ -208,7 +212,7 @@ def own() -> Iterator[Db2Laboratory]:
 
 @contextmanager
 def given(dsn: str) -> Iterator[Db2Laboratory]:
-    """Look into an instance of RDS: `db2://master:password@host:port/DATABASE?ca=FILE`; the port is of TLS."""
+    """Use an instance of RDS: `db2://master:password@host:port/DATABASE?ca=FILE`; the port is of TLS."""
     parts = urlsplit(dsn)
     admin = Credential(
         engine=parts.scheme,

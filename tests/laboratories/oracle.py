@@ -14,7 +14,7 @@ from rotation.credential import Credential
 from rotation.engines.oracle import Oracle
 from rotation.engines.oracle.connection import PROGRAM
 from tests.forms import Forms
-from tests.laboratories import ORDERS, THINGS, Logins, Run
+from tests.laboratories import ORDERS, THINGS, Logins, Run, new_password
 from tests.local.stand_ins.oracle import server as oracle_server
 
 NAME = '"[^"]+"'
@@ -33,7 +33,7 @@ ADMIN_RIGHTS = (
     "BEGIN sys.dbms_resource_manager_privs.grant_system_privilege('{}', 'ADMINISTER_RESOURCE_MANAGER', FALSE); END;",
 )
 """More than docs/engines/oracle.md asks for, and than RDS gives anybody: in place of each privilege and role of the
-application WITH ADMIN OPTION, the right to grant any, for tests make up both as they go."""
+application WITH ADMIN OPTION, the right to grant any, because tests make up both as they go."""
 
 FORMS = Forms(
     "oracle",
@@ -60,7 +60,7 @@ class OracleLaboratory:
     ca_bundle: Path | None
     admin: Credential
     server: oracle_server.Server | None = None
-    """The stand-in; None where it is a real server."""
+    """The stand-in; None if it is a real server."""
     admins: set[str] = field(default_factory=set)
     """All who are admins here, as the server keeps their names."""
     engine: Oracle = field(default_factory=Oracle)
@@ -89,7 +89,7 @@ class OracleLaboratory:
         return laboratory
 
     def new_user(self, name: str | None = None, password: str | None = None) -> Credential:
-        """Have the admin make a user, as somebody who runs an RDS instance would."""
+        """Make a user as the admin, as people do on RDS."""
         user = replace(
             self.superuser, username=name or f"app_{secrets.token_hex(4)}", password=password or new_password()
         )
@@ -112,7 +112,7 @@ class OracleLaboratory:
         self.alter(f"GRANT SELECT ON {OWNER}.{thing} TO {quoted(known(username))}")
 
     def forbid(self, username: str, thing: str) -> None:
-        """Revoke it, where it is granted."""
+        """Revoke it, if it is granted."""
         with suppress(oracledb.DatabaseError):
             self.alter(f"REVOKE SELECT ON {OWNER}.{thing} FROM {quoted(known(username))}")  # noqa: S608 - a constant, and a quoted name
 
@@ -124,6 +124,10 @@ class OracleLaboratory:
         except oracledb.Error:
             return False
         return True
+
+    def statement_that_reads(self, thing: str) -> str:
+        """Name the table alone: the user's session finds it."""
+        return f"SELECT 1 FROM {thing}"  # noqa: S608 - a constant
 
     def allow_two_passwords(self, username: str, *, by_itself: bool) -> None:
         """Give a user a profile with gradual rollover. It can always change its own password."""
@@ -209,7 +213,7 @@ def own(version: tuple[int, ...] = oracle_server.NEWEST) -> Iterator[OracleLabor
 
 @contextmanager
 def given(dsn: str) -> Iterator[OracleLaboratory]:
-    """Read `oracle://user:password@host:port/service?ca=FILE`, or `…?ssl=false`; the user has the role DBA."""
+    """Use a server: `oracle://user:password@host:port/service?ca=FILE`, or `…?ssl=false`; the user has the role DBA."""
     parts = urlsplit(dsn)
     options = parse_qs(parts.query)
     tls = options.get("ssl") != ["false"]
@@ -233,8 +237,3 @@ def known(name: str) -> str:
 def quoted(text: str) -> str:
     """Return a name, or a password, as an identifier."""
     return f'"{text}"'
-
-
-def new_password() -> str:
-    """Return a password that Oracle takes: up to 30 bytes, with something of each kind for verify functions."""
-    return f"{secrets.token_hex(12)}_{secrets.randbelow(10)}"

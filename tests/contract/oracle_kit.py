@@ -1,0 +1,92 @@
+"""What do the contract tests of Oracle do alike, besides `tests.contract.pairs`?"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from rotation.credential import Credential
+from tests.laboratories import deadline, new_password
+from tests.laboratories.oracle import OracleLaboratory, known, quoted
+
+LEAKS = pytest.mark.filterwarnings(
+    r"ignore:Exception ignored in. <[\w.]*oracle\.\w+\.\w+:pytest.PytestUnraisableExceptionWarning"
+)
+"""The client leaves it to the garbage collector to close the socket of a connection that was lost."""
+
+MAPPING = (
+    "BEGIN sys.dbms_resource_manager.create_pending_area;"
+    " sys.dbms_resource_manager.set_consumer_group_mapping(sys.dbms_resource_manager.oracle_user, '{n}', '{g}');"
+    " sys.dbms_resource_manager.submit_pending_area; END;"
+)
+
+
+def name_of(user: Credential) -> str:
+    return known(user.username)
+
+
+def account(user: Credential) -> str:
+    return quoted(name_of(user))
+
+
+def definition(oracle: OracleLaboratory, user: Credential) -> list[object]:
+    """Return all that the dictionary says of a user, but its password."""
+    with oracle.session() as run:
+        return [sorted(run(query, name_of(user))) for query in DEFINITION]
+
+
+DEFINITION = (
+    "SELECT profile, default_tablespace, temporary_tablespace, initial_rsrc_consumer_group FROM sys.dba_users"  # noqa: ISC004
+    " WHERE username = :1",
+    "SELECT granted_role, admin_option, default_role FROM sys.dba_role_privs WHERE grantee = :1",
+    "SELECT privilege, admin_option FROM sys.dba_sys_privs WHERE grantee = :1",
+    "SELECT owner, table_name, privilege, grantable, hierarchy FROM sys.dba_tab_privs WHERE grantee = :1",
+    "SELECT owner, table_name, column_name, privilege, grantable FROM sys.dba_col_privs WHERE grantee = :1",
+    "SELECT tablespace_name, max_bytes FROM sys.dba_ts_quotas WHERE username = :1 AND max_bytes <> 0",
+    "SELECT granted_group, grant_option FROM sys.dba_rsrc_consumer_group_privs WHERE grantee = :1",
+    "SELECT synonym_name, table_owner, table_name FROM sys.dba_synonyms WHERE owner = :1",
+)
+
+
+def filled(statement: str, user: Credential, things: str) -> str:
+    """Return a statement about a user, in which {} is its name, {n} the same without quotes, and {s} a schema."""
+    return statement.replace("{}", account(user)).replace("{n}", name_of(user)).replace("{s}", things)
+
+
+def add(oracle: OracleLaboratory, user: Credential, now: Credential, through: Credential | None = None) -> None:
+    with oracle.engine.connect(through or user, deadline()) as session:
+        if not through:
+            session.require_two_passwords()
+        session.add_password(user.username, user.password, now.password)
+
+
+AS_DOCUMENTED = (
+    'CREATE USER rotator IDENTIFIED BY "…"',
+    "REVOKE INHERIT PRIVILEGES ON USER rotator FROM PUBLIC",
+    "GRANT CREATE SESSION, ALTER USER TO rotator",
+    "GRANT SELECT_CATALOG_ROLE TO rotator",
+    "GRANT CREATE USER TO rotator",
+    "GRANT CREATE SESSION TO rotator WITH ADMIN OPTION",
+    "GRANT CREATE TABLE TO rotator WITH ADMIN OPTION",
+    "GRANT that_role TO rotator WITH ADMIN OPTION",
+    "GRANT GRANT ANY OBJECT PRIVILEGE TO rotator",
+)
+"""The admin, as the page of Oracle has it; all but its beginning is for alternating users."""
+FOR_ONE_USER = AS_DOCUMENTED[:4]
+
+
+def documented(oracle: OracleLaboratory, role: str, statements: Sequence[str] = AS_DOCUMENTED) -> Credential:
+    """Make an admin by these statements, and by nothing else."""
+    admin = replace(oracle.admin, username=f"rotator_{secrets.token_hex(3)}", password=new_password())
+    oracle.admins.add(name_of(admin))
+    for statement in statements:
+        named = statement.replace("rotator", admin.username).replace("that_role", role)
+        oracle.alter(named.replace('"…"', quoted(admin.password)))
+    return admin
+
+
+def new_profile(oracle: OracleLaboratory, limits: str) -> str:
+    name = f"LAB_{secrets.token_hex(4)}".upper()
+    oracle.alter(f"CREATE PROFILE {name} LIMIT {limits}")
+    return name
