@@ -181,7 +181,7 @@ def test_what_was_healed_is_a_warning_with_a_field_of_its_own(
     lose_password(database)
     lines = [invoke(database, event(scenario, step)).line for step in STEPS]
     assert [line["level"] for line in lines] == ["INFO", "WARNING", "INFO", "INFO"]
-    assert lines[1]["healed"] == BY_ADMIN
+    assert lines[1]["recovered"] == BY_ADMIN
     assert database.accepts(scenario.secret().current().credential)
 
 

@@ -131,7 +131,7 @@ def test_messages_are_in_plain_english(module: str) -> None:
 def test_a_remedy_is_not_there_twice_in_other_words() -> None:
     whole = {one for found in REMEDIES.values() for one in found if SLOT not in one}
     # What stands in brackets is the engine's own: a view, a statement, an option.
-    remedies = sorted({re.sub(r"\(.*?\)|\W+", " ", one).strip().lower() for one in whole})
+    remedies = sorted({re.sub(r"\W+", " ", re.sub(r"\(.*?\)", "", one)).strip().lower() for one in whole})
     matchers = (
         (one, other, difflib.SequenceMatcher(None, one, other)) for one, other in itertools.combinations(remedies, 2)
     )
