@@ -17,7 +17,7 @@ import rotation.deadline
 from rotation.aws import CONFIG, call_aws
 from rotation.deadline import RESERVED_SECONDS, Deadline
 from rotation.errors import OutOfTime, ServiceFailed
-from tests.unit.world import Clock
+from tests.unit.scenario import Clock
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

@@ -24,7 +24,7 @@ from tests.fakes import KIND, FakeDatabase, reading
 from tests.laboratories import ORDERS, deadline
 from tests.local.aws.secrets_manager import LocalSecretsManager, ServiceError
 from tests.service.scenario import VALUE, Scenario
-from tests.unit.world import ALTERNATING, SINGLE, Clock
+from tests.unit.scenario import ALTERNATING, SINGLE, Clock
 
 
 @pytest.fixture

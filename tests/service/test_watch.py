@@ -22,7 +22,7 @@ from rotation.errors import InvalidConfiguration, InvalidEvent, OutOfTime, Rotat
 from rotation.watch.custom_resource import LONGEST_REASON, answer
 from rotation.watch.overdue import overdue_handler
 from tests.local.aws.secrets_manager import Call, LocalSecretsManager, ServiceError
-from tests.unit.world import Clock
+from tests.unit.scenario import Clock
 
 STACK = "arn:aws:cloudformation:us-east-1:123456789012:stack/secret-rotation/5b918d10-cd98-11ea-90d5-0a9cd3354c10"
 MONTHLY: Any = {"ScheduleExpression": "rate(30 days)"}

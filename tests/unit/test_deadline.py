@@ -12,7 +12,7 @@ import rotation
 from rotation import deadline
 from rotation.deadline import RESERVED_SECONDS, SHORTEST_ATTEMPT_SECONDS, Deadline, within
 from rotation.errors import OutOfTime
-from tests.unit.world import Clock
+from tests.unit.scenario import Clock
 
 
 @pytest.fixture

@@ -7,14 +7,14 @@ import pytest
 
 from rotation.kind import Strategy
 from tests.fakes import PENDING, PREVIOUS, undisturbed
-from tests.unit.world import ALTERNATING, SINGLE, World
+from tests.unit.scenario import ALTERNATING, SINGLE, Scenario
 
 
 class Killed(BaseException):
     """The process is gone."""
 
 
-def kill_at(world: World, moment: int) -> bool:
+def kill_at(scenario: Scenario, moment: int) -> bool:
     """Run the four steps, and end them before that call or write; tell whether they came so far."""
     moments = itertools.count()
 
@@ -22,48 +22,48 @@ def kill_at(world: World, moment: int) -> bool:
         if next(moments) == moment:
             raise Killed
 
-    world.database.before = world.secret.before = count
+    scenario.database.before = scenario.secret.before = count
     try:
-        world.run()
+        scenario.run()
     except Killed:
         return True
     else:
         return False
     finally:
-        world.database.before = world.secret.before = undisturbed
+        scenario.database.before = scenario.secret.before = undisturbed
 
 
-def run_again(world: World) -> None:
+def run_again(scenario: Scenario) -> None:
     """Do what the service does: begin again at createSecret, with the same token."""
-    world.run()
+    scenario.run()
 
 
-def rotate_anew(world: World) -> None:
+def rotate_anew(scenario: Scenario) -> None:
     """Do what an operator does: take AWSPENDING away where it is left, and begin another rotation."""
-    if world.secret.labels[PENDING] == world.secret.token:
-        world.secret.abandon()
-    world.rotate()
+    if scenario.secret.labels[PENDING] == scenario.secret.token:
+        scenario.secret.abandon()
+    scenario.rotate()
 
 
 @pytest.mark.parametrize("heal", [run_again, rotate_anew])
 @pytest.mark.parametrize("rotations", [0, 1], ids=["first rotation", "way back"])
 @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
-def test_killed_at_any_moment_it_heals(strategy: Strategy, rotations: int, heal: Callable[[World], None]) -> None:
+def test_killed_at_any_moment_it_heals(strategy: Strategy, rotations: int, heal: Callable[[Scenario], None]) -> None:
     for moment in itertools.count():
-        world = World(strategy)
+        scenario = Scenario(strategy)
         for _ in range(rotations):
-            world.rotate()
-        cached = world.secret.read()
-        world.begin()
-        was_killed = kill_at(world, moment)
+            scenario.rotate()
+        cached = scenario.secret.read()
+        scenario.begin()
+        was_killed = kill_at(scenario, moment)
         if strategy is ALTERNATING:
-            assert world.may_log_in(cached)
-            assert world.may_log_in(world.secret.read())
-        heal(world)
-        assert world.may_log_in(world.secret.read())
-        assert len({frozenset(user.rights) for name, user in world.database.users.items() if name != "admin"}) == 1
+            assert scenario.may_log_in(cached)
+            assert scenario.may_log_in(scenario.secret.read())
+        heal(scenario)
+        assert scenario.may_log_in(scenario.secret.read())
+        assert len({frozenset(user.rights) for name, user in scenario.database.users.items() if name != "admin"}) == 1
         if strategy is ALTERNATING:
-            assert world.may_log_in(world.secret.read(PREVIOUS))
+            assert scenario.may_log_in(scenario.secret.read(PREVIOUS))
         if not was_killed:
             assert moment > 10
             return

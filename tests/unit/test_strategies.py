@@ -13,42 +13,42 @@ from rotation.steps import Step
 from rotation.strategies import BY_ADMIN, choose
 from tests.fakes import KIND, PRIMARY, FakeDatabase, reading, verifier
 from tests.laboratories import INVOICES, ORDERS
-from tests.unit.world import ALTERNATING, APP, CLONE, SINGLE, World
+from tests.unit.scenario import ALTERNATING, APP, CLONE, SINGLE, Scenario
 
 
-def staged(world: World) -> World:
-    """Bring a world to where setSecret begins."""
-    world.begin()
-    world.run(Step.CREATE)
-    return world
+def staged(scenario: Scenario) -> Scenario:
+    """Bring a scenario to where setSecret begins."""
+    scenario.begin()
+    scenario.run(Step.CREATE)
+    return scenario
 
 
-def written(world: World) -> list[str]:
+def written(scenario: Scenario) -> list[str]:
     """Return the kinds of writes that were made, in order."""
-    return [statement.split()[0] for statement in world.database.log]
+    return [statement.split()[0] for statement in scenario.database.log]
 
 
-def change_by_hand(world: World, username: str, password: str) -> None:
+def change_by_hand(scenario: Scenario, username: str, password: str) -> None:
     """Give a user another password behind the secret's back."""
-    world.database.users[username].verifiers = (verifier(username, password),)
+    scenario.database.users[username].verifiers = (verifier(username, password),)
 
 
 # Which strategy
 
 
 @pytest.mark.parametrize(
-    ("world", "expected"),
+    ("scenario", "expected"),
     [
-        (World(SINGLE), SINGLE),
-        (World(ALTERNATING), ALTERNATING),
-        (World(ALTERNATING, rotation={"strategy": "single-user"}), SINGLE),
-        (World(ALTERNATING, rotation={"strategy": "alternating-users"}), ALTERNATING),
-        (World(SINGLE, rotation={}), SINGLE),
+        (Scenario(SINGLE), SINGLE),
+        (Scenario(ALTERNATING), ALTERNATING),
+        (Scenario(ALTERNATING, rotation={"strategy": "single-user"}), SINGLE),
+        (Scenario(ALTERNATING, rotation={"strategy": "alternating-users"}), ALTERNATING),
+        (Scenario(SINGLE, rotation={}), SINGLE),
     ],
     ids=["plain", "masterarn", "single by name", "alternating by name", "empty"],
 )
-def test_the_secret_chooses_the_strategy(world: World, expected: Strategy) -> None:
-    assert choose(world.secret.read(), KIND).name is expected
+def test_the_secret_chooses_the_strategy(scenario: Scenario, expected: Strategy) -> None:
+    assert choose(scenario.secret.read(), KIND).name is expected
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_the_other_of_a_pair_is_named_by_the_suffix(one: str, other: str) -> Non
 
 
 def test_a_name_whose_clone_is_too_long_is_measured_as_the_engine_measures_it() -> None:
-    current = World(ALTERNATING).secret.read()
+    current = Scenario(ALTERNATING).secret.read()
     pair = choose(current, postgresql.KIND)
     assert pair.next_username(current.successor("a" * 57, "p")) == "a" * 57 + "_clone"
     for name in ("a" * 58, "ü" * 29):
@@ -72,339 +72,339 @@ def test_a_name_whose_clone_is_too_long_is_measured_as_the_engine_measures_it() 
 
 
 def test_a_single_user_logs_in_with_its_current_password_first() -> None:
-    world = staged(World(SINGLE))
-    world.run(Step.SET)
-    assert [credential.password for credential in world.database.tried] == ["password-0"]
+    scenario = staged(Scenario(SINGLE))
+    scenario.run(Step.SET)
+    assert [credential.password for credential in scenario.database.tried] == ["password-0"]
 
 
 def test_a_step_that_comes_again_finds_the_pending_password_and_changes_nothing() -> None:
-    world = staged(World(SINGLE))
-    world.run(Step.SET)
-    world.forget_connections()
-    world.run(Step.SET)
-    assert [credential.password for credential in world.database.tried] == ["password-0", "password-1"]
-    assert written(world) == ["ALTER"]
+    scenario = staged(Scenario(SINGLE))
+    scenario.run(Step.SET)
+    scenario.forget_connections()
+    scenario.run(Step.SET)
+    assert [credential.password for credential in scenario.database.tried] == ["password-0", "password-1"]
+    assert written(scenario) == ["ALTER"]
 
 
 def test_a_password_that_only_an_unlabelled_version_holds_is_found() -> None:
-    world = World(SINGLE)
-    world.begin()
-    world.run(Step.CREATE, Step.SET)
-    world.secret.abandon()
-    staged(world).forget_connections()
-    world.run(Step.SET)
-    assert [credential.password for credential in world.database.tried] == ["password-0", "password-2", "password-1"]
-    assert world.database.accepts(world.database.tried[1])
-    assert world.recovered == [BY_OTHER_VERSION]
+    scenario = Scenario(SINGLE)
+    scenario.begin()
+    scenario.run(Step.CREATE, Step.SET)
+    scenario.secret.abandon()
+    staged(scenario).forget_connections()
+    scenario.run(Step.SET)
+    assert [credential.password for credential in scenario.database.tried] == ["password-0", "password-2", "password-1"]
+    assert scenario.database.accepts(scenario.database.tried[1])
+    assert scenario.recovered == [BY_OTHER_VERSION]
 
 
 def test_a_password_that_an_earlier_version_holds_as_well_is_not_tried_twice() -> None:
-    world = World(SINGLE)
-    world.secret.put("again", world.secret.read().fields)
-    change_by_hand(world, APP, "lost")
-    staged(world).forget_connections()
+    scenario = Scenario(SINGLE)
+    scenario.secret.put("again", scenario.secret.read().fields)
+    change_by_hand(scenario, APP, "lost")
+    staged(scenario).forget_connections()
     with pytest.raises(LoginRefused):
-        world.run(Step.SET)
-    assert [credential.password for credential in world.database.tried] == ["password-0", "password-1"]
+        scenario.run(Step.SET)
+    assert [credential.password for credential in scenario.database.tried] == ["password-0", "password-1"]
 
 
 def test_where_every_login_is_refused_the_error_is_that_of_the_likeliest() -> None:
-    world = World(SINGLE)
-    current = world.secret.read().credential
+    scenario = Scenario(SINGLE)
+    current = scenario.secret.read().credential
     candidates = [replace(current, username=username) for username in ("likeliest", "other")]
     with pytest.raises(LoginRefused, match="logging in as likeliest"):
-        log_in_first(candidates, world.rotation().context(), lambda _, credential: credential)
-    assert world.users_tried() == ["likeliest", "other"]
+        log_in_first(candidates, scenario.rotation().context(), lambda _, credential: credential)
+    assert scenario.users_tried() == ["likeliest", "other"]
 
 
-def lost(world: World, *, rotated: int = 0, abandoned: int = 0) -> World:
-    """Bring a world to where setSecret begins, and the server takes no password that a version holds."""
+def lost(scenario: Scenario, *, rotated: int = 0, abandoned: int = 0) -> Scenario:
+    """Bring a scenario to where setSecret begins, and the server takes no password that a version holds."""
     for _ in range(rotated):
-        world.rotate()
+        scenario.rotate()
     for _ in range(abandoned):
-        staged(world)
-        world.secret.abandon()
-    change_by_hand(world, APP, "lost")
-    staged(world).forget_connections()
-    return world
+        staged(scenario)
+        scenario.secret.abandon()
+    change_by_hand(scenario, APP, "lost")
+    staged(scenario).forget_connections()
+    return scenario
 
 
 @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
 def test_older_versions_are_not_tried_for_a_server_can_lock_the_user_for_it(strategy: Strategy) -> None:
-    world = lost(World(strategy, rotation={"strategy": "single-user"}), rotated=9)
+    scenario = lost(Scenario(strategy, rotation={"strategy": "single-user"}), rotated=9)
     with pytest.raises(LoginRefused, match=f"logging in as {APP} at {PRIMARY}:5000") as caught:
-        world.run(Step.SET)
-    assert [credential.password for credential in world.database.tried] == ["password-9", "password-10"]
+        scenario.run(Step.SET)
+    assert [credential.password for credential in scenario.database.tried] == ["password-9", "password-10"]
     assert "TRY_MORE_PASSWORDS (parameter TryMorePasswords)" in caught.value.remedy
-    assert world.asked_for_admin == 0
+    assert scenario.asked_for_admin == 0
 
 
 def test_of_the_versions_that_abandoned_rotations_have_left_the_two_newest_are_tried() -> None:
-    world = lost(World(SINGLE), abandoned=4)
+    scenario = lost(Scenario(SINGLE), abandoned=4)
     with pytest.raises(LoginRefused):
-        world.run(Step.SET)
+        scenario.run(Step.SET)
     assert NEWER_PASSWORDS == 2
-    assert [credential.password[-1] for credential in world.database.tried] == ["0", "5", "4", "3"]
+    assert [credential.password[-1] for credential in scenario.database.tried] == ["0", "5", "4", "3"]
 
 
 def test_with_leave_more_passwords_are_tried_and_not_all() -> None:
-    world = lost(World(SINGLE), rotated=9, abandoned=3)
-    world.try_more_passwords = True
+    scenario = lost(Scenario(SINGLE), rotated=9, abandoned=3)
+    scenario.try_more_passwords = True
     with pytest.raises(LoginRefused) as caught:
-        world.run(Step.SET)
-    assert len(world.database.tried) == 2 + MORE_PASSWORDS
+        scenario.run(Step.SET)
+    assert len(scenario.database.tried) == 2 + MORE_PASSWORDS
     assert "TRY_MORE_PASSWORDS" not in caught.value.remedy
 
 
 @pytest.mark.parametrize("fields", [{"host": "elsewhere.test"}, {"port": 5001}, {"username": "other"}])
 def test_passwords_of_another_user_or_host_are_not_tried(fields: dict[str, object]) -> None:
-    world = World(SINGLE)
-    world.try_more_passwords = True
-    current = world.secret.read()
-    world.secret.put("foreign", {**current.fields, **fields, "password": "of-another"})
-    world.secret.put("now", current.fields)
-    change_by_hand(world, APP, "lost")
+    scenario = Scenario(SINGLE)
+    scenario.try_more_passwords = True
+    current = scenario.secret.read()
+    scenario.secret.put("foreign", {**current.fields, **fields, "password": "of-another"})
+    scenario.secret.put("now", current.fields)
+    change_by_hand(scenario, APP, "lost")
     with pytest.raises(LoginRefused):
-        staged(world).run(Step.SET)
-    assert "of-another" not in {credential.password for credential in world.database.tried}
-    assert {credential.host for credential in world.database.tried} == {PRIMARY}
+        staged(scenario).run(Step.SET)
+    assert "of-another" not in {credential.password for credential in scenario.database.tried}
+    assert {credential.host for credential in scenario.database.tried} == {PRIMARY}
 
 
 @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
 def test_a_server_that_does_not_answer_leads_to_no_other_credential(strategy: Strategy) -> None:
-    world = staged(World(strategy))
-    world.database.unreachable.add(PRIMARY)
+    scenario = staged(Scenario(strategy))
+    scenario.database.unreachable.add(PRIMARY)
     with pytest.raises(Unreachable):
-        world.run(Step.SET)
-    assert world.users_tried() == [APP]
+        scenario.run(Step.SET)
+    assert scenario.users_tried() == [APP]
 
 
 @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
 def test_a_server_that_falls_silent_after_a_refusal_leads_to_no_other_credential(strategy: Strategy) -> None:
-    world = World(strategy)
-    world.try_more_passwords = True
+    scenario = Scenario(strategy)
+    scenario.try_more_passwords = True
     for _ in range(3):
-        world.rotate()
-    change_by_hand(world, world.secret.read().credential.username, "lost")
-    staged(world).forget_connections()
+        scenario.rotate()
+    change_by_hand(scenario, scenario.secret.read().credential.username, "lost")
+    staged(scenario).forget_connections()
 
     def fall_silent(_: str) -> None:
-        if world.database.refused:
-            world.database.unreachable.add(PRIMARY)
+        if scenario.database.refused:
+            scenario.database.unreachable.add(PRIMARY)
 
-    world.database.before = fall_silent
+    scenario.database.before = fall_silent
     with pytest.raises(Unreachable):
-        world.run(Step.SET)
-    assert len(world.database.tried) == 2
-    assert "admin" not in world.users_tried()
+        scenario.run(Step.SET)
+    assert len(scenario.database.tried) == 2
+    assert "admin" not in scenario.users_tried()
 
 
 def test_a_user_that_may_not_change_its_own_password_gets_it_from_the_admin() -> None:
-    world = staged(World(ALTERNATING, rotation={"strategy": "single-user"}))
-    world.database.users[APP].may_change_own_password = False
-    world.run(Step.SET, Step.TEST, Step.FINISH)
-    assert world.users_tried() == [APP, "admin", APP]
-    assert world.database.refused == []
-    assert world.may_log_in(world.secret.read())
+    scenario = staged(Scenario(ALTERNATING, rotation={"strategy": "single-user"}))
+    scenario.database.users[APP].may_change_own_password = False
+    scenario.run(Step.SET, Step.TEST, Step.FINISH)
+    assert scenario.users_tried() == [APP, "admin", APP]
+    assert scenario.database.refused == []
+    assert scenario.may_log_in(scenario.secret.read())
 
 
 def test_a_user_that_may_not_change_its_own_password_and_has_no_admin_says_so() -> None:
-    world = staged(World(SINGLE))
-    world.database.users[APP].may_change_own_password = False
+    scenario = staged(Scenario(SINGLE))
+    scenario.database.users[APP].may_change_own_password = False
     with pytest.raises(NotPermitted):
-        world.run(Step.SET)
-    assert world.asked_for_admin == 0
+        scenario.run(Step.SET)
+    assert scenario.asked_for_admin == 0
 
 
 def test_the_admin_is_not_asked_where_the_single_user_did_not_log_in() -> None:
-    world = staged(World(ALTERNATING, rotation={"strategy": "single-user"}))
-    change_by_hand(world, APP, "lost")
+    scenario = staged(Scenario(ALTERNATING, rotation={"strategy": "single-user"}))
+    change_by_hand(scenario, APP, "lost")
     with pytest.raises(LoginRefused):
-        world.run(Step.SET)
-    assert world.asked_for_admin == 0
+        scenario.run(Step.SET)
+    assert scenario.asked_for_admin == 0
 
 
 def test_the_admin_is_not_asked_where_the_single_user_can_do_it_alone() -> None:
-    world = World(ALTERNATING, rotation={"strategy": "single-user"})
-    world.rotate()
-    assert world.asked_for_admin == 0
+    scenario = Scenario(ALTERNATING, rotation={"strategy": "single-user"})
+    scenario.rotate()
+    assert scenario.asked_for_admin == 0
 
 
 # Nothing that the secret holds logs in
 
 
-def locked_out(strategy: Strategy, *, allowed: bool = True) -> World:
-    """Bring a world with an admin to where setSecret begins, and no password of the secret works."""
-    world = World(ALTERNATING, rotation={"strategy": strategy})
-    world.allow_admin_repair = allowed
-    change_by_hand(world, APP, "lost")
-    staged(world).forget_connections()
-    return world
+def locked_out(strategy: Strategy, *, allowed: bool = True) -> Scenario:
+    """Bring a scenario with an admin to where setSecret begins, and no password of the secret works."""
+    scenario = Scenario(ALTERNATING, rotation={"strategy": strategy})
+    scenario.allow_admin_repair = allowed
+    change_by_hand(scenario, APP, "lost")
+    staged(scenario).forget_connections()
+    return scenario
 
 
 @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
 def test_without_leave_the_admin_is_not_asked_and_the_error_says_what_there_is_and_why_it_is_off(
     strategy: Strategy,
 ) -> None:
-    world = locked_out(strategy, allowed=False)
+    scenario = locked_out(strategy, allowed=False)
     with pytest.raises(LoginRefused) as caught:
-        world.run(Step.SET)
+        scenario.run(Step.SET)
     assert caught.value.operation == f"logging in as {APP} at {PRIMARY}:5000"
     assert "ALLOW_ADMIN_REPAIR (parameter AllowAdminRepair)" in caught.value.remedy
     assert "everybody who can write the secret could then take over any user" in caught.value.remedy
-    assert "admin" not in world.users_tried()
-    assert (world.database.log, world.recovered) == ([], [])
+    assert "admin" not in scenario.users_tried()
+    assert (scenario.database.log, scenario.recovered) == ([], [])
 
 
 def test_of_an_admin_that_the_secret_does_not_name_nothing_is_said() -> None:
-    world = staged(World(SINGLE))
-    world.allow_admin_repair = True
-    change_by_hand(world, APP, "lost")
+    scenario = staged(Scenario(SINGLE))
+    scenario.allow_admin_repair = True
+    change_by_hand(scenario, APP, "lost")
     with pytest.raises(LoginRefused) as caught:
-        world.run(Step.SET)
+        scenario.run(Step.SET)
     assert "ALLOW_ADMIN_REPAIR" not in str(caught.value)
-    assert world.asked_for_admin == 0
+    assert scenario.asked_for_admin == 0
 
 
 def test_with_leave_the_admin_gives_a_single_user_the_pending_password() -> None:
-    world = locked_out(SINGLE)
-    world.run(Step.SET, Step.TEST, Step.FINISH)
-    assert world.users_tried() == [APP, APP, "admin", APP]
-    assert world.recovered == [BY_ADMIN]
-    assert world.may_log_in(world.secret.read())
-    world.rotate()
-    assert world.recovered == [BY_ADMIN]
+    scenario = locked_out(SINGLE)
+    scenario.run(Step.SET, Step.TEST, Step.FINISH)
+    assert scenario.users_tried() == [APP, APP, "admin", APP]
+    assert scenario.recovered == [BY_ADMIN]
+    assert scenario.may_log_in(scenario.secret.read())
+    scenario.rotate()
+    assert scenario.recovered == [BY_ADMIN]
 
 
 def test_with_leave_the_admin_mirrors_a_user_that_did_not_log_in_and_leaves_its_password_alone() -> None:
-    world = locked_out(ALTERNATING)
-    world.run(Step.SET, Step.TEST, Step.FINISH)
-    assert world.recovered == [BY_ADMIN]
-    assert world.secret.read().credential.username == CLONE
-    assert world.may_log_in(world.secret.read())
-    assert written(world) == ["CREATE", "MARK", "GRANT", "ALTER"]
+    scenario = locked_out(ALTERNATING)
+    scenario.run(Step.SET, Step.TEST, Step.FINISH)
+    assert scenario.recovered == [BY_ADMIN]
+    assert scenario.secret.read().credential.username == CLONE
+    assert scenario.may_log_in(scenario.secret.read())
+    assert written(scenario) == ["CREATE", "MARK", "GRANT", "ALTER"]
 
 
 @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
 def test_a_repair_may_come_again(strategy: Strategy) -> None:
-    world = locked_out(strategy)
-    world.run(Step.SET)
-    world.run(Step.CREATE, Step.SET, Step.TEST, Step.FINISH)
-    assert world.may_log_in(world.secret.read())
+    scenario = locked_out(strategy)
+    scenario.run(Step.SET)
+    scenario.run(Step.CREATE, Step.SET, Step.TEST, Step.FINISH)
+    assert scenario.may_log_in(scenario.secret.read())
 
 
 @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
 def test_with_leave_the_admin_itself_is_still_nobodys_user(strategy: Strategy) -> None:
-    world = locked_out(strategy)
-    world.admin = world.database.new_user(APP, "the admin's own", is_admin=True)
+    scenario = locked_out(strategy)
+    scenario.admin = scenario.database.new_user(APP, "the admin's own", is_admin=True)
     with pytest.raises(Unsafe, match=f"{APP} is the admin itself"):
-        world.run(Step.SET)
-    assert world.database.log == []
+        scenario.run(Step.SET)
+    assert scenario.database.log == []
 
 
 def test_with_leave_somebody_elses_user_with_the_clones_name_is_still_left_alone() -> None:
-    world = locked_out(ALTERNATING)
-    stranger = world.database.new_user(CLONE, "theirs")
+    scenario = locked_out(ALTERNATING)
+    stranger = scenario.database.new_user(CLONE, "theirs")
     with pytest.raises(Unsafe, match="no version of the secret has its password"):
-        world.run(Step.SET)
-    assert world.database.accepts(stranger)
+        scenario.run(Step.SET)
+    assert scenario.database.accepts(stranger)
 
 
 @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
 def test_with_leave_a_server_that_does_not_answer_still_leads_to_no_admin(strategy: Strategy) -> None:
-    world = locked_out(strategy)
-    world.database.unreachable.add(PRIMARY)
+    scenario = locked_out(strategy)
+    scenario.database.unreachable.add(PRIMARY)
     with pytest.raises(Unreachable):
-        world.run(Step.SET)
-    assert "admin" not in world.users_tried()
+        scenario.run(Step.SET)
+    assert "admin" not in scenario.users_tried()
 
 
 def test_with_leave_a_user_that_somebody_locked_stays_locked() -> None:
-    world = locked_out(SINGLE)
-    world.database.users[APP].verifiers = ()
-    world.run(Step.SET)
-    assert world.database.users[APP].verifiers == ()
+    scenario = locked_out(SINGLE)
+    scenario.database.users[APP].verifiers = ()
+    scenario.run(Step.SET)
+    assert scenario.database.users[APP].verifiers == ()
     with pytest.raises(LoginRefused):
-        world.run(Step.TEST)
+        scenario.run(Step.TEST)
 
 
 def test_with_leave_nothing_is_repaired_that_works() -> None:
     for strategy in [SINGLE, ALTERNATING]:
-        world = World(ALTERNATING, rotation={"strategy": strategy})
-        world.allow_admin_repair = True
+        scenario = Scenario(ALTERNATING, rotation={"strategy": strategy})
+        scenario.allow_admin_repair = True
         for _ in range(3):
-            world.rotate()
-        assert world.recovered == []
-        assert world.asked_for_admin == (0 if strategy is SINGLE else 3)
+            scenario.rotate()
+        assert scenario.recovered == []
+        assert scenario.asked_for_admin == (0 if strategy is SINGLE else 3)
 
 
 # Alternating users
 
 
 def test_the_admin_logs_in_only_after_the_current_user_did() -> None:
-    world = staged(World(ALTERNATING))
-    world.run(Step.SET)
-    assert world.users_tried() == [APP, "admin"]
+    scenario = staged(Scenario(ALTERNATING))
+    scenario.run(Step.SET)
+    assert scenario.users_tried() == [APP, "admin"]
 
 
 def test_without_the_current_users_password_the_admin_is_not_asked() -> None:
-    world = staged(World(ALTERNATING))
-    change_by_hand(world, APP, "lost")
+    scenario = staged(Scenario(ALTERNATING))
+    change_by_hand(scenario, APP, "lost")
     with pytest.raises(LoginRefused):
-        world.run(Step.SET)
-    assert world.users_tried() == [APP]
+        scenario.run(Step.SET)
+    assert scenario.users_tried() == [APP]
 
 
 def test_an_earlier_password_of_the_current_user_proves_as_much() -> None:
-    world = World(ALTERNATING)
-    world.try_more_passwords = True
-    world.rotate()
-    world.rotate()
-    before, now = world.secret.versions["version-0"], world.secret.read()
+    scenario = Scenario(ALTERNATING)
+    scenario.try_more_passwords = True
+    scenario.rotate()
+    scenario.rotate()
+    before, now = scenario.secret.versions["version-0"], scenario.secret.read()
     assert before
-    change_by_hand(world, APP, "password-0")
-    staged(world).forget_connections()
-    world.run(Step.SET)
-    assert world.users_tried() == [APP, APP, "admin"]
-    assert world.recovered == [BY_OTHER_VERSION]
-    assert world.database.tried[0].password == now.credential.password
+    change_by_hand(scenario, APP, "password-0")
+    staged(scenario).forget_connections()
+    scenario.run(Step.SET)
+    assert scenario.users_tried() == [APP, APP, "admin"]
+    assert scenario.recovered == [BY_OTHER_VERSION]
+    assert scenario.database.tried[0].password == now.credential.password
 
 
 def test_the_password_is_written_last() -> None:
-    world = staged(World(ALTERNATING))
-    world.run(Step.SET)
-    assert written(world) == ["CREATE", "MARK", "GRANT", "ALTER"]
+    scenario = staged(Scenario(ALTERNATING))
+    scenario.run(Step.SET)
+    assert written(scenario) == ["CREATE", "MARK", "GRANT", "ALTER"]
 
 
 def test_additions_and_removals_follow_to_the_other_user() -> None:
-    world = World(ALTERNATING)
-    world.rotate()
-    world.database.users[CLONE].rights = {reading(INVOICES)}
-    world.rotate()
-    assert world.secret.read().credential.username == APP
-    assert world.database.users[APP].rights == world.database.users[CLONE].rights == {reading(INVOICES)}
+    scenario = Scenario(ALTERNATING)
+    scenario.rotate()
+    scenario.database.users[CLONE].rights = {reading(INVOICES)}
+    scenario.rotate()
+    assert scenario.secret.read().credential.username == APP
+    assert scenario.database.users[APP].rights == scenario.database.users[CLONE].rights == {reading(INVOICES)}
 
 
 def test_somebody_elses_user_with_the_clones_name_is_left_alone() -> None:
-    world = staged(World(ALTERNATING))
-    stranger = world.database.new_user(CLONE, "theirs", reading(INVOICES))
+    scenario = staged(Scenario(ALTERNATING))
+    stranger = scenario.database.new_user(CLONE, "theirs", reading(INVOICES))
     with pytest.raises(Unsafe, match="no version of the secret has its password"):
-        world.run(Step.SET)
-    assert world.database.log == []
-    assert world.database.accepts(stranger)
-    assert world.database.users[CLONE].rights == {reading(INVOICES)}
+        scenario.run(Step.SET)
+    assert scenario.database.log == []
+    assert scenario.database.accepts(stranger)
+    assert scenario.database.users[CLONE].rights == {reading(INVOICES)}
 
 
 def test_somebody_elses_user_is_left_alone_however_often_the_rotation_begins_anew() -> None:
-    world = World(ALTERNATING)
-    stranger = world.database.new_user(CLONE, "theirs", reading(INVOICES))
+    scenario = Scenario(ALTERNATING)
+    stranger = scenario.database.new_user(CLONE, "theirs", reading(INVOICES))
     for _ in range(3):
         # Each of them leaves a version with the stranger's name, and a password of ours.
         with pytest.raises(Unsafe):
-            staged(world).run(Step.SET)
-        world.secret.abandon()
-    assert world.database.log == []
-    assert world.database.accepts(stranger)
+            staged(scenario).run(Step.SET)
+        scenario.secret.abandon()
+    assert scenario.database.log == []
+    assert scenario.database.accepts(stranger)
 
 
 @pytest.mark.parametrize(("may_lack_mark", "tried"), [(True, [APP, "admin", CLONE]), (False, [APP, "admin"])])
@@ -412,43 +412,43 @@ def test_a_user_with_the_clones_name_meets_the_pending_password_only_where_a_mar
     may_lack_mark: bool, tried: list[str]
 ) -> None:
     kind = replace(KIND, clone_may_lack_mark=may_lack_mark)
-    world = staged(World(ALTERNATING, database=FakeDatabase(kind)))
-    pending = world.secret.pending()
+    scenario = staged(Scenario(ALTERNATING, database=FakeDatabase(kind)))
+    pending = scenario.secret.pending()
     assert pending
-    world.database.new_user(CLONE, pending.credential.password, reading(ORDERS))
+    scenario.database.new_user(CLONE, pending.credential.password, reading(ORDERS))
     with contextlib.nullcontext() if may_lack_mark else pytest.raises(Unsafe):
-        world.run(Step.SET)
-    assert world.users_tried() == tried
+        scenario.run(Step.SET)
+    assert scenario.users_tried() == tried
 
 
 def test_a_user_with_the_clones_name_meets_no_password_of_a_version_that_never_was_current() -> None:
-    world = World(ALTERNATING)
-    world.database.new_user(CLONE, "theirs")
+    scenario = Scenario(ALTERNATING)
+    scenario.database.new_user(CLONE, "theirs")
     for _ in range(3):
         with pytest.raises(Unsafe):
-            staged(world).run(Step.SET)
-        world.secret.abandon()
-    assert CLONE not in world.users_tried()
+            staged(scenario).run(Step.SET)
+        scenario.secret.abandon()
+    assert CLONE not in scenario.users_tried()
 
 
 # Where the proof is given
 
 
 def test_the_user_proves_itself_where_the_admin_logs_in() -> None:
-    world = World(ALTERNATING, host="replica.test")
-    world.database.new_replica("replica.test", lag=0)
-    staged(world).run(Step.SET)
-    assert [credential.host for credential in world.database.tried] == [PRIMARY, PRIMARY]
+    scenario = Scenario(ALTERNATING, host="replica.test")
+    scenario.database.new_replica("replica.test", lag=0)
+    staged(scenario).run(Step.SET)
+    assert [credential.host for credential in scenario.database.tried] == [PRIMARY, PRIMARY]
 
 
 def test_a_login_at_a_host_of_somebody_elses_proves_nothing_at_the_admins() -> None:
     """A writable replica can have a user of that name and with another password."""
-    world = World(ALTERNATING, host="replica.test")
-    world.database.new_replica("replica.test", lag=0)
-    change_by_hand(world, APP, "the real one")
+    scenario = Scenario(ALTERNATING, host="replica.test")
+    scenario.database.new_replica("replica.test", lag=0)
+    change_by_hand(scenario, APP, "the real one")
     with pytest.raises(LoginRefused):
-        staged(world).run(Step.SET)
-    assert "admin" not in world.users_tried()
+        staged(scenario).run(Step.SET)
+    assert "admin" not in scenario.users_tried()
 
 
 @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
@@ -456,101 +456,101 @@ def test_a_login_at_a_host_of_somebody_elses_proves_nothing_at_the_admins() -> N
 def test_the_proof_is_given_over_tls_if_one_of_the_two_has_it(
     strategy: Strategy, user: bool, admin: bool, proof: bool
 ) -> None:
-    world = World(ALTERNATING, ssl=user, rotation={"strategy": strategy})
-    world.admin = replace(world.admin, tls=admin)
-    world.database.users[APP].may_change_own_password = False
-    staged(world).run(Step.SET)
-    *_, proved, administered = world.database.tried
+    scenario = Scenario(ALTERNATING, ssl=user, rotation={"strategy": strategy})
+    scenario.admin = replace(scenario.admin, tls=admin)
+    scenario.database.users[APP].may_change_own_password = False
+    staged(scenario).run(Step.SET)
+    *_, proved, administered = scenario.database.tried
     assert (proved.username, proved.tls) == (APP, proof)
     assert (administered.username, administered.tls) == ("admin", admin)
 
 
 def test_where_tls_has_a_port_of_its_own_the_users_tls_stays() -> None:
     kind = replace(KIND, tls_has_own_port=True)
-    world = World(ALTERNATING, database=FakeDatabase(kind), port=2484)
-    world.admin = replace(world.admin, tls=False)
+    scenario = Scenario(ALTERNATING, database=FakeDatabase(kind), port=2484)
+    scenario.admin = replace(scenario.admin, tls=False)
     with pytest.raises(Unreachable):  # nobody listens there
-        staged(world).run(Step.SET)
-    [proved] = world.database.tried
+        staged(scenario).run(Step.SET)
+    [proved] = scenario.database.tried
     assert (proved.host, proved.port, proved.tls) == (PRIMARY, 2484, True)
 
 
 @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
 def test_an_account_that_is_another_one_by_the_time_the_admin_is_there_is_left_alone(strategy: Strategy) -> None:
-    world = staged(World(ALTERNATING, rotation={"strategy": strategy}))
-    world.database.users[APP].may_change_own_password = False
+    scenario = staged(Scenario(ALTERNATING, rotation={"strategy": strategy}))
+    scenario.database.users[APP].may_change_own_password = False
 
     def put_another_in_its_place(call: str) -> None:
         if call == "log in as admin":
-            world.database.users[APP] = replace(world.database.users[APP], principal="another")
+            scenario.database.users[APP] = replace(scenario.database.users[APP], principal="another")
 
-    world.database.before = put_another_in_its_place
+    scenario.database.before = put_another_in_its_place
     with pytest.raises(Unsafe, match="another account"):
-        world.run(Step.SET)
-    assert world.database.users.keys() == {"admin", APP}
-    assert world.database.accepts(world.secret.read().credential)
+        scenario.run(Step.SET)
+    assert scenario.database.users.keys() == {"admin", APP}
+    assert scenario.database.accepts(scenario.secret.read().credential)
 
 
 def test_a_clone_that_an_earlier_version_holds_is_ours() -> None:
     """So it is with pairs that AWS's own rotation functions made."""
-    world = World(ALTERNATING)
-    current = world.secret.read()
-    world.database.new_user(CLONE, "older", reading(ORDERS))
-    world.secret.put("older", current.successor(CLONE, "older").fields)
-    world.secret.put("now", current.fields)
-    world.rotate()
-    assert world.secret.read().credential.username == CLONE
+    scenario = Scenario(ALTERNATING)
+    current = scenario.secret.read()
+    scenario.database.new_user(CLONE, "older", reading(ORDERS))
+    scenario.secret.put("older", current.successor(CLONE, "older").fields)
+    scenario.secret.put("now", current.fields)
+    scenario.rotate()
+    assert scenario.secret.read().credential.username == CLONE
 
 
 @pytest.mark.parametrize("fields", [{"host": "elsewhere.test"}, {"port": 5001}])
 def test_a_clone_that_an_earlier_version_holds_for_another_place_is_not_ours(fields: dict[str, object]) -> None:
-    world = World(ALTERNATING)
-    current = world.secret.read()
-    world.database.new_user(CLONE, "older", reading(ORDERS))
-    world.secret.put("older", {**current.successor(CLONE, "older").fields, **fields})
-    world.secret.put("now", current.fields)
+    scenario = Scenario(ALTERNATING)
+    current = scenario.secret.read()
+    scenario.database.new_user(CLONE, "older", reading(ORDERS))
+    scenario.secret.put("older", {**current.successor(CLONE, "older").fields, **fields})
+    scenario.secret.put("now", current.fields)
     with pytest.raises(Unsafe):
-        staged(world).run(Step.SET)
+        staged(scenario).run(Step.SET)
 
 
 def test_a_clone_that_carries_our_mark_is_ours() -> None:
-    world = World(ALTERNATING)
-    world.rotate()
-    world.secret.versions = {world.secret.token: world.secret.versions[world.secret.token]}
-    world.rotate()
-    assert world.secret.read().credential.username == APP
+    scenario = Scenario(ALTERNATING)
+    scenario.rotate()
+    scenario.secret.versions = {scenario.secret.token: scenario.secret.versions[scenario.secret.token]}
+    scenario.rotate()
+    assert scenario.secret.read().credential.username == APP
 
 
 @pytest.mark.parametrize("name", [APP, CLONE])
 def test_the_admin_is_nobodys_clone(name: str) -> None:
-    world = staged(World(ALTERNATING))
+    scenario = staged(Scenario(ALTERNATING))
     if name == CLONE:
-        world.database.new_user(CLONE, "admin-password", is_admin=True)
-    world.admin = world.database.new_user(name, "password-0", is_admin=True)
+        scenario.database.new_user(CLONE, "admin-password", is_admin=True)
+    scenario.admin = scenario.database.new_user(name, "password-0", is_admin=True)
     with pytest.raises(Unsafe, match=f"{name} is the admin itself"):
-        world.run(Step.SET)
-    assert world.database.log == []
+        scenario.run(Step.SET)
+    assert scenario.database.log == []
 
 
 def test_where_only_an_admin_sees_rights_they_are_compared_before_the_password_is_set() -> None:
-    world = staged(World(ALTERNATING, database=FakeDatabase(replace(KIND, clone_sees_rights=False))))
+    scenario = staged(Scenario(ALTERNATING, database=FakeDatabase(replace(KIND, clone_sees_rights=False))))
 
     def interfere(statement: str) -> None:
         if statement.startswith("GRANT"):
-            world.database.users[APP].rights.add(reading(INVOICES))
+            scenario.database.users[APP].rights.add(reading(INVOICES))
 
-    world.database.before = interfere
+    scenario.database.before = interfere
     with pytest.raises(RightsDiffer, match=INVOICES):
-        world.run(Step.SET)
-    assert not any(statement.startswith("ALTER") for statement in world.database.log)
-    world.run(Step.CREATE, Step.SET, Step.TEST, Step.FINISH)
-    assert world.database.users[CLONE].rights == {reading(ORDERS), reading(INVOICES)}
+        scenario.run(Step.SET)
+    assert not any(statement.startswith("ALTER") for statement in scenario.database.log)
+    scenario.run(Step.CREATE, Step.SET, Step.TEST, Step.FINISH)
+    assert scenario.database.users[CLONE].rights == {reading(ORDERS), reading(INVOICES)}
 
 
 @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
 def test_without_time_nobody_connects(strategy: Strategy) -> None:
-    world = staged(World(strategy))
-    world.clock.left = 1.0
+    scenario = staged(Scenario(strategy))
+    scenario.clock.left = 1.0
     with pytest.raises(OutOfTime):
-        world.run(Step.SET)
-    assert world.database.tried == []
+        scenario.run(Step.SET)
+    assert scenario.database.tried == []

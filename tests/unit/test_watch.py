@@ -19,7 +19,7 @@ from rotation.watch.guard import verdict
 from rotation.watch.invocation import attempted
 from rotation.watch.overdue import GRACE, is_overdue
 from tests.laboratories import deadline
-from tests.unit.world import Clock
+from tests.unit.scenario import Clock
 
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
 FUNCTION = "arn:aws:lambda:eu-west-1:123456789012:function:"

@@ -37,7 +37,7 @@ class Clock:
         return self.left
 
 
-class World:
+class Scenario:
     """A database with an admin and an application's user, that user's secret, and who rotates it."""
 
     def __init__(
@@ -120,6 +120,6 @@ class World:
         return self.admin
 
 
-def stop_clocks(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
-    """Have the program's waiting be the world's."""
-    monkeypatch.setattr(deadline, "time", world.clock)
+def stop_clocks(monkeypatch: pytest.MonkeyPatch, scenario: Scenario) -> None:
+    """Have the program's waiting be the scenario's."""
+    monkeypatch.setattr(deadline, "time", scenario.clock)
