@@ -11,6 +11,7 @@ changes. If a resource cannot be deleted, it goes on to delete what that resourc
 import json
 import os
 import platform
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -45,6 +46,8 @@ class LocalAws:
 
     endpoint_url: str
     home: Path
+    build: Path
+    """The folder of the artifacts that `deploy` takes."""
     _session: Any = field(default_factory=lambda: boto3.Session("test", "test", region_name=REGION))
     _one_at_a_time: Lock = field(default_factory=Lock)
 
@@ -55,7 +58,7 @@ class LocalAws:
 
     def deploy(self, stack: str, **parameters: str) -> None:
         """Deploy what is built, as `make deploy` does, under a name of its own. Raises ProcessFailedError."""
-        with tempfile.NamedTemporaryFile("w", dir=_BUILT_TEMPLATE.parent, suffix=".yaml") as copy:
+        with tempfile.NamedTemporaryFile("w", dir=self.build, suffix=".yaml") as copy:
             json.dump(_evaluable(template.load(_BUILT_TEMPLATE)), copy)
             copy.flush()
             values = {"Architecture": _ARCHITECTURE, **parameters}
@@ -91,6 +94,7 @@ def start(secrets_manager: LocalSecretsManager) -> Iterator[LocalAws]:
     """Run an AWS with this Secrets Manager, in the same account, until the block ends. Raises ProcessFailedError."""
     with tempfile.TemporaryDirectory(prefix="aws-", ignore_cleanup_errors=True) as temporary:
         home, port = Path(temporary), free_port()
+        build = _snapshot(home / "checkout")
         environment = {
             **_NO_INTERNET,
             # Its functions inherit these two.
@@ -113,7 +117,28 @@ def start(secrets_manager: LocalSecretsManager) -> Iterator[LocalAws]:
             [_PYTHON, "-P", "-m", "ministack"], log=home / "log", environment=environment, directory=home
         ) as process:
             process.wait_until(lambda: accepts_connections(port))
-            yield LocalAws(f"http://{LOOPBACK}:{port}", home)
+            yield LocalAws(f"http://{LOOPBACK}:{port}", home, build)
+
+
+def _snapshot(checkout: Path) -> Path:
+    """Return a copy of the built artifacts, with the two files of the checkout that the template names.
+
+    IBM's client writes a cache beside itself if another test runs Db2's function; on Lambda it cannot.
+    """
+    build = checkout / _BUILT_TEMPLATE.parent.relative_to(_CHECKOUT)
+    without_cache = shutil.ignore_patterns("conlic.bin")
+    shutil.copytree(_BUILT_TEMPLATE.parent, build, ignore=without_cache, copy_function=_link_or_copy)
+    for name in ("LICENSE", "README.md"):
+        shutil.copy2(_CHECKOUT / name, checkout / name)
+    return build
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    """Give a file a second name; copy it if that is on another file system."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _evaluable(whole: dict[str, Any]) -> dict[str, Any]:
