@@ -281,23 +281,25 @@ class RotationMachine(RuleBasedStateMachine):
     def _require_refused(self, token: str, expected: tuple[type[RotationError], ...]) -> None:
         before = self.scenario.users()
         error = self._run_all(token)
-        assert isinstance(error, expected), f"promise 8: {error!r} instead of {expected}"
-        assert self.scenario.users() == before, "promise 8: a user was changed by a rotation that was refused"
+        assert isinstance(error, expected), f"nobody else's user: {error!r} instead of {expected}"
+        assert self.scenario.users() == before, "nobody else's user: a user was changed by a rotation that was refused"
 
     def _require_healed(self, token: str) -> None:
         scenario, former, labels = self.scenario, self.scenario.read(), self.scenario.labels
         worked = scenario.logs_in(former)
         error = self._run_all(token)
-        assert error is None, f"promise 3: it does not heal: {error!r}"
-        assert scenario.labels[CURRENT] == token, "promise 3: every step succeeded, and the version is not current"
+        assert error is None, f"no dead end: it does not heal: {error!r}"
+        assert scenario.labels[CURRENT] == token, "no dead end: every step succeeded, and the version is not current"
         assert scenario.labels[PREVIOUS] == labels[CURRENT], "AWSPREVIOUS is not the former current version"
         assert not scenario.is_unfinished
-        assert scenario.logs_in(scenario.read()), "promise 2: AWSCURRENT does not log in at rest"
+        assert scenario.logs_in(scenario.read()), "AWSCURRENT works: AWSCURRENT does not log in at rest"
         assert reading(ORDERS) in scenario.rights(scenario.read().credential.username)
         if self.strategy in GAPLESS and worked:
-            assert scenario.logs_in(former), "promise 2: the version before does not log in at rest"
+            assert scenario.logs_in(former), "AWSCURRENT works: the version before does not log in at rest"
         if self.strategy is Strategy.ALTERNATING_USERS:
-            assert scenario.rights(USERS[0]) == scenario.rights(USERS[1]), "promise 5: the rights of the pair differ"
+            assert scenario.rights(USERS[0]) == scenario.rights(USERS[1]), (
+                "rights follow: the rights of the pair differ"
+            )
 
     def _obstacles(self, token: str) -> tuple[type[RotationError], ...]:
         """Return the errors with which a rotation is right to fail; nothing if it must succeed."""
@@ -334,8 +336,8 @@ class RotationMachine(RuleBasedStateMachine):
                 return invocation.error
         if is_healthy:
             refused = [login.credential for login in logins if login.answer == "refused"]
-            assert not refused, f"promise 7: a healthy rotation had failed logins: {refused}"
-            assert len(logins) <= CONNECTIONS, "promise 7: a healthy rotation logs in too often"
+            assert not refused, f"few logins: a healthy rotation had failed logins: {refused}"
+            assert len(logins) <= CONNECTIONS, "few logins: a healthy rotation logs in too often"
         return None
 
     def _is_healthy(self, token: str) -> bool:
@@ -460,7 +462,7 @@ class RotationMachine(RuleBasedStateMachine):
     def _finish(self, invocation: Invocation) -> None:
         while not invocation.is_over:
             self._go_on(invocation)
-            assert invocation.calls < ENDLESS, f"promise 11: it does not end: {invocation.next_call}"
+            assert invocation.calls < ENDLESS, f"one cause, one message: it does not end: {invocation.next_call}"
 
     def _go_on(self, invocation: Invocation, fault: Fault | None = None) -> None:
         """Make one call, and see what has become of the promises."""
@@ -494,38 +496,44 @@ class RotationMachine(RuleBasedStateMachine):
     def _require_nothing_lost(self, invocation: Invocation, before: Snapshot, call: str) -> None:
         scenario, token, labels = self.scenario, invocation.token, self.scenario.labels
         current = scenario.read()
-        assert labels.get(PENDING) == before.labels.get(PENDING), f"promise 1: {call} moved AWSPENDING"
+        assert labels.get(PENDING) == before.labels.get(PENDING), f"any step can be repeated: {call} moved AWSPENDING"
         if labels[CURRENT] != before.labels[CURRENT]:
             self._require_promoted(invocation, before, call)
         else:
             assert labels.get(PREVIOUS) == before.labels.get(PREVIOUS), f"{call} moved AWSPREVIOUS"
             rights = scenario.rights(current.credential.username)
-            assert rights == before.current_rights, f"promise 5: {call} changed the rights of the current user"
+            assert rights == before.current_rights, f"rights follow: {call} changed the rights of the current user"
             if self.strategy in GAPLESS and before.current_works:
-                assert scenario.logs_in(current), f"promise 2: after {call} AWSCURRENT does not log in"
+                assert scenario.logs_in(current), f"AWSCURRENT works: after {call} AWSCURRENT does not log in"
         if self.strategy in GAPLESS and before.cached_works:
-            assert scenario.logs_in(self.cached), f"promise 2: {call} locks out who has read the secret before"
+            assert scenario.logs_in(self.cached), f"AWSCURRENT works: {call} locks out who has read the secret before"
         if self.strategy is Strategy.ALTERNATING_USERS and not before.pending_works and not invocation.rights_changed:
             pending = scenario.value(token)
             if scenario.logs_in(pending):
                 assert self._pair_is_equal(), (
-                    f"promise 4: after {call} the clone logs in, and its rights are not complete"
+                    f"the password is written last: after {call} the clone logs in, and its rights are not complete"
                 )
 
     def _require_promoted(self, invocation: Invocation, before: Snapshot, call: str) -> None:
         scenario, token, labels = self.scenario, invocation.token, self.scenario.labels
-        assert labels[CURRENT] == token, f"promise 1: {call} made another version current"
-        assert before.labels.get(PENDING) == token, f"promise 1: {call} made a version current that was not pending"
+        assert labels[CURRENT] == token, f"any step can be repeated: {call} made another version current"
+        assert before.labels.get(PENDING) == token, (
+            f"any step can be repeated: {call} made a version current that was not pending"
+        )
         assert labels[PREVIOUS] == before.labels[CURRENT], "AWSPREVIOUS is not the former current version"
         tested = self.succeeded[token][Step.TEST]
         if self.passwords_changed < tested:
-            assert scenario.logs_in(scenario.read()), f"promise 2: {call} made a version current that does not log in"
+            assert scenario.logs_in(scenario.read()), (
+                f"AWSCURRENT works: {call} made a version current that does not log in"
+            )
         if self.strategy is Strategy.ALTERNATING_USERS and self.rights_changed < tested:
-            assert self._pair_is_equal(), "promise 5: the version that became current has not the rights of the former"
+            assert self._pair_is_equal(), (
+                "rights follow: the version that became current has not the rights of the former"
+            )
 
     def _require_nobody_else_touched(self, before: Snapshot, call: str) -> None:
         for name in (ADMIN, VICTIM, *([CLONE] if self.is_foreign else [])):
-            assert self.scenario.users()[name] == before.users[name], f"promise 8: {call} touched {name}"
+            assert self.scenario.users()[name] == before.users[name], f"nobody else's user: {call} touched {name}"
 
     def _pair_is_equal(self) -> bool:
         return self.scenario.rights(USERS[0]) == self.scenario.rights(USERS[1])
@@ -537,7 +545,7 @@ class RotationMachine(RuleBasedStateMachine):
             raise invocation.defect
         self._require_silence(invocation)
         self._require_careful_logins(invocation)
-        assert not invocation.late, f"promise 11: though no time was left, it went on to {invocation.late}"
+        assert not invocation.late, f"one cause, one message: though no time was left, it went on to {invocation.late}"
         if invocation.error is None:
             self.succeeded[invocation.token][invocation.step] = invocation.began_at
         if invocation.was_overtaken:
@@ -546,21 +554,30 @@ class RotationMachine(RuleBasedStateMachine):
             wrong = (ServiceFailed, Unreachable, OutOfTime)
             if self.scenario.read().credential.host == PRIMARY and self.scenario.read().credential.port != 1:
                 assert not isinstance(invocation.error, wrong), (
-                    f"promise 11: it blames what is well: {invocation.error!r}"
+                    f"one cause, one message: it blames what is well: {invocation.error!r}"
                 )
         if invocation.was_current:
-            assert not invocation.writes, f"promise 1: a step that came again wrote {invocation.writes}"
+            assert not invocation.writes, f"any step can be repeated: a step that came again wrote {invocation.writes}"
             if invocation.step is not Step.TEST and not invocation.was_disturbed:
-                assert invocation.error is None, f"promise 1: a step that came again failed: {invocation.error!r}"
+                assert invocation.error is None, (
+                    f"any step can be repeated: a step that came again failed: {invocation.error!r}"
+                )
         elif not invocation.was_staged:
-            assert not invocation.writes, f"promise 1: an abandoned rotation went on: {invocation.writes}"
+            assert not invocation.writes, (
+                f"any step can be repeated: an abandoned rotation went on: {invocation.writes}"
+            )
             refused = invocation.was_disturbed or isinstance(invocation.error, NotRotatable)
-            assert refused, f"promise 1: an abandoned rotation went on, to {invocation.outcome or invocation.error!r}"
+            assert refused, (
+                "any step can be repeated: an abandoned rotation went on, to"
+                f" {invocation.outcome or invocation.error!r}"
+            )
         elif invocation.step in (Step.CREATE, Step.SET) and self._is_somebody_elses(invocation.token):
-            assert not invocation.writes, "promise 8: it wrote what somebody else's version asks for"
-            assert not invocation.logins, "promise 8: it logged in with what somebody else wrote"
+            assert not invocation.writes, "nobody else's user: it wrote what somebody else's version asks for"
+            assert not invocation.logins, "nobody else's user: it logged in with what somebody else wrote"
             refused = invocation.was_disturbed or isinstance(invocation.error, Unsafe)
-            assert refused, f"promise 8: it took what somebody else wrote: {invocation.outcome or invocation.error!r}"
+            assert refused, (
+                f"nobody else's user: it took what somebody else wrote: {invocation.outcome or invocation.error!r}"
+            )
 
     def _is_somebody_elses(self, token: str) -> bool:
         """Tell whether a pending version does not follow from the current one."""
@@ -569,23 +586,29 @@ class RotationMachine(RuleBasedStateMachine):
     def _require_silence(self, invocation: Invocation) -> None:
         error = invocation.error
         said = [invocation.outcome or "", *map(str, error.args if error else ()), *self.scenario.database.log]
-        assert not any(TELLTALE in text for text in said), "promise 9: a password is in what is said, or logged"
+        assert not any(TELLTALE in text for text in said), (
+            "no password leaves: a password is in what is said, or logged"
+        )
         assert not isinstance(error, Unexpected)
-        assert not error or all((error.operation, error.cause, error.remedy)), "promise 11: an error does not say all"
+        assert not error or all((error.operation, error.cause, error.remedy)), (
+            "one cause, one message: an error does not say all"
+        )
 
     def _require_careful_logins(self, invocation: Invocation) -> None:
         logins = invocation.logins
-        assert sum(login.answer == "refused" for login in logins) <= 2 + NEWER_PASSWORDS, "promise 7: too many logins"
+        assert sum(login.answer == "refused" for login in logins) <= 2 + NEWER_PASSWORDS, "few logins: too many logins"
         silent = next((at for at, login in enumerate(logins) if login.answer == "silence"), len(logins))
         assert len({repr(login.credential) + login.credential.password for login in logins[silent:]}) <= 1, (
-            "promise 6: silence led to another credential"
+            "refused is not unreachable: silence led to another credential"
         )
         proved = False
         for login in logins:
             who = login.credential
-            assert who.host in self.scenario.held_at(who.password), f"promise 8: a password was sent to {who.host}"
+            assert who.host in self.scenario.held_at(who.password), (
+                f"nobody else's user: a password was sent to {who.host}"
+            )
             if self.scenario.is_admin(who) and not invocation.was_overtaken:
-                assert proved, "promise 8: the admin was used before the secret's user had logged in"
+                assert proved, "nobody else's user: the admin was used before the secret's user had logged in"
             proved = proved or (login.answer == "accepted" and who.username == invocation.login_user)
 
 
