@@ -446,7 +446,7 @@ def test_the_databases_of_strangers_get_so_much_time_and_no_more(
         scenario.rotate(1)
     clone, unseen = scenario.pair[1].username, her_database.database
     assert [record.getMessage() for record in caplog.records] == [
-        f"{clone} may hold something in databases of others, not looked into: {unseen}"
+        f"{clone} can hold rights in databases of strangers, which were not checked: {unseen}"
     ]
 
 
