@@ -554,3 +554,31 @@ def test_without_time_nobody_connects(strategy: Strategy) -> None:
     with pytest.raises(OutOfTime):
         scenario.run(Step.SET)
     assert scenario.database.tried == []
+
+
+# What a pair cannot share
+
+
+def test_what_the_pair_cannot_share_is_refused_before_anything_changes() -> None:
+    scenario = staged(Scenario(ALTERNATING))
+    scenario.database.users[APP].jobs.add("nightly")
+    with pytest.raises(Unsupported) as caught:
+        scenario.run(Step.SET)
+    assert f"{CLONE} cannot alter the job nightly of {APP}" in caught.value.cause
+    assert '"accept": ["jobs"]' in caught.value.remedy
+    assert written(scenario) == []
+    assert CLONE not in scenario.database.users
+
+
+def test_an_owner_can_accept_what_the_pair_cannot_share() -> None:
+    scenario = Scenario(ALTERNATING, rotation={"accept": ["jobs"]})
+    scenario.database.users[APP].jobs.add("nightly")
+    scenario.rotate()
+    assert scenario.secret.read().credential.username == CLONE
+
+
+def test_a_single_user_shares_with_nobody() -> None:
+    scenario = Scenario(SINGLE)
+    scenario.database.users[APP].jobs.add("nightly")
+    scenario.rotate()
+    assert scenario.secret.read().credential.username == APP
