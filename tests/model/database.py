@@ -10,7 +10,7 @@ from rotation.engine import CloneStatus
 from rotation.errors import LoginRefused, StatementFailed, Unreachable
 from rotation.kind import Strategy
 from tests import fakes
-from tests.fakes import FakeDatabase, FakeSession, Server, verifier
+from tests.fakes import FakeDatabase, FakeSession, Server, User, verifier
 from tests.model.invocations import Fault, Invocation, Login
 from tests.model.service import Pause
 
@@ -21,10 +21,11 @@ IMPOSTOR = "impostor.test"
 
 
 class Impostor(Server):
-    """Lets everybody in."""
+    """Lets everybody in, and has every user that is asked for."""
 
     def accepts(self, username: str, password: str) -> bool:
         """Say yes."""
+        self.users.setdefault(username, User())
         return bool(username and password)
 
 
