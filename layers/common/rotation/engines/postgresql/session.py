@@ -7,7 +7,7 @@ from psycopg2.sql import SQL, Identifier, Literal
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import CloneStatus, Proof
+from rotation.engine import CloneStatus, Proof, Unshared
 from rotation.engines.driver import POLICY, Problem, verify
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import APPLICATION_SETTINGS, PostgreSQLConnection, transaction
@@ -77,6 +77,10 @@ class PostgreSQLSession:
     def clone_status(self, user: str, other: str) -> CloneStatus:
         """Return what is known about the pair; see `rotation.engine.Session`."""
         return self._pair(user, other).clone_status()
+
+    def unshared(self, user: str, other: str) -> Sequence[Unshared]:  # noqa: ARG002 - the clone acts as its original
+        """Return nothing: what is bound to the original's name is used by its clone too, which acts as the original."""
+        return ()
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is; see `rotation.engine.Session`."""
