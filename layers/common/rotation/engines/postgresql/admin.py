@@ -32,20 +32,43 @@ def require_no_strange_triggers(connection: PostgreSQLConnection) -> None:
 
 
 @contextmanager
-def rights_of(connection: PostgreSQLConnection, role: str, oid: int) -> Iterator[None]:
-    """Let the admin use the rights of a role inside the block. After a block that ends well, it has what it had."""
-    operation, name = f"using the rights of {role}", Identifier(role)
-    [(has_them,)] = connection.execute(operation, "SELECT pg_has_role(current_user, %s, 'USAGE')", (oid,))
-    if has_them:
-        yield
-        return
-    has_options = connection.memberships_have_options
-    before = connection.execute(operation, catalog.OWN_OPTIONS, (oid,)) if has_options else []
-    grant = SQL("GRANT {} TO CURRENT_USER").format(name)
-    options = SQL(" WITH INHERIT TRUE, SET TRUE" if has_options else "")
-    connection.execute(operation, grant + options, remedy=admin_option(connection.username, role))
+def acting_as(connection: PostgreSQLConnection, role: str, oid: int) -> Iterator[None]:
+    """Do everything inside the block as this role, with no rights but the role's.
+
+    After a block that ends well, the admin acts as itself, and is a member of what it was a member of before, with the
+    same options.
+    """
+    operation, name = f"acting as {role}", Identifier(role)
+    before = _own_memberships(connection, operation, oid)
+    [(can_act,)] = connection.execute(operation, catalog.CAN_ACT_AS.format(act_as=connection.act_as), (oid,))
+    if not can_act:
+        grant = SQL("GRANT {} TO CURRENT_USER").format(name)
+        options = SQL(" WITH SET TRUE" if connection.memberships_have_options else "")
+        connection.execute(operation, grant + options, remedy=admin_option(connection.username, role))
+    connection.execute(operation, SQL("SET LOCAL ROLE {}").format(name))
     yield
-    for inherits, sets in before:
-        connection.execute(operation, grant + SQL(f" WITH INHERIT {boolean(inherits)}, SET {boolean(sets)}"))
-    if not before:
-        connection.execute(operation, SQL("REVOKE {} FROM CURRENT_USER").format(name))
+    connection.execute(operation, "SET LOCAL ROLE NONE")
+    if not can_act:
+        _restore_memberships(connection, role, oid, before)
+
+
+def _restore_memberships(
+    connection: PostgreSQLConnection, role: str, oid: int, before: dict[str, tuple[bool, bool]]
+) -> None:
+    """Undo what a GRANT to the admin has changed. The server chooses the grantor, so what has changed is looked up."""
+    operation, name = f"ending that {connection.username} can act as {role}", Identifier(role)
+    for grantor, options in _own_memberships(connection, operation, oid).items():
+        by = SQL(" GRANTED BY {}").format(Identifier(grantor)) if connection.memberships_have_options else SQL("")
+        if grantor not in before:
+            connection.execute(operation, SQL("REVOKE {} FROM CURRENT_USER").format(name) + by)
+        elif options != before[grantor]:
+            inherits, sets = map(boolean, before[grantor])
+            statement = SQL(f"GRANT {{}} TO CURRENT_USER WITH INHERIT {inherits}, SET {sets}").format(name)
+            connection.execute(operation, statement + by)
+
+
+def _own_memberships(connection: PostgreSQLConnection, operation: str, oid: int) -> dict[str, tuple[bool, bool]]:
+    """Return the admin's memberships in a role: by who granted each, its options INHERIT and SET."""
+    has_options = connection.memberships_have_options
+    query = catalog.OWN_MEMBERSHIPS.format(**(catalog.FROM_16 if has_options else catalog.BEFORE_16))
+    return {grantor: (inherits, sets) for grantor, inherits, sets in connection.execute(operation, query, (oid,))}

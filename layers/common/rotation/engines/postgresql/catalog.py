@@ -47,23 +47,35 @@ IS_FULL_MEMBER = (
 )
 """From version 16 on, a membership has options of its own."""
 
-OWN_OPTIONS = """
-    SELECT m.inherit_option, m.set_option
+CAN_ACT_AS = "SELECT pg_has_role(session_user, %s, '{act_as}')"
+
+HAS_RIGHTS_OF_BOTH = """
+    SELECT pg_has_role(session_user, %(original)s, 'USAGE') AND pg_has_role(session_user, %(clone)s, 'USAGE')"""
+
+OWN_MEMBERSHIPS = """
+    SELECT pg_get_userbyid(m.grantor), {inherit}, {set}
     FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member
-    WHERE m.roleid = %s AND r.rolname = session_user AND m.grantor = m.member"""
+    WHERE m.roleid = %s AND r.rolname = session_user"""
 
 EXTRA_MEMBERSHIPS = """
     SELECT r.rolname, m.admin_option, {inherit}, {set}, pg_get_userbyid(m.grantor),
            coalesce(g.rolsuper OR g.rolcreaterole, false),
-           bool_or(o.admin_option), {also_inherit}, {also_set}
+           bool_or(o.admin_option), {also_inherit}, {also_set}, {is_own}, {can_revoke}, {can_grant}, {clone_can_grant}
     FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid LEFT JOIN pg_roles g ON g.oid = m.grantor
          LEFT JOIN pg_auth_members o ON o.roleid = m.roleid AND o.member = %(original)s
     WHERE m.member = %(clone)s AND m.roleid <> %(original)s
       AND NOT (pg_has_role(%(original)s, m.roleid, 'MEMBER') AND {covered}
                AND (NOT m.admin_option OR pg_has_role(%(original)s, m.roleid, 'MEMBER WITH ADMIN OPTION')))
-    GROUP BY m.ctid, r.rolname, m.admin_option, 3, 4, 5, 6
+    GROUP BY m.ctid, m.roleid, m.grantor, r.rolname, m.admin_option, 3, 4, 5, 6
     ORDER BY 6 DESC, 1 LIMIT 1000"""
-"""Of which roles the clone is a member and the original is not, or lacks an option; and who granted it."""
+"""Of which roles the clone is a member and the original is not, or lacks an option; who granted it; whether the clone
+has it because it created the role; whether this session's user can revoke it; whether this session's user, and whether
+the clone, can grant the role."""
+
+ADMINISTERS = (
+    "EXISTS (SELECT FROM pg_auth_members a"
+    " WHERE a.roleid = m.roleid AND a.admin_option AND pg_has_role({role}, a.member, 'USAGE'))"
+)
 
 FROM_16 = {
     "inherit": "m.inherit_option",
@@ -72,8 +84,26 @@ FROM_16 = {
     "also_set": "bool_or(o.set_option)",
     "covered": "(NOT m.inherit_option OR pg_has_role(%(original)s, m.roleid, 'USAGE'))"
     " AND (NOT m.set_option OR pg_has_role(%(original)s, m.roleid, 'SET'))",
+    # The creator of a role gets this from the bootstrap superuser, whose oid is 10, and perhaps more from itself:
+    # https://www.postgresql.org/docs/current/role-attributes.html, "role creation".
+    "is_own": "m.grantor = %(clone)s"
+    " OR m.grantor = 10 AND m.admin_option AND NOT m.inherit_option AND NOT m.set_option",
+    "can_revoke": "pg_has_role(session_user, m.grantor, 'USAGE')",
+    "can_grant": f"pg_has_role(session_user, 10, 'USAGE') OR {ADMINISTERS.format(role='session_user')}",
+    "clone_can_grant": ADMINISTERS.format(role="%(clone)s"),
 }
-BEFORE_16 = {"inherit": "true", "set": "true", "also_inherit": "true", "also_set": "true", "covered": "true"}
+BEFORE_16 = {
+    "inherit": "true",
+    "set": "true",
+    "also_inherit": "true",
+    "also_set": "true",
+    "covered": "true",
+    "is_own": "false",
+    "can_revoke": "true",
+    "can_grant": "true",
+    "clone_can_grant": "true",
+}
+"""Who has CREATEROLE could grant and revoke every role."""
 
 IS_HOLDING = """s.classid <> 'pg_auth_members'::regclass
       AND NOT (s.classid = 'pg_default_acl'::regclass AND s.deptype = 'o')"""
@@ -97,20 +127,26 @@ OWNED = f"""
     ORDER BY s.classid, s.objid LIMIT 100"""  # noqa: S608 - constants
 
 UNMOVABLE = """
-    SELECT pg_describe_object('pg_policy'::regclass, p.oid, 0)
+    SELECT pg_describe_object('pg_policy'::regclass, p.oid, 0), {is_known}
     FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_roles r ON r.oid = c.relowner
-    WHERE %(clone)s = ANY (p.polroles) AND (r.rolsuper OR r.rolcreaterole)
+    WHERE %(clone)s = ANY (p.polroles)
       AND NOT EXISTS (SELECT FROM unnest(p.polroles) other (role)
                       WHERE CASE other.role WHEN 0 THEN true ELSE pg_has_role(%(original)s, other.role, 'USAGE') END)
     UNION ALL
-    SELECT 'user mapping for server ' || quote_ident(m.srvname)
+    SELECT 'user mapping for server ' || quote_ident(m.srvname), {is_known}
     FROM pg_user_mappings m JOIN pg_foreign_server s ON s.oid = m.srvid JOIN pg_roles r ON r.oid = s.srvowner
-    WHERE m.umuser = %(clone)s AND (r.rolsuper OR r.rolcreaterole)
+    WHERE m.umuser = %(clone)s
       AND NOT EXISTS (SELECT FROM pg_user_mappings other
                       WHERE other.srvid = m.srvid AND other.umuser IN (0, %(original)s))
-    ORDER BY 1 LIMIT 100"""
-"""Policies and user mappings that an operator has made for the clone alone. Only their owner can make them for the
-original."""
+    ORDER BY 2 DESC, 1 LIMIT 100"""
+"""Policies and user mappings that were made for the clone alone, and whether their owner is no stranger: an operator,
+the pair, or somebody whose rights the pair or this session's user has. Only the owner can make them for the original.
+"""
+
+IS_KNOWN = (
+    "r.rolsuper OR r.rolcreaterole OR pg_has_role(%(clone)s, r.oid, 'MEMBER')"
+    " OR pg_has_role(session_user, r.oid, '{act_as}')"
+)
 
 OTHER_DATABASES = f"""
     SELECT d.datname, bool_or(s.deptype = 'o' AND s.classid <> 'pg_user_mapping'::regclass) AS owned,

@@ -154,6 +154,11 @@ class PostgreSQLConnection:
         """Whether each membership has INHERIT and SET of its own, and CREATEROLE alone administers no role."""
         return self.server_version >= catalog.MEMBERSHIP_OPTIONS
 
+    @property
+    def act_as(self) -> str:
+        """The word by which pg_has_role asks for the right to act as a role."""
+        return "SET" if self.memberships_have_options else "MEMBER"
+
     def execute(
         self,
         operation: str,

@@ -11,12 +11,13 @@ which acts as its original.
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from itertools import groupby
 
 from psycopg2.sql import SQL, Identifier
 
 from rotation.engines.postgresql import catalog
-from rotation.engines.postgresql.admin import require_no_strange_triggers, rights_of
+from rotation.engines.postgresql.admin import acting_as, require_no_strange_triggers
 from rotation.engines.postgresql.connection import PostgreSQLConnection
 from rotation.engines.postgresql.rights import Grant
 from rotation.engines.postgresql.roles import PairRoles, listed
@@ -95,10 +96,8 @@ class PostgreSQLHoldings:
         roles, oids = self._roles, self._roles.oids
         operation = f"handing over to {roles.original} what {roles.clone} owns ({listed(owned)})"
         statement = SQL("REASSIGN OWNED BY {clone} TO {original}").format(**roles.identifiers())
-        with (
-            rights_of(self._connection, roles.original, oids["original"]),
-            rights_of(self._connection, roles.clone, oids["clone"]),
-        ):
+        [(is_both,)] = self._connection.execute(operation, catalog.HAS_RIGHTS_OF_BOTH, oids)
+        with nullcontext() if is_both else acting_as(self._connection, roles.clone, oids["clone"]):
             self._connection.execute(operation, statement)
 
     def _check_what_is_left(self) -> None:
@@ -132,14 +131,17 @@ class PostgreSQLHoldings:
         if not kinds & {"r", "m"}:
             return []
         operation = "reading policies and user mappings of the clone"
-        return [str(text) for (text,) in self._connection.execute(operation, catalog.UNMOVABLE, self._roles.oids)]
+        query = catalog.UNMOVABLE.format(is_known=catalog.IS_KNOWN.format(act_as=self._connection.act_as))
+        rows = self._connection.execute(operation, query, self._roles.oids)
+        if strangers := [str(text) for text, is_known in rows if not is_known]:
+            log.warning(said(f"{self._roles.clone} keeps what strangers made for it alone: {listed(strangers)}"))
+        return [str(text) for text, is_known in rows if is_known]
 
     def _extra(self, kinds: set[str]) -> list[Grant]:
         """Return the rights that were granted to the clone, and that the original lacks."""
         if "a" not in kinds:
             return []
-        act_as = "SET" if self._connection.memberships_have_options else "MEMBER"
-        query = catalog.EXTRA_GRANTS.format(parameters=self._parameters, act_as=act_as)
+        query = catalog.EXTRA_GRANTS.format(parameters=self._parameters, act_as=self._connection.act_as)
         rows = self._connection.execute("reading what the clone is granted", query, self._roles.oids)
         return [Grant(*row) for row in rows]
 

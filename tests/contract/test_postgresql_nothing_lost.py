@@ -1,0 +1,222 @@
+"""Does a rotation of a PostgreSQL pair keep what anybody had before: the pair, the admin, an administrator?"""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from psycopg2.sql import SQL, Identifier, Literal
+
+from rotation.credential import Credential
+from rotation.engine import Proof
+from rotation.errors import RightsDiffer
+from tests.contract.postgresql_pairs import alter, differences, mirror, new_pair
+from tests.laboratories import PostgreSQLLaboratory, deadline
+
+BOTH_WAYS = pytest.mark.parametrize("current", [0, 1], ids=["from the original", "from the clone"])
+
+
+def proof_of(postgresql: PostgreSQLLaboratory, user: Credential) -> Proof:
+    with postgresql.engine.connect(user, deadline()) as session:
+        return session.proof()
+
+
+@contextmanager
+def own_admin(postgresql: PostgreSQLLaboratory) -> Iterator[PostgreSQLLaboratory]:
+    """Look at the server as somebody with another admin."""
+    admin = replace(postgresql.admin, username=f"admin_{secrets.token_hex(4)}", password=secrets.token_urlsafe())
+    with postgresql.session() as run:
+        run(
+            SQL("CREATE ROLE {} LOGIN CREATEROLE PASSWORD {}").format(
+                Identifier(admin.username), Literal(admin.password)
+            )
+        )
+    yield replace(postgresql, admin=admin)
+
+
+def own_memberships(postgresql: PostgreSQLLaboratory) -> list[tuple[object, ...]]:
+    options = "admin_option, inherit_option, set_option" if postgresql.version >= 160000 else "admin_option"
+    with postgresql.session() as run:
+        return run(
+            f"SELECT roleid, grantor, {options} FROM pg_auth_members WHERE member = %s::regrole ORDER BY 1, 2",  # noqa: S608 - constants
+            postgresql.admin.username,
+        )
+
+
+# The admin's own memberships
+
+
+OWN = {
+    "nothing": [],
+    "to act, not to inherit": ["GRANT {role} TO {admin} WITH INHERIT FALSE, SET TRUE"],
+    "from another admin": ["GRANT {role} TO {admin} WITH INHERIT FALSE, SET TRUE GRANTED BY {team}"],
+    "to inherit, not to act": ["GRANT {role} TO {admin} WITH INHERIT TRUE, SET FALSE GRANTED BY {team}"],
+}
+
+
+@pytest.mark.parametrize("own", OWN)
+def test_the_admins_own_memberships_outlive_a_rotation(postgresql: PostgreSQLLaboratory, own: str) -> None:
+    """A team administers the pair, and the admin is a member of it: so it is the team that grants."""
+    team = f"team_{secrets.token_hex(4)}"
+    alter(postgresql, "CREATE ROLE {}", team)
+    with own_admin(postgresql) as laboratory:
+        user = postgresql.new_user()
+        clone = postgresql.new_user(f"{user.username}_clone")
+        admin = laboratory.admin.username
+        alter(postgresql, "GRANT {} TO {}", team, admin)
+        with postgresql.session() as run:
+            for role in (user.username, clone.username):
+                names = {"role": Identifier(role), "admin": Identifier(admin), "team": Identifier(team)}
+                run(SQL("GRANT {role} TO {team} WITH ADMIN OPTION").format(**names))
+                if postgresql.version >= 160000:
+                    run(SQL("GRANT {role} TO {team} WITH INHERIT FALSE, SET FALSE").format(**names))
+                    for statement in OWN[own]:
+                        run(SQL(statement).format(**names))
+        rotate_both_ways(laboratory, user, clone)
+
+
+def test_the_memberships_of_an_admin_that_inherits_nothing_outlive_a_rotation(
+    postgresql: PostgreSQLLaboratory,
+) -> None:
+    with own_admin(postgresql) as laboratory:
+        alter(postgresql, "ALTER ROLE {} NOINHERIT", laboratory.admin.username)
+        user = postgresql.new_user()
+        clone = postgresql.new_user(f"{user.username}_clone")
+        for role in (user, clone):
+            alter(postgresql, "GRANT {} TO {} WITH ADMIN OPTION", role.username, laboratory.admin.username)
+        rotate_both_ways(laboratory, user, clone)
+
+
+def rotate_both_ways(laboratory: PostgreSQLLaboratory, user: Credential, clone: Credential) -> None:
+    """Rotate a pair of which each owns something and has default privileges, and compare what the admin has."""
+    table = f"made_{user.username}"
+    alter(laboratory, "ALTER DEFAULT PRIVILEGES FOR ROLE {} GRANT SELECT ON TABLES TO PUBLIC", user.username)
+    alter(laboratory, "CREATE TABLE public.{} (id int)", table)
+    before = own_memberships(laboratory)
+    for one, other in ((user, clone), (clone, user)):
+        alter(laboratory, "ALTER TABLE public.{} OWNER TO {}", table, clone.username)
+        with laboratory.engine.connect(laboratory.admin, deadline()) as session:
+            for who in (user, clone):
+                session.require_proven(proof_of(laboratory, who))
+            session.mirror(one.username, other.username)
+            session.set_password(other.username, other.password)
+        assert differences(laboratory, one, other) == []
+        assert own_memberships(laboratory) == before
+    alter(laboratory, "DROP TABLE public.{}", table)
+
+
+# Roles that the clone made, and memberships that somebody else granted
+
+
+@BOTH_WAYS
+def test_a_role_that_the_clone_made_belongs_to_both(postgresql: PostgreSQLLaboratory, current: int) -> None:
+    """With CREATEROLE, outside of its role: from version 16 on, only its creator and superusers administer it."""
+    pair = new_pair(postgresql)
+    alter(postgresql, "ALTER ROLE {} CREATEROLE", pair[0].username)
+    mirror(postgresql, *pair)
+    made = f"made_{pair[0].username}"
+    with postgresql.session(pair[1]) as run:
+        run("SET ROLE NONE")
+        run("SET createrole_self_grant TO 'set, inherit'" if postgresql.version >= 160000 else "SELECT 1")
+        run(SQL("CREATE ROLE {}").format(Identifier(made)))
+        run(SQL("CREATE ROLE {}").format(Identifier(f"{made}_2")))
+    before = own_memberships(postgresql)
+    user, other = pair[current], pair[1 - current]
+    for one, two in ((user, other), (other, user)):
+        mirror(postgresql, one, two)
+        assert differences(postgresql, one, two) == []
+    assert own_memberships(postgresql) == before
+    for who in pair:
+        with postgresql.session(who) as run:
+            run(SQL("ALTER ROLE {} CONNECTION LIMIT 3").format(Identifier(made)))
+            run(SQL("GRANT {} TO {}").format(Identifier(made), Identifier(postgresql.new_user().username)))
+
+
+@BOTH_WAYS
+def test_a_role_that_another_admin_gave_the_clone_is_handed_over_or_refused(
+    postgresql: PostgreSQLLaboratory, current: int
+) -> None:
+    """From version 16 on, only who has the grantor's rights can revoke what it granted."""
+    pair, group = new_pair(postgresql), f"group_{secrets.token_hex(4)}"
+    user, other = pair[current], pair[1 - current]
+    alter(postgresql, "CREATE ROLE {}", group)
+    alter(postgresql, "GRANT {} TO {} WITH ADMIN OPTION", group, postgresql.admin.username)
+    alter(postgresql, "GRANT {} TO {}", group, pair[1].username)
+    if current == 0 and postgresql.version >= 160000:
+        with pytest.raises(RightsDiffer) as raised:
+            mirror(postgresql, user, other)
+        take = raised.value.remedy.removeprefix("Run as postgres: ").partition(";")[0]
+        with postgresql.session() as run:
+            run(take)
+    mirror(postgresql, user, other)
+    assert differences(postgresql, user, other) == []
+    with postgresql.session() as run:
+        has = run("SELECT pg_has_role(%s, %s, 'MEMBER')", pair[0].username, group)
+    assert has == [(current == 1,)]
+    mirror(postgresql, other, user)
+    assert differences(postgresql, other, user) == []
+
+
+# Policies and user mappings
+
+
+OWNERS = ["the original", "the clone", "a role of the pair's", "a role of the admin's", "a superuser"]
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("owner", OWNERS)
+@pytest.mark.parametrize("thing", ["policy", "user mapping"])
+def test_what_was_made_for_the_clone_alone_is_refused_by_name_before_anything_has_changed(
+    postgresql: PostgreSQLLaboratory, thing: str, owner: str, current: int
+) -> None:
+    pair, name = new_pair(postgresql), f"thing_{secrets.token_hex(4)}"
+    alter(postgresql, "CREATE ROLE {}", name)
+    owners = dict(zip(OWNERS, (pair[0].username, pair[1].username, name, name, "postgres"), strict=True))
+    if "role" in owner:
+        member = pair[0] if "pair" in owner else postgresql.admin
+        alter(postgresql, "GRANT {} TO {}", name, member.username)
+    with postgresql.session() as run:
+        names = {"name": Identifier(name), "owner": Identifier(owners[owner]), "clone": Identifier(pair[1].username)}
+        for statement in THINGS[thing]:
+            run(SQL(statement).format(**names))
+    before = dump(postgresql, pair)
+    with pytest.raises(RightsDiffer, match=f"{thing} .*{name}"):
+        mirror(postgresql, pair[current], pair[1 - current])
+    assert dump(postgresql, pair) == before
+    with postgresql.session() as run:
+        run(SQL(DROPS[thing]).format(Identifier(name)))
+
+
+THINGS = {
+    "policy": (
+        "CREATE TABLE public.{name} (id int)",
+        "CREATE POLICY {name} ON public.{name} TO {clone}",
+        "ALTER TABLE public.{name} OWNER TO {owner}",
+    ),
+    "user mapping": (
+        "CREATE FOREIGN DATA WRAPPER {name}",
+        "GRANT USAGE ON FOREIGN DATA WRAPPER {name} TO PUBLIC",
+        "CREATE SERVER {name} FOREIGN DATA WRAPPER {name}",
+        "CREATE USER MAPPING FOR {clone} SERVER {name} OPTIONS (password 'theirs')",
+        "ALTER SERVER {name} OWNER TO {owner}",
+    ),
+}
+DROPS = {"policy": "DROP TABLE public.{}", "user mapping": "DROP FOREIGN DATA WRAPPER {} CASCADE"}
+
+
+def dump(postgresql: PostgreSQLLaboratory, pair: tuple[Credential, Credential]) -> list[list[tuple[object, ...]]]:
+    """Return all that depends on a pair, and what it is."""
+    names = [one.username for one in pair]
+    with postgresql.session() as run:
+        return [
+            run(
+                "SELECT classid, objid, objsubid, refobjid, deptype FROM pg_shdepend"
+                " WHERE refobjid = ANY (SELECT oid FROM pg_roles WHERE rolname = ANY (%s)) ORDER BY 1, 2, 3, 4, 5",
+                names,
+            ),
+            run("SELECT rolname, rolpassword, rolcanlogin FROM pg_authid WHERE rolname = ANY (%s) ORDER BY 1", names),
+            run("SELECT roleid, member FROM pg_auth_members ORDER BY 1, 2"),
+            run("SELECT srvname, usename, umoptions FROM pg_user_mappings ORDER BY 1, 2"),
+            run("SELECT polname, polroles FROM pg_policy ORDER BY 1"),
+        ]
