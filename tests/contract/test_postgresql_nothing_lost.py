@@ -9,7 +9,9 @@ import pytest
 from psycopg2.sql import SQL, Identifier, Literal
 
 from rotation.credential import Credential
-from rotation.engine import Proof
+from rotation.deadline import Deadline
+from rotation.engine import CloneStatus, Proof
+from rotation.engines.postgresql.connection import PostgreSQLConnection
 from rotation.errors import RightsDiffer
 from tests.contract.postgresql_pairs import alter, differences, mirror, new_pair
 from tests.laboratories import PostgreSQLLaboratory, deadline
@@ -220,3 +222,76 @@ def dump(postgresql: PostgreSQLLaboratory, pair: tuple[Credential, Credential]) 
             run("SELECT srvname, usename, umoptions FROM pg_user_mappings ORDER BY 1, 2"),
             run("SELECT polname, polroles FROM pg_policy ORDER BY 1"),
         ]
+
+
+# Adopting a pair of AWS's template
+
+
+WRITING = """
+    SELECT a.usename, l.locktype FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE a.application_name = 'secret-rotation' AND l.locktype = 'transactionid' AND a.pid <> ALL (%s)"""
+"""Which sessions of ours have changed something that they have not committed, so that others wait for it."""
+
+
+@pytest.fixture
+def template_pair(
+    postgresql: PostgreSQLLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Credential, Credential, list[str]]]:
+    """What AWS's template makes, which owns and has things in three databases; a login beside a writer is an error.
+
+    The statements are those of SecretsManagerRDSPostgreSQLRotationMultiUser.
+    """
+    user = postgresql.new_user()
+    clone = replace(user, username=f"{user.username}_clone", password=secrets.token_urlsafe())
+    names = {"user": Identifier(user.username), "clone": Identifier(clone.username)}
+    with postgresql.session(postgresql.admin) as run:
+        run(SQL("CREATE ROLE {clone} WITH LOGIN PASSWORD {password}").format(password=Literal(clone.password), **names))
+        run(SQL("GRANT {user} TO {clone}").format(**names))
+    databases = [f"one_{user.username}", f"two_{user.username}"]
+    for database in databases:
+        alter(postgresql, "CREATE DATABASE {} OWNER {}", database, user.username)
+    for database in ("postgres", *databases):
+        with postgresql.session(database=database) as run:
+            for statement in (
+                "CREATE SCHEMA {user} AUTHORIZATION {user}",
+                "CREATE TABLE {user}.of_clone (id int)",
+                "ALTER TABLE {user}.of_clone OWNER TO {clone}",
+                "CREATE TABLE {user}.read_by_clone (id int)",
+                "ALTER TABLE {user}.read_by_clone OWNER TO {user}",
+                "GRANT SELECT ON {user}.read_by_clone TO {clone}",
+                "ALTER DEFAULT PRIVILEGES FOR ROLE {user} GRANT SELECT ON TABLES TO {clone}",
+            ):
+                run(SQL(statement).format(**names))
+    log_in = PostgreSQLConnection.__init__
+
+    def log_in_beside_no_writer(connection: PostgreSQLConnection, credential: Credential, until: Deadline) -> None:
+        with postgresql.session() as run:
+            assert run(WRITING, []) == []
+        log_in(connection, credential, until)
+
+    monkeypatch.setattr(PostgreSQLConnection, "__init__", log_in_beside_no_writer)
+    yield user, clone, databases
+    for database in databases:
+        alter(postgresql, "DROP DATABASE {}", database)
+
+
+@BOTH_WAYS
+def test_a_pair_that_a_template_made_is_adopted_and_no_session_of_ours_waits_for_another(
+    postgresql: PostgreSQLLaboratory, template_pair: tuple[Credential, Credential, list[str]], current: int
+) -> None:
+    *pair, databases = template_pair
+    user, other = pair[current], pair[1 - current]
+    for _ in range(2):
+        with postgresql.engine.connect(postgresql.admin, deadline()) as session:
+            session.require_proven(proof_of(postgresql, user))
+            if session.clone_status(user.username, other.username) is CloneStatus.UNKNOWN:
+                session.require_proven(proof_of(postgresql, other))
+            assert session.unshared(user.username, other.username) == ()
+            session.mirror(user.username, other.username)
+            session.set_password(other.username, other.password)
+        assert differences(postgresql, user, other) == []
+        user, other = other, user
+    for database in ("postgres", *databases):
+        for who in pair:
+            with postgresql.session(who, database) as run:
+                run(SQL("SELECT FROM {}.of_clone").format(Identifier(user.username.removesuffix("_clone"))))
