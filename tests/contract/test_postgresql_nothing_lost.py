@@ -1,6 +1,7 @@
 """Does a rotation of a PostgreSQL pair keep what anybody had before: the pair, the admin, an administrator?"""
 
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,10 +10,10 @@ import pytest
 from psycopg2.sql import SQL, Identifier, Literal
 
 from rotation.credential import Credential
-from rotation.deadline import Deadline
+from rotation.deadline import RESERVED_SECONDS, Deadline
 from rotation.engine import CloneStatus, Proof
 from rotation.engines.postgresql.connection import PostgreSQLConnection
-from rotation.errors import RightsDiffer
+from rotation.errors import RightsDiffer, StatementFailed
 from tests.contract.postgresql_pairs import alter, differences, mirror, new_pair
 from tests.laboratories import PostgreSQLLaboratory, deadline
 
@@ -295,3 +296,36 @@ def test_a_pair_that_a_template_made_is_adopted_and_no_session_of_ours_waits_for
         for who in pair:
             with postgresql.session(who, database) as run:
                 run(SQL("SELECT FROM {}.of_clone").format(Identifier(user.username.removesuffix("_clone"))))
+
+
+# Locks
+
+
+def test_once_the_applications_tables_are_locked_no_other_lock_is_waited_for_long(
+    postgresql: PostgreSQLLaboratory,
+) -> None:
+    """Somebody is changing the original, whose password is set last: the tables must not be locked meanwhile."""
+    user, clone = new_pair(postgresql)
+    table = f"of_{clone.username}"
+    alter(postgresql, "CREATE TABLE public.{} (id int)", table)
+    alter(postgresql, "ALTER TABLE public.{} OWNER TO {}", table, clone.username)
+    with postgresql.session() as run:
+        run("BEGIN")
+        run(SQL("ALTER ROLE {} CONNECTION LIMIT 9").format(Identifier(user.username)))
+        began = time.monotonic()
+        with pytest.raises(StatementFailed, match="setting the password"):
+            mirror(postgresql, clone, user)
+    assert time.monotonic() - began < 10
+    mirror(postgresql, clone, user)
+
+
+def test_the_server_knows_how_long_a_session_of_ours_can_be_idle(postgresql: PostgreSQLLaboratory) -> None:
+    """It can be idle while others of ours work, whatever the database says, and no longer than the function."""
+    database = f"impatient_{secrets.token_hex(4)}"
+    alter(postgresql, "CREATE DATABASE {}", database)
+    alter(postgresql, "ALTER DATABASE {} SET idle_in_transaction_session_timeout TO 1", database)
+    user = replace(postgresql.new_user(), database=database)
+    with postgresql.engine.connect(user, deadline(90.0 + RESERVED_SECONDS)) as session:
+        shown = session.connection.execute("asking", "SHOW idle_in_transaction_session_timeout")
+    alter(postgresql, "DROP DATABASE {}", database)
+    assert shown == [("90s",)]

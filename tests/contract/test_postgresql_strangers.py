@@ -385,8 +385,12 @@ def test_a_table_that_somebody_reads_is_waited_for_a_moment_only_and_named(scene
     scene.is_done("GRANT SELECT ON {s}.of_clone TO {s}")
     with scene.laboratory.session(scene.stranger) as run:
         run("BEGIN")
+        [(session,)] = run("SELECT pg_backend_pid()")
         run(SQL("SELECT FROM {}").format(Identifier(scene.stranger.username, "of_clone")))
-        with pytest.raises(StatementFailed, match=rf"owns \(table {scene.stranger.username}\.of_clone\).*lock timeout"):
+        held = (
+            rf"lock timeout.*held by session {session} of {scene.stranger.username}.*pg_terminate_backend\({session}\)"
+        )
+        with pytest.raises(StatementFailed, match=rf"owns \(table {scene.stranger.username}\.of_clone\).*{held}"):
             mirror(scene.laboratory, scene.pair[1], scene.pair[0])
     before, _, _ = "\n".join(statements(scene)).partition(f'REASSIGN OWNED BY "{scene.pair[1].username}"')
     assert before.rpartition("lock_timeout TO ")[2].split()[0] == "2000"

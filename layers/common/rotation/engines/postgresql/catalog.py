@@ -251,7 +251,7 @@ DEFAULTS = """
 """The default privileges of a role, with the built-in ones. The grantee is NULL for the role itself, and empty for
 PUBLIC. What one of the pair grants to the other does not count, because what one owns, both own."""
 
-HELD_LOCKS = """
+ROLE_LOCKS = """
     SELECT DISTINCT l.pid, a.usename
     FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
     WHERE l.granted AND l.pid <> pg_backend_pid() AND l.mode NOT IN ('AccessShareLock', 'RowShareLock')
@@ -260,3 +260,11 @@ HELD_LOCKS = """
               AND l.relation IN ('pg_authid'::regclass, 'pg_auth_members'::regclass, 'pg_db_role_setting'::regclass))
     ORDER BY 1 LIMIT 5"""
 """The other sessions that hold locks on roles, on memberships or on settings of roles, and whose sessions they are."""
+
+TABLE_LOCKS = """
+    SELECT DISTINCT l.pid, a.usename
+    FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid JOIN pg_class c ON c.oid = l.relation
+    WHERE l.granted AND l.pid <> pg_backend_pid() AND c.relowner = {clone}
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    ORDER BY 1 LIMIT 5"""
+"""The other sessions that use tables of the clone's in this database."""

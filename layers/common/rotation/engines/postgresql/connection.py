@@ -104,6 +104,9 @@ APPLICATION_SETTINGS = "SET LOCAL role TO DEFAULT; SET LOCAL search_path TO DEFA
 TIMEOUTS = SQL("SET LOCAL statement_timeout TO {statement}; SET LOCAL lock_timeout TO {lock}")
 """Limits on the server expire before ours, so we get an error, and nothing completes after we have left."""
 
+IDLE_TIMEOUT = SQL("SET LOCAL idle_in_transaction_session_timeout TO {}")
+"""If this program is gone, or stopped, the server ends the transaction, and with it the locks that others wait for."""
+
 SHORT_LOCK_TIMEOUT = 2000
 """Milliseconds to wait for a lock for which others must wait behind us."""
 
@@ -166,11 +169,12 @@ class PostgreSQLConnection:
         arguments: Arguments = (),
         remedy: str = "",
         problems: Mapping[str, Problem] = NO_PROBLEMS,
+        holders: Statement = catalog.ROLE_LOCKS,
     ) -> list[tuple[Any, ...]]:
         """Run one statement, no longer than the deadline allows, and return its rows.
 
         Raises a DatabaseError. `remedy` is what to do if the user is not permitted to do this; `problems` says what
-        SQLSTATEs mean for this statement alone.
+        SQLSTATEs mean for this statement alone; `holders` is the query for the sessions that hold the locks it needs.
         """
         seconds = self.deadline.allow(STATEMENT_SECONDS, operation)
         try:
@@ -180,8 +184,8 @@ class PostgreSQLConnection:
             return self._run(statement, arguments, seconds, operation)
         except psycopg2.Error as error:
             operation = f"{operation} as {self.username}"
-            if error.pgcode in LOCK_CODES and not self._is_attempt and (holders := self._lock_holders()):
-                raise lock_failure(error, operation, holders) from None
+            if error.pgcode in LOCK_CODES and not self._is_attempt and (sessions := self._lock_holders(holders)):
+                raise lock_failure(error, operation, sessions) from None
             raise statement_failure(error, operation, self.username, remedy, problems) from None
 
     def attempt(self, operation: str, statements: Sequence[Statement]) -> bool:
@@ -199,13 +203,13 @@ class PostgreSQLConnection:
         self.execute(operation, "RELEASE SAVEPOINT attempt")
         return True
 
-    @contextmanager
-    def short_lock_timeout(self, operation: str) -> Iterator[None]:
-        """Inside the block, wait for a lock for a short time only: other sessions wait behind us for the same lock."""
+    def give_way(self, operation: str) -> None:
+        """From now on until the transaction ends, wait for each lock for a short time only.
+
+        What waits for a strong lock makes everybody wait who comes later, and what has got one makes everybody wait
+        until the transaction ends.
+        """
         self._lock_timeout = SHORT_LOCK_TIMEOUT
-        self.execute(operation, self._timeouts())
-        yield
-        self._lock_timeout = None
         self.execute(operation, self._timeouts())
 
     def is_failed(self) -> bool:
@@ -220,7 +224,9 @@ class PostgreSQLConnection:
         mode = SQL(
             "ISOLATION LEVEL READ COMMITTED, READ ONLY" if standby else "ISOLATION LEVEL READ COMMITTED, READ WRITE"
         )
-        self.execute(operation, SQL("BEGIN {}; {}; {}").format(mode, OWN_SETTINGS, self._timeouts(timeout)))
+        # It sits idle while other sessions of ours work, or while this program is stopped; after that, nobody is there.
+        idle = IDLE_TIMEOUT.format(Literal(int(1000 * self.deadline.left())))
+        self.execute(operation, SQL("BEGIN {}; {}; {}; {}").format(mode, OWN_SETTINGS, idle, self._timeouts(timeout)))
         self._statement_timeout = timeout
 
     def commit(self) -> None:
@@ -254,13 +260,13 @@ class PostgreSQLConnection:
         wait(self._libpq, self._socket, seconds, operation)
         return cursor.fetchall() if cursor.description else []
 
-    def _lock_holders(self) -> list[tuple[int, str]]:
-        """Return which sessions, and whose, hold locks on roles; in a new transaction, because the old one failed."""
+    def _lock_holders(self, holders: Statement) -> list[tuple[int, str]]:
+        """Return which sessions, and whose, hold the locks; in a new transaction, because the old one failed."""
         self._is_attempt = True
         with suppress(RotationError):
             self.rollback()
             self.begin()
-            rows = self.execute("reading who holds the lock", catalog.HELD_LOCKS)
+            rows = self.execute("reading who holds the lock", holders)
             return [(pid, str(name)) for pid, name in rows]
         return []
 
@@ -303,11 +309,11 @@ def statement_failure(
 
 
 def lock_failure(error: psycopg2.Error, operation: str, holders: Sequence[tuple[int, str]]) -> StatementFailed:
-    """Return the failure of a statement that waited too long for a role that these sessions have locked."""
+    """Return the failure of a statement that waited too long for what these sessions have locked."""
     sessions = " and ".join(f"session {pid} of {name}" for pid, name in holders)
     end = f"SELECT pg_terminate_backend({holders[0][0]})"
     remedy = f"Wait until it ends, or run: {end}. {RETRIED}"
-    return StatementFailed(operation, f"{_cause(error)}; roles are locked by {sessions}", remedy)
+    return StatementFailed(operation, f"{_cause(error)}; the lock is held by {sessions}", remedy)
 
 
 def _cause(error: psycopg2.Error) -> str:

@@ -107,9 +107,9 @@ class PostgreSQLMemberships:
         """Make the original a member, for both, with the same options. Raises NotPermitted."""
         if not (extra := self._extra()):
             return
-        with self._connection.short_lock_timeout(f"handing over what {self._roles.clone} is a member of"):
-            self._hand_over_from_operators([one for one in extra if one.by_operator])
-            self._hand_over_from_strangers([one for one in extra if not one.by_operator])
+        self._connection.give_way(f"handing over what {self._roles.clone} is a member of")
+        self._hand_over_from_operators([one for one in extra if one.by_operator])
+        self._hand_over_from_strangers([one for one in extra if not one.by_operator])
         if any(not one.by_operator for one in extra) and (left := self._extra()):
             log.warning(said(f"{self._roles.clone} stays a member of roles that strangers gave it: {listed(left)}"))
 
