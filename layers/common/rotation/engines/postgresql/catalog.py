@@ -251,20 +251,15 @@ DEFAULTS = """
 """The default privileges of a role, with the built-in ones. The grantee is NULL for the role itself, and empty for
 PUBLIC. What one of the pair grants to the other does not count, because what one owns, both own."""
 
-ROLE_LOCKS = """
+HELD_LOCKS = """
     SELECT DISTINCT l.pid, a.usename
-    FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-    WHERE l.granted AND l.pid <> pg_backend_pid() AND l.mode NOT IN ('AccessShareLock', 'RowShareLock')
-      AND (l.locktype = 'object' AND l.classid = 'pg_authid'::regclass
-           OR l.locktype = 'relation'
-              AND l.relation IN ('pg_authid'::regclass, 'pg_auth_members'::regclass, 'pg_db_role_setting'::regclass))
+    FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid LEFT JOIN pg_class c ON c.oid = l.relation
+    WHERE l.granted AND l.pid <> pg_backend_pid()
+      AND CASE WHEN l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) THEN c.relowner = %s
+               WHEN l.mode IN ('AccessShareLock', 'RowShareLock') THEN false
+               WHEN l.locktype = 'object' THEN l.classid = 'pg_authid'::regclass
+               ELSE l.relation IN ('pg_authid'::regclass, 'pg_auth_members'::regclass, 'pg_db_role_setting'::regclass)
+          END
     ORDER BY 1 LIMIT 5"""
-"""The other sessions that hold locks on roles, on memberships or on settings of roles, and whose sessions they are."""
-
-TABLE_LOCKS = """
-    SELECT DISTINCT l.pid, a.usename
-    FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid JOIN pg_class c ON c.oid = l.relation
-    WHERE l.granted AND l.pid <> pg_backend_pid() AND c.relowner = {clone}
-      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    ORDER BY 1 LIMIT 5"""
-"""The other sessions that use tables of the clone's in this database."""
+"""The other sessions that use tables of an owner in this database, or hold locks on roles, on memberships or on
+settings of roles; and whose sessions they are."""

@@ -126,6 +126,8 @@ class PostgreSQLConnection:
         """How many milliseconds the server gives a statement; 0 if this transaction has not set it."""
         self._lock_timeout: int | None = None
         """How many milliseconds the server waits for a lock, if that is less."""
+        self._locked_owner = 0
+        """Whose tables are locked, by oid."""
         self._is_attempt = False
         """Whether a statement is allowed to fail."""
         self._socket = BoundedSocket(open_socket(credential, deadline, operation))
@@ -169,12 +171,11 @@ class PostgreSQLConnection:
         arguments: Arguments = (),
         remedy: str = "",
         problems: Mapping[str, Problem] = NO_PROBLEMS,
-        holders: Statement = catalog.ROLE_LOCKS,
     ) -> list[tuple[Any, ...]]:
         """Run one statement, no longer than the deadline allows, and return its rows.
 
         Raises a DatabaseError. `remedy` is what to do if the user is not permitted to do this; `problems` says what
-        SQLSTATEs mean for this statement alone; `holders` is the query for the sessions that hold the locks it needs.
+        SQLSTATEs mean for this statement alone.
         """
         seconds = self.deadline.allow(STATEMENT_SECONDS, operation)
         try:
@@ -184,7 +185,7 @@ class PostgreSQLConnection:
             return self._run(statement, arguments, seconds, operation)
         except psycopg2.Error as error:
             operation = f"{operation} as {self.username}"
-            if error.pgcode in LOCK_CODES and not self._is_attempt and (sessions := self._lock_holders(holders)):
+            if error.pgcode in LOCK_CODES and not self._is_attempt and (sessions := self._lock_holders()):
                 raise lock_failure(error, operation, sessions) from None
             raise statement_failure(error, operation, self.username, remedy, problems) from None
 
@@ -203,12 +204,13 @@ class PostgreSQLConnection:
         self.execute(operation, "RELEASE SAVEPOINT attempt")
         return True
 
-    def give_way(self, operation: str) -> None:
+    def give_way(self, operation: str, owner: int = 0) -> None:
         """From now on until the transaction ends, wait for each lock for a short time only.
 
         What waits for a strong lock makes everybody wait who comes later, and what has got one makes everybody wait
-        until the transaction ends.
+        until the transaction ends. The tables that are locked belong to the role with the oid `owner`, if any.
         """
+        self._locked_owner = owner
         self._lock_timeout = SHORT_LOCK_TIMEOUT
         self.execute(operation, self._timeouts())
 
@@ -260,13 +262,13 @@ class PostgreSQLConnection:
         wait(self._libpq, self._socket, seconds, operation)
         return cursor.fetchall() if cursor.description else []
 
-    def _lock_holders(self, holders: Statement) -> list[tuple[int, str]]:
+    def _lock_holders(self) -> list[tuple[int, str]]:
         """Return which sessions, and whose, hold the locks; in a new transaction, because the old one failed."""
         self._is_attempt = True
         with suppress(RotationError):
             self.rollback()
             self.begin()
-            rows = self.execute("reading who holds the lock", holders)
+            rows = self.execute("reading who holds the lock", catalog.HELD_LOCKS, (self._locked_owner,))
             return [(pid, str(name)) for pid, name in rows]
         return []
 

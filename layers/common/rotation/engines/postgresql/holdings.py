@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from itertools import groupby
 
-from psycopg2.sql import SQL, Identifier, Literal
+from psycopg2.sql import SQL, Identifier
 
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.admin import acting_as, require_no_strange_triggers
@@ -57,7 +57,7 @@ class PostgreSQLHoldings:
         if not owned and not extra:
             return
         require_no_strange_triggers(self._connection)
-        self._connection.give_way(f"handing over what {self._roles.clone} holds")
+        self._connection.give_way(f"handing over what {self._roles.clone} holds", self._roles.oids["clone"])
         self._hand_over_from_operators([grant for grant in extra if grant.by_operator])
         self._hand_over_from_strangers(one for one in extra if not one.by_operator and one.can_act_as_grantor)
         if owned:
@@ -96,10 +96,9 @@ class PostgreSQLHoldings:
         roles, oids = self._roles, self._roles.oids
         operation = f"handing over to {roles.original} what {roles.clone} owns ({listed(owned)})"
         statement = SQL("REASSIGN OWNED BY {clone} TO {original}").format(**roles.identifiers())
-        holder = {"clone": Literal(oids["clone"])}
         [(is_both,)] = self._connection.execute(operation, catalog.HAS_RIGHTS_OF_BOTH, oids)
         with nullcontext() if is_both else acting_as(self._connection, roles.clone, oids["clone"]):
-            self._connection.execute(operation, statement, holders=SQL(catalog.TABLE_LOCKS).format(**holder))
+            self._connection.execute(operation, statement)
 
     def _check_what_is_left(self) -> None:
         left = self._extra(self._kinds())
