@@ -12,6 +12,7 @@ from psycopg2.sql import SQL, Identifier, Literal
 from rotation.credential import Credential
 from rotation.deadline import RESERVED_SECONDS, Deadline
 from rotation.engine import CloneStatus, Proof
+from rotation.engines.postgresql import acting as acting_module
 from rotation.engines.postgresql.connection import PostgreSQLConnection
 from rotation.errors import RightsDiffer, StatementFailed
 from tests.contract.postgresql_pairs import alter, differences, mirror, new_pair
@@ -329,3 +330,104 @@ def test_the_server_knows_how_long_a_session_of_ours_can_be_idle(postgresql: Pos
         shown = session.connection.execute("asking", "SHOW idle_in_transaction_session_timeout")
     alter(postgresql, "DROP DATABASE {}", database)
     assert shown == [("90s",)]
+
+
+# Default privileges
+
+
+KINDS = {
+    "TABLES": "SELECT", "SEQUENCES": "USAGE", "ROUTINES": "EXECUTE", "TYPES": "USAGE", "SCHEMAS": "USAGE",
+    "LARGE OBJECTS": "SELECT",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("option", ["", " WITH GRANT OPTION"])
+@pytest.mark.parametrize("place", ["", " IN SCHEMA public"], ids=["everywhere", "in a schema"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_default_privileges_of_the_pair_for_itself_are_no_difference(
+    postgresql: PostgreSQLLaboratory, kind: str, place: str, option: str
+) -> None:
+    if (kind == "LARGE OBJECTS" and postgresql.version < 180000) or (place and kind in {"SCHEMAS", "LARGE OBJECTS"}):
+        return  # there are none
+    pair = new_pair(postgresql)
+    for owner in pair:
+        for grantee in pair:
+            grant = f"ALTER DEFAULT PRIVILEGES FOR ROLE {{}}{place} GRANT {KINDS[kind]} ON {kind} TO {{}}{option}"
+            alter(postgresql, grant, owner.username, grantee.username)
+            for user, other in (pair, pair[::-1]):
+                mirror(postgresql, user, other)
+                assert differences(postgresql, user, other) == []
+
+
+# As whom the two act
+
+
+@pytest.fixture
+def acting_pair(postgresql: PostgreSQLLaboratory) -> Iterator[tuple[Credential, Credential, str]]:
+    """A pair, whose secret names a database of its own, and a role that the pair can act as."""
+    pair, owner = new_pair(postgresql), f"owner_{secrets.token_hex(4)}"
+    alter(postgresql, "CREATE ROLE {}", owner)
+    alter(postgresql, "GRANT {} TO {}", owner, pair[0].username)
+    alter(postgresql, "CREATE DATABASE {} OWNER {}", owner, owner)
+    user, clone = (replace(one, database=owner) for one in pair)
+    yield user, clone, owner
+    alter(postgresql, "DROP DATABASE {}", owner)
+
+
+def acting(postgresql: PostgreSQLLaboratory, *users: Credential) -> set[tuple[object, ...]]:
+    found: set[tuple[object, ...]] = set()
+    for user in users:
+        with postgresql.session(user) as run:
+            found |= set(run("SELECT current_user, current_schemas(true)::text"))
+    return found
+
+
+@BOTH_WAYS
+def test_a_pair_that_the_database_makes_act_as_two_is_refused_and_the_remedy_helps(
+    postgresql: PostgreSQLLaboratory, acting_pair: tuple[Credential, Credential, str], current: int
+) -> None:
+    *pair, owner = acting_pair
+    user, other = pair[current], pair[1 - current]
+    alter(postgresql, "ALTER DATABASE {} SET role TO {}", owner, owner)
+    assert len(acting(postgresql, *pair)) == 2
+    before = dump(postgresql, (pair[0], pair[1]))
+    with pytest.raises(RightsDiffer, match=f"makes {pair[0].username} act as {owner}") as raised:
+        mirror(postgresql, user, other)
+    assert dump(postgresql, (pair[0], pair[1])) == before
+    assert any(" acts as " in text for text in differences(postgresql, user, other))
+    with postgresql.session() as run:
+        run(raised.value.remedy.partition(";")[0])
+    mirror(postgresql, user, other)
+    mirror(postgresql, other, user)
+    assert differences(postgresql, other, user) == []
+    [(role, _)] = acting(postgresql, *pair)
+    assert role == owner
+
+
+def test_a_database_that_names_a_role_that_the_pair_cannot_act_as_changes_nothing(
+    postgresql: PostgreSQLLaboratory, acting_pair: tuple[Credential, Credential, str]
+) -> None:
+    user, clone, owner = acting_pair
+    alter(postgresql, "ALTER DATABASE {} SET role TO postgres", owner)
+    mirror(postgresql, user, clone)
+    mirror(postgresql, clone, user)
+    assert differences(postgresql, clone, user) == []
+    [(role, _)] = acting(postgresql, user, clone)
+    assert role == user.username
+
+
+def test_a_server_that_ignores_the_role_of_a_user_is_found_out(
+    postgresql: PostgreSQLLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As 16.5 does. Here the clone's session began before the setting was there, and this minor version is too old."""
+    user, clone = new_pair(postgresql)
+    major, minor = divmod(postgresql.version, 10000)
+    monkeypatch.setattr(acting_module, "REPAIRED", {major: minor + 1})
+    alter(postgresql, "ALTER ROLE {} RESET role", clone.username)
+    with postgresql.engine.connect(clone, deadline()) as session:
+        alter(postgresql, "ALTER ROLE {} SET role TO {}", clone.username, user.username)
+        [difference] = session.differences(user.username, clone.username)
+    assert difference == (
+        f"{clone.username} acts as {clone.username}, although it is set to act as {user.username}."
+        f" PostgreSQL {major}.{minor + 1} repairs this, and this is {major}.{minor}"
+    )

@@ -41,6 +41,20 @@ SETTINGS = """
     FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase
     WHERE r.rolname IN (%s, %s)"""
 
+ACTING = """
+    SELECT u.rolname, coalesce(a.rolname, u.rolname), coalesce(a.setrole = 0, false)
+    FROM pg_roles u LEFT JOIN LATERAL (
+        SELECT r.rolname, s.setrole
+        FROM pg_db_role_setting s CROSS JOIN unnest(s.setconfig) entry
+             LEFT JOIN pg_roles r ON 'role=' || r.rolname = entry
+        WHERE s.setrole IN (0, u.oid) AND starts_with(entry, 'role=')
+          AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+          AND (entry = 'role=none' OR pg_has_role(u.oid, r.oid, '{act_as}'))
+        ORDER BY s.setrole <> 0 DESC, s.setdatabase <> 0 DESC LIMIT 1) a ON true
+    WHERE u.rolname IN (%s, %s)"""
+"""As whom a user acts in this database, and whether a setting of the database, or of all, says so. The server ignores a
+setting with a role that the user cannot act as."""
+
 IS_MEMBER = "SELECT 1 FROM pg_auth_members WHERE roleid = %s AND member = %s LIMIT 1"
 IS_FULL_MEMBER = (
     "SELECT 1 FROM pg_auth_members WHERE roleid = %s AND member = %s AND inherit_option AND set_option LIMIT 1"
@@ -241,7 +255,7 @@ DEFAULTS = """
     FROM (SELECT defaclnamespace, defaclobjtype::text, defaclacl FROM pg_default_acl WHERE defaclrole = %(role)s
           UNION ALL
           SELECT 0::oid, t.objtype, acldefault(CASE t.objtype WHEN 'S' THEN 's' ELSE t.objtype END::"char", %(role)s)
-          FROM (VALUES ('r'), ('S'), ('f'), ('T'), ('n')) t (objtype)
+          FROM (VALUES ('r'), ('S'), ('f'), ('T'), ('n'), ('L')) t (objtype)
           WHERE NOT EXISTS (SELECT FROM pg_default_acl
                             WHERE defaclrole = %(role)s AND defaclnamespace = 0 AND defaclobjtype::text = t.objtype)
          ) d (namespace, objtype, acl)

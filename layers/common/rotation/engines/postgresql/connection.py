@@ -243,6 +243,10 @@ class PostgreSQLConnection:
         """Return the text of a part of a statement, quoted for this server."""
         return part.as_string(self._libpq)
 
+    def identifier(self, name: str) -> str:
+        """Return a name as a statement has it, for a message."""
+        return self.quoted(sql.Identifier(name))
+
     def verifier(self, username: str, password: str, algorithm: str) -> str:
         """Return what the server keeps instead of a password."""
         return str(extensions.encrypt_password(password, username, scope=self._libpq, algorithm=algorithm))

@@ -29,6 +29,7 @@ from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from rotation.engine import CloneStatus
 from rotation.engines.postgresql import catalog
+from rotation.engines.postgresql.acting import PostgreSQLActing
 from rotation.engines.postgresql.admin import admin_option
 from rotation.engines.postgresql.connection import PostgreSQLConnection
 from rotation.engines.postgresql.databases import other_databases, visit_other_databases
@@ -81,6 +82,7 @@ class PostgreSQLPair:
         there are more transactions: one that makes it a member of the original, then one for each of those databases,
         then this one. Each ends before the next one begins to change something, because they lock the same roles.
         """
+        PostgreSQLActing(self._connection, self._pair_roles()).require_possible()
         self._prepare()
         PostgreSQLMemberships(self._connection, self._pair_roles()).hand_over()
         if other_databases(self._connection, self._pair_roles()):
@@ -94,7 +96,10 @@ class PostgreSQLPair:
     def differences(self) -> Sequence[str]:
         """Return in what the other user is not what the current one is; see `rotation.engine.Session`."""
         missing = [f"there is no role {name}" for name in (self._user, self._other) if name not in self._roles]
-        return missing or [*self._differences_of_roles(), *self.holdings(), *self._holdings_elsewhere()]
+        if missing:
+            return missing
+        acting = PostgreSQLActing(self._connection, self._pair_roles()).differences()
+        return [*acting, *self._differences_of_roles(), *self.holdings(), *self._holdings_elsewhere()]
 
     def holdings(self) -> list[str]:
         """Return what the clone holds by itself, in this database or on shared objects, that the original lacks."""
@@ -214,7 +219,8 @@ class PostgreSQLPair:
         return PostgreSQLHoldings(self._connection, self._pair_roles())
 
     def _pair_roles(self) -> PairRoles:
-        oids = {"original": self._roles[self._original].oid, "clone": self._roles[self._clone].oid}
+        names = {"original": self._original, "clone": self._clone}
+        oids = {word: self._roles[name].oid for word, name in names.items() if name in self._roles}
         return PairRoles(
             self._original, self._clone, oids, clone_is_current=self._user == self._clone, remedy=self._remedy
         )
