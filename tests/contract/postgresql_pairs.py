@@ -1,11 +1,14 @@
 """What do the tests of PostgreSQL do with pairs, over and over?"""
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
-from psycopg2.sql import SQL, Identifier
+from psycopg2.sql import SQL, Identifier, Literal
 
 from rotation.credential import Credential
+from rotation.engine import Proof
 from tests.laboratories import PostgreSQLLaboratory, deadline
 
 
@@ -34,3 +37,22 @@ def alter(postgresql: PostgreSQLLaboratory, statement: str, *names: str, databas
     """Run a statement as the superuser, with names in the place of its braces."""
     with postgresql.session(database=database) as run:
         run(SQL(statement).format(*map(Identifier, names)))
+
+
+def proof_of(postgresql: PostgreSQLLaboratory, user: Credential) -> Proof:
+    """Log in, and return who that is."""
+    with postgresql.engine.connect(user, deadline()) as session:
+        return session.proof()
+
+
+@contextmanager
+def own_admin(postgresql: PostgreSQLLaboratory) -> Iterator[PostgreSQLLaboratory]:
+    """Look at the server as somebody with another admin."""
+    admin = replace(postgresql.admin, username=f"admin_{secrets.token_hex(4)}", password=secrets.token_urlsafe())
+    with postgresql.session() as run:
+        run(
+            SQL("CREATE ROLE {} LOGIN CREATEROLE PASSWORD {}").format(
+                Identifier(admin.username), Literal(admin.password)
+            )
+        )
+    yield replace(postgresql, admin=admin)

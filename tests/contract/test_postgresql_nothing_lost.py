@@ -3,7 +3,6 @@
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -11,32 +10,14 @@ from psycopg2.sql import SQL, Identifier, Literal
 
 from rotation.credential import Credential
 from rotation.deadline import RESERVED_SECONDS, Deadline
-from rotation.engine import CloneStatus, Proof
+from rotation.engine import CloneStatus
 from rotation.engines.postgresql import acting as acting_module
 from rotation.engines.postgresql.connection import PostgreSQLConnection
 from rotation.errors import RightsDiffer, StatementFailed
-from tests.contract.postgresql_pairs import alter, differences, mirror, new_pair
+from tests.contract.postgresql_pairs import alter, differences, mirror, new_pair, own_admin, proof_of
 from tests.laboratories import PostgreSQLLaboratory, deadline
 
 BOTH_WAYS = pytest.mark.parametrize("current", [0, 1], ids=["from the original", "from the clone"])
-
-
-def proof_of(postgresql: PostgreSQLLaboratory, user: Credential) -> Proof:
-    with postgresql.engine.connect(user, deadline()) as session:
-        return session.proof()
-
-
-@contextmanager
-def own_admin(postgresql: PostgreSQLLaboratory) -> Iterator[PostgreSQLLaboratory]:
-    """Look at the server as somebody with another admin."""
-    admin = replace(postgresql.admin, username=f"admin_{secrets.token_hex(4)}", password=secrets.token_urlsafe())
-    with postgresql.session() as run:
-        run(
-            SQL("CREATE ROLE {} LOGIN CREATEROLE PASSWORD {}").format(
-                Identifier(admin.username), Literal(admin.password)
-            )
-        )
-    yield replace(postgresql, admin=admin)
 
 
 def own_memberships(postgresql: PostgreSQLLaboratory) -> list[tuple[object, ...]]:

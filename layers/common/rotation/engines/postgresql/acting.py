@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import PostgreSQLConnection
-from rotation.engines.postgresql.roles import PairRoles
+from rotation.engines.postgresql.roles import PairRoles, quoted
 from rotation.errors import RightsDiffer
 
 REPAIRED: Mapping[int, int] = {13: 18, 14: 15, 15: 10, 16: 6, 17: 2}
@@ -33,7 +33,6 @@ class PostgreSQLActing:
         database, acting = str(self._connection.credential.database), self._acting()
         role, is_databases = acting.get(original, (original, False))
         if role != original and is_databases and not (user != original and acting[user][0] == role):
-            quoted = self._connection.identifier
             raise RightsDiffer(
                 f"preparing {self._roles.clone}, which acts as {original}",
                 f"the database {database} makes {original} act as {role}, and not its clone",

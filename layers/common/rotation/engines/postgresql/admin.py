@@ -1,6 +1,6 @@
 """What lets an admin change roles that it did not create, and what keeps it from running other people's code?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from psycopg2.sql import SQL, Identifier
@@ -8,19 +8,55 @@ from psycopg2.sql import SQL, Identifier
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import PostgreSQLConnection
 from rotation.engines.postgresql.rights import boolean
-from rotation.errors import Unsafe
+from rotation.engines.postgresql.roles import Role, quoted
+from rotation.errors import RETRIED, Unsafe
 
 
 def admin_option(admin: str, *roles: str) -> str:
-    """Return the remedy for an admin that is not permitted to change roles, which PostgreSQL 16 and later restrict."""
-    grants = "; ".join(f'GRANT "{role}" TO "{admin}" WITH ADMIN OPTION' for role in roles)
-    return f"Give {admin} CREATEROLE, and run as the creator of the roles, or as a superuser: {grants}"
+    """Return the remedy for an admin that is not permitted to grant roles."""
+    grants = "; ".join(f"GRANT {quoted(role)} TO {quoted(admin)} WITH ADMIN OPTION" for role in roles)
+    return f"Run as the creator of the roles, or as a superuser: {grants}"
+
+
+def lacking(admin: str, own: Role | None, roles: Mapping[str, Role], *, have_options: bool) -> str:
+    """Return the remedy for an admin that is not permitted to change these roles: what the catalog says that it lacks.
+
+    Empty if it seems to lack nothing.
+    """
+    if own is None or own.attributes["SUPERUSER"]:
+        return ""
+    highest = ("SUPERUSER",) if have_options else ("SUPERUSER", "REPLICATION")
+    for name, flag in ((name, flag) for name, role in roles.items() for flag in highest if role.attributes[flag]):
+        return f"Name a superuser in the admin secret, or run as one: ALTER ROLE {quoted(name)} NO{flag}"
+    statements = [] if own.attributes["CREATEROLE"] else [f"ALTER ROLE {quoted(admin)} CREATEROLE"]
+    if have_options:
+        statements += [
+            f"GRANT {quoted(name)} TO {quoted(admin)} WITH ADMIN OPTION"
+            for name, role in roles.items()
+            if not role.is_administered
+        ]
+    return f"Run as the creator of the roles, or as a superuser: {'; '.join(statements)}" if statements else ""
+
+
+def lacking_attributes(admin: str, own: Role | None, other: str, words: Sequence[str], *, have_options: bool) -> str:
+    """Return the remedy for an admin that is not permitted to change these attributes; empty if it seems to be.
+
+    For more than these attributes, see `lacking`.
+    """
+    if own is None or own.attributes["SUPERUSER"]:
+        return ""
+    if have_options:  # since then, who has an attribute can change it in others
+        flags = [flag for word in words if own.attributes.get(flag := word.removeprefix("NO")) is False]
+        return f"Run as a superuser: ALTER ROLE {quoted(admin)} WITH {' '.join(flags)}" if flags else ""
+    flags = [word for word in words if word.removeprefix("NO") == "BYPASSRLS"]
+    return f"Run as a superuser: ALTER ROLE {quoted(other)} WITH {' '.join(flags)}" if flags else ""
 
 
 def require_no_strange_triggers(connection: PostgreSQLConnection) -> None:
     """Raise Unsafe if changing something in this database would run a stranger's code as the admin.
 
-    Only superusers and RDS's masters can create event triggers, but the function can be anybody's.
+    Only superusers and RDS's masters can create event triggers, but the function can be anybody's. If one of their own
+    functions fails, the error says so.
     """
     operation = "looking for event triggers"
     for trigger, function, owner in connection.execute(operation, catalog.STRANGE_TRIGGERS):
@@ -28,6 +64,11 @@ def require_no_strange_triggers(connection: PostgreSQLConnection) -> None:
             operation,
             f"the event trigger {trigger} runs {function} as {connection.username}, and {owner} can change that code",
             f"Give {function} to a superuser (on RDS: the master), or disable the event trigger",
+        )
+    for function, schema in connection.execute(operation, catalog.OPERATORS_TRIGGERS):
+        connection.function_remedy = (
+            f"ALTER FUNCTION {function} SET search_path TO {quoted(schema)}, if it finds no names: event triggers fire"
+            f" in this session, whose search_path is pg_catalog; or correct the function. {RETRIED}"
         )
 
 

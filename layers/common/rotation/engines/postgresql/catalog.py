@@ -33,8 +33,9 @@ OID = "SELECT rolname, oid FROM pg_roles WHERE rolname = %s"
 
 ROLES = f"""
     SELECT rolname, oid, {", ".join(FLAGS)}, rolconnlimit, coalesce(rolvaliduntil, 'infinity')::text,
-           rolcanlogin, rolinherit, coalesce(shobj_description(oid, 'pg_authid'), '')
-    FROM pg_roles WHERE rolname IN (%s, %s)"""  # noqa: S608 - made of constants
+           rolcanlogin, rolinherit, coalesce(shobj_description(oid, 'pg_authid'), ''),
+           pg_has_role(session_user, oid, 'MEMBER WITH ADMIN OPTION')
+    FROM pg_roles WHERE rolname IN (%s, %s, %s)"""  # noqa: S608 - made of constants
 
 SETTINGS = """
     SELECT r.rolname, d.datname, s.setconfig
@@ -247,6 +248,13 @@ STRANGE_TRIGGERS = """
                       WHERE m.rolname = 'rds_superuser' AND pg_has_role(p.proowner, m.oid, 'MEMBER'))
     ORDER BY 1 LIMIT 1"""
 """An event trigger whose function belongs to a stranger: to neither a superuser nor a member of rds_superuser."""
+
+OPERATORS_TRIGGERS = """
+    SELECT p.oid::regprocedure::text, n.nspname
+    FROM pg_event_trigger t JOIN pg_proc p ON p.oid = t.evtfoid JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE t.evtenabled <> 'D'
+    ORDER BY EXISTS (SELECT FROM unnest(p.proconfig) setting WHERE starts_with(setting, 'search_path=')), 1 LIMIT 1"""
+"""A function that event triggers run: rather one without a search_path of its own, which runs with ours."""
 
 DEFAULTS = """
     SELECT n.nspname, d.objtype,

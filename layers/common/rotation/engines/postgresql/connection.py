@@ -56,6 +56,8 @@ NO_PROOF = "Ask for SCRAM or md5 in pg_hba.conf: the server asked for no passwor
 NO_ENTRY = "Allow this user, database and TLS setting in pg_hba.conf (on RDS: rds.force_ssl)"
 LOCKED = f"Find the session that holds the lock (pg_locks). {RETRIED}"
 
+NOT_UTF8 = "Rename what has a name that is not UTF-8: a role, a schema, an object or a setting"
+
 LOGIN_PROBLEMS: Mapping[str, Problem] = {
     "certificate verify failed": (Untrusted, CERTIFICATE),
     "does not match host name": (Untrusted, HOST_NAME),
@@ -82,6 +84,10 @@ STATEMENT_PROBLEMS: Mapping[str, Problem] = {
     "25006": (NotPermitted, REPLICA),  # read_only_sql_transaction
     "57014": (StatementFailed, LOCKED),  # query_canceled
     "55P03": (StatementFailed, LOCKED),  # lock_not_available
+    "22021": (StatementFailed, NOT_UTF8),  # character_not_in_repertoire
+    "22P05": (StatementFailed, NOT_UTF8),  # untranslatable_character
+    "40P01": (StatementFailed, RETRIED),  # deadlock_detected
+    "40001": (StatementFailed, RETRIED),  # serialization_failure
 }
 """What a SQLSTATE means (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
 
@@ -128,6 +134,8 @@ class PostgreSQLConnection:
         """How many milliseconds the server waits for a lock, if that is less."""
         self._locked_owner = 0
         """Whose tables are locked, by oid."""
+        self.function_remedy = ""
+        """What to do if a function fails that an event trigger runs."""
         self._is_attempt = False
         """Whether a statement is allowed to fail."""
         self._socket = BoundedSocket(open_socket(credential, deadline, operation))
@@ -187,6 +195,8 @@ class PostgreSQLConnection:
             operation = f"{operation} as {self.username}"
             if error.pgcode in LOCK_CODES and not self._is_attempt and (sessions := self._lock_holders()):
                 raise lock_failure(error, operation, sessions) from None
+            if error.diag.context and self.function_remedy:
+                raise StatementFailed(operation, _cause(error), self.function_remedy) from None
             raise statement_failure(error, operation, self.username, remedy, problems) from None
 
     def attempt(self, operation: str, statements: Sequence[Statement]) -> bool:
@@ -242,10 +252,6 @@ class PostgreSQLConnection:
     def quoted(self, part: sql.Composable) -> str:
         """Return the text of a part of a statement, quoted for this server."""
         return part.as_string(self._libpq)
-
-    def identifier(self, name: str) -> str:
-        """Return a name as a statement has it, for a message."""
-        return self.quoted(sql.Identifier(name))
 
     def verifier(self, username: str, password: str, algorithm: str) -> str:
         """Return what the server keeps instead of a password."""
@@ -307,8 +313,11 @@ def login_failure(error: psycopg2.Error, operation: str) -> DatabaseError:
 def statement_failure(
     error: psycopg2.Error, operation: str, username: str, remedy: str, problems: Mapping[str, Problem]
 ) -> DatabaseError:
-    """Return what a statement's failure means; `problems` counts before the table."""
-    otherwise: Problem = (StatementFailed, remedy or f"Correct the cause. {RETRIED}")
+    """Return what a statement's failure means; `problems` counts before the table.
+
+    `remedy` is for a user that is not permitted to do this, and for no other failure.
+    """
+    otherwise: Problem = (StatementFailed, f"Correct the cause. {RETRIED}")
     table = {**STATEMENT_PROBLEMS, **problems}
     kind, advice = problem(table, error.pgcode or "", otherwise, remedy or lacks_right(username))
     return kind(operation, _cause(error), advice)

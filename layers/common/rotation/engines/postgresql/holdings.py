@@ -21,7 +21,7 @@ from rotation.engines.postgresql.admin import acting_as, require_no_strange_trig
 from rotation.engines.postgresql.connection import PostgreSQLConnection
 from rotation.engines.postgresql.rights import Grant
 from rotation.engines.postgresql.roles import PairRoles, listed
-from rotation.errors import RightsDiffer, Unsafe
+from rotation.errors import RightsDiffer, StatementFailed, Unsafe
 from rotation.redaction import said
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,11 @@ class PostgreSQLHoldings:
         for grant in grants:
             for statement in grant.handing_over(self._roles):
                 operation = f"handing over {listed([grant])} of {self._roles.clone} to {self._roles.original}"
-                self._connection.execute(operation, statement, remedy=grant.remedy(self._roles.original))
+                give, take = map(self._connection.quoted, (grant.giving(self._roles), grant.taking(self._roles)))
+                remedy = f"Run as its owner: {give}; {take}"
+                passed_on = f"{give}, as its owner: {self._roles.clone} has granted it to others"
+                problems = {"2BP01": (StatementFailed, passed_on)}
+                self._connection.execute(operation, statement, remedy=remedy, problems=problems)
         if grants:
             self._require_changed_only({grant.place for grant in grants})
 

@@ -5,17 +5,18 @@ rotation is refused. What a stranger gave, who can grant a role to others, is ha
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from psycopg2.sql import SQL, Composable, Identifier
 
+from rotation.engines.driver import Problem
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.admin import acting_as, admin_option
 from rotation.engines.postgresql.connection import PostgreSQLConnection
 from rotation.engines.postgresql.rights import boolean
 from rotation.engines.postgresql.roles import PairRoles, listed
-from rotation.errors import RightsDiffer
+from rotation.errors import RightsDiffer, StatementFailed
 from rotation.redaction import said
 
 MOST_FAILURES = 3
@@ -145,7 +146,15 @@ class PostgreSQLMemberships:
     def _execute(self, work: Iterable[tuple[Membership, Composable]]) -> None:
         for one, statement in work:
             remedy = admin_option(self._connection.username, one.role)
-            self._connection.execute(self._operation(one), statement, remedy=remedy)
+            self._connection.execute(self._operation(one), statement, remedy=remedy, problems=self._problems(one))
+
+    def _problems(self, one: Membership) -> Mapping[str, Problem]:
+        """Return what the codes of a refused GRANT of a role mean."""
+        revoke = self._connection.quoted(self._revoke(one))
+        return {
+            "0LP01": (StatementFailed, f"{revoke}: {one} is a member of {self._roles.original}, and not the reverse"),
+            "2BP01": (StatementFailed, f"{revoke} CASCADE: {self._roles.clone} has granted {one} to others"),
+        }
 
     def _hand_over_from_strangers(self, memberships: Sequence[Membership]) -> None:
         failures = 0

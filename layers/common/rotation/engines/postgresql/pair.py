@@ -23,22 +23,23 @@ of its roles, and compares them again once the clone is locked, and at the end o
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from rotation.engine import CloneStatus
+from rotation.engines.driver import Problem
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.acting import PostgreSQLActing
-from rotation.engines.postgresql.admin import admin_option
-from rotation.engines.postgresql.connection import PostgreSQLConnection
+from rotation.engines.postgresql.admin import lacking, lacking_attributes
+from rotation.engines.postgresql.connection import NO_PROBLEMS, PostgreSQLConnection
 from rotation.engines.postgresql.databases import other_databases, visit_other_databases
 from rotation.engines.postgresql.default_privileges import PostgreSQLDefaultPrivileges
 from rotation.engines.postgresql.holdings import PostgreSQLHoldings
 from rotation.engines.postgresql.memberships import PostgreSQLMemberships
-from rotation.engines.postgresql.roles import Attribute, PairRoles, Role, attribute, listed, require_known
+from rotation.engines.postgresql.roles import Attribute, PairRoles, Role, attribute, listed, quoted, require_known
 from rotation.engines.postgresql.settings import PostgreSQLSettings
-from rotation.errors import Unsafe
+from rotation.errors import StatementFailed, Unsafe
 from rotation.kind import CLONE_SUFFIX
 from rotation.redaction import said
 
@@ -59,9 +60,8 @@ class PostgreSQLPair:
         self._original, self._clone = sorted((user, other), key=len)
         self._mark = f"Takes turns with {self._original}: rotated by AWS Secrets Manager"
         self._known_oids = known_oids
+        self._admin: Role | None = None
         self._roles = self._read_roles()
-        existing = [name for name in (self._original, self._clone) if name in self._roles]
-        self._remedy = admin_option(connection.username, *existing)
 
     def clone_status(self) -> CloneStatus:
         """Return what the server knows about the clone; raises Unsafe if the original is gone."""
@@ -120,7 +120,12 @@ class PostgreSQLPair:
         if not self._is_member():
             options = SQL(" WITH INHERIT TRUE, SET TRUE" if self._connection.memberships_have_options else "")
             grant = SQL("GRANT {} TO {}").format(Identifier(self._original), Identifier(self._clone))
-            self._change(f"making {self._clone} a member of {self._original}", grant + options)
+            # Nobody can be a member of its own member.
+            end = (
+                f"REVOKE {quoted(self._clone)} FROM {quoted(self._original)}, and from what the original is a member of"
+            )
+            problems: Mapping[str, Problem] = {"0LP01": (StatementFailed, end)}
+            self._change(f"making {self._clone} a member of {self._original}", grant + options, problems=problems)
 
     def _create(self) -> None:
         if self._clone not in self._roles:
@@ -183,7 +188,12 @@ class PostgreSQLPair:
             changes.append(SQL("INHERIT"))
         if changes:
             statement = SQL("ALTER ROLE {} WITH {}").format(Identifier(self._other), SQL(" ").join(changes))
-            self._change(f"giving {self._other} the attributes of {self._user}", statement)
+            words = [self._connection.quoted(part) for part in changes]
+            have_options = self._connection.memberships_have_options
+            remedy = lacking_attributes(
+                self._connection.username, self._admin, self._other, words, have_options=have_options
+            )
+            self._change(f"giving {self._other} the attributes of {self._user}", statement, remedy)
 
     def _differences_of_roles(self) -> list[str]:
         """Return the differences that all databases share, and those of default privileges in this one."""
@@ -226,11 +236,20 @@ class PostgreSQLPair:
         )
 
     def _read_roles(self) -> dict[str, Role]:
-        names = (self._user, self._other)
-        rows = self._connection.execute("reading the roles", catalog.ROLES, names)
-        roles = {str(name): Role.from_row(*row) for name, *row in rows}
+        names, me = (self._user, self._other), self._connection.username
+        rows = self._connection.execute("reading the roles", catalog.ROLES, (*names, me))
+        found = {str(name): Role.from_row(*row) for name, *row in rows}
+        self._admin, roles = found.get(me), {name: role for name, role in found.items() if name in names}
         require_known(names, self._known_oids, {name: role.oid for name, role in roles.items()})
         return roles
 
-    def _change(self, operation: str, statement: Composable) -> None:
-        self._connection.execute(operation, statement, remedy=self._remedy)
+    @property
+    def _remedy(self) -> str:
+        """What to do if the admin is not permitted to change the two."""
+        have_options = self._connection.memberships_have_options
+        return lacking(self._connection.username, self._admin, self._roles, have_options=have_options)
+
+    def _change(
+        self, operation: str, statement: Composable, remedy: str = "", problems: Mapping[str, Problem] = NO_PROBLEMS
+    ) -> None:
+        self._connection.execute(operation, statement, remedy=remedy or self._remedy, problems=problems)
