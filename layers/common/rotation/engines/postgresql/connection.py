@@ -75,6 +75,11 @@ LOGIN_PROBLEMS: Mapping[str, Problem] = {
 }
 """What else prevents a login, by a part of the text; the first part that is found counts."""
 
+
+class ChangedMeanwhile(StatementFailed):
+    """Another session changed the same thing at the same time; what was to be done can be done again from the start."""
+
+
 STATEMENT_PROBLEMS: Mapping[str, Problem] = {
     "": (Unreachable, NO_ANSWER),  # the connection was lost
     "57P01": (Unreachable, NO_ANSWER),  # admin_shutdown
@@ -86,8 +91,10 @@ STATEMENT_PROBLEMS: Mapping[str, Problem] = {
     "55P03": (StatementFailed, LOCKED),  # lock_not_available
     "22021": (StatementFailed, NOT_UTF8),  # character_not_in_repertoire
     "22P05": (StatementFailed, NOT_UTF8),  # untranslatable_character
-    "40P01": (StatementFailed, RETRIED),  # deadlock_detected
-    "40001": (StatementFailed, RETRIED),  # serialization_failure
+    "23505": (ChangedMeanwhile, RETRIED),  # unique_violation: in a catalog, because we change no table
+    "40P01": (ChangedMeanwhile, RETRIED),  # deadlock_detected
+    "40001": (ChangedMeanwhile, RETRIED),  # serialization_failure
+    "42710": (ChangedMeanwhile, RETRIED),  # duplicate_object
 }
 """What a SQLSTATE means (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
 
@@ -118,6 +125,13 @@ SHORT_LOCK_TIMEOUT = 2000
 
 type Arguments = Sequence[object] | Mapping[str, object]
 type Statement = str | sql.Composable
+
+
+ROUNDS = 3
+"""How often something is tried that another session changes at the same time."""
+
+CONCURRENTLY = "tuple concurrently"
+"""How the text of an internal error (XX000) begins if two sessions change one row of a catalog, in no language."""
 
 
 class PostgreSQLConnection:
@@ -213,6 +227,19 @@ class PostgreSQLConnection:
             self._is_attempt = False
         self.execute(operation, "RELEASE SAVEPOINT attempt")
         return True
+
+    def execute_again(
+        self, operation: str, statement: Statement, problems: Mapping[str, Problem] = NO_PROBLEMS
+    ) -> None:
+        """Run a statement; if another session changed the same thing meanwhile, run it again."""
+        for _ in range(ROUNDS - 1):
+            self.execute(operation, "SAVEPOINT attempt")
+            with suppress(ChangedMeanwhile):
+                self.execute(operation, statement, problems=problems)
+                self.execute(operation, "RELEASE SAVEPOINT attempt")
+                return
+            self.execute(operation, "ROLLBACK TO SAVEPOINT attempt")
+        self.execute(operation, statement, problems=problems)
 
     def give_way(self, operation: str, owner: int = 0) -> None:
         """From now on until the transaction ends, wait for each lock for a short time only.
@@ -318,6 +345,8 @@ def statement_failure(
     `remedy` is for a user that is not permitted to do this, and for no other failure.
     """
     otherwise: Problem = (StatementFailed, f"Correct the cause. {RETRIED}")
+    if (error.diag.message_primary or "").startswith(CONCURRENTLY):
+        otherwise = (ChangedMeanwhile, RETRIED)
     table = {**STATEMENT_PROBLEMS, **problems}
     kind, advice = problem(table, error.pgcode or "", otherwise, remedy or lacks_right(username))
     return kind(operation, _cause(error), advice)

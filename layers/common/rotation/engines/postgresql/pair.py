@@ -24,6 +24,7 @@ of its roles, and compares them again once the clone is locked, and at the end o
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
@@ -32,7 +33,7 @@ from rotation.engines.driver import Problem
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.acting import PostgreSQLActing
 from rotation.engines.postgresql.admin import lacking, lacking_attributes
-from rotation.engines.postgresql.connection import NO_PROBLEMS, PostgreSQLConnection
+from rotation.engines.postgresql.connection import NO_PROBLEMS, ROUNDS, ChangedMeanwhile, PostgreSQLConnection
 from rotation.engines.postgresql.databases import other_databases, visit_other_databases
 from rotation.engines.postgresql.default_privileges import PostgreSQLDefaultPrivileges
 from rotation.engines.postgresql.holdings import PostgreSQLHoldings
@@ -81,7 +82,23 @@ class PostgreSQLPair:
         All of it happens in one transaction, that of the connection. If the clone holds something in other databases,
         there are more transactions: one that makes it a member of the original, then one for each of those databases,
         then this one. Each ends before the next one begins to change something, because they lock the same roles.
+
+        If another session changes the same things at the same time, all is done again: another invocation of this step,
+        or the rotation of another secret.
         """
+        known = dict(self._known_oids)
+        for _ in range(ROUNDS - 1):
+            with suppress(ChangedMeanwhile):
+                self._mirror()
+                return
+            self._connection.rollback()
+            self._connection.begin()
+            self._known_oids.clear()  # a role that was created is gone
+            self._known_oids |= known
+            self._roles = self._read_roles()
+        self._mirror()
+
+    def _mirror(self) -> None:
         PostgreSQLActing(self._connection, self._pair_roles()).require_possible()
         self._prepare()
         PostgreSQLMemberships(self._connection, self._pair_roles()).hand_over()

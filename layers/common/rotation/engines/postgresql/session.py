@@ -98,7 +98,7 @@ class PostgreSQLSession:
         is_md5 = encryption == "md5" and source != "database"
         verifier = self.connection.verifier(username, password, "md5" if is_md5 else "scram-sha-256")
         statement = SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(username), Literal(verifier))
-        self.connection.execute(operation, statement, problems=PASSWORD_PROBLEMS)
+        self.connection.execute_again(operation, statement, PASSWORD_PROBLEMS)
         if username in self._known_oids:  # after the change, because from then on nobody else can change the role
             found = dict(self.connection.execute(operation, catalog.OID, (username,)))
             require_known([username], self._known_oids, found)
