@@ -1,10 +1,12 @@
 """Does a rotation of a PostgreSQL pair keep what anybody had before: the pair, the admin, an administrator?"""
 
+import logging
 import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 
+import psycopg2
 import pytest
 from psycopg2.sql import SQL, Identifier, Literal
 
@@ -13,7 +15,7 @@ from rotation.deadline import RESERVED_SECONDS, Deadline
 from rotation.engine import CloneStatus
 from rotation.engines.postgresql import acting as acting_module
 from rotation.engines.postgresql.connection import PostgreSQLConnection
-from rotation.errors import RightsDiffer, StatementFailed
+from rotation.errors import NotPermitted, RightsDiffer, StatementFailed
 from tests.contract.postgresql_pairs import alter, differences, mirror, new_pair, own_admin, proof_of
 from tests.laboratories import PostgreSQLLaboratory, deadline
 
@@ -412,3 +414,120 @@ def test_a_server_that_ignores_the_role_of_a_user_is_found_out(
         f"{clone.username} acts as {clone.username}, although it is set to act as {user.username}."
         f" PostgreSQL {major}.{minor + 1} repairs this, and this is {major}.{minor}"
     )
+
+
+# Other databases
+
+
+@pytest.fixture
+def operators_database(postgresql: PostgreSQLLaboratory) -> Iterator[str]:
+    """A database of a superuser's, into which nobody else is let."""
+    name = f"closed_{secrets.token_hex(4)}"
+    alter(postgresql, "CREATE DATABASE {}", name)
+    alter(postgresql, "REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
+    yield name
+    alter(postgresql, "DROP DATABASE {}", name)
+
+
+@BOTH_WAYS
+def test_a_closed_database_in_which_the_clone_owns_something_is_named_before_anything_has_changed(
+    postgresql: PostgreSQLLaboratory, operators_database: str, current: int
+) -> None:
+    pair = new_pair(postgresql)
+    alter(postgresql, "CREATE TABLE public.theirs (id int)", database=operators_database)
+    alter(postgresql, "ALTER TABLE public.theirs OWNER TO {}", pair[1].username, database=operators_database)
+    before = dump(postgresql, pair)
+    with pytest.raises(NotPermitted) as raised:
+        mirror(postgresql, pair[current], pair[1 - current])
+    assert dump(postgresql, pair) == before
+    with postgresql.session() as run:
+        run(raised.value.remedy)
+    mirror(postgresql, pair[current], pair[1 - current])
+    alter(postgresql, "DROP TABLE public.theirs", database=operators_database)
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("closed", ["no right to connect", "no connections"])
+def test_a_closed_database_in_which_the_clone_has_a_right_stops_nothing_and_is_named(
+    postgresql: PostgreSQLLaboratory,
+    operators_database: str,
+    current: int,
+    closed: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pair = new_pair(postgresql)
+    with postgresql.session(database=operators_database) as run:
+        names = {"original": Identifier(pair[0].username), "clone": Identifier(pair[1].username)}
+        run("CREATE TABLE public.t (id int)")
+        run(SQL("GRANT SELECT ON public.t TO {original}, {clone}").format(**names))
+    if closed == "no connections":
+        alter(postgresql, "GRANT CONNECT ON DATABASE {} TO PUBLIC", operators_database)
+        alter(postgresql, "ALTER DATABASE {} CONNECTION LIMIT 0", operators_database)
+    with caplog.at_level(logging.WARNING, "rotation.engines"):
+        mirror(postgresql, pair[current], pair[1 - current])
+    assert differences(postgresql, pair[current], pair[1 - current]) == []
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{pair[1].username} can hold rights in databases that were not checked: {operators_database}"
+    ]
+
+
+@BOTH_WAYS
+def test_a_right_that_both_have_is_taken_from_the_clone_so_that_no_rotation_looks_for_it_again(
+    postgresql: PostgreSQLLaboratory, current: int
+) -> None:
+    pair, database = new_pair(postgresql), f"other_{secrets.token_hex(4)}"
+    user, other = pair[current], pair[1 - current]
+    alter(postgresql, "CREATE DATABASE {} OWNER {}", database, postgresql.admin.username)
+    names = {"original": Identifier(pair[0].username), "clone": Identifier(pair[1].username)}
+    with postgresql.session(postgresql.admin, database) as run:
+        for statement in (
+            "CREATE TABLE public.given (id int)",
+            "GRANT SELECT ON public.given TO {original}, {clone}",
+            "CREATE TABLE public.everybodys (id int)",
+            "GRANT SELECT ON public.everybodys TO PUBLIC, {clone}",
+            "CREATE TABLE public.theirs (id int)",
+            "GRANT SELECT ON public.theirs TO {clone}",
+        ):
+            run(SQL(statement).format(**names))
+    alter(postgresql, "ALTER TABLE public.theirs OWNER TO {}", pair[0].username, database=database)
+    mirror(postgresql, user, other)
+    before = logins_to(postgresql, database)
+    assert differences(postgresql, user, other) == []
+    mirror(postgresql, other, user)
+    assert differences(postgresql, other, user) == []
+    assert logins_to(postgresql, database) == before
+    for who in pair:
+        with postgresql.session(who, database) as run:
+            for table in ("given", "everybodys", "theirs"):
+                run(SQL("SELECT FROM public.{}").format(Identifier(table)))
+    alter(postgresql, "DROP DATABASE {}", database)
+
+
+def logins_to(postgresql: PostgreSQLLaboratory, database: str) -> int:
+    return postgresql.log_text().count(f"database={database} application_name=secret-rotation")
+
+
+# Signals
+
+
+@pytest.mark.parametrize("way", ["as it is", "out of the role", "with pg_signal_backend"])
+def test_how_an_application_ends_its_own_sessions_while_the_clone_is_current(
+    postgresql: PostgreSQLLaboratory, way: str
+) -> None:
+    """As docs/engines/postgresql.md says: its sessions belong to the clone, and act as the original."""
+    user, clone = new_pair(postgresql)
+    if way == "with pg_signal_backend":
+        alter(postgresql, "GRANT pg_signal_backend, pg_read_all_stats TO {}", user.username)
+    with postgresql.session(clone) as one, postgresql.session(clone) as another:
+        [(pid,)] = one("SELECT pg_backend_pid()")
+        if way == "out of the role":
+            another("SET ROLE NONE")
+        if way == "as it is":
+            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                another("SELECT pg_cancel_backend(%s)", pid)
+        else:
+            assert another("SELECT pg_cancel_backend(%s)", pid) == [(True,)]
+        hidden = another("SELECT query = '<insufficient privilege>' FROM pg_stat_activity WHERE pid = %s", pid)
+        assert hidden == [(way == "as it is",)]
+    mirror(postgresql, clone, user)
+    assert differences(postgresql, clone, user) == []

@@ -158,3 +158,18 @@ def test_a_setting_that_the_admin_cannot_make_has_a_remedy_that_helps(
             run(raised.value.remedy.partition(": ")[2])
         mirror(laboratory, user, clone)
         assert differences(laboratory, user, clone) == []
+
+
+def test_what_the_original_cannot_create_it_cannot_take_over_and_the_remedy_helps(
+    postgresql: PostgreSQLLaboratory,
+) -> None:
+    user, clone = new_pair(postgresql)
+    schema = f"of_{clone.username}"
+    alter(postgresql, "CREATE SCHEMA {} AUTHORIZATION {}", schema, clone.username)
+    with pytest.raises(NotPermitted, match="permission denied for database") as raised:
+        mirror(postgresql, clone, user)
+    with postgresql.session() as run:
+        run(raised.value.remedy.rpartition(": ")[2])
+    mirror(postgresql, clone, user)
+    with postgresql.session(user) as run:
+        run(SQL("DROP SCHEMA {}").format(Identifier(schema)))

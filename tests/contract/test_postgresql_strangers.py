@@ -444,8 +444,7 @@ def test_the_databases_of_strangers_get_so_much_time_and_no_more(
         scene.rotate(1)
     [record] = caplog.records
     assert record.getMessage() == (
-        f"{scene.pair[1].username} can hold rights in databases of strangers, which were not checked:"
-        f" {her_database.database}"
+        f"{scene.pair[1].username} can hold rights in databases that were not checked: {her_database.database}"
     )
 
 

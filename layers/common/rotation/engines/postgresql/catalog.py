@@ -64,8 +64,11 @@ IS_FULL_MEMBER = (
 
 CAN_ACT_AS = "SELECT pg_has_role(session_user, %s, '{act_as}')"
 
-HAS_RIGHTS_OF_BOTH = """
-    SELECT pg_has_role(session_user, %(original)s, 'USAGE') AND pg_has_role(session_user, %(clone)s, 'USAGE')"""
+CAN_BE_BOTH = """
+    SELECT pg_has_role(session_user, %(original)s, 'USAGE') AND pg_has_role(session_user, %(original)s, '{act_as}')
+       AND pg_has_role(session_user, %(clone)s, 'USAGE') AND pg_has_role(session_user, %(clone)s, '{act_as}')"""
+"""REASSIGN OWNED needs the rights of both and, since 14.25, 15.20, 16.16, 17.12 and 18.7, the right to act as the new
+owner (CVE-2026-120146)."""
 
 OWN_MEMBERSHIPS = """
     SELECT pg_get_userbyid(m.grantor), {inherit}, {set}
@@ -165,16 +168,15 @@ IS_KNOWN = (
 
 OTHER_DATABASES = f"""
     SELECT d.datname, bool_or(s.deptype = 'o' AND s.classid <> 'pg_user_mapping'::regclass) AS owned,
-           r.rolsuper OR r.rolcreaterole AS operators
+           r.rolsuper OR r.rolcreaterole AS operators,
+           has_database_privilege(session_user, d.oid, 'CONNECT') AS enterable
     FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid JOIN pg_roles r ON r.oid = d.datdba
     WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = %s AND s.deptype IN ('o', 'a', 'r')
       AND d.datname <> current_database() AND d.datallowconn AND {IS_HOLDING}
     GROUP BY d.oid, d.datname, r.rolsuper, r.rolcreaterole
-    HAVING bool_or(s.deptype = 'o' AND s.classid <> 'pg_user_mapping'::regclass)
-        OR has_database_privilege(session_user, d.oid, 'CONNECT')
     ORDER BY 2 DESC, 3 DESC, 1 LIMIT 1000"""  # noqa: S608 - constants
 """The other databases in which the clone holds something; whether it owns something there; whether an operator owns the
-database. Databases that this session's user cannot enter are listed only if the clone owns something there."""
+database; and whether this session's user has the right to connect to it."""
 
 ENCRYPTION = "SELECT setting, source FROM pg_settings WHERE name = 'password_encryption'"
 """How passwords are stored, and where that was set (https://www.postgresql.org/docs/current/view-pg-settings.html)."""
@@ -200,22 +202,26 @@ ACLS = """
 
 PARAMETERS = "UNION ALL SELECT 'pg_parameter_acl'::regclass, oid, 0, 10, paracl, xmin FROM pg_parameter_acl"
 
-EXTRA_GRANTS = f"""
-    WITH {ACLS}, uncovered AS (
+LACKED, SHARED = "NOT", ""
+"""Which of the clone's rights GRANTS returns."""
+
+GRANTS = f"""
+    WITH {ACLS}, chosen AS (
         SELECT classid, objid, objsubid, held.privilege_type, held.is_grantable, held.grantor,
                coalesce(g.rolsuper OR g.rolcreaterole, false) AS by_operator
         FROM acls CROSS JOIN aclexplode(acl) held LEFT JOIN pg_roles g ON g.oid = held.grantor
-        WHERE held.grantee = %(clone)s AND owner <> %(clone)s AND NOT pg_has_role(%(original)s, owner, 'USAGE')
-          AND NOT EXISTS (
+        WHERE held.grantee = %(clone)s AND owner <> %(clone)s AND {{which}} (
+          pg_has_role(%(original)s, owner, 'USAGE')
+          OR EXISTS (
             SELECT FROM aclexplode(acl) other
             WHERE other.privilege_type = held.privilege_type AND (other.is_grantable OR NOT held.is_grantable)
               AND CASE other.grantee WHEN 0 THEN true ELSE pg_has_role(%(original)s, other.grantee, 'USAGE') END)
-          AND NOT (classid = 'pg_class'::regclass AND objsubid > 0 AND has_column_privilege(
+          OR CASE WHEN classid = 'pg_class'::regclass AND objsubid > 0 THEN has_column_privilege(
             %(original)s, objid, objsubid::int2,
-            held.privilege_type || CASE WHEN held.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END))
+            held.privilege_type || CASE WHEN held.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) ELSE false END)
     ), counted AS (
         SELECT *, row_number() OVER (PARTITION BY by_operator ORDER BY classid, objid, objsubid) AS place
-        FROM uncovered
+        FROM chosen
     )
     SELECT o.type, o.identity, c.attname, u.privilege_type, u.is_grantable,
            pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype::text, whole.identity,
@@ -231,9 +237,9 @@ EXTRA_GRANTS = f"""
     WHERE u.place <= CASE WHEN u.by_operator THEN 5000 ELSE 100 END AND o.identity IS NOT NULL
       AND (u.by_operator OR length(o.identity) <= 1000)
     ORDER BY u.by_operator DESC, 1, 2, 4"""  # noqa: S608 - constants
-"""The rights that are granted to the clone, and that the original does not have in any way: by a grant of its own, by
-its roles, by PUBLIC, or as the owner. At most 5,000 that operators granted, and 100 that strangers did, on objects with
-a short name."""
+"""The rights that are granted to the clone, and that the original (`which`) does not have, or has, in any way: by a
+grant of its own, by its roles, by PUBLIC, or as the owner. At most 5,000 that operators granted, and 100 that strangers
+did, on objects with a short name."""
 
 CHANGED_ACLS = f"""
     WITH {ACLS}

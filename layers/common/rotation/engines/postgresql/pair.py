@@ -34,7 +34,7 @@ from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.acting import PostgreSQLActing
 from rotation.engines.postgresql.admin import lacking, lacking_attributes
 from rotation.engines.postgresql.connection import NO_PROBLEMS, ROUNDS, ChangedMeanwhile, PostgreSQLConnection
-from rotation.engines.postgresql.databases import other_databases, visit_other_databases
+from rotation.engines.postgresql.databases import other_databases, require_enterable, visit_other_databases
 from rotation.engines.postgresql.default_privileges import PostgreSQLDefaultPrivileges
 from rotation.engines.postgresql.holdings import PostgreSQLHoldings
 from rotation.engines.postgresql.memberships import PostgreSQLMemberships
@@ -100,6 +100,8 @@ class PostgreSQLPair:
 
     def _mirror(self) -> None:
         PostgreSQLActing(self._connection, self._pair_roles()).require_possible()
+        if self._clone in self._roles:
+            require_enterable(self._connection, self._pair_roles())
         self._prepare()
         PostgreSQLMemberships(self._connection, self._pair_roles()).hand_over()
         if other_databases(self._connection, self._pair_roles()):
@@ -171,9 +173,7 @@ class PostgreSQLPair:
 
         if left := visit_other_databases(self._connection, self._pair_roles(), hand_over):
             names = listed(left)
-            log.warning(
-                said(f"{self._clone} can hold rights in databases of strangers, which were not checked: {names}")
-            )
+            log.warning(said(f"{self._clone} can hold rights in databases that were not checked: {names}"))
 
     def _holdings_elsewhere(self) -> list[str]:
         differences: list[str] = []
