@@ -24,6 +24,7 @@ from rotation.engines.driver import (
     TOO_MANY,
     WRONG_DATABASE,
     WRONG_PASSWORD,
+    ExpectedError,
     Problem,
     lacks_right,
     problem,
@@ -75,11 +76,6 @@ LOGIN_PROBLEMS: Mapping[str, Problem] = {
 }
 """What else prevents a login, by a part of the text; the first part that is found counts."""
 
-
-class ChangedMeanwhile(StatementFailed):
-    """Another session changed the same thing at the same time; what was to be done can be done again from the start."""
-
-
 STATEMENT_PROBLEMS: Mapping[str, Problem] = {
     "": (Unreachable, NO_ANSWER),  # the connection was lost
     "57P01": (Unreachable, NO_ANSWER),  # admin_shutdown
@@ -91,12 +87,13 @@ STATEMENT_PROBLEMS: Mapping[str, Problem] = {
     "55P03": (StatementFailed, LOCKED),  # lock_not_available
     "22021": (StatementFailed, NOT_UTF8),  # character_not_in_repertoire
     "22P05": (StatementFailed, NOT_UTF8),  # untranslatable_character
-    "23505": (ChangedMeanwhile, RETRIED),  # unique_violation: in a catalog, because we change no table
-    "40P01": (ChangedMeanwhile, RETRIED),  # deadlock_detected
-    "40001": (ChangedMeanwhile, RETRIED),  # serialization_failure
-    "42710": (ChangedMeanwhile, RETRIED),  # duplicate_object
+    "40P01": (StatementFailed, RETRIED),  # deadlock_detected
+    "40001": (StatementFailed, RETRIED),  # serialization_failure
 }
 """What a SQLSTATE means (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+
+CONCURRENCY_CODES = frozenset({"23505", "40P01", "40001", "42710"})
+"""unique_violation, deadlock_detected, serialization_failure, duplicate_object."""
 
 LOCK_CODES = frozenset({"57014", "55P03"})
 """query_canceled, lock_not_available."""
@@ -150,6 +147,8 @@ class PostgreSQLConnection:
         """Whose tables are locked, by oid."""
         self.function_remedy = ""
         """What to do if a function fails that an event trigger runs."""
+        self.is_repeatable = False
+        """Whether a statement raises ExpectedError if another session changed the same thing at the same time."""
         self._is_attempt = False
         """Whether a statement is allowed to fail."""
         self._socket = BoundedSocket(open_socket(credential, deadline, operation))
@@ -207,6 +206,8 @@ class PostgreSQLConnection:
             return self._run(statement, arguments, seconds, operation)
         except psycopg2.Error as error:
             operation = f"{operation} as {self.username}"
+            if self.is_repeatable and not self._is_attempt and changed_meanwhile(error):
+                raise ExpectedError(error.pgcode or "") from None
             if error.pgcode in LOCK_CODES and not self._is_attempt and (sessions := self._lock_holders()):
                 raise lock_failure(error, operation, sessions) from None
             if error.diag.context and self.function_remedy:
@@ -234,12 +235,22 @@ class PostgreSQLConnection:
         """Run a statement; if another session changed the same thing meanwhile, run it again."""
         for _ in range(ROUNDS - 1):
             self.execute(operation, "SAVEPOINT attempt")
-            with suppress(ChangedMeanwhile):
+            with self.repeatable():
                 self.execute(operation, statement, problems=problems)
                 self.execute(operation, "RELEASE SAVEPOINT attempt")
                 return
             self.execute(operation, "ROLLBACK TO SAVEPOINT attempt")
         self.execute(operation, statement, problems=problems)
+
+    @contextmanager
+    def repeatable(self) -> Iterator[None]:
+        """End the block if another session changed the same thing at the same time: the caller does it again."""
+        self.is_repeatable = True
+        try:
+            with suppress(ExpectedError):
+                yield
+        finally:
+            self.is_repeatable = False
 
     def give_way(self, operation: str, owner: int = 0) -> None:
         """From now on until the transaction ends, wait for each lock for a short time only.
@@ -346,10 +357,15 @@ def statement_failure(
     """
     otherwise: Problem = (StatementFailed, f"Correct the cause. {RETRIED}")
     if (error.diag.message_primary or "").startswith(CONCURRENTLY):
-        otherwise = (ChangedMeanwhile, RETRIED)
+        otherwise = (StatementFailed, RETRIED)
     table = {**STATEMENT_PROBLEMS, **problems}
     kind, advice = problem(table, error.pgcode or "", otherwise, remedy or lacks_right(username))
     return kind(operation, _cause(error), advice)
+
+
+def changed_meanwhile(error: psycopg2.Error) -> bool:
+    """Return whether another session has changed the same thing, so that the statement can be sent again."""
+    return error.pgcode in CONCURRENCY_CODES or (error.diag.message_primary or "").startswith(CONCURRENTLY)
 
 
 def lock_failure(error: psycopg2.Error, operation: str, holders: Sequence[tuple[int, str]]) -> StatementFailed:

@@ -66,6 +66,7 @@ def visit_other_databases(
                 left.append(database.name)
                 continue
             with transaction(replace(connection.credential, database=database.name), deadline) as there:
+                there.is_repeatable = connection.is_repeatable and not database.is_strangers
                 work(there, database.name)
         except (DatabaseError, OutOfTime) as error:
             if not database.is_strangers and (database.clone_owns_something or not isinstance(error, LoginBlocked)):

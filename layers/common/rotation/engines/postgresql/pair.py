@@ -24,7 +24,6 @@ of its roles, and compares them again once the clone is locked, and at the end o
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
@@ -33,7 +32,7 @@ from rotation.engines.driver import Problem
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.acting import PostgreSQLActing
 from rotation.engines.postgresql.admin import lacking, lacking_attributes
-from rotation.engines.postgresql.connection import NO_PROBLEMS, ROUNDS, ChangedMeanwhile, PostgreSQLConnection
+from rotation.engines.postgresql.connection import NO_PROBLEMS, ROUNDS, PostgreSQLConnection
 from rotation.engines.postgresql.databases import other_databases, require_enterable, visit_other_databases
 from rotation.engines.postgresql.default_privileges import PostgreSQLDefaultPrivileges
 from rotation.engines.postgresql.holdings import PostgreSQLHoldings
@@ -88,7 +87,7 @@ class PostgreSQLPair:
         """
         known = dict(self._known_oids)
         for _ in range(ROUNDS - 1):
-            with suppress(ChangedMeanwhile):
+            with self._connection.repeatable():
                 self._mirror()
                 return
             self._connection.rollback()
