@@ -258,7 +258,11 @@ def lead_into(run: Run, *roles: str) -> None:
             run(SQL(f"GRANT {grant} TO {{}} WITH GRANT OPTION").format(role))
         run(SQL("GRANT ALL ON LARGE OBJECT 4711 TO {}").format(role))
         run(SQL("ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO {}").format(role))
-        run(SQL("CREATE POLICY {0} ON public.bait_policy TO {0} USING (public.sprung('policy of one'))").format(role))
+    run(
+        SQL(
+            "CREATE POLICY theirs ON public.bait_policy TO CURRENT_USER, {} USING (public.sprung('policy of some'))"
+        ).format(SQL(", ").join(map(Identifier, roles)))
+    )
 
 
 def settle(run: Run, database: str, owner: str) -> None:

@@ -33,13 +33,28 @@ OID = "SELECT rolname, oid FROM pg_roles WHERE rolname = %s"
 
 ROLES = f"""
     SELECT rolname, oid, {", ".join(FLAGS)}, rolconnlimit, coalesce(rolvaliduntil, 'infinity')::text,
-           rolcanlogin, rolinherit, coalesce(shobj_description(oid, 'pg_authid'), '')
-    FROM pg_roles WHERE rolname IN (%s, %s)"""  # noqa: S608 - made of constants
+           rolcanlogin, rolinherit, coalesce(shobj_description(oid, 'pg_authid'), ''),
+           pg_has_role(session_user, oid, 'MEMBER WITH ADMIN OPTION')
+    FROM pg_roles WHERE rolname IN (%s, %s, %s)"""  # noqa: S608 - made of constants
 
 SETTINGS = """
     SELECT r.rolname, d.datname, s.setconfig
     FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase
     WHERE r.rolname IN (%s, %s)"""
+
+ACTING = """
+    SELECT u.rolname, coalesce(a.rolname, u.rolname), coalesce(a.setrole = 0, false)
+    FROM pg_roles u LEFT JOIN LATERAL (
+        SELECT r.rolname, s.setrole
+        FROM pg_db_role_setting s CROSS JOIN unnest(s.setconfig) entry
+             LEFT JOIN pg_roles r ON 'role=' || r.rolname = entry
+        WHERE s.setrole IN (0, u.oid) AND starts_with(entry, 'role=')
+          AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+          AND (entry = 'role=none' OR pg_has_role(u.oid, r.oid, '{act_as}'))
+        ORDER BY s.setrole <> 0 DESC, s.setdatabase <> 0 DESC LIMIT 1) a ON true
+    WHERE u.rolname IN (%s, %s)"""
+"""As whom a user acts in this database, and whether a setting of the database, or of all, says so. The server ignores a
+setting with a role that the user cannot act as."""
 
 IS_MEMBER = "SELECT 1 FROM pg_auth_members WHERE roleid = %s AND member = %s LIMIT 1"
 IS_FULL_MEMBER = (
@@ -47,23 +62,38 @@ IS_FULL_MEMBER = (
 )
 """From version 16 on, a membership has options of its own."""
 
-OWN_OPTIONS = """
-    SELECT m.inherit_option, m.set_option
+CAN_ACT_AS = "SELECT pg_has_role(session_user, %s, '{act_as}')"
+
+CAN_BE_BOTH = """
+    SELECT pg_has_role(session_user, %(original)s, 'USAGE') AND pg_has_role(session_user, %(original)s, '{act_as}')
+       AND pg_has_role(session_user, %(clone)s, 'USAGE') AND pg_has_role(session_user, %(clone)s, '{act_as}')"""
+"""REASSIGN OWNED needs the rights of both and, since 14.25, 15.20, 16.16, 17.12 and 18.7, the right to act as the new
+owner (CVE-2026-120146)."""
+
+OWN_MEMBERSHIPS = """
+    SELECT pg_get_userbyid(m.grantor), {inherit}, {set}
     FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member
-    WHERE m.roleid = %s AND r.rolname = session_user AND m.grantor = m.member"""
+    WHERE m.roleid = %s AND r.rolname = session_user"""
 
 EXTRA_MEMBERSHIPS = """
     SELECT r.rolname, m.admin_option, {inherit}, {set}, pg_get_userbyid(m.grantor),
            coalesce(g.rolsuper OR g.rolcreaterole, false),
-           bool_or(o.admin_option), {also_inherit}, {also_set}
+           bool_or(o.admin_option), {also_inherit}, {also_set}, {is_own}, {can_revoke}, {can_grant}, {clone_can_grant}
     FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid LEFT JOIN pg_roles g ON g.oid = m.grantor
          LEFT JOIN pg_auth_members o ON o.roleid = m.roleid AND o.member = %(original)s
     WHERE m.member = %(clone)s AND m.roleid <> %(original)s
       AND NOT (pg_has_role(%(original)s, m.roleid, 'MEMBER') AND {covered}
                AND (NOT m.admin_option OR pg_has_role(%(original)s, m.roleid, 'MEMBER WITH ADMIN OPTION')))
-    GROUP BY m.ctid, r.rolname, m.admin_option, 3, 4, 5, 6
+    GROUP BY m.ctid, m.roleid, m.grantor, r.rolname, m.admin_option, 3, 4, 5, 6
     ORDER BY 6 DESC, 1 LIMIT 1000"""
-"""Of which roles the clone is a member and the original is not, or lacks an option; and who granted it."""
+"""Of which roles the clone is a member and the original is not, or lacks an option; who granted it; whether the clone
+has it because it created the role; whether this session's user can revoke it; whether this session's user, and whether
+the clone, can grant the role."""
+
+ADMINISTERS = (
+    "EXISTS (SELECT FROM pg_auth_members a"
+    " WHERE a.roleid = m.roleid AND a.admin_option AND pg_has_role({role}, a.member, 'USAGE'))"
+)
 
 FROM_16 = {
     "inherit": "m.inherit_option",
@@ -72,8 +102,26 @@ FROM_16 = {
     "also_set": "bool_or(o.set_option)",
     "covered": "(NOT m.inherit_option OR pg_has_role(%(original)s, m.roleid, 'USAGE'))"
     " AND (NOT m.set_option OR pg_has_role(%(original)s, m.roleid, 'SET'))",
+    # The creator of a role gets this from the bootstrap superuser, whose oid is 10, and perhaps more from itself:
+    # https://www.postgresql.org/docs/current/role-attributes.html, "role creation".
+    "is_own": "m.grantor = %(clone)s"
+    " OR m.grantor = 10 AND m.admin_option AND NOT m.inherit_option AND NOT m.set_option",
+    "can_revoke": "pg_has_role(session_user, m.grantor, 'USAGE')",
+    "can_grant": f"pg_has_role(session_user, 10, 'USAGE') OR {ADMINISTERS.format(role='session_user')}",
+    "clone_can_grant": ADMINISTERS.format(role="%(clone)s"),
 }
-BEFORE_16 = {"inherit": "true", "set": "true", "also_inherit": "true", "also_set": "true", "covered": "true"}
+BEFORE_16 = {
+    "inherit": "true",
+    "set": "true",
+    "also_inherit": "true",
+    "also_set": "true",
+    "covered": "true",
+    "is_own": "false",
+    "can_revoke": "true",
+    "can_grant": "true",
+    "clone_can_grant": "true",
+}
+"""Who has CREATEROLE could grant and revoke every role."""
 
 IS_HOLDING = """s.classid <> 'pg_auth_members'::regclass
       AND NOT (s.classid = 'pg_default_acl'::regclass AND s.deptype = 'o')"""
@@ -97,33 +145,38 @@ OWNED = f"""
     ORDER BY s.classid, s.objid LIMIT 100"""  # noqa: S608 - constants
 
 UNMOVABLE = """
-    SELECT pg_describe_object('pg_policy'::regclass, p.oid, 0)
+    SELECT pg_describe_object('pg_policy'::regclass, p.oid, 0), {is_known}
     FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_roles r ON r.oid = c.relowner
-    WHERE %(clone)s = ANY (p.polroles) AND (r.rolsuper OR r.rolcreaterole)
+    WHERE %(clone)s = ANY (p.polroles)
       AND NOT EXISTS (SELECT FROM unnest(p.polroles) other (role)
                       WHERE CASE other.role WHEN 0 THEN true ELSE pg_has_role(%(original)s, other.role, 'USAGE') END)
     UNION ALL
-    SELECT 'user mapping for server ' || quote_ident(m.srvname)
+    SELECT 'user mapping for server ' || quote_ident(m.srvname), {is_known}
     FROM pg_user_mappings m JOIN pg_foreign_server s ON s.oid = m.srvid JOIN pg_roles r ON r.oid = s.srvowner
-    WHERE m.umuser = %(clone)s AND (r.rolsuper OR r.rolcreaterole)
+    WHERE m.umuser = %(clone)s
       AND NOT EXISTS (SELECT FROM pg_user_mappings other
                       WHERE other.srvid = m.srvid AND other.umuser IN (0, %(original)s))
-    ORDER BY 1 LIMIT 100"""
-"""Policies and user mappings that an operator has made for the clone alone. Only their owner can make them for the
-original."""
+    ORDER BY 2 DESC, 1 LIMIT 100"""
+"""Policies and user mappings that were made for the clone alone, and whether their owner is no stranger: an operator,
+the pair, or somebody whose rights the pair or this session's user has. Only the owner can make them for the original.
+"""
+
+IS_KNOWN = (
+    "r.rolsuper OR r.rolcreaterole OR pg_has_role(%(clone)s, r.oid, 'MEMBER')"
+    " OR pg_has_role(session_user, r.oid, '{act_as}')"
+)
 
 OTHER_DATABASES = f"""
     SELECT d.datname, bool_or(s.deptype = 'o' AND s.classid <> 'pg_user_mapping'::regclass) AS owned,
-           r.rolsuper OR r.rolcreaterole AS operators
+           r.rolsuper OR r.rolcreaterole AS operators,
+           has_database_privilege(session_user, d.oid, 'CONNECT') AS enterable
     FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid JOIN pg_roles r ON r.oid = d.datdba
     WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = %s AND s.deptype IN ('o', 'a', 'r')
       AND d.datname <> current_database() AND d.datallowconn AND {IS_HOLDING}
     GROUP BY d.oid, d.datname, r.rolsuper, r.rolcreaterole
-    HAVING bool_or(s.deptype = 'o' AND s.classid <> 'pg_user_mapping'::regclass)
-        OR has_database_privilege(session_user, d.oid, 'CONNECT')
     ORDER BY 2 DESC, 3 DESC, 1 LIMIT 1000"""  # noqa: S608 - constants
 """The other databases in which the clone holds something; whether it owns something there; whether an operator owns the
-database. Databases that this session's user cannot enter are listed only if the clone owns something there."""
+database; and whether this session's user has the right to connect to it."""
 
 ENCRYPTION = "SELECT setting, source FROM pg_settings WHERE name = 'password_encryption'"
 """How passwords are stored, and where that was set (https://www.postgresql.org/docs/current/view-pg-settings.html)."""
@@ -149,22 +202,26 @@ ACLS = """
 
 PARAMETERS = "UNION ALL SELECT 'pg_parameter_acl'::regclass, oid, 0, 10, paracl, xmin FROM pg_parameter_acl"
 
-EXTRA_GRANTS = f"""
-    WITH {ACLS}, uncovered AS (
+LACKED, SHARED = "NOT", ""
+"""Which of the clone's rights GRANTS returns."""
+
+GRANTS = f"""
+    WITH {ACLS}, chosen AS (
         SELECT classid, objid, objsubid, held.privilege_type, held.is_grantable, held.grantor,
                coalesce(g.rolsuper OR g.rolcreaterole, false) AS by_operator
         FROM acls CROSS JOIN aclexplode(acl) held LEFT JOIN pg_roles g ON g.oid = held.grantor
-        WHERE held.grantee = %(clone)s AND owner <> %(clone)s AND NOT pg_has_role(%(original)s, owner, 'USAGE')
-          AND NOT EXISTS (
+        WHERE held.grantee = %(clone)s AND owner <> %(clone)s AND {{which}} (
+          pg_has_role(%(original)s, owner, 'USAGE')
+          OR EXISTS (
             SELECT FROM aclexplode(acl) other
             WHERE other.privilege_type = held.privilege_type AND (other.is_grantable OR NOT held.is_grantable)
               AND CASE other.grantee WHEN 0 THEN true ELSE pg_has_role(%(original)s, other.grantee, 'USAGE') END)
-          AND NOT (classid = 'pg_class'::regclass AND objsubid > 0 AND has_column_privilege(
+          OR CASE WHEN classid = 'pg_class'::regclass AND objsubid > 0 THEN has_column_privilege(
             %(original)s, objid, objsubid::int2,
-            held.privilege_type || CASE WHEN held.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END))
+            held.privilege_type || CASE WHEN held.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) ELSE false END)
     ), counted AS (
         SELECT *, row_number() OVER (PARTITION BY by_operator ORDER BY classid, objid, objsubid) AS place
-        FROM uncovered
+        FROM chosen
     )
     SELECT o.type, o.identity, c.attname, u.privilege_type, u.is_grantable,
            pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype::text, whole.identity,
@@ -180,9 +237,9 @@ EXTRA_GRANTS = f"""
     WHERE u.place <= CASE WHEN u.by_operator THEN 5000 ELSE 100 END AND o.identity IS NOT NULL
       AND (u.by_operator OR length(o.identity) <= 1000)
     ORDER BY u.by_operator DESC, 1, 2, 4"""  # noqa: S608 - constants
-"""The rights that are granted to the clone, and that the original does not have in any way: by a grant of its own, by
-its roles, by PUBLIC, or as the owner. At most 5,000 that operators granted, and 100 that strangers did, on objects with
-a short name."""
+"""The rights that are granted to the clone, and that the original (`which`) does not have, or has, in any way: by a
+grant of its own, by its roles, by PUBLIC, or as the owner. At most 5,000 that operators granted, and 100 that strangers
+did, on objects with a short name."""
 
 CHANGED_ACLS = f"""
     WITH {ACLS}
@@ -198,6 +255,13 @@ STRANGE_TRIGGERS = """
     ORDER BY 1 LIMIT 1"""
 """An event trigger whose function belongs to a stranger: to neither a superuser nor a member of rds_superuser."""
 
+OPERATORS_TRIGGERS = """
+    SELECT p.oid::regprocedure::text, n.nspname
+    FROM pg_event_trigger t JOIN pg_proc p ON p.oid = t.evtfoid JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE t.evtenabled <> 'D'
+    ORDER BY EXISTS (SELECT FROM unnest(p.proconfig) setting WHERE starts_with(setting, 'search_path=')), 1 LIMIT 1"""
+"""A function that event triggers run: rather one without a search_path of its own, which runs with ours."""
+
 DEFAULTS = """
     SELECT n.nspname, d.objtype,
            CASE WHEN e.grantee = 0 THEN '' WHEN e.grantee <> %(role)s THEN pg_get_userbyid(e.grantee) END,
@@ -205,7 +269,7 @@ DEFAULTS = """
     FROM (SELECT defaclnamespace, defaclobjtype::text, defaclacl FROM pg_default_acl WHERE defaclrole = %(role)s
           UNION ALL
           SELECT 0::oid, t.objtype, acldefault(CASE t.objtype WHEN 'S' THEN 's' ELSE t.objtype END::"char", %(role)s)
-          FROM (VALUES ('r'), ('S'), ('f'), ('T'), ('n')) t (objtype)
+          FROM (VALUES ('r'), ('S'), ('f'), ('T'), ('n'), ('L')) t (objtype)
           WHERE NOT EXISTS (SELECT FROM pg_default_acl
                             WHERE defaclrole = %(role)s AND defaclnamespace = 0 AND defaclobjtype::text = t.objtype)
          ) d (namespace, objtype, acl)
@@ -217,10 +281,13 @@ PUBLIC. What one of the pair grants to the other does not count, because what on
 
 HELD_LOCKS = """
     SELECT DISTINCT l.pid, a.usename
-    FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-    WHERE l.granted AND l.pid <> pg_backend_pid() AND l.mode NOT IN ('AccessShareLock', 'RowShareLock')
-      AND (l.locktype = 'object' AND l.classid = 'pg_authid'::regclass
-           OR l.locktype = 'relation'
-              AND l.relation IN ('pg_authid'::regclass, 'pg_auth_members'::regclass, 'pg_db_role_setting'::regclass))
+    FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid LEFT JOIN pg_class c ON c.oid = l.relation
+    WHERE l.granted AND l.pid <> pg_backend_pid()
+      AND CASE WHEN l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) THEN c.relowner = %s
+               WHEN l.mode IN ('AccessShareLock', 'RowShareLock') THEN false
+               WHEN l.locktype = 'object' THEN l.classid = 'pg_authid'::regclass
+               ELSE l.relation IN ('pg_authid'::regclass, 'pg_auth_members'::regclass, 'pg_db_role_setting'::regclass)
+          END
     ORDER BY 1 LIMIT 5"""
-"""The other sessions that hold locks on roles, on memberships or on settings of roles, and whose sessions they are."""
+"""The other sessions that use tables of an owner in this database, or hold locks on roles, on memberships or on
+settings of roles; and whose sessions they are."""

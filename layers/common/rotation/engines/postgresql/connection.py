@@ -24,6 +24,7 @@ from rotation.engines.driver import (
     TOO_MANY,
     WRONG_DATABASE,
     WRONG_PASSWORD,
+    ExpectedError,
     Problem,
     lacks_right,
     problem,
@@ -56,6 +57,8 @@ NO_PROOF = "Ask for SCRAM or md5 in pg_hba.conf: the server asked for no passwor
 NO_ENTRY = "Allow this user, database and TLS setting in pg_hba.conf (on RDS: rds.force_ssl)"
 LOCKED = f"Find the session that holds the lock (pg_locks). {RETRIED}"
 
+NOT_UTF8 = "Rename what has a name that is not UTF-8: a role, a schema, an object or a setting"
+
 LOGIN_PROBLEMS: Mapping[str, Problem] = {
     "certificate verify failed": (Untrusted, CERTIFICATE),
     "does not match host name": (Untrusted, HOST_NAME),
@@ -82,8 +85,15 @@ STATEMENT_PROBLEMS: Mapping[str, Problem] = {
     "25006": (NotPermitted, REPLICA),  # read_only_sql_transaction
     "57014": (StatementFailed, LOCKED),  # query_canceled
     "55P03": (StatementFailed, LOCKED),  # lock_not_available
+    "22021": (StatementFailed, NOT_UTF8),  # character_not_in_repertoire
+    "22P05": (StatementFailed, NOT_UTF8),  # untranslatable_character
+    "40P01": (StatementFailed, RETRIED),  # deadlock_detected
+    "40001": (StatementFailed, RETRIED),  # serialization_failure
 }
 """What a SQLSTATE means (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+
+CONCURRENCY_CODES = frozenset({"23505", "40P01", "40001", "42710"})
+"""unique_violation, deadlock_detected, serialization_failure, duplicate_object."""
 
 LOCK_CODES = frozenset({"57014", "55P03"})
 """query_canceled, lock_not_available."""
@@ -104,11 +114,21 @@ APPLICATION_SETTINGS = "SET LOCAL role TO DEFAULT; SET LOCAL search_path TO DEFA
 TIMEOUTS = SQL("SET LOCAL statement_timeout TO {statement}; SET LOCAL lock_timeout TO {lock}")
 """Limits on the server expire before ours, so we get an error, and nothing completes after we have left."""
 
+IDLE_TIMEOUT = SQL("SET LOCAL idle_in_transaction_session_timeout TO {}")
+"""If this program is gone, or stopped, the server ends the transaction, and with it the locks that others wait for."""
+
 SHORT_LOCK_TIMEOUT = 2000
 """Milliseconds to wait for a lock for which others must wait behind us."""
 
 type Arguments = Sequence[object] | Mapping[str, object]
 type Statement = str | sql.Composable
+
+
+ROUNDS = 3
+"""How often something is tried that another session changes at the same time."""
+
+CONCURRENTLY = "tuple concurrently"
+"""How the text of an internal error (XX000) begins if two sessions change one row of a catalog, in no language."""
 
 
 class PostgreSQLConnection:
@@ -123,6 +143,12 @@ class PostgreSQLConnection:
         """How many milliseconds the server gives a statement; 0 if this transaction has not set it."""
         self._lock_timeout: int | None = None
         """How many milliseconds the server waits for a lock, if that is less."""
+        self._locked_owner = 0
+        """Whose tables are locked, by oid."""
+        self.function_remedy = ""
+        """What to do if a function fails that an event trigger runs."""
+        self.is_repeatable = False
+        """Whether a statement raises ExpectedError if another session changed the same thing at the same time."""
         self._is_attempt = False
         """Whether a statement is allowed to fail."""
         self._socket = BoundedSocket(open_socket(credential, deadline, operation))
@@ -154,6 +180,11 @@ class PostgreSQLConnection:
         """Whether each membership has INHERIT and SET of its own, and CREATEROLE alone administers no role."""
         return self.server_version >= catalog.MEMBERSHIP_OPTIONS
 
+    @property
+    def act_as(self) -> str:
+        """The word by which pg_has_role asks for the right to act as a role."""
+        return "SET" if self.memberships_have_options else "MEMBER"
+
     def execute(
         self,
         operation: str,
@@ -175,8 +206,12 @@ class PostgreSQLConnection:
             return self._run(statement, arguments, seconds, operation)
         except psycopg2.Error as error:
             operation = f"{operation} as {self.username}"
-            if error.pgcode in LOCK_CODES and not self._is_attempt and (holders := self._lock_holders()):
-                raise lock_failure(error, operation, holders) from None
+            if self.is_repeatable and not self._is_attempt and changed_meanwhile(error):
+                raise ExpectedError(error.pgcode or "") from None
+            if error.pgcode in LOCK_CODES and not self._is_attempt and (sessions := self._lock_holders()):
+                raise lock_failure(error, operation, sessions) from None
+            if error.diag.context and self.function_remedy:
+                raise StatementFailed(operation, _cause(error), self.function_remedy) from None
             raise statement_failure(error, operation, self.username, remedy, problems) from None
 
     def attempt(self, operation: str, statements: Sequence[Statement]) -> bool:
@@ -194,13 +229,37 @@ class PostgreSQLConnection:
         self.execute(operation, "RELEASE SAVEPOINT attempt")
         return True
 
+    def execute_again(
+        self, operation: str, statement: Statement, problems: Mapping[str, Problem] = NO_PROBLEMS
+    ) -> None:
+        """Run a statement; if another session changed the same thing meanwhile, run it again."""
+        for _ in range(ROUNDS - 1):
+            self.execute(operation, "SAVEPOINT attempt")
+            with self.repeatable():
+                self.execute(operation, statement, problems=problems)
+                self.execute(operation, "RELEASE SAVEPOINT attempt")
+                return
+            self.execute(operation, "ROLLBACK TO SAVEPOINT attempt")
+        self.execute(operation, statement, problems=problems)
+
     @contextmanager
-    def short_lock_timeout(self, operation: str) -> Iterator[None]:
-        """Inside the block, wait for a lock for a short time only: other sessions wait behind us for the same lock."""
+    def repeatable(self) -> Iterator[None]:
+        """End the block if another session changed the same thing at the same time: the caller does it again."""
+        self.is_repeatable = True
+        try:
+            with suppress(ExpectedError):
+                yield
+        finally:
+            self.is_repeatable = False
+
+    def give_way(self, operation: str, owner: int = 0) -> None:
+        """From now on until the transaction ends, wait for each lock for a short time only.
+
+        What waits for a strong lock makes everybody wait who comes later, and what has got one makes everybody wait
+        until the transaction ends. The tables that are locked belong to the role with the oid `owner`, if any.
+        """
+        self._locked_owner = owner
         self._lock_timeout = SHORT_LOCK_TIMEOUT
-        self.execute(operation, self._timeouts())
-        yield
-        self._lock_timeout = None
         self.execute(operation, self._timeouts())
 
     def is_failed(self) -> bool:
@@ -215,7 +274,9 @@ class PostgreSQLConnection:
         mode = SQL(
             "ISOLATION LEVEL READ COMMITTED, READ ONLY" if standby else "ISOLATION LEVEL READ COMMITTED, READ WRITE"
         )
-        self.execute(operation, SQL("BEGIN {}; {}; {}").format(mode, OWN_SETTINGS, self._timeouts(timeout)))
+        # It sits idle while other sessions of ours work, or while this program is stopped; after that, nobody is there.
+        idle = IDLE_TIMEOUT.format(Literal(int(1000 * self.deadline.left())))
+        self.execute(operation, SQL("BEGIN {}; {}; {}; {}").format(mode, OWN_SETTINGS, idle, self._timeouts(timeout)))
         self._statement_timeout = timeout
 
     def commit(self) -> None:
@@ -250,12 +311,12 @@ class PostgreSQLConnection:
         return cursor.fetchall() if cursor.description else []
 
     def _lock_holders(self) -> list[tuple[int, str]]:
-        """Return which sessions, and whose, hold locks on roles; in a new transaction, because the old one failed."""
+        """Return which sessions, and whose, hold the locks; in a new transaction, because the old one failed."""
         self._is_attempt = True
         with suppress(RotationError):
             self.rollback()
             self.begin()
-            rows = self.execute("reading who holds the lock", catalog.HELD_LOCKS)
+            rows = self.execute("reading who holds the lock", catalog.HELD_LOCKS, (self._locked_owner,))
             return [(pid, str(name)) for pid, name in rows]
         return []
 
@@ -290,19 +351,29 @@ def login_failure(error: psycopg2.Error, operation: str) -> DatabaseError:
 def statement_failure(
     error: psycopg2.Error, operation: str, username: str, remedy: str, problems: Mapping[str, Problem]
 ) -> DatabaseError:
-    """Return what a statement's failure means; `problems` counts before the table."""
-    otherwise: Problem = (StatementFailed, remedy or f"Correct the cause. {RETRIED}")
+    """Return what a statement's failure means; `problems` counts before the table.
+
+    `remedy` is for a user that is not permitted to do this, and for no other failure.
+    """
+    otherwise: Problem = (StatementFailed, f"Correct the cause. {RETRIED}")
+    if (error.diag.message_primary or "").startswith(CONCURRENTLY):
+        otherwise = (StatementFailed, RETRIED)
     table = {**STATEMENT_PROBLEMS, **problems}
     kind, advice = problem(table, error.pgcode or "", otherwise, remedy or lacks_right(username))
     return kind(operation, _cause(error), advice)
 
 
+def changed_meanwhile(error: psycopg2.Error) -> bool:
+    """Return whether another session has changed the same thing, so that the statement can be sent again."""
+    return error.pgcode in CONCURRENCY_CODES or (error.diag.message_primary or "").startswith(CONCURRENTLY)
+
+
 def lock_failure(error: psycopg2.Error, operation: str, holders: Sequence[tuple[int, str]]) -> StatementFailed:
-    """Return the failure of a statement that waited too long for a role that these sessions have locked."""
+    """Return the failure of a statement that waited too long for what these sessions have locked."""
     sessions = " and ".join(f"session {pid} of {name}" for pid, name in holders)
     end = f"SELECT pg_terminate_backend({holders[0][0]})"
     remedy = f"Wait until it ends, or run: {end}. {RETRIED}"
-    return StatementFailed(operation, f"{_cause(error)}; roles are locked by {sessions}", remedy)
+    return StatementFailed(operation, f"{_cause(error)}; the lock is held by {sessions}", remedy)
 
 
 def _cause(error: psycopg2.Error) -> str:

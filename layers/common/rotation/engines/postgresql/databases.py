@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from rotation.deadline import RESERVED_SECONDS, Deadline
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import PostgreSQLConnection, transaction
-from rotation.engines.postgresql.roles import PairRoles
-from rotation.errors import DatabaseError, OutOfTime
+from rotation.engines.postgresql.roles import PairRoles, quoted
+from rotation.errors import DatabaseError, LoginBlocked, NotPermitted, OutOfTime
 
 STRANGERS_SECONDS = 10.0
 """How long all databases of strangers may take together."""
@@ -24,6 +24,7 @@ class OtherDatabase:
     name: str
     clone_owns_something: bool
     is_operators: bool
+    is_enterable: bool
 
     @property
     def is_strangers(self) -> bool:
@@ -35,7 +36,18 @@ def other_databases(connection: PostgreSQLConnection, roles: PairRoles) -> list[
     """Return the other databases in which the clone holds something."""
     operation, oid = "looking for rights in other databases", roles.oids["clone"]
     rows = connection.execute(operation, catalog.OTHER_DATABASES, (oid,), remedy=roles.remedy)
-    return [OtherDatabase(str(name), bool(owns), bool(operators)) for name, owns, operators in rows]
+    return [OtherDatabase(str(name), *map(bool, facts)) for name, *facts in rows]
+
+
+def require_enterable(connection: PostgreSQLConnection, roles: PairRoles) -> None:
+    """Raise NotPermitted if the clone owns something in a database that the admin has no right to connect to."""
+    for database in other_databases(connection, roles):
+        if database.clone_owns_something and not database.is_enterable:
+            raise NotPermitted(
+                f"handing over to {roles.original} what {roles.clone} owns in the database {database.name}",
+                f"{connection.username} cannot connect to it",
+                f"GRANT CONNECT ON DATABASE {quoted(database.name)} TO {quoted(connection.username)}",
+            )
 
 
 def visit_other_databases(
@@ -43,16 +55,21 @@ def visit_other_databases(
 ) -> list[str]:
     """Work in each of the other databases, with a connection to it; return the names of those that were left out.
 
-    A database is left out if it is a stranger's, and the work cannot be done there for any reason.
+    A database is left out if it is a stranger's, and the work cannot be done there for any reason; and if this
+    session's user is not let into it, and the clone owns nothing there.
     """
     left, strangers = [], _earlier(connection.deadline, STRANGERS_SECONDS)
     for database in other_databases(connection, roles):
         deadline = strangers if database.is_strangers else connection.deadline
         try:
+            if not database.is_enterable and not database.clone_owns_something:
+                left.append(database.name)
+                continue
             with transaction(replace(connection.credential, database=database.name), deadline) as there:
+                there.is_repeatable = connection.is_repeatable and not database.is_strangers
                 work(there, database.name)
-        except (DatabaseError, OutOfTime):
-            if not database.is_strangers:
+        except (DatabaseError, OutOfTime) as error:
+            if not database.is_strangers and (database.clone_owns_something or not isinstance(error, LoginBlocked)):
                 raise
             left.append(database.name)
     return left

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from psycopg2.sql import SQL, Composable, Identifier
 
 from rotation.engines.postgresql import catalog
-from rotation.engines.postgresql.admin import require_no_strange_triggers, rights_of
+from rotation.engines.postgresql.admin import acting_as, require_no_strange_triggers
 from rotation.engines.postgresql.connection import PostgreSQLConnection
 from rotation.engines.postgresql.rights import DEFAULT_KEYWORDS, altering_defaults
 from rotation.engines.postgresql.roles import PairRoles
@@ -65,7 +65,7 @@ class PostgreSQLDefaultPrivileges:
         if not missing and not extra:
             return
         require_no_strange_triggers(self._connection)
-        with rights_of(self._connection, self._roles.clone, self._roles.oids["clone"]):
+        with acting_as(self._connection, self._roles.clone, self._roles.oids["clone"]):
             for default in sorted(extra, key=repr):
                 self._change(default.statement("REVOKE", "FROM", self._roles.clone))
             for default in sorted(missing, key=repr):

@@ -11,17 +11,24 @@ which acts as its original.
 
 import logging
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from contextlib import nullcontext
+from itertools import groupby, islice
 
 from psycopg2.sql import SQL, Identifier
 
 from rotation.engines.postgresql import catalog
-from rotation.engines.postgresql.admin import require_no_strange_triggers, rights_of
+from rotation.engines.postgresql.admin import acting_as, require_no_strange_triggers
 from rotation.engines.postgresql.connection import PostgreSQLConnection
 from rotation.engines.postgresql.rights import Grant
-from rotation.engines.postgresql.roles import PairRoles, listed
-from rotation.errors import RightsDiffer, Unsafe
+from rotation.engines.postgresql.roles import PairRoles, listed, quoted
+from rotation.errors import RightsDiffer, StatementFailed, Unsafe
 from rotation.redaction import said
+
+MOST_SHARED = 100
+"""How many rights that both have are taken from the clone in one rotation, in one database."""
+
+MOST_FAILURES = 3
+"""After so many, no other is tried: each can take as long as waiting for a lock."""
 
 log = logging.getLogger(__name__)
 
@@ -53,22 +60,59 @@ class PostgreSQLHoldings:
             return
         self._require_none(self._unmovable(kinds), "give this to")
         owned, extra = self._owned(kinds), self._extra(kinds)
-        if not owned and not extra:
-            return
+        if owned or extra:
+            self._hand_over(owned, extra)
+        if "a" in kinds:
+            self._take_shared()
+
+    def _hand_over(self, owned: Sequence[str], extra: Sequence[Grant]) -> None:
         require_no_strange_triggers(self._connection)
-        with self._connection.short_lock_timeout(f"handing over what {self._roles.clone} holds"):
-            self._hand_over_from_operators([grant for grant in extra if grant.by_operator])
-            self._hand_over_from_strangers(one for one in extra if not one.by_operator and one.can_act_as_grantor)
-            if owned:
-                self._reassign(owned)
+        self._connection.give_way(f"handing over what {self._roles.clone} holds", self._roles.oids["clone"])
+        self._hand_over_from_operators([grant for grant in extra if grant.by_operator])
+        self._hand_over_from_strangers(one for one in extra if not one.by_operator and one.can_act_as_grantor)
+        if owned:
+            self._reassign(owned)
         self._check_what_is_left()
+
+    def _take_shared(self) -> None:
+        """Take from the clone what its original has as well, if the admin or the pair granted it.
+
+        Nobody has less then: the clone has every right of its original. And no later rotation has to look at it. What
+        cannot be taken stays.
+        """
+        shared = [one for one in self._grants(catalog.SHARED) if one.can_act_as_grantor or self._is_pairs(one)]
+        if not shared or self._connection.execute("looking for event triggers", catalog.STRANGE_TRIGGERS):
+            return
+        self._connection.give_way(f"taking from {self._roles.clone} what {self._roles.original} has as well")
+        self._take(one for one in shared if not self._is_pairs(one))
+        if by_pair := [one for one in shared if self._is_pairs(one)]:
+            with acting_as(self._connection, self._roles.clone, self._roles.oids["clone"]):
+                self._take(by_pair)
+
+    def _is_pairs(self, grant: Grant) -> bool:
+        return grant.grantor == self._roles.original
+
+    def _take(self, grants: Iterable[Grant]) -> None:
+        failures = 0
+        for grant in islice(grants, MOST_SHARED):
+            if failures < MOST_FAILURES:
+                operation = f"taking {listed([grant])} from {self._roles.clone}"
+                taking = [grant.taking(self._roles)]
+                if not self._is_pairs(grant):
+                    become = SQL("SET LOCAL ROLE {}").format(Identifier(grant.grantor))
+                    taking = [become, *taking, SQL("SET LOCAL ROLE NONE")]
+                failures += not self._connection.attempt(operation, taking)
 
     def _hand_over_from_operators(self, grants: Sequence[Grant]) -> None:
         """Grant these rights to the original if the clone is current, and revoke them from the clone, as the admin."""
         for grant in grants:
             for statement in grant.handing_over(self._roles):
                 operation = f"handing over {listed([grant])} of {self._roles.clone} to {self._roles.original}"
-                self._connection.execute(operation, statement, remedy=grant.remedy(self._roles.original))
+                give, take = map(self._connection.quoted, (grant.giving(self._roles), grant.taking(self._roles)))
+                remedy = f"Run as its owner: {give}; {take}"
+                passed_on = f"{give}, as its owner: {self._roles.clone} has granted it to others"
+                problems = {"2BP01": (StatementFailed, passed_on)}
+                self._connection.execute(operation, statement, remedy=remedy, problems=problems)
         if grants:
             self._require_changed_only({grant.place for grant in grants})
 
@@ -95,11 +139,16 @@ class PostgreSQLHoldings:
         roles, oids = self._roles, self._roles.oids
         operation = f"handing over to {roles.original} what {roles.clone} owns ({listed(owned)})"
         statement = SQL("REASSIGN OWNED BY {clone} TO {original}").format(**roles.identifiers())
-        with (
-            rights_of(self._connection, roles.original, oids["original"]),
-            rights_of(self._connection, roles.clone, oids["clone"]),
-        ):
-            self._connection.execute(operation, statement)
+        # A new owner of all but tables must be able to create the same there.
+        remedy = (
+            f"GRANT CREATE on the schema or database that is named TO {quoted(roles.original)}; or run as a superuser"
+            f" in this database: {self._connection.quoted(statement)}"
+        )
+        [(is_both,)] = self._connection.execute(
+            operation, catalog.CAN_BE_BOTH.format(act_as=self._connection.act_as), oids
+        )
+        with nullcontext() if is_both else acting_as(self._connection, roles.clone, oids["clone"]):
+            self._connection.execute(operation, statement, remedy=remedy)
 
     def _check_what_is_left(self) -> None:
         left = self._extra(self._kinds())
@@ -132,14 +181,18 @@ class PostgreSQLHoldings:
         if not kinds & {"r", "m"}:
             return []
         operation = "reading policies and user mappings of the clone"
-        return [str(text) for (text,) in self._connection.execute(operation, catalog.UNMOVABLE, self._roles.oids)]
+        query = catalog.UNMOVABLE.format(is_known=catalog.IS_KNOWN.format(act_as=self._connection.act_as))
+        rows = self._connection.execute(operation, query, self._roles.oids)
+        if strangers := [str(text) for text, is_known in rows if not is_known]:
+            log.warning(said(f"{self._roles.clone} keeps what strangers made for it alone: {listed(strangers)}"))
+        return [str(text) for text, is_known in rows if is_known]
 
     def _extra(self, kinds: set[str]) -> list[Grant]:
         """Return the rights that were granted to the clone, and that the original lacks."""
-        if "a" not in kinds:
-            return []
-        act_as = "SET" if self._connection.memberships_have_options else "MEMBER"
-        query = catalog.EXTRA_GRANTS.format(parameters=self._parameters, act_as=act_as)
+        return self._grants(catalog.LACKED) if "a" in kinds else []
+
+    def _grants(self, which: str) -> list[Grant]:
+        query = catalog.GRANTS.format(parameters=self._parameters, act_as=self._connection.act_as, which=which)
         rows = self._connection.execute("reading what the clone is granted", query, self._roles.oids)
         return [Grant(*row) for row in rows]
 

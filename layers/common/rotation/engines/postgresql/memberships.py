@@ -5,16 +5,18 @@ rotation is refused. What a stranger gave, who can grant a role to others, is ha
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from psycopg2.sql import SQL, Composable, Identifier
 
+from rotation.engines.driver import Problem
 from rotation.engines.postgresql import catalog
-from rotation.engines.postgresql.admin import admin_option
+from rotation.engines.postgresql.admin import acting_as, admin_option
 from rotation.engines.postgresql.connection import PostgreSQLConnection
 from rotation.engines.postgresql.rights import boolean
 from rotation.engines.postgresql.roles import PairRoles, listed
+from rotation.errors import RightsDiffer, StatementFailed
 from rotation.redaction import said
 
 MOST_FAILURES = 3
@@ -37,19 +39,26 @@ class Membership:
     """Whether the original's own membership has the ADMIN option; None if the original is no member."""
     original_inherits: bool | None
     original_sets: bool | None
+    is_own: bool
+    """Whether the clone has it because it created the role."""
+    can_revoke: bool
+    """Whether the admin can end the clone's membership."""
+    can_grant: bool
+    """Whether the admin can grant the role."""
+    clone_can_grant: bool
 
     def __str__(self) -> str:
         return self.role
 
-    def handing_over(self, roles: PairRoles, *, has_options: bool) -> list[Composable]:
-        """Return the statements that end the clone's membership, and begin the original's if the clone is current."""
-        role = Identifier(self.role)
+    def grant(self, roles: PairRoles, *, has_options: bool) -> Composable:
+        """Return the statement that makes the original a member, with the same options."""
+        grant = SQL("GRANT {} TO {}").format(Identifier(self.role), Identifier(roles.original))
+        return grant + SQL(self._options() if has_options else self._admin_option())
+
+    def revoke(self, roles: PairRoles, *, has_options: bool) -> Composable:
+        """Return the statement that ends the clone's membership."""
         by = SQL(" GRANTED BY {}").format(Identifier(self.grantor)) if has_options else SQL("")
-        revoke = SQL("REVOKE {} FROM {}").format(role, Identifier(roles.clone)) + by
-        if not roles.clone_is_current:
-            return [revoke]
-        grant = SQL("GRANT {} TO {}").format(role, Identifier(roles.original))
-        return [grant + SQL(self._options() if has_options else self._admin_option()), revoke]
+        return SQL("REVOKE {} FROM {}").format(Identifier(self.role), Identifier(roles.clone)) + by
 
     def _options(self) -> str:
         """Return its options together with those that the original has (version 16 and later)."""
@@ -66,6 +75,20 @@ class Membership:
     def _admin_option(self) -> str:
         """Return the only option of earlier versions."""
         return " WITH ADMIN OPTION" if self.admin else ""
+
+
+def _merged(memberships: Iterable[Membership]) -> list[Membership]:
+    """Return one membership for each role, with the options of all: each grantor has given the clone one."""
+    merged: dict[str, Membership] = {}
+    for one in memberships:
+        also = merged.get(one.role, one)
+        merged[one.role] = replace(
+            one,
+            admin=one.admin or also.admin,
+            inherits=one.inherits or also.inherits,
+            sets=one.sets or also.sets,
+        )
+    return list(merged.values())
 
 
 class PostgreSQLMemberships:
@@ -85,31 +108,72 @@ class PostgreSQLMemberships:
         """Make the original a member, for both, with the same options. Raises NotPermitted."""
         if not (extra := self._extra()):
             return
-        with self._connection.short_lock_timeout(f"handing over what {self._roles.clone} is a member of"):
-            self._hand_over_from_operators([one for one in extra if one.by_operator])
-            self._hand_over_from_strangers([one for one in extra if not one.by_operator])
+        self._connection.give_way(f"handing over what {self._roles.clone} is a member of")
+        self._hand_over_from_operators([one for one in extra if one.by_operator])
+        self._hand_over_from_strangers([one for one in extra if not one.by_operator])
         if any(not one.by_operator for one in extra) and (left := self._extra()):
             log.warning(said(f"{self._roles.clone} stays a member of roles that strangers gave it: {listed(left)}"))
 
     def _hand_over_from_operators(self, memberships: Sequence[Membership]) -> None:
+        """Grant each role to the original, as the admin if it can, and take it from the clone if the admin can.
+
+        A membership that cannot be taken from the clone stays, if the original has it then: the clone has what the
+        original has. A role that the clone created belongs to both, whichever is current.
+        """
+        self._require_removable(memberships)
+        granted = _merged([one for one in memberships if self._roles.clone_is_current or one.is_own])
+        by_clone = {one.role for one in granted if one.clone_can_grant and not one.can_grant}
+        self._execute((one, self._grant(one)) for one in granted if one.role not in by_clone)
+        if by_clone:
+            with acting_as(self._connection, self._roles.clone, self._roles.oids["clone"]):
+                self._execute((one, self._grant(one)) for one in granted if one.role in by_clone)
+        # What the clone has granted ends with the membership that let it grant.
+        self._execute((one, self._revoke(one)) for one in memberships if one.can_revoke and one.role not in by_clone)
+
+    def _require_removable(self, memberships: Sequence[Membership]) -> None:
+        """Raise RightsDiffer if the clone alone has a role that the admin cannot take from it."""
+        if self._roles.clone_is_current:
+            return
         for one in memberships:
+            if not one.can_revoke and not one.is_own:
+                give, take = (self._connection.quoted(part) for part in (self._grant(one), self._revoke(one)))
+                raise RightsDiffer(
+                    self._operation(one),
+                    f"{one.grantor} granted it, and {self._connection.username} cannot revoke that",
+                    f"Run as {one.grantor}: {take}; or, to give it to both: {give}",
+                )
+
+    def _execute(self, work: Iterable[tuple[Membership, Composable]]) -> None:
+        for one, statement in work:
             remedy = admin_option(self._connection.username, one.role)
-            for statement in self._statements(one):
-                self._connection.execute(self._operation(one), statement, remedy=remedy)
+            self._connection.execute(self._operation(one), statement, remedy=remedy, problems=self._problems(one))
+
+    def _problems(self, one: Membership) -> Mapping[str, Problem]:
+        """Return what the codes of a refused GRANT of a role mean."""
+        revoke = self._connection.quoted(self._revoke(one))
+        return {
+            "0LP01": (StatementFailed, f"{revoke}: {one} is a member of {self._roles.original}, and not the reverse"),
+            "2BP01": (StatementFailed, f"{revoke} CASCADE: {self._roles.clone} has granted {one} to others"),
+        }
 
     def _hand_over_from_strangers(self, memberships: Sequence[Membership]) -> None:
         failures = 0
         for one in memberships:
+            statements = [self._grant(one)] if self._roles.clone_is_current else []
             if failures < MOST_FAILURES:
                 failures += not all(
-                    self._connection.attempt(self._operation(one), [statement]) for statement in self._statements(one)
+                    self._connection.attempt(self._operation(one), [statement])
+                    for statement in (*statements, self._revoke(one))
                 )
 
     def _operation(self, one: Membership) -> str:
         return f"handing over to {self._roles.original} that {self._roles.clone} is a member of {one}"
 
-    def _statements(self, one: Membership) -> list[Composable]:
-        return one.handing_over(self._roles, has_options=self._connection.memberships_have_options)
+    def _grant(self, one: Membership) -> Composable:
+        return one.grant(self._roles, has_options=self._connection.memberships_have_options)
+
+    def _revoke(self, one: Membership) -> Composable:
+        return one.revoke(self._roles, has_options=self._connection.memberships_have_options)
 
     def _extra(self) -> list[Membership]:
         options = catalog.FROM_16 if self._connection.memberships_have_options else catalog.BEFORE_16

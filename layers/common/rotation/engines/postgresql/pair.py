@@ -23,21 +23,23 @@ of its roles, and compares them again once the clone is locked, and at the end o
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from rotation.engine import CloneStatus
+from rotation.engines.driver import Problem
 from rotation.engines.postgresql import catalog
-from rotation.engines.postgresql.admin import admin_option
-from rotation.engines.postgresql.connection import PostgreSQLConnection
-from rotation.engines.postgresql.databases import other_databases, visit_other_databases
+from rotation.engines.postgresql.acting import PostgreSQLActing
+from rotation.engines.postgresql.admin import lacking, lacking_attributes
+from rotation.engines.postgresql.connection import NO_PROBLEMS, ROUNDS, PostgreSQLConnection
+from rotation.engines.postgresql.databases import other_databases, require_enterable, visit_other_databases
 from rotation.engines.postgresql.default_privileges import PostgreSQLDefaultPrivileges
 from rotation.engines.postgresql.holdings import PostgreSQLHoldings
 from rotation.engines.postgresql.memberships import PostgreSQLMemberships
-from rotation.engines.postgresql.roles import Attribute, PairRoles, Role, attribute, listed, require_known
+from rotation.engines.postgresql.roles import Attribute, PairRoles, Role, attribute, listed, quoted, require_known
 from rotation.engines.postgresql.settings import PostgreSQLSettings
-from rotation.errors import Unsafe
+from rotation.errors import StatementFailed, Unsafe
 from rotation.kind import CLONE_SUFFIX
 from rotation.redaction import said
 
@@ -58,9 +60,8 @@ class PostgreSQLPair:
         self._original, self._clone = sorted((user, other), key=len)
         self._mark = f"Takes turns with {self._original}: rotated by AWS Secrets Manager"
         self._known_oids = known_oids
+        self._admin: Role | None = None
         self._roles = self._read_roles()
-        existing = [name for name in (self._original, self._clone) if name in self._roles]
-        self._remedy = admin_option(connection.username, *existing)
 
     def clone_status(self) -> CloneStatus:
         """Return what the server knows about the clone; raises Unsafe if the original is gone."""
@@ -80,7 +81,26 @@ class PostgreSQLPair:
         All of it happens in one transaction, that of the connection. If the clone holds something in other databases,
         there are more transactions: one that makes it a member of the original, then one for each of those databases,
         then this one. Each ends before the next one begins to change something, because they lock the same roles.
+
+        If another session changes the same things at the same time, all is done again: another invocation of this step,
+        or the rotation of another secret.
         """
+        known = dict(self._known_oids)
+        for _ in range(ROUNDS - 1):
+            with self._connection.repeatable():
+                self._mirror()
+                return
+            self._connection.rollback()
+            self._connection.begin()
+            self._known_oids.clear()  # a role that was created is gone
+            self._known_oids |= known
+            self._roles = self._read_roles()
+        self._mirror()
+
+    def _mirror(self) -> None:
+        PostgreSQLActing(self._connection, self._pair_roles()).require_possible()
+        if self._clone in self._roles:
+            require_enterable(self._connection, self._pair_roles())
         self._prepare()
         PostgreSQLMemberships(self._connection, self._pair_roles()).hand_over()
         if other_databases(self._connection, self._pair_roles()):
@@ -94,7 +114,10 @@ class PostgreSQLPair:
     def differences(self) -> Sequence[str]:
         """Return in what the other user is not what the current one is; see `rotation.engine.Session`."""
         missing = [f"there is no role {name}" for name in (self._user, self._other) if name not in self._roles]
-        return missing or [*self._differences_of_roles(), *self.holdings(), *self._holdings_elsewhere()]
+        if missing:
+            return missing
+        acting = PostgreSQLActing(self._connection, self._pair_roles()).differences()
+        return [*acting, *self._differences_of_roles(), *self.holdings(), *self._holdings_elsewhere()]
 
     def holdings(self) -> list[str]:
         """Return what the clone holds by itself, in this database or on shared objects, that the original lacks."""
@@ -115,7 +138,12 @@ class PostgreSQLPair:
         if not self._is_member():
             options = SQL(" WITH INHERIT TRUE, SET TRUE" if self._connection.memberships_have_options else "")
             grant = SQL("GRANT {} TO {}").format(Identifier(self._original), Identifier(self._clone))
-            self._change(f"making {self._clone} a member of {self._original}", grant + options)
+            # Nobody can be a member of its own member.
+            end = (
+                f"REVOKE {quoted(self._clone)} FROM {quoted(self._original)}, and from what the original is a member of"
+            )
+            problems: Mapping[str, Problem] = {"0LP01": (StatementFailed, end)}
+            self._change(f"making {self._clone} a member of {self._original}", grant + options, problems=problems)
 
     def _create(self) -> None:
         if self._clone not in self._roles:
@@ -144,9 +172,7 @@ class PostgreSQLPair:
 
         if left := visit_other_databases(self._connection, self._pair_roles(), hand_over):
             names = listed(left)
-            log.warning(
-                said(f"{self._clone} can hold rights in databases of strangers, which were not checked: {names}")
-            )
+            log.warning(said(f"{self._clone} can hold rights in databases that were not checked: {names}"))
 
     def _holdings_elsewhere(self) -> list[str]:
         differences: list[str] = []
@@ -178,7 +204,12 @@ class PostgreSQLPair:
             changes.append(SQL("INHERIT"))
         if changes:
             statement = SQL("ALTER ROLE {} WITH {}").format(Identifier(self._other), SQL(" ").join(changes))
-            self._change(f"giving {self._other} the attributes of {self._user}", statement)
+            words = [self._connection.quoted(part) for part in changes]
+            have_options = self._connection.memberships_have_options
+            remedy = lacking_attributes(
+                self._connection.username, self._admin, self._other, words, have_options=have_options
+            )
+            self._change(f"giving {self._other} the attributes of {self._user}", statement, remedy)
 
     def _differences_of_roles(self) -> list[str]:
         """Return the differences that all databases share, and those of default privileges in this one."""
@@ -214,17 +245,27 @@ class PostgreSQLPair:
         return PostgreSQLHoldings(self._connection, self._pair_roles())
 
     def _pair_roles(self) -> PairRoles:
-        oids = {"original": self._roles[self._original].oid, "clone": self._roles[self._clone].oid}
+        names = {"original": self._original, "clone": self._clone}
+        oids = {word: self._roles[name].oid for word, name in names.items() if name in self._roles}
         return PairRoles(
             self._original, self._clone, oids, clone_is_current=self._user == self._clone, remedy=self._remedy
         )
 
     def _read_roles(self) -> dict[str, Role]:
-        names = (self._user, self._other)
-        rows = self._connection.execute("reading the roles", catalog.ROLES, names)
-        roles = {str(name): Role.from_row(*row) for name, *row in rows}
+        names, me = (self._user, self._other), self._connection.username
+        rows = self._connection.execute("reading the roles", catalog.ROLES, (*names, me))
+        found = {str(name): Role.from_row(*row) for name, *row in rows}
+        self._admin, roles = found.get(me), {name: role for name, role in found.items() if name in names}
         require_known(names, self._known_oids, {name: role.oid for name, role in roles.items()})
         return roles
 
-    def _change(self, operation: str, statement: Composable) -> None:
-        self._connection.execute(operation, statement, remedy=self._remedy)
+    @property
+    def _remedy(self) -> str:
+        """What to do if the admin is not permitted to change the two."""
+        have_options = self._connection.memberships_have_options
+        return lacking(self._connection.username, self._admin, self._roles, have_options=have_options)
+
+    def _change(
+        self, operation: str, statement: Composable, remedy: str = "", problems: Mapping[str, Problem] = NO_PROBLEMS
+    ) -> None:
+        self._connection.execute(operation, statement, remedy=remedy or self._remedy, problems=problems)

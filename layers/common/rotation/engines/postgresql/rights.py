@@ -65,13 +65,17 @@ class Grant:
         still; if the original does not have it, the server refuses.
         """
         if roles.clone_is_current:
-            option = SQL(" WITH GRANT OPTION" if self.grantable else "")
-            yield self._statement("GRANT", SQL("TO {}").format(Identifier(roles.original)) + option)
-        yield self._statement("REVOKE", SQL("FROM {}").format(Identifier(roles.clone)))
+            yield self.giving(roles)
+        yield self.taking(roles)
 
-    def remedy(self, original: str) -> str:
-        """Return what the object's owner can do if the admin is not permitted to."""
-        return f"Grant {self} to {original} as its owner, and revoke it from the clone"
+    def giving(self, roles: PairRoles) -> Composable:
+        """Return the statement that gives the right to the original."""
+        option = SQL(" WITH GRANT OPTION" if self.grantable else "")
+        return self._statement("GRANT", SQL("TO {}").format(Identifier(roles.original)) + option)
+
+    def taking(self, roles: PairRoles) -> Composable:
+        """Return the statement that takes the right from the clone."""
+        return self._statement("REVOKE", SQL("FROM {}").format(Identifier(roles.clone)))
 
     def _statement(self, verb: str, to: Composable) -> Composable:
         privilege = SQL(self.privilege)

@@ -24,14 +24,16 @@ class Role:
     can_login: bool
     inherits: bool
     comment: str
+    is_administered: bool
+    """Whether this session's user has the ADMIN option on it."""
 
     @classmethod
     def from_row(cls, oid: int, *others: Attribute) -> "Role":
         """Take a row without the name."""
-        *flags, limit, valid_until, can_login, inherits, comment = others
+        *flags, limit, valid_until, can_login, inherits, comment, administered = others
         limits = {"CONNECTION LIMIT": limit, "VALID UNTIL": valid_until}
         attributes = dict(zip(catalog.FLAGS.values(), flags, strict=True)) | limits
-        return cls(oid, attributes, bool(can_login), bool(inherits), str(comment))
+        return cls(oid, attributes, bool(can_login), bool(inherits), str(comment), bool(administered))
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,11 @@ def attribute(name: str, value: Attribute) -> Composable:
     if isinstance(value, bool):
         return SQL(name if value else f"NO{name}")
     return SQL(name + " {}").format(Literal(value))
+
+
+def quoted(name: str) -> str:
+    """Return a name as a statement has it, for a message."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def require_known(names: Sequence[str], known: Mapping[str, int], found: Mapping[str, int]) -> None:

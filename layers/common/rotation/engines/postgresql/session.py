@@ -7,7 +7,7 @@ from psycopg2.sql import SQL, Identifier, Literal
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import CloneStatus, Proof
+from rotation.engine import CloneStatus, Proof, Unshared
 from rotation.engines.driver import POLICY, Problem, verify
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import APPLICATION_SETTINGS, PostgreSQLConnection, transaction
@@ -78,6 +78,10 @@ class PostgreSQLSession:
         """Return what is known about the pair; see `rotation.engine.Session`."""
         return self._pair(user, other).clone_status()
 
+    def unshared(self, user: str, other: str) -> Sequence[Unshared]:  # noqa: ARG002 - the clone acts as its original
+        """Return nothing: what is bound to the original's name is used by its clone too, which acts as the original."""
+        return ()
+
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is; see `rotation.engine.Session`."""
         self._pair(user, other).mirror()
@@ -94,7 +98,7 @@ class PostgreSQLSession:
         is_md5 = encryption == "md5" and source != "database"
         verifier = self.connection.verifier(username, password, "md5" if is_md5 else "scram-sha-256")
         statement = SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(username), Literal(verifier))
-        self.connection.execute(operation, statement, problems=PASSWORD_PROBLEMS)
+        self.connection.execute_again(operation, statement, PASSWORD_PROBLEMS)
         if username in self._known_oids:  # after the change, because from then on nobody else can change the role
             found = dict(self.connection.execute(operation, catalog.OID, (username,)))
             require_known([username], self._known_oids, found)

@@ -8,7 +8,7 @@ from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import PostgreSQLConnection
-from rotation.engines.postgresql.roles import PairRoles
+from rotation.engines.postgresql.roles import PairRoles, quoted
 
 LISTS = frozenset({
     "local_preload_libraries", "search_path", "session_preload_libraries",
@@ -66,9 +66,18 @@ class PostgreSQLSettings:
         """Give the other user the settings of the current one, and let the clone act as its original."""
         for change in self._changes():
             # From everybody but superusers, PostgreSQL asks for this also if the setting is made up ("app.tenant").
-            remedy = f'Run as a superuser: GRANT SET ON PARAMETER "{change.name}" TO "{self._connection.username}"'
+            remedy = self._remedy(change)
             operation = f"giving {change.role} the setting {change.name} of {self._roles.user}"
             self._connection.execute(operation, change.statement(), remedy=remedy)
+
+    def _remedy(self, change: SettingChange) -> str:
+        if self._connection.server_version >= catalog.PARAMETER_ACLS:
+            admin = quoted(self._connection.username)
+            return f"Run as a superuser: GRANT SET ON PARAMETER {quoted(change.name)} TO {admin}"
+        verb = "RESET" if change.value is None else "SET"  # a user can keep a secret in a value
+        where = f" IN DATABASE {quoted(change.database)}" if change.database else ""
+        like = "" if change.value is None else f" TO the value that {self._roles.user} has"
+        return f"Run as a superuser: ALTER ROLE {quoted(change.role)}{where} {verb} {quoted(change.name)}{like}"
 
     def _changes(self) -> list[SettingChange]:
         user, other = self._roles.user, self._roles.other
