@@ -389,7 +389,8 @@ def test_a_table_that_somebody_reads_is_waited_for_a_moment_only_and_named(scena
         run("BEGIN")
         [(session,)] = run("SELECT pg_backend_pid()")
         run(SQL("SELECT FROM {}").format(Identifier(scenario.stranger.username, "of_clone")))
-        held = rf"lock timeout.*held by session {session} of {scenario.stranger.username}.*pg_terminate_backend\({session}\)"
+        blocker = scenario.stranger.username
+        held = rf"lock timeout.*held by session {session} of {blocker}.*pg_terminate_backend\({session}\)"
         with pytest.raises(StatementFailed, match=rf"owns \(table {blocker}\.of_clone\).*{held}"):
             mirror(scenario.laboratory, scenario.pair[1], scenario.pair[0])
     before, _, _ = "\n".join(statements(scenario)).partition(f'REASSIGN OWNED BY "{scenario.pair[1].username}"')
