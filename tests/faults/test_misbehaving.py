@@ -253,7 +253,7 @@ def test_an_admin_that_may_repair_lets_the_user_in_again(
     for allowed in (None, "false"):
         if allowed:
             monkeypatch.setenv("ALLOW_ADMIN_REPAIR", allowed)
-        scenario.run().require(LoginRefused, match="whoever may write the secret could then take any user over")
+        scenario.run().require(LoginRefused, match="everybody who can write the secret could then take over any user")
     monkeypatch.setenv("ALLOW_ADMIN_REPAIR", "true")
     scenario.require_healed()
     monkeypatch.delenv("ALLOW_ADMIN_REPAIR")
