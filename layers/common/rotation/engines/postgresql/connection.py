@@ -25,6 +25,7 @@ from rotation.engines.driver import (
     WRONG_DATABASE,
     WRONG_PASSWORD,
     Problem,
+    find_lock_holder,
     lacks_right,
     problem,
 )
@@ -54,7 +55,7 @@ and LOGIN_PROBLEMS are the only places that read text. A text that is not known 
 
 NO_PROOF = "Ask for SCRAM or md5 in pg_hba.conf: the server asked for no password, or for the password in clear"
 NO_ENTRY = "Allow this user, database and TLS setting in pg_hba.conf (on RDS: rds.force_ssl)"
-LOCKED = f"Find the session that holds the lock (pg_locks). {RETRIED}"
+LOCKED = find_lock_holder("pg_locks")
 
 LOGIN_PROBLEMS: Mapping[str, Problem] = {
     "certificate verify failed": (Untrusted, CERTIFICATE),
