@@ -8,6 +8,7 @@ import pytest
 
 from rotation.kind import Strategy
 from tests import servers
+from tests.forms import outlines
 from tests.laboratories import Laboratory
 from tests.laboratories.mysql import MySQLLaboratory
 from tests.laboratories.oracle import OracleLaboratory
@@ -128,8 +129,9 @@ def laboratories(pytestconfig: pytest.Config) -> Iterator[Laboratories]:
         yield laboratory
         for server, found in started.items():
             keep_text(f"the log of {server}", found.log_text())
-        strange = {server: found.strange_statements() for server, found in started.items()}
-        assert not any(strange.values()), "an admin's session sent what it never should"
+        strange = {server: outlines(found.strange_statements()) for server, found in started.items()}
+        if lines := [f"{server}: {outline}" for server, each in strange.items() for outline in each]:
+            pytest.fail("\n".join(["an admin's session sent what no form allows:", *lines]), pytrace=False)
 
 
 @pytest.fixture

@@ -13,7 +13,11 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from rotation.redaction import Redactor
+
 FOLDER = Path(__file__).parent / "contract" / "forms"
+
+QUOTED = re.compile(r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`""", re.DOTALL)
 
 MARK = re.compile(r"\{(\w+)\}|(\[)|(\])|(\(\()|(\)\)\*)")
 
@@ -31,6 +35,11 @@ class Forms:
         """Return the statements that are none of the forms, each once."""
         folded = dict.fromkeys(map(_folded, statements))
         return [statement for statement in folded if not any(form.fullmatch(statement) for form in self._forms)]
+
+
+def outlines(statements: Iterable[str]) -> list[str]:
+    """Return the statements without what is between quotes, which can be a verifier; each outline once."""
+    return sorted({Redactor()(QUOTED.sub(lambda quoted: f"{quoted[0][0]}…{quoted[0][0]}", one)) for one in statements})
 
 
 def _folded(text: str) -> str:

@@ -3,8 +3,7 @@
 import json
 import secrets
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import Event
 from time import monotonic
@@ -16,9 +15,7 @@ from rotation.errors import RotationError
 from rotation.kind import Strategy
 from rotation.lambda_handler import rotation_handler
 from rotation.steps import Step
-from tests.laboratories import ORDERS, Laboratory, Run
-from tests.laboratories.mysql import MySQLLaboratory
-from tests.laboratories.postgresql import PostgreSQLLaboratory
+from tests.laboratories import ORDERS, Laboratory
 from tests.local.aws.secrets_manager import LocalSecretsManager
 
 if TYPE_CHECKING:
@@ -166,33 +163,3 @@ def until(condition: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the c
             return found
         pause.wait(0.01)
     raise TimeoutError
-
-
-@contextmanager
-def looking_at(laboratory: Laboratory) -> Iterator[Run]:
-    """Run statements as the superuser."""
-    assert isinstance(laboratory, PostgreSQLLaboratory | MySQLLaboratory)
-    with laboratory.session() as run:
-        yield run
-
-
-@contextmanager
-def nobody_may_be_changed(laboratory: Laboratory) -> Iterator[None]:
-    """Hold a lock that every change of a user has to wait for."""
-    with looking_at(laboratory) as run:
-        if isinstance(laboratory, PostgreSQLLaboratory):
-            run("BEGIN")
-            run("LOCK TABLE pg_authid IN SHARE MODE")
-        else:
-            run("FLUSH TABLES WITH READ LOCK")
-        yield
-
-
-def waiting(run: Run, user: Credential) -> int | None:
-    """Return the session of this user that waits for a lock."""
-    if user.engine == "postgres":
-        rows = run("SELECT pid FROM pg_stat_activity WHERE usename = %s AND wait_event_type = 'Lock'", user.username)
-    else:
-        query = "SELECT id FROM information_schema.processlist WHERE user = %s AND state LIKE 'Waiting for%%'"
-        rows = run(query, user.username)
-    return rows[0][0] if rows else None

@@ -6,17 +6,15 @@ it. If the tests must wait for a server, many rotations wait at the same time.
 
 import itertools
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from threading import Event
 from typing import Any
 
 import pytest
-from psycopg2.sql import SQL, Identifier
 
-from rotation.credential import Credential
 from rotation.errors import (
     LoginBlocked,
     LoginRefused,
@@ -36,14 +34,10 @@ from tests.faults.in_process import (
     SHORTEST,
     Context,
     Scenario,
-    looking_at,
-    nobody_may_be_changed,
     until,
-    waiting,
 )
 from tests.faults.stalling import Relay
-from tests.laboratories import Laboratory
-from tests.laboratories.mysql import MySQLLaboratory, quoted
+from tests.laboratories import Laboratory, RealLaboratory
 from tests.laboratories.postgresql import PostgreSQLLaboratory
 from tests.local.aws.secrets_manager import Call, LocalSecretsManager, Phase
 
@@ -176,10 +170,10 @@ def test_a_server_that_does_not_exist_is_reported_at_once(
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
 def test_a_change_that_waits_for_a_lock_is_given_up_by_the_server_in_time(
-    every_laboratory: Laboratory, new_scenario: NewScenario
+    every_laboratory: RealLaboratory, new_scenario: NewScenario
 ) -> None:
     scenario = new_scenario().begin()
-    with nobody_may_be_changed(every_laboratory):
+    with every_laboratory.no_user_can_change():
         # Less than our shortest timeout, because the test waits for it; but as long before the end.
         ending = scenario.run(seconds=5)
         ending.require(StatementFailed, match="tried again by itself")
@@ -193,7 +187,7 @@ def test_a_postgresql_gives_up_before_we_do_however_late_in_a_session_it_has_to_
     postgresql: PostgreSQLLaboratory,
 ) -> None:
     user, context = postgresql.new_user(), Context(6)
-    with postgresql.engine.connect(user, context.deadline()) as session, nobody_may_be_changed(postgresql):
+    with postgresql.engine.connect(user, context.deadline()) as session, postgresql.no_user_can_change():
         session.connection.execute("passing the time", "SELECT pg_sleep(2)")
         with pytest.raises(StatementFailed, match="timeout"):
             session.change_own_password("never known")
@@ -205,18 +199,12 @@ def test_a_postgresql_gives_up_before_we_do_however_late_in_a_session_it_has_to_
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
 def test_a_session_that_is_killed_in_the_middle_of_a_statement_is_no_answer(
-    every_laboratory: Laboratory, new_scenario: NewScenario
+    every_laboratory: RealLaboratory, new_scenario: NewScenario
 ) -> None:
     scenario = new_scenario().begin()
-    with (
-        nobody_may_be_changed(every_laboratory),
-        looking_at(every_laboratory) as run,
-        ThreadPoolExecutor(1) as pool,
-    ):
+    with every_laboratory.no_user_can_change(), ThreadPoolExecutor(1) as pool:
         ending = pool.submit(scenario.run)
-        session = until(lambda: waiting(run, scenario.user))
-        kill = "SELECT pg_terminate_backend(%s)" if scenario.user.engine == "postgres" else "KILL CONNECTION %s"
-        run(kill, session)
+        every_laboratory.kill(until(lambda: every_laboratory.waiting_session(scenario.user.username)))
         ending.result().require(Unreachable)
     scenario.require_healed()
 
@@ -224,39 +212,14 @@ def test_a_session_that_is_killed_in_the_middle_of_a_statement_is_no_answer(
 # The server's policy does not take the password
 
 
-@contextmanager
-def policy(laboratory: Laboratory, user: Credential) -> Iterator[str]:
-    """Let the server judge passwords; yields one that it does not take."""
-    if isinstance(laboratory, PostgreSQLLaboratory):
-        with laboratory.session() as run:
-            module = SQL("ALTER ROLE {} SET session_preload_libraries TO 'passwordcheck'")
-            run(module.format(Identifier(user.username)))
-        yield user.username
-        return
-    assert isinstance(laboratory, MySQLLaboratory)
-    install, uninstall = {
-        "MySQL": (
-            "INSTALL COMPONENT 'file://component_validate_password'",
-            "UNINSTALL COMPONENT 'file://component_validate_password'",
-        ),
-        "MariaDB": ("INSTALL SONAME 'simple_password_check'", "UNINSTALL SONAME 'simple_password_check'"),
-    }[laboratory.engine.kind.name]
-    with laboratory.session() as run:
-        run(install)
-        try:
-            yield "weak"
-        finally:
-            run(uninstall)
-
-
 @pytest.mark.real_servers
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
 def test_a_password_that_the_servers_policy_refuses_comes_with_the_commands_that_clear_it(
-    every_laboratory: Laboratory, new_scenario: NewScenario
+    every_laboratory: RealLaboratory, new_scenario: NewScenario
 ) -> None:
     scenario = new_scenario().begin()
-    with policy(every_laboratory, scenario.user) as refused:
+    with every_laboratory.password_policy(scenario.user.username) as refused:
         scenario.stage(refused)
         ending = scenario.run()
         ending.require(PasswordRefused, match="PASSWORD_LENGTH")
@@ -302,29 +265,13 @@ def test_an_admin_that_may_repair_lets_the_user_in_again(
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
 def test_an_admin_that_may_repair_unlocks_nobody(
-    every_laboratory: Laboratory, new_scenario: NewScenario, monkeypatch: pytest.MonkeyPatch
+    every_laboratory: RealLaboratory, new_scenario: NewScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALLOW_ADMIN_REPAIR", "true")
     scenario = new_scenario(with_admin=True).begin()
     lose_password(scenario)
-    lock, unlock = (
-        ("ALTER ROLE {} NOLOGIN", "ALTER ROLE {} LOGIN")
-        if isinstance(every_laboratory, PostgreSQLLaboratory)
-        else ("ALTER USER {}@'%' ACCOUNT LOCK", "ALTER USER {}@'%' ACCOUNT UNLOCK")
-    )
-    alter(every_laboratory, lock, scenario.user)
+    every_laboratory.lock_user(scenario.user.username)
     scenario.run().require(LoginBlocked)
     assert not every_laboratory.logs_in(scenario.read("AWSPENDING"))
-    alter(every_laboratory, unlock, scenario.user)
+    every_laboratory.unlock_user(scenario.user.username)
     scenario.require_healed()
-
-
-def alter(laboratory: Laboratory, statement: str, user: Credential) -> None:
-    """Run a statement about a user as the superuser."""
-    if isinstance(laboratory, PostgreSQLLaboratory):
-        with laboratory.session() as run:
-            run(SQL(statement).format(Identifier(user.username)))
-    else:
-        assert isinstance(laboratory, MySQLLaboratory)
-        with laboratory.session() as run:
-            run(statement.format(quoted(user.username)))

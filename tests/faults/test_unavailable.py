@@ -28,12 +28,9 @@ from tests.faults.in_process import (
     SHORTEST,
     Context,
     Scenario,
-    looking_at,
-    nobody_may_be_changed,
     until,
-    waiting,
 )
-from tests.laboratories import Run, deadline
+from tests.laboratories import RealLaboratory, Run, deadline
 from tests.laboratories.mysql import MySQLLaboratory
 from tests.laboratories.postgresql import PostgreSQLLaboratory
 from tests.laboratories.postgresql import own as own_postgresql
@@ -291,17 +288,19 @@ def test_a_postgresql_that_fails_over_is_waited_for_and_heals(
     scenario.begin()
     with ExitStack() as life, ThreadPoolExecutor(1) as pool:
         life.enter_context(copy.running(hot=True))
-        require_no_answer(scenario, pool, life.close)
+        require_no_answer(copy.laboratory, scenario, pool, life.close)
     scenario.run().require(Unreachable, match="refused")
     with copy.running(hot=True):
         scenario.require_healed()
 
 
-def require_no_answer(scenario: Scenario, pool: ThreadPoolExecutor, end: Callable[[], None]) -> None:
+def require_no_answer(
+    laboratory: RealLaboratory, scenario: Scenario, pool: ThreadPoolExecutor, end: Callable[[], None]
+) -> None:
     """Require that a step does not take for an answer that the server ends while the step waits for it."""
-    with suppress(psycopg2.Error), nobody_may_be_changed(scenario.laboratory), looking_at(scenario.laboratory) as run:
+    with suppress(psycopg2.Error), laboratory.no_user_can_change():
         ending = pool.submit(scenario.run)
-        until(lambda: waiting(run, scenario.user))
+        until(lambda: laboratory.waiting_session(scenario.user.username))
         end()
     ending.result().require(Unreachable)
 
@@ -316,7 +315,7 @@ def restarts(
         server = life.enter_context(start())
         laboratory = MySQLLaboratory.on(engine, server, create_master(server))
         scenario = Scenario(laboratory, service).begin()
-        require_no_answer(scenario, pool, life.close)
+        require_no_answer(laboratory, scenario, pool, life.close)
     scenario.run().require(Unreachable, match="refused")
     with start(again=server):
         scenario.require_healed()

@@ -5,6 +5,7 @@ laboratory does that: as the superuser, with a client of the engine, and with no
 """
 
 import secrets
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -15,6 +16,12 @@ from rotation.engine import Engine
 
 ORDERS, INVOICES = THINGS = ("lab_orders", "lab_invoices")
 """What can be read: a new user has the right to read the orders."""
+
+
+class Run(Protocol):
+    """Runs a statement and returns its rows."""
+
+    def __call__(self, statement: Any, *arguments: object) -> list[tuple[Any, ...]]: ...  # noqa: ANN401 - clients have types of their own for statements
 
 
 @runtime_checkable
@@ -70,6 +77,31 @@ class Laboratory(Protocol):
         """Count all logins so far, this laboratory's own included; None if nobody can read the server's log."""
 
 
+class RealLaboratory(Laboratory, Protocol):
+    """A laboratory of a real server, as tests with the mark `real_servers` need it."""
+
+    def session(self, credential: Credential | None = None) -> AbstractContextManager[Run]:
+        """Connect, as the superuser unless told otherwise, and run statements one by one."""
+
+    def no_user_can_change(self) -> AbstractContextManager[None]:
+        """Hold a lock for which every change of a user must wait."""
+
+    def waiting_session(self, username: str) -> int | None:
+        """Return the session of this user that waits for a lock."""
+
+    def kill(self, session: int) -> None:
+        """End a session."""
+
+    def password_policy(self, username: str) -> AbstractContextManager[str]:
+        """Let the server judge this user's passwords; yields one that it refuses."""
+
+    def lock_user(self, username: str) -> None:
+        """Let a user log in no more, whatever its password is."""
+
+    def unlock_user(self, username: str) -> None:
+        """Undo that."""
+
+
 @dataclass(frozen=True)
 class Logins:
     """What a server has logged of logins."""
@@ -90,9 +122,3 @@ def deadline(seconds: float = 30.0) -> Deadline:
 def new_password() -> str:
     """Return a password that any engine takes, under any usual policy: 26 bytes, with something of each kind."""
     return f"Aa1-{secrets.token_hex(11)}"
-
-
-class Run(Protocol):
-    """Runs a statement and returns its rows."""
-
-    def __call__(self, statement: Any, *arguments: object) -> list[tuple[Any, ...]]: ...  # noqa: ANN401 - clients have types of their own for statements

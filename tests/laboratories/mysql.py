@@ -58,6 +58,16 @@ PARTS = {
 """What the names in the lists of forms stand for."""
 
 
+POLICIES = {
+    "MySQL": (
+        "INSTALL COMPONENT 'file://component_validate_password'",
+        "UNINSTALL COMPONENT 'file://component_validate_password'",
+    ),
+    "MariaDB": ("INSTALL SONAME 'simple_password_check'", "UNINSTALL SONAME 'simple_password_check'"),
+}
+"""What loads a server's policy for passwords, and what unloads it."""
+
+
 @dataclass(frozen=True)
 class MySQLLaboratory:
     """A MySQL or MariaDB server."""
@@ -203,6 +213,45 @@ class MySQLLaboratory:
 
         with connection:
             yield run
+
+    @contextmanager
+    def no_user_can_change(self) -> Iterator[None]:
+        """Lock all tables, those of accounts too."""
+        with self.session() as run:
+            run("FLUSH TABLES WITH READ LOCK")
+            yield
+
+    def waiting_session(self, username: str) -> int | None:
+        """Look for it as the superuser."""
+        query = "SELECT id FROM information_schema.processlist WHERE user = %s AND state LIKE 'Waiting for%%'"
+        with self.session() as run:
+            return next((number for (number,) in run(query, username)), None)
+
+    def kill(self, session: int) -> None:
+        """End it as the superuser."""
+        with self.session() as run:
+            run("KILL CONNECTION %s", session)
+
+    @contextmanager
+    def password_policy(self, username: str) -> Iterator[str]:  # noqa: ARG002 - the policy is the server's
+        """Load the server's policy, which refuses a weak password."""
+        install, uninstall = POLICIES[self.engine.kind.name]
+        with self.session() as run:
+            run(install)
+            try:
+                yield "weak"
+            finally:
+                run(uninstall)
+
+    def lock_user(self, username: str) -> None:
+        """Lock the account."""
+        with self.session() as run:
+            run(f"ALTER USER {quoted(username)}@'%' ACCOUNT LOCK")
+
+    def unlock_user(self, username: str) -> None:
+        """Unlock the account."""
+        with self.session() as run:
+            run(f"ALTER USER {quoted(username)}@'%' ACCOUNT UNLOCK")
 
 
 @contextmanager

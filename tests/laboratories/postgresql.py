@@ -155,6 +155,43 @@ class PostgreSQLLaboratory:
         finally:
             connection.close()
 
+    @contextmanager
+    def no_user_can_change(self) -> Iterator[None]:
+        """Lock the catalog of roles."""
+        with self.session() as run:
+            run("BEGIN")
+            run("LOCK TABLE pg_authid IN SHARE MODE")
+            yield
+
+    def waiting_session(self, username: str) -> int | None:
+        """Look for it as the superuser."""
+        query = "SELECT pid FROM pg_stat_activity WHERE usename = %s AND wait_event_type = 'Lock'"
+        with self.session() as run:
+            return next((pid for (pid,) in run(query, username)), None)
+
+    def kill(self, session: int) -> None:
+        """End it as the superuser."""
+        with self.session() as run:
+            run("SELECT pg_terminate_backend(%s)", session)
+
+    @contextmanager
+    def password_policy(self, username: str) -> Iterator[str]:
+        """Load passwordcheck, which refuses the user's name as its password."""
+        with self.session() as run:
+            module = SQL("ALTER ROLE {} SET session_preload_libraries TO 'passwordcheck'")
+            run(module.format(Identifier(username)))
+        yield username
+
+    def lock_user(self, username: str) -> None:
+        """Take LOGIN from it."""
+        with self.session() as run:
+            run(SQL("ALTER ROLE {} NOLOGIN").format(Identifier(username)))
+
+    def unlock_user(self, username: str) -> None:
+        """Give it LOGIN."""
+        with self.session() as run:
+            run(SQL("ALTER ROLE {} LOGIN").format(Identifier(username)))
+
     def _dsn(self, credential: Credential, database: str | None = None) -> str:
         return psycopg2.extensions.make_dsn(
             host=credential.host,

@@ -9,7 +9,7 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import Session
 from rotation.engines import driver
-from rotation.engines.driver import accepts, problem, unread_password, verify
+from rotation.engines.driver import accepts, find_lock_holder, problem, unread_password, verify
 from rotation.errors import LoginBlocked, LoginRefused, NotPermitted, StatementFailed
 from tests.fakes import KIND, FakeDatabase
 from tests.laboratories import deadline
@@ -28,6 +28,11 @@ UNKNOWN: driver.Problem = (StatementFailed, "Correct the cause")
 )
 def test_the_remedy_of_the_statement_counts_if_the_table_has_none(code: int, expected: driver.Problem) -> None:
     assert problem(TABLE, code, UNKNOWN, "GRANT it") == expected
+
+
+def test_the_remedy_for_a_lock_names_where_its_holder_is_found() -> None:
+    remedy = "Find the session that holds the lock (pg_locks). The rotation is tried again by itself"
+    assert find_lock_holder("pg_locks") == remedy
 
 
 def ran(statements: Sequence[str]) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests import forms
-from tests.forms import Forms
+from tests.forms import Forms, outlines
 
 LIST = """
 # A comment.
@@ -47,3 +47,15 @@ def test_a_statement_of_a_listed_form_is_accepted(lab_forms: Forms, statement: s
 )
 def test_any_other_statement_is_reported_once(lab_forms: Forms, statement: str) -> None:
     assert lab_forms.strangers([statement, statement]) == [statement]
+
+
+def test_an_outline_shows_no_name_and_no_text_and_comes_once() -> None:
+    statements = [f"COMMENT ON ROLE \"{name}\" IS 'it''s {name}' -- `{name}`" for name in ("one", 'an ""other""')]
+    assert outlines(statements) == ["COMMENT ON ROLE \"…\" IS '…' -- `…`"]
+
+
+def test_an_outline_shows_no_verifier() -> None:
+    verifier = "0x0200" + 30 * "0A"
+    assert outlines([f"ALTER LOGIN [one] WITH PASSWORD = {verifier} HASHED"]) == [
+        "ALTER LOGIN [one] WITH PASSWORD = *** HASHED"
+    ]

@@ -66,6 +66,11 @@ def lacks_right(username: str) -> str:
     return f"Grant {username} what it lacks"
 
 
+def find_lock_holder(view: str) -> str:
+    """Return the remedy for a statement that waited too long for a lock; the view of the server lists locks."""
+    return f"Find the session that holds the lock ({view}). {RETRIED}"
+
+
 FIRST_WORD = re.compile(r"[\s(]*([A-Za-z]+)")
 """It finds nothing if the statement begins with a comment, which may be one that a server runs: /*! … */."""
 

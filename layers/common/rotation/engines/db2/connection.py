@@ -27,6 +27,7 @@ from rotation.engines.driver import (
     WRONG_PASSWORD,
     ExpectedError,
     Problem,
+    find_lock_holder,
     lacks_right,
     problem,
 )
@@ -55,7 +56,7 @@ NO_CONNECT = "GRANT CONNECT ON DATABASE to the user, or to a group or role of th
 NOT_NOW = f"Check the state of the database. {RETRIED}"
 DISABLED = "Enable the user, and find out what disabled it"
 LICENSE = "Correct the license of the server, or of the client"
-LOCKED = f"Find the session that holds the lock (MON_GET_APPL_LOCKWAIT). {RETRIED}"
+LOCKED = find_lock_holder("MON_GET_APPL_LOCKWAIT")
 CORRECT_CAUSE = f"Correct the cause. {RETRIED}"
 BY_ADMIN = 'Name an admin in "masterarn", who sets the password'
 OTHER_PASSWORD = f'{POLICY}, or name an admin in "masterarn", who sets the password'

@@ -29,6 +29,7 @@ from rotation.engines.driver import (
     ExpectedError,
     Problem,
     accepts,
+    find_lock_holder,
     lacks_right,
     problem,
 )
@@ -66,7 +67,7 @@ UNKNOWN_SERVER = "Find out what answers at the host and port of the secret"
 OTHER_PLUGIN = "Change the account's plugin to caching_sha2_password, or to another one that this function's client has"
 LOAD_PLUGIN = "Load the account's authentication plugin into the server, or use another"
 ADMIN_HOST = "Correct the host of the admin secret: it must be the server that the user logs in to"
-HOLDER = f"Find the session that holds the lock (performance_schema.metadata_locks). {RETRIED}"
+HOLDER = find_lock_holder("performance_schema.metadata_locks")
 
 LOGIN_PROBLEMS: Mapping[int, Problem] = {
     ACCESS_DENIED: (LoginRefused, WRONG_PASSWORD),

@@ -18,6 +18,7 @@ from rotation.engines.driver import (
     TOO_MANY,
     WRONG_PASSWORD,
     Problem,
+    find_lock_holder,
     problem,
 )
 from rotation.engines.oracle.wire import InvalidAnswer, UnexpectedRedirect
@@ -58,7 +59,7 @@ TOO_LONG = (
     "Shorten the user's name or the password. Names can have 128 bytes, suffix included, and 30 before 12.2. Passwords"
     " can have 30 before 23ai: lower PASSWORD_LENGTH"
 )
-LOCKED = f"Find the session that holds the lock (V$LOCK). {RETRIED}"
+LOCKED = find_lock_holder("V$LOCK")
 
 LOGIN_PROBLEMS: dict[str, Problem] = {
     "ORA-01017": (LoginRefused, WRONG_PASSWORD),  # invalid credential or not authorized; logon denied

@@ -26,6 +26,7 @@ from rotation.engines.driver import (
     WRONG_PASSWORD,
     ExpectedError,
     Problem,
+    find_lock_holder,
     lacks_right,
     problem,
 )
@@ -55,7 +56,7 @@ and LOGIN_PROBLEMS are the only places that read text. A text that is not known 
 
 NO_PROOF = "Ask for SCRAM or md5 in pg_hba.conf: the server asked for no password, or for the password in clear"
 NO_ENTRY = "Allow this user, database and TLS setting in pg_hba.conf (on RDS: rds.force_ssl)"
-LOCKED = f"Find the session that holds the lock (pg_locks). {RETRIED}"
+LOCKED = find_lock_holder("pg_locks")
 
 NOT_UTF8 = "Rename what has a name that is not UTF-8: a role, a schema, an object or a setting"
 

@@ -21,6 +21,7 @@ from rotation.engines.driver import (
     WRONG_DATABASE,
     WRONG_PASSWORD,
     Problem,
+    find_lock_holder,
     lacks_right,
     problem,
 )
@@ -45,7 +46,7 @@ UNLOCK = "Unlock the login (ALTER LOGIN … WITH PASSWORD = … UNLOCK), and fin
 NO_REDIRECT = 'Name the server itself in "host", not one that redirects connections'
 NO_SQL_SERVER = 'Correct "host", "port", "username" and "password" in the secret'
 TAKEN = "Rename or drop that user in the database: it has the name of the clone, and belongs to another login"
-LOCKED = f"Find the session that holds the lock (sys.dm_tran_locks). {RETRIED}"
+LOCKED = find_lock_holder("sys.dm_tran_locks")
 LESS = "Ask for less: TOP (1) in a statement of verify, permissions on schemas or roles instead of single objects"
 UNKNOWN = f"Correct the cause. {RETRIED}"
 
