@@ -145,21 +145,25 @@ OWNED = f"""
     ORDER BY s.classid, s.objid LIMIT 100"""  # noqa: S608 - constants
 
 UNMOVABLE = """
-    SELECT pg_describe_object('pg_policy'::regclass, p.oid, 0), {is_known}
+    SELECT pg_describe_object('pg_policy'::regclass, p.oid, 0), {is_known},
+           'ALTER POLICY ' || quote_ident(p.polname) || ' ON ' || p.polrelid::regclass::text || ' TO '
+           || (SELECT string_agg(quote_ident(pg_get_userbyid(role)), ', ')
+               FROM unnest(p.polroles || %(original)s::oid) role)
     FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_roles r ON r.oid = c.relowner
     WHERE %(clone)s = ANY (p.polroles)
       AND NOT EXISTS (SELECT FROM unnest(p.polroles) other (role)
                       WHERE CASE other.role WHEN 0 THEN true ELSE pg_has_role(%(original)s, other.role, 'USAGE') END)
     UNION ALL
-    SELECT 'user mapping for server ' || quote_ident(m.srvname), {is_known}
+    SELECT 'user mapping for server ' || quote_ident(m.srvname), {is_known},
+           'CREATE USER MAPPING FOR ' || quote_ident(pg_get_userbyid(%(original)s))
+           || ' SERVER ' || quote_ident(m.srvname) || ' OPTIONS (…), with its options'
     FROM pg_user_mappings m JOIN pg_foreign_server s ON s.oid = m.srvid JOIN pg_roles r ON r.oid = s.srvowner
     WHERE m.umuser = %(clone)s
       AND NOT EXISTS (SELECT FROM pg_user_mappings other
                       WHERE other.srvid = m.srvid AND other.umuser IN (0, %(original)s))
     ORDER BY 2 DESC, 1 LIMIT 100"""
-"""Policies and user mappings that were made for the clone alone, and whether their owner is no stranger: an operator,
-the pair, or somebody whose rights the pair or this session's user has. Only the owner can make them for the original.
-"""
+"""Policies and user mappings that were made for the clone alone; whether their owner is no stranger: an operator, the
+pair, or somebody whose rights the pair or this session's user has; and how the owner makes them for the original."""
 
 IS_KNOWN = (
     "r.rolsuper OR r.rolcreaterole OR pg_has_role(%(clone)s, r.oid, 'MEMBER')"

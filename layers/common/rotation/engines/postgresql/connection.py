@@ -259,7 +259,7 @@ class PostgreSQLConnection:
         What waits for a strong lock makes everybody wait who comes later, and what has got one makes everybody wait
         until the transaction ends. The tables that are locked belong to the role with the oid `owner`, if any.
         """
-        self._locked_owner = owner
+        self._locked_owner = owner or self._locked_owner
         self._lock_timeout = SHORT_LOCK_TIMEOUT
         self.execute(operation, self._timeouts())
 

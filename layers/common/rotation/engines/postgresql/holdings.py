@@ -46,7 +46,7 @@ class PostgreSQLHoldings:
         kinds, clone, original = self._kinds(), self._roles.clone, self._roles.original
         return [
             *(f"{clone} owns {thing}" for thing in self._owned(kinds)),
-            *(f"{clone} has {thing}, {original} has not" for thing in self._unmovable(kinds)),
+            *(f"{clone} has {thing}, {original} has not" for thing, _ in self._unmovable(kinds)),
             *(f"{clone} has {grant}, {original} has not" for grant in self._extra(kinds) if grant.by_operator),
         ]
 
@@ -152,17 +152,19 @@ class PostgreSQLHoldings:
 
     def _check_what_is_left(self) -> None:
         left = self._extra(self._kinds())
-        self._require_none([grant for grant in left if grant.by_operator], "leave this to")
+        operators = [(str(one), self._connection.quoted(one.giving(self._roles))) for one in left if one.by_operator]
+        self._require_none(operators, "leave this to")
         if strangers := [grant for grant in left if not grant.by_operator]:
             log.warning(said(f"{self._roles.clone} keeps what strangers gave it: {listed(strangers)}"))
 
-    def _require_none(self, left: Sequence[object], verb: str) -> None:
+    def _require_none(self, left: Sequence[tuple[str, str]], verb: str) -> None:
+        """Raise RightsDiffer if there are such things; each comes with the statement that gives it to the original."""
         if left:
             original, clone = self._roles.original, self._roles.clone
             raise RightsDiffer(
                 f"handing over to {original} what {clone} holds by itself",
-                f"{self._connection.username} cannot {verb} {original} alone: {listed(left)}",
-                f"Give it to {original} as well, or take it from {clone}, as its owner",
+                f"{self._connection.username} cannot {verb} {original} alone: {listed([thing for thing, _ in left])}",
+                f"Run as its owner: {listed([statement for _, statement in left])}; or take it from {clone}",
             )
 
     def _kinds(self) -> set[str]:
@@ -177,15 +179,16 @@ class PostgreSQLHoldings:
         rows = self._connection.execute("reading what the clone owns", catalog.OWNED, (oid,))
         return [str(description) for (description,) in rows]
 
-    def _unmovable(self, kinds: set[str]) -> list[str]:
+    def _unmovable(self, kinds: set[str]) -> list[tuple[str, str]]:
+        """Return policies and user mappings of the clone's alone, each with how its owner gives it to the original."""
         if not kinds & {"r", "m"}:
             return []
         operation = "reading policies and user mappings of the clone"
         query = catalog.UNMOVABLE.format(is_known=catalog.IS_KNOWN.format(act_as=self._connection.act_as))
         rows = self._connection.execute(operation, query, self._roles.oids)
-        if strangers := [str(text) for text, is_known in rows if not is_known]:
+        if strangers := [str(text) for text, is_known, _ in rows if not is_known]:
             log.warning(said(f"{self._roles.clone} keeps what strangers made for it alone: {listed(strangers)}"))
-        return [str(text) for text, is_known in rows if is_known]
+        return [(str(text), str(statement)) for text, is_known, statement in rows if is_known]
 
     def _extra(self, kinds: set[str]) -> list[Grant]:
         """Return the rights that were granted to the clone, and that the original lacks."""
