@@ -12,8 +12,8 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.engine import KeepsOldPassword
+from rotation.engines.mysql.locks import find_holder, lock_is_held
 from rotation.engines.mysql.session import MySQLSession
-from rotation.engines.mysql.two_passwords import lock_is_held
 from rotation.errors import NotPermitted, StatementFailed
 from tests.contract.mysql_accounts import Pair, account, alter, asked, changed, new_clone, rotate, shown
 from tests.laboratories import Run, deadline
@@ -179,7 +179,7 @@ class TestMySQL(Family):
     def test_who_holds_the_lock_of_a_rotation_is_named(
         self, mysql: MySQLLaboratory, stranger: Stranger, through_admin: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("rotation.engines.mysql.two_passwords.LOCK_SECONDS", 1)
+        monkeypatch.setattr("rotation.engines.mysql.locks.LOCK_SECONDS", 1)
         user = mysql.new_user()
         mysql.allow_two_passwords(user.username, by_itself=True)
         orphan, new = changed(user), changed(user)
@@ -203,7 +203,8 @@ class TestMySQL(Family):
     def test_a_lock_that_was_let_go_meanwhile_has_no_holder(self, mysql: MySQLLaboratory) -> None:
         with mysql.engine.connect(mysql.admin, deadline()) as session:
             assert isinstance(session, MySQLSession)
-            problem = lock_is_held(session.connection, "rotation:nobody", "asking")
+            holder = find_holder(session.connection, "rotation:nobody", "asking")
+        problem = lock_is_held("rotation:nobody", holder, "asking")
         assert "another invocation" in problem.cause
 
 

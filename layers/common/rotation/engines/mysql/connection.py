@@ -139,8 +139,9 @@ MISMATCHES = frozenset({62, 64})
 MAY_READ, MAY_CREATE = "SELECT ON mysql.*", "CREATE USER ON *.*"
 """The rights that an admin needs: to read about accounts, and to change them."""
 
-SETTINGS = "sql_mode = '', sql_quote_show_create = 1"
-"""These make what we send, and what the server prints, independent of the server's configuration."""
+SETTINGS = "sql_mode = '', sql_quote_show_create = 1, wait_timeout = 60"
+"""These make what we send, and what the server prints, independent of the server's configuration. If the function is
+killed, the server ends an idle session, and the locks that it holds, after a minute."""
 
 LIMITS = "lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}"
 """The settings that limit how long the server may take for a statement; the defaults are a year, and 50 seconds."""
@@ -174,6 +175,8 @@ class MySQLConnection:
         self.credential = credential
         """Of the user who is logged in; with the new password, if the session has changed it."""
         self.deadline = deadline
+        self.locks: set[str] = set()
+        """The names of the locks that are held to the end of the session, or need not be waited for any more."""
         self._client = client
         self._limits = limits
 

@@ -34,6 +34,7 @@ from rotation.engines.mysql.definition import (
     metadata_changes,
     nonces,
 )
+from rotation.engines.mysql.locks import take_turn
 from rotation.engines.mysql.names import Account, literal
 from rotation.engines.mysql.rights import GLOBAL, Change, Right, RightKind, changes
 from rotation.engines.mysql.two_passwords import PLUGINS
@@ -83,7 +84,13 @@ class MySQLPair:
         return CloneStatus.OURS if self._accounts.marked(others, self.user) == others else CloneStatus.UNKNOWN
 
     def mirror(self) -> None:
-        """Make the other one what the user is, on every host that is meant; see `rotation.engine.Session`."""
+        """Make the other one what the user is, on every host that is meant; see `rotation.engine.Session`.
+
+        From here to the end of the session, no other invocation changes one of the two.
+        """
+        take_turn(
+            self._connection, [self.user, self.other], f"preparing {self.other}, which takes turns with {self.user}"
+        )
         found = self._accounts.pairs(self.user, self.other)
         for account, _ in found.pairs:
             self._require_copiable(account)
