@@ -4,10 +4,11 @@ The rest, and the order of all statements, is in `rotation.engines.mysql.pair`; 
 `rotation.engines.mariadb.methods`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rotation.engines.driver import ExpectedError, unread_password
 from rotation.engines.mariadb import catalog
+from rotation.engines.mariadb.definers import MariaDBDefiners
 from rotation.engines.mariadb.kind import KIND
 from rotation.engines.mariadb.methods import Method, first_password, is_marked, mark, marks, password_hash
 from rotation.engines.mysql.connection import MAY_CREATE, MySQLConnection, connect
@@ -23,9 +24,14 @@ NO_TABLE = frozenset({1031, 1347})
 class MariaDBPair(MySQLPair):
     """Two users who take turns."""
 
+    definers_type = MariaDBDefiners
+
     def _require_copiable(self, account: Account) -> None:
         """Raise Unsupported if the account has no password that we can set."""
         first_password(account, catalog.methods(self._connection, account))
+
+    def _require_creatable(self, absent: Collection[Account]) -> None:
+        """Accept every name: MariaDB creates accounts that objects name as their definer."""
 
     def _mark(self) -> None:
         """Write nothing to the accounts of the user: the mark of the other one is enough."""

@@ -19,13 +19,14 @@ The admin reads nothing but the server's own tables. It learns from the answer t
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from rotation.engine import CloneStatus
+from rotation.engine import CloneStatus, Unshared
 from rotation.engines.driver import ExpectedError
 from rotation.engines.mysql import catalog
 from rotation.engines.mysql.accounts import MySQLAccounts
 from rotation.engines.mysql.connection import ADMIN_HOST, MAY_CREATE, MySQLConnection
+from rotation.engines.mysql.definers import Definers
 from rotation.engines.mysql.definition import (
     MARK,
     attribute_clause,
@@ -54,6 +55,9 @@ ALTERNATING = (8, 0, 22)
 prepared once, and preparing one calls no stored function, so none is called when columns of a view are granted
 (https://dev.mysql.com/doc/relnotes/mysql/8.0/en/news-8-0-22.html)."""
 
+SPLIT = (8, 2)
+"""The first version in which SET_USER_ID is two rights."""
+
 SYSTEM_USER = "SYSTEM_USER"
 
 log = logging.getLogger(__name__)
@@ -62,11 +66,14 @@ log = logging.getLogger(__name__)
 class MySQLPair:
     """Two users who take turns."""
 
+    definers_type: type[Definers] = Definers
+
     def __init__(self, connection: MySQLConnection, accounts: MySQLAccounts, user: str, other: str) -> None:
         self.user = user
         self.other = other
         self._connection = connection
         self._accounts = accounts
+        self._definers = self.definers_type(connection)
         self._nonce = secrets.token_hex(16)
         """The pair's; replaced as soon as `_mark` has found one."""
         self._gone: set[Right] = set()
@@ -83,6 +90,10 @@ class MySQLPair:
             return CloneStatus.ABSENT
         return CloneStatus.OURS if self._accounts.marked(others, self.user) == others else CloneStatus.UNKNOWN
 
+    def unshared(self) -> Sequence[Unshared]:
+        """Return the objects whose definer is the user; see `rotation.engine.Session`."""
+        return self._definers.unshared(self._accounts.meant(self.user), self.other)
+
     def mirror(self) -> None:
         """Make the other one what the user is, on every host that is meant; see `rotation.engine.Session`.
 
@@ -94,6 +105,8 @@ class MySQLPair:
         found = self._accounts.pairs(self.user, self.other)
         for account, _ in found.pairs:
             self._require_copiable(account)
+        self._require_creatable(found.absent)
+        self._require_droppable(found.left)
         for account in found.foreign:
             log.warning(said(f"{account} is left alone: the password that logged in as {self.user} does not open it"))
         for left in found.left:
@@ -139,6 +152,21 @@ class MySQLPair:
             cause = f"{account} has SYSTEM_USER, {self._connection.username} does not"
             remedy = f"Revoke SYSTEM_USER from {account}, or {self._connection.needs('SYSTEM_USER ON *.*')}"
             raise NotPermitted(operation, cause, remedy)
+
+    def _require_creatable(self, absent: Collection[Account]) -> None:
+        """Raise Unsupported if the server refuses to create one of these accounts, because objects name it.
+
+        A dump of the other user's turn, or an account that was dropped, leaves them behind.
+        """
+        right = "ALLOW_NONEXISTENT_DEFINER" if self._connection.version() >= SPLIT else "SET_USER_ID"
+        objects = self._definers.objects(absent)
+        if objects and right not in self._right_names():
+            operation = f"preparing {self.other}, which takes turns with {self.user}"
+            cause = (
+                f"{'; '.join(map(str, objects))}: their definer is {self.other}, so the server creates no such account"
+            )
+            remedy = f"Give them another definer, or {self._connection.needs(f'{right} ON *.*')}"
+            raise Unsupported(operation, cause, remedy)
 
     def _mark(self) -> None:
         """Write our mark to the accounts of the user. It comes first: the next try takes the nonce that is there."""
@@ -218,6 +246,18 @@ class MySQLPair:
         return differences
 
     # What MySQL and MariaDB do alike
+
+    def _require_droppable(self, left: Sequence[Account]) -> None:
+        """Raise Unsupported if objects run with the rights of an account that is about to be dropped."""
+        if objects := self._definers.objects(left):
+            names = ", ".join(map(str, left))
+            operation = f"dropping {names}, because {self.user} has no such account any more"
+            cause = f"{'; '.join(map(str, objects))}: their definer is {names}, so they would work no more"
+            remedy = f"Give them another definer, or {self._recreation(left)}"
+            raise Unsupported(operation, cause, remedy)
+
+    def _recreation(self, left: Sequence[Account]) -> str:
+        return ", ".join(f"CREATE USER {Account(self.user, account.host).quoted}" for account in left)
 
     def change(self, change: Change, account: Account, other: Account, gone: frozenset[int] = GONE) -> None:
         """Grant rights to the other account, or revoke them.

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import CloneStatus, Proof
+from rotation.engine import CloneStatus, Proof, Unshared
 from rotation.engines.driver import ExpectedError, verify
 from rotation.engines.mysql import catalog
 from rotation.engines.mysql.accounts import MySQLAccounts
@@ -99,6 +99,10 @@ class MySQLSession:
     def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about the pair; see `rotation.engine.Session`."""
         return self._pair(user, other).clone_status()
+
+    def unshared(self, user: str, other: str) -> Sequence[Unshared]:
+        """Return the objects whose definer is the user; see `rotation.engine.Session`."""
+        return self._pair(user, other).unshared()
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is; see `rotation.engine.Session`."""
