@@ -535,6 +535,20 @@ def test_all_privileges_on_a_database_need_an_admin_that_has_them_all(mariadb: M
     make_equal(as_superuser, current, other)
 
 
+def test_a_privilege_with_an_underscore_comes_and_goes_like_any_other(mariadb: MySQLLaboratory, turn: Pair) -> None:
+    current, other = turn
+    as_superuser = replace(mariadb, admin=mariadb.superuser)
+    for statement in (
+        "GRANT READ_ONLY ADMIN, PROCESS ON *.* TO {} WITH GRANT OPTION",
+        "REVOKE GRANT OPTION ON *.* FROM {}",
+        "REVOKE READ_ONLY ADMIN ON *.* FROM {}",
+        "GRANT READ_ONLY ADMIN ON *.* TO {} WITH GRANT OPTION",
+        "REVOKE ALL PRIVILEGES, GRANT OPTION FROM {}",
+    ):
+        alter(mariadb, statement.format(account(current)))
+        make_equal(as_superuser, current, other)
+
+
 # Errors
 
 

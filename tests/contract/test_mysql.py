@@ -1,5 +1,6 @@
 """What else does MySQL promise, and what do MySQL and MariaDB promise together?"""
 
+import fcntl
 import json
 import re
 import secrets
@@ -10,12 +11,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from rotation.credential import Credential
 from rotation.engine import CloneStatus
-from rotation.engines.mysql import catalog
+from rotation.engines.mysql import MySQL, catalog
 from rotation.engines.mysql.connection import MySQLConnection
 from rotation.engines.mysql.session import MySQLSession
 from rotation.engines.mysql.two_passwords import TwoPasswords
@@ -35,6 +37,8 @@ from tests.contract.impostor import greeting
 from tests.contract.mysql_accounts import Pair, account, alter, asked, changed, differences, mirror, new_clone
 from tests.laboratories import deadline
 from tests.laboratories_mysql import MySQLLaboratory, quoted
+from tests.local.servers import mysql as mysql_server
+from tests.servers import mysql_laboratory
 
 
 def definition(laboratory: MySQLLaboratory, user: Credential) -> list[str]:
@@ -866,6 +870,28 @@ def test_a_server_that_wants_tls_is_no_wrong_password(mysql: MySQLLaboratory) ->
         mysql.engine.connect(user, deadline()),
     ):
         pass
+
+
+def test_a_server_whose_tables_are_read_only_is_no_defect_of_a_statement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a reader of Aurora."""
+    monkeypatch.setenv("DB_CA_BUNDLE", str(tmp_path / "ca.crt"))
+    with mysql_server.start(tmp_path) as server:
+        writer = mysql_laboratory(MySQL(), server, mysql_server.create_rds_master(server))
+        user = writer.new_user()
+        clone = new_clone(user)
+        mirror(writer, user, clone)
+        server.execute("SHUTDOWN")
+        with (tmp_path / "data" / "ibdata1").open("r+b") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)  # the server has it until it has written everything
+    with mysql_server.start(tmp_path, again=server, options=["--innodb-read-only"]) as server:
+        reader = mysql_laboratory(MySQL(), server, writer.admin.password)
+        refused = pytest.raises(NotPermitted, match=r"error 3501.*Name the primary in .host.*wait")
+        with refused:
+            mirror(reader, user, changed(clone))
+        with refused, reader.engine.connect(user, deadline()) as session:
+            session.change_own_password(changed(user).password)
 
 
 class Family:

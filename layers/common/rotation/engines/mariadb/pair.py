@@ -89,7 +89,10 @@ class MariaDBPair(MySQLPair):
                 self._gone |= set(change.given)
                 return False
             cause = "it is no plain table, and MariaDB calls functions in a view when columns of it are granted"
-            remedy = f"Run it yourself, if that is safe, or take the right from {account}: {change.statement}"
+            remedy = (
+                f"Run {change.statement} yourself, if the view works and calls nothing; or"
+                f" {change.taken_from(account.quoted)}"
+            )
             raise Unsupported(operation, cause, remedy) from None
         return True
 

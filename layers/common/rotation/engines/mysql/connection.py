@@ -70,6 +70,10 @@ OTHER_DEFINER = (
     "Give the objects whose definer is this account another one, or GRANT ALLOW_NONEXISTENT_DEFINER (before MySQL 8.2"
     " SET_USER_ID) ON *.* TO the admin"
 )
+INVALID_VIEW = (
+    "Repair or drop the view, or take the rights on its columns from the user; if the view works for its users, grant"
+    " the admin SELECT and EXECUTE on what is in it"
+)
 HOLDER = f"Find the session that holds the lock (performance_schema.metadata_locks). {RETRIED}"
 
 LOGIN_PROBLEMS: Mapping[int, Problem] = {
@@ -120,6 +124,7 @@ STATEMENT_PROBLEMS: Mapping[int, Problem] = {
     1969: (StatementFailed, BUSY),  # MariaDB's max_statement_time
     3024: (StatementFailed, BUSY),  # ER_QUERY_TIMEOUT
     1524: (StatementFailed, LOAD_PLUGIN),
+    1356: (StatementFailed, INVALID_VIEW),  # ER_VIEW_INVALID
     4006: (StatementFailed, OTHER_DEFINER),  # ER_CANNOT_USER_REFERENCED_AS_DEFINER
     TOO_LARGE: (
         StatementFailed,
