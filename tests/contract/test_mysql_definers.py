@@ -11,7 +11,7 @@ from rotation.engines.mariadb import MariaDB
 from rotation.engines.mysql import MySQL
 from rotation.engines.mysql.session import MySQLSession
 from rotation.errors import NotPermitted, StatementFailed, Unsupported
-from tests.contract.mysql_accounts import Pair, account, alter, asked, new_clone, proof, rotate, shown
+from tests.contract.mysql_accounts import Pair, account, alter, hosts, new_clone, proof, rotate, shown
 from tests.contract.test_traps_mysql import AFTERWARDS, lay_views, new_owner
 from tests.laboratories import deadline
 from tests.laboratories_mysql import MySQLLaboratory, quoted
@@ -45,6 +45,8 @@ class Family:
 
     setter: str
     """The right to set another definer."""
+    lendings: Sequence[tuple[str, str]] = (("GRANT PROXY ON {} TO {}", "REVOKE PROXY ON {} FROM {}"),)
+    """How an account comes to have the rights of another one, and how that ends."""
 
     @pytest.fixture
     def db(self, laboratory: MySQLLaboratory) -> Iterator[str]:
@@ -169,18 +171,36 @@ class Family:
             f"DROP USER {account(user, '10.%')}",
         )
         before = shown(laboratory, clone, "10.%")
-        with pytest.raises(Unsupported, match=rf"view `{db}`.`v`: their definer is {clone.username}@10.%.*CREATE USER"):
+        with pytest.raises(Unsupported, match=rf"dropping {clone.username}@10.%.*by view `{db}`.`v`.*CREATE USER"):
             rotate(laboratory, user, clone)
         assert shown(laboratory, clone, "10.%") == before
         alter(laboratory, f"DROP VIEW {db}.v")
         assert rotate(laboratory, user, clone) == []
-        assert asked(laboratory, "SELECT host FROM mysql.user WHERE user = %s", clone.username) == [("%",)]
+        assert hosts(laboratory, clone) == ["%"]
+
+    def test_an_account_that_others_act_as_is_not_dropped_with_its_twin(
+        self, laboratory: MySQLLaboratory, pair: Pair
+    ) -> None:
+        user, clone = pair
+        alter(laboratory, f"CREATE USER {account(user, '10.%')} IDENTIFIED BY {quoted(user.password)}")
+        assert rotate(laboratory, user, clone) == []
+        alter(laboratory, f"DROP USER {account(user, '10.%')}")
+        borrower, left = laboratory.new_user(), account(clone, "10.%")
+        for given, taken in self.lendings:
+            alter(laboratory, given.format(left, account(borrower)))
+            with pytest.raises(Unsupported, match=rf"still used, by {borrower.username}@%.*or CREATE USER"):
+                rotate(laboratory, user, clone)
+            assert "10.%" in hosts(laboratory, clone)
+            alter(laboratory, taken.format(left, account(borrower)))
+        assert rotate(laboratory, user, clone) == []
+        assert hosts(laboratory, clone) == ["%"]
 
 
 class TestMySQL(Family):
     """MySQL keeps them."""
 
     setter = "SET_ANY_DEFINER"
+    lendings = (*Family.lendings, ("GRANT {} TO {}", "REVOKE {} FROM {}"))
 
     @pytest.fixture
     def laboratory(self, mysql: MySQLLaboratory) -> MySQLLaboratory:

@@ -11,6 +11,7 @@ from rotation.engines.mariadb import catalog
 from rotation.engines.mariadb.definers import MariaDBDefiners
 from rotation.engines.mariadb.kind import KIND
 from rotation.engines.mariadb.methods import Method, first_password, is_marked, mark, marks, password_hash
+from rotation.engines.mysql import catalog as accounts
 from rotation.engines.mysql.connection import MAY_CREATE, MySQLConnection, connect
 from rotation.engines.mysql.names import Account, identifier, literal
 from rotation.engines.mysql.pair import GONE, MySQLPair
@@ -32,6 +33,10 @@ class MariaDBPair(MySQLPair):
 
     def _require_creatable(self, absent: Collection[Account]) -> None:
         """Accept every name: MariaDB creates accounts that objects name as their definer."""
+
+    def _borrowers(self, account: Account) -> list[Account]:
+        """Return the accounts that may act as this one. No account is a role."""
+        return accounts.proxy_users(self._connection, account)
 
     def _mark(self) -> None:
         """Write nothing to the accounts of the user: the mark of the other one is enough."""

@@ -106,12 +106,12 @@ class MySQLPair:
         for account, _ in found.pairs:
             self._require_copiable(account)
         self._require_creatable(found.absent)
-        self._require_droppable(found.left)
+        for left in found.left:
+            self._require_droppable(left)
         for account in found.foreign:
             log.warning(said(f"{account} is left alone: the password that logged in as {self.user} does not open it"))
         for left in found.left:
-            operation = f"dropping {left}, because {self.user}@{left.host} is gone"
-            self._connection.execute(operation, f"DROP USER {left.quoted}")
+            self._connection.execute(_dropping(left, Account(self.user, left.host)), f"DROP USER {left.quoted}")
         self._mark()
         self._accounts.begin_mirror(self.other)
         for account, other in found.pairs:
@@ -167,6 +167,10 @@ class MySQLPair:
             )
             remedy = f"Give them another definer, or {self._connection.needs(f'{right} ON *.*')}"
             raise Unsupported(operation, cause, remedy)
+
+    def _borrowers(self, account: Account) -> list[Account]:
+        """Return the accounts that may act as this one, or have it as a role."""
+        return catalog.proxy_users(self._connection, account) + catalog.role_users(self._connection, account)
 
     def _mark(self) -> None:
         """Write our mark to the accounts of the user. It comes first: the next try takes the nonce that is there."""
@@ -247,17 +251,17 @@ class MySQLPair:
 
     # What MySQL and MariaDB do alike
 
-    def _require_droppable(self, left: Sequence[Account]) -> None:
-        """Raise Unsupported if objects run with the rights of an account that is about to be dropped."""
-        if objects := self._definers.objects(left):
-            names = ", ".join(map(str, left))
-            operation = f"dropping {names}, because {self.user} has no such account any more"
-            cause = f"{'; '.join(map(str, objects))}: their definer is {names}, so they would work no more"
-            remedy = f"Give them another definer, or {self._recreation(left)}"
-            raise Unsupported(operation, cause, remedy)
-
-    def _recreation(self, left: Sequence[Account]) -> str:
-        return ", ".join(f"CREATE USER {Account(self.user, account.host).quoted}" for account in left)
+    def _require_droppable(self, left: Account) -> None:
+        """Raise Unsupported if others work with the rights of an account that is about to be dropped."""
+        objects, users = self._definers.objects([left]), self._borrowers(left)
+        if objects or users:
+            listed = "; ".join(map(str, [*objects, *users]))
+            twin = Account(self.user, left.host)
+            raise Unsupported(
+                _dropping(left, twin),
+                f"its rights are still used, by {listed}",
+                f"Give the objects another definer, and revoke proxy and role; or CREATE USER {twin.quoted}",
+            )
 
     def change(self, change: Change, account: Account, other: Account, gone: frozenset[int] = GONE) -> None:
         """Grant rights to the other account, or revoke them.
@@ -340,3 +344,7 @@ class MySQLPair:
 
     def _mark_attributes(self) -> dict[str, dict[str, bool]]:
         return {MARK: {self._nonce: True}}
+
+
+def _dropping(left: Account, twin: Account) -> str:
+    return f"dropping {left}, because {twin} is gone"
