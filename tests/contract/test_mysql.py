@@ -894,6 +894,18 @@ def test_a_server_whose_tables_are_read_only_is_no_defect_of_a_statement(
             session.change_own_password(changed(user).password)
 
 
+def sees(laboratory: MySQLLaboratory, user: Credential) -> list[object]:
+    """Return what an application sees of its session."""
+    query = (
+        "SELECT @@SESSION.sql_mode, @@SESSION.time_zone, CURRENT_ROLE(), DATABASE(), SUBSTRING_INDEX(@set, '@', -1),"
+        " SUBSTRING_INDEX(CURRENT_USER(), '@', -1)"
+    )
+    with laboratory.session(user) as run:
+        [row] = run(query)
+        names = ("character_set_connection", "collation_connection", "autocommit", "transaction_isolation")
+        return [*row, run("SHOW SESSION VARIABLES WHERE variable_name IN %s", names)]
+
+
 class Family:
     """What the two promise together; a subclass says where."""
 
@@ -989,6 +1001,29 @@ class Family:
             session.verify(['SELECT "id" FROM "lab_orders"', r"""SELECT 1 WHERE '\' <> '' """])
             session.change_own_password("it's a \\ \" `")
         assert laboratory.logs_in(replace(user, password="it's a \\ \" `"))
+
+    def test_verify_has_the_sql_mode_that_init_connect_sets_and_the_application_sees_the_same_as_either(
+        self, laboratory: MySQLLaboratory
+    ) -> None:
+        user = laboratory.new_user()
+        clone = new_clone(user)
+        role = f"role_{secrets.token_hex(4)}"
+        with laboratory.session(laboratory.admin) as run:
+            run(f"CREATE ROLE {role}")
+            run(f"GRANT {role} TO {account(user)}")
+        default = (
+            f"SET DEFAULT ROLE {role} {'FOR' if laboratory.engine.kind.name == 'MariaDB' else 'TO'} {account(user)}"
+        )
+        alter(laboratory, default)
+        mirror(laboratory, user, clone)
+        init = "SET SESSION sql_mode = 'ANSI_QUOTES', time_zone = '+03:00', @set = USER()"
+        with setting(laboratory, "init_connect", quoted(init)):
+            assert sees(laboratory, clone) == sees(laboratory, user)
+            assert sees(laboratory, user)[:2] == ["ANSI_QUOTES", "+03:00"]
+            assert role in str(sees(laboratory, user)[2])
+            with laboratory.engine.connect(clone, deadline()) as session:
+                for _ in range(2):
+                    session.verify(['SELECT "id" FROM "lab_orders"', "SELECT 1"])
 
     @pytest.mark.parametrize("mode", ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "ANSI_QUOTES,NO_BACKSLASH_ESCAPES"])
     def test_a_servers_sql_mode_does_not_confuse_us(self, laboratory: MySQLLaboratory, mode: str) -> None:

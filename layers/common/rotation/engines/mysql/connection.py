@@ -161,7 +161,11 @@ MISMATCHES = frozenset({62, 64})
 MAY_READ, MAY_CREATE = "SELECT ON mysql.*", "CREATE USER ON *.*"
 """The rights that an admin needs: to read about accounts, and to change them."""
 
-SETTINGS = "sql_mode = '', sql_quote_show_create = 1, wait_timeout = 60"
+APPLICATION_SQL_MODE: Final = "@application_sql_mode"
+"""The variable that keeps the SQL mode in which a session of the application begins: the server's, or the one that
+init_connect sets."""
+
+SETTINGS = f"sql_quote_show_create = 1, {APPLICATION_SQL_MODE} = @@SESSION.sql_mode, sql_mode = '', wait_timeout = 60"
 """These make what we send, and what the server prints, independent of the server's configuration. If the function is
 killed, the server ends an idle session, and the locks that it holds, after a minute."""
 

@@ -10,7 +10,7 @@ from rotation.engine import CloneStatus, Proof, Unshared
 from rotation.engines.driver import ExpectedError, verify
 from rotation.engines.mysql import catalog
 from rotation.engines.mysql.accounts import MySQLAccounts
-from rotation.engines.mysql.connection import MAY_CREATE, MySQLConnection, connect
+from rotation.engines.mysql.connection import APPLICATION_SQL_MODE, MAY_CREATE, MySQLConnection, connect
 from rotation.engines.mysql.definition import needs_password
 from rotation.engines.mysql.kind import KIND
 from rotation.engines.mysql.locks import take_turn
@@ -128,8 +128,8 @@ class MySQLSession:
         """
         if not statements:
             return
-        # As the application would: with the server's SQL mode, not with ours.
-        self.connection.execute("preparing to verify", "SET SESSION sql_mode = @@GLOBAL.sql_mode")
+        # As the application would: in its SQL mode, not in ours.
+        self.connection.execute("preparing to verify", f"SET SESSION sql_mode = {APPLICATION_SQL_MODE}")
         self.connection.execute("preparing to verify", "START TRANSACTION")
         verify(statements, self.connection.execute_and_discard, REVERSIBLE)
         self.connection.execute("rolling back", "ROLLBACK")
