@@ -1,6 +1,7 @@
 """Which database servers are there to test against? Ours, and those named on the command line."""
 
 import os
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -125,7 +126,11 @@ def _given_postgresql(dsn: str) -> Iterator[Laboratory]:
 
 @contextmanager
 def _given_mysql(engine: Engine, dsn: str) -> Iterator[Laboratory]:
-    """Read `mysql://user:password@host:port/?ca=FILE`; the user is the superuser, and stands for the admin too."""
+    """Read `mysql://user:password@host:port/?ca=FILE`; the user is the superuser.
+
+    The tests mean an admin that may do less, so one is made, and dropped at the end. If the user is called like the
+    admin, it is the master of an RDS instance, and stands for both.
+    """
     parts = urlsplit(dsn)
     superuser = Credential(
         engine=parts.scheme,
@@ -137,7 +142,20 @@ def _given_mysql(engine: Engine, dsn: str) -> Iterator[Laboratory]:
         tls=True,
     )
     bundle = Path(parse_qs(parts.query).get("ca", [os.devnull])[0])
-    yield MySQLLaboratory(engine, superuser, bundle, (), superuser)
+    laboratory = MySQLLaboratory(engine, superuser, bundle, (), superuser)
+    if superuser.username == "admin":
+        yield laboratory
+        return
+    grant = (mariadb_server if engine.kind.name == "MariaDB" else mysql_server).RDS_MASTER_GRANT
+    admin, account = replace(superuser, username="admin", password=f"Aa1-{secrets.token_urlsafe()}"), "'admin'@'%'"
+    with laboratory.session() as run:
+        run(f"CREATE USER {account} IDENTIFIED BY '{admin.password}'")
+        run(grant.format(account))
+    try:
+        yield replace(laboratory, admin=admin)
+    finally:
+        with laboratory.session() as run:
+            run(f"DROP USER {account}")
 
 
 SERVERS = {

@@ -45,6 +45,8 @@ class Family:
 
     setter: str
     """The right to set another definer."""
+    readers: Sequence[str] = ("SELECT ON *.*",)
+    """The rights to read the bodies of routines."""
     lendings: Sequence[tuple[str, str]] = (("GRANT PROXY ON {} TO {}", "REVOKE PROXY ON {} FROM {}"),)
     """How an account comes to have the rights of another one, and how that ends."""
 
@@ -121,8 +123,15 @@ class Family:
         alter(laboratory, f"GRANT {self.setter} ON *.* TO {account(pair[0])}")
         [what] = unshared(laboratory, *pair)
         assert what.startswith(f"routine `{db}`.`p`: ")
-        alter(laboratory, f"GRANT SELECT ON *.* TO {account(pair[0])}")
-        assert unshared(laboratory, *pair) == []
+        for right in self.readers:
+            alter(laboratory, f"GRANT {right} TO {account(pair[0])}")
+            assert unshared(laboratory, *pair) == []
+            reader = laboratory.new_user()
+            alter(laboratory, f"GRANT {right} TO {account(reader)}", f"GRANT SELECT ON {db}.* TO {account(reader)}")
+            with laboratory.session(reader) as run:
+                [(_, _, body, *_)] = run(f"SHOW CREATE PROCEDURE {db}.p")
+                assert body
+            alter(laboratory, f"REVOKE {right} FROM {account(pair[0])}")
 
     def test_what_is_said_to_be_lost_is_lost(self, laboratory: MySQLLaboratory, pair: Pair, db: str) -> None:
         user, clone = pair
@@ -200,6 +209,7 @@ class TestMySQL(Family):
     """MySQL keeps them."""
 
     setter = "SET_ANY_DEFINER"
+    readers = (*Family.readers, "SHOW_ROUTINE ON *.*")
     lendings = (*Family.lendings, ("GRANT {} TO {}", "REVOKE {} FROM {}"))
 
     @pytest.fixture
@@ -233,6 +243,7 @@ class TestMariaDB(Family):
     """MariaDB keeps them."""
 
     setter = "SET USER"
+    readers = (*Family.readers, "SELECT ON mysql.*", "SELECT ON mysql.proc")
 
     @pytest.fixture
     def laboratory(self, mariadb: MySQLLaboratory) -> MySQLLaboratory:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from rotation.engines.mysql import definers
+from rotation.engines.mysql.rights import ALL, GLOBAL
 
 DICTIONARY: Final[Mapping[str, str]] = {
     **definers.DICTIONARY,
@@ -15,9 +16,19 @@ DICTIONARY: Final[Mapping[str, str]] = {
     "event": "SELECT db, name FROM mysql.event",
 }
 
+SETTERS: Final = frozenset({("SET USER", GLOBAL), (ALL, GLOBAL)})
+"""The rights to name another definer. SUPER is not enough any more from 11.0 on."""
+
+READERS: Final = frozenset({
+    *(("SELECT", item) for item in (GLOBAL, "`mysql`.*", "`mysql`.`proc`")),
+    ("SHOW CREATE ROUTINE", GLOBAL),
+    (ALL, GLOBAL),
+})  # fmt: skip
+"""The rights to read the bodies of routines."""
+
 
 class MariaDBDefiners(definers.Definers):
     """The objects of a MariaDB server, by their definers."""
 
-    dictionary = DICTIONARY
+    setters, readers, dictionary = SETTERS, READERS, DICTIONARY
     column = "BINARY definer"

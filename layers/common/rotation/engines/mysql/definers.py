@@ -25,11 +25,11 @@ DEFINERS: Final = "definers"
 MOST_NAMED: Final = 5
 """How many objects of a kind a sentence names."""
 
-SETTERS: Final = frozenset({"SET_ANY_DEFINER", "SET_USER_ID", "SET USER", "SUPER"})
-"""The rights on *.* to name another definer: of MySQL from 8.2 on, of MySQL before, of MariaDB, of both before."""
+SETTERS: Final = frozenset({("SET_ANY_DEFINER", GLOBAL), ("SET_USER_ID", GLOBAL), ("SUPER", GLOBAL)})
+"""The rights to name another definer: of MySQL from 8.2 on, from 8.0 on, and of both servers before."""
 
-READERS: Final = frozenset({"SELECT", "SHOW_ROUTINE", "SHOW CREATE ROUTINE"})
-"""The rights on *.* to read the bodies of routines."""
+READERS: Final = frozenset({("SELECT", GLOBAL), ("SHOW_ROUTINE", GLOBAL)})
+"""The rights to read the bodies of routines."""
 
 DICTIONARY: Final[Mapping[str, str]] = {
     "view": "SELECT table_schema, table_name FROM information_schema.views",
@@ -56,7 +56,7 @@ class Defined:
 class Definers:
     """The objects of a server, by their definers."""
 
-    dictionary = DICTIONARY
+    setters, readers, dictionary = SETTERS, READERS, DICTIONARY
     column = "definer"
     """The definer, compared letter by letter: names of users differ in case."""
 
@@ -74,9 +74,9 @@ class Definers:
         """Return what the owner of these accounts can do with its objects, and the other user of the pair cannot."""
         objects = self.objects(accounts)
         if objects:
-            held = set.intersection(*({*self._on_everything(account)} for account in accounts))
-            if held & SETTERS:
-                objects = [one for one in objects if one.kind == "routine" and not held & READERS]
+            held = frozenset.intersection(*map(self._held, accounts))
+            if held & self.setters:
+                objects = [one for one in objects if one.kind == "routine" and not held & self.readers]
         if not objects:
             return []
         users = " and ".join(map(str, sorted(accounts)))
@@ -93,5 +93,5 @@ class Definers:
         rows = self._connection.execute(f"looking for {kind}s by their definer", query)
         return [f"{identifier(schema)}.{identifier(name)}" for schema, name in rows]
 
-    def _on_everything(self, account: Account) -> set[str]:
-        return {right.name for right in catalog.rights(self._connection, account) if right.item == GLOBAL}
+    def _held(self, account: Account) -> frozenset[tuple[str, str]]:
+        return frozenset((right.name, right.item) for right in catalog.rights(self._connection, account))
