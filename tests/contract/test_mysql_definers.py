@@ -80,6 +80,24 @@ class Family:
             alter(laboratory, f"DROP {kind if kind != 'routine' else 'PROCEDURE'} {db}.{NAMES[kind]}")
             assert unshared(laboratory, current, other) == []
 
+    def test_an_admin_that_has_no_more_rights_than_the_user_finds_them_all(
+        self, laboratory: MySQLLaboratory, pair: Pair, db: str
+    ) -> None:
+        admin = replace(laboratory.new_user(f"admin_{secrets.token_hex(4)}"), database=None)
+        alter(
+            laboratory,
+            f"GRANT CREATE USER ON *.* TO {account(admin)}",
+            f"GRANT SELECT ON mysql.* TO {account(admin)}",
+            f"GRANT {RIGHTS} ON {db}.* TO {account(admin)} WITH GRANT OPTION",
+            f"GRANT SELECT ON lab.* TO {account(admin)} WITH GRANT OPTION",
+        )
+        with laboratory.session(pair[0]) as run:
+            for statement in OBJECTS.values():
+                run(statement.format(db=db))
+        [what] = unshared(replace(laboratory, admin=admin), *pair)
+        assert all(f"{kind} `{db}`.`{name}`" in what for kind, name in NAMES.items())
+        alter(laboratory, f"DROP USER {account(admin)}")
+
     def test_many_objects_are_counted_and_few_are_named(self, laboratory: MySQLLaboratory, pair: Pair, db: str) -> None:
         with laboratory.session(pair[0]) as run:
             for number in range(9):
