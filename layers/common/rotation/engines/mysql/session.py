@@ -125,7 +125,10 @@ class MySQLSession:
 
         The server commits before and after DDL, and if a statement says so: such statements are not run at all
         (https://dev.mysql.com/doc/refman/8.4/en/implicit-commit.html).
+        First the server says who acts: a proxy that a stranger has granted could have put another account in the place
+        of this one.
         """
+        self.proof()
         if not statements:
             return
         # As the application would: in its SQL mode, not in ours.
