@@ -158,15 +158,17 @@ class MySQLPair:
 
         A dump of the other user's turn, or an account that was dropped, leaves them behind.
         """
-        right = "ALLOW_NONEXISTENT_DEFINER" if self._connection.version() >= SPLIT else "SET_USER_ID"
         objects = self._definers.objects(absent)
-        if objects and right not in self._right_names():
-            operation = f"preparing {self.other}, which takes turns with {self.user}"
-            cause = (
-                f"{'; '.join(map(str, objects))}: their definer is {self.other}, so the server creates no such account"
+        if not objects:
+            return
+        right = "ALLOW_NONEXISTENT_DEFINER" if self._connection.version() >= SPLIT else "SET_USER_ID"
+        if right not in self._right_names():
+            listed = "; ".join(map(str, objects))
+            raise Unsupported(
+                f"preparing {self.other}, which takes turns with {self.user}",
+                f"{listed}: their definer is {self.other}, so the server creates no such account",
+                f"Give them another definer, or {self._connection.needs(f'{right} ON *.*')}",
             )
-            remedy = f"Give them another definer, or {self._connection.needs(f'{right} ON *.*')}"
-            raise Unsupported(operation, cause, remedy)
 
     def _borrowers(self, account: Account) -> list[Account]:
         """Return the accounts that may act as this one, or have it as a role."""
