@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 
 import pymysql
@@ -176,7 +177,7 @@ class MySQLLaboratory:
 def _entries(log: str) -> Iterator[tuple[str, str, str]]:
     """Yield the entries of a general log: which connection, what it did, the text."""
     begun = list(ENTRY.finditer(log))
-    for entry, following in zip(begun, [*begun[1:], None], strict=True):
+    for entry, following in zip_longest(begun, begun[1:]):  # none, if the server is not ours: its log is not read
         yield entry[1], entry[2], log[entry.end() : following.start() if following else len(log)].removesuffix("\n")
 
 

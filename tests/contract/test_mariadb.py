@@ -185,7 +185,7 @@ def test_a_password_against_the_policy_has_a_remedy(mariadb: MySQLLaboratory) ->
             session.set_password(user.username, "weak")
 
 
-def test_no_password_is_in_the_logs(mariadb: MySQLLaboratory, ed25519: str) -> None:
+def test_no_password_is_in_the_servers_log(mariadb: MySQLLaboratory, ed25519: str) -> None:
     made = []
     for plugin in ("mysql_native_password", ed25519):
         user = new_user_with(mariadb, plugin)

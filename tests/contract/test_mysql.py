@@ -1176,7 +1176,7 @@ class Family:
 
         with (
             serving(greet) as port,
-            pytest.raises(Untrusted, match='Switch TLS on at the server, or say "ssl": false'),
+            pytest.raises(Untrusted, match='Switch TLS on at the server, or write "ssl": false'),
             laboratory.engine.connect(replace(laboratory.admin, port=port), deadline(2.5)),
         ):
             pass
