@@ -162,7 +162,7 @@ def test_a_password_against_the_policy_has_a_remedy(mariadb: MySQLLaboratory) ->
             session.set_password(user.username, "weak")
 
 
-def test_no_password_is_in_the_logs(mariadb: MySQLLaboratory, ed25519: str) -> None:
+def test_no_password_is_in_the_servers_log(mariadb: MySQLLaboratory, ed25519: str) -> None:
     made = []
     for plugin in ("mysql_native_password", ed25519):
         user = new_user_with(mariadb, plugin)
@@ -513,6 +513,20 @@ def test_all_privileges_on_a_database_need_an_admin_that_has_them_all(mariadb: M
     with pytest.raises(NotPermitted, match=r"error 1044.*Let admin revoke it.*REVOKE ALL PRIVILEGES ON `lab`"):
         mirror(mariadb, current, other)
     make_equal(as_superuser, current, other)
+
+
+def test_a_privilege_with_an_underscore_comes_and_goes_like_any_other(mariadb: MySQLLaboratory, turn: Pair) -> None:
+    current, other = turn
+    as_superuser = replace(mariadb, admin=mariadb.superuser)
+    for statement in (
+        "GRANT READ_ONLY ADMIN, PROCESS ON *.* TO {} WITH GRANT OPTION",
+        "REVOKE GRANT OPTION ON *.* FROM {}",
+        "REVOKE READ_ONLY ADMIN ON *.* FROM {}",
+        "GRANT READ_ONLY ADMIN ON *.* TO {} WITH GRANT OPTION",
+        "REVOKE ALL PRIVILEGES, GRANT OPTION FROM {}",
+    ):
+        alter(mariadb, statement.format(account(current)))
+        make_equal(as_superuser, current, other)
 
 
 # Errors

@@ -1,16 +1,18 @@
 """What else does MySQL promise, and what do MySQL and MariaDB promise together?"""
 
+import fcntl
 import secrets
 import socket
 import struct
 import threading
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from rotation.credential import Credential
-from rotation.engines.mysql import catalog
+from rotation.engines.mysql import MySQL, catalog
 from rotation.engines.mysql.connection import MySQLConnection
 from rotation.engines.mysql.session import MySQLSession
 from rotation.engines.mysql.two_passwords import TwoPasswords
@@ -31,6 +33,7 @@ from tests.contract.mysql_kit import account, add, alter, asked, require_two, se
 from tests.contract.pairs import Pair, changed, mirror, new_clone
 from tests.laboratories import deadline
 from tests.laboratories.mysql import MySQLLaboratory, quoted
+from tests.local.servers import mysql as mysql_server
 
 pytestmark = pytest.mark.engine("mysql")
 
@@ -293,6 +296,40 @@ def test_a_server_that_wants_tls_is_no_wrong_password(mysql: MySQLLaboratory) ->
         pass
 
 
+def test_a_server_whose_tables_are_read_only_is_no_defect_of_a_statement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a reader of Aurora."""
+    monkeypatch.setenv("DB_CA_BUNDLE", str(tmp_path / "ca.crt"))
+    with mysql_server.start(tmp_path) as server:
+        writer = MySQLLaboratory.on(MySQL(), server, mysql_server.create_rds_master(server))
+        user = writer.new_user()
+        clone = new_clone(user)
+        mirror(writer, user, clone)
+        server.execute("SHUTDOWN")
+        with (tmp_path / "data" / "ibdata1").open("r+b") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)  # the server has it until it has written everything
+    with mysql_server.start(tmp_path, again=server, options=["--innodb-read-only"]) as server:
+        reader = MySQLLaboratory.on(MySQL(), server, writer.admin.password)
+        refused = pytest.raises(NotPermitted, match=r"error 3501.*Name the primary in .host.*wait")
+        with refused:
+            mirror(reader, user, changed(clone))
+        with refused, reader.engine.connect(user, deadline()) as session:
+            session.change_own_password(changed(user).password)
+
+
+def sees(laboratory: MySQLLaboratory, user: Credential) -> list[object]:
+    """Return what an application sees of its session."""
+    query = (
+        "SELECT @@SESSION.sql_mode, @@SESSION.time_zone, CURRENT_ROLE(), DATABASE(), SUBSTRING_INDEX(@set, '@', -1),"
+        " SUBSTRING_INDEX(CURRENT_USER(), '@', -1)"
+    )
+    with laboratory.session(user) as run:
+        [row] = run(query)
+        names = ("character_set_connection", "collation_connection", "autocommit", "transaction_isolation")
+        return [*row, run("SHOW SESSION VARIABLES WHERE variable_name IN %s", names)]
+
+
 class Family:
     """What the two promise together; a subclass says where."""
 
@@ -388,6 +425,29 @@ class Family:
             session.verify(['SELECT "id" FROM "lab_orders"', r"""SELECT 1 WHERE '\' <> '' """])
             session.change_own_password("it's a \\ \" `")
         assert laboratory.logs_in(replace(user, password="it's a \\ \" `"))
+
+    def test_verify_has_the_sql_mode_that_init_connect_sets_and_the_application_sees_the_same_as_either(
+        self, laboratory: MySQLLaboratory
+    ) -> None:
+        user = laboratory.new_user()
+        clone = new_clone(user)
+        role = f"role_{secrets.token_hex(4)}"
+        with laboratory.session(laboratory.admin) as run:
+            run(f"CREATE ROLE {role}")
+            run(f"GRANT {role} TO {account(user)}")
+        default = (
+            f"SET DEFAULT ROLE {role} {'FOR' if laboratory.engine.kind.name == 'MariaDB' else 'TO'} {account(user)}"
+        )
+        alter(laboratory, default)
+        mirror(laboratory, user, clone)
+        init = "SET SESSION sql_mode = 'ANSI_QUOTES', time_zone = '+03:00', @set = USER()"
+        with setting(laboratory, "init_connect", quoted(init)):
+            assert sees(laboratory, clone) == sees(laboratory, user)
+            assert sees(laboratory, user)[:2] == ["ANSI_QUOTES", "+03:00"]
+            assert role in str(sees(laboratory, user)[2])
+            with laboratory.engine.connect(clone, deadline()) as session:
+                for _ in range(2):
+                    session.verify(['SELECT "id" FROM "lab_orders"', "SELECT 1"])
 
     @pytest.mark.parametrize("mode", ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "ANSI_QUOTES,NO_BACKSLASH_ESCAPES"])
     def test_a_servers_sql_mode_does_not_confuse_us(self, laboratory: MySQLLaboratory, mode: str) -> None:

@@ -255,6 +255,27 @@ class TestMySQL(Family):
             alter(mysql, *(f"SET GLOBAL {name} = OFF" for name in settings))
         assert mysql.logs_in(proxied)
 
+    def test_a_clone_in_whose_place_a_stranger_puts_herself_is_not_taken_for_the_user(
+        self, mysql: MySQLLaboratory
+    ) -> None:
+        user, stranger = mysql.new_user(), mysql.new_user()
+        alter(mysql, f"GRANT ALL ON lab.* TO {account(stranger)}")
+        clone = new_clone(user)
+        assert rotate(mysql, user, clone) == []
+        with mysql.session(stranger) as run:
+            run(f"GRANT PROXY ON {account(stranger)} TO {account(clone)}")
+        settings = ("check_proxy_users", "caching_sha2_password_proxy_users")
+        alter(mysql, *(f"SET GLOBAL {name} = ON" for name in settings))
+        try:
+            for statements in ([], ["SELECT 1"]):
+                with (
+                    pytest.raises(Unsafe, match=rf"{stranger.username}@%, which is another account.*REVOKE PROXY"),
+                    mysql.engine.connect(clone, deadline()) as session,
+                ):
+                    session.verify(statements)
+        finally:
+            alter(mysql, *(f"SET GLOBAL {name} = OFF" for name in settings))
+
     @pytest.mark.parametrize("plugin", ["caching_sha2_password", "sha256_password"])
     @pytest.mark.parametrize("scheme", ["CRYPT5", "PBKDF2_SHA512"])
     def test_a_second_password_opens_an_account_whatever_the_hash(

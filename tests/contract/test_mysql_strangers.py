@@ -12,9 +12,9 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.engine import KeepsOldPassword
+from rotation.engines.mysql.locks import find_holder, lock_is_held
 from rotation.engines.mysql.session import MySQLSession
-from rotation.engines.mysql.two_passwords import lock_is_held
-from rotation.errors import NotPermitted, StatementFailed
+from rotation.errors import NotPermitted, StatementFailed, Unsupported
 from tests.contract.mysql_kit import account, alter, asked, rotate, shown
 from tests.contract.pairs import Pair, changed, new_clone
 from tests.laboratories import Run, deadline
@@ -170,14 +170,14 @@ class TestMySQL(Family):
             f"GRANT SELECT ON lab.* TO {account(poor)} WITH GRANT OPTION",
             f"GRANT SELECT ON {db}.v TO {account(poor)} WITH GRANT OPTION",
         )
-        with pytest.raises(StatementFailed, match=rf"`{db}`.`v`.*error 1356"):
+        with pytest.raises(StatementFailed, match=rf"`{db}`.`v`.*error 1356.*Repair or drop the view.*grant the admin"):
             rotate(replace(mysql, admin=poor), *turn)
 
     @pytest.mark.parametrize("through_admin", [False, True], ids=["alone", "through an admin"])
     def test_who_holds_the_lock_of_a_rotation_is_named(
         self, mysql: MySQLLaboratory, stranger: Stranger, through_admin: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("rotation.engines.mysql.two_passwords.LOCK_SECONDS", 1)
+        monkeypatch.setattr("rotation.engines.mysql.locks.LOCK_SECONDS", 1)
         user = mysql.new_user()
         mysql.allow_two_passwords(user.username, by_itself=True)
         orphan, new = changed(user), changed(user)
@@ -201,13 +201,30 @@ class TestMySQL(Family):
     def test_a_lock_that_was_let_go_meanwhile_has_no_holder(self, mysql: MySQLLaboratory) -> None:
         with mysql.engine.connect(mysql.admin, deadline()) as session:
             assert isinstance(session, MySQLSession)
-            problem = lock_is_held(session.connection, "rotation:nobody", "asking")
+            holder = find_holder(session.connection, "rotation:nobody", "asking")
+        problem = lock_is_held("rotation:nobody", holder, "asking")
         assert "another invocation" in problem.cause
 
 
 @pytest.mark.engine("mariadb")
 class TestMariaDB(Family):
     """MariaDB keeps them."""
+
+    def test_columns_of_a_view_whose_table_she_has_dropped_come_with_the_statement_to_run(
+        self, mariadb: MySQLLaboratory, stranger: Stranger, turn: Pair
+    ) -> None:
+        db, (current, other) = stranger.db, turn
+        stranger.run(
+            f"CREATE VIEW {db}.v AS SELECT id FROM {db}.u",  # noqa: S608 - names of ours
+            f"GRANT SELECT (id), INSERT (id) ON {db}.v TO {account(current)}",
+            f"DROP TABLE {db}.u",
+        )
+        before = shown(mariadb, other)
+        with pytest.raises(Unsupported, match=r"it is no plain table.*; or REVOKE ") as caught:
+            rotate(mariadb, *turn)
+        assert shown(mariadb, other) == before
+        alter(mariadb, caught.value.remedy.rpartition("; or ")[2])
+        assert rotate(mariadb, *turn) == []
 
     def test_a_role_that_she_administers_and_the_admin_does_not_is_named(
         self, mariadb: MySQLLaboratory, stranger: Stranger, turn: Pair

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -35,7 +36,7 @@ ENTRY = re.compile(
 ADMINS = ("admin", "root")
 """How the names of those begin whose sessions of the driver are an admin's."""
 
-DRIVER = "SET SESSION sql_mode = '', sql_quote_show_create = 1"
+DRIVER = "SET SESSION sql_quote_show_create = 1, @application_sql_mode = @@SESSION.sql_mode, sql_mode = ''"
 """What a session of the driver says first, and no other does."""
 
 NAME, TEXT = r"`(?:[^`]|``)*`", r"'(?:[^'\\]|\\.|'')*'"
@@ -276,7 +277,11 @@ def own_mariadb(version: str) -> Iterator[MySQLLaboratory]:
 
 @contextmanager
 def given(engine: Engine, dsn: str) -> Iterator[MySQLLaboratory]:
-    """Use a server: `mysql://user:password@host:port/?ca=FILE`; the user is the superuser, and the admin too."""
+    """Use a server: `mysql://user:password@host:port/?ca=FILE`; the user is the superuser.
+
+    The tests mean an admin that can do less, so one is made, and dropped at the end. If the user is called like the
+    admin, it is the master of an RDS instance, and stands for both.
+    """
     parts = urlsplit(dsn)
     superuser = Credential(
         engine=parts.scheme,
@@ -288,13 +293,26 @@ def given(engine: Engine, dsn: str) -> Iterator[MySQLLaboratory]:
         tls=True,
     )
     bundle = Path(parse_qs(parts.query).get("ca", [os.devnull])[0])
-    yield MySQLLaboratory(engine, superuser, bundle, (), superuser)
+    laboratory = MySQLLaboratory(engine, superuser, bundle, (), superuser)
+    if superuser.username == "admin":
+        yield laboratory
+        return
+    grant = (mariadb_server if engine.kind.name == "MariaDB" else mysql_server).RDS_MASTER_GRANT
+    admin, account = replace(superuser, username="admin", password=f"Aa1-{secrets.token_urlsafe()}"), "'admin'@'%'"
+    with laboratory.session() as run:
+        run(f"CREATE USER {account} IDENTIFIED BY '{admin.password}'")
+        run(grant.format(account))
+    try:
+        yield replace(laboratory, admin=admin)
+    finally:
+        with laboratory.session() as run:
+            run(f"DROP USER {account}")
 
 
 def _entries(log: str) -> Iterator[tuple[str, str, str]]:
     """Yield the entries of a general log: which connection, what it did, the text."""
     begun = list(ENTRY.finditer(log))
-    for entry, following in zip(begun, [*begun[1:], None], strict=True):
+    for entry, following in zip_longest(begun, begun[1:]):  # none, if the server is not ours: its log is not read
         yield entry[1], entry[2], log[entry.end() : following.start() if following else len(log)].removesuffix("\n")
 
 

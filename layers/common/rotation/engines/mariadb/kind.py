@@ -10,6 +10,7 @@ KIND = EngineKind(
     username_limit=128,
     password_limit=128,
     strategies=frozenset(Strategy),
+    unshared_kinds=frozenset({"definers"}),
     clone_may_lack_mark=True,  # a strict password policy takes no hash, and so no mark
     dual_password_needs_admin=True,
     admin_needs_database=False,

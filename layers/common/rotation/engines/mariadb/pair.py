@@ -4,12 +4,14 @@ The rest, and the order of all statements, is in `rotation.engines.mysql.pair`; 
 `rotation.engines.mariadb.methods`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rotation.engines.driver import ExpectedError, unread_password
 from rotation.engines.mariadb import catalog
+from rotation.engines.mariadb.definers import MariaDBDefiners
 from rotation.engines.mariadb.kind import KIND
 from rotation.engines.mariadb.methods import Method, first_password, is_marked, mark, marks, password_hash
+from rotation.engines.mysql import catalog as accounts
 from rotation.engines.mysql.connection import MAY_CREATE, MySQLConnection, connect
 from rotation.engines.mysql.names import Account, identifier, literal
 from rotation.engines.mysql.pair import GONE, MySQLPair
@@ -23,9 +25,18 @@ NO_TABLE = frozenset({1031, 1347})
 class MariaDBPair(MySQLPair):
     """Two users who take turns."""
 
+    definers_type = MariaDBDefiners
+
     def _require_copiable(self, account: Account) -> None:
         """Raise Unsupported if the account has no password that we can set."""
         first_password(account, catalog.methods(self._connection, account))
+
+    def _require_creatable(self, absent: Collection[Account]) -> None:
+        """Accept every name: MariaDB creates accounts that objects name as their definer."""
+
+    def _borrowers(self, account: Account) -> list[Account]:
+        """Return the accounts that may act as this one. No account is a role."""
+        return accounts.proxy_users(self._connection, account)
 
     def _mark(self) -> None:
         """Write nothing to the accounts of the user: the mark of the other one is enough."""
@@ -83,7 +94,10 @@ class MariaDBPair(MySQLPair):
                 self._gone |= set(change.given)
                 return False
             cause = "it is no plain table, and MariaDB calls functions in a view when columns of it are granted"
-            remedy = f"Run it yourself, if that is safe, or take the right from {account}: {change.statement}"
+            remedy = (
+                f"Run {change.statement} yourself, if the view works and calls nothing; or"
+                f" {change.taken_from(account.quoted)}"
+            )
             raise Unsupported(operation, cause, remedy) from None
         return True
 

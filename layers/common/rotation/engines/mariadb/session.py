@@ -17,6 +17,7 @@ from rotation.engines.mariadb.methods import PASSWORDS, Method, first_password, 
 from rotation.engines.mariadb.pair import MariaDBPair
 from rotation.engines.mysql import connection as mysql
 from rotation.engines.mysql.hashes import NATIVE, native
+from rotation.engines.mysql.locks import take_turn
 from rotation.engines.mysql.names import Account, identifier
 from rotation.engines.mysql.session import MySQLSession
 from rotation.engines.mysql.two_passwords import PUT_ADMIN
@@ -44,13 +45,8 @@ class MariaDBSession(MySQLSession):
     accounts_type = MariaDBAccounts
     pair_type = MariaDBPair
 
-    def change_own_password(self, password: str) -> None:
-        """Give the user who is logged in this password; see `rotation.engine.Session`.
-
-        SET PASSWORD changes the first method of the account, and keeps its plugin.
-        """
-        self.proof()
-        operation = f"changing the password of {self.connection.username}"
+    def _change_own_password(self, password: str, operation: str) -> None:
+        """Let SET PASSWORD change the first method of the account, and keep its plugin."""
         plugin = catalog.own_plugins(self.connection, operation)[0]
         clause = catalog.password_clause(self.connection, plugin, password, operation)
         self.connection.execute(operation, f"SET PASSWORD = {clause}")
@@ -73,6 +69,7 @@ class MariaDBSession(MySQLSession):
         if username == self.connection.username:
             cause = "a user may only replace its first password, and cannot keep it"
             raise NotPermitted(operation, cause, PUT_ADMIN)
+        take_turn(self.connection, [username], operation)
         accounts = self.accounts.meant(username)
         added = [self._add_to_account(account, current, password, operation) for account in accounts]
         if not any(added):

@@ -64,6 +64,24 @@ def proxies(connection: MySQLConnection, account: Account) -> set[tuple[Account,
     }
 
 
+def proxy_users(connection: MySQLConnection, account: Account) -> list[Account]:
+    """Return the accounts that may act as this one."""
+    condition = f"proxied_user = {literal(account.user)} AND proxied_host = {literal(account.host)}"
+    query = f"SELECT user, host FROM mysql.proxies_priv WHERE {condition}"  # noqa: S608 - quoted
+    return sorted(
+        Account(user, host) for user, host in connection.execute(f"reading who is a proxy of {account}", query)
+    )
+
+
+def role_users(connection: MySQLConnection, account: Account) -> list[Account]:
+    """Return the accounts of MySQL that have this one as a role."""
+    condition = f"from_user = {literal(account.user)} AND from_host = {literal(account.host)}"
+    query = f"SELECT to_user, to_host FROM mysql.role_edges WHERE {condition}"  # noqa: S608 - quoted
+    return sorted(
+        Account(user, host) for user, host in connection.execute(f"reading who has the role {account}", query)
+    )
+
+
 def default_roles(connection: MySQLConnection, account: Account) -> list[Account]:
     """Return the roles of an account of MySQL that are active at login."""
     query = f"SELECT default_role_user, default_role_host FROM mysql.default_roles WHERE {account.condition}"  # noqa: S608 - quoted

@@ -67,6 +67,14 @@ UNKNOWN_SERVER = "Find out what answers at the host and port of the secret"
 OTHER_PLUGIN = "Change the account's plugin to caching_sha2_password, or to another one that this function's client has"
 LOAD_PLUGIN = "Load the account's authentication plugin into the server, or use another"
 ADMIN_HOST = "Correct the host of the admin secret: it must be the server that the user logs in to"
+OTHER_DEFINER = (
+    "Give the objects whose definer is this account another one, or GRANT ALLOW_NONEXISTENT_DEFINER (before MySQL 8.2"
+    " SET_USER_ID) ON *.* TO the admin"
+)
+INVALID_VIEW = (
+    "Repair or drop the view, or take the rights on its columns from the user; if the view works for its users, grant"
+    " the admin SELECT and EXECUTE on what is in it"
+)
 HOLDER = find_lock_holder("performance_schema.metadata_locks")
 
 LOGIN_PROBLEMS: Mapping[int, Problem] = {
@@ -117,6 +125,8 @@ STATEMENT_PROBLEMS: Mapping[int, Problem] = {
     1969: (StatementFailed, BUSY),  # MariaDB's max_statement_time
     3024: (StatementFailed, BUSY),  # ER_QUERY_TIMEOUT
     1524: (StatementFailed, LOAD_PLUGIN),
+    1356: (StatementFailed, INVALID_VIEW),  # ER_VIEW_INVALID
+    4006: (StatementFailed, OTHER_DEFINER),  # ER_CANNOT_USER_REFERENCED_AS_DEFINER
     TOO_LARGE: (
         StatementFailed,
         "Make the answer smaller: at most 3 MB and 50,000 rows, or 16 MB for a statement of verify",
@@ -131,6 +141,18 @@ reports: it shuts down, or the session was killed."""
 
 SYNTAX_ERROR, CANNOT_USER = 1064, 1396
 
+NEEDS_PRIVILEGE: Final = 1227
+"""ER_SPECIFIC_ACCESS_DENIED_ERROR: its text names the privileges of which one is enough."""
+
+PRIVILEGES = re.compile(r"\b[A-Z]+(?:[_ ][A-Z]+)+\b|\b[A-Z]{4,}\b")
+"""These are written in capitals, in messages of every language."""
+
+ACL_FAILED: Final = 3501
+"""ER_ACL_OPERATION_FAILED: only its text has the error of the storage engine."""
+
+READ_ONLY_TABLE = re.compile(r"\b165\b")
+"""HA_ERR_TABLE_READONLY, as with innodb_read_only on a reader of Aurora."""
+
 OPTION_PREVENTS: Final = 1290
 """ER_OPTION_PREVENTS_STATEMENT: only its text names the option. Only with a read-only option another server helps."""
 
@@ -140,8 +162,13 @@ MISMATCHES = frozenset({62, 64})
 MAY_READ, MAY_CREATE = "SELECT ON mysql.*", "CREATE USER ON *.*"
 """The rights that an admin needs: to read about accounts, and to change them."""
 
-SETTINGS = "sql_mode = '', sql_quote_show_create = 1"
-"""These make what we send, and what the server prints, independent of the server's configuration."""
+APPLICATION_SQL_MODE: Final = "@application_sql_mode"
+"""The variable that keeps the SQL mode in which a session of the application begins: the server's, or the one that
+init_connect sets."""
+
+SETTINGS = f"sql_quote_show_create = 1, {APPLICATION_SQL_MODE} = @@SESSION.sql_mode, sql_mode = '', wait_timeout = 60"
+"""These make what we send, and what the server prints, independent of the server's configuration. If the function is
+killed, the server ends an idle session, and the locks that it holds, after a minute."""
 
 LIMITS = "lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}"
 """The settings that limit how long the server may take for a statement; the defaults are a year, and 50 seconds."""
@@ -175,6 +202,8 @@ class MySQLConnection:
         self.credential = credential
         """Of the user who is logged in; with the new password, if the session has changed it."""
         self.deadline = deadline
+        self.locks: set[str] = set()
+        """The names of the locks that are held to the end of the session, or need not be waited for any more."""
         self._client = client
         self._limits = limits
 
@@ -257,7 +286,13 @@ class MySQLConnection:
             if error.number in expected:
                 raise ExpectedError(error.number) from None
             operation_as = f"{operation} as {self.username}"
-            raise statement_failure(error, operation_as, remedy or lacks_right(self.username), self.warnings) from None
+            raise statement_failure(error, operation_as, remedy or self._lacking(error), self.warnings) from None
+
+    def _lacking(self, error: ServerError) -> str:
+        """Return the remedy if the user who is logged in may not run a statement."""
+        named = PRIVILEGES.findall(error.raw) if error.number == NEEDS_PRIVILEGE else []
+        narrow = [privilege for privilege in named if privilege != "SUPER"]
+        return self.needs(f"{narrow[-1]} ON *.*") if narrow else lacks_right(self.username)
 
 
 @contextmanager
@@ -325,7 +360,8 @@ def statement_failure(
         return Unreachable(operation, text or "the connection was lost", NO_ANSWER)
     if number == SYNTAX_ERROR:  # its text quotes the statement
         return StatementFailed(operation, f"the statement has a syntax error (error {number})", "Correct the statement")
-    if number == OPTION_PREVENTS and "read" in error.raw:
+    is_read_only = number == OPTION_PREVENTS and "read" in error.raw
+    if is_read_only or (number == ACL_FAILED and READ_ONLY_TABLE.search(error.raw)):
         return NotPermitted(operation, f"{text} (error {number})", REPLICA)
     if number == CANNOT_USER:  # the warnings say why
         causes = [warning for warning in warnings() if warning.number != CANNOT_USER]

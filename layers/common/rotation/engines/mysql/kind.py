@@ -10,6 +10,7 @@ KIND = EngineKind(
     username_limit=32,
     password_limit=128,
     strategies=frozenset(Strategy),
+    unshared_kinds=frozenset({"definers"}),
     dual_password_needs_version=True,
     admin_needs_database=False,
 )

@@ -19,13 +19,14 @@ The admin reads nothing but the server's own tables. It learns from the answer t
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from rotation.engine import CloneStatus
+from rotation.engine import CloneStatus, Unshared
 from rotation.engines.driver import ExpectedError
 from rotation.engines.mysql import catalog
 from rotation.engines.mysql.accounts import MySQLAccounts
 from rotation.engines.mysql.connection import ADMIN_HOST, MAY_CREATE, MySQLConnection
+from rotation.engines.mysql.definers import Definers
 from rotation.engines.mysql.definition import (
     MARK,
     attribute_clause,
@@ -34,6 +35,7 @@ from rotation.engines.mysql.definition import (
     metadata_changes,
     nonces,
 )
+from rotation.engines.mysql.locks import take_turn
 from rotation.engines.mysql.names import Account, literal
 from rotation.engines.mysql.rights import GLOBAL, Change, Right, RightKind, changes
 from rotation.engines.mysql.two_passwords import PLUGINS
@@ -53,6 +55,9 @@ ALTERNATING = (8, 0, 22)
 prepared once, and preparing one calls no stored function, so none is called when columns of a view are granted
 (https://dev.mysql.com/doc/relnotes/mysql/8.0/en/news-8-0-22.html)."""
 
+SPLIT = (8, 2)
+"""The first version in which SET_USER_ID is two rights."""
+
 SYSTEM_USER = "SYSTEM_USER"
 
 log = logging.getLogger(__name__)
@@ -61,11 +66,14 @@ log = logging.getLogger(__name__)
 class MySQLPair:
     """Two users who take turns."""
 
+    definers_type: type[Definers] = Definers
+
     def __init__(self, connection: MySQLConnection, accounts: MySQLAccounts, user: str, other: str) -> None:
         self.user = user
         self.other = other
         self._connection = connection
         self._accounts = accounts
+        self._definers = self.definers_type(connection)
         self._nonce = secrets.token_hex(16)
         """The pair's; replaced as soon as `_mark` has found one."""
         self._gone: set[Right] = set()
@@ -82,16 +90,28 @@ class MySQLPair:
             return CloneStatus.ABSENT
         return CloneStatus.OURS if self._accounts.marked(others, self.user) == others else CloneStatus.UNKNOWN
 
+    def unshared(self) -> Sequence[Unshared]:
+        """Return the objects whose definer is the user; see `rotation.engine.Session`."""
+        return self._definers.unshared(self._accounts.meant(self.user), self.other)
+
     def mirror(self) -> None:
-        """Make the other one what the user is, on every host that is meant; see `rotation.engine.Session`."""
+        """Make the other one what the user is, on every host that is meant; see `rotation.engine.Session`.
+
+        From here to the end of the session, no other invocation changes one of the two.
+        """
+        take_turn(
+            self._connection, [self.user, self.other], f"preparing {self.other}, which takes turns with {self.user}"
+        )
         found = self._accounts.pairs(self.user, self.other)
         for account, _ in found.pairs:
             self._require_copiable(account)
+        self._require_creatable(found.absent)
+        for left in found.left:
+            self._require_droppable(left)
         for account in found.foreign:
             log.warning(said(f"{account} is left alone: the password that logged in as {self.user} does not open it"))
         for left in found.left:
-            operation = f"dropping {left}, because {self.user}@{left.host} is gone"
-            self._connection.execute(operation, f"DROP USER {left.quoted}")
+            self._connection.execute(_dropping(left, Account(self.user, left.host)), f"DROP USER {left.quoted}")
         self._mark()
         self._accounts.begin_mirror(self.other)
         for account, other in found.pairs:
@@ -132,6 +152,27 @@ class MySQLPair:
             cause = f"{account} has SYSTEM_USER, {self._connection.username} does not"
             remedy = f"Revoke SYSTEM_USER from {account}, or {self._connection.needs('SYSTEM_USER ON *.*')}"
             raise NotPermitted(operation, cause, remedy)
+
+    def _require_creatable(self, absent: Collection[Account]) -> None:
+        """Raise Unsupported if the server refuses to create one of these accounts, because objects name it.
+
+        A dump of the other user's turn, or an account that was dropped, leaves them behind.
+        """
+        objects = self._definers.objects(absent)
+        if not objects:
+            return
+        right = "ALLOW_NONEXISTENT_DEFINER" if self._connection.version() >= SPLIT else "SET_USER_ID"
+        if right not in self._right_names():
+            listed = "; ".join(map(str, objects))
+            raise Unsupported(
+                f"preparing {self.other}, which takes turns with {self.user}",
+                f"{listed}: their definer is {self.other}, so the server creates no such account",
+                f"Give them another definer, or {self._connection.needs(f'{right} ON *.*')}",
+            )
+
+    def _borrowers(self, account: Account) -> list[Account]:
+        """Return the accounts that may act as this one, or have it as a role."""
+        return catalog.proxy_users(self._connection, account) + catalog.role_users(self._connection, account)
 
     def _mark(self) -> None:
         """Write our mark to the accounts of the user. It comes first: the next try takes the nonce that is there."""
@@ -211,6 +252,18 @@ class MySQLPair:
         return differences
 
     # What MySQL and MariaDB do alike
+
+    def _require_droppable(self, left: Account) -> None:
+        """Raise Unsupported if others work with the rights of an account that is about to be dropped."""
+        objects, users = self._definers.objects([left]), self._borrowers(left)
+        if objects or users:
+            listed = "; ".join(map(str, [*objects, *users]))
+            twin = Account(self.user, left.host)
+            raise Unsupported(
+                _dropping(left, twin),
+                f"its rights are still used, by {listed}",
+                f"Give the objects another definer, and revoke proxy and role; or CREATE USER {twin.quoted}",
+            )
 
     def change(self, change: Change, account: Account, other: Account, gone: frozenset[int] = GONE) -> None:
         """Grant rights to the other account, or revoke them.
@@ -293,3 +346,7 @@ class MySQLPair:
 
     def _mark_attributes(self) -> dict[str, dict[str, bool]]:
         return {MARK: {self._nonce: True}}
+
+
+def _dropping(left: Account, twin: Account) -> str:
+    return f"dropping {left}, because {twin} is gone"

@@ -76,6 +76,10 @@ class Change:
         """Whether it grants rights on columns. Then it grants nothing else."""
         return any(right.column for right in self.given)
 
+    def taken_from(self, account: str) -> str:
+        """Return the statement that revokes from an account what this one grants on columns."""
+        return f"REVOKE {', '.join(map(_spelled, self.given))} ON {self.what} FROM {account}"
+
     def single(self, account: str) -> list["Change"]:
         """Return one change for each right that is granted, if there are several."""
         return [_granting([right], account) for right in self.given] if len(self.given) > 1 else []
@@ -153,7 +157,8 @@ def _granted(tokens: _Tokens) -> Iterator[Right]:
     option = tokens.contains("WITH", "GRANT", "OPTION")
     static = False
     for name, column in privileges:
-        if place == GLOBAL and "_" in name:  # no static privilege has an underscore, and every dynamic one does
+        # Every dynamic privilege has an underscore. Of the static ones only READ_ONLY ADMIN of MariaDB has one.
+        if place == GLOBAL and "_" in name and " " not in name:
             yield Right(RightKind.DYNAMIC, name, place, grantable=option)
             continue
         static = True

@@ -6,17 +6,18 @@ from dataclasses import replace
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import CloneStatus, Proof
+from rotation.engine import CloneStatus, Proof, Unshared
 from rotation.engines.driver import ExpectedError, verify
 from rotation.engines.mysql import catalog
 from rotation.engines.mysql.accounts import MySQLAccounts
-from rotation.engines.mysql.connection import MAY_CREATE, MySQLConnection, connect
+from rotation.engines.mysql.connection import APPLICATION_SQL_MODE, MAY_CREATE, MySQLConnection, connect
 from rotation.engines.mysql.definition import needs_password
 from rotation.engines.mysql.kind import KIND
+from rotation.engines.mysql.locks import take_turn
 from rotation.engines.mysql.names import Account, literal
 from rotation.engines.mysql.pair import MySQLPair
 from rotation.engines.mysql.two_passwords import REPLACE, WRONG_CURRENT, TwoPasswords
-from rotation.errors import StatementFailed, Unsafe
+from rotation.errors import PasswordRefused, StatementFailed, Unsafe
 
 REVERSIBLE = (
     "SELECT",
@@ -86,22 +87,22 @@ class MySQLSession:
     def change_own_password(self, password: str) -> None:
         """Give the user who is logged in this password; see `rotation.engine.Session`."""
         self.proof()
-        statement = f"ALTER USER USER() IDENTIFIED BY {literal(password)}"
-        operation = f"changing the password of {self.connection.username}"
-        if self.connection.version() >= REPLACE:
-            try:
-                # Some accounts must give the current password, and the others may.
-                replacing = f"{statement} REPLACE {literal(self.connection.credential.password)}"
-                self.connection.execute(operation, replacing, expected=frozenset({WRONG_CURRENT}))
-            except ExpectedError:  # logged in with the secondary password, which stays: see `TwoPasswords`
-                self.connection.execute(operation, statement)
-        else:
-            self.connection.execute(operation, statement)
+        try:
+            self._change_own_password(password, f"changing the password of {self.connection.username}")
+        except PasswordRefused:
+            # A policy refuses a password of the history: also one that another invocation has set since our login.
+            is_ours = password == self.connection.credential.password
+            if is_ours or not self.connection.accepts(self.connection.username, password):
+                raise
         self.connection.credential = replace(self.connection.credential, password=password)
 
     def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about the pair; see `rotation.engine.Session`."""
         return self._pair(user, other).clone_status()
+
+    def unshared(self, user: str, other: str) -> Sequence[Unshared]:
+        """Return the objects whose definer is the user; see `rotation.engine.Session`."""
+        return self._pair(user, other).unshared()
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is; see `rotation.engine.Session`."""
@@ -124,11 +125,14 @@ class MySQLSession:
 
         The server commits before and after DDL, and if a statement says so: such statements are not run at all
         (https://dev.mysql.com/doc/refman/8.4/en/implicit-commit.html).
+        First the server says who acts: a proxy that a stranger has granted could have put another account in the place
+        of this one.
         """
+        self.proof()
         if not statements:
             return
-        # As the application would: with the server's SQL mode, not with ours.
-        self.connection.execute("preparing to verify", "SET SESSION sql_mode = @@GLOBAL.sql_mode")
+        # As the application would: in its SQL mode, not in ours.
+        self.connection.execute("preparing to verify", f"SET SESSION sql_mode = {APPLICATION_SQL_MODE}")
         self.connection.execute("preparing to verify", "START TRANSACTION")
         verify(statements, self.connection.execute_and_discard, REVERSIBLE)
         self.connection.execute("rolling back", "ROLLBACK")
@@ -150,8 +154,21 @@ class MySQLSession:
         else:
             passwords.add_for(username, current, password)
 
+    def _change_own_password(self, password: str, operation: str) -> None:
+        statement = f"ALTER USER USER() IDENTIFIED BY {literal(password)}"
+        if self.connection.version() >= REPLACE:
+            try:
+                # Some accounts must give the current password, and the others may.
+                replacing = f"{statement} REPLACE {literal(self.connection.credential.password)}"
+                self.connection.execute(operation, replacing, expected=frozenset({WRONG_CURRENT}))
+            except ExpectedError:  # logged in with the secondary password, which stays: see `TwoPasswords`
+                self.connection.execute(operation, statement)
+        else:
+            self.connection.execute(operation, statement)
+
     def _set_password(self, username: str, password: str, option: str = "") -> None:
         operation = f"setting the password of {username}"
+        take_turn(self.connection, [username], operation)
         accounts = self.accounts.to_open(username)
         users = [self._with_password(account, password, operation) for account in accounts]
         statement = f"ALTER USER {', '.join(users)}{option}"

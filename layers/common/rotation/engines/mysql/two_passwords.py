@@ -7,8 +7,7 @@ at the hashes.
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from rotation.engines.driver import ExpectedError
 from rotation.engines.mysql import catalog
@@ -16,6 +15,7 @@ from rotation.engines.mysql.accounts import MySQLAccounts
 from rotation.engines.mysql.connection import ADMIN_HOST, MAY_CREATE, MySQLConnection
 from rotation.engines.mysql.definition import primary_hash, secondary_hash
 from rotation.engines.mysql.hashes import matches
+from rotation.engines.mysql.locks import server_lock
 from rotation.engines.mysql.names import Account, literal
 from rotation.errors import RETRIED, NotPermitted, StatementFailed, Unsupported
 
@@ -31,8 +31,6 @@ the account had before."""
 
 PUT_ADMIN = 'Put an admin into "masterarn"'
 OTHER_STRATEGY = "Use another strategy"
-
-LOCK_SECONDS = 10
 
 
 class TwoPasswords:
@@ -63,14 +61,14 @@ class TwoPasswords:
         except ExpectedError:
             # The primary one is the new password already, or an abandoned rotation left it. To replace that one does
             # not compare, so it could undo what another invocation of this step has just done: one at a time.
-            with server_lock(self._connection, f"rotation:{username}", operation):
+            with server_lock(self._connection, username, operation):
                 if not self._connection.accepts(username, password):
                     self._replace_abandoned(current, password, operation)
 
     def add_for(self, username: str, current: str, password: str) -> None:
         """Add a password for another user, on each of its accounts that has the current one."""
         operation = f"giving {username} a second password"
-        with server_lock(self._connection, f"rotation:{username}", operation):
+        with server_lock(self._connection, username, operation):
             accounts = self._accounts.meant(username)
             added = [self._add_to_account(account, current, password, operation) for account in accounts]
         # All accounts that are meant have the current one. If nobody has logged in, those without it are not ours.
@@ -120,25 +118,3 @@ class TwoPasswords:
         added = f"IDENTIFIED BY {literal(password)} RETAIN CURRENT PASSWORD"
         self._connection.execute(operation, f"{alter} {added}", remedy)
         return True
-
-
-@contextmanager
-def server_lock(connection: MySQLConnection, name: str, operation: str) -> Iterator[None]:
-    """Hold a lock of the server, which ends with the connection at the latest."""
-    seconds = int(connection.deadline.allow(LOCK_SECONDS, operation))
-    [(is_ours,)] = connection.execute(operation, f"SELECT GET_LOCK({literal(name)}, {seconds})")
-    if not is_ours:
-        raise lock_is_held(connection, name, operation)
-    yield
-    connection.execute(operation, f"DO RELEASE_LOCK({literal(name)})")
-
-
-def lock_is_held(connection: MySQLConnection, name: str, operation: str) -> StatementFailed:
-    """Return an error that names the holder of a lock: any user may take one of any name."""
-    [(number,)] = connection.execute(operation, f"SELECT IS_USED_LOCK({literal(name)})")
-    if number is None:
-        return StatementFailed(operation, f"another invocation of this step held the lock {name}", RETRIED)
-    query = f"SELECT user, host FROM information_schema.processlist WHERE id = {int(number)}"  # noqa: S608 - a number
-    holder = "".join(f" of {user} from {host}" for user, host in connection.execute(operation, query))
-    cause = f"connection {number}{holder} holds the lock {name}, as another invocation of this step does"
-    return StatementFailed(operation, cause, f"{RETRIED}. If it is no rotation function, run KILL {int(number)}")
