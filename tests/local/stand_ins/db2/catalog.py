@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 TOKEN = re.compile(
     r'\s*(?:(?P<name>"(?:[^"]|"")+")|(?P<text>\'(?:[^\']|\'\')*\')|(?P<number>\d+)'
-    r"|(?P<word>[A-Za-z_@#$][\w@#$]*)|(?P<mark>\S))"
+    r"|(?P<word>[A-Za-z_@#$][\w@#$]*)|(?P<mark><>|\S))"
 )
 
 SYSTEM = "SYSIBM"
@@ -198,12 +198,12 @@ OTHER_VIEWS = {
 
 OBJECT_VIEWS = {
     "TABLES": "\"schema\" AS TABSCHEMA, name AS TABNAME FROM objects WHERE kind IN ('TABLE', 'VIEW', 'ALIAS')",
-    "ROUTINES": '"schema" AS ROUTINESCHEMA, name AS ROUTINENAME FROM objects WHERE kind = \'ROUTINE\'',
+    "ROUTINES": "\"schema\" AS ROUTINESCHEMA, name AS ROUTINENAME FROM objects WHERE kind = 'ROUTINE'",
     "SEQUENCES": "\"schema\" AS SEQSCHEMA, name AS SEQNAME, 'S' AS SEQTYPE FROM objects WHERE kind = 'SEQUENCE'",
-    "DATATYPES": '"schema" AS TYPESCHEMA, name AS TYPENAME FROM objects WHERE kind = \'TYPE\'',
-    "VARIABLES": '"schema" AS VARSCHEMA, name AS VARNAME FROM objects WHERE kind = \'VARIABLE\'',
-    "MODULES": '"schema" AS MODULESCHEMA, name AS MODULENAME FROM objects WHERE kind = \'MODULE\'',
-    "INDEXES": "\"schema\" AS INDSCHEMA, name AS INDNAME, \"schema\" <> 'SYSIBM' AS USER_DEFINED"
+    "DATATYPES": "\"schema\" AS TYPESCHEMA, name AS TYPENAME FROM objects WHERE kind = 'TYPE'",
+    "VARIABLES": "\"schema\" AS VARSCHEMA, name AS VARNAME FROM objects WHERE kind = 'VARIABLE'",
+    "MODULES": "\"schema\" AS MODULESCHEMA, name AS MODULENAME FROM objects WHERE kind = 'MODULE'",
+    "INDEXES": '"schema" AS INDSCHEMA, name AS INDNAME, "schema" <> \'SYSIBM\' AS USER_DEFINED'
     " FROM objects WHERE kind = 'INDEX'",
 }
 """The views of objects, with a few columns: https://www.ibm.com/docs/en/db2/11.5?topic=views-road-map-catalog."""

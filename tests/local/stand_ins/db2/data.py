@@ -17,7 +17,7 @@ from tests.local.stand_ins.db2.wire import Column, Value
 if TYPE_CHECKING:
     from tests.local.stand_ins.db2.session import Session
 
-INTEGERS = frozenset({"TASK_ID", "ID", "1", "2"})
+INTEGERS = frozenset({"TASK_ID", "ID", "AMOUNT", "1", "2"})
 """Columns that are numbers."""
 
 TASK_COLUMNS = ("TASK_ID", "TASK_TYPE", "DATABASE_NAME", "LIFECYCLE", "TASK_OUTPUT")
@@ -90,6 +90,11 @@ class Data:
             word = tokens.peek()
             if word == "TABLE" and tokens.peek(1) == "(":
                 words.append(self._table_function(tokens))
+                continue
+            if tokens.take("FETCH", "FIRST"):
+                words += ["LIMIT", tokens.all[tokens.at].text]
+                tokens.at += 1
+                tokens.require("ROWS", "ONLY")
                 continue
             tokens.at += 1
             words.append(token.text)
