@@ -98,34 +98,32 @@ def test_an_xsr_object_that_public_cannot_use_is_named(laboratory: Db2Laboratory
 
 
 @pytest.mark.parametrize(
-    ("kind", "view", "values", "match"),
+    ("kind", "where", "match"),
     [
-        ("trusted contexts", "CONTEXTS", ("IT", "{user}", "Y"), 'the trusted context "IT" is based on'),
+        ("trusted contexts", ("CONTEXTS", ("IT", "{user}", "Y")), 'the trusted context "IT" is based on'),
         (
             "trusted contexts",
-            "SURROGATEAUTHIDS",
-            ("BOSS", "IT", "C", "{user}", "U"),
+            ("SURROGATEAUTHIDS", ("BOSS", "IT", "C", "{user}", "U")),
             'ALTER TRUSTED CONTEXT "IT" ADD USE FOR {other}',
         ),
         (
             "user mappings",
-            "USEROPTIONS",
-            ("{user}", "U", "IT", "REMOTE_PASSWORD", "hidden"),
+            ("USEROPTIONS", ("{user}", "U", "IT", "REMOTE_PASSWORD", "hidden")),
             'CREATE USER MAPPING FOR {other} SERVER "IT"',
         ),
-        ("audit policies", "AUDITUSE", ("IT", "i", "U", "", "{user}"), 'AUDIT USER {other} USING POLICY "IT"'),
+        ("audit policies", ("AUDITUSE", ("IT", "i", "U", "", "{user}")), 'AUDIT USER {other} USING POLICY "IT"'),
         (
             "workloads",
-            "WORKLOADCONNATTR",
-            (7, "IT", "3", "{user}"),
+            ("WORKLOADCONNATTR", (7, "IT", "3", "{user}")),
             """ALTER WORKLOAD "IT" ADD SESSION_USER ('{other}')""",
         ),
-        ("workloads", "WORKLOADCONNATTR", (7, "IT", "SYSTEM_USER", "{user}"), 'belongs to the workload "IT"'),
+        ("workloads", ("WORKLOADCONNATTR", (7, "IT", "SYSTEM_USER", "{user}")), 'belongs to the workload "IT"'),
     ],
 )
 def test_what_names_the_user_is_named_until_it_names_the_other_one_too(
-    laboratory: Db2Laboratory, instance: Instance, kind: str, view: str, values: Sequence[object], match: str
+    laboratory: Db2Laboratory, instance: Instance, kind: str, where: tuple[str, Sequence[object]], match: str
 ) -> None:
+    view, values = where
     user = laboratory.new_user().username
     with row(instance, view, values, user.upper()):
         [found] = unshared(laboratory, user)

@@ -130,6 +130,12 @@ class Data:
             return self._groups(" ".join(arguments))
         if function == "RDSADMIN.GET_TASK_STATUS" and self.session.database.name == RDSADMIN:
             return self._tasks(*"".join(arguments).split(","))
+        if function == "RDSADMIN.LIST_DATABASES" and self.session.database.name == RDSADMIN:
+            # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/db2-user-defined-functions.html
+            self._fill(
+                "databases", ("DATABASE_NAME", "CREATE_TIME"), [(name, "") for name in self.session.instance.databases]
+            )
+            return "(SELECT * FROM temp.databases)"
         raise Db2Error(-440, "42884", function, "FUNCTION")
 
     def _groups(self, authid: str) -> str:
@@ -142,7 +148,11 @@ class Data:
     def _tasks(self, number: str, database: str, kind: str) -> str:
         instance = self.session.instance
         with instance.lock:
-            tasks = [(task.number, task.kind, task.database, task.lifecycle, task.output) for task in instance.tasks]
+            tasks = [
+                (task.number, task.kind, task.database, task.lifecycle, task.output)
+                for task in instance.tasks
+                if task.is_listed()
+            ]
         self._fill("tasks", TASK_COLUMNS, tasks)
         instance.run_tasks()
         return (

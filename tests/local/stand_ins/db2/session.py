@@ -150,7 +150,7 @@ class Session(Grants):
         if kind == "TABLE":
             self.store.execute(f'CREATE TABLE "{schema}.{name}" (ID INTEGER)')
             if any(token.text == "PRIMARY" for token in tokens.all):
-                # https://www.ibm.com/docs/en/db2/11.5?topic=statements-create-table: an unnamed key has an index of SYSIBM
+                # An unnamed key has an index of SYSIBM: https://www.ibm.com/docs/en/db2/11.5?topic=statements-create-table
                 index = (SYSTEM, f"SQL{len(self.instance.log):015}")
                 self.register("INDEX", *index)
                 self._own("INDEX", index)

@@ -122,10 +122,10 @@ STATEMENT_PROBLEMS: Final[Mapping[int, Problem]] = {
     -1224: (Unreachable, NO_ANSWER),
     -30108: (Unreachable, NO_ANSWER),  # the client reconnected; the transaction is lost
 }
-"""What the code of a refused statement means. Codes of Db2 for z/OS do not count: there, -567 and -553 are about rights.
-Here they say that a name is not valid (SQL0567N, SQL0553N; the client has the texts of all codes)."""
+"""What the code of a refused statement means. On Db2 for z/OS, -567 and -553 are about
+rights. Here they say that a name is not valid (SQL0567N, SQL0553N; the client has the texts of all codes)."""
 
-UNKNOWN_NAME, SYNTAX_ERROR = -204, -104
+UNKNOWN_NAME, SYNTAX_ERROR, NOTHING_TO_REVOKE = -204, -104, -556
 
 
 class Db2Connection:

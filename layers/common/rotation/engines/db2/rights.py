@@ -2,10 +2,9 @@
 
 The views are those that IBM lists for privileges
 (https://www.ibm.com/docs/en/db2/11.5?topic=users-using-system-catalog-security-information), and the two views of
-label-based access control. XSROBJECTAUTH is not read here, but in `unshared`: only PUBLIC can be granted USAGE of an XSR
-object. A view has Y for a right, G for a right with the grant option, N for none. The system gives
-rights to the owner of an object, and they end with the object. The other user gets them, too. They are never taken from
-the owner.
+label-based access control. XSROBJECTAUTH is not read here, but in `unshared`: only PUBLIC can be granted USAGE of an
+XSR object. A view has Y for a right, G for a right with the grant option, N for none. The system gives rights to the
+owner of an object, and they end with the object. The other user gets them, too. They are never taken from the owner.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -213,9 +212,9 @@ VIEWS: tuple[View, ...] = (
     ),
     View(_query("COLAUTH"), _columns),
     View(
-        # The system makes the index of an unnamed primary or unique key, in SYSIBM. Nobody can drop it, so CONTROL, the
-        # right to drop an index (https://www.ibm.com/docs/en/db2/11.5.x?topic=privileges-index), is worth nothing there,
-        # and no document says whether it can be granted.
+        # The system makes the index of an unnamed primary or unique key, in SYSIBM. Nobody can drop it, and CONTROL is
+        # the right to drop an index (https://www.ibm.com/docs/en/db2/11.5.x?topic=privileges-index). No document says
+        # whether it can be granted there.
         "SELECT A.* FROM SYSCAT.INDEXAUTH A"
         " JOIN SYSCAT.INDEXES I ON I.INDSCHEMA = A.INDSCHEMA AND I.INDNAME = A.INDNAME"
         " WHERE I.USER_DEFINED = 1 AND A.GRANTEE IN (?, ?) AND A.GRANTEETYPE = 'U'",

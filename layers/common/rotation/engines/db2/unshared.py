@@ -52,31 +52,26 @@ XSR_OBJECTS: Final = (
     "SELECT 'XSR objects' AS KIND, O.OBJECTSCHEMA AS PLACE, O.OBJECTNAME AS NAME FROM SYSCAT.XSROBJECTAUTH A"
     " JOIN SYSCAT.XSROBJECTS O ON O.OBJECTID = A.OBJECTID"
     " WHERE A.USAGEAUTH = 'Y' AND A.GRANTEETYPE = 'U' AND A.GRANTEE = ?"
-    " AND A.OBJECTID NOT IN (SELECT OBJECTID FROM SYSCAT.XSROBJECTAUTH WHERE USAGEAUTH = 'Y' AND GRANTEE IN (?, 'PUBLIC'))"
+    " AND A.OBJECTID NOT IN"
+    " (SELECT OBJECTID FROM SYSCAT.XSROBJECTAUTH WHERE USAGEAUTH = 'Y' AND GRANTEE IN (?, 'PUBLIC'))"
 )
 
 MOST_NAMES: Final = 20
 """How many things a refusal names."""
 
-BOUND: Final = (
-    " UNION ALL ".join(
-        [
-            XSR_OBJECTS,
-            *(
-                f"SELECT DISTINCT '{kind}', '', {name} FROM SYSCAT.{view} WHERE {user} = ?"  # noqa: S608 - constants
-                f" AND {name} NOT IN (SELECT {name} FROM SYSCAT.{view} WHERE {user} = ?)"
-                for kind, name, view, user in NAMED_BY
-            ),
-        ]
-    )
-    + f" FETCH FIRST {MOST_NAMES} ROWS ONLY"
-)
+ONLY_ONE: Final = [
+    f"SELECT DISTINCT '{kind}', '', {name} FROM SYSCAT.{view} WHERE {user} = ?"  # noqa: S608 - constants
+    f" AND {name} NOT IN (SELECT {name} FROM SYSCAT.{view} WHERE {user} = ?)"
+    for kind, name, view, user in NAMED_BY
+]
+
+BOUND: Final = f"{' UNION ALL '.join([XSR_OBJECTS, *ONLY_ONE])} FETCH FIRST {MOST_NAMES} ROWS ONLY"
 """What the first user has, and the second one has not."""
 
 SENTENCES: Final[Mapping[str, str]] = {
     "XSR objects": "{user} has USAGE of the XSR object {name} (GRANT USAGE ON XSROBJECT {name} TO PUBLIC)",
-    "trusted contexts": "the trusted context {name} is based on the connection of {user} (CREATE TRUSTED CONTEXT … BASED"
-    " UPON CONNECTION USING SYSTEM AUTHID {other})",
+    "trusted contexts": "the trusted context {name} is based on the connection of {user} (CREATE TRUSTED CONTEXT …"
+    " BASED UPON CONNECTION USING SYSTEM AUTHID {other})",
     "uses of trusted contexts": "the trusted context {name} can be switched to {user} (ALTER TRUSTED CONTEXT {name} ADD"
     " USE FOR {other})",
     "user mappings": "{user} is mapped to a user of the server {name} (CREATE USER MAPPING FOR {other} SERVER {name})",
@@ -102,8 +97,8 @@ def _in_schema(connection: Db2Connection, user: str, other: str, remedy: str) ->
     quoted = identifier(schema)
     what = (
         f"the schema {schema} has {total} objects: {listed}. A session of {user} finds them without naming the schema,"
-        f" one of {other} looks into {normal_name(other)} (SET CURRENT SCHEMA {quoted} and SET CURRENT PATH SYSTEM PATH,"
-        f" {quoted} in each connection of the application, then accept it)"
+        f" one of {other} looks into {normal_name(other)} (SET CURRENT SCHEMA {quoted} and SET CURRENT PATH SYSTEM"
+        f" PATH, {quoted} in each connection of the application, then accept it)"
     )
     return [Unshared("schemas", what)]
 
