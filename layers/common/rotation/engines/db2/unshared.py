@@ -35,10 +35,15 @@ OBJECTS: Final = (
 
 NAMED_BY: Final = (
     ("trusted contexts", "CONTEXTNAME", "CONTEXTS", "SYSTEMAUTHID"),
-    ("uses of trusted contexts", "TRUSTEDID", "SURROGATEAUTHIDS", "TRUSTEDIDTYPE = 'C' AND SURROGATEAUTHID"),
+    (
+        "uses of trusted contexts",
+        "TRUSTEDID",
+        "SURROGATEAUTHIDS",
+        "TRUSTEDIDTYPE = 'C' AND SURROGATEAUTHIDTYPE = 'U' AND SURROGATEAUTHID",
+    ),
     ("user mappings", "SERVERNAME", "USEROPTIONS", "AUTHID"),
-    ("audit policies", "AUDITPOLICYNAME", "AUDITUSE", "OBJECTTYPE = 'i' AND OBJECTNAME"),
-    # IBM's page of this view numbers the types of attributes; it has examples with words, too.
+    ("audit policies", "AUDITPOLICYNAME", "AUDITUSE", "OBJECTTYPE = 'i' AND SUBOBJECTTYPE = 'U' AND OBJECTNAME"),
+    # IBM's page of this view gives a number and a word for each type of attribute. Both are looked for.
     (
         "workloads",
         "WORKLOADNAME",
