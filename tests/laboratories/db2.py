@@ -30,7 +30,7 @@ FORMS = Forms(
         "number": "[0-9]+",
         "privilege": "[A-Z_]+",
         "rule": "DB2LBAC[A-Z]+",
-        "object": f"(?:TABLE|INDEX|PACKAGE|MODULE|SEQUENCE|VARIABLE|XSROBJECT) {NAME}\\.{NAME}",
+        "object": f"(?:TABLE|INDEX|PACKAGE|MODULE|SEQUENCE|VARIABLE) {NAME}\\.{NAME}",
         "routine": f"(?:SPECIFIC (?:FUNCTION|METHOD|PROCEDURE) {NAME}\\.{NAME}"
         f"|METHOD \\* FOR {NAME}\\.{NAME}|(?:FUNCTION|PROCEDURE) {NAME}\\.\\*)",
     },

@@ -77,7 +77,6 @@ def texts(found: Iterable[Right]) -> set[str]:
         ("ROUTINEAUTH", {"SCHEMA": "S", "SPECIFICNAME": "N", "ROUTINETYPE": "F", "EXECUTEAUTH": "N"}, set()),
         ("TBSPACEAUTH", {"TBSPACE": "T", "USEAUTH": "G"}, {'USE OF TABLESPACE "T" WITH GRANT OPTION'}),
         ("PASSTHRUAUTH", {"SERVERNAME": "S"}, {'PASSTHRU ON SERVER "S"'}),
-        ("XSROBJECTAUTH", {"OBJECTSCHEMA": "S", "OBJECTNAME": "X", "USAGEAUTH": "Y"}, {'USAGE ON XSROBJECT "S"."X"'}),
         (
             "SECURITYLABELACCESS",
             {"SECPOLICYNAME": "P", "SECLABELNAME": "L", "ACCESSTYPE": "B"},
@@ -109,7 +108,6 @@ def test_each_view_that_ibm_lists_is_read() -> None:
     listed = {
         *("COLAUTH", "DBAUTH", "INDEXAUTH", "MODULEAUTH", "PACKAGEAUTH", "PASSTHRUAUTH", "ROLEAUTH", "ROUTINEAUTH"),
         *("SCHEMAAUTH", "SEQUENCEAUTH", "SURROGATEAUTHIDS", "TABAUTH", "TBSPACEAUTH", "VARIABLEAUTH", "WORKLOADAUTH"),
-        "XSROBJECTAUTH",
     }
     assert all(view(name).query.startswith("SELECT ") for name in listed)
 

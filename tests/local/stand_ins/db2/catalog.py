@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 TOKEN = re.compile(
     r'\s*(?:(?P<name>"(?:[^"]|"")+")|(?P<text>\'(?:[^\']|\'\')*\')|(?P<number>\d+)'
-    r"|(?P<word>[A-Za-z_@#$][\w@#$]*)|(?P<mark>\S))"
+    r"|(?P<word>[A-Za-z_@#$][\w@#$]*)|(?P<mark><>|\S))"
 )
 
 SYSTEM = "SYSIBM"
@@ -190,7 +190,23 @@ OTHER_VIEWS = {
         "ACTIONALLOWED",
     ),
     "XSROBJECTS": ("OBJECTID", "OBJECTSCHEMA", "OBJECTNAME"),
+    "CONTEXTS": ("CONTEXTNAME", "SYSTEMAUTHID", "ENABLED"),
+    "USEROPTIONS": ("AUTHID", "AUTHIDTYPE", "SERVERNAME", "OPTION", "SETTING"),
+    "AUDITUSE": ("AUDITPOLICYNAME", "OBJECTTYPE", "SUBOBJECTTYPE", "OBJECTSCHEMA", "OBJECTNAME"),
+    "WORKLOADCONNATTR": ("WORKLOADID", "WORKLOADNAME", "CONNATTRTYPE", "CONNATTRVALUE"),
 }
+
+OBJECT_VIEWS = {
+    "TABLES": "\"schema\" AS TABSCHEMA, name AS TABNAME FROM objects WHERE kind IN ('TABLE', 'VIEW', 'ALIAS')",
+    "ROUTINES": "\"schema\" AS ROUTINESCHEMA, name AS ROUTINENAME FROM objects WHERE kind = 'ROUTINE'",
+    "SEQUENCES": "\"schema\" AS SEQSCHEMA, name AS SEQNAME, 'S' AS SEQTYPE FROM objects WHERE kind = 'SEQUENCE'",
+    "DATATYPES": "\"schema\" AS TYPESCHEMA, name AS TYPENAME FROM objects WHERE kind = 'TYPE'",
+    "VARIABLES": "\"schema\" AS VARSCHEMA, name AS VARNAME FROM objects WHERE kind = 'VARIABLE'",
+    "MODULES": "\"schema\" AS MODULESCHEMA, name AS MODULENAME FROM objects WHERE kind = 'MODULE'",
+    "INDEXES": '"schema" AS INDSCHEMA, name AS INDNAME, "schema" <> \'SYSIBM\' AS USER_DEFINED'
+    " FROM objects WHERE kind = 'INDEX'",
+}
+"""The views of objects, with a few columns: https://www.ibm.com/docs/en/db2/11.5?topic=views-road-map-catalog."""
 
 
 CONFIGURATION = "SYSIBMADM.DBCFG"
@@ -207,6 +223,8 @@ def schema() -> Iterator[str]:
     yield f'CREATE TABLE "{CONFIGURATION}" (DBPARTITIONNUM, NAME, VALUE, DEFERRED_VALUE)'
     yield f"INSERT INTO \"{CONFIGURATION}\" VALUES (0, 'connect_proc', '', '')"  # noqa: S608 - constants
     yield 'CREATE TABLE objects (kind, "schema", name, target)'
+    for view, query in OBJECT_VIEWS.items():
+        yield f'CREATE VIEW "SYSCAT.{view}" AS SELECT {query}'
 
 
 def _table(view: str, columns: Sequence[str]) -> str:
@@ -217,7 +235,7 @@ def is_catalog(schema_name: str, name: str) -> bool:
     """Tell whether there is such a view."""
     if schema_name != "SYSCAT":
         return f"{schema_name}.{name}" == CONFIGURATION
-    return name in OTHER_VIEWS or any(kind.view == name for kind in KINDS.values())
+    return name in OTHER_VIEWS | OBJECT_VIEWS or any(kind.view == name for kind in KINDS.values())
 
 
 @dataclass(frozen=True)
@@ -260,6 +278,9 @@ def read(tokens: Tokens, current: str) -> Clause:
         tokens.require(word)
         grantee, grantee_kind = tokens.identifier(), word[0]
     kinds = {item.kind for item in items}
+    if kinds == {"XSROBJECT"} and grantee != "PUBLIC":
+        # https://www.ibm.com/docs/SSEPGG_11.5.0/com.ibm.db2.luw.sql.ref.doc/doc/r0023749.html
+        raise Db2Error(-104, "42601", grantee, "TO" if grants else "FROM", "PUBLIC")
     option = _option(tokens, kinds) if grants else ""
     if not grants and any(KINDS[kind].restrict for kind in kinds & KINDS.keys()):
         tokens.require("RESTRICT")

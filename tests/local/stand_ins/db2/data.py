@@ -17,7 +17,7 @@ from tests.local.stand_ins.db2.wire import Column, Value
 if TYPE_CHECKING:
     from tests.local.stand_ins.db2.session import Session
 
-INTEGERS = frozenset({"TASK_ID", "ID", "1", "2"})
+INTEGERS = frozenset({"TASK_ID", "ID", "AMOUNT", "1", "2"})
 """Columns that are numbers."""
 
 TASK_COLUMNS = ("TASK_ID", "TASK_TYPE", "DATABASE_NAME", "LIFECYCLE", "TASK_OUTPUT")
@@ -91,6 +91,11 @@ class Data:
             if word == "TABLE" and tokens.peek(1) == "(":
                 words.append(self._table_function(tokens))
                 continue
+            if tokens.take("FETCH", "FIRST"):
+                words += ["LIMIT", tokens.all[tokens.at].text]
+                tokens.at += 1
+                tokens.require("ROWS", "ONLY")
+                continue
             tokens.at += 1
             words.append(token.text)
             if word in {"FROM", "JOIN", "INTO"} or (word == "UPDATE" and not words[:-1]):
@@ -125,6 +130,12 @@ class Data:
             return self._groups(" ".join(arguments))
         if function == "RDSADMIN.GET_TASK_STATUS" and self.session.database.name == RDSADMIN:
             return self._tasks(*"".join(arguments).split(","))
+        if function == "RDSADMIN.LIST_DATABASES" and self.session.database.name == RDSADMIN:
+            # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/db2-user-defined-functions.html
+            self._fill(
+                "databases", ("DATABASE_NAME", "CREATE_TIME"), [(name, "") for name in self.session.instance.databases]
+            )
+            return "(SELECT * FROM temp.databases)"
         raise Db2Error(-440, "42884", function, "FUNCTION")
 
     def _groups(self, authid: str) -> str:
@@ -137,7 +148,11 @@ class Data:
     def _tasks(self, number: str, database: str, kind: str) -> str:
         instance = self.session.instance
         with instance.lock:
-            tasks = [(task.number, task.kind, task.database, task.lifecycle, task.output) for task in instance.tasks]
+            tasks = [
+                (task.number, task.kind, task.database, task.lifecycle, task.output)
+                for task in instance.tasks
+                if task.is_listed()
+            ]
         self._fill("tasks", TASK_COLUMNS, tasks)
         instance.run_tasks()
         return (

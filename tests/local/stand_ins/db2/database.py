@@ -65,6 +65,13 @@ class Task:
     database: str
     lifecycle: str = "CREATED"
     output: str = ""
+    hidden: int = 0
+    """How many queries for tasks do not list it: no document says that a task is there when its call returns."""
+
+    def is_listed(self) -> bool:
+        """Tell whether a query lists it, which is asked once per query."""
+        self.hidden, is_hidden = max(0, self.hidden - 1), self.hidden > 0
+        return not is_hidden
 
 
 class Instance:
@@ -87,6 +94,8 @@ class Instance:
         self.delay: float | None = None
         """Seconds from the call of a procedure to its effect. If None, tasks run at the next login, or after the next
         query for tasks, so that the speed of the machine does not change the number of queries."""
+        self.hidden = 0
+        """How many queries for tasks do not list a new task."""
         self._waiting: list[Callable[[], None]] = []
         self.databases = {name: Database(self, name, directory / f"{name}.db") for name in (*databases, RDSADMIN)}
 
@@ -95,8 +104,10 @@ class Instance:
         return self.users.get(name.lower())
 
     def add(self, name: str, password: str, groups: set[str]) -> None:
-        """Create a user, unless it exists."""
-        self.users.setdefault(name.lower(), User(name.lower(), password, groups))
+        """Create a user; a task finds one that another task has created since the call."""
+        if self.user(name):
+            raise Db2Error(-438, "75000", f"Username {name} already exists")
+        self.users[name.lower()] = User(name.lower(), password, groups)
 
     def groups(self, authid: str) -> set[str]:
         """Return the groups of a user, in upper case as databases show them."""
@@ -106,7 +117,7 @@ class Instance:
     def submit(self, kind: str, database: str, act: Callable[[], object]) -> int:
         """Record a task, and run it later; return its number."""
         with self.lock:
-            task = Task(len(self.tasks) + 1, kind, database)
+            task = Task(len(self.tasks) + 1, kind, database, hidden=self.hidden)
             self.tasks.append(task)
 
         def run() -> None:

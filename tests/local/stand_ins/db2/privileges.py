@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.local.stand_ins.db2.catalog import KINDS, Clause, Db2Error, Item, is_catalog
+from tests.local.stand_ins.db2.catalog import KINDS, SYSTEM, Clause, Db2Error, Item, is_catalog
 
 if TYPE_CHECKING:
     from tests.local.stand_ins.db2.session import Session
@@ -115,6 +115,9 @@ class Privileges:
         if item.kind == "ROUTINE" and not item.keys[1]:
             return
         schema, name = ("", item.keys[0]) if len(item.keys) == 1 else item.keys[:2]
+        if item.kind == "INDEX" and schema == SYSTEM:
+            # No document says so. The driver must do without.
+            raise Db2Error(-607, "42832", "GRANT")
         if item.kind == "TABLE" and is_catalog(schema, name):
             return
         if not self.session.registered(item.kind, schema, name):

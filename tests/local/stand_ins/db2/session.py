@@ -149,6 +149,11 @@ class Session(Grants):
             target = ".".join(tokens.qualified(self.authid))
         if kind == "TABLE":
             self.store.execute(f'CREATE TABLE "{schema}.{name}" (ID INTEGER)')
+            if any(token.text == "PRIMARY" for token in tokens.all):
+                # An unnamed key has an index of SYSIBM: https://www.ibm.com/docs/en/db2/11.5?topic=statements-create-table
+                index = (SYSTEM, f"SQL{len(self.instance.log):015}")
+                self.register("INDEX", *index)
+                self._own("INDEX", index)
         self.register("ROUTINE" if kind in ROUTINES else kind, schema, name, target)
         self._own(kind, (schema, name) if schema else (name,))
         return Answer()

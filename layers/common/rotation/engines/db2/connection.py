@@ -112,11 +112,8 @@ NO_FILE = "HY507"
 STATEMENT_PROBLEMS: Final[Mapping[int, Problem]] = {
     -551: (NotPermitted, ""),
     -552: (NotPermitted, ""),
-    -553: (NotPermitted, ""),
-    -567: (NotPermitted, ""),
     -1060: (NotPermitted, ""),
     -1092: (NotPermitted, ""),
-    -20188: (NotPermitted, ""),
     -911: (StatementFailed, LOCKED),
     -913: (StatementFailed, LOCKED),
     -952: (StatementFailed, BUSY),
@@ -126,9 +123,10 @@ STATEMENT_PROBLEMS: Final[Mapping[int, Problem]] = {
     -1224: (Unreachable, NO_ANSWER),
     -30108: (Unreachable, NO_ANSWER),  # the client reconnected; the transaction is lost
 }
-"""What the code of a refused statement means."""
+"""What the code of a refused statement means. On Db2 for z/OS, -567 and -553 are about
+rights. Here they say that a name is not valid (SQL0567N, SQL0553N; the client has the texts of all codes)."""
 
-UNKNOWN_NAME, SYNTAX_ERROR = -204, -104
+UNKNOWN_NAME, SYNTAX_ERROR, NOTHING_TO_REVOKE = -204, -104, -556
 
 
 class Db2Connection:

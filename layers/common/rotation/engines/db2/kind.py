@@ -39,4 +39,7 @@ KIND: Final = EngineKind(
     password_limit=CREDENTIAL_BYTES,
     unusable_in_passwords=";",  # ends a value in a connection string; see `connection.connection_string`
     strategies=frozenset({Strategy.SINGLE_USER, Strategy.ALTERNATING_USERS}),
+    unshared_kinds=frozenset(
+        {"audit policies", "schemas", "trusted contexts", "user mappings", "workloads", "xsr objects"}
+    ),
 )

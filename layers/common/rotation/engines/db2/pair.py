@@ -7,11 +7,14 @@ group. Each user of a pair has its own mark, and only the mark of `other` counts
 again has none.
 """
 
+import logging
+import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from rotation.engine import CloneStatus
-from rotation.engines.db2.connection import UNKNOWN_NAME, Db2Connection
+from rotation.engines.db2.connection import NOTHING_TO_REVOKE, UNKNOWN_NAME, Db2Connection
 from rotation.engines.db2.kind import KIND, NAME, normal_name
 from rotation.engines.db2.rights import (
     VIEWS,
@@ -28,13 +31,22 @@ from rotation.engines.db2.rights import (
 from rotation.engines.db2.users import Db2Users
 from rotation.engines.driver import ExpectedError, unread_password
 from rotation.errors import NotPermitted, StatementFailed, Unsupported
+from rotation.redaction import said
+
+logger = logging.getLogger(__name__)
 
 MARK: Final = "rotates_"
 
 GROUPS: Final = 'SELECT T."GROUP" FROM TABLE(SYSPROC.AUTH_LIST_GROUPS_FOR_AUTHID(CAST(? AS VARCHAR(128)))) AS T'
 
+MOST_DATABASES: Final = 10
+"""How many databases a warning names at most."""
+
 MIRROR_ROUNDS: Final = 3
 """How often rights are compared and changed. More than once, because a grant of CONTROL brings other rights with it."""
+
+DEADLOCK: Final = re.compile(r"SQL0911N .*\b[Rr]eason code\W+2\b")
+"""The server rolled a transaction back to end a deadlock. Reason 68 is a lock that was waited for too long."""
 
 DBADM_AUTHORITIES: Final = frozenset({"DBADM", "ACCESSCTRL", "DATAACCESS"})
 """The authorities that RDS grants on behalf of its master user, who may not: Db2 asks for SECADM."""
@@ -69,10 +81,16 @@ class Db2Pair:
         """
         self._require_names()
         users = self._connect_to_users()
+        self._warn_of_what_is_not_seen(users)
         self._mirror_groups(users)
-        for _ in range(MIRROR_ROUNDS):
-            if not self._mirror_rights(users):
-                break
+        for left in reversed(range(MIRROR_ROUNDS)):
+            try:
+                if not self._mirror_rights(users):
+                    break
+            except StatementFailed as error:
+                # The same step, delivered twice: one of the two was rolled back, and begins anew.
+                if not left or not DEADLOCK.search(error.cause):
+                    raise
 
     def differences(self) -> Sequence[str]:
         """Say how the groups and rights of the two differ, one sentence per difference."""
@@ -92,6 +110,27 @@ class Db2Pair:
                 remedy = "Use another name, or the single-user strategy"
                 raise Unsupported(f"looking at {self.user} and {self.other}", cause, remedy)
 
+    def _warn_of_what_is_not_seen(self, users: Db2Users) -> None:
+        """Say what this session cannot see.
+
+        It does not enter other databases: each can run a procedure at the connect, with the rights of the admin. No
+        function that RDS or IBM documents shows the storage access aliases of others to a master user.
+        """
+        if databases := users.other_databases(self._database):
+            listed = ", ".join(databases[:MOST_DATABASES]) + (", …" if len(databases) > MOST_DATABASES else "")
+            logger.warning(
+                said(
+                    f"{self.other} gets rights in {self._database} only. The server has other databases: {listed}."
+                    f" If {self.user} has rights in one of them, grant them to {self.other} by hand"
+                )
+            )
+        logger.info(
+            said(
+                f"Storage access aliases cannot be read. If {self.user} has one, catalog it for a group of both users"
+                " (rdsadmin.catalog_storage_access)"
+            )
+        )
+
     # Groups
 
     def _mirror_groups(self, users: Db2Users) -> None:
@@ -100,16 +139,25 @@ class Db2Pair:
         user_groups = {name.lower() for name in self._groups(user, other)}
         mark = (MARK + user).lower()
         if not self._is_marked(user, other):
-            users.add_groups(user, [(MARK + other).lower()])
+            self._add_groups(users, user, [(MARK + other).lower()])
         if not users.exists(other):
-            users.add(other, unread_password(KIND), [mark, *sorted(user_groups)])
+            users.add(other, unread_password(KIND), [mark, *sorted(user_groups)], lambda: self._is_created(users))
             return
         other_groups = {name.lower() for name in self._groups(other, user)}
         missing = sorted(user_groups - other_groups) + ([] if self._is_marked(other, user) else [mark])
         if missing:
-            users.add_groups(other, missing)
+            self._add_groups(users, other, missing)
         if surplus := sorted(other_groups - user_groups):
-            users.remove_groups(other, surplus)
+            gone = frozenset(map(normal_name, surplus))
+            users.remove_groups(other, surplus, lambda: not gone & self._memberships(other))
+
+    def _add_groups(self, users: Db2Users, username: str, groups: Sequence[str]) -> None:
+        wanted = frozenset(map(normal_name, groups))
+        users.add_groups(username, groups, lambda: wanted <= self._memberships(username))
+
+    def _is_created(self, users: Db2Users) -> bool:
+        """Tell whether the other user exists and is ours: a user that somebody else has created has no mark."""
+        return users.exists(self.other) and self._is_marked(self.other, self.user)
 
     def _groups(self, username: str, counterpart: str) -> frozenset[str]:
         """Return the groups that both are to be in: not the marks, nor groups with the name of one of the two."""
@@ -148,26 +196,38 @@ class Db2Pair:
 
     def _mirror_rights(self, users: Db2Users) -> bool:
         """Make the rights the same; return False, and change nothing, if they are. Raises NotPermitted."""
-        operation, grantee = f"giving {self.other} the rights of {self.user}", identifier(normal_name(self.other))
+        needed = self._changes()
         refused: list[tuple[Change, NotPermitted]] = []
-        needed = list(changes(*self._rights(), grantee))
         for change in needed:
             try:
-                self._connection.execute(operation, change.statement, (), self._remedy_to_change(change))
+                self._change(change)
             except NotPermitted as error:
                 refused.append((change, error))
         # RDS has a session of its own, which must not wait for the locks of this one.
         self._connection.commit()
         for change, refusal in refused:
-            if not self._change_by_procedure(users, change, operation):
+            if not self._change_by_procedure(users, change):
                 raise refusal from None
         return bool(needed)
+
+    def _changes(self) -> list[Change]:
+        return list(changes(*self._rights(), identifier(normal_name(self.other))))
+
+    def _change(self, change: Change) -> None:
+        # The same step, delivered twice, can have revoked the right since we read it. To grant it twice is no error.
+        gone = frozenset[int]() if change.grants else frozenset({NOTHING_TO_REVOKE})
+        with suppress(ExpectedError):
+            self._connection.execute(self._operation, change.statement, (), self._remedy_to_change(change), gone)
+
+    @property
+    def _operation(self) -> str:
+        return f"giving {self.other} the rights of {self.user}"
 
     def _remedy_to_change(self, change: Change) -> str:
         holder = self.user if change.grants else self.other
         return f"Run this as a user who may: {change.statement}. Or revoke the right from {holder}"
 
-    def _change_by_procedure(self, users: Db2Users, change: Change, operation: str) -> bool:
+    def _change_by_procedure(self, users: Db2Users, change: Change) -> bool:
         """Change by a procedure of RDS what its master user may not change; return False if there is none for it."""
         word, _, rest = change.right.what.partition(" ")
         role = rest.strip('"')
@@ -180,8 +240,16 @@ class Db2Pair:
             arguments = [word, self._grantee]
         else:
             return False
-        users.run(operation, procedure, str(self._connection.credential.database).upper(), *arguments)
+        try:
+            users.run(self._operation, procedure, self._database, *arguments)
+        except StatementFailed:
+            if change in self._changes():
+                raise
         return True
+
+    @property
+    def _database(self) -> str:
+        return str(self._connection.credential.database).upper()
 
     @property
     def _grantee(self) -> str:

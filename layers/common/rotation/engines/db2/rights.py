@@ -2,9 +2,9 @@
 
 The views are those that IBM lists for privileges
 (https://www.ibm.com/docs/en/db2/11.5?topic=users-using-system-catalog-security-information), and the two views of
-label-based access control. A view has Y for a right, G for a right with the grant option, N for none. The system gives
-rights to the owner of an object, and they end with the object. The other user gets them, too. They are never taken from
-the owner.
+label-based access control. XSROBJECTAUTH is not read here, but in `unshared`: only PUBLIC can be granted USAGE of an
+XSR object. A view has Y for a right, G for a right with the grant option, N for none. The system gives rights to the
+owner of an object, and they end with the object. The other user gets them, too. They are never taken from the owner.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -211,7 +211,15 @@ VIEWS: tuple[View, ...] = (
         UPDATEAUTH="UPDATE",
     ),
     View(_query("COLAUTH"), _columns),
-    _view("INDEXAUTH", "ON INDEX {INDSCHEMA}.{INDNAME}", CONTROLAUTH="CONTROL"),
+    View(
+        # The system makes the index of an unnamed primary or unique key, in SYSIBM. Nobody can drop it, and CONTROL is
+        # the right to drop an index (https://www.ibm.com/docs/en/db2/11.5.x?topic=privileges-index). No document says
+        # whether it can be granted there.
+        "SELECT A.* FROM SYSCAT.INDEXAUTH A"
+        " JOIN SYSCAT.INDEXES I ON I.INDSCHEMA = A.INDSCHEMA AND I.INDNAME = A.INDNAME"
+        " WHERE I.USER_DEFINED = 1 AND A.GRANTEE IN (?, ?) AND A.GRANTEETYPE = 'U'",
+        _view("INDEXAUTH", "ON INDEX {INDSCHEMA}.{INDNAME}", CONTROLAUTH="CONTROL").read,
+    ),
     _view(
         "PACKAGEAUTH",
         "ON PACKAGE {PKGSCHEMA}.{PKGNAME}",
@@ -226,12 +234,6 @@ VIEWS: tuple[View, ...] = (
     _view("TBSPACEAUTH", "OF TABLESPACE {TBSPACE}", USEAUTH="USE"),
     _view("WORKLOADAUTH", "ON WORKLOAD {WORKLOADNAME}", USAGEAUTH="USAGE"),
     View(_query("PASSTHRUAUTH"), _pass_through),
-    View(
-        "SELECT A.GRANTOR, A.GRANTEE, A.USAGEAUTH, O.OBJECTSCHEMA, O.OBJECTNAME FROM SYSCAT.XSROBJECTAUTH A"
-        " JOIN SYSCAT.XSROBJECTS O ON O.OBJECTID = A.OBJECTID"
-        " WHERE A.GRANTEE IN (?, ?) AND A.GRANTEETYPE = 'U'",
-        _view("XSROBJECTAUTH", "ON XSROBJECT {OBJECTSCHEMA}.{OBJECTNAME}", USAGEAUTH="USAGE").read,
-    ),
     View(_query("SURROGATEAUTHIDS", "TRUSTEDID"), _surrogates, "TRUSTEDID"),
     View(
         "SELECT A.GRANTOR, A.GRANTEE, A.ACCESSTYPE, L.SECLABELNAME, P.SECPOLICYNAME FROM SYSCAT.SECURITYLABELACCESS A"

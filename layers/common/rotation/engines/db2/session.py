@@ -7,13 +7,14 @@ from typing import Final
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import CloneStatus, Proof
+from rotation.engine import CloneStatus, Proof, Unshared
 from rotation.engines.db2 import connection as db2_connection
 from rotation.engines.db2 import users as db2_users
 from rotation.engines.db2.connection import Db2Connection
 from rotation.engines.db2.kind import KIND
 from rotation.engines.db2.pair import Db2Pair, remedy_to_read
 from rotation.engines.db2.proof import read_proof, require_same_database
+from rotation.engines.db2.unshared import unshared
 from rotation.engines.db2.users import Db2Users
 from rotation.engines.driver import foreign_triggers_allowed, refuse_foreign_triggers, verify
 
@@ -79,6 +80,11 @@ class Db2Session:
     def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about the pair; see `rotation.engine.Session`."""
         return self._pair(user, other).clone_status()
+
+    def unshared(self, user: str, other: str) -> Sequence[Unshared]:
+        """Return what only `user` can have, or find; see `rotation.engine.Session`."""
+        self._connect_to_users()
+        return unshared(self.connection, user, other, remedy_to_read(self.connection))
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is in this database; see `rotation.engine.Session`."""

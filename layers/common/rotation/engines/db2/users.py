@@ -8,9 +8,14 @@ as a task, which can begin and end after the call
 there is time. None of it can be rolled back.
 
 RDS does not document what happens if it refuses a password: the task fails, like any other.
+
+Most procedures do not return the number of their task, and no documented column says whose task a row is. Another
+secret of the same server can have tasks of the same kind at the same time, and another delivery of the same step can do
+the same thing first. So the effect decides if there is a doubt: whether the user exists, is in the groups, or logs in.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
@@ -20,6 +25,7 @@ from rotation.deadline import Deadline
 from rotation.engines.db2 import connection as db2_connection
 from rotation.engines.db2.client import Row
 from rotation.engines.db2.connection import CORRECT_CAUSE, Db2Connection
+from rotation.engines.driver import accepts
 from rotation.errors import LoginBlocked, NotPermitted, StatementFailed, Unsafe
 from rotation.redaction import said
 
@@ -30,6 +36,12 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 
 SUCCESS, ERROR = "SUCCESS", "ERROR"
 
+LATE_LOOKS: Final = 4
+"""How often we look again for our own task, after all others of its kind have ended, and one of them with an error."""
+
+type Effect = Callable[[], bool | None]
+"""Tells whether what we want is there; None if nobody can see it."""
+
 NO_CONNECT: Final = "SQL1060N"
 """The user may not connect to this database."""
 
@@ -38,6 +50,9 @@ TASKS: Final = (
     " FROM TABLE(RDSADMIN.GET_TASK_STATUS({which}, NULL, {kind})) AS T"
 )
 
+DATABASES: Final = "SELECT T.DATABASE_NAME FROM TABLE(RDSADMIN.LIST_DATABASES()) AS T"
+"""A server has 50 at most."""
+
 
 @dataclass(frozen=True)
 class Db2Users:
@@ -45,6 +60,8 @@ class Db2Users:
 
     connection: Db2Connection
     """A connection to RDSADMIN."""
+    master: Credential
+    """The master user, in the database of the pair."""
 
     def exists(self, username: str) -> bool:
         """Tell whether there is such a user.
@@ -65,68 +82,113 @@ class Db2Users:
             cause = f"there is no user {username} on the admin's server"
             raise Unsafe(operation, cause, 'Correct "host" in the admin secret')
 
-    def add(self, username: str, password: str, groups: Iterable[str]) -> None:
+    def add(self, username: str, password: str, groups: Iterable[str], is_there: Effect) -> None:
         """Create a user as a member of these groups. RDS creates groups that do not exist."""
-        operation = f"creating {username}"
-        self._run_task(operation, "ADD_USER", "CALL RDSADMIN.ADD_USER(?, ?, ?)", username, password, ",".join(groups))
+        statement, arguments = "CALL RDSADMIN.ADD_USER(?, ?, ?)", (username, password, ",".join(groups))
+        self._run_task(f"creating {username}", "ADD_USER", statement, arguments, is_there)
 
     def set_password(self, username: str, password: str) -> None:
         """Give a user this password."""
+        statement, arguments = "CALL RDSADMIN.CHANGE_PASSWORD(?, ?)", (username, password)
         operation = f"setting the password of {username}"
-        self._run_task(operation, "CHANGE_PASSWORD", "CALL RDSADMIN.CHANGE_PASSWORD(?, ?)", username, password)
+        self._run_task(operation, "CHANGE_PASSWORD", statement, arguments, lambda: self._logs_in(username, password))
 
-    def add_groups(self, username: str, groups: Iterable[str]) -> None:
+    def add_groups(self, username: str, groups: Iterable[str], is_there: Effect) -> None:
         """Add a user to groups."""
-        operation = f"adding {username} to groups"
-        self._run_task(operation, "ADD_GROUPS", "CALL RDSADMIN.ADD_GROUPS(?, ?)", username, ",".join(groups))
+        statement, arguments = "CALL RDSADMIN.ADD_GROUPS(?, ?)", (username, ",".join(groups))
+        self._run_task(f"adding {username} to groups", "ADD_GROUPS", statement, arguments, is_there)
 
-    def remove_groups(self, username: str, groups: Iterable[str]) -> None:
+    def remove_groups(self, username: str, groups: Iterable[str], is_there: Effect) -> None:
         """Remove a user from groups."""
-        operation = f"removing {username} from groups"
-        self._run_task(operation, "REMOVE_GROUPS", "CALL RDSADMIN.REMOVE_GROUPS(?, ?)", username, ",".join(groups))
+        statement, arguments = "CALL RDSADMIN.REMOVE_GROUPS(?, ?)", (username, ",".join(groups))
+        self._run_task(f"removing {username} from groups", "REMOVE_GROUPS", statement, arguments, is_there)
 
     def run(self, operation: str, procedure: str, *arguments: str) -> None:
         """Call a procedure that returns the number of its task, and wait for that task."""
         number, *_ = self.connection.call(operation, procedure, (0, *arguments), self._remedy)
         self.connection.commit()
-        self._wait(operation, lambda: self._tasks(operation, str(int(number)), "NULL"))
+        for _ in self._looks(operation):
+            tasks = self._tasks(operation, str(int(number)), "NULL")
+            for failed in _failed(tasks):
+                raise _failure(failed, operation)
+            if tasks and not _unfinished(tasks):
+                return
+
+    def other_databases(self, database: str) -> list[str]:
+        """Return the other databases of the server, without RDS's own."""
+        rows = self.connection.execute("listing the databases of the server", DATABASES, remedy=self._remedy)
+        return sorted({str(row["DATABASE_NAME"]).strip().upper() for row in rows} - {RDSADMIN, database.upper()})
 
     @property
     def _remedy(self) -> str:
         username = self.connection.username
         return f"Put the master user into the admin secret: {username} may not call the rdsadmin procedures"
 
-    def _run_task(self, operation: str, kind: str, statement: str, *arguments: str) -> None:
-        """Call a procedure that does not return the number of its task; wait for all new tasks of that kind.
-
-        Tasks of others can be among them. If one of those fails, this raises, and the rotation is tried again.
-        """
+    def _run_task(
+        self, operation: str, kind: str, statement: str, arguments: Sequence[object], is_there: Effect
+    ) -> None:
+        """Call a procedure that does not return the number of its task, and wait for that task, or for its effect."""
         before = {row["TASK_ID"] for row in self._tasks(operation, "NULL", f"'{kind}'")}
-        self.connection.execute(operation, statement, arguments, self._remedy)
+        try:
+            self.connection.execute(operation, statement, arguments, self._remedy)
+        except StatementFailed:
+            if is_there():  # somebody else was faster
+                return
+            raise
         self.connection.commit()
-        self._wait(
-            operation,
-            lambda: [row for row in self._tasks(operation, "NULL", f"'{kind}'") if row["TASK_ID"] not in before],
-        )
+        self._wait(operation, kind, before, is_there)
+
+    def _wait(self, operation: str, kind: str, before: AbstractSet[int], is_there: Effect) -> None:
+        """Wait until our task has ended: one of the new tasks of its kind, and it can appear late."""
+        seen, late = 0, 0
+        for _ in self._looks(operation):
+            tasks = [row for row in self._tasks(operation, "NULL", f"'{kind}'") if row["TASK_ID"] not in before]
+            if not tasks or _unfinished(tasks):
+                continue
+            failed = _failed(tasks)
+            if len(tasks) == 1 and not failed:
+                return
+            # The effect is looked at only if there is news: to look can be a login with a wrong password.
+            there = is_there() if len(tasks) > seen else False
+            if there or (there is None and not failed):
+                return
+            if failed and late == LATE_LOOKS:
+                raise _failure(failed[0], operation)
+            seen, late = len(tasks), late + len(failed[:1])
+
+    def _looks(self, operation: str) -> Iterator[None]:
+        """Yield whenever it is time to look again; raises OutOfTime."""
+        pause = FIRST_PAUSE
+        while True:
+            yield
+            self.connection.deadline.pause(pause, f"waiting for RDS: {operation}")
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _logs_in(self, username: str, password: str) -> bool | None:
+        """Tell whether the user logs in with this password; None if something else keeps it out."""
+        credential = replace(self.master, username=username, password=password)
+        try:
+            return accepts(db2_connection.connect, credential, self.connection.deadline)
+        except LoginBlocked:
+            return None
 
     def _tasks(self, operation: str, which: str, kind: str) -> list[Row]:
         # No argument holds text that a user could write. Other columns hold the arguments of the task: we do not read
         # them.
         return self.connection.execute(operation, TASKS.format(which=which, kind=kind), remedy=self._remedy)
 
-    def _wait(self, operation: str, tasks: Callable[[], list[Row]]) -> None:
-        pause = FIRST_PAUSE
-        while unfinished := [row for row in tasks() if row["LIFECYCLE"] != SUCCESS]:
-            for row in unfinished:
-                _require_no_error(row, operation)
-            self.connection.deadline.pause(pause, f"waiting for RDS: {operation}")
-            pause = min(2 * pause, LONGEST_PAUSE)
+
+def _unfinished(tasks: Iterable[Row]) -> list[Row]:
+    return [task for task in tasks if task["LIFECYCLE"] not in {SUCCESS, ERROR}]
 
 
-def _require_no_error(task: Row, operation: str) -> None:
-    if task["LIFECYCLE"] == ERROR:
-        output = said(task["TASK_OUTPUT"] or "no reason given")
-        raise StatementFailed(operation, f"RDS's task {task['TASK_ID']} failed: {output}", CORRECT_CAUSE)
+def _failed(tasks: Iterable[Row]) -> list[Row]:
+    return [task for task in tasks if task["LIFECYCLE"] == ERROR]
+
+
+def _failure(task: Row, operation: str) -> StatementFailed:
+    output = said(task["TASK_OUTPUT"] or "no reason given")
+    return StatementFailed(operation, f"RDS's task {task['TASK_ID']} failed: {output}", CORRECT_CAUSE)
 
 
 @contextmanager
@@ -138,7 +200,7 @@ def connect(master: Credential, deadline: Deadline) -> Iterator[Db2Users]:
             connection = stack.enter_context(login)
         except LoginBlocked as error:
             raise _not_the_master(error) from None
-        yield Db2Users(connection)
+        yield Db2Users(connection, master)
 
 
 def _not_the_master(error: LoginBlocked) -> NotPermitted | LoginBlocked:
