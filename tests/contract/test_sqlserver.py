@@ -70,8 +70,6 @@ from tests.local.stand_ins.sqlserver import wire as tds_server
 
 __all__ = ["closed_port", "contained", "database", "pair", "silent_port", "sqlserver"]  # fixtures
 
-LOGGER = "rotation.engines.sqlserver.login_pair"
-
 
 class TestSQLServer(EngineContract):
     """SQL Server keeps the contract."""
@@ -405,29 +403,6 @@ def test_an_admin_that_does_not_see_all_is_refused(sqlserver: SQLServerLaborator
             differences(sqlserver, *pair)
     finally:
         alter(sqlserver, f"GRANT {permission} TO {sqlserver.admin.username}")
-
-
-def test_a_database_that_the_admin_may_not_enter_is_named_in_the_log(
-    sqlserver: SQLServerLaboratory, pair: Pair, furnished: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    alter(sqlserver, f"DROP USER {sqlserver.admin.username}", database=furnished)
-    with caplog.at_level(logging.WARNING, LOGGER):
-        mirror(sqlserver, *pair)
-    [text] = {record.getMessage() for record in caplog.records}
-    admin = sqlserver.admin.username
-    unseen = f"{admin} has no user there, or cannot see all users"
-    assert text == f"The rights of {pair[0].username} in {furnished} were not compared: {unseen}"
-
-
-def test_a_read_only_database_is_said(sqlserver: SQLServerLaboratory, pair: Pair, furnished: str) -> None:
-    user, clone = pair
-    alter(sqlserver, f"CREATE USER {user.username} FOR LOGIN {user.username}", database=furnished)
-    alter(sqlserver, f"ALTER DATABASE {bracketed(furnished)} SET READ_ONLY")
-    refused = f"in the database {re.escape(furnished)}: it is read-only.*SET READ_WRITE"
-    with pytest.raises(StatementFailed, match=refused):
-        mirror(sqlserver, user, clone)
-    alter(sqlserver, f"ALTER DATABASE {bracketed(furnished)} SET READ_WRITE")
-    mirror(sqlserver, user, clone)
 
 
 # Whose the clone is

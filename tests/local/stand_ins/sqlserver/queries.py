@@ -25,13 +25,13 @@ from tests.local.stand_ins.sqlserver.tsql import Token, Tokens, syntax_error
 
 FUNCTIONS = frozenset({
     "HAS_DBACCESS", "HAS_PERMS_BY_NAME", "DB_ID", "DB_NAME", "DATABASE_PRINCIPAL_ID", "LOGINPROPERTY", "SUSER_ID",
-    "SUSER_SID", "OBJECT_DEFINITION",
+    "SUSER_SID", "OBJECT_DEFINITION", "DATABASEPROPERTYEX",
 })  # fmt: skip
 
 KEYWORDS = frozenset({
     "ALL", "AND", "AS", "BY", "CASE", "CAST", "CROSS", "DISTINCT", "ELSE", "END", "EXISTS", "FROM", "GROUP", "IN",
-    "INNER", "INTO", "IS", "JOIN", "LEFT", "LIKE", "NOT", "NULL", "ON", "OR", "ORDER", "OUTER", "SELECT", "SET",
-    "THEN", "UNION", "VALUES", "WHEN", "WHERE",
+    "INNER", "INTO", "IS", "JOIN", "LEFT", "LIKE", "NOT", "NULL", "NVARCHAR", "ON", "OR", "ORDER", "OUTER",
+    "SELECT", "SET", "THEN", "UNION", "VALUES", "WHEN", "WHERE",
 })  # fmt: skip
 
 
@@ -99,9 +99,11 @@ class Queries:
             base = "server_principals" if view == "sql_logins" else view
             hidden = HIDDEN | (OF_SQL_LOGINS if view == "server_principals" else frozenset())
             shown = [
-                f'"{name}"' for _, name, *_ in self._catalog.run(f"PRAGMA table_info({base})") if name not in hidden
+                f'"{name}"' for _, name, *_ in self._catalog.run(f"PRAGMA table_xinfo({base})") if name not in hidden
             ]
             return f"(SELECT {', '.join(shown)} FROM {base} WHERE {VIEWS[view]}){'' if aliased else f' AS {view}'}"  # noqa: S608
+        if len(parts) == 3 and [part.lower() for part in parts[1:]] == ["sys", "database_principals"]:
+            return self._users_elsewhere(viewer, parts[0])
         found = self._catalog.object_named(viewer, parts)
         if found is None:
             raise SqlError(208, f"Invalid object name '{'.'.join(parts)}'.")
@@ -116,6 +118,15 @@ class Queries:
                 14,
             )
         return f'"{table_name(viewer.database, found)}"'
+
+    def _users_elsewhere(self, viewer: Viewer, database: str) -> str:
+        """Return the users of another database that everybody sees: "any user can see their own user name"."""
+        user = self._catalog.require_entry(viewer, database)
+        # The names come from the catalog: they are quoted as SQLite does it.
+        here = self._catalog.spelled(database).replace("'", "''")
+        return (
+            f"(SELECT principal_id, name, sid FROM database_principals WHERE db = '{here}' AND principal_id = {user})"  # noqa: S608
+        )
 
     def _sees_database(self, database: str) -> bool:
         always = {"master", "tempdb", self._viewer.database.lower()}
@@ -166,6 +177,14 @@ class Queries:
         )
         return int(is_locked(*row[0])) if row else None
 
+    def _database_property(self, name: str, which: str) -> str | None:
+        """Return whether a database can be written; NULL if it "isn't started" (databasepropertyex-transact-sql)."""
+        assert which == "Updateability"
+        row = self._catalog.run("SELECT state, is_read_only, is_secondary FROM databases WHERE name = ?", name)
+        if not row or row[0][0]:
+            return None
+        return "READ_ONLY" if row[0][1] or row[0][2] else "READ_WRITE"
+
     def _define(self) -> None:
         """Define the functions that views and queries call."""
         define: Callable[[str, int, Callable[..., Value]], None] = self._catalog.sqlite.create_function
@@ -184,6 +203,7 @@ class Queries:
         define("sees_database_principal", 1, self._sees_database_principal)
         define("sees_object", 1, self._sees_object)
         define("HAS_DBACCESS", 1, lambda name: int(self._catalog.user_in(self._viewer, name) is not None))
+        define("DATABASEPROPERTYEX", 2, self._database_property)
         define("HAS_PERMS_BY_NAME", 3, self._has_permission)
         define("LOGINPROPERTY", 2, self._login_property)
         define("OBJECT_DEFINITION", 1, lambda number: self._catalog.get("triggers", "definition", object_id=number))

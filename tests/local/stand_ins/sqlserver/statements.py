@@ -41,6 +41,8 @@ def _methods(statement: Statement) -> dict[tuple[str, ...], Callable[[], None]]:
         ("RECONFIGURE",): lambda: None,
         ("CREATE", "DATABASE"): databases.create_database,
         ("ALTER", "DATABASE"): databases.alter_database,
+        ("BACKUP", "LOG"): databases.back_up_log,
+        ("RESTORE", "DATABASE"): databases.restore_database,
         ("DROP", "DATABASE"): databases.drop_database,
         ("CREATE", "TABLE"): databases.create_table,
         ("DROP", "TABLE"): databases.drop_table,

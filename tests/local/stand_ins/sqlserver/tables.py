@@ -6,7 +6,11 @@ SCHEMA = """
     CREATE TABLE databases (
         name TEXT COLLATE NOCASE PRIMARY KEY, database_id INTEGER, owner_sid BLOB, state INTEGER DEFAULT 0,
         containment INTEGER, is_read_only INTEGER DEFAULT 0, user_access INTEGER DEFAULT 0,
-        has_guest INTEGER DEFAULT 0);
+        has_guest INTEGER DEFAULT 0, source_database_id INTEGER, is_secondary INTEGER DEFAULT 0,
+        state_desc TEXT GENERATED ALWAYS AS (CASE state
+            WHEN 0 THEN 'ONLINE' WHEN 1 THEN 'RESTORING' WHEN 5 THEN 'EMERGENCY' WHEN 6 THEN 'OFFLINE' END) VIRTUAL,
+        user_access_desc TEXT GENERATED ALWAYS AS (CASE user_access
+            WHEN 0 THEN 'MULTI_USER' WHEN 1 THEN 'SINGLE_USER' WHEN 2 THEN 'RESTRICTED_USER' END) VIRTUAL);
     CREATE TABLE server_principals (
         principal_id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE UNIQUE, sid BLOB UNIQUE, type TEXT,
         is_disabled INTEGER DEFAULT 0, default_database_name TEXT, default_language_name TEXT, credential_id INTEGER,
@@ -60,7 +64,7 @@ see their own session information" (…/system-dynamic-management-views/sys-dm-e
 databases a viewer sees its own, master and tempdb, and all with VIEW ANY DATABASE
 (…/system-catalog-views/sys-databases-transact-sql)."""
 
-HIDDEN = frozenset({"db", "password", "failures", "must_change", "has_guest", "runs_as", "body"})
+HIDDEN = frozenset({"db", "password", "failures", "must_change", "has_guest", "runs_as", "body", "is_secondary"})
 """Columns that no view shows."""
 OF_SQL_LOGINS = frozenset({"is_policy_checked", "is_expiration_checked"})
 

@@ -45,9 +45,18 @@ ANY_PRINCIPAL = "SELECT 1 FROM sys.server_principals WHERE name = %s"
 HAS_LOGIN = "SELECT 1 FROM sys.server_principals WHERE sid = %s"
 
 DATABASES = """
-    SELECT CAST(name AS varbinary(256)), HAS_DBACCESS(name), is_read_only
-    FROM sys.databases WHERE state = 0 ORDER BY name"""
-"""The names come as bytes: a name that no client can decode would make the whole answer unreadable."""
+    SELECT CAST(name AS varbinary(256)), HAS_DBACCESS(name), state_desc, user_access_desc, is_read_only,
+        source_database_id, CAST(DATABASEPROPERTYEX(name, 'Updateability') AS nvarchar(20))
+    FROM sys.databases ORDER BY name"""
+"""The names come as bytes: a name that no client can decode would make the whole answer unreadable. A snapshot has the
+id of its source (…/system-catalog-views/sys-databases-transact-sql). A secondary of an availability group has
+Updateability READ_ONLY (…/t-sql/functions/databasepropertyex-transact-sql)."""
+OWN_DATABASES = """
+    SELECT CAST(name AS varbinary(256)), HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW ANY DATABASE')
+    FROM sys.databases WHERE HAS_DBACCESS(name) = 1"""
+OWN_USER = "SELECT 1 FROM {database}.sys.database_principals WHERE sid = SUSER_SID()"
+"""Which databases the user who is logged in can enter, and whether it has a user in one of them. Without VIEW ANY
+DATABASE, it does not see all databases that it can enter."""
 VISIBILITY = "SELECT HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'VIEW DEFINITION'), DATABASE_PRINCIPAL_ID()"
 """Of the current database, which NULL stands for (…/t-sql/functions/has-perms-by-name-transact-sql)."""
 

@@ -15,7 +15,6 @@ from rotation.engines.driver import (
     EXPIRED,
     NO_ANSWER,
     POLICY,
-    REPLICA,
     STATEMENT_SECONDS,
     TOO_MANY,
     WRONG_DATABASE,
@@ -45,6 +44,10 @@ UNLOCK = "Unlock the login (ALTER LOGIN … WITH PASSWORD = … UNLOCK), and fin
 NO_REDIRECT = 'Name the server itself in "host", not one that redirects connections'
 NO_SQL_SERVER = 'Correct "host", "port", "username" and "password" in the secret'
 TAKEN = "Rename or drop that user in the database: it has the name of the clone, and belongs to another login"
+READ_ONLY = (
+    "ALTER DATABASE … SET READ_WRITE until a rotation has ended; or, if this host is a replica, name the primary in"
+    ' "host", or an admin in "masterarn"'
+)
 LOCKED = f"Find the session that holds the lock (sys.dm_tran_locks). {RETRIED}"
 LESS = "Ask for less: TOP (1) in a statement of verify, permissions on schemas or roles instead of single objects"
 UNKNOWN = f"Correct the cause. {RETRIED}"
@@ -75,7 +78,7 @@ WRONG_LOGIN, NO_DATABASE = 18456, 4060
 STATEMENT_PROBLEMS: Mapping[int, Problem] = {
     # 15151 is also the answer if there is no such thing: the server does not tell the two apart.
     **dict.fromkeys((229, 230, 262, 297, 300, 916, 2760, 4613, 15151, 15165, 15247, 15562), (NotPermitted, "")),
-    3906: (NotPermitted, REPLICA),
+    3906: (NotPermitted, READ_ONLY),
     15114: (StatementFailed, f"Lower the server's minimum password age, or rotate less often. {RETRIED}"),
     **dict.fromkeys(range(15115, 15120), (PasswordRefused, POLICY)),
     1222: (StatementFailed, LOCKED),

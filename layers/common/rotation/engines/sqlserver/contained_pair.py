@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from rotation.engine import Unshared
 from rotation.engines.driver import unread_password
 from rotation.engines.sqlserver import catalog
 from rotation.engines.sqlserver.connection import SQLServerConnection
 from rotation.engines.sqlserver.kind import KIND
-from rotation.engines.sqlserver.pair import Accounts, SQLServerPair, clone_sid, database_user
+from rotation.engines.sqlserver.pair import Known, SQLServerPair, clone_sid, database_user
 from rotation.engines.sqlserver.principals import Principal, changes, option_list, owned_alone
 from rotation.engines.sqlserver.rights import binary, identifier, literal
 from rotation.engines.sqlserver.triggers import require_no_triggers
@@ -21,10 +22,14 @@ class SQLServerContainedPair(SQLServerPair):
     keyword = "USER"
     marked = catalog.MARKED_USERS
 
-    def __init__(self, connection: SQLServerConnection, accounts: Accounts, user: str, other: str) -> None:
+    def __init__(self, connection: SQLServerConnection, known: Known, user: str, other: str) -> None:
         """`user` is the one that AWSCURRENT names; both are users of the database that the session is in."""
-        super().__init__(connection, accounts, user, other)
+        super().__init__(connection, known, user, other)
         self._place = f" in the database {connection.database}"
+
+    def unshared(self) -> list[Unshared]:
+        """Return what `other` can never have; see `SQLServerPair`. A contained user has nothing outside."""
+        return []
 
     def mirror(self) -> None:
         """Make `other` what `user` is; see `SQLServerPair`."""
@@ -58,7 +63,7 @@ class SQLServerContainedPair(SQLServerPair):
         return [*self._as_differences(changes(self.keyword, user, other)), *owned]
 
     def _find(self, username: str) -> Principal | None:
-        account = self._accounts.get(username)
+        account = self._known.accounts.get(username)
         query = catalog.CONTAINED_USER_BY_SID if account else catalog.CONTAINED_USER
         rows = self._run(f"looking for {username}", query, (account.sid, account.database) if account else (username,))
         return _contained_user(rows[0]) if rows else None

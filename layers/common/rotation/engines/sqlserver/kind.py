@@ -2,6 +2,9 @@
 
 from rotation.kind import EngineKind, Strategy
 
+DATABASES = "databases"
+CREDENTIALS = "credentials"
+"""What alternating users cannot share: see `unshared`."""
 EDITIONS = ("ee", "se", "ex", "web", "dev-ee", "dev-se")
 CUSTOM_EDITIONS = ("ee", "se", "web", "dev")
 
@@ -30,4 +33,5 @@ KIND = EngineKind(
     password_limit=128,
     unusable_in_passwords="'",
     strategies=frozenset({Strategy.SINGLE_USER, Strategy.ALTERNATING_USERS}),
+    unshared_kinds=frozenset({DATABASES, CREDENTIALS}),
 )  # fmt: skip

@@ -4,26 +4,25 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rotation.engine import Unshared
 from rotation.engines.driver import unread_password
 from rotation.engines.sqlserver import catalog
-from rotation.engines.sqlserver.kind import KIND, normal_name
+from rotation.engines.sqlserver.databases import DATABASES_WITHOUT_USERS, SQLServerDatabase
+from rotation.engines.sqlserver.kind import CREDENTIALS, DATABASES, KIND, normal_name
 from rotation.engines.sqlserver.pair import SID_DIGITS, SQLServerPair, clone_sid, database_user
 from rotation.engines.sqlserver.principals import DBO, Principal, changes, option_list, owned_alone
 from rotation.engines.sqlserver.rights import binary, identifier, literal
 from rotation.engines.sqlserver.triggers import require_no_triggers
-from rotation.errors import NotPermitted, StatementFailed, Unsafe, Unsupported
+from rotation.errors import RETRIED, NotPermitted, StatementFailed, Unsafe, Unsupported
 from rotation.redaction import said
 
 logger = logging.getLogger(__name__)
 
-DATABASES_WITHOUT_USERS = frozenset({"model", "rdsadmin"})
-"""The template of new databases, and RDS's own database."""
+MOST_NAMED = 20
+"""How many databases a message names at most."""
 GUEST, DATABASES_WITH_GUESTS = 2, frozenset({"master", "msdb", "tempdb"})
 """The id of the user `guest`, which every login without a user is if a database lets guests in, and the databases that
 always do (https://learn.microsoft.com/en-us/sql/relational-databases/security/authentication-access/principals-database-engine)."""
-UNREADABLE = "\ufffd"
-MOST_NAMED = 20
-"""How many databases a warning names at most."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +45,39 @@ class SQLServerLoginPair(SQLServerPair):
     keyword = "LOGIN"
     marked = catalog.MARKED_LOGINS
 
+    def unshared(self) -> list[Unshared]:
+        """Return what `other` can never have; see `SQLServerPair`.
+
+        The databases among this are left as they are, if the rotation goes on.
+        """
+        user, other = self._require(self.user), self._find(self.other)
+        other_sid = other.sid if other else clone_sid(user.sid)
+        found: list[Unshared] = []
+        for database, closed in self._databases():
+            if lost := closed or self._unwritable(database, user.sid, other_sid):
+                self._known.left.add(database.name)
+                found.append(lost)
+        self._go_back()
+        if more := found[MOST_NAMED:]:
+            found[MOST_NAMED:] = [Unshared(DATABASES, f"it is the same with {len(more)} more databases")]
+        return [*self._bound_to_login(user), *found]
+
     def mirror(self) -> None:
         """Make `other` what `user` is; see `SQLServerPair`."""
         user = self._require(self.user)
-        if user.has_credential:
-            cause = f"{self.user} is mapped to a credential, which cannot be copied"
-            remedy = f"ALTER LOGIN {identifier(self.user)} WITH NO CREDENTIAL, or use the single-user strategy"
-            raise Unsupported(f"preparing {self.other}", cause, remedy)
         self._enter("master")  # the only database in which permissions on the server can be granted
         other = self._adopt(user) if self._find(self.other) else self._create(user)
         self._change(changes(self.keyword, *self._reader(of_server=True).read(user, other)))
-        for is_read_only in self._databases(warn=True):
-            self._mirror_here(user, other, is_read_only=is_read_only)
+        for database, lost in self._databases():
+            if database.name in self._known.left:
+                continue
+            if lost:
+                raise self._not_shared(lost)
+            self._mirror_here(user, other, database)
         self._go_back()
+        if self._known.left:
+            names = _first_names(sorted(self._known.left))
+            logger.warning(said(f"{names} was not changed, because the secret accepts that"))
 
     def set_password(self, password: str) -> None:
         """Give `user` a password, and let it log in; see `SQLServerPair`."""
@@ -79,15 +98,16 @@ class SQLServerLoginPair(SQLServerPair):
         if not user or not other:
             return [f"there is no login {name}" for name, one in ((self.user, user), (self.other, other)) if not one]
         differences = self._as_differences(changes(self.keyword, *self._reader(of_server=True).read(user, other)))
-        for _ in self._databases():
-            differences += self._differences_here(self._users(user, other))
+        for database, lost in self._databases():
+            if not lost and database.name not in self._known.left:
+                differences += self._differences_here(self._users(user.sid, other.sid))
         self._go_back()
         return differences
 
     # On the server
 
     def _find(self, username: str) -> Principal | None:
-        operation, account = f"looking for {username}", self._accounts.get(username)
+        operation, account = f"looking for {username}", self._known.accounts.get(username)
         query, key = (catalog.LOGIN_BY_SID, account.sid) if account else (catalog.LOGIN, username)
         rows = self._run(operation, query, (key,))
         if not rows:
@@ -141,22 +161,20 @@ class SQLServerLoginPair(SQLServerPair):
 
     # In one database
 
-    def _mirror_here(self, user: Principal, other: Principal, *, is_read_only: bool) -> None:
-        found = self._users(user, other)
+    def _mirror_here(self, user: Principal, other: Principal, database: SQLServerDatabase) -> None:
+        found = self._users(user.sid, other.sid)
         operation, statements = f"preparing {self.other}{self._place}", self._changes_here(found)
         if found.other and not found.user:
             self._warn_of_left_user(found.other.name)
         if not statements:
             return
-        if is_read_only:
-            cause = f"it is read-only, so {self.other} cannot get the rights of {self.user} there"
-            remedy = "Make it writable until a rotation has ended (ALTER DATABASE … SET READ_WRITE)"
-            raise StatementFailed(operation, cause, f'{remedy}; if this is a replica, name the primary in "host"')
+        if database.is_read_only:
+            raise self._not_shared(database.why_read_only(self.user, self.other))
         require_no_triggers(self._connection, catalog.TRIGGERS, self.other, self._place)
         with self._connection.transaction(operation):
             self._change(statements)
             if not found.other:  # a new user has rights at once; no page says who is their grantor, so they are read
-                self._change(self._changes_here(self._users(user, other)))
+                self._change(self._changes_here(self._users(user.sid, other.sid)))
 
     def _warn_of_left_user(self, name: str) -> None:
         left = f"{self.other} is the user {name}{self._place}, but {self.user} has no user there"
@@ -169,12 +187,22 @@ class SQLServerLoginPair(SQLServerPair):
             *(f"{self.other} owns {securable}{self._place}, {self.user} does not" for securable in owned),
         ]
 
-    def _users(self, user: Principal, other: Principal) -> DatabaseUsers:
+    def _unwritable(self, database: SQLServerDatabase, user_sid: bytes, other_sid: bytes) -> Unshared | None:
+        """Return what the two cannot share because this database, which was entered, cannot be changed."""
+        if database.is_read_only and self._changes_here(self._users(user_sid, other_sid)):
+            return database.why_read_only(self.user, self.other)
+        return None
+
+    def _not_shared(self, lost: Unshared) -> Unsupported:
+        """Return the error for a database that `unshared` did not name: it has changed since, or nobody asked."""
+        return Unsupported(f"preparing {self.other}", lost.what, f"Remove the cause. {RETRIED}")
+
+    def _users(self, user_sid: bytes, other_sid: bytes) -> DatabaseUsers:
         """Return the users of the two logins in this database."""
         operation = "looking for users"
-        rows = self._run(operation, catalog.USERS_BY_SID, (user.sid, other.sid))
+        rows = self._run(operation, catalog.USERS_BY_SID, (user_sid, other_sid))
         users = {bytes(row[2]): database_user(row) for row in rows}
-        user_here, other_here, is_orphan = users.get(user.sid), users.get(other.sid), False
+        user_here, other_here, is_orphan = users.get(user_sid), users.get(other_sid), False
         if not user_here:
             return DatabaseUsers(None, other_here)
         if not other_here:
@@ -194,36 +222,32 @@ class SQLServerLoginPair(SQLServerPair):
         adopt = [f"ALTER USER {login} WITH LOGIN = {login}"] if found.is_orphan else []
         return [*adopt, *changes("USER", user, other)]
 
+    def _bound_to_login(self, user: Principal) -> list[Unshared]:
+        """Return what is bound to the login itself."""
+        if not user.has_credential:
+            return []
+        remedy = f"ALTER LOGIN {identifier(self.user)} WITH NO CREDENTIAL"
+        return [Unshared(CREDENTIALS, f"{self.user} is mapped to a credential; to end that, {remedy}")]
+
     # From database to database
 
-    def _databases(self, *, warn: bool = False) -> Iterator[bool]:
-        """Enter each database in which the admin sees all users, and yield whether it is read-only.
+    def _databases(self) -> Iterator[tuple[SQLServerDatabase, Unshared | None]]:
+        """Yield each database in which `user` can have a user: entered, or with what the two cannot share there.
 
-        The secret's own database must be one of them. Other databases that are closed to the admin are left as they
-        are, because their owners open and close them as they like.
+        The secret's own database must be one that the admin sees. A database that is closed to the admin, and in which
+        `user` has no user, is left out: its owner opens and closes it as she likes.
         """
-        closed = []
-        for database, can_enter, is_read_only in self._listed():
-            if can_enter and self._sees_all_in(database):
-                yield is_read_only
-            elif database not in DATABASES_WITHOUT_USERS:
-                closed.append(database)
+        own, admin = self._known.databases.get(self.user), self._connection.username
+        for row in self._run("looking for databases", catalog.DATABASES):
+            database = SQLServerDatabase.of_row(row)
+            if database.name in DATABASES_WITHOUT_USERS:
+                continue
+            if database.can_enter and self._sees_all_in(database.name):
+                yield database, None
+            elif own is None or database.name in own or not database.shows_who_enters:
+                is_user, self._place = own is not None and database.name in own, ""
+                yield database, database.why_closed(self.user, self.other, admin, is_user=is_user)
         self._place = ""
-        if closed and warn:
-            why = f"{self._connection.username} has no user there, or cannot see all users"
-            logger.warning(said(f"The rights of {self.user} in {_first_names(closed)} were not compared: {why}"))
-
-    def _listed(self) -> list[tuple[str, bool, bool]]:
-        """Return each database, whether the admin can enter it, and whether it is read-only.
-
-        A name can hold half a character on a server. No client can send such a name.
-        """
-        rows = self._run("looking for databases", catalog.DATABASES)
-        names = [bytes(in_bytes).decode("utf-16-le", errors="replace") for in_bytes, *_ in rows]
-        return [
-            (name, bool(can_enter) and UNREADABLE not in name, bool(is_read_only))
-            for name, (_, can_enter, is_read_only) in zip(names, rows, strict=True)
-        ]
 
     def _sees_all_in(self, database: str) -> bool:
         """Enter a database, and tell whether the admin sees all users; raises if it is the secret's own."""

@@ -30,16 +30,18 @@ its SID. But if a clone is dropped by hand, its users that remain in databases b
 
 **A database of a stranger** can have users of these logins as well, because its owner creates what she likes. A
 database in which the current login has no user is left alone, even if the other one has a user there. No user is ever
-dropped.
+dropped. A database in which the current login has a user, and that cannot be prepared for the other one, ends the
+rotation, unless the secret accepts that.
 """
 
 import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from rotation.engine import CloneStatus
+from rotation.engine import CloneStatus, Unshared
 from rotation.engines.sqlserver.accounts import SQLServerAccount
 from rotation.engines.sqlserver.connection import Arguments, Rows, SQLServerConnection
 from rotation.engines.sqlserver.kind import normal_name
@@ -52,8 +54,17 @@ SID_DIGITS = 16
 OPTIONS = re.compile(r" WITH (?!LOGIN\b)\w+ = .*", re.DOTALL)
 """The options of a statement. Users can set some of their values, to any text."""
 
-type Accounts = dict[str, SQLServerAccount]
-"""Which account a name means in this session, if that is known."""
+
+@dataclass(frozen=True)
+class Known:
+    """What a session knows about users, by their names."""
+
+    accounts: dict[str, SQLServerAccount] = field(default_factory=dict)
+    """Which account a name means in this session."""
+    databases: dict[str, frozenset[str]] = field(default_factory=dict)
+    """In which databases a user that logged in has said that it has a user."""
+    left: set[str] = field(default_factory=set)
+    """The databases that `unshared` has named: if the rotation goes on, they are left as they are."""
 
 
 class SQLServerPair(ABC):
@@ -64,10 +75,10 @@ class SQLServerPair(ABC):
     marked: str
     """The query for our marks."""
 
-    def __init__(self, connection: SQLServerConnection, accounts: Accounts, user: str, other: str) -> None:
+    def __init__(self, connection: SQLServerConnection, known: Known, user: str, other: str) -> None:
         """`user` is the one that AWSCURRENT names."""
         self._connection = connection
-        self._accounts = accounts
+        self._known = known
         self.user = user
         self.other = other
         self._place = ""
@@ -93,6 +104,10 @@ class SQLServerPair(ABC):
         if not other:
             return CloneStatus.ABSENT
         return CloneStatus.OURS if user.id in self._marks(user, other) else CloneStatus.UNKNOWN
+
+    @abstractmethod
+    def unshared(self) -> list[Unshared]:
+        """Return what `other` can never have; see `rotation.engine.Session`."""
 
     @abstractmethod
     def mirror(self) -> None:
@@ -131,7 +146,7 @@ class SQLServerPair(ABC):
         found = self._find(username)
         if not found:
             raise StatementFailed(f"looking for {username}", "the account was dropped during the rotation", RETRIED)
-        self._accounts[username] = found.account
+        self._known.accounts[username] = found.account
         return found
 
     def _user_to_alter(self) -> Principal:
