@@ -120,7 +120,7 @@ class PermissionStatements(Statements):
                 self._set(Securable(place.class_id, place.major, minor), to, permission, state, by, cascade=cascade)
 
     def _grantor(self, name: str, *, of_server: bool) -> int:
-        """Return the grantor that is recorded, or whose grants are revoked: the viewer, or the one in AS.
+        """Return the grantor that is recorded, or whose grants are revoked: the viewer, dbo for it, or the one in AS.
 
         "Use the AS principal clause to indicate that you are revoking a permission that was granted by a principal
         other than you" (revoke-transact-sql). It takes membership in db_owner, or the right to act as that principal
@@ -133,7 +133,9 @@ class PermissionStatements(Statements):
         user = self._catalog.user_in(self._viewer, self._here) or 0
         if name and not {DBO, DB_OWNER} & self._catalog.database_groups(self._here, user):
             raise refusal("find", "user", name)
-        return self._principal(name, "find", "user") if name else user
+        if name:
+            return self._principal(name, "find", "user")
+        return DBO if DB_OWNER in self._catalog.database_groups(self._here, user) else user
 
     def _minors(self, on: Securable, columns: list[str]) -> list[int]:
         key: dict[str, Value] = {"db": self._here, "object_id": on.major}

@@ -109,22 +109,23 @@ OWNED = "OWNED"
 
 SERVER_RIGHTS = """
     SELECT grantee_principal_id, class, class_desc, major_id, minor_id, permission_name, state_desc,
-        CASE grantor_principal_id WHEN SUSER_ID() THEN NULL ELSE grantor_principal_id END
-    FROM sys.server_permissions WHERE grantee_principal_id IN ({ids})
-    UNION ALL SELECT owning_principal_id, 101, 'SERVER_PRINCIPAL', principal_id, 0, NULL, 'OWNED', NULL
+        grantor_principal_id, SUSER_ID()
+    FROM sys.server_permissions WHERE grantee_principal_id IN ({ids}) OR grantor_principal_id IN ({ids})
+    UNION ALL SELECT owning_principal_id, 101, 'SERVER_PRINCIPAL', principal_id, 0, NULL, 'OWNED', NULL, NULL
     FROM sys.server_principals WHERE type = 'R' AND owning_principal_id IN ({ids})"""
 DATABASE_RIGHTS = """
     SELECT grantee_principal_id, class, class_desc, major_id, minor_id, permission_name, state_desc,
-        CASE grantor_principal_id WHEN DATABASE_PRINCIPAL_ID() THEN NULL ELSE grantor_principal_id END
-    FROM sys.database_permissions WHERE grantee_principal_id IN ({ids})
-    UNION ALL SELECT principal_id, 3, 'SCHEMA', schema_id, 0, NULL, 'OWNED', NULL
+        grantor_principal_id, DATABASE_PRINCIPAL_ID()
+    FROM sys.database_permissions WHERE grantee_principal_id IN ({ids}) OR grantor_principal_id IN ({ids})
+    UNION ALL SELECT principal_id, 3, 'SCHEMA', schema_id, 0, NULL, 'OWNED', NULL, NULL
     FROM sys.schemas WHERE principal_id IN ({ids})
-    UNION ALL SELECT owning_principal_id, 4, 'DATABASE_PRINCIPAL', principal_id, 0, NULL, 'OWNED', NULL
+    UNION ALL SELECT owning_principal_id, 4, 'DATABASE_PRINCIPAL', principal_id, 0, NULL, 'OWNED', NULL, NULL
     FROM sys.database_principals WHERE type = 'R' AND owning_principal_id IN ({ids})
-    UNION ALL SELECT principal_id, 1, 'OBJECT_OR_COLUMN', object_id, 0, NULL, 'OWNED', NULL
+    UNION ALL SELECT principal_id, 1, 'OBJECT_OR_COLUMN', object_id, 0, NULL, 'OWNED', NULL, NULL
     FROM sys.all_objects WHERE principal_id IN ({ids})"""
-"""What principals are granted and denied, by whom if not by the user who is logged in, and what they own. A table
-without an owner of its own, which the owner of its schema owns, is not in the result."""
+"""What principals are granted and denied, and by whom; what they have granted and denied to others; what they own; and
+the id of the user who is logged in. A table without an owner of its own, which the owner of its schema owns, is not in
+the result."""
 
 PERMISSION = re.compile(r"([A-Z]+( [A-Z]+)*)?")
 """The form of a permission's name, because it goes into statements unquoted."""

@@ -38,7 +38,8 @@ class SQLServerContainedPair(SQLServerPair):
         with self._connection.transaction(f"preparing {self.other}"):
             other = self._require(self.other) if self._find(self.other) else self._create(user)
             self._mark(user, other)
-            self._change(changes(self.keyword, *self._reader().read(user, other)))
+            self._require_nothing_lost(*self._reader().read(user, other))
+            self._change_until_equal(lambda as_ours: self._changes_left(as_ours=as_ours))
 
     def set_password(self, password: str) -> None:
         """Give `user` a password; see `SQLServerPair`."""
@@ -61,6 +62,10 @@ class SQLServerContainedPair(SQLServerPair):
         user, other = self._reader().read(user, other)
         owned = [f"{self.other} owns {securable}, {self.user} does not" for securable in owned_alone(user, other)]
         return [*self._as_differences(changes(self.keyword, user, other)), *owned]
+
+    def _changes_left(self, *, as_ours: bool) -> list[str]:
+        user, other = self._require(self.user), self._require(self.other)
+        return changes(self.keyword, *self._reader().read(user, other), as_ours=as_ours)
 
     def _find(self, username: str) -> Principal | None:
         account = self._known.accounts.get(username)

@@ -67,7 +67,8 @@ class SQLServerLoginPair(SQLServerPair):
         user = self._require(self.user)
         self._enter("master")  # the only database in which permissions on the server can be granted
         other = self._adopt(user) if self._find(self.other) else self._create(user)
-        self._change(changes(self.keyword, *self._reader(of_server=True).read(user, other)))
+        self._require_nothing_lost(*self._reader(of_server=True).read(user, other))
+        self._change_until_equal(lambda as_ours: self._changes_of_server(as_ours=as_ours))
         for database, lost in self._databases():
             if database.name in self._known.left:
                 continue
@@ -159,6 +160,10 @@ class SQLServerLoginPair(SQLServerPair):
             self._mark(user, other)
         return other
 
+    def _changes_of_server(self, *, as_ours: bool) -> list[str]:
+        user, other = self._require(self.user), self._require(self.other)
+        return changes(self.keyword, *self._reader(of_server=True).read(user, other), as_ours=as_ours)
+
     # In one database
 
     def _mirror_here(self, user: Principal, other: Principal, database: SQLServerDatabase) -> None:
@@ -171,10 +176,12 @@ class SQLServerLoginPair(SQLServerPair):
         if database.is_read_only:
             raise self._not_shared(database.why_read_only(self.user, self.other))
         require_no_triggers(self._connection, catalog.TRIGGERS, self.other, self._place)
+        if found.user and found.other:
+            self._require_nothing_lost(found.user, found.other)
         with self._connection.transaction(operation):
-            self._change(statements)
-            if not found.other:  # a new user has rights at once; no page says who is their grantor, so they are read
-                self._change(self._changes_here(self._users(user.sid, other.sid)))
+            self._change_until_equal(
+                lambda as_ours: self._changes_here(self._users(user.sid, other.sid), as_ours=as_ours)
+            )
 
     def _warn_of_left_user(self, name: str) -> None:
         left = f"{self.other} is the user {name}{self._place}, but {self.user} has no user there"
@@ -212,7 +219,7 @@ class SQLServerLoginPair(SQLServerPair):
         read = self._reader().read(*filter(None, (user_here, other_here)))
         return DatabaseUsers(read[0], read[1] if other_here else None, is_orphan)
 
-    def _changes_here(self, found: DatabaseUsers) -> list[str]:
+    def _changes_here(self, found: DatabaseUsers, *, as_ours: bool = False) -> list[str]:
         """Return the statements that make the two users equal; none if `user` has no user here."""
         user, other, login = found.user, found.other, identifier(self.other)
         if not user or (other and other.id == DBO):
@@ -220,7 +227,7 @@ class SQLServerLoginPair(SQLServerPair):
         if not other:
             return [f"CREATE USER {login} FOR LOGIN {login} WITH {option_list(user.options)}"]
         adopt = [f"ALTER USER {login} WITH LOGIN = {login}"] if found.is_orphan else []
-        return [*adopt, *changes("USER", user, other)]
+        return [*adopt, *changes("USER", user, other, as_ours=as_ours)]
 
     def _bound_to_login(self, user: Principal) -> list[Unshared]:
         """Return what is bound to the login itself."""

@@ -37,7 +37,7 @@ rotation, unless the secret accepts that.
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,11 +45,13 @@ from rotation.engine import CloneStatus, Unshared
 from rotation.engines.sqlserver.accounts import SQLServerAccount
 from rotation.engines.sqlserver.connection import Arguments, Rows, SQLServerConnection
 from rotation.engines.sqlserver.kind import normal_name
-from rotation.engines.sqlserver.principals import Principal, PrincipalReader
+from rotation.engines.sqlserver.principals import Principal, PrincipalReader, lost_by_others
 from rotation.engines.sqlserver.rights import identifier
-from rotation.errors import RETRIED, NotPermitted, StatementFailed, Unsafe
+from rotation.errors import RETRIED, NotPermitted, StatementFailed, Unsafe, Unsupported
 
 SID_DIGITS = 16
+ROUNDS = 3
+"""How often rights are changed and read again: a new user is created, its rights change, then those of each grantor."""
 
 OPTIONS = re.compile(r" WITH (?!LOGIN\b)\w+ = .*", re.DOTALL)
 """The options of a statement. Users can set some of their values, to any text."""
@@ -184,10 +186,40 @@ class SQLServerPair(ABC):
                 remedy = f"GRANT CONTROL ON {securable} TO {identifier(self._connection.username)}"
                 self._run(f"marking {self.user} and {self.other} as a pair", statement, remedy=remedy)
 
+    def _change_until_equal(self, changes_left: Callable[[bool], Sequence[str]]) -> None:
+        """Run the statements that are still necessary, until none is.
+
+        A new user has rights at once, and no page says who is their grantor, so rights are read again. The server
+        reports success for a REVOKE that has taken back nothing, because somebody else has granted it. `changes_left`
+        returns the statements; with True, such that name each grantor.
+        """
+        for attempt in range(ROUNDS + 1):
+            statements = changes_left(attempt > 0)
+            if not statements:
+                return
+            if attempt == ROUNDS:
+                cause = f"the server reported success, and has not done this: {_without_options(statements[0])}"
+                remedy = "Run this statement as the grantor, or as a member of db_owner or sysadmin"
+                raise StatementFailed(f"giving {self.other} what {self.user} has{self._place}", cause, remedy)
+            self._change(statements)
+
+    def _require_nothing_lost(self, user: Principal, other: Principal) -> None:
+        """Raise Unsupported if somebody else would lose a permission with `other`."""
+        if lost := lost_by_others(user, other):
+            operation = f"giving {self.other} what {self.user} has{self._place}"
+            more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+            cause = f"to take a grant option from {self.other} would take {lost[0]}{more}"
+            name = identifier(user.name)
+            raise Unsupported(
+                operation, cause, f"REVOKE it by hand with CASCADE; or GRANT it to {name} WITH GRANT OPTION"
+            )
+
     def _change(self, statements: Sequence[str]) -> None:
         for statement in statements:
-            allow = f"Allow {self._connection.username} to run this"
-            remedy = f"{allow}, or take away from {self.user} what makes it necessary: {_without_options(statement)}"
+            allow, shown = f"Allow {self._connection.username} to run this", _without_options(statement)
+            remedy = f"{allow}, or take away from {self.user} what makes it necessary: {shown}"
+            if shown.startswith("REVOKE "):
+                remedy = f"{allow}, or run it as the grantor or as a member of db_owner or sysadmin: {shown}"
             self._run(f"giving {self.other} what {self.user} has", statement, remedy=remedy)
 
     def _as_differences(self, statements: Sequence[str]) -> list[str]:
