@@ -107,7 +107,7 @@ def test_a_revoke_that_takes_back_nothing_is_said_and_changes_nothing(
     monkeypatch.setattr(PermissionStatements, "_grantor", lambda *_, **__: DBO)  # AS has no effect
     with pytest.raises(StatementFailed) as raised:
         set_secret(sqlserver, user)
-    assert f"SELECT ON OBJECT::[dbo].[{INVOICES}] FROM [{clone.username}]" in raised.value.cause.partition("REVOKE ")[2]
+    assert f"SELECT ON OBJECT::[dbo].[{INVOICES}] FROM [{clone.username}]" in raised.value.cause.partition("REVOKE ")[2]  # noqa: S608 - a message
     assert f"in the database {DATABASE}" in raised.value.operation
     assert "as the grantor" in raised.value.remedy
     assert has(sqlserver, clone.username, DATABASE) == before

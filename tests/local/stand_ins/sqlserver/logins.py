@@ -49,7 +49,15 @@ class LoginStatements(Statements):
         if self._tokens.took("WITH", "PASSWORD", "="):
             self._change_login_password(name, number, allowed=allowed)
             return
-        if self._tokens.took("WITH"):
+        if self._tokens.took("ADD", "CREDENTIAL"):
+            credential = self._credential()
+            self._require_server("ALTER ANY CREDENTIAL")
+            self._catalog.insert("server_principal_credentials", principal_id=number, credential_id=credential)
+            return
+        options: dict[str, Value]
+        if self._tokens.took("WITH", "NO", "CREDENTIAL"):
+            options = {"credential_id": None}
+        elif self._tokens.took("WITH"):
             options = self._login_options(first=True)
         else:
             options = {"is_disabled": int(self._tokens.one_of("ENABLE", "DISABLE") == "DISABLE")}
@@ -135,9 +143,17 @@ class LoginStatements(Statements):
             "DEFAULT_DATABASE": ("default_database_name", self._existing_database),
             "DEFAULT_LANGUAGE": ("default_language_name", self._tokens.name),
             "CHECK_POLICY": ("is_policy_checked", self._tokens.switch),
+            "CREDENTIAL": ("credential_id", self._credential),
             "CHECK_EXPIRATION": ("is_expiration_checked", self._tokens.switch),
         }
         return self._options(readers, first=first)
+
+    def _credential(self) -> int:
+        name = self._tokens.name()
+        found = self._catalog.get("credentials", "credential_id", name=name)
+        if found is None:
+            raise refusal("alter", "credential", name)
+        return int(found)
 
     def _existing_database(self) -> str:
         name = self._tokens.name()

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from tests.local.stand_ins.sqlserver.backend import Rows, SqlError, Value
 from tests.local.stand_ins.sqlserver.catalog import Catalog
@@ -25,7 +26,7 @@ from tests.local.stand_ins.sqlserver.tsql import Token, Tokens, syntax_error
 
 FUNCTIONS = frozenset({
     "HAS_DBACCESS", "HAS_PERMS_BY_NAME", "DB_ID", "DB_NAME", "DATABASE_PRINCIPAL_ID", "LOGINPROPERTY", "SUSER_ID",
-    "SUSER_SID", "OBJECT_DEFINITION", "DATABASEPROPERTYEX",
+    "SUSER_SID", "OBJECT_DEFINITION", "DATABASEPROPERTYEX", "CHARINDEX", "QUOTENAME",
 })  # fmt: skip
 
 KEYWORDS = frozenset({
@@ -102,8 +103,11 @@ class Queries:
                 f'"{name}"' for _, name, *_ in self._catalog.run(f"PRAGMA table_xinfo({base})") if name not in hidden
             ]
             return f"(SELECT {', '.join(shown)} FROM {base} WHERE {VIEWS[view]}){'' if aliased else f' AS {view}'}"  # noqa: S608
-        if len(parts) == 3 and [part.lower() for part in parts[1:]] == ["sys", "database_principals"]:
-            return self._users_elsewhere(viewer, parts[0])
+        if len(parts) == 3:
+            if [part.lower() for part in parts[1:]] == ["sys", "database_principals"]:
+                return self._users_elsewhere(viewer, parts[0])
+            self._catalog.require_entry(viewer, parts[0])
+            viewer, parts = replace(viewer, database=self._catalog.spelled(parts[0])), parts[1:]
         found = self._catalog.object_named(viewer, parts)
         if found is None:
             raise SqlError(208, f"Invalid object name '{'.'.join(parts)}'.")
@@ -164,6 +168,13 @@ class Queries:
         return any(self._catalog.allows(self._viewer, name, Securable(OBJECT, identifier)) for name in names)
 
     def _has_permission(self, securable: str | None, securable_class: str | None, permission: str) -> int | None:
+        if securable_class == "OBJECT":
+            database, *names = str(securable).split(".")
+            elsewhere = replace(self._viewer, database=database)
+            number = self._catalog.object_named(elsewhere, names)
+            if number is None or self._catalog.user_in(elsewhere, database) is None:
+                return None
+            return int(self._catalog.allows(elsewhere, permission, Securable(OBJECT, number)))
         assert securable is None, "the stand-in takes no names here"
         if securable_class is None:
             return int(self._catalog.allows_server(self._viewer, permission))
@@ -184,6 +195,16 @@ class Queries:
         if not row or row[0][0]:
             return None
         return "READ_ONLY" if row[0][1] or row[0][2] else "READ_WRITE"
+
+    def _definition(self, number: int) -> str | None:
+        """Return the text of a trigger or function of the current database, to those who see definitions."""
+        if not self._catalog.allows(self._viewer, "VIEW DEFINITION"):
+            return None
+        key: dict[str, Value] = {"db": self._viewer.database, "object_id": number}
+        found = self._catalog.get("triggers", "definition", **key) or self._catalog.get(
+            "sql_modules", "definition", **key
+        )
+        return None if found is None else str(found)
 
     def _define(self) -> None:
         """Define the functions that views and queries call."""
@@ -206,7 +227,9 @@ class Queries:
         define("DATABASEPROPERTYEX", 2, self._database_property)
         define("HAS_PERMS_BY_NAME", 3, self._has_permission)
         define("LOGINPROPERTY", 2, self._login_property)
-        define("OBJECT_DEFINITION", 1, lambda number: self._catalog.get("triggers", "definition", object_id=number))
+        define("OBJECT_DEFINITION", 1, self._definition)
+        define("CHARINDEX", 2, lambda part, text: None if text is None else text.lower().find(part.lower()) + 1)
+        define("QUOTENAME", 2, lambda name, quote: f"{quote}{name.replace(quote, quote * 2)}{quote}")
 
 
 def _in_sqlite(token: Token) -> str:

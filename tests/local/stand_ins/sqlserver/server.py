@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tests.local.servers import certificates
 from tests.local.stand_ins.sqlserver.backend import LoginError, Rows, Session, SqlError, Value, new_transaction
+from tests.local.stand_ins.sqlserver.bound import new_msdb_tables
 from tests.local.stand_ins.sqlserver.catalog import Catalog
 from tests.local.stand_ins.sqlserver.databases import new_database
 from tests.local.stand_ins.sqlserver.passwords import hashed, matches
@@ -132,6 +133,7 @@ class StandIn:
         record(catalog, "", Securable(SERVER), SERVER_PUBLIC, "VIEW ANY DATABASE", "GRANT")
         for name in ("master", "tempdb", "model", "msdb"):
             new_database(catalog, name, b"\x01", has_guest=int(name != "model"))
+        new_msdb_tables(catalog)
 
     def log_in(self, user: str, password: str, database: str, program: str) -> Session:
         """Log a user in; see `backend.Backend`."""

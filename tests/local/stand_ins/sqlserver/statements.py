@@ -5,6 +5,7 @@ The rules are those of the pages of each statement below https://learn.microsoft
 
 from collections.abc import Callable
 
+from tests.local.stand_ins.sqlserver import bound
 from tests.local.stand_ins.sqlserver.databases import DatabaseStatements
 from tests.local.stand_ins.sqlserver.logins import LoginStatements
 from tests.local.stand_ins.sqlserver.permissions import PermissionStatements
@@ -36,6 +37,7 @@ def _methods(statement: Statement) -> dict[tuple[str, ...], Callable[[], None]]:
     )
     users, permissions = UserStatements(statement), PermissionStatements(statement)
     return {
+        **bound.methods(bound.BoundStatements(statement)),
         ("USE",): databases.use,
         ("EXEC", "SP_CONFIGURE"): databases.configure,
         ("RECONFIGURE",): lambda: None,

@@ -39,6 +39,15 @@ SCHEMA = """
     CREATE TABLE triggers (
         db TEXT, object_id INTEGER, name TEXT COLLATE NOCASE, parent_class INTEGER, is_disabled INTEGER DEFAULT 0,
         runs_as INTEGER, body TEXT, definition TEXT);
+    CREATE TABLE servers (server_id INTEGER, name TEXT COLLATE NOCASE);
+    CREATE TABLE linked_logins (server_id INTEGER, local_principal_id INTEGER);
+    CREATE TABLE credentials (credential_id INTEGER, name TEXT COLLATE NOCASE);
+    CREATE TABLE server_principal_credentials (principal_id INTEGER, credential_id INTEGER);
+    CREATE TABLE resource_governor_configuration (classifier_function_id INTEGER, is_enabled INTEGER);
+    INSERT INTO resource_governor_configuration VALUES (0, 0);
+    CREATE TABLE sql_modules (db TEXT, object_id INTEGER, definition TEXT, is_schema_bound INTEGER);
+    CREATE TABLE security_policies (db TEXT, object_id INTEGER, name TEXT, is_enabled INTEGER);
+    CREATE TABLE security_predicates (db TEXT, object_id INTEGER, predicate_definition TEXT);
     CREATE TABLE trigger_events (db TEXT, object_id INTEGER, type_desc TEXT);
 """
 
@@ -56,6 +65,14 @@ VIEWS = {
     "all_columns": "db = current_database() AND sees_object(object_id)",
     "triggers": "db = current_database() AND sees_definitions()",
     "trigger_events": "db = current_database() AND sees_definitions()",
+    "servers": "TRUE",
+    "linked_logins": "sees_server_principal(local_principal_id)",
+    "credentials": "sees_server_principal(-1)",
+    "server_principal_credentials": "sees_server_principal(principal_id)",
+    "resource_governor_configuration": "sees_server_principal(-1)",
+    "sql_modules": "db = current_database() AND sees_definitions()",
+    "security_policies": "db = current_database() AND sees_definitions()",
+    "security_predicates": "db = current_database() AND sees_definitions()",
     "dm_exec_sessions": "session_id = SPID() OR sees_sessions()",
 }
 """The catalog views, and which rows of them a viewer sees

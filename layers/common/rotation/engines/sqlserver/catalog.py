@@ -35,7 +35,7 @@ AUTHENTICATION = """
     WHERE d.database_id = DB_ID()"""
 
 _LOGIN = """
-    SELECT principal_id, name, sid, credential_id, default_database_name, default_language_name, is_policy_checked,
+    SELECT principal_id, name, sid, default_database_name, default_language_name, is_policy_checked,
         is_expiration_checked
     FROM sys.sql_logins"""
 LOGIN = f"{_LOGIN} WHERE name = %s"

@@ -13,6 +13,7 @@ from rotation.engines.sqlserver.pair import Known, SQLServerPair, clone_sid, dat
 from rotation.engines.sqlserver.principals import Principal, changes, option_list, owned_alone
 from rotation.engines.sqlserver.rights import binary, identifier, literal
 from rotation.engines.sqlserver.triggers import require_no_triggers
+from rotation.engines.sqlserver.unshared import bound_by_predicates
 from rotation.errors import NotPermitted, Unsafe
 
 
@@ -29,7 +30,8 @@ class SQLServerContainedPair(SQLServerPair):
 
     def unshared(self) -> list[Unshared]:
         """Return what `other` can never have; see `SQLServerPair`. A contained user has nothing outside."""
-        return []
+        self._require_visibility()
+        return bound_by_predicates(self._query, self._require(self.user), self.other, self._connection.database)
 
     def mirror(self) -> None:
         """Make `other` what `user` is; see `SQLServerPair`."""

@@ -8,11 +8,12 @@ from rotation.engine import Unshared
 from rotation.engines.driver import unread_password
 from rotation.engines.sqlserver import catalog
 from rotation.engines.sqlserver.databases import DATABASES_WITHOUT_USERS, SQLServerDatabase
-from rotation.engines.sqlserver.kind import CREDENTIALS, DATABASES, KIND, normal_name
+from rotation.engines.sqlserver.kind import DATABASES, KIND, normal_name
 from rotation.engines.sqlserver.pair import SID_DIGITS, SQLServerPair, clone_sid, database_user
 from rotation.engines.sqlserver.principals import DBO, Principal, changes, option_list, owned_alone
 from rotation.engines.sqlserver.rights import binary, identifier, literal
 from rotation.engines.sqlserver.triggers import require_no_triggers
+from rotation.engines.sqlserver.unshared import bound_by_predicates, bound_to_login
 from rotation.errors import RETRIED, NotPermitted, StatementFailed, Unsafe, Unsupported
 from rotation.redaction import said
 
@@ -52,15 +53,19 @@ class SQLServerLoginPair(SQLServerPair):
         """
         user, other = self._require(self.user), self._find(self.other)
         other_sid = other.sid if other else clone_sid(user.sid)
-        found: list[Unshared] = []
+        self._enter("master")
+        bound = bound_to_login(self._query, user, other, self.other)
+        left: list[Unshared] = []
         for database, closed in self._databases():
+            if not closed:
+                bound += bound_by_predicates(self._query, user, self.other, database.name)
             if lost := closed or self._unwritable(database, user.sid, other_sid):
                 self._known.left.add(database.name)
-                found.append(lost)
+                left.append(lost)
         self._go_back()
-        if more := found[MOST_NAMED:]:
-            found[MOST_NAMED:] = [Unshared(DATABASES, f"it is the same with {len(more)} more databases")]
-        return [*self._bound_to_login(user), *found]
+        if more := left[MOST_NAMED:]:
+            left[MOST_NAMED:] = [Unshared(DATABASES, f"it is the same with {len(more)} more databases")]
+        return [*bound, *left]
 
     def mirror(self) -> None:
         """Make `other` what `user` is; see `SQLServerPair`."""
@@ -116,7 +121,7 @@ class SQLServerLoginPair(SQLServerPair):
                 cause = f"{username} is a role, or a login of Windows or of a certificate: it has no password"
                 raise Unsafe(operation, cause, "Use a login with a password, or another name")
             return None
-        [(number, name, sid, credential, database, language, policy, expiration)] = rows
+        [(number, name, sid, database, language, policy, expiration)] = rows
         if len(sid) != SID_DIGITS:
             raise Unsafe(operation, f"{username} is the server's own", "Use a login that an admin created")
         options = {
@@ -125,7 +130,7 @@ class SQLServerLoginPair(SQLServerPair):
             "CHECK_EXPIRATION": "ON" if expiration else "OFF",
             "CHECK_POLICY": "ON" if policy else "OFF",
         }
-        return Principal(number, name, sid, options, has_credential=credential is not None)
+        return Principal(number, name, sid, options)
 
     def _not_found(self) -> Unsafe:
         admin = self._connection.username
@@ -228,13 +233,6 @@ class SQLServerLoginPair(SQLServerPair):
             return [f"CREATE USER {login} FOR LOGIN {login} WITH {option_list(user.options)}"]
         adopt = [f"ALTER USER {login} WITH LOGIN = {login}"] if found.is_orphan else []
         return [*adopt, *changes("USER", user, other, as_ours=as_ours)]
-
-    def _bound_to_login(self, user: Principal) -> list[Unshared]:
-        """Return what is bound to the login itself."""
-        if not user.has_credential:
-            return []
-        remedy = f"ALTER LOGIN {identifier(self.user)} WITH NO CREDENTIAL"
-        return [Unshared(CREDENTIALS, f"{self.user} is mapped to a credential; to end that, {remedy}")]
 
     # From database to database
 

@@ -232,6 +232,9 @@ class SQLServerPair(ABC):
         operation = f"reading the rights of {self.user} and {self.other}"
         return PrincipalReader(lambda query: self._run(operation, query), operation, of_server)
 
+    def _query(self, statement: str, arguments: Arguments) -> Rows:
+        return self._run(f"looking for what {self.other} cannot have", statement, arguments)
+
     def _run(self, operation: str, statement: str, arguments: Arguments = (), remedy: str = "") -> Rows:
         return self._connection.execute(f"{operation}{self._place}", statement, arguments, remedy)
 

@@ -63,8 +63,6 @@ class Principal:
     """What it has granted and denied to others."""
     owned: frozenset[str] = frozenset()
     """What it owns, as statements name it."""
-    has_credential: bool = False
-    """Whether it is mapped to an identity outside of the server."""
     database_id: int = BY_SERVER
     """The database that authenticates it, if it is a contained user."""
 
