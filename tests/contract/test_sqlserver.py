@@ -564,6 +564,63 @@ def test_a_login_that_is_blocked_is_not_a_wrong_password(
     assert sqlserver.logs_in(new)
 
 
+def test_a_clone_that_must_change_its_password_follows_a_user_without_policy(
+    sqlserver: SQLServerLaboratory, pair: Pair
+) -> None:
+    user, clone = pair
+    options = "MUST_CHANGE, CHECK_POLICY = ON, CHECK_EXPIRATION = ON"
+    alter(sqlserver, f"ALTER LOGIN {clone.username} WITH PASSWORD = {quoted(strong_password())} {options}")
+    with pytest.raises(pymssql.Error, match="15128"):
+        alter(sqlserver, f"ALTER LOGIN {clone.username} WITH CHECK_POLICY = OFF, CHECK_EXPIRATION = OFF")
+    mirror(sqlserver, user, clone)
+    assert sqlserver.logs_in(clone)
+    assert asked(sqlserver, LOGIN, clone.username) == asked(sqlserver, LOGIN, user.username)
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_default_database_is_named_only_if_it_differs(sqlserver: SQLServerLaboratory, is_new: bool) -> None:
+    needs_stand_in(sqlserver)
+    assert sqlserver.log
+    user = sqlserver.new_user()
+    clone = clone_of(user)
+    if not is_new:
+        mirror(sqlserver, user, clone)
+        alter(sqlserver, f"ALTER LOGIN {user.username} WITH CHECK_POLICY = ON, DEFAULT_LANGUAGE = Deutsch")
+    before = len(sqlserver.log.received)
+    mirror(sqlserver, user, clone)
+    said = [one.text for one in sqlserver.log.received[before:] if "LOGIN [" in one.text and " WITH " in one.text]
+    assert said
+    assert not [text for text in said if "DEFAULT_DATABASE" in text]
+    alter(sqlserver, f"ALTER LOGIN {user.username} WITH DEFAULT_DATABASE = lab")
+    mirror(sqlserver, user, clone)
+    assert asked(sqlserver, LOGIN, clone.username) == asked(sqlserver, LOGIN, user.username)
+
+
+def test_a_default_database_that_is_gone_stops_nothing(
+    sqlserver: SQLServerLaboratory, pair: Pair, database: str
+) -> None:
+    user, clone = pair
+    gone = f"gone_{secrets.token_hex(3)}"
+    alter(sqlserver, f"CREATE DATABASE {gone}", f"ALTER LOGIN {user.username} WITH DEFAULT_DATABASE = {gone}")
+    alter(sqlserver, f"DROP DATABASE {gone}")
+    mirror(sqlserver, user, clone)
+    assert sqlserver.logs_in(clone)
+    new = clone_of(replace(user, username=sqlserver.new_user().username))
+    alter(
+        sqlserver,
+        f"CREATE DATABASE {gone}",
+        f"ALTER LOGIN {new.username.removesuffix('_clone')} WITH DEFAULT_DATABASE = {gone}",
+        f"DROP DATABASE {gone}",
+    )
+    mirror(sqlserver, replace(user, username=new.username.removesuffix("_clone")), new)
+    assert sqlserver.logs_in(new)
+    alter(sqlserver, f"ALTER LOGIN {user.username} WITH DEFAULT_DATABASE = {bracketed(database)}")
+    mirror(sqlserver, user, clone)
+    assert asked(sqlserver, LOGIN, clone.username) == asked(sqlserver, LOGIN, user.username)
+    mirror(sqlserver, clone, user)
+    alter(sqlserver, f"ALTER LOGIN {user.username} WITH DEFAULT_DATABASE = master")
+
+
 def test_a_login_that_is_locked_is_unlocked_with_its_new_password(sqlserver: SQLServerLaboratory) -> None:
     needs_stand_in(sqlserver)
     user = sqlserver.new_user(policy=True)

@@ -162,9 +162,18 @@ class LoginStatements(Statements):
         return self._catalog.spelled(name)
 
     def _update_login(self, name: str, options: Mapping[str, Value]) -> None:
+        """Write options of a login; a change of the policy changes the expiration (alter-login-transact-sql)."""
+        policy_before, must_change_before = (
+            self._catalog.get("server_principals", column, name=name) for column in ("is_policy_checked", "must_change")
+        )
+        off = {options.get("is_policy_checked"), options.get("is_expiration_checked")}
+        if 0 in off and must_change_before and options.get("must_change") != 0:
+            text = "The CHECK_POLICY and CHECK_EXPIRATION options cannot be turned OFF when MUST_CHANGE is ON."
+            raise SqlError(15128, text)
         self._catalog.update("server_principals", options, name=name)
-        if options.get("is_policy_checked") == 0 and not options.get("is_expiration_checked"):
-            self._catalog.update("server_principals", {"is_expiration_checked": 0}, name=name)
+        if options.get("is_policy_checked", policy_before) != policy_before:
+            expiration = {"is_expiration_checked": options["is_policy_checked"]}
+            self._catalog.update("server_principals", {**expiration, **options}, name=name)
         policy, expiration, must_change = (
             self._catalog.get("server_principals", column, name=name)
             for column in ("is_policy_checked", "is_expiration_checked", "must_change")

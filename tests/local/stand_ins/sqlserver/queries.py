@@ -182,11 +182,12 @@ class Queries:
         return int(self._catalog.allows(self._viewer, permission))
 
     def _login_property(self, name: str, which: str) -> int | None:
-        assert which == "IsLocked"
         row = self._catalog.run(
-            "SELECT is_policy_checked, failures FROM server_principals WHERE name = ? AND type = 'S'", name
+            "SELECT is_policy_checked, failures, must_change FROM server_principals WHERE name = ? AND type = 'S'", name
         )
-        return int(is_locked(*row[0])) if row else None
+        if not row:
+            return None
+        return int(row[0][2]) if which == "IsMustChange" else int(is_locked(*row[0][:2]))
 
     def _database_property(self, name: str, which: str) -> str | None:
         """Return whether a database can be written; NULL if it "isn't started" (databasepropertyex-transact-sql)."""
@@ -212,6 +213,7 @@ class Queries:
         define("current_database", 0, lambda: self._viewer.database)
         define("DB_NAME", 0, lambda: self._viewer.database)
         define("DB_ID", 0, lambda: self._catalog.get("databases", "database_id", name=self._viewer.database))
+        define("DB_ID", 1, lambda name: self._catalog.get("databases", "database_id", name=name))
         define("SPID", 0, lambda: self._viewer.session)
         define("SUSER_SID", 0, self._own_sid)
         define("SUSER_ID", 0, lambda: self._viewer.login)

@@ -35,12 +35,13 @@ AUTHENTICATION = """
     WHERE d.database_id = DB_ID()"""
 
 _LOGIN = """
-    SELECT principal_id, name, sid, default_database_name, default_language_name, is_policy_checked,
-        is_expiration_checked
+    SELECT principal_id, name, sid, default_database_name, DB_ID(default_database_name), default_language_name,
+        is_policy_checked, is_expiration_checked
     FROM sys.sql_logins"""
 LOGIN = f"{_LOGIN} WHERE name = %s"
 LOGIN_BY_SID = f"{_LOGIN} WHERE sid = %s"
 LOGIN_STATE = "SELECT is_disabled, CAST(LOGINPROPERTY(name, 'IsLocked') AS int) FROM sys.sql_logins WHERE sid = %s"
+MUST_CHANGE = "SELECT CAST(LOGINPROPERTY(name, 'IsMustChange') AS int) FROM sys.sql_logins WHERE sid = %s"
 ANY_PRINCIPAL = "SELECT 1 FROM sys.server_principals WHERE name = %s"
 HAS_LOGIN = "SELECT 1 FROM sys.server_principals WHERE sid = %s"
 

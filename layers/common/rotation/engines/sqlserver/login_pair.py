@@ -19,6 +19,8 @@ from rotation.redaction import said
 
 logger = logging.getLogger(__name__)
 
+USUAL_DATABASE = ("DEFAULT_DATABASE", "[master]")
+"""What CREATE LOGIN gives a login if it is not told otherwise."""
 MOST_NAMED = 20
 """How many databases a message names at most."""
 GUEST, DATABASES_WITH_GUESTS = 2, frozenset({"master", "msdb", "tempdb"})
@@ -73,6 +75,7 @@ class SQLServerLoginPair(SQLServerPair):
         self._enter("master")  # the only database in which permissions on the server can be granted
         other = self._adopt(user) if self._find(self.other) else self._create(user)
         self._require_nothing_lost(*self._reader(of_server=True).read(user, other))
+        self._end_must_change(user, other)
         self._change_until_equal(lambda as_ours: self._changes_of_server(as_ours=as_ours))
         for database, lost in self._databases():
             if database.name in self._known.left:
@@ -121,11 +124,12 @@ class SQLServerLoginPair(SQLServerPair):
                 cause = f"{username} is a role, or a login of Windows or of a certificate: it has no password"
                 raise Unsafe(operation, cause, "Use a login with a password, or another name")
             return None
-        [(number, name, sid, database, language, policy, expiration)] = rows
+        [(number, name, sid, database, database_id, language, policy, expiration)] = rows
         if len(sid) != SID_DIGITS:
             raise Unsafe(operation, f"{username} is the server's own", "Use a login that an admin created")
         options = {
-            "DEFAULT_DATABASE": identifier(database or "master"),
+            # A database that is gone cannot be given to the other login (15010).
+            **({"DEFAULT_DATABASE": identifier(database)} if database_id else {}),
             "DEFAULT_LANGUAGE": identifier(language or "us_english"),
             "CHECK_EXPIRATION": "ON" if expiration else "OFF",
             "CHECK_POLICY": "ON" if policy else "OFF",
@@ -142,7 +146,7 @@ class SQLServerLoginPair(SQLServerPair):
         self._require_permissions("NULL", catalog.SEES_SERVER, "master")
 
     def _alter(self, user: Principal, change: str) -> None:
-        operation, remedy = f"setting the password of {self.user}", self._grant_alter()
+        operation, remedy = f"setting the password of {user.name}", self._grant_alter()
         self._run(operation, f"ALTER LOGIN {identifier(user.name)} {change}", remedy=remedy)
 
     def _grant_alter(self) -> str:
@@ -157,13 +161,23 @@ class SQLServerLoginPair(SQLServerPair):
     def _create(self, user: Principal) -> Principal:
         """Create the clone, marked, and with a password that nobody reads: so nobody can log in."""
         sid, password = binary(clone_sid(user.sid)), literal(unread_password(KIND))
-        options = f"PASSWORD = {password}, SID = {sid}, {option_list(user.options)}"
+        # RDS advises against other default databases: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_SQLServerMultiAZ.html
+        given = {option: value for option, value in user.options.items() if (option, value) != USUAL_DATABASE}
+        options = f"PASSWORD = {password}, SID = {sid}, {option_list(given)}"
         operation = f"creating {self.other}"
         with self._connection.transaction(operation):
             self._run(operation, f"CREATE LOGIN {identifier(self.other)} WITH {options}")
             other = self._require(self.other)
             self._mark(user, other)
         return other
+
+    def _end_must_change(self, user: Principal, other: Principal) -> None:
+        """Replace a password that `other` must change by one that nobody reads: until then its policy stays (15128)."""
+        checks = ("CHECK_POLICY", "CHECK_EXPIRATION")
+        if any((user.options[check], other.options[check]) == ("OFF", "ON") for check in checks):
+            [(must_change,)] = self._run(f"looking at {self.other}", catalog.MUST_CHANGE, (other.sid,))
+            if must_change:
+                self._alter(other, f"WITH PASSWORD = {literal(unread_password(KIND))}")
 
     def _changes_of_server(self, *, as_ours: bool) -> list[str]:
         user, other = self._require(self.user), self._require(self.other)

@@ -24,6 +24,7 @@ from rotation.engines.sqlserver.rights import (
 )
 from rotation.errors import Unsupported
 
+CHECKS = frozenset({"CHECK_POLICY", "CHECK_EXPIRATION"})
 DBO, DB_OWNER = 1, "db_owner"
 """The id of the user that the owner of a database is, and the role that has the same rights."""
 CONNECT = SQLServerRight("", "", "CONNECT")
@@ -180,9 +181,8 @@ def changes(keyword: str, user: Principal, other: Principal, *, as_ours: bool = 
     is taken back with AS: no page says whether REVOKE without it means its own grants, if it has the right to revoke
     from a role.
     """
-    alter = f"ALTER {keyword} {identifier(other.name)} WITH {option_list(user.options)}"
     return [
-        *([] if user.options == other.options else [alter]),
+        *_option_changes(keyword, user, other),
         *_role_changes("SERVER ROLE" if keyword == "LOGIN" else "ROLE", user, other),
         *_right_changes(user, other, as_ours=as_ours),
     ]
@@ -211,6 +211,24 @@ def owned_alone(user: Principal | None, other: Principal | None) -> list[str]:
     return sorted(
         right.securable for right, state in missing.items() if not user or user.rights.get(right) is not state
     )
+
+
+def _option_changes(keyword: str, user: Principal, other: Principal) -> list[str]:
+    """Return the statement that gives `other` the options of `user`, without those of a login that it has already.
+
+    CHECK_POLICY and CHECK_EXPIRATION change each other, so both are given
+    (https://learn.microsoft.com/en-us/sql/t-sql/statements/alter-login-transact-sql).
+    """
+    differing = {option for option, value in user.options.items() if other.options.get(option) != value}
+    if not differing:
+        return []
+    kept = [
+        option
+        for option in user.options
+        if keyword == "LOGIN" and option not in differing and not (option in CHECKS and CHECKS & differing)
+    ]
+    changed = {option: value for option, value in user.options.items() if option not in kept}
+    return [f"ALTER {keyword} {identifier(other.name)} WITH {option_list(changed)}"]
 
 
 def option_list(options: Mapping[str, str]) -> str:
