@@ -19,6 +19,7 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.engine import CloneStatus
+from rotation.engines.sqlserver import catalog
 from rotation.engines.sqlserver.session import SQLServer, SQLServerSession
 from rotation.errors import (
     DatabaseError,
@@ -66,6 +67,7 @@ from tests.laboratories_sqlserver import (
 from tests.local.servers import certificates
 from tests.local.stand_ins.sqlserver import messages as tds
 from tests.local.stand_ins.sqlserver import server as sqlserver_server
+from tests.local.stand_ins.sqlserver import things as sqlserver_things
 from tests.local.stand_ins.sqlserver import wire as tds_server
 
 __all__ = ["closed_port", "contained", "database", "pair", "silent_port", "sqlserver"]  # fixtures
@@ -290,6 +292,70 @@ def test_what_one_owns_the_other_one_controls(
         mirror(sqlserver, other, current)
     alter(sqlserver, f"ALTER AUTHORIZATION ON {thing} TO dbo", database=furnished)
     make_equal(sqlserver, current, other, furnished)
+
+
+THINGS = [thing for thing in sqlserver_things.THINGS.values() if thing.class_id != sqlserver_things.ENDPOINT]
+
+
+def test_permissions_on_anything_follow_and_its_owner_is_matched(
+    sqlserver: SQLServerLaboratory, turn: Pair, furnished: str
+) -> None:
+    needs_stand_in(sqlserver)
+    current, other = turn
+    name = bracketed(current.username)
+    named = {thing.keyword: f"{'dbo.' * thing.has_schema}[a ]]]" for thing in THINGS}
+    alter(sqlserver, f"CREATE USER {name} FOR LOGIN {name}", database=furnished)
+    for statement in (
+        "CREATE {} {} WITH whatever",
+        f"GRANT REFERENCES ON {{}}::{{}} TO {name} WITH GRANT OPTION",
+        f"DENY VIEW DEFINITION ON {{}}::{{}} TO {name}",
+    ):
+        alter(sqlserver, *(statement.format(*one) for one in named.items()), database=furnished)
+    make_equal(sqlserver, current, other, furnished)
+    own = "ALTER AUTHORIZATION ON {}::{} TO {}"
+    alter(sqlserver, *(own.format(*one, name) for one in named.items()), database=furnished)
+    for _ in range(2):
+        mirror(sqlserver, current, other)
+        controls = asked(sqlserver, PERMISSIONS.format(scope="database"), other.username, database=furnished)
+        given = {row[0] for row in controls if row[-2:] == ("CONTROL", "GRANT_WITH_GRANT_OPTION")}
+        unseen = {"DATABASE SCOPED CREDENTIAL", "EXTERNAL LANGUAGE"}
+        assert given == {thing.replace(" ", "_") for thing in named.keys() - unseen}
+        mirror(sqlserver, other, current)
+    alter(sqlserver, *(own.format(*one, "dbo") for one in named.items()), database=furnished)
+    make_equal(sqlserver, current, other, furnished)
+
+
+def test_permissions_on_an_endpoint_follow_and_its_owner_is_matched(sqlserver: SQLServerLaboratory, turn: Pair) -> None:
+    needs_stand_in(sqlserver)
+    current, other = turn
+    endpoint = f"endpoint_{secrets.token_hex(3)}"
+    alter(
+        sqlserver,
+        f"CREATE ENDPOINT {endpoint} WITH whatever",
+        f"GRANT CONNECT ON ENDPOINT::{endpoint} TO {current.username}",
+    )
+    make_equal(sqlserver, current, other, admin=sqlserver.superuser)
+    alter(sqlserver, f"ALTER AUTHORIZATION ON ENDPOINT::{endpoint} TO {current.username}")
+    mirror(sqlserver, current, other, sqlserver.superuser)
+    controls = asked(sqlserver, PERMISSIONS.format(scope="server"), other.username)
+    assert ("CONTROL", "GRANT_WITH_GRANT_OPTION") in [row[-2:] for row in controls]
+    mirror(sqlserver, other, current, sqlserver.superuser)
+
+
+def test_a_permission_on_what_is_not_known_is_refused_by_name(
+    sqlserver: SQLServerLaboratory, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs_stand_in(sqlserver)
+    user, clone = pair
+    alter(
+        sqlserver,
+        "CREATE ROUTE unknown WITH whatever",
+        f"GRANT ALTER ON ROUTE::unknown TO {user.username}",
+        database=DATABASE,
+    )
+    monkeypatch.delitem(catalog.NAMES, 19)
+    with pytest.raises(Unsupported, match="a permission that is granted on a ROUTE"):
+        mirror(sqlserver, user, clone)
 
 
 def test_what_the_other_one_alone_owns_is_said(sqlserver: SQLServerLaboratory, turn: Pair, furnished: str) -> None:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tests.local.stand_ins.sqlserver import things
 from tests.local.stand_ins.sqlserver.backend import SqlError, Value
 from tests.local.stand_ins.sqlserver.tables import (
     DATABASE,
@@ -19,6 +20,7 @@ from tests.local.stand_ins.sqlserver.tables import (
     GUEST,
     OBJECT,
     OF_SCHEMA,
+    OF_SERVER,
     PRINCIPAL,
     PUBLIC,
     RESTRICTED_USER,
@@ -52,7 +54,7 @@ class Catalog:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.sqlite = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-        self.sqlite.executescript(SCHEMA)
+        self.sqlite.executescript(SCHEMA + things.TABLES)
         self.user_code: list[tuple[str, str]] = []
         """Who has run code of a user, and which."""
 
@@ -197,7 +199,7 @@ class Catalog:
 
     def can_grant(self, viewer: Viewer, permission: str, on: Securable) -> bool:
         """Tell whether a viewer can grant a permission: it has CONTROL, or the permission WITH GRANT OPTION."""
-        if on.class_id in (SERVER, SERVER_PRINCIPAL):
+        if on.class_id in OF_SERVER:
             rows = self._states("server_permissions", "", self.server_groups(viewer.login), on, {permission})
             control = self.allows_server(viewer, "CONTROL SERVER" if on.class_id == SERVER else "CONTROL", on)
             if on.class_id == SERVER_PRINCIPAL:
@@ -236,6 +238,12 @@ class Catalog:
             return _number(owner) or self.owner(database, Securable(OF_SCHEMA, schema))
         if on.class_id == OF_SCHEMA:
             return _number(self.get("schemas", "principal_id", db=database, schema_id=on.major))
+        if thing := things.THINGS.get(on.class_id):
+            key: dict[str, Value] = {"db": database, thing.key: on.major}
+            owner = _number(self.get(thing.view, "principal_id", **key))
+            if owner is None and thing.has_schema:
+                return self.owner(database, Securable(OF_SCHEMA, self.get(thing.view, "schema_id", **key)))
+            return owner
         if on.class_id == PRINCIPAL:
             return _number(self.get("database_principals", "owning_principal_id", db=database, principal_id=on.major))
         return None

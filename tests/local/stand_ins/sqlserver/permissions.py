@@ -8,12 +8,14 @@ from tests.local.stand_ins.sqlserver.tables import (
     DBO,
     OBJECT,
     OF_SCHEMA,
+    OF_SERVER,
     PRINCIPAL,
     SA,
     SERVER,
     SERVER_PRINCIPAL,
     Securable,
 )
+from tests.local.stand_ins.sqlserver.things import THINGS, Thing, thing_named
 from tests.local.stand_ins.sqlserver.tsql import syntax_error
 
 SERVER_PERMISSIONS = frozenset({
@@ -27,8 +29,12 @@ DATABASE_PERMISSIONS = frozenset({
     "VIEW DEFINITION",
 })  # fmt: skip
 _ON_TABLES = {"ALTER", "CONTROL", "DELETE", "EXECUTE", "INSERT", "REFERENCES", "SELECT", "UPDATE", "VIEW DEFINITION"}
+_ON_THINGS = {
+    "ALTER", "CONNECT", "CONTROL", "EXECUTE", "REFERENCES", "SEND", "TAKE OWNERSHIP", "VIEW DEFINITION",
+}  # fmt: skip
 _ON_PRINCIPALS = {"ALTER", "CONTROL", "IMPERSONATE", "TAKE OWNERSHIP", "VIEW DEFINITION"}
 PERMISSIONS_ON = {
+    **dict.fromkeys(THINGS, _ON_THINGS),
     OBJECT: _ON_TABLES, OF_SCHEMA: _ON_TABLES, PRINCIPAL: _ON_PRINCIPALS, SERVER_PRINCIPAL: _ON_PRINCIPALS,
 }  # fmt: skip
 
@@ -74,6 +80,8 @@ class PermissionStatements(Statements):
         return names, on, columns
 
     def _securable(self) -> tuple[Securable, list[str]]:
+        if thing := thing_named(self._tokens, "::"):
+            return self._thing(thing, self._tokens.names()), []
         keywords = ("SERVER ROLE", "OBJECT", "SCHEMA", "USER", "ROLE", "LOGIN")
         keyword = next((word for word in keywords if self._tokens.took(*word.split(), "::")), "OBJECT")
         names, columns = self._tokens.names(), list[str]()
@@ -95,13 +103,19 @@ class PermissionStatements(Statements):
             raise refusal("find", keyword.lower(), names[-1])
         return Securable(place, found), columns
 
+    def _thing(self, thing: Thing, names: list[str]) -> Securable:
+        found = self._thing_id(thing, names)
+        if found is None:
+            raise refusal("find", thing.keyword.lower(), names[-1])
+        return Securable(thing.class_id, found)
+
     def _change(  # noqa: PLR0913, PLR0917 - the parts of a statement
         self, verb: str, permissions: list[str], on: Securable | None, columns: list[str], grantee: str, state: str
     ) -> None:
         cascade = self._tokens.took("CASCADE")
         grantor = self._tokens.name() if verb == "REVOKE" and self._tokens.took("AS") else ""
         for permission in permissions:
-            of_server = on.class_id == SERVER_PRINCIPAL if on else permission in SERVER_PERMISSIONS
+            of_server = on.class_id in OF_SERVER if on else permission in SERVER_PERMISSIONS
             if of_server and self._here.lower() != "master":
                 text = "Permissions at the server scope can only be granted when the current database is master"
                 raise SqlError(4621, text)
@@ -147,7 +161,7 @@ class PermissionStatements(Statements):
     def _set(  # noqa: PLR0913 - the columns of the table
         self, on: Securable, to: int, permission: str, state: str, grantor: int, *, cascade: bool
     ) -> None:
-        of_server = on.class_id in (SERVER, SERVER_PRINCIPAL)
+        of_server = on.class_id in OF_SERVER
         table = "server_permissions" if of_server else "database_permissions"
         thing: dict[str, Value] = {"class": on.class_id, "major_id": on.major, "grantee_principal_id": to}
         thing |= {"permission_name": permission, "grantor_principal_id": grantor}

@@ -11,6 +11,7 @@ from tests.local.stand_ins.sqlserver.logins import LoginStatements
 from tests.local.stand_ins.sqlserver.permissions import PermissionStatements
 from tests.local.stand_ins.sqlserver.statement import Statement
 from tests.local.stand_ins.sqlserver.tables import Viewer
+from tests.local.stand_ins.sqlserver.things import DATABASE_SCOPED_CREDENTIAL, THINGS
 from tests.local.stand_ins.sqlserver.triggers import CALLER, TriggerStatements
 from tests.local.stand_ins.sqlserver.tsql import statements, syntax_error
 from tests.local.stand_ins.sqlserver.users import UserStatements
@@ -41,6 +42,7 @@ def _methods(statement: Statement) -> dict[tuple[str, ...], Callable[[], None]]:
         ("USE",): databases.use,
         ("EXEC", "SP_CONFIGURE"): databases.configure,
         ("RECONFIGURE",): lambda: None,
+        ("CREATE", "DATABASE", "SCOPED", "CREDENTIAL"): lambda: users.create_thing(THINGS[DATABASE_SCOPED_CREDENTIAL]),
         ("CREATE", "DATABASE"): databases.create_database,
         ("ALTER", "DATABASE"): databases.alter_database,
         ("BACKUP", "LOG"): databases.back_up_log,
@@ -65,6 +67,7 @@ def _methods(statement: Statement) -> dict[tuple[str, ...], Callable[[], None]]:
         ("CREATE", "ROLE"): users.create_role,
         ("ALTER", "ROLE"): users.alter_role,
         ("CREATE", "SCHEMA"): users.create_schema,
+        ("CREATE",): users.create_thing,
         ("ALTER", "AUTHORIZATION", "ON"): users.alter_authorization,
         ("GRANT",): permissions.grant,
         ("DENY",): permissions.deny,

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from tests.local.stand_ins.sqlserver import things
+from tests.local.stand_ins.sqlserver.things import ENDPOINT, THINGS
+
 SCHEMA = """
     CREATE TABLE databases (
         name TEXT COLLATE NOCASE PRIMARY KEY, database_id INTEGER, owner_sid BLOB, state INTEGER DEFAULT 0,
@@ -52,6 +55,7 @@ SCHEMA = """
 """
 
 VIEWS = {
+    **things.VIEWS,
     "databases": "sees_database(name)",
     "server_principals": "sees_server_principal(principal_id)",
     "sql_logins": "type = 'S' AND sees_server_principal(principal_id)",
@@ -104,7 +108,9 @@ NO_AUTHENTICATION, BY_INSTANCE, BY_DATABASE = 0, 1, 2
 
 SERVER, SERVER_PRINCIPAL = 100, 101
 DATABASE, OBJECT, OF_SCHEMA, PRINCIPAL = 0, 1, 3, 4
+OF_SERVER = frozenset({SERVER, SERVER_PRINCIPAL, ENDPOINT})
 CLASSES = {
+    **{number: thing.keyword.replace(" ", "_") for number, thing in THINGS.items()},
     SERVER: "SERVER", SERVER_PRINCIPAL: "SERVER_PRINCIPAL",
     DATABASE: "DATABASE", OBJECT: "OBJECT_OR_COLUMN", OF_SCHEMA: "SCHEMA", PRINCIPAL: "DATABASE_PRINCIPAL",
 }  # fmt: skip

@@ -105,6 +105,30 @@ DATABASE_ROLES = """
     FROM sys.database_role_members m JOIN sys.database_principals r ON r.principal_id = m.role_principal_id
     WHERE m.member_principal_id IN ({ids})"""
 
+CLASSES = {
+    5: ("ASSEMBLY", "sys.assemblies", "assembly_id"),
+    6: ("TYPE", "sys.types", "user_type_id"),
+    10: ("XML SCHEMA COLLECTION", "sys.xml_schema_collections", "xml_collection_id"),
+    15: ("MESSAGE TYPE", "sys.service_message_types", "message_type_id"),
+    16: ("CONTRACT", "sys.service_contracts", "service_contract_id"),
+    17: ("SERVICE", "sys.services", "service_id"),
+    18: ("REMOTE SERVICE BINDING", "sys.remote_service_bindings", "remote_service_binding_id"),
+    19: ("ROUTE", "sys.routes", "route_id"),
+    23: ("FULLTEXT CATALOG", "sys.fulltext_catalogs", "fulltext_catalog_id"),
+    24: ("SYMMETRIC KEY", "sys.symmetric_keys", "symmetric_key_id"),
+    25: ("CERTIFICATE", "sys.certificates", "certificate_id"),
+    26: ("ASYMMETRIC KEY", "sys.asymmetric_keys", "asymmetric_key_id"),
+    29: ("FULLTEXT STOPLIST", "sys.fulltext_stoplists", "stoplist_id"),
+    31: ("SEARCH PROPERTY LIST", "sys.registered_search_property_lists", "property_list_id"),
+    32: ("DATABASE SCOPED CREDENTIAL", "sys.database_scoped_credentials", "credential_id"),
+    34: ("EXTERNAL LANGUAGE", "sys.external_languages", "external_language_id"),
+}
+"""Of things in a database, by the class of permissions on them: the keyword, and a view with its key."""
+CLASSES_IN_SCHEMAS = frozenset({6, 10})
+CLASSES_NOT_EVERYWHERE = frozenset({32, 34})
+"""Those whose views not every admin can read, or not every version has. Only a permission on such a thing is read: its
+owner is not looked for."""
+
 OWNED = "OWNED"
 """Stands in the column `state_desc` of rows that are about an owner and not about a permission."""
 
@@ -113,7 +137,9 @@ SERVER_RIGHTS = """
         grantor_principal_id, SUSER_ID()
     FROM sys.server_permissions WHERE grantee_principal_id IN ({ids}) OR grantor_principal_id IN ({ids})
     UNION ALL SELECT owning_principal_id, 101, 'SERVER_PRINCIPAL', principal_id, 0, NULL, 'OWNED', NULL, NULL
-    FROM sys.server_principals WHERE type = 'R' AND owning_principal_id IN ({ids})"""
+    FROM sys.server_principals WHERE type = 'R' AND owning_principal_id IN ({ids})
+    UNION ALL SELECT principal_id, 105, 'ENDPOINT', endpoint_id, 0, NULL, 'OWNED', NULL, NULL
+    FROM sys.endpoints WHERE principal_id IN ({ids})"""
 DATABASE_RIGHTS = """
     SELECT grantee_principal_id, class, class_desc, major_id, minor_id, permission_name, state_desc,
         grantor_principal_id, DATABASE_PRINCIPAL_ID()
@@ -124,6 +150,12 @@ DATABASE_RIGHTS = """
     FROM sys.database_principals WHERE type = 'R' AND owning_principal_id IN ({ids})
     UNION ALL SELECT principal_id, 1, 'OBJECT_OR_COLUMN', object_id, 0, NULL, 'OWNED', NULL, NULL
     FROM sys.all_objects WHERE principal_id IN ({ids})"""
+DATABASE_RIGHTS += "".join(
+    f" UNION ALL SELECT principal_id, {number}, '{keyword}', {key}, 0, NULL, 'OWNED', NULL, NULL"  # noqa: S608 - constants
+    f" FROM {view} WHERE principal_id IN ({{ids}})"
+    for number, (keyword, view, key) in CLASSES.items()
+    if number not in CLASSES_NOT_EVERYWHERE
+)
 """What principals are granted and denied, and by whom; what they have granted and denied to others; what they own; and
 the id of the user who is logged in. A table without an owner of its own, which the owner of its schema owns, is not in
 the result."""
@@ -148,37 +180,23 @@ def _of_schema(keyword: str, view: str, key: str) -> str:
     )
 
 
-def _of_database(keyword: str, view: str, key: str) -> str:
-    return f"SELECT {key}, {keyword}, NULL, name FROM {view} WHERE {key} IN ({{ids}})"  # noqa: S608 - constants
+def _of_database(keyword: str, view: str, key: str, by_type: str = "") -> str:
+    what = f"CASE type {by_type} ELSE '{keyword}' END" if by_type else f"'{keyword}'"
+    return f"SELECT {key}, {what}, NULL, name FROM {view} WHERE {key} IN ({{ids}})"  # noqa: S608 - constants
 
 
 NAMES = {
     1: _of_schema("OBJECT", "sys.all_objects", "object_id"),
-    3: _of_database("'SCHEMA'", "sys.schemas", "schema_id"),
+    3: _of_database("SCHEMA", "sys.schemas", "schema_id"),
     4: _of_database(
-        "CASE type WHEN 'R' THEN 'ROLE' WHEN 'A' THEN 'APPLICATION ROLE' ELSE 'USER' END",
-        "sys.database_principals",
-        "principal_id",
+        "USER", "sys.database_principals", "principal_id", "WHEN 'R' THEN 'ROLE' WHEN 'A' THEN 'APPLICATION ROLE'"
     ),
-    5: _of_database("'ASSEMBLY'", "sys.assemblies", "assembly_id"),
-    6: _of_schema("TYPE", "sys.types", "user_type_id"),
-    10: _of_schema("XML SCHEMA COLLECTION", "sys.xml_schema_collections", "xml_collection_id"),
-    15: _of_database("'MESSAGE TYPE'", "sys.service_message_types", "message_type_id"),
-    16: _of_database("'CONTRACT'", "sys.service_contracts", "service_contract_id"),
-    17: _of_database("'SERVICE'", "sys.services", "service_id"),
-    18: _of_database("'REMOTE SERVICE BINDING'", "sys.remote_service_bindings", "remote_service_binding_id"),
-    19: _of_database("'ROUTE'", "sys.routes", "route_id"),
-    23: _of_database("'FULLTEXT CATALOG'", "sys.fulltext_catalogs", "fulltext_catalog_id"),
-    24: _of_database("'SYMMETRIC KEY'", "sys.symmetric_keys", "symmetric_key_id"),
-    25: _of_database("'CERTIFICATE'", "sys.certificates", "certificate_id"),
-    26: _of_database("'ASYMMETRIC KEY'", "sys.asymmetric_keys", "asymmetric_key_id"),
-    29: _of_database("'FULLTEXT STOPLIST'", "sys.fulltext_stoplists", "stoplist_id"),
-    31: _of_database("'SEARCH PROPERTY LIST'", "sys.registered_search_property_lists", "property_list_id"),
-    32: _of_database("'DATABASE SCOPED CREDENTIAL'", "sys.database_scoped_credentials", "credential_id"),
-    101: _of_database(
-        "CASE type WHEN 'R' THEN 'SERVER ROLE' ELSE 'LOGIN' END", "sys.server_principals", "principal_id"
-    ),
-    105: _of_database("'ENDPOINT'", "sys.endpoints", "endpoint_id"),
+    **{
+        number: (_of_schema if number in CLASSES_IN_SCHEMAS else _of_database)(keyword, view, key)
+        for number, (keyword, view, key) in CLASSES.items()
+    },
+    101: _of_database("LOGIN", "sys.server_principals", "principal_id", "WHEN 'R' THEN 'SERVER ROLE'"),
+    105: _of_database("ENDPOINT", "sys.endpoints", "endpoint_id"),
 }
 """By the class of a permission: a query for number, keyword, schema and name of its securables."""
 
