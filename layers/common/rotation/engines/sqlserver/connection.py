@@ -1,9 +1,8 @@
 """How is an SQL Server reached, and what do its errors mean?"""
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import pytds  # type: ignore[import-untyped]  # annotated, but not marked so (PEP 561)
@@ -19,6 +18,7 @@ from rotation.engines.driver import (
     TOO_MANY,
     WRONG_DATABASE,
     WRONG_PASSWORD,
+    ExpectedError,
     Problem,
     lacks_right,
     problem,
@@ -89,6 +89,12 @@ STATEMENT_PROBLEMS: Mapping[int, Problem] = {
 }
 """What a refused statement means."""
 
+OVERTAKEN = frozenset({1205, 15023, 15025, 15063, 15151})
+"""Errors of a statement whose work another invocation of the same step has just done, or undone: it was a deadlock's
+victim, or the name or SID exists now, or there is no such thing any more."""
+ATTEMPTS = 3
+"""How often something is done while another invocation does the same."""
+
 SYNTAX_ERRORS = frozenset({102, 103, 105, 132, 156, 319})
 """Errors whose texts quote the statement."""
 
@@ -118,6 +124,8 @@ class SQLServerConnection:
         self.credential = credential
         self._deadline = deadline
         operation = f"logging in as {credential} to {credential.database}"
+        self._expected: frozenset[int] = frozenset()
+        """Errors of statements that are raised as ExpectedError."""
         self._socket, self._client = _log_in(credential, deadline, operation)
 
     @property
@@ -145,14 +153,43 @@ class SQLServerConnection:
         try:
             return self._run(statement, arguments)
         except (pytds.Error, OSError, AnswerTooLong, *UNREADABLE_ANSWER) as error:
+            if ServerError.read(error).number in self._expected:
+                raise ExpectedError(ServerError.read(error).number) from None
             raise statement_failure(error, f"{operation} as {self.username}", remedy, self.username) from None
 
-    @contextmanager
-    def transaction(self, operation: str) -> Iterator[None]:
-        """Commit all of the block or nothing: an error in it ends the session, and so the transaction."""
-        self.execute(operation, "BEGIN TRANSACTION")
-        yield
-        self.execute(operation, "COMMIT TRANSACTION")
+    def in_transaction(self, operation: str, work: Callable[[], None]) -> None:
+        """Do all of the work or nothing; an error ends the session, and so the transaction. See `again`."""
+
+        def whole() -> None:
+            self.execute(operation, "BEGIN TRANSACTION")
+            work()
+            self.execute(operation, "COMMIT TRANSACTION")
+
+        self.again(operation, whole)
+
+    def again(self, operation: str, work: Callable[[], None]) -> None:
+        """Do the work, and do it again if another invocation of the same step got ahead of it.
+
+        The work begins with reading what there is.
+        """
+        for _ in range(ATTEMPTS - 1):
+            self._expected = OVERTAKEN
+            try:
+                return work()
+            except ExpectedError:
+                self._expected = frozenset()
+                self.execute(operation, "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION")
+            finally:
+                self._expected = frozenset()
+        return work()
+
+    def accepts(self, password: str) -> bool:
+        """Tell whether the server takes this password of the same user now."""
+        try:
+            SQLServerConnection(replace(self.credential, password=password), self._deadline).close()
+        except LoginRefused:
+            return False
+        return True
 
     def close(self) -> None:
         """Close the connection; the server rolls an open transaction back."""

@@ -37,11 +37,18 @@ class SQLServerContainedPair(SQLServerPair):
         """Make `other` what `user` is; see `SQLServerPair`."""
         user = self._require(self.user)
         require_no_triggers(self._connection, catalog.TRIGGERS, self.other, self._place)
-        with self._connection.transaction(f"preparing {self.other}"):
-            other = self._require(self.other) if self._find(self.other) else self._create(user)
+        existed = self._find(self.other) is not None
+
+        def prepare() -> None:
+            found = self._find(self.other)
+            # One that another invocation of this step has just created has the mark.
+            is_ours = found and (existed or user.id in self._marks(user, found))
+            other = self._require(self.other) if is_ours else self._create(user)
             self._mark(user, other)
             self._require_nothing_lost(*self._reader().read(user, other))
             self._change_until_equal(lambda as_ours: self._changes_left(as_ours=as_ours))
+
+        self._connection.in_transaction(f"preparing {self.other}", prepare)
 
     def set_password(self, password: str) -> None:
         """Give `user` a password; see `SQLServerPair`."""

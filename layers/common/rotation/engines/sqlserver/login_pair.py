@@ -76,7 +76,10 @@ class SQLServerLoginPair(SQLServerPair):
         other = self._adopt(user) if self._find(self.other) else self._create(user)
         self._require_nothing_lost(*self._reader(of_server=True).read(user, other))
         self._end_must_change(user, other)
-        self._change_until_equal(lambda as_ours: self._changes_of_server(as_ours=as_ours))
+        self._connection.again(
+            f"preparing {self.other}",
+            lambda: self._change_until_equal(lambda as_ours: self._changes_of_server(as_ours=as_ours)),
+        )
         for database, lost in self._databases():
             if database.name in self._known.left:
                 continue
@@ -165,11 +168,16 @@ class SQLServerLoginPair(SQLServerPair):
         given = {option: value for option, value in user.options.items() if (option, value) != USUAL_DATABASE}
         options = f"PASSWORD = {password}, SID = {sid}, {option_list(given)}"
         operation = f"creating {self.other}"
-        with self._connection.transaction(operation):
-            self._run(operation, f"CREATE LOGIN {identifier(self.other)} WITH {options}")
-            other = self._require(self.other)
-            self._mark(user, other)
-        return other
+
+        def create() -> None:
+            """Create it unless another invocation of this step has just done so: then it has the mark."""
+            found = self._find(self.other)
+            if not (found and user.id in self._marks(user, found)):
+                self._run(operation, f"CREATE LOGIN {identifier(self.other)} WITH {options}")
+                self._mark(user, self._require(self.other))
+
+        self._connection.in_transaction(operation, create)
+        return self._require(self.other)
 
     def _end_must_change(self, user: Principal, other: Principal) -> None:
         """Replace a password that `other` must change by one that nobody reads: until then its policy stays (15128)."""
@@ -197,10 +205,11 @@ class SQLServerLoginPair(SQLServerPair):
         require_no_triggers(self._connection, catalog.TRIGGERS, self.other, self._place)
         if found.user and found.other:
             self._require_nothing_lost(found.user, found.other)
-        with self._connection.transaction(operation):
-            self._change_until_equal(
-                lambda as_ours: self._changes_here(self._users(user.sid, other.sid), as_ours=as_ours)
-            )
+
+        def left(as_ours: bool) -> list[str]:  # noqa: FBT001 - called by position
+            return self._changes_here(self._users(user.sid, other.sid), as_ours=as_ours)
+
+        self._connection.in_transaction(operation, lambda: self._change_until_equal(left))
 
     def _warn_of_left_user(self, name: str) -> None:
         left = f"{self.other} is the user {name}{self._place}, but {self.user} has no user there"

@@ -17,7 +17,7 @@ from rotation.engines.sqlserver.login_pair import SQLServerLoginPair
 from rotation.engines.sqlserver.pair import Known, SQLServerPair
 from rotation.engines.sqlserver.rights import identifier, literal
 from rotation.engines.sqlserver.statements import REVERSIBLE, first_word, lasting
-from rotation.errors import Unsafe
+from rotation.errors import NotPermitted, Unsafe
 
 
 class SQLServer:
@@ -70,14 +70,19 @@ class SQLServerSession:
     def change_own_password(self, password: str) -> None:
         """Give the user who is logged in this password; see `rotation.engine.Session`.
 
-        OLD_PASSWORD is the password that logged in, whichever one the secret calls current.
+        OLD_PASSWORD is the password that logged in, whichever one the secret calls current. If it is none any more,
+        another invocation of the same step can have changed it to the same password.
         """
         if password == self._password:  # a history of passwords would refuse it
             return
         username, old, new = self.connection.username, literal(self._password), literal(password)
         keyword = "LOGIN" if self._own_account().database == BY_SERVER else "USER"
         statement = f"ALTER {keyword} {identifier(username)} WITH PASSWORD = {new} OLD_PASSWORD = {old}"
-        self.connection.execute(f"changing the password of {username}", statement)
+        try:
+            self.connection.execute(f"changing the password of {username}", statement)
+        except NotPermitted:
+            if not self.connection.accepts(password):
+                raise
         self._password = password
 
     def clone_status(self, user: str, other: str) -> CloneStatus:
