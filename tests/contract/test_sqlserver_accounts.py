@@ -301,7 +301,7 @@ def test_a_server_principal_of_the_clones_name_is_left_alone(
     alter(sqlserver, f"{kind} {clone.username}{password}")
     query = "SELECT name, sid, type FROM sys.server_principals WHERE name = %s"
     before = asked(sqlserver, query, clone.username)
-    with pytest.raises(Unsafe, match=r"is a role, or|no version of this secret holds its password"):
+    with pytest.raises(Unsafe, match=r"is a role, or|no version of the secret has its password"):
         set_secret(sqlserver, victim)
     assert asked(sqlserver, query, clone.username) == before
 
@@ -361,7 +361,7 @@ def test_the_sid_of_a_clone_proves_nothing(sqlserver: SQLServerLaboratory, kind:
     make_with_sid(sqlserver, clone, kind, clone_sid(sid_of(sqlserver, user, kind)))
     for current, other in ((user, clone), (clone, user)):
         assert clone_status(sqlserver, current, other) is CloneStatus.UNKNOWN
-        with pytest.raises(Unsafe, match="no version of this secret holds its password"):
+        with pytest.raises(Unsafe, match="no version of the secret has its password"):
             set_secret(sqlserver, current)
         assert sqlserver.logs_in(other)
 

@@ -131,6 +131,18 @@ def test_the_owner_of_a_closed_database_has_a_user_there(
         alter(sqlserver, f"ALTER AUTHORIZATION ON DATABASE::{bracketed(closed)} TO sa")
 
 
+def test_a_database_that_the_admin_may_not_enter_is_named_in_the_log(
+    sqlserver: SQLServerLaboratory, pair: Pair, closed: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If the secret accepts that it is left as it is."""
+    user, _ = pair
+    admit(sqlserver, user.username, closed)
+    with caplog.at_level(logging.WARNING, LOGGER):
+        set_secret(sqlserver, user, accept=ACCEPTED)
+    [text] = [record.getMessage() for record in caplog.records]
+    assert text == f"{closed} was not changed, because the secret accepts that"
+
+
 def test_nothing_is_dropped_when_the_admin_is_let_in_later(
     sqlserver: SQLServerLaboratory, closed: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -195,9 +207,7 @@ def test_a_database_that_rds_took_offline_has_the_statement_of_rds(
 # Databases that cannot be written
 
 
-def test_a_read_only_database_is_refused_only_if_it_needs_a_change(
-    sqlserver: SQLServerLaboratory, pair: Pair, closed: str
-) -> None:
+def test_a_read_only_database_is_said(sqlserver: SQLServerLaboratory, pair: Pair, closed: str) -> None:
     user, clone = pair
     read_only, writable = (f"ALTER DATABASE {bracketed(closed)} SET {how}" for how in ("READ_ONLY", "READ_WRITE"))
     let_admin_in(sqlserver, closed)
