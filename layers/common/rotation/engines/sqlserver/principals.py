@@ -247,13 +247,23 @@ def _role_changes(keyword: str, user: Principal, other: Principal) -> list[str]:
 def _right_changes(user: Principal, other: Principal, *, as_ours: bool) -> Iterator[str]:
     user_rights, other_rights, name = _rights_to_copy(user, other), other.rights, identifier(other.name)
     differing = [given for given in other.given if user_rights.get(given.right) is not other_rights[given.right]]
-    for given in sorted(differing, key=lambda given: (given.right, given.grantor)):
-        if as_ours or not given.is_ours:
-            yield revoke(given.right, given.state, name, identifier(given.grantor))
-    differing_rights = {given.right for given in differing}
+    # REVOKE on a column of a table makes an exception from the same right on the table. So both are taken back, and
+    # what is wanted of them is given again.
+    wholes = {_place(given): given for given in other.given if not given.right.column}
+    foreign = [given for given in differing if as_ours or not given.is_ours]
+    taken = {wholes.get(_place(given), given) for given in foreign}
+    for given in sorted(taken, key=lambda given: (given.right, given.grantor)):
+        yield revoke(given.right, given.state, name, identifier(given.grantor))
+    places = {_place(given) for given in taken if not given.right.column}
+    differing_rights = {given.right for given in other.given if given in differing or _place(given) in places}
     equal = {right: state for right, state in other_rights.items() if right not in differing_rights}
     given_by_us = _strongest(given for given in differing if given.is_ours and not as_ours)
     yield from statements({**equal, **given_by_us}, user_rights, name)
+
+
+def _place(given: GivenRight) -> tuple[str, str, str]:
+    """Return what a right on a table and the same right on its columns, by the same grantor, have in common."""
+    return given.right.securable, given.right.permission, given.grantor
 
 
 def _rights_to_copy(user: Principal, other: Principal) -> Rights:
