@@ -89,13 +89,15 @@ def has(laboratory: SQLServerLaboratory, username: str, *databases: str) -> list
     return found + [asked(laboratory, USER, username, database=name) for name in databases]
 
 
-def set_secret(laboratory: SQLServerLaboratory, user: Credential, *earlier: Credential) -> Credential:
+def set_secret(
+    laboratory: SQLServerLaboratory, user: Credential, *earlier: Credential, accept: frozenset[str] = frozenset()
+) -> Credential:
     """Do what setSecret does for a secret of this user with alternating users, and return what is pending.
 
-    `earlier` are what older versions of the secret hold.
+    `earlier` are what older versions of the secret hold. `accept` is what the secret accepts.
     """
     kind = laboratory.engine.kind
-    current = SecretValue(credential=user, admin_secret="arn", strategy=None, verify=(), fields={})
+    current = SecretValue(credential=user, admin_secret="arn", strategy=None, verify=(), fields={}, accept=accept)
     pending = current.successor(kind.counterpart(user.username), new_password())
     context = Context(
         engine=laboratory.engine,

@@ -11,7 +11,8 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tests.local.stand_ins.sqlserver.backend import Value
+from tests.local.stand_ins.sqlserver import things
+from tests.local.stand_ins.sqlserver.backend import SqlError, Value
 from tests.local.stand_ins.sqlserver.tables import (
     DATABASE,
     DB_OWNER,
@@ -19,6 +20,7 @@ from tests.local.stand_ins.sqlserver.tables import (
     GUEST,
     OBJECT,
     OF_SCHEMA,
+    OF_SERVER,
     PRINCIPAL,
     PUBLIC,
     RESTRICTED_USER,
@@ -36,6 +38,15 @@ from tests.local.stand_ins.sqlserver.tables import (
     Viewer,
 )
 
+STATE_ERRORS = {
+    1: (927, ". It is in the middle of a restore"),
+    5: (946, " because it is in emergency mode"),
+    6: (942, " because it is offline"),
+}
+"""Which error USE gets in a database that is not online, by its state
+(https://learn.microsoft.com/en-us/sql/relational-databases/errors-events/database-engine-events-and-errors). What a
+login without sysadmin gets in the state EMERGENCY, no page says."""
+
 
 class Catalog:
     """The tables, and what they say about users and permissions."""
@@ -43,7 +54,7 @@ class Catalog:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.sqlite = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-        self.sqlite.executescript(SCHEMA)
+        self.sqlite.executescript(SCHEMA + things.TABLES)
         self.user_code: list[tuple[str, str]] = []
         """Who has run code of a user, and which."""
 
@@ -106,7 +117,8 @@ class Catalog:
 
     def user_in(self, viewer: Viewer, database: str) -> int | None:
         """Return the user that a viewer is in a database; None if it cannot enter."""
-        row = self.run("SELECT owner_sid, has_guest, state, user_access FROM databases WHERE name = ?", database)
+        query = "SELECT owner_sid, has_guest, state OR is_secondary, user_access FROM databases WHERE name = ?"
+        row = self.run(query, database)
         if not row or row[0][2]:
             return None
         user = self._user_in(viewer, database, *row[0][:2])
@@ -115,6 +127,21 @@ class Catalog:
             return user if here else None
         if row[0][3] == RESTRICTED_USER and user is not None:
             return user if {DBO, DB_OWNER} & self.database_groups(self.spelled(database), user) else None
+        return user
+
+    def require_entry(self, viewer: Viewer, database: str) -> int:
+        """Return the user that a viewer is in a database; raises the error of one that it cannot enter."""
+        if not self.get("databases", "1", name=database):
+            raise SqlError(911, f"Database '{database}' does not exist. Make sure that the name is entered correctly.")
+        if state := self.get("databases", "state", name=database):
+            number, why = STATE_ERRORS[state]
+            raise SqlError(number, f"Database '{database}' cannot be opened{why}.", 14)
+        if self.get("databases", "is_secondary", name=database):
+            text = f"The target database, '{database}', is participating in an availability group and is currently not"
+            raise SqlError(976, f"{text} accessible for queries.", 14)
+        user = self.user_in(viewer, database)
+        if user is None:
+            raise SqlError(916, f'The server principal is not able to access the database "{database}".', 14)
         return user
 
     def _user_in(self, viewer: Viewer, database: str, owner_sid: bytes, has_guest: int) -> int | None:
@@ -128,7 +155,12 @@ class Catalog:
         found = self.one(
             "SELECT principal_id FROM database_principals WHERE db = ? AND sid = ?", self.spelled(database), sid
         )
-        return found if found is not None else (GUEST if has_guest else None)
+        return found if found is not None else (GUEST if has_guest or self._lets_guests_in(database) else None)
+
+    def _lets_guests_in(self, database: str) -> bool:
+        """Tell whether guest has CONNECT, which lets in all who have no user (principals-database-engine)."""
+        key: dict[str, Value] = {"db": self.spelled(database), "class": DATABASE, "grantee_principal_id": GUEST}
+        return bool(self.get("database_permissions", "1", **key, permission_name="CONNECT", state_desc="GRANT"))
 
     def spelled(self, database: str) -> str:
         """Return a database's name as it was created."""
@@ -167,7 +199,7 @@ class Catalog:
 
     def can_grant(self, viewer: Viewer, permission: str, on: Securable) -> bool:
         """Tell whether a viewer can grant a permission: it has CONTROL, or the permission WITH GRANT OPTION."""
-        if on.class_id in (SERVER, SERVER_PRINCIPAL):
+        if on.class_id in OF_SERVER:
             rows = self._states("server_permissions", "", self.server_groups(viewer.login), on, {permission})
             control = self.allows_server(viewer, "CONTROL SERVER" if on.class_id == SERVER else "CONTROL", on)
             if on.class_id == SERVER_PRINCIPAL:
@@ -206,6 +238,12 @@ class Catalog:
             return _number(owner) or self.owner(database, Securable(OF_SCHEMA, schema))
         if on.class_id == OF_SCHEMA:
             return _number(self.get("schemas", "principal_id", db=database, schema_id=on.major))
+        if thing := things.THINGS.get(on.class_id):
+            key: dict[str, Value] = {"db": database, thing.key: on.major}
+            owner = _number(self.get(thing.view, "principal_id", **key))
+            if owner is None and thing.has_schema:
+                return self.owner(database, Securable(OF_SCHEMA, self.get(thing.view, "schema_id", **key)))
+            return owner
         if on.class_id == PRINCIPAL:
             return _number(self.get("database_principals", "owning_principal_id", db=database, principal_id=on.major))
         return None

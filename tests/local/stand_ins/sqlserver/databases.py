@@ -27,12 +27,7 @@ class DatabaseStatements(Statements):
     def use(self) -> None:
         """USE a database."""
         name = self._tokens.name()
-        if not self._catalog.get("databases", "1", name=name):
-            raise SqlError(911, f"Database '{name}' does not exist. Make sure that the name is entered correctly.")
-        if self._catalog.get("databases", "state", name=name):
-            raise SqlError(942, f"Database '{name}' cannot be opened because it is offline.", 14)
-        if self._catalog.user_in(self._viewer, name) is None:
-            raise SqlError(916, f'The server principal is not able to access the database "{name}".', 14)
+        self._catalog.require_entry(self._viewer, name)
         self._viewer.database = self._catalog.spelled(name)
 
     def configure(self) -> None:
@@ -45,6 +40,9 @@ class DatabaseStatements(Statements):
     def create_database(self) -> None:
         """CREATE DATABASE."""
         name = self._tokens.name()
+        if self._tokens.took("ON"):
+            self.create_snapshot(name)
+            return
         containment = int(self._tokens.took("CONTAINMENT", "=", "PARTIAL"))
         self._require_no_transaction()
         self._require_server("CREATE ANY DATABASE", 262)
@@ -59,14 +57,57 @@ class DatabaseStatements(Statements):
         self._tokens.expect("SET")
         settings: dict[str, dict[str, Value]] = {
             "READ_ONLY": {"is_read_only": 1}, "READ_WRITE": {"is_read_only": 0}, "OFFLINE": {"state": 6},
-            "ONLINE": {"state": 0}, "SINGLE_USER": {"user_access": SINGLE_USER},
+            "ONLINE": {"state": 0}, "EMERGENCY": {"state": 5}, "SINGLE_USER": {"user_access": SINGLE_USER},
             "RESTRICTED_USER": {"user_access": RESTRICTED_USER}, "MULTI_USER": {"user_access": 0},
+            "HADR AVAILABILITY GROUP = AG": {"is_secondary": 1}, "HADR OFF": {"is_secondary": 0},
         }  # fmt: skip
         change = settings[self._tokens.one_of(*settings)]
         self._require_no_transaction()
         if self._catalog.user_in(self._viewer, name) != DBO:
             self._require_server("CONTROL SERVER")
         self._catalog.update("databases", change, name=name)
+
+    def back_up_log(self) -> None:
+        """BACKUP LOG … WITH NORECOVERY: "leaves the database in the RESTORING state" (backup-transact-sql)."""
+        self._restore("TO DISK =", "NORECOVERY", state=1)
+
+    def restore_database(self) -> None:
+        """RESTORE DATABASE … WITH RECOVERY."""
+        self._restore("", "RECOVERY", state=0)
+
+    def _restore(self, place: str, recovery: str, *, state: int) -> None:
+        name = self._tokens.name()
+        if place:
+            self._tokens.expect(*place.split())
+            self._tokens.text()
+        self._tokens.expect("WITH", recovery)
+        self._require_server("CONTROL SERVER")
+        self._catalog.update("databases", {"state": state}, name=name)
+
+    def create_snapshot(self, name: str) -> None:
+        """CREATE DATABASE … AS SNAPSHOT OF: what the other database has now, and nothing can change that."""
+        self._tokens.expect("(")
+        while not self._tokens.took(")"):
+            self._tokens.take()
+        self._tokens.expect("AS", "SNAPSHOT", "OF")
+        source = self._catalog.spelled(self._tokens.name())
+        self._require_server("CONTROL SERVER")
+        number = self._catalog.next_id("databases", "database_id", 1)
+        source_id, owner = (
+            self._catalog.get("databases", column, name=source) for column in ("database_id", "owner_sid")
+        )
+        self._catalog.insert(
+            "databases",
+            name=name, database_id=number, owner_sid=owner, containment=0, is_read_only=1, source_database_id=source_id,
+        )  # fmt: skip
+        for table in (
+            "database_principals", "database_role_members", "database_permissions", "schemas", "all_objects",
+            "all_columns",
+        ):  # fmt: skip
+            self._catalog.run(f"CREATE TEMP TABLE copied AS SELECT * FROM {table} WHERE db = ?", source)  # noqa: S608
+            self._catalog.run("UPDATE copied SET db = ?", name)
+            self._catalog.run(f"INSERT INTO {table} SELECT * FROM copied")  # noqa: S608
+            self._catalog.run("DROP TABLE copied")
 
     def drop_database(self) -> None:
         """DROP DATABASE."""

@@ -49,7 +49,15 @@ class LoginStatements(Statements):
         if self._tokens.took("WITH", "PASSWORD", "="):
             self._change_login_password(name, number, allowed=allowed)
             return
-        if self._tokens.took("WITH"):
+        if self._tokens.took("ADD", "CREDENTIAL"):
+            credential = self._credential()
+            self._require_server("ALTER ANY CREDENTIAL")
+            self._catalog.insert("server_principal_credentials", principal_id=number, credential_id=credential)
+            return
+        options: dict[str, Value]
+        if self._tokens.took("WITH", "NO", "CREDENTIAL"):
+            options = {"credential_id": None}
+        elif self._tokens.took("WITH"):
             options = self._login_options(first=True)
         else:
             options = {"is_disabled": int(self._tokens.one_of("ENABLE", "DISABLE") == "DISABLE")}
@@ -135,9 +143,17 @@ class LoginStatements(Statements):
             "DEFAULT_DATABASE": ("default_database_name", self._existing_database),
             "DEFAULT_LANGUAGE": ("default_language_name", self._tokens.name),
             "CHECK_POLICY": ("is_policy_checked", self._tokens.switch),
+            "CREDENTIAL": ("credential_id", self._credential),
             "CHECK_EXPIRATION": ("is_expiration_checked", self._tokens.switch),
         }
         return self._options(readers, first=first)
+
+    def _credential(self) -> int:
+        name = self._tokens.name()
+        found = self._catalog.get("credentials", "credential_id", name=name)
+        if found is None:
+            raise refusal("alter", "credential", name)
+        return int(found)
 
     def _existing_database(self) -> str:
         name = self._tokens.name()
@@ -146,9 +162,18 @@ class LoginStatements(Statements):
         return self._catalog.spelled(name)
 
     def _update_login(self, name: str, options: Mapping[str, Value]) -> None:
+        """Write options of a login; a change of the policy changes the expiration (alter-login-transact-sql)."""
+        policy_before, must_change_before = (
+            self._catalog.get("server_principals", column, name=name) for column in ("is_policy_checked", "must_change")
+        )
+        off = {options.get("is_policy_checked"), options.get("is_expiration_checked")}
+        if 0 in off and must_change_before and options.get("must_change") != 0:
+            text = "The CHECK_POLICY and CHECK_EXPIRATION options cannot be turned OFF when MUST_CHANGE is ON."
+            raise SqlError(15128, text)
         self._catalog.update("server_principals", options, name=name)
-        if options.get("is_policy_checked") == 0 and not options.get("is_expiration_checked"):
-            self._catalog.update("server_principals", {"is_expiration_checked": 0}, name=name)
+        if options.get("is_policy_checked", policy_before) != policy_before:
+            expiration = {"is_expiration_checked": options["is_policy_checked"]}
+            self._catalog.update("server_principals", {**expiration, **options}, name=name)
         policy, expiration, must_change = (
             self._catalog.get("server_principals", column, name=name)
             for column in ("is_policy_checked", "is_expiration_checked", "must_change")

@@ -8,18 +8,20 @@ from tests.local.stand_ins.sqlserver.tables import (
     DBO,
     OBJECT,
     OF_SCHEMA,
+    OF_SERVER,
     PRINCIPAL,
     SA,
     SERVER,
     SERVER_PRINCIPAL,
     Securable,
 )
+from tests.local.stand_ins.sqlserver.things import THINGS, Thing, thing_named
 from tests.local.stand_ins.sqlserver.tsql import syntax_error
 
 SERVER_PERMISSIONS = frozenset({
-    "ADMINISTER BULK OPERATIONS", "ALTER ANY CONNECTION", "ALTER ANY LINKED SERVER", "ALTER ANY LOGIN",
-    "ALTER ANY SERVER ROLE", "ALTER SERVER STATE", "ALTER SETTINGS", "ALTER TRACE", "CONNECT SQL", "CONTROL SERVER",
-    "CREATE ANY DATABASE", "VIEW ANY DATABASE", "VIEW ANY DEFINITION", "VIEW SERVER STATE",
+    "ADMINISTER BULK OPERATIONS", "ALTER ANY CONNECTION", "ALTER ANY CREDENTIAL", "ALTER ANY LINKED SERVER",
+    "ALTER ANY LOGIN", "ALTER ANY SERVER ROLE", "ALTER SERVER STATE", "ALTER SETTINGS", "ALTER TRACE", "CONNECT SQL",
+    "CONTROL SERVER", "CREATE ANY DATABASE", "VIEW ANY DATABASE", "VIEW ANY DEFINITION", "VIEW SERVER STATE",
 })  # fmt: skip
 DATABASE_PERMISSIONS = frozenset({
     "ALTER ANY DATABASE DDL TRIGGER", "ALTER ANY ROLE", "ALTER ANY USER", "CONNECT", "CONTROL", "CREATE ROLE",
@@ -27,8 +29,12 @@ DATABASE_PERMISSIONS = frozenset({
     "VIEW DEFINITION",
 })  # fmt: skip
 _ON_TABLES = {"ALTER", "CONTROL", "DELETE", "EXECUTE", "INSERT", "REFERENCES", "SELECT", "UPDATE", "VIEW DEFINITION"}
+_ON_THINGS = {
+    "ALTER", "CONNECT", "CONTROL", "EXECUTE", "REFERENCES", "SEND", "TAKE OWNERSHIP", "VIEW DEFINITION",
+}  # fmt: skip
 _ON_PRINCIPALS = {"ALTER", "CONTROL", "IMPERSONATE", "TAKE OWNERSHIP", "VIEW DEFINITION"}
 PERMISSIONS_ON = {
+    **dict.fromkeys(THINGS, _ON_THINGS),
     OBJECT: _ON_TABLES, OF_SCHEMA: _ON_TABLES, PRINCIPAL: _ON_PRINCIPALS, SERVER_PRINCIPAL: _ON_PRINCIPALS,
 }  # fmt: skip
 
@@ -74,6 +80,8 @@ class PermissionStatements(Statements):
         return names, on, columns
 
     def _securable(self) -> tuple[Securable, list[str]]:
+        if thing := thing_named(self._tokens, "::"):
+            return self._thing(thing, self._tokens.names()), []
         keywords = ("SERVER ROLE", "OBJECT", "SCHEMA", "USER", "ROLE", "LOGIN")
         keyword = next((word for word in keywords if self._tokens.took(*word.split(), "::")), "OBJECT")
         names, columns = self._tokens.names(), list[str]()
@@ -95,13 +103,19 @@ class PermissionStatements(Statements):
             raise refusal("find", keyword.lower(), names[-1])
         return Securable(place, found), columns
 
+    def _thing(self, thing: Thing, names: list[str]) -> Securable:
+        found = self._thing_id(thing, names)
+        if found is None:
+            raise refusal("find", thing.keyword.lower(), names[-1])
+        return Securable(thing.class_id, found)
+
     def _change(  # noqa: PLR0913, PLR0917 - the parts of a statement
         self, verb: str, permissions: list[str], on: Securable | None, columns: list[str], grantee: str, state: str
     ) -> None:
         cascade = self._tokens.took("CASCADE")
         grantor = self._tokens.name() if verb == "REVOKE" and self._tokens.took("AS") else ""
         for permission in permissions:
-            of_server = on.class_id == SERVER_PRINCIPAL if on else permission in SERVER_PERMISSIONS
+            of_server = on.class_id in OF_SERVER if on else permission in SERVER_PERMISSIONS
             if of_server and self._here.lower() != "master":
                 text = "Permissions at the server scope can only be granted when the current database is master"
                 raise SqlError(4621, text)
@@ -120,7 +134,7 @@ class PermissionStatements(Statements):
                 self._set(Securable(place.class_id, place.major, minor), to, permission, state, by, cascade=cascade)
 
     def _grantor(self, name: str, *, of_server: bool) -> int:
-        """Return the grantor that is recorded, or whose grants are revoked: the viewer, or the one in AS.
+        """Return the grantor that is recorded, or whose grants are revoked: the viewer, dbo for it, or the one in AS.
 
         "Use the AS principal clause to indicate that you are revoking a permission that was granted by a principal
         other than you" (revoke-transact-sql). It takes membership in db_owner, or the right to act as that principal
@@ -133,7 +147,9 @@ class PermissionStatements(Statements):
         user = self._catalog.user_in(self._viewer, self._here) or 0
         if name and not {DBO, DB_OWNER} & self._catalog.database_groups(self._here, user):
             raise refusal("find", "user", name)
-        return self._principal(name, "find", "user") if name else user
+        if name:
+            return self._principal(name, "find", "user")
+        return DBO if DB_OWNER in self._catalog.database_groups(self._here, user) else user
 
     def _minors(self, on: Securable, columns: list[str]) -> list[int]:
         key: dict[str, Value] = {"db": self._here, "object_id": on.major}
@@ -145,7 +161,7 @@ class PermissionStatements(Statements):
     def _set(  # noqa: PLR0913 - the columns of the table
         self, on: Securable, to: int, permission: str, state: str, grantor: int, *, cascade: bool
     ) -> None:
-        of_server = on.class_id in (SERVER, SERVER_PRINCIPAL)
+        of_server = on.class_id in OF_SERVER
         table = "server_permissions" if of_server else "database_permissions"
         thing: dict[str, Value] = {"class": on.class_id, "major_id": on.major, "grantee_principal_id": to}
         thing |= {"permission_name": permission, "grantor_principal_id": grantor}

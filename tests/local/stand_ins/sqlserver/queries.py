@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from tests.local.stand_ins.sqlserver.backend import Rows, SqlError, Value
 from tests.local.stand_ins.sqlserver.catalog import Catalog
@@ -25,13 +26,13 @@ from tests.local.stand_ins.sqlserver.tsql import Token, Tokens, syntax_error
 
 FUNCTIONS = frozenset({
     "HAS_DBACCESS", "HAS_PERMS_BY_NAME", "DB_ID", "DB_NAME", "DATABASE_PRINCIPAL_ID", "LOGINPROPERTY", "SUSER_ID",
-    "SUSER_SID", "OBJECT_DEFINITION",
+    "SUSER_SID", "OBJECT_DEFINITION", "DATABASEPROPERTYEX", "CHARINDEX", "QUOTENAME",
 })  # fmt: skip
 
 KEYWORDS = frozenset({
     "ALL", "AND", "AS", "BY", "CASE", "CAST", "CROSS", "DISTINCT", "ELSE", "END", "EXISTS", "FROM", "GROUP", "IN",
-    "INNER", "INTO", "IS", "JOIN", "LEFT", "LIKE", "NOT", "NULL", "ON", "OR", "ORDER", "OUTER", "SELECT", "SET",
-    "THEN", "UNION", "VALUES", "WHEN", "WHERE",
+    "INNER", "INTO", "IS", "JOIN", "LEFT", "LIKE", "NOT", "NULL", "NVARCHAR", "ON", "OR", "ORDER", "OUTER",
+    "SELECT", "SET", "THEN", "UNION", "VALUES", "WHEN", "WHERE",
 })  # fmt: skip
 
 
@@ -99,9 +100,14 @@ class Queries:
             base = "server_principals" if view == "sql_logins" else view
             hidden = HIDDEN | (OF_SQL_LOGINS if view == "server_principals" else frozenset())
             shown = [
-                f'"{name}"' for _, name, *_ in self._catalog.run(f"PRAGMA table_info({base})") if name not in hidden
+                f'"{name}"' for _, name, *_ in self._catalog.run(f"PRAGMA table_xinfo({base})") if name not in hidden
             ]
             return f"(SELECT {', '.join(shown)} FROM {base} WHERE {VIEWS[view]}){'' if aliased else f' AS {view}'}"  # noqa: S608
+        if len(parts) == 3:
+            if [part.lower() for part in parts[1:]] == ["sys", "database_principals"]:
+                return self._users_elsewhere(viewer, parts[0])
+            self._catalog.require_entry(viewer, parts[0])
+            viewer, parts = replace(viewer, database=self._catalog.spelled(parts[0])), parts[1:]
         found = self._catalog.object_named(viewer, parts)
         if found is None:
             raise SqlError(208, f"Invalid object name '{'.'.join(parts)}'.")
@@ -116,6 +122,15 @@ class Queries:
                 14,
             )
         return f'"{table_name(viewer.database, found)}"'
+
+    def _users_elsewhere(self, viewer: Viewer, database: str) -> str:
+        """Return the users of another database that everybody sees: "any user can see their own user name"."""
+        user = self._catalog.require_entry(viewer, database)
+        # The names come from the catalog: they are quoted as SQLite does it.
+        here = self._catalog.spelled(database).replace("'", "''")
+        return (
+            f"(SELECT principal_id, name, sid FROM database_principals WHERE db = '{here}' AND principal_id = {user})"  # noqa: S608
+        )
 
     def _sees_database(self, database: str) -> bool:
         always = {"master", "tempdb", self._viewer.database.lower()}
@@ -153,6 +168,13 @@ class Queries:
         return any(self._catalog.allows(self._viewer, name, Securable(OBJECT, identifier)) for name in names)
 
     def _has_permission(self, securable: str | None, securable_class: str | None, permission: str) -> int | None:
+        if securable_class == "OBJECT":
+            database, *names = str(securable).split(".")
+            elsewhere = replace(self._viewer, database=database)
+            number = self._catalog.object_named(elsewhere, names)
+            if number is None or self._catalog.user_in(elsewhere, database) is None:
+                return None
+            return int(self._catalog.allows(elsewhere, permission, Securable(OBJECT, number)))
         assert securable is None, "the stand-in takes no names here"
         if securable_class is None:
             return int(self._catalog.allows_server(self._viewer, permission))
@@ -160,11 +182,30 @@ class Queries:
         return int(self._catalog.allows(self._viewer, permission))
 
     def _login_property(self, name: str, which: str) -> int | None:
-        assert which == "IsLocked"
         row = self._catalog.run(
-            "SELECT is_policy_checked, failures FROM server_principals WHERE name = ? AND type = 'S'", name
+            "SELECT is_policy_checked, failures, must_change FROM server_principals WHERE name = ? AND type = 'S'", name
         )
-        return int(is_locked(*row[0])) if row else None
+        if not row:
+            return None
+        return int(row[0][2]) if which == "IsMustChange" else int(is_locked(*row[0][:2]))
+
+    def _database_property(self, name: str, which: str) -> str | None:
+        """Return whether a database can be written; NULL if it "isn't started" (databasepropertyex-transact-sql)."""
+        assert which == "Updateability"
+        row = self._catalog.run("SELECT state, is_read_only, is_secondary FROM databases WHERE name = ?", name)
+        if not row or row[0][0]:
+            return None
+        return "READ_ONLY" if row[0][1] or row[0][2] else "READ_WRITE"
+
+    def _definition(self, number: int) -> str | None:
+        """Return the text of a trigger or function of the current database, to those who see definitions."""
+        if not self._catalog.allows(self._viewer, "VIEW DEFINITION"):
+            return None
+        key: dict[str, Value] = {"db": self._viewer.database, "object_id": number}
+        found = self._catalog.get("triggers", "definition", **key) or self._catalog.get(
+            "sql_modules", "definition", **key
+        )
+        return None if found is None else str(found)
 
     def _define(self) -> None:
         """Define the functions that views and queries call."""
@@ -172,6 +213,7 @@ class Queries:
         define("current_database", 0, lambda: self._viewer.database)
         define("DB_NAME", 0, lambda: self._viewer.database)
         define("DB_ID", 0, lambda: self._catalog.get("databases", "database_id", name=self._viewer.database))
+        define("DB_ID", 1, lambda name: self._catalog.get("databases", "database_id", name=name))
         define("SPID", 0, lambda: self._viewer.session)
         define("SUSER_SID", 0, self._own_sid)
         define("SUSER_ID", 0, lambda: self._viewer.login)
@@ -184,9 +226,12 @@ class Queries:
         define("sees_database_principal", 1, self._sees_database_principal)
         define("sees_object", 1, self._sees_object)
         define("HAS_DBACCESS", 1, lambda name: int(self._catalog.user_in(self._viewer, name) is not None))
+        define("DATABASEPROPERTYEX", 2, self._database_property)
         define("HAS_PERMS_BY_NAME", 3, self._has_permission)
         define("LOGINPROPERTY", 2, self._login_property)
-        define("OBJECT_DEFINITION", 1, lambda number: self._catalog.get("triggers", "definition", object_id=number))
+        define("OBJECT_DEFINITION", 1, self._definition)
+        define("CHARINDEX", 2, lambda part, text: None if text is None else text.lower().find(part.lower()) + 1)
+        define("QUOTENAME", 2, lambda name, quote: f"{quote}{name.replace(quote, quote * 2)}{quote}")
 
 
 def _in_sqlite(token: Token) -> str:

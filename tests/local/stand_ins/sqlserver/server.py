@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tests.local.servers import certificates
 from tests.local.stand_ins.sqlserver.backend import LoginError, Rows, Session, SqlError, Value, new_transaction
+from tests.local.stand_ins.sqlserver.bound import new_msdb_tables
 from tests.local.stand_ins.sqlserver.catalog import Catalog
 from tests.local.stand_ins.sqlserver.databases import new_database
 from tests.local.stand_ins.sqlserver.passwords import hashed, matches
@@ -53,6 +54,7 @@ RDS_MASTER_ROLES = ("processadmin", "setupadmin")
 whether it can grant the permissions to others: here it cannot."""
 
 LOCK_SECONDS = 10.0
+DEADLOCK = 1205
 
 PASSWORD_IN_BATCH = re.compile(r"(PASSWORD = )N'(?:[^']|'')*'")
 HOLDS_PASSWORD = re.compile(r"\s*(CREATE|ALTER)\s+(LOGIN|USER)\b.*\bPASSWORD\b", re.IGNORECASE | re.DOTALL)
@@ -132,6 +134,7 @@ class StandIn:
         record(catalog, "", Securable(SERVER), SERVER_PUBLIC, "VIEW ANY DATABASE", "GRANT")
         for name in ("master", "tempdb", "model", "msdb"):
             new_database(catalog, name, b"\x01", has_guest=int(name != "model"))
+        new_msdb_tables(catalog)
 
     def log_in(self, user: str, password: str, database: str, program: str) -> Session:
         """Log a user in; see `backend.Backend`."""
@@ -209,6 +212,8 @@ class StandInSession:
         self._viewer = viewer
         self._who = who
         self._depth = 0
+        self._has_changed = False
+        """Whether the open transaction has changed something."""
         self._lock_seconds = LOCK_SECONDS
 
     @property
@@ -221,7 +226,12 @@ class StandInSession:
         self._log.lines.append(MASKED if HOLDS_PASSWORD.match(text) else text)
         self._log.received.append(replace(self._who, text=PASSWORD_IN_BATCH.sub(r"\1N'…'", text)))
         for tokens in statements(text):
-            yield self._statement(tokens, {})
+            try:
+                yield self._statement(tokens, {})
+            except SqlError as error:
+                if error.number == DEADLOCK and self._depth:
+                    self._finish("ROLLBACK")  # "the transaction of the deadlock victim is rolled back"
+                raise
 
     def call(self, text: str, parameters: Mapping[str, Value]) -> Iterator[Rows | None]:
         """Run statements with parameters; see `backend.Session`."""
@@ -239,11 +249,15 @@ class StandInSession:
 
     def _statement(self, tokens: Tokens, values: Mapping[str, Value]) -> Rows | None:
         controls = {"BEGIN": self._begin, "COMMIT": self._commit, "ROLLBACK": self._roll_back, "SET": self._set}
+        if tokens.took("IF") and tokens.take().spelling.upper() == "@@TRANCOUNT":
+            tokens.expect(">")
+            if int(tokens.take().spelling) >= self._depth:
+                return None
         for verb, control in controls.items():
             if tokens.took(verb):
                 control(tokens)
                 return None
-        with self._whole():
+        with self._whole(writes=tokens.peek().spelling.upper() != "SELECT"):
             self._queries.seen_by(self._viewer)
             if tokens.peek().spelling.upper() in {"SELECT", "INSERT", "UPDATE", "DELETE"}:
                 return self._queries.query(self._viewer, tokens, values)
@@ -251,10 +265,14 @@ class StandInSession:
             return None
 
     @contextmanager
-    def _whole(self) -> Iterator[None]:
-        """Run a statement whole or not at all. An open transaction holds the only lock there is."""
+    def _whole(self, *, writes: bool) -> Iterator[None]:
+        """Run a statement whole or not at all. A transaction holds the only lock there is, from its first change on."""
         self._lock()
-        in_transaction = self._depth > 0
+        if writes and self._depth and not self._has_changed:
+            self._lock()
+            self._catalog.run("BEGIN")
+            self._has_changed = True
+        in_transaction = self._has_changed
         self._catalog.run("SAVEPOINT statement" if in_transaction else "BEGIN")
         try:
             yield
@@ -274,8 +292,6 @@ class StandInSession:
         tokens.one_of("TRANSACTION", "TRAN")
         tokens.end()
         if not self._depth:
-            self._lock()
-            self._catalog.run("BEGIN")
             self.transaction = new_transaction()
         self._depth += 1
 
@@ -298,8 +314,10 @@ class StandInSession:
 
     def _finish(self, how: str) -> None:
         self._depth, self.transaction = 0, 0
-        self._catalog.run(how)
-        self._catalog.lock.release()
+        if self._has_changed:
+            self._has_changed = False
+            self._catalog.run(how)
+            self._catalog.lock.release()
 
     def _set(self, tokens: Tokens) -> None:
         name = tokens.name()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tests.local.stand_ins.sqlserver.backend import SqlError, Value
 from tests.local.stand_ins.sqlserver.catalog import Catalog
 from tests.local.stand_ins.sqlserver.tables import CLASSES, DBO, Securable, Viewer
+from tests.local.stand_ins.sqlserver.things import ENDPOINT, Thing
 from tests.local.stand_ins.sqlserver.tsql import Tokens
 
 type Readers = Mapping[str, tuple[str, Callable[[], Value]]]
@@ -53,6 +54,17 @@ class Statements:
         if found is None:
             raise refusal(what, kind, name)
         return int(found)
+
+    def _thing_id(self, thing: Thing, names: list[str]) -> int | None:
+        """Return the number of a thing; None if there is none of this name."""
+        key: dict[str, Value] = (
+            {"name": names[-1]} if thing.class_id == ENDPOINT else {"db": self._here, "name": names[-1]}
+        )
+        if thing.has_schema:
+            schema = names[-2] if len(names) > 1 else "dbo"
+            key["schema_id"] = self._catalog.get("schemas", "schema_id", db=self._here, name=schema)
+        found = self._catalog.get(thing.view, thing.key, **key)
+        return int(found) if found is not None else None
 
     def _options(self, readers: Readers, *, first: bool) -> dict[str, Value]:
         options = {}

@@ -5,11 +5,13 @@ The rules are those of the pages of each statement below https://learn.microsoft
 
 from collections.abc import Callable
 
+from tests.local.stand_ins.sqlserver import bound
 from tests.local.stand_ins.sqlserver.databases import DatabaseStatements
 from tests.local.stand_ins.sqlserver.logins import LoginStatements
 from tests.local.stand_ins.sqlserver.permissions import PermissionStatements
 from tests.local.stand_ins.sqlserver.statement import Statement
 from tests.local.stand_ins.sqlserver.tables import Viewer
+from tests.local.stand_ins.sqlserver.things import DATABASE_SCOPED_CREDENTIAL, THINGS
 from tests.local.stand_ins.sqlserver.triggers import CALLER, TriggerStatements
 from tests.local.stand_ins.sqlserver.tsql import statements, syntax_error
 from tests.local.stand_ins.sqlserver.users import UserStatements
@@ -36,11 +38,15 @@ def _methods(statement: Statement) -> dict[tuple[str, ...], Callable[[], None]]:
     )
     users, permissions = UserStatements(statement), PermissionStatements(statement)
     return {
+        **bound.methods(bound.BoundStatements(statement)),
         ("USE",): databases.use,
         ("EXEC", "SP_CONFIGURE"): databases.configure,
         ("RECONFIGURE",): lambda: None,
+        ("CREATE", "DATABASE", "SCOPED", "CREDENTIAL"): lambda: users.create_thing(THINGS[DATABASE_SCOPED_CREDENTIAL]),
         ("CREATE", "DATABASE"): databases.create_database,
         ("ALTER", "DATABASE"): databases.alter_database,
+        ("BACKUP", "LOG"): databases.back_up_log,
+        ("RESTORE", "DATABASE"): databases.restore_database,
         ("DROP", "DATABASE"): databases.drop_database,
         ("CREATE", "TABLE"): databases.create_table,
         ("DROP", "TABLE"): databases.drop_table,
@@ -61,6 +67,7 @@ def _methods(statement: Statement) -> dict[tuple[str, ...], Callable[[], None]]:
         ("CREATE", "ROLE"): users.create_role,
         ("ALTER", "ROLE"): users.alter_role,
         ("CREATE", "SCHEMA"): users.create_schema,
+        ("CREATE",): users.create_thing,
         ("ALTER", "AUTHORIZATION", "ON"): users.alter_authorization,
         ("GRANT",): permissions.grant,
         ("DENY",): permissions.deny,

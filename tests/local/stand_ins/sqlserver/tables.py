@@ -2,11 +2,18 @@
 
 from dataclasses import dataclass
 
+from tests.local.stand_ins.sqlserver import things
+from tests.local.stand_ins.sqlserver.things import ENDPOINT, THINGS
+
 SCHEMA = """
     CREATE TABLE databases (
         name TEXT COLLATE NOCASE PRIMARY KEY, database_id INTEGER, owner_sid BLOB, state INTEGER DEFAULT 0,
         containment INTEGER, is_read_only INTEGER DEFAULT 0, user_access INTEGER DEFAULT 0,
-        has_guest INTEGER DEFAULT 0);
+        has_guest INTEGER DEFAULT 0, source_database_id INTEGER, is_secondary INTEGER DEFAULT 0,
+        state_desc TEXT GENERATED ALWAYS AS (CASE state
+            WHEN 0 THEN 'ONLINE' WHEN 1 THEN 'RESTORING' WHEN 5 THEN 'EMERGENCY' WHEN 6 THEN 'OFFLINE' END) VIRTUAL,
+        user_access_desc TEXT GENERATED ALWAYS AS (CASE user_access
+            WHEN 0 THEN 'MULTI_USER' WHEN 1 THEN 'SINGLE_USER' WHEN 2 THEN 'RESTRICTED_USER' END) VIRTUAL);
     CREATE TABLE server_principals (
         principal_id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE UNIQUE, sid BLOB UNIQUE, type TEXT,
         is_disabled INTEGER DEFAULT 0, default_database_name TEXT, default_language_name TEXT, credential_id INTEGER,
@@ -35,10 +42,20 @@ SCHEMA = """
     CREATE TABLE triggers (
         db TEXT, object_id INTEGER, name TEXT COLLATE NOCASE, parent_class INTEGER, is_disabled INTEGER DEFAULT 0,
         runs_as INTEGER, body TEXT, definition TEXT);
+    CREATE TABLE servers (server_id INTEGER, name TEXT COLLATE NOCASE);
+    CREATE TABLE linked_logins (server_id INTEGER, local_principal_id INTEGER);
+    CREATE TABLE credentials (credential_id INTEGER, name TEXT COLLATE NOCASE);
+    CREATE TABLE server_principal_credentials (principal_id INTEGER, credential_id INTEGER);
+    CREATE TABLE resource_governor_configuration (classifier_function_id INTEGER, is_enabled INTEGER);
+    INSERT INTO resource_governor_configuration VALUES (0, 0);
+    CREATE TABLE sql_modules (db TEXT, object_id INTEGER, definition TEXT, is_schema_bound INTEGER);
+    CREATE TABLE security_policies (db TEXT, object_id INTEGER, name TEXT, is_enabled INTEGER);
+    CREATE TABLE security_predicates (db TEXT, object_id INTEGER, predicate_definition TEXT);
     CREATE TABLE trigger_events (db TEXT, object_id INTEGER, type_desc TEXT);
 """
 
 VIEWS = {
+    **things.VIEWS,
     "databases": "sees_database(name)",
     "server_principals": "sees_server_principal(principal_id)",
     "sql_logins": "type = 'S' AND sees_server_principal(principal_id)",
@@ -52,6 +69,14 @@ VIEWS = {
     "all_columns": "db = current_database() AND sees_object(object_id)",
     "triggers": "db = current_database() AND sees_definitions()",
     "trigger_events": "db = current_database() AND sees_definitions()",
+    "servers": "TRUE",
+    "linked_logins": "sees_server_principal(local_principal_id)",
+    "credentials": "sees_server_principal(-1)",
+    "server_principal_credentials": "sees_server_principal(principal_id)",
+    "resource_governor_configuration": "sees_server_principal(-1)",
+    "sql_modules": "db = current_database() AND sees_definitions()",
+    "security_policies": "db = current_database() AND sees_definitions()",
+    "security_predicates": "db = current_database() AND sees_definitions()",
     "dm_exec_sessions": "session_id = SPID() OR sees_sessions()",
 }
 """The catalog views, and which rows of them a viewer sees
@@ -60,7 +85,7 @@ see their own session information" (…/system-dynamic-management-views/sys-dm-e
 databases a viewer sees its own, master and tempdb, and all with VIEW ANY DATABASE
 (…/system-catalog-views/sys-databases-transact-sql)."""
 
-HIDDEN = frozenset({"db", "password", "failures", "must_change", "has_guest", "runs_as", "body"})
+HIDDEN = frozenset({"db", "password", "failures", "must_change", "has_guest", "runs_as", "body", "is_secondary"})
 """Columns that no view shows."""
 OF_SQL_LOGINS = frozenset({"is_policy_checked", "is_expiration_checked"})
 
@@ -83,7 +108,9 @@ NO_AUTHENTICATION, BY_INSTANCE, BY_DATABASE = 0, 1, 2
 
 SERVER, SERVER_PRINCIPAL = 100, 101
 DATABASE, OBJECT, OF_SCHEMA, PRINCIPAL = 0, 1, 3, 4
+OF_SERVER = frozenset({SERVER, SERVER_PRINCIPAL, ENDPOINT})
 CLASSES = {
+    **{number: thing.keyword.replace(" ", "_") for number, thing in THINGS.items()},
     SERVER: "SERVER", SERVER_PRINCIPAL: "SERVER_PRINCIPAL",
     DATABASE: "DATABASE", OBJECT: "OBJECT_OR_COLUMN", OF_SCHEMA: "SCHEMA", PRINCIPAL: "DATABASE_PRINCIPAL",
 }  # fmt: skip

@@ -17,6 +17,8 @@ from tests.local.stand_ins.sqlserver.tables import (
     PRINCIPAL,
     Securable,
 )
+from tests.local.stand_ins.sqlserver.things import ENDPOINT, Thing, thing_named
+from tests.local.stand_ins.sqlserver.tsql import syntax_error
 
 CONTAINED_SID = bytes.fromhex("010500000000000903000000")
 """How the SID of a contained user begins; 16 bytes follow (create-user-transact-sql, example G)."""
@@ -138,6 +140,9 @@ class UserStatements(Statements):
 
     def alter_authorization(self) -> None:
         """ALTER AUTHORIZATION: change an owner."""
+        if thing := thing_named(self._tokens, "::"):
+            self._change_owner(thing)
+            return
         keyword = self._tokens.one_of("SCHEMA", "ROLE", "DATABASE", "OBJECT")
         self._tokens.expect("::")
         names = self._tokens.names()
@@ -157,6 +162,40 @@ class UserStatements(Statements):
             self._catalog.update("schemas", {"principal_id": owner}, db=here, name=names[0])
         else:
             self._catalog.update("database_principals", {"owning_principal_id": owner}, db=here, name=names[0])
+
+    def create_thing(self, thing: Thing | None = None) -> None:
+        """CREATE anything that only has a name, an owner, and perhaps a schema here."""
+        thing = thing or thing_named(self._tokens)
+        if not thing:
+            raise syntax_error(self._tokens.peek().spelling)
+        names, of_server = self._tokens.names(), thing.class_id == ENDPOINT
+        viewer = self._viewer.login if of_server else self._catalog.user_in(self._viewer, self._here)
+        owner = self._owner_of(of_server=of_server) if self._tokens.took("AUTHORIZATION") else viewer
+        self._tokens.rest()
+        self._require("CONTROL", Securable(DATABASE), SqlError(15247, "User does not have permission."))
+        values: dict[str, Value] = {"db": "" if of_server else self._here, "name": names[-1]}
+        if thing.has_schema:
+            values["schema_id"] = self._catalog.get("schemas", "schema_id", db=self._here, name=names[-2])
+            owner = None  # "If the owner is not specified, ownership … will be given to the owner of the schema"
+        number = self._catalog.next_id(thing.view, thing.key, 1)
+        self._catalog.insert(thing.view, **{thing.key: number}, principal_id=owner, **values)
+
+    def _owner_of(self, *, of_server: bool) -> int:
+        find = self._server_principal if of_server else self._principal
+        return find(self._tokens.name(), "find", "principal")
+
+    def _change_owner(self, thing: Thing) -> None:
+        names, of_server = self._tokens.names(), thing.class_id == ENDPOINT
+        self._tokens.expect("TO")
+        is_schemas = self._tokens.took("SCHEMA", "OWNER")
+        owner = None if is_schemas else self._owner_of(of_server=of_server)
+        self._require("CONTROL", Securable(DATABASE), refusal("find", thing.keyword.lower(), names[-1]))
+        number = self._thing_id(thing, names)
+        key: dict[str, Value] = {"db": "" if of_server else self._here, thing.key: number}
+        self._catalog.update(thing.view, {"principal_id": owner}, **key)
+        # "Any permissions … on the entity are dropped" (alter-authorization-transact-sql, of a change of owner)
+        table = "server_permissions" if of_server else "database_permissions"
+        self._catalog.delete(table, **{"class": thing.class_id, "major_id": number})
 
     def _require_new_principal(self, name: str) -> None:
         if self._catalog.get("database_principals", "1", db=self._here, name=name):

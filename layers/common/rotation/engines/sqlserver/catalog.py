@@ -35,19 +35,29 @@ AUTHENTICATION = """
     WHERE d.database_id = DB_ID()"""
 
 _LOGIN = """
-    SELECT principal_id, name, sid, credential_id, default_database_name, default_language_name, is_policy_checked,
-        is_expiration_checked
+    SELECT principal_id, name, sid, default_database_name, DB_ID(default_database_name), default_language_name,
+        is_policy_checked, is_expiration_checked
     FROM sys.sql_logins"""
 LOGIN = f"{_LOGIN} WHERE name = %s"
 LOGIN_BY_SID = f"{_LOGIN} WHERE sid = %s"
 LOGIN_STATE = "SELECT is_disabled, CAST(LOGINPROPERTY(name, 'IsLocked') AS int) FROM sys.sql_logins WHERE sid = %s"
+MUST_CHANGE = "SELECT CAST(LOGINPROPERTY(name, 'IsMustChange') AS int) FROM sys.sql_logins WHERE sid = %s"
 ANY_PRINCIPAL = "SELECT 1 FROM sys.server_principals WHERE name = %s"
 HAS_LOGIN = "SELECT 1 FROM sys.server_principals WHERE sid = %s"
 
 DATABASES = """
-    SELECT CAST(name AS varbinary(256)), HAS_DBACCESS(name), is_read_only
-    FROM sys.databases WHERE state = 0 ORDER BY name"""
-"""The names come as bytes: a name that no client can decode would make the whole answer unreadable."""
+    SELECT CAST(name AS varbinary(256)), HAS_DBACCESS(name), state_desc, user_access_desc, is_read_only,
+        source_database_id, CAST(DATABASEPROPERTYEX(name, 'Updateability') AS nvarchar(20))
+    FROM sys.databases ORDER BY name"""
+"""The names come as bytes: a name that no client can decode would make the whole answer unreadable. A snapshot has the
+id of its source (…/system-catalog-views/sys-databases-transact-sql). A secondary of an availability group has
+Updateability READ_ONLY (…/t-sql/functions/databasepropertyex-transact-sql)."""
+OWN_DATABASES = """
+    SELECT CAST(name AS varbinary(256)), HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW ANY DATABASE')
+    FROM sys.databases WHERE HAS_DBACCESS(name) = 1"""
+OWN_USER = "SELECT 1 FROM {database}.sys.database_principals WHERE sid = SUSER_SID()"
+"""Which databases the user who is logged in can enter, and whether it has a user in one of them. Without VIEW ANY
+DATABASE, it does not see all databases that it can enter."""
 VISIBILITY = "SELECT HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'VIEW DEFINITION'), DATABASE_PRINCIPAL_ID()"
 """Of the current database, which NULL stands for (…/t-sql/functions/has-perms-by-name-transact-sql)."""
 
@@ -95,27 +105,60 @@ DATABASE_ROLES = """
     FROM sys.database_role_members m JOIN sys.database_principals r ON r.principal_id = m.role_principal_id
     WHERE m.member_principal_id IN ({ids})"""
 
+CLASSES = {
+    5: ("ASSEMBLY", "sys.assemblies", "assembly_id"),
+    6: ("TYPE", "sys.types", "user_type_id"),
+    10: ("XML SCHEMA COLLECTION", "sys.xml_schema_collections", "xml_collection_id"),
+    15: ("MESSAGE TYPE", "sys.service_message_types", "message_type_id"),
+    16: ("CONTRACT", "sys.service_contracts", "service_contract_id"),
+    17: ("SERVICE", "sys.services", "service_id"),
+    18: ("REMOTE SERVICE BINDING", "sys.remote_service_bindings", "remote_service_binding_id"),
+    19: ("ROUTE", "sys.routes", "route_id"),
+    23: ("FULLTEXT CATALOG", "sys.fulltext_catalogs", "fulltext_catalog_id"),
+    24: ("SYMMETRIC KEY", "sys.symmetric_keys", "symmetric_key_id"),
+    25: ("CERTIFICATE", "sys.certificates", "certificate_id"),
+    26: ("ASYMMETRIC KEY", "sys.asymmetric_keys", "asymmetric_key_id"),
+    29: ("FULLTEXT STOPLIST", "sys.fulltext_stoplists", "stoplist_id"),
+    31: ("SEARCH PROPERTY LIST", "sys.registered_search_property_lists", "property_list_id"),
+    32: ("DATABASE SCOPED CREDENTIAL", "sys.database_scoped_credentials", "credential_id"),
+    34: ("EXTERNAL LANGUAGE", "sys.external_languages", "external_language_id"),
+}
+"""Of things in a database, by the class of permissions on them: the keyword, and a view with its key."""
+CLASSES_IN_SCHEMAS = frozenset({6, 10})
+CLASSES_NOT_EVERYWHERE = frozenset({32, 34})
+"""Those whose views not every admin can read, or not every version has. Only a permission on such a thing is read: its
+owner is not looked for."""
+
 OWNED = "OWNED"
 """Stands in the column `state_desc` of rows that are about an owner and not about a permission."""
 
 SERVER_RIGHTS = """
     SELECT grantee_principal_id, class, class_desc, major_id, minor_id, permission_name, state_desc,
-        CASE grantor_principal_id WHEN SUSER_ID() THEN NULL ELSE grantor_principal_id END
-    FROM sys.server_permissions WHERE grantee_principal_id IN ({ids})
-    UNION ALL SELECT owning_principal_id, 101, 'SERVER_PRINCIPAL', principal_id, 0, NULL, 'OWNED', NULL
-    FROM sys.server_principals WHERE type = 'R' AND owning_principal_id IN ({ids})"""
+        grantor_principal_id, SUSER_ID()
+    FROM sys.server_permissions WHERE grantee_principal_id IN ({ids}) OR grantor_principal_id IN ({ids})
+    UNION ALL SELECT owning_principal_id, 101, 'SERVER_PRINCIPAL', principal_id, 0, NULL, 'OWNED', NULL, NULL
+    FROM sys.server_principals WHERE type = 'R' AND owning_principal_id IN ({ids})
+    UNION ALL SELECT principal_id, 105, 'ENDPOINT', endpoint_id, 0, NULL, 'OWNED', NULL, NULL
+    FROM sys.endpoints WHERE principal_id IN ({ids})"""
 DATABASE_RIGHTS = """
     SELECT grantee_principal_id, class, class_desc, major_id, minor_id, permission_name, state_desc,
-        CASE grantor_principal_id WHEN DATABASE_PRINCIPAL_ID() THEN NULL ELSE grantor_principal_id END
-    FROM sys.database_permissions WHERE grantee_principal_id IN ({ids})
-    UNION ALL SELECT principal_id, 3, 'SCHEMA', schema_id, 0, NULL, 'OWNED', NULL
+        grantor_principal_id, DATABASE_PRINCIPAL_ID()
+    FROM sys.database_permissions WHERE grantee_principal_id IN ({ids}) OR grantor_principal_id IN ({ids})
+    UNION ALL SELECT principal_id, 3, 'SCHEMA', schema_id, 0, NULL, 'OWNED', NULL, NULL
     FROM sys.schemas WHERE principal_id IN ({ids})
-    UNION ALL SELECT owning_principal_id, 4, 'DATABASE_PRINCIPAL', principal_id, 0, NULL, 'OWNED', NULL
+    UNION ALL SELECT owning_principal_id, 4, 'DATABASE_PRINCIPAL', principal_id, 0, NULL, 'OWNED', NULL, NULL
     FROM sys.database_principals WHERE type = 'R' AND owning_principal_id IN ({ids})
-    UNION ALL SELECT principal_id, 1, 'OBJECT_OR_COLUMN', object_id, 0, NULL, 'OWNED', NULL
+    UNION ALL SELECT principal_id, 1, 'OBJECT_OR_COLUMN', object_id, 0, NULL, 'OWNED', NULL, NULL
     FROM sys.all_objects WHERE principal_id IN ({ids})"""
-"""What principals are granted and denied, by whom if not by the user who is logged in, and what they own. A table
-without an owner of its own, which the owner of its schema owns, is not in the result."""
+DATABASE_RIGHTS += "".join(
+    f" UNION ALL SELECT principal_id, {number}, '{keyword}', {key}, 0, NULL, 'OWNED', NULL, NULL"  # noqa: S608 - constants
+    f" FROM {view} WHERE principal_id IN ({{ids}})"
+    for number, (keyword, view, key) in CLASSES.items()
+    if number not in CLASSES_NOT_EVERYWHERE
+)
+"""What principals are granted and denied, and by whom; what they have granted and denied to others; what they own; and
+the id of the user who is logged in. A table without an owner of its own, which the owner of its schema owns, is not in
+the result."""
 
 PERMISSION = re.compile(r"([A-Z]+( [A-Z]+)*)?")
 """The form of a permission's name, because it goes into statements unquoted."""
@@ -137,37 +180,23 @@ def _of_schema(keyword: str, view: str, key: str) -> str:
     )
 
 
-def _of_database(keyword: str, view: str, key: str) -> str:
-    return f"SELECT {key}, {keyword}, NULL, name FROM {view} WHERE {key} IN ({{ids}})"  # noqa: S608 - constants
+def _of_database(keyword: str, view: str, key: str, by_type: str = "") -> str:
+    what = f"CASE type {by_type} ELSE '{keyword}' END" if by_type else f"'{keyword}'"
+    return f"SELECT {key}, {what}, NULL, name FROM {view} WHERE {key} IN ({{ids}})"  # noqa: S608 - constants
 
 
 NAMES = {
     1: _of_schema("OBJECT", "sys.all_objects", "object_id"),
-    3: _of_database("'SCHEMA'", "sys.schemas", "schema_id"),
+    3: _of_database("SCHEMA", "sys.schemas", "schema_id"),
     4: _of_database(
-        "CASE type WHEN 'R' THEN 'ROLE' WHEN 'A' THEN 'APPLICATION ROLE' ELSE 'USER' END",
-        "sys.database_principals",
-        "principal_id",
+        "USER", "sys.database_principals", "principal_id", "WHEN 'R' THEN 'ROLE' WHEN 'A' THEN 'APPLICATION ROLE'"
     ),
-    5: _of_database("'ASSEMBLY'", "sys.assemblies", "assembly_id"),
-    6: _of_schema("TYPE", "sys.types", "user_type_id"),
-    10: _of_schema("XML SCHEMA COLLECTION", "sys.xml_schema_collections", "xml_collection_id"),
-    15: _of_database("'MESSAGE TYPE'", "sys.service_message_types", "message_type_id"),
-    16: _of_database("'CONTRACT'", "sys.service_contracts", "service_contract_id"),
-    17: _of_database("'SERVICE'", "sys.services", "service_id"),
-    18: _of_database("'REMOTE SERVICE BINDING'", "sys.remote_service_bindings", "remote_service_binding_id"),
-    19: _of_database("'ROUTE'", "sys.routes", "route_id"),
-    23: _of_database("'FULLTEXT CATALOG'", "sys.fulltext_catalogs", "fulltext_catalog_id"),
-    24: _of_database("'SYMMETRIC KEY'", "sys.symmetric_keys", "symmetric_key_id"),
-    25: _of_database("'CERTIFICATE'", "sys.certificates", "certificate_id"),
-    26: _of_database("'ASYMMETRIC KEY'", "sys.asymmetric_keys", "asymmetric_key_id"),
-    29: _of_database("'FULLTEXT STOPLIST'", "sys.fulltext_stoplists", "stoplist_id"),
-    31: _of_database("'SEARCH PROPERTY LIST'", "sys.registered_search_property_lists", "property_list_id"),
-    32: _of_database("'DATABASE SCOPED CREDENTIAL'", "sys.database_scoped_credentials", "credential_id"),
-    101: _of_database(
-        "CASE type WHEN 'R' THEN 'SERVER ROLE' ELSE 'LOGIN' END", "sys.server_principals", "principal_id"
-    ),
-    105: _of_database("'ENDPOINT'", "sys.endpoints", "endpoint_id"),
+    **{
+        number: (_of_schema if number in CLASSES_IN_SCHEMAS else _of_database)(keyword, view, key)
+        for number, (keyword, view, key) in CLASSES.items()
+    },
+    101: _of_database("LOGIN", "sys.server_principals", "principal_id", "WHEN 'R' THEN 'SERVER ROLE'"),
+    105: _of_database("ENDPOINT", "sys.endpoints", "endpoint_id"),
 }
 """By the class of a permission: a query for number, keyword, schema and name of its securables."""
 

@@ -1,9 +1,8 @@
 """How is an SQL Server reached, and what do its errors mean?"""
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import pytds  # type: ignore[import-untyped]  # annotated, but not marked so (PEP 561)
@@ -15,11 +14,11 @@ from rotation.engines.driver import (
     EXPIRED,
     NO_ANSWER,
     POLICY,
-    REPLICA,
     STATEMENT_SECONDS,
     TOO_MANY,
     WRONG_DATABASE,
     WRONG_PASSWORD,
+    ExpectedError,
     Problem,
     find_lock_holder,
     lacks_right,
@@ -46,6 +45,10 @@ UNLOCK = "Unlock the login (ALTER LOGIN … WITH PASSWORD = … UNLOCK), and fin
 NO_REDIRECT = 'Name the server itself in "host", not one that redirects connections'
 NO_SQL_SERVER = 'Correct "host", "port", "username" and "password" in the secret'
 TAKEN = "Rename or drop that user in the database: it has the name of the clone, and belongs to another login"
+READ_ONLY = (
+    "ALTER DATABASE … SET READ_WRITE until a rotation has ended; or, if this host is a replica, name the primary in"
+    ' "host", or an admin in "masterarn"'
+)
 LOCKED = find_lock_holder("sys.dm_tran_locks")
 LESS = "Ask for less: TOP (1) in a statement of verify, permissions on schemas or roles instead of single objects"
 UNKNOWN = f"Correct the cause. {RETRIED}"
@@ -76,7 +79,7 @@ WRONG_LOGIN, NO_DATABASE = 18456, 4060
 STATEMENT_PROBLEMS: Mapping[int, Problem] = {
     # 15151 is also the answer if there is no such thing: the server does not tell the two apart.
     **dict.fromkeys((229, 230, 262, 297, 300, 916, 2760, 4613, 15151, 15165, 15247, 15562), (NotPermitted, "")),
-    3906: (NotPermitted, REPLICA),
+    3906: (NotPermitted, READ_ONLY),
     15114: (StatementFailed, f"Lower the server's minimum password age, or rotate less often. {RETRIED}"),
     **dict.fromkeys(range(15115, 15120), (PasswordRefused, POLICY)),
     1222: (StatementFailed, LOCKED),
@@ -86,6 +89,12 @@ STATEMENT_PROBLEMS: Mapping[int, Problem] = {
     15433: (StatementFailed, "Drop the login that has this SID: it is the clone, under another name"),
 }
 """What a refused statement means."""
+
+OVERTAKEN = frozenset({1205, 15023, 15025, 15063, 15151})
+"""Errors of a statement whose work another invocation of the same step has just done, or undone: it was a deadlock's
+victim, or the name or SID exists now, or there is no such thing any more."""
+ATTEMPTS = 3
+"""How often something is done while another invocation does the same."""
 
 SYNTAX_ERRORS = frozenset({102, 103, 105, 132, 156, 319})
 """Errors whose texts quote the statement."""
@@ -116,6 +125,8 @@ class SQLServerConnection:
         self.credential = credential
         self._deadline = deadline
         operation = f"logging in as {credential} to {credential.database}"
+        self._expected: frozenset[int] = frozenset()
+        """Errors of statements that are raised as ExpectedError."""
         self._socket, self._client = _log_in(credential, deadline, operation)
 
     @property
@@ -143,14 +154,43 @@ class SQLServerConnection:
         try:
             return self._run(statement, arguments)
         except (pytds.Error, OSError, AnswerTooLong, *UNREADABLE_ANSWER) as error:
+            if ServerError.read(error).number in self._expected:
+                raise ExpectedError(ServerError.read(error).number) from None
             raise statement_failure(error, f"{operation} as {self.username}", remedy, self.username) from None
 
-    @contextmanager
-    def transaction(self, operation: str) -> Iterator[None]:
-        """Commit all of the block or nothing: an error in it ends the session, and so the transaction."""
-        self.execute(operation, "BEGIN TRANSACTION")
-        yield
-        self.execute(operation, "COMMIT TRANSACTION")
+    def in_transaction(self, operation: str, work: Callable[[], None]) -> None:
+        """Do all of the work or nothing; an error ends the session, and so the transaction. See `again`."""
+
+        def whole() -> None:
+            self.execute(operation, "BEGIN TRANSACTION")
+            work()
+            self.execute(operation, "COMMIT TRANSACTION")
+
+        self.again(operation, whole)
+
+    def again(self, operation: str, work: Callable[[], None]) -> None:
+        """Do the work, and do it again if another invocation of the same step got ahead of it.
+
+        The work begins with reading what there is.
+        """
+        for _ in range(ATTEMPTS - 1):
+            self._expected = OVERTAKEN
+            try:
+                return work()
+            except ExpectedError:
+                self._expected = frozenset()
+                self.execute(operation, "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION")
+            finally:
+                self._expected = frozenset()
+        return work()
+
+    def accepts(self, password: str) -> bool:
+        """Tell whether the server takes this password of the same user now."""
+        try:
+            SQLServerConnection(replace(self.credential, password=password), self._deadline).close()
+        except LoginRefused:
+            return False
+        return True
 
     def close(self) -> None:
         """Close the connection; the server rolls an open transaction back."""

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from rotation.engine import Unshared
 from rotation.engines.driver import unread_password
 from rotation.engines.sqlserver import catalog
 from rotation.engines.sqlserver.connection import SQLServerConnection
 from rotation.engines.sqlserver.kind import KIND
-from rotation.engines.sqlserver.pair import Accounts, SQLServerPair, clone_sid, database_user
+from rotation.engines.sqlserver.pair import Known, SQLServerPair, clone_sid, database_user
 from rotation.engines.sqlserver.principals import Principal, changes, option_list, owned_alone
 from rotation.engines.sqlserver.rights import binary, identifier, literal
 from rotation.engines.sqlserver.triggers import require_no_triggers
+from rotation.engines.sqlserver.unshared import bound_by_predicates
 from rotation.errors import NotPermitted, Unsafe
 
 
@@ -21,19 +23,32 @@ class SQLServerContainedPair(SQLServerPair):
     keyword = "USER"
     marked = catalog.MARKED_USERS
 
-    def __init__(self, connection: SQLServerConnection, accounts: Accounts, user: str, other: str) -> None:
+    def __init__(self, connection: SQLServerConnection, known: Known, user: str, other: str) -> None:
         """`user` is the one that AWSCURRENT names; both are users of the database that the session is in."""
-        super().__init__(connection, accounts, user, other)
+        super().__init__(connection, known, user, other)
         self._place = f" in the database {connection.database}"
+
+    def unshared(self) -> list[Unshared]:
+        """Return what `other` can never have; see `SQLServerPair`. A contained user has nothing outside."""
+        self._require_visibility()
+        return bound_by_predicates(self._query, self._require(self.user), self.other, self._connection.database)
 
     def mirror(self) -> None:
         """Make `other` what `user` is; see `SQLServerPair`."""
         user = self._require(self.user)
         require_no_triggers(self._connection, catalog.TRIGGERS, self.other, self._place)
-        with self._connection.transaction(f"preparing {self.other}"):
-            other = self._require(self.other) if self._find(self.other) else self._create(user)
+        existed = self._find(self.other) is not None
+
+        def prepare() -> None:
+            found = self._find(self.other)
+            # One that another invocation of this step has just created has the mark.
+            is_ours = found and (existed or user.id in self._marks(user, found))
+            other = self._require(self.other) if is_ours else self._create(user)
             self._mark(user, other)
-            self._change(changes(self.keyword, *self._reader().read(user, other)))
+            self._require_nothing_lost(*self._reader().read(user, other))
+            self._change_until_equal(lambda as_ours: self._changes_left(as_ours=as_ours))
+
+        self._connection.in_transaction(f"preparing {self.other}", prepare)
 
     def set_password(self, password: str) -> None:
         """Give `user` a password; see `SQLServerPair`."""
@@ -57,8 +72,12 @@ class SQLServerContainedPair(SQLServerPair):
         owned = [f"{self.other} owns {securable}, {self.user} does not" for securable in owned_alone(user, other)]
         return [*self._as_differences(changes(self.keyword, user, other)), *owned]
 
+    def _changes_left(self, *, as_ours: bool) -> list[str]:
+        user, other = self._require(self.user), self._require(self.other)
+        return changes(self.keyword, *self._reader().read(user, other), as_ours=as_ours)
+
     def _find(self, username: str) -> Principal | None:
-        account = self._accounts.get(username)
+        account = self._known.accounts.get(username)
         query = catalog.CONTAINED_USER_BY_SID if account else catalog.CONTAINED_USER
         rows = self._run(f"looking for {username}", query, (account.sid, account.database) if account else (username,))
         return _contained_user(rows[0]) if rows else None

@@ -2,6 +2,10 @@
 
 from rotation.kind import EngineKind, Strategy
 
+DATABASES = "databases"
+CREDENTIALS, MAPPINGS, PROXIES, JOBS = "credentials", "linked servers", "proxies", "jobs"
+MAIL_PROFILES, CLASSIFIERS, PREDICATES = "mail profiles", "classifiers", "predicates"
+"""What alternating users cannot share: see `unshared`."""
 EDITIONS = ("ee", "se", "ex", "web", "dev-ee", "dev-se")
 CUSTOM_EDITIONS = ("ee", "se", "web", "dev")
 
@@ -30,4 +34,7 @@ KIND = EngineKind(
     password_limit=128,
     unusable_in_passwords="'",
     strategies=frozenset({Strategy.SINGLE_USER, Strategy.ALTERNATING_USERS}),
+    unshared_kinds=frozenset({
+        DATABASES, CREDENTIALS, MAPPINGS, PROXIES, JOBS, MAIL_PROFILES, CLASSIFIERS, PREDICATES,
+    }),
 )  # fmt: skip

@@ -4,26 +4,28 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rotation.engine import Unshared
 from rotation.engines.driver import unread_password
 from rotation.engines.sqlserver import catalog
-from rotation.engines.sqlserver.kind import KIND, normal_name
+from rotation.engines.sqlserver.databases import DATABASES_WITHOUT_USERS, SQLServerDatabase
+from rotation.engines.sqlserver.kind import DATABASES, KIND, normal_name
 from rotation.engines.sqlserver.pair import SID_DIGITS, SQLServerPair, clone_sid, database_user
 from rotation.engines.sqlserver.principals import DBO, Principal, changes, option_list, owned_alone
 from rotation.engines.sqlserver.rights import binary, identifier, literal
 from rotation.engines.sqlserver.triggers import require_no_triggers
-from rotation.errors import NotPermitted, StatementFailed, Unsafe, Unsupported
+from rotation.engines.sqlserver.unshared import bound_by_predicates, bound_to_login
+from rotation.errors import RETRIED, NotPermitted, StatementFailed, Unsafe, Unsupported
 from rotation.redaction import said
 
 logger = logging.getLogger(__name__)
 
-DATABASES_WITHOUT_USERS = frozenset({"model", "rdsadmin"})
-"""The template of new databases, and RDS's own database."""
+USUAL_DATABASE = ("DEFAULT_DATABASE", "[master]")
+"""What CREATE LOGIN gives a login if it is not told otherwise."""
+MOST_NAMED = 20
+"""How many databases a message names at most."""
 GUEST, DATABASES_WITH_GUESTS = 2, frozenset({"master", "msdb", "tempdb"})
 """The id of the user `guest`, which every login without a user is if a database lets guests in, and the databases that
 always do (https://learn.microsoft.com/en-us/sql/relational-databases/security/authentication-access/principals-database-engine)."""
-UNREADABLE = "\ufffd"
-MOST_NAMED = 20
-"""How many databases a warning names at most."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +48,48 @@ class SQLServerLoginPair(SQLServerPair):
     keyword = "LOGIN"
     marked = catalog.MARKED_LOGINS
 
+    def unshared(self) -> list[Unshared]:
+        """Return what `other` can never have; see `SQLServerPair`.
+
+        The databases among this are left as they are, if the rotation goes on.
+        """
+        user, other = self._require(self.user), self._find(self.other)
+        other_sid = other.sid if other else clone_sid(user.sid)
+        self._enter("master")
+        bound = bound_to_login(self._query, user, other, self.other)
+        left: list[Unshared] = []
+        for database, closed in self._databases():
+            if not closed:
+                bound += bound_by_predicates(self._query, user, self.other, database.name)
+            if lost := closed or self._unwritable(database, user.sid, other_sid):
+                self._known.left.add(database.name)
+                left.append(lost)
+        self._go_back()
+        if more := left[MOST_NAMED:]:
+            left[MOST_NAMED:] = [Unshared(DATABASES, f"it is the same with {len(more)} more databases")]
+        return [*bound, *left]
+
     def mirror(self) -> None:
         """Make `other` what `user` is; see `SQLServerPair`."""
         user = self._require(self.user)
-        if user.has_credential:
-            cause = f"{self.user} is mapped to a credential, which cannot be copied"
-            remedy = f"ALTER LOGIN {identifier(self.user)} WITH NO CREDENTIAL, or use the single-user strategy"
-            raise Unsupported(f"preparing {self.other}", cause, remedy)
         self._enter("master")  # the only database in which permissions on the server can be granted
         other = self._adopt(user) if self._find(self.other) else self._create(user)
-        self._change(changes(self.keyword, *self._reader(of_server=True).read(user, other)))
-        for is_read_only in self._databases(warn=True):
-            self._mirror_here(user, other, is_read_only=is_read_only)
+        self._require_nothing_lost(*self._reader(of_server=True).read(user, other))
+        self._end_must_change(user, other)
+        self._connection.again(
+            f"preparing {self.other}",
+            lambda: self._change_until_equal(lambda as_ours: self._changes_of_server(as_ours=as_ours)),
+        )
+        for database, lost in self._databases():
+            if database.name in self._known.left:
+                continue
+            if lost:
+                raise self._not_shared(lost)
+            self._mirror_here(user, other, database)
         self._go_back()
+        if self._known.left:
+            names = _first_names(sorted(self._known.left))
+            logger.warning(said(f"{names} was not changed, because the secret accepts that"))
 
     def set_password(self, password: str) -> None:
         """Give `user` a password, and let it log in; see `SQLServerPair`."""
@@ -79,15 +110,16 @@ class SQLServerLoginPair(SQLServerPair):
         if not user or not other:
             return [f"there is no login {name}" for name, one in ((self.user, user), (self.other, other)) if not one]
         differences = self._as_differences(changes(self.keyword, *self._reader(of_server=True).read(user, other)))
-        for _ in self._databases():
-            differences += self._differences_here(self._users(user, other))
+        for database, lost in self._databases():
+            if not lost and database.name not in self._known.left:
+                differences += self._differences_here(self._users(user.sid, other.sid))
         self._go_back()
         return differences
 
     # On the server
 
     def _find(self, username: str) -> Principal | None:
-        operation, account = f"looking for {username}", self._accounts.get(username)
+        operation, account = f"looking for {username}", self._known.accounts.get(username)
         query, key = (catalog.LOGIN_BY_SID, account.sid) if account else (catalog.LOGIN, username)
         rows = self._run(operation, query, (key,))
         if not rows:
@@ -95,16 +127,17 @@ class SQLServerLoginPair(SQLServerPair):
                 cause = f"{username} is a role, or a login of Windows or of a certificate: it has no password"
                 raise Unsafe(operation, cause, "Use a login with a password, or another name")
             return None
-        [(number, name, sid, credential, database, language, policy, expiration)] = rows
+        [(number, name, sid, database, database_id, language, policy, expiration)] = rows
         if len(sid) != SID_DIGITS:
             raise Unsafe(operation, f"{username} is the server's own", "Use a login that an admin created")
         options = {
-            "DEFAULT_DATABASE": identifier(database or "master"),
+            # A database that is gone cannot be given to the other login (15010).
+            **({"DEFAULT_DATABASE": identifier(database)} if database_id else {}),
             "DEFAULT_LANGUAGE": identifier(language or "us_english"),
             "CHECK_EXPIRATION": "ON" if expiration else "OFF",
             "CHECK_POLICY": "ON" if policy else "OFF",
         }
-        return Principal(number, name, sid, options, has_credential=credential is not None)
+        return Principal(number, name, sid, options)
 
     def _not_found(self) -> Unsafe:
         admin = self._connection.username
@@ -116,7 +149,7 @@ class SQLServerLoginPair(SQLServerPair):
         self._require_permissions("NULL", catalog.SEES_SERVER, "master")
 
     def _alter(self, user: Principal, change: str) -> None:
-        operation, remedy = f"setting the password of {self.user}", self._grant_alter()
+        operation, remedy = f"setting the password of {user.name}", self._grant_alter()
         self._run(operation, f"ALTER LOGIN {identifier(user.name)} {change}", remedy=remedy)
 
     def _grant_alter(self) -> str:
@@ -131,32 +164,52 @@ class SQLServerLoginPair(SQLServerPair):
     def _create(self, user: Principal) -> Principal:
         """Create the clone, marked, and with a password that nobody reads: so nobody can log in."""
         sid, password = binary(clone_sid(user.sid)), literal(unread_password(KIND))
-        options = f"PASSWORD = {password}, SID = {sid}, {option_list(user.options)}"
+        # RDS advises against other default databases: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_SQLServerMultiAZ.html
+        given = {option: value for option, value in user.options.items() if (option, value) != USUAL_DATABASE}
+        options = f"PASSWORD = {password}, SID = {sid}, {option_list(given)}"
         operation = f"creating {self.other}"
-        with self._connection.transaction(operation):
-            self._run(operation, f"CREATE LOGIN {identifier(self.other)} WITH {options}")
-            other = self._require(self.other)
-            self._mark(user, other)
-        return other
+
+        def create() -> None:
+            """Create it unless another invocation of this step has just done so: then it has the mark."""
+            found = self._find(self.other)
+            if not (found and user.id in self._marks(user, found)):
+                self._run(operation, f"CREATE LOGIN {identifier(self.other)} WITH {options}")
+                self._mark(user, self._require(self.other))
+
+        self._connection.in_transaction(operation, create)
+        return self._require(self.other)
+
+    def _end_must_change(self, user: Principal, other: Principal) -> None:
+        """Replace a password that `other` must change by one that nobody reads: until then its policy stays (15128)."""
+        checks = ("CHECK_POLICY", "CHECK_EXPIRATION")
+        if any((user.options[check], other.options[check]) == ("OFF", "ON") for check in checks):
+            [(must_change,)] = self._run(f"looking at {self.other}", catalog.MUST_CHANGE, (other.sid,))
+            if must_change:
+                self._alter(other, f"WITH PASSWORD = {literal(unread_password(KIND))}")
+
+    def _changes_of_server(self, *, as_ours: bool) -> list[str]:
+        user, other = self._require(self.user), self._require(self.other)
+        return changes(self.keyword, *self._reader(of_server=True).read(user, other), as_ours=as_ours)
 
     # In one database
 
-    def _mirror_here(self, user: Principal, other: Principal, *, is_read_only: bool) -> None:
-        found = self._users(user, other)
+    def _mirror_here(self, user: Principal, other: Principal, database: SQLServerDatabase) -> None:
+        found = self._users(user.sid, other.sid)
         operation, statements = f"preparing {self.other}{self._place}", self._changes_here(found)
         if found.other and not found.user:
             self._warn_of_left_user(found.other.name)
         if not statements:
             return
-        if is_read_only:
-            cause = f"it is read-only, so {self.other} cannot get the rights of {self.user} there"
-            remedy = "Make it writable until a rotation has ended (ALTER DATABASE … SET READ_WRITE)"
-            raise StatementFailed(operation, cause, f'{remedy}; if this is a replica, name the primary in "host"')
+        if database.is_read_only:
+            raise self._not_shared(database.why_read_only(self.user, self.other))
         require_no_triggers(self._connection, catalog.TRIGGERS, self.other, self._place)
-        with self._connection.transaction(operation):
-            self._change(statements)
-            if not found.other:  # a new user has rights at once; no page says who is their grantor, so they are read
-                self._change(self._changes_here(self._users(user, other)))
+        if found.user and found.other:
+            self._require_nothing_lost(found.user, found.other)
+
+        def left(as_ours: bool) -> list[str]:  # noqa: FBT001 - called by position
+            return self._changes_here(self._users(user.sid, other.sid), as_ours=as_ours)
+
+        self._connection.in_transaction(operation, lambda: self._change_until_equal(left))
 
     def _warn_of_left_user(self, name: str) -> None:
         left = f"{self.other} is the user {name}{self._place}, but {self.user} has no user there"
@@ -169,12 +222,22 @@ class SQLServerLoginPair(SQLServerPair):
             *(f"{self.other} owns {securable}{self._place}, {self.user} does not" for securable in owned),
         ]
 
-    def _users(self, user: Principal, other: Principal) -> DatabaseUsers:
+    def _unwritable(self, database: SQLServerDatabase, user_sid: bytes, other_sid: bytes) -> Unshared | None:
+        """Return what the two cannot share because this database, which was entered, cannot be changed."""
+        if database.is_read_only and self._changes_here(self._users(user_sid, other_sid)):
+            return database.why_read_only(self.user, self.other)
+        return None
+
+    def _not_shared(self, lost: Unshared) -> Unsupported:
+        """Return the error for a database that `unshared` did not name: it has changed since, or nobody asked."""
+        return Unsupported(f"preparing {self.other}", lost.what, f"Remove the cause. {RETRIED}")
+
+    def _users(self, user_sid: bytes, other_sid: bytes) -> DatabaseUsers:
         """Return the users of the two logins in this database."""
         operation = "looking for users"
-        rows = self._run(operation, catalog.USERS_BY_SID, (user.sid, other.sid))
+        rows = self._run(operation, catalog.USERS_BY_SID, (user_sid, other_sid))
         users = {bytes(row[2]): database_user(row) for row in rows}
-        user_here, other_here, is_orphan = users.get(user.sid), users.get(other.sid), False
+        user_here, other_here, is_orphan = users.get(user_sid), users.get(other_sid), False
         if not user_here:
             return DatabaseUsers(None, other_here)
         if not other_here:
@@ -184,7 +247,7 @@ class SQLServerLoginPair(SQLServerPair):
         read = self._reader().read(*filter(None, (user_here, other_here)))
         return DatabaseUsers(read[0], read[1] if other_here else None, is_orphan)
 
-    def _changes_here(self, found: DatabaseUsers) -> list[str]:
+    def _changes_here(self, found: DatabaseUsers, *, as_ours: bool = False) -> list[str]:
         """Return the statements that make the two users equal; none if `user` has no user here."""
         user, other, login = found.user, found.other, identifier(self.other)
         if not user or (other and other.id == DBO):
@@ -192,38 +255,27 @@ class SQLServerLoginPair(SQLServerPair):
         if not other:
             return [f"CREATE USER {login} FOR LOGIN {login} WITH {option_list(user.options)}"]
         adopt = [f"ALTER USER {login} WITH LOGIN = {login}"] if found.is_orphan else []
-        return [*adopt, *changes("USER", user, other)]
+        return [*adopt, *changes("USER", user, other, as_ours=as_ours)]
 
     # From database to database
 
-    def _databases(self, *, warn: bool = False) -> Iterator[bool]:
-        """Enter each database in which the admin sees all users, and yield whether it is read-only.
+    def _databases(self) -> Iterator[tuple[SQLServerDatabase, Unshared | None]]:
+        """Yield each database in which `user` can have a user: entered, or with what the two cannot share there.
 
-        The secret's own database must be one of them. Other databases that are closed to the admin are left as they
-        are, because their owners open and close them as they like.
+        The secret's own database must be one that the admin sees. A database that is closed to the admin, and in which
+        `user` has no user, is left out: its owner opens and closes it as she likes.
         """
-        closed = []
-        for database, can_enter, is_read_only in self._listed():
-            if can_enter and self._sees_all_in(database):
-                yield is_read_only
-            elif database not in DATABASES_WITHOUT_USERS:
-                closed.append(database)
+        own, admin = self._known.databases.get(self.user), self._connection.username
+        for row in self._run("looking for databases", catalog.DATABASES):
+            database = SQLServerDatabase.of_row(row)
+            if database.name in DATABASES_WITHOUT_USERS:
+                continue
+            if database.can_enter and self._sees_all_in(database.name):
+                yield database, None
+            elif own is None or database.name in own or not database.shows_who_enters:
+                is_user, self._place = own is not None and database.name in own, ""
+                yield database, database.why_closed(self.user, self.other, admin, is_user=is_user)
         self._place = ""
-        if closed and warn:
-            why = f"{self._connection.username} has no user there, or cannot see all users"
-            logger.warning(said(f"The rights of {self.user} in {_first_names(closed)} were not compared: {why}"))
-
-    def _listed(self) -> list[tuple[str, bool, bool]]:
-        """Return each database, whether the admin can enter it, and whether it is read-only.
-
-        A name can hold half a character on a server. No client can send such a name.
-        """
-        rows = self._run("looking for databases", catalog.DATABASES)
-        names = [bytes(in_bytes).decode("utf-16-le", errors="replace") for in_bytes, *_ in rows]
-        return [
-            (name, bool(can_enter) and UNREADABLE not in name, bool(is_read_only))
-            for name, (_, can_enter, is_read_only) in zip(names, rows, strict=True)
-        ]
 
     def _sees_all_in(self, database: str) -> bool:
         """Enter a database, and tell whether the admin sees all users; raises if it is the secret's own."""

@@ -30,30 +30,43 @@ its SID. But if a clone is dropped by hand, its users that remain in databases b
 
 **A database of a stranger** can have users of these logins as well, because its owner creates what she likes. A
 database in which the current login has no user is left alone, even if the other one has a user there. No user is ever
-dropped.
+dropped. A database in which the current login has a user, and that cannot be prepared for the other one, ends the
+rotation, unless the secret accepts that.
 """
 
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from rotation.engine import CloneStatus
+from rotation.engine import CloneStatus, Unshared
 from rotation.engines.sqlserver.accounts import SQLServerAccount
 from rotation.engines.sqlserver.connection import Arguments, Rows, SQLServerConnection
 from rotation.engines.sqlserver.kind import normal_name
-from rotation.engines.sqlserver.principals import Principal, PrincipalReader
+from rotation.engines.sqlserver.principals import Principal, PrincipalReader, lost_by_others
 from rotation.engines.sqlserver.rights import identifier
-from rotation.errors import RETRIED, NotPermitted, StatementFailed, Unsafe
+from rotation.errors import RETRIED, NotPermitted, StatementFailed, Unsafe, Unsupported
 
 SID_DIGITS = 16
+ROUNDS = 3
+"""How often rights are changed and read again: a new user is created, its rights change, then those of each grantor."""
 
 OPTIONS = re.compile(r" WITH (?!LOGIN\b)\w+ = .*", re.DOTALL)
 """The options of a statement. Users can set some of their values, to any text."""
 
-type Accounts = dict[str, SQLServerAccount]
-"""Which account a name means in this session, if that is known."""
+
+@dataclass(frozen=True)
+class Known:
+    """What a session knows about users, by their names."""
+
+    accounts: dict[str, SQLServerAccount] = field(default_factory=dict)
+    """Which account a name means in this session."""
+    databases: dict[str, frozenset[str]] = field(default_factory=dict)
+    """In which databases a user that logged in has said that it has a user."""
+    left: set[str] = field(default_factory=set)
+    """The databases that `unshared` has named: if the rotation goes on, they are left as they are."""
 
 
 class SQLServerPair(ABC):
@@ -64,10 +77,10 @@ class SQLServerPair(ABC):
     marked: str
     """The query for our marks."""
 
-    def __init__(self, connection: SQLServerConnection, accounts: Accounts, user: str, other: str) -> None:
+    def __init__(self, connection: SQLServerConnection, known: Known, user: str, other: str) -> None:
         """`user` is the one that AWSCURRENT names."""
         self._connection = connection
-        self._accounts = accounts
+        self._known = known
         self.user = user
         self.other = other
         self._place = ""
@@ -93,6 +106,10 @@ class SQLServerPair(ABC):
         if not other:
             return CloneStatus.ABSENT
         return CloneStatus.OURS if user.id in self._marks(user, other) else CloneStatus.UNKNOWN
+
+    @abstractmethod
+    def unshared(self) -> list[Unshared]:
+        """Return what `other` can never have; see `rotation.engine.Session`."""
 
     @abstractmethod
     def mirror(self) -> None:
@@ -131,7 +148,7 @@ class SQLServerPair(ABC):
         found = self._find(username)
         if not found:
             raise StatementFailed(f"looking for {username}", "the account was dropped during the rotation", RETRIED)
-        self._accounts[username] = found.account
+        self._known.accounts[username] = found.account
         return found
 
     def _user_to_alter(self) -> Principal:
@@ -169,10 +186,40 @@ class SQLServerPair(ABC):
                 remedy = f"GRANT CONTROL ON {securable} TO {identifier(self._connection.username)}"
                 self._run(f"marking {self.user} and {self.other} as a pair", statement, remedy=remedy)
 
+    def _change_until_equal(self, changes_left: Callable[[bool], Sequence[str]]) -> None:
+        """Run the statements that are still necessary, until none is.
+
+        A new user has rights at once, and no page says who is their grantor, so rights are read again. The server
+        reports success for a REVOKE that has taken back nothing, because somebody else has granted it. `changes_left`
+        returns the statements; with True, such that name each grantor.
+        """
+        for attempt in range(ROUNDS + 1):
+            statements = changes_left(attempt > 0)
+            if not statements:
+                return
+            if attempt == ROUNDS:
+                cause = f"the server reported success, and has not done this: {_without_options(statements[0])}"
+                remedy = "Run this statement as the grantor, or as a member of db_owner or sysadmin"
+                raise StatementFailed(f"giving {self.other} what {self.user} has{self._place}", cause, remedy)
+            self._change(statements)
+
+    def _require_nothing_lost(self, user: Principal, other: Principal) -> None:
+        """Raise Unsupported if somebody else would lose a permission with `other`."""
+        if lost := lost_by_others(user, other):
+            operation = f"giving {self.other} what {self.user} has{self._place}"
+            more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+            cause = f"to take a grant option from {self.other} would take {lost[0]}{more}"
+            name = identifier(user.name)
+            raise Unsupported(
+                operation, cause, f"REVOKE it by hand with CASCADE; or GRANT it to {name} WITH GRANT OPTION"
+            )
+
     def _change(self, statements: Sequence[str]) -> None:
         for statement in statements:
-            allow = f"Allow {self._connection.username} to run this"
-            remedy = f"{allow}, or take away from {self.user} what makes it necessary: {_without_options(statement)}"
+            allow, shown = f"Allow {self._connection.username} to run this", _without_options(statement)
+            remedy = f"{allow}, or take away from {self.user} what makes it necessary: {shown}"
+            if shown.startswith("REVOKE "):
+                remedy = f"{allow}, or run it as the grantor or as a member of db_owner or sysadmin: {shown}"
             self._run(f"giving {self.other} what {self.user} has", statement, remedy=remedy)
 
     def _as_differences(self, statements: Sequence[str]) -> list[str]:
@@ -184,6 +231,9 @@ class SQLServerPair(ABC):
     def _reader(self, *, of_server: bool = False) -> PrincipalReader:
         operation = f"reading the rights of {self.user} and {self.other}"
         return PrincipalReader(lambda query: self._run(operation, query), operation, of_server)
+
+    def _query(self, statement: str, arguments: Arguments) -> Rows:
+        return self._run(f"looking for what {self.other} cannot have", statement, arguments)
 
     def _run(self, operation: str, statement: str, arguments: Arguments = (), remedy: str = "") -> Rows:
         return self._connection.execute(f"{operation}{self._place}", statement, arguments, remedy)

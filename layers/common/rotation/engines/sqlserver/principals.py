@@ -24,6 +24,7 @@ from rotation.engines.sqlserver.rights import (
 )
 from rotation.errors import Unsupported
 
+CHECKS = frozenset({"CHECK_POLICY", "CHECK_EXPIRATION"})
 DBO, DB_OWNER = 1, "db_owner"
 """The id of the user that the owner of a database is, and the role that has the same rights."""
 CONNECT = SQLServerRight("", "", "CONNECT")
@@ -40,7 +41,11 @@ class GivenRight:
     right: SQLServerRight
     state: RightState
     grantor: str
-    """The grantor's name; empty if that is the user who is logged in."""
+    """The grantor's name."""
+    is_ours: bool
+    """Whether the grantor is the user who is logged in."""
+    grantee: str = ""
+    """Who has it, if it is one that the principal has granted to somebody else."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,11 @@ class Principal:
     """Options and values as ALTER LOGIN and ALTER USER take them."""
     roles: frozenset[str] = frozenset()
     given: tuple[GivenRight, ...] = ()
+    """What it was granted and denied."""
+    passed_on: tuple[GivenRight, ...] = ()
+    """What it has granted and denied to others."""
     owned: frozenset[str] = frozenset()
     """What it owns, as statements name it."""
-    has_credential: bool = False
-    """Whether it is mapped to an identity outside of the server."""
     database_id: int = BY_SERVER
     """The database that authenticates it, if it is a contained user."""
 
@@ -86,12 +92,17 @@ class PrincipalReader:
         ids = _list(numbers)
         roles = self.run((catalog.SERVER_ROLES if self.of_server else catalog.DATABASE_ROLES).format(ids=ids))
         rows = self.run((catalog.SERVER_RIGHTS if self.of_server else catalog.DATABASE_RIGHTS).format(ids=ids))
-        found = list(self._found([row for row in rows if not self._is_left_out(row, numbers)]))
+        found = list(self._found([row for row in rows if not self._is_left_out(row, numbers)], numbers))
         return [
             replace(
                 principal,
                 roles=frozenset(role for member, role in roles if member == principal.id),
-                given=tuple(given for whose, given, _ in found if whose == principal.id and given),
+                given=tuple(
+                    given for whose, given, _ in found if whose == principal.id and given and not given.grantee
+                ),
+                passed_on=tuple(
+                    given for whose, given, _ in found if whose == principal.id and given and given.grantee
+                ),
                 owned=frozenset(securable for whose, _, securable in found if whose == principal.id and securable),
             )
             for principal in principals
@@ -103,22 +114,27 @@ class PrincipalReader:
         The owner of the database owns all that a new database has, and its role db_owner has every right on that. No
         principal can be granted a right on itself, and the rights of a pair on each other are its mark.
         """
-        whose, class_id, _, major, *_ = row
+        whose, class_id, _, major, *_, grantor, _ = row
         principals_class = catalog.SERVER_PRINCIPAL if self.of_server else catalog.DATABASE_PRINCIPAL
-        return whose == DBO or (class_id == principals_class and major in numbers)
+        is_of_dbo = whose == DBO or (whose not in numbers and grantor == DBO)
+        return is_of_dbo or (class_id == principals_class and major in numbers)
 
-    def _found(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[int, GivenRight | None, str]]:
-        """Yield for each row the principal's id, and a given right, or else what it owns."""
+    def _found(self, rows: Sequence[Sequence[Any]], numbers: set[int]) -> Iterator[tuple[int, GivenRight | None, str]]:
+        """Yield for each row a principal's id, and a right that it was given or has given, or else what it owns."""
         names = self._names({(row[1], row[3]) for row in rows})
         columns = self._columns({row[3] for row in rows if row[1] == catalog.OBJECT and row[4]})
-        grantors = self._grantors({row[7] for row in rows} - {None})
+        people = self._people({row[0] for row in rows} | {row[7] for row in rows if row[7] is not None})
         for row in rows:
-            whose, *_, state, grantor = row
+            whose, *_, state, grantor, own_id = row
             right = self._right(row, names, columns)
             if state == catalog.OWNED:
                 yield whose, None, right.securable
-            else:
-                yield whose, GivenRight(right, RightState(state), grantors[grantor] if grantor else ""), ""
+                continue
+            given = GivenRight(right, RightState(state), people[grantor], is_ours=grantor == own_id)
+            if whose in numbers:
+                yield whose, given, ""
+            if grantor in numbers:
+                yield grantor, replace(given, grantee=people[whose]), ""
 
     def _right(
         self, row: Sequence[Any], names: Mapping[tuple[int, int], str], columns: Mapping[tuple[int, int], str]
@@ -150,23 +166,38 @@ class PrincipalReader:
         rows = self.run(catalog.COLUMNS.format(ids=_list(objects)))
         return {(number, column): identifier(name) for number, column, name in rows}
 
-    def _grantors(self, numbers: set[int]) -> dict[int, str]:
+    def _people(self, numbers: set[int]) -> dict[int, str]:
+        """Return the names of those who have granted something, or were granted it."""
         if not numbers:
             return {}
         query = catalog.SERVER_NAMES if self.of_server else catalog.DATABASE_NAMES
         return {number: str(name) for number, name in self.run(query.format(ids=_list(numbers)))}
 
 
-def changes(keyword: str, user: Principal, other: Principal) -> list[str]:
+def changes(keyword: str, user: Principal, other: Principal, *, as_ours: bool = False) -> list[str]:
     """Return the statements that make `other` what `user` is, on the server or in one database.
 
-    `keyword` is what ALTER calls them, LOGIN or USER.
+    `keyword` is what ALTER calls them, LOGIN or USER. With `as_ours`, also what the user who is logged in has granted
+    is taken back with AS: no page says whether REVOKE without it means its own grants, if it has the right to revoke
+    from a role.
     """
-    alter = f"ALTER {keyword} {identifier(other.name)} WITH {option_list(user.options)}"
     return [
-        *([] if user.options == other.options else [alter]),
+        *_option_changes(keyword, user, other),
         *_role_changes("SERVER ROLE" if keyword == "LOGIN" else "ROLE", user, other),
-        *_right_changes(user, other),
+        *_right_changes(user, other, as_ours=as_ours),
+    ]
+
+
+def lost_by_others(user: Principal, other: Principal) -> list[str]:
+    """Return what somebody else would lose, because a grant option of `other` can only be revoked with CASCADE."""
+    wanted = _rights_to_copy(user, other)
+    ending = {given.right for given in other.given if given.state is RightState.GRANTABLE}
+    ending -= {right for right, state in wanted.items() if state is RightState.GRANTABLE}
+    places = {(right.permission, right.securable) for right in ending}
+    return [
+        f"{given.right} from {given.grantee}, to whom {other.name} has granted it"
+        for given in other.passed_on
+        if (given.right.permission, given.right.securable) in places
     ]
 
 
@@ -182,6 +213,24 @@ def owned_alone(user: Principal | None, other: Principal | None) -> list[str]:
     )
 
 
+def _option_changes(keyword: str, user: Principal, other: Principal) -> list[str]:
+    """Return the statement that gives `other` the options of `user`, without those of a login that it has already.
+
+    CHECK_POLICY and CHECK_EXPIRATION change each other, so both are given
+    (https://learn.microsoft.com/en-us/sql/t-sql/statements/alter-login-transact-sql).
+    """
+    differing = {option for option, value in user.options.items() if other.options.get(option) != value}
+    if not differing:
+        return []
+    kept = [
+        option
+        for option in user.options
+        if keyword == "LOGIN" and option not in differing and not (option in CHECKS and CHECKS & differing)
+    ]
+    changed = {option: value for option, value in user.options.items() if option not in kept}
+    return [f"ALTER {keyword} {identifier(other.name)} WITH {option_list(changed)}"]
+
+
 def option_list(options: Mapping[str, str]) -> str:
     """Return options as CREATE and ALTER take them."""
     return ", ".join(f"{option} = {value}" for option, value in options.items())
@@ -195,16 +244,26 @@ def _role_changes(keyword: str, user: Principal, other: Principal) -> list[str]:
     ]
 
 
-def _right_changes(user: Principal, other: Principal) -> Iterator[str]:
+def _right_changes(user: Principal, other: Principal, *, as_ours: bool) -> Iterator[str]:
     user_rights, other_rights, name = _rights_to_copy(user, other), other.rights, identifier(other.name)
     differing = [given for given in other.given if user_rights.get(given.right) is not other_rights[given.right]]
-    for given in sorted(differing, key=lambda given: (given.right, given.grantor)):
-        if given.grantor:
-            yield revoke(given.right, given.state, name, identifier(given.grantor))
-    differing_rights = {given.right for given in differing}
+    # REVOKE on a column of a table makes an exception from the same right on the table. So both are taken back, and
+    # what is wanted of them is given again.
+    wholes = {_place(given): given for given in other.given if not given.right.column}
+    foreign = [given for given in differing if as_ours or not given.is_ours]
+    taken = {wholes.get(_place(given), given) for given in foreign}
+    for given in sorted(taken, key=lambda given: (given.right, given.grantor)):
+        yield revoke(given.right, given.state, name, identifier(given.grantor))
+    places = {_place(given) for given in taken if not given.right.column}
+    differing_rights = {given.right for given in other.given if given in differing or _place(given) in places}
     equal = {right: state for right, state in other_rights.items() if right not in differing_rights}
-    given_by_us = _strongest(given for given in differing if not given.grantor)
+    given_by_us = _strongest(given for given in differing if given.is_ours and not as_ours)
     yield from statements({**equal, **given_by_us}, user_rights, name)
+
+
+def _place(given: GivenRight) -> tuple[str, str, str]:
+    """Return what a right on a table and the same right on its columns, by the same grantor, have in common."""
+    return given.right.securable, given.right.permission, given.grantor
 
 
 def _rights_to_copy(user: Principal, other: Principal) -> Rights:

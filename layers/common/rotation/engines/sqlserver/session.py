@@ -5,18 +5,19 @@ from contextlib import contextmanager
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import CloneStatus, Proof
+from rotation.engine import CloneStatus, Proof, Unshared
 from rotation.engines.driver import verify
 from rotation.engines.sqlserver import catalog
 from rotation.engines.sqlserver.accounts import BY_SERVER, SQLServerAccount
 from rotation.engines.sqlserver.connection import SQLServerConnection
 from rotation.engines.sqlserver.contained_pair import SQLServerContainedPair, is_contained
+from rotation.engines.sqlserver.databases import SQLServerProof, own_databases
 from rotation.engines.sqlserver.kind import KIND
 from rotation.engines.sqlserver.login_pair import SQLServerLoginPair
-from rotation.engines.sqlserver.pair import Accounts, SQLServerPair
+from rotation.engines.sqlserver.pair import Known, SQLServerPair
 from rotation.engines.sqlserver.rights import identifier, literal
 from rotation.engines.sqlserver.statements import REVERSIBLE, first_word, lasting
-from rotation.errors import Unsafe
+from rotation.errors import NotPermitted, Unsafe
 
 
 class SQLServer:
@@ -47,11 +48,13 @@ class SQLServerSession:
     def __init__(self, connection: SQLServerConnection) -> None:
         self.connection = connection
         self._password = connection.credential.password
-        self._accounts: Accounts = {}
+        self._known = Known()
 
     def proof(self) -> Proof:
         """Return who is logged in; see `rotation.engine.Session`."""
-        return Proof(self.connection.username, self._password, str(self._own_account()))
+        account = self._own_account()
+        databases = own_databases(self.connection) if account.database == BY_SERVER else None
+        return SQLServerProof(self.connection.username, self._password, str(account), databases)
 
     def require_proven(self, proof: Proof) -> None:
         """Bind this session, an admin's, to an account; see `rotation.engine.Session`."""
@@ -59,25 +62,36 @@ class SQLServerSession:
         if account == self._own_account():
             cause = f"{proof.username} is the admin itself, {self.connection.username}"
             raise Unsafe(f"looking for {proof.username}", cause, "Put a user of the application into the secret")
-        self._accounts[proof.username] = account
+        self._known.accounts[proof.username] = account
+        if isinstance(proof, SQLServerProof) and proof.databases is not None:
+            self._known.databases[proof.username] = proof.databases
         self._pair(proof.username, proof.username).require_bound()
 
     def change_own_password(self, password: str) -> None:
         """Give the user who is logged in this password; see `rotation.engine.Session`.
 
-        OLD_PASSWORD is the password that logged in, whichever one the secret calls current.
+        OLD_PASSWORD is the password that logged in, whichever one the secret calls current. If it is none any more,
+        another invocation of the same step can have changed it to the same password.
         """
         if password == self._password:  # a history of passwords would refuse it
             return
         username, old, new = self.connection.username, literal(self._password), literal(password)
         keyword = "LOGIN" if self._own_account().database == BY_SERVER else "USER"
         statement = f"ALTER {keyword} {identifier(username)} WITH PASSWORD = {new} OLD_PASSWORD = {old}"
-        self.connection.execute(f"changing the password of {username}", statement)
+        try:
+            self.connection.execute(f"changing the password of {username}", statement)
+        except NotPermitted:
+            if not self.connection.accepts(password):
+                raise
         self._password = password
 
     def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about `other`; see `rotation.engine.Session`."""
         return self._pair(user, other).clone_status()
+
+    def unshared(self, user: str, other: str) -> Sequence[Unshared]:
+        """Return what `other` can never have; see `rotation.engine.Session`."""
+        return self._pair(user, other).unshared()
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is; see `rotation.engine.Session`."""
@@ -117,7 +131,7 @@ class SQLServerSession:
         Otherwise, a name that a contained user of this database has means that user, and not the login
         (https://learn.microsoft.com/en-us/sql/relational-databases/databases/security-best-practices-with-contained-databases).
         """
-        account = self._accounts.get(user)
+        account = self._known.accounts.get(user)
         contained = account.database != BY_SERVER if account else is_contained(self.connection, user)
         pair = SQLServerContainedPair if contained else SQLServerLoginPair
-        return pair(self.connection, self._accounts, user, other)
+        return pair(self.connection, self._known, user, other)
