@@ -126,7 +126,7 @@ STATEMENT_PROBLEMS: Final[Mapping[int, Problem]] = {
 """What the code of a refused statement means. On Db2 for z/OS, -567 and -553 are about
 rights. Here they say that a name is not valid (SQL0567N, SQL0553N; the client has the texts of all codes)."""
 
-UNKNOWN_NAME, SYNTAX_ERROR, NOTHING_TO_REVOKE = -204, -104, -556
+UNKNOWN_NAME, UNKNOWN_ROUTINE, SYNTAX_ERROR, NOTHING_TO_REVOKE = -204, -440, -104, -556
 
 
 class Db2Connection:

@@ -24,8 +24,8 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.db2 import connection as db2_connection
 from rotation.engines.db2.client import Row
-from rotation.engines.db2.connection import CORRECT_CAUSE, Db2Connection
-from rotation.engines.driver import accepts
+from rotation.engines.db2.connection import CORRECT_CAUSE, UNKNOWN_ROUTINE, Db2Connection
+from rotation.engines.driver import ExpectedError, accepts
 from rotation.errors import LoginBlocked, NotPermitted, StatementFailed, Unsafe
 from rotation.redaction import said
 
@@ -115,8 +115,12 @@ class Db2Users:
                 return
 
     def other_databases(self, database: str) -> list[str]:
-        """Return the other databases of the server, without RDS's own."""
-        rows = self.connection.execute("listing the databases of the server", DATABASES, remedy=self._remedy)
+        """Return the other databases of the server, without RDS's own; none if this RDSADMIN cannot list them."""
+        operation, unknown = "listing the databases of the server", frozenset({UNKNOWN_ROUTINE})
+        try:
+            rows = self.connection.execute(operation, DATABASES, remedy=self._remedy, expected=unknown)
+        except ExpectedError:
+            return []
         return sorted({str(row["DATABASE_NAME"]).strip().upper() for row in rows} - {RDSADMIN, database.upper()})
 
     @property
