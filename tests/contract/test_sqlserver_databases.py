@@ -205,7 +205,7 @@ def test_a_database_that_rds_took_offline_has_the_statement_of_rds(
 # Databases that cannot be written
 
 
-def test_a_read_only_database_is_said(sqlserver: SQLServerLaboratory, pair: Pair, closed: str) -> None:
+def test_a_read_only_database_is_reported(sqlserver: SQLServerLaboratory, pair: Pair, closed: str) -> None:
     user, clone = pair
     read_only, writable = (f"ALTER DATABASE {bracketed(closed)} SET {how}" for how in ("READ_ONLY", "READ_WRITE"))
     let_admin_in(sqlserver, closed)

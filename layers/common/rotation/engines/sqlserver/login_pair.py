@@ -230,7 +230,7 @@ class SQLServerLoginPair(SQLServerPair):
 
     def _not_shared(self, lost: Unshared) -> Unsupported:
         """Return the error for a database that `unshared` did not name: it has changed since, or nobody asked."""
-        return Unsupported(f"preparing {self.other}", lost.what, f"Remove the cause. {RETRIED}")
+        return Unsupported(f"preparing {self.other}", lost.what, f"Correct the cause. {RETRIED}")
 
     def _users(self, user_sid: bytes, other_sid: bytes) -> DatabaseUsers:
         """Return the users of the two logins in this database."""
