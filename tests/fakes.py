@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
-from rotation.engine import CloneStatus, Proof
+from rotation.engine import CloneStatus, Proof, Unshared
 from rotation.errors import (
     InvalidSecret,
     LoginRefused,
@@ -32,6 +32,7 @@ KIND = EngineKind(
     username_limit=63,
     password_limit=64,
     unusable_in_passwords="#",
+    unshared_kinds=frozenset({"jobs"}),
     strategies=frozenset({Strategy.SINGLE_USER, Strategy.ALTERNATING_USERS}),
     clone_sees_rights=True,
 )
@@ -64,6 +65,8 @@ class User:
     """The name of the user that this one takes turns with."""
     principal: str = field(default_factory=lambda: secrets.token_hex(8))
     """What no other account has, whatever its name."""
+    jobs: set[str] = field(default_factory=set)
+    """What runs in the name of this user alone."""
 
 
 @dataclass
@@ -189,6 +192,13 @@ class FakeSession:
         # Cut off between its creation and its mark, it is still good for nothing.
         untouched = not users[other].verifiers and not users[other].rights
         return CloneStatus.OURS if marked or untouched else CloneStatus.UNKNOWN
+
+    def unshared(self, user: str, other: str) -> Sequence[Unshared]:
+        """Return the jobs of the user."""
+        self._require(f"looking at the jobs of {user}", may=self._is_admin)
+        return [
+            Unshared("jobs", f"{other} cannot alter the job {job} of {user}") for job in sorted(self._user(user).jobs)
+        ]
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is, write by write."""

@@ -554,3 +554,31 @@ def test_without_time_nobody_connects(strategy: Strategy) -> None:
     with pytest.raises(OutOfTime):
         world.run(Step.SET)
     assert world.database.tried == []
+
+
+# What a pair cannot share
+
+
+def test_what_the_pair_cannot_share_is_refused_before_anything_changes() -> None:
+    world = staged(World(ALTERNATING))
+    world.database.users[APP].jobs.add("nightly")
+    with pytest.raises(Unsupported) as caught:
+        world.run(Step.SET)
+    assert f"{CLONE} cannot alter the job nightly of {APP}" in caught.value.cause
+    assert '"accept": ["jobs"]' in caught.value.remedy
+    assert written(world) == []
+    assert CLONE not in world.database.users
+
+
+def test_an_owner_can_accept_what_the_pair_cannot_share() -> None:
+    world = World(ALTERNATING, rotation={"accept": ["jobs"]})
+    world.database.users[APP].jobs.add("nightly")
+    world.rotate()
+    assert world.secret.read().credential.username == CLONE
+
+
+def test_a_single_user_shares_with_nobody() -> None:
+    world = World(SINGLE)
+    world.database.users[APP].jobs.add("nightly")
+    world.rotate()
+    assert world.secret.read().credential.username == APP

@@ -2,7 +2,8 @@
 
 The keys are those of AWS's rotation templates
 (https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_json_structure.html), and one of our own:
-`"rotation": {"strategy": …, "verify": [statement, …]}`. Every other key belongs to the owner, and stays unchanged.
+`"rotation": {"strategy": …, "verify": [statement, …], "accept": [word, …]}`. Every other key belongs to the owner, and
+stays unchanged.
 """
 
 import json
@@ -64,6 +65,7 @@ KEYS = (
     "rotation",
     "strategy",
     "verify",
+    "accept",
 )
 """The keys that we define, and that errors can quote."""
 
@@ -107,6 +109,8 @@ class SecretValue:
     """The strategy that the secret asks for by name."""
     verify: tuple[str, ...]
     """The statements that testSecret runs."""
+    accept: frozenset[str] = frozenset()
+    """What the owner accepts that the two users of a pair cannot share: see `EngineKind.unshared_kinds`."""
     fields: Mapping[str, object] = field(repr=False)
 
     @classmethod
@@ -125,6 +129,7 @@ class SecretValue:
             admin_secret=_text(fields, "masterarn", operation) if "masterarn" in fields else None,
             strategy=_strategy(rotation, operation),
             verify=_statements(rotation, operation),
+            accept=_accepted(rotation, kind, operation),
             fields=fields,
         )
 
@@ -279,6 +284,20 @@ def _statements(rotation: Mapping[str, object], operation: str) -> tuple[str, ..
             'Write it like ["SELECT 1 FROM orders LIMIT 1"]',
         )
     return tuple(verify)
+
+
+def _accepted(rotation: Mapping[str, object], kind: EngineKind, operation: str) -> frozenset[str]:
+    accept = rotation.get("accept", [])
+    if not isinstance(accept, list) or not all(
+        isinstance(word, str) and word in kind.unshared_kinds for word in accept
+    ):
+        known = ", ".join(f'"{word}"' for word in sorted(kind.unshared_kinds))
+        raise _invalid(
+            operation,
+            f'"accept" in its "rotation" is not a list of what {kind.name} cannot share',
+            f"Write a list of {known}" if known else 'Remove "accept"',
+        )
+    return frozenset(accept)
 
 
 def _finite(text: str) -> float:

@@ -41,6 +41,16 @@ class CloneStatus(Enum):
     """There is such a user, and nothing on the server says that it is ours."""
 
 
+@dataclass(frozen=True)
+class Unshared:
+    """Something that is bound to one user's name, so that no rotation can give it to the other user of a pair."""
+
+    kind: str
+    """The word for it in the secret, one of `EngineKind.unshared_kinds`."""
+    what: str
+    """What the application cannot do when the other user is current: a sentence that names the objects."""
+
+
 class Session(Protocol):
     """One authenticated connection."""
 
@@ -69,6 +79,9 @@ class Session(Protocol):
 
         Raises Unsafe if one of the two can never be the other's clone.
         """
+
+    def unshared(self, user: str, other: str) -> Sequence[Unshared]:
+        """Return what `user` has, or can do, that `other` can never have. Changes nothing."""
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` the same as `user`, except name and password. If it is absent, create it, unable to log in.

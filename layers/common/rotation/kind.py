@@ -52,6 +52,8 @@ class EngineKind:
     unusable_in_passwords: str = ""
     """Characters that no password can have on this engine, whatever the operator's policy says."""
     strategies: frozenset[Strategy]
+    unshared_kinds: frozenset[str] = frozenset()
+    """What alternating users cannot share on this engine; a secret can accept each by this word."""
     clone_sees_rights: bool = False
     """Whether every user can call `Session.differences` about itself; else only an admin can."""
     clone_may_lack_mark: bool = False

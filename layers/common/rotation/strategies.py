@@ -143,6 +143,7 @@ class AlternatingUsers(RotationStrategy):
                 session.require_proven(proof)
             if session.clone_status(user, other) is CloneStatus.UNKNOWN:
                 session.require_proven(_prove_ours(current, pending.credential, admin, context))
+            _require_shareable(session, user, other, current.accept)
             session.mirror(user, other)
             if not self.kind.clone_sees_rights:
                 _require_equal(session, user, other)
@@ -305,6 +306,22 @@ def _prove_ours(current: SecretValue, pending: Credential, admin: Credential, co
         " it can belong to someone else",
         f"Rename or drop {other}, or use the single-user strategy",
     )
+
+
+def _require_shareable(session: Session, user: str, other: str, accepted: frozenset[str]) -> None:
+    """Raise Unsupported if the application would lose something when the other user is current.
+
+    Called before anything is changed, so AWSCURRENT and its user stay as they are.
+    """
+    lost = [one for one in session.unshared(user, other) if one.kind not in accepted]
+    if lost:
+        words = ", ".join(f'"{word}"' for word in sorted({one.kind for one in lost}))
+        raise Unsupported(
+            f"preparing {other}, which takes turns with {user}",
+            f"the two cannot share everything: {'; '.join(one.what for one in lost)}",
+            f'Use the single-user strategy; or, if the application can do without, add "accept": [{words}] to the'
+            ' "rotation" of the secret',
+        )
 
 
 def _require_equal(session: Session, user: str, other: str) -> None:
