@@ -52,7 +52,7 @@ class Server:
     superuser: str
     password: str
     ca_bundle: Path
-    database: Database
+    database: Database = field(repr=False)
     lock: threading.RLock
     """Whoever holds it keeps every session waiting."""
     listener: "Listener"
@@ -75,8 +75,9 @@ class Server:
 class Listener:
     """Which databases are there, by the names of their services? The next one of a name is for the next connection."""
 
-    services: dict[str, list[Database]]
-    sessions: list[Session] = field(default_factory=list)
+    services: dict[str, list[Database]] = field(repr=False)
+    sessions: list[Session] = field(default_factory=list, repr=False)
+    """All that have begun. Each holds its database: a failed assertion must not print all of that."""
 
     def choose(self, service: str) -> Database | None:
         """Return the database that a connection is for. One listener may know several by one name, and takes turns
@@ -162,7 +163,7 @@ class _Conversation:
     way: socket.socket
     listener: Listener
     lock: threading.RLock
-    database: Database = field(init=False)
+    database: Database = field(init=False, repr=False)
     session: Session | None = None
     key: bytes = b""
     name: str = ""

@@ -45,7 +45,7 @@ class Result:
 class Session:
     """One connection, whose user logged in."""
 
-    database: Database
+    database: Database = field(repr=False)
     user: str
     schema: str
     pending: dict[tuple[str, str], list[tuple[object, ...]]] = field(default_factory=dict)
