@@ -22,6 +22,8 @@ SYSTEM_PRIVILEGES = frozenset(
         "ALTER SESSION",
         "ALTER USER",
         "AUDIT SYSTEM",
+        "CREATE DATABASE LINK",
+        "CREATE PUBLIC DATABASE LINK",
         "CREATE ANY SEQUENCE",
         "CREATE ANY SYNONYM",
         "CREATE ANY TABLE",
@@ -80,6 +82,8 @@ NAMES_OF_SYS = frozenset(
     {
         "ALL_USERS",
         "DBA_COL_PRIVS",
+        "DBA_DB_LINKS",
+        "DBA_NESTED_TABLES",
         "DBA_OBJECTS",
         "DBA_PROXIES",
         "DBA_ROLE_PRIVS",
@@ -100,6 +104,27 @@ NAMES_OF_SYS = frozenset(
     }
 )
 """What is found in the schema SYS, where somebody looks there first."""
+VIEWS_ABOUT_NAMES: dict[str, tuple[str, ...]] = {
+    "DBA_AQ_AGENT_PRIVS": ("AGENT_NAME", "DB_USERNAME", "HTTP_ENABLED", "SMTP_ENABLED"),
+    "DBA_GOLDENGATE_PRIVILEGES": ("USERNAME", "PRIVILEGE_TYPE", "GRANT_SELECT_PRIVILEGES"),
+    "DBA_HOST_ACES": (
+        *("HOST", "LOWER_PORT", "UPPER_PORT", "ACE_ORDER", "GRANT_TYPE", "INVERTED_PRINCIPAL"),
+        *("PRINCIPAL", "PRINCIPAL_TYPE", "PRIVILEGE"),
+    ),
+    "DBA_JAVA_POLICY": ("KIND", "GRANTEE", "TYPE_SCHEMA", "TYPE_NAME", "NAME", "ACTION", "ENABLED", "SEQ"),
+    "DBA_JOBS": ("JOB", "LOG_USER", "PRIV_USER", "SCHEMA_USER"),
+    "DBA_REFRESH": ("ROWNER", "RNAME", "REFGROUP"),
+    "DBA_WALLET_ACES": (
+        *("WALLET_PATH", "ACE_ORDER", "GRANT_TYPE", "INVERTED_PRINCIPAL"),
+        *("PRINCIPAL", "PRINCIPAL_TYPE", "PRIVILEGE"),
+    ),
+    "DBA_XSTREAM_INBOUND": ("SERVER_NAME", "QUEUE_OWNER", "QUEUE_NAME", "APPLY_USER"),
+    "DBA_XSTREAM_OUTBOUND": ("SERVER_NAME", "CONNECT_USER", "CAPTURE_NAME", "CAPTURE_USER"),
+    "V_$PWFILE_USERS": ("USERNAME", "SYSDBA", "SYSOPER", "SYSASM", "SYSBACKUP", "SYSDG", "SYSKM"),
+}
+"""Views that name users, with their columns, as the Database Reference has them
+(https://docs.oracle.com/en/database/oracle/oracle-database/19/refrn/static-data-dictionary-views.html)."""
+
 DEFAULT_PROFILE, DEFAULT_GROUP = "DEFAULT", "DEFAULT_CONSUMER_GROUP"
 UNLIMITED = "UNLIMITED"
 NOT_FOR_SYS = frozenset({"GRANT ANY OBJECT PRIVILEGE", "SELECT ANY TABLE", "READ ANY TABLE", "EXECUTE ANY PROCEDURE"})
@@ -133,6 +158,10 @@ class Trigger:
     """Whose schema it is on; empty: on the database."""
     settings: tuple[tuple[str, str], ...] = ()
     """What it sets in the session that fires it."""
+    condition: str = ""
+    """Its WHEN clause; nobody evaluates it here."""
+    raises: int = 0
+    """The number of the error that it raises, by RAISE_APPLICATION_ERROR."""
 
     def is_fired_by(self, user: str, event: str) -> bool:
         """Tell whether it runs when a user does this."""
@@ -216,6 +245,12 @@ class Database:
     groups: set[str] = field(default_factory=lambda: {DEFAULT_GROUP, "BATCH_GROUP", "LOW_GROUP", "OTHER_GROUPS"})
     objects: dict[tuple[str, str], str] = field(default_factory=dict)
     """The type of each object, by owner and name."""
+    made: dict[tuple[str, str], str] = field(default_factory=dict)
+    """The objects that the server made by itself: GENERATED, SECONDARY, or NESTED."""
+    links: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    """The database links, by owner (or PUBLIC) and name: as whom, and where to."""
+    named: dict[str, list[dict[str, str | int | None]]] = field(default_factory=dict)
+    """The rows of VIEWS_ABOUT_NAMES; a view that is not in it is not in the database."""
     rows: dict[tuple[str, str], list[tuple[object, ...]]] = field(default_factory=dict)
     synonyms: dict[tuple[str, str], tuple[str, str, str]] = field(default_factory=dict)
     system_grants: dict[tuple[str, str], bool] = field(default_factory=dict)
@@ -253,6 +288,7 @@ class Database:
         for view in ("V_$SESSION", "DBMS_LOCK"):
             self.objects[SYS, view] = "VIEW" if view.startswith("V_") else "PACKAGE"
         self.objects[SYS, "LAB_FILES"] = "DIRECTORY"
+        self.named = {view: [] for view in VIEWS_ABOUT_NAMES}
         self.users[SYS] = User(SYS, "", maintained=True, locked=True)
         self.role_grants[SYS, DBA] = True
 
@@ -422,6 +458,8 @@ class Database:
         for place in [(owner, item)] if owner else [(schema, item), (PUBLIC, item)]:
             target = place
             while target in self.synonyms:
+                if link := self.synonyms[target][2]:
+                    raise self._remote(session_user, link)
                 target = self.synonyms[target][:2]
             if target in self.objects and (
                 target[0] == session_user
@@ -431,6 +469,12 @@ class Database:
             ):
                 return target
         raise self._unknown(owner or schema, item)
+
+    def _remote(self, session_user: str, link: str) -> OracleError:
+        """Return what ends a query over a link: a session has its user's own, and public ones; all lead nowhere."""
+        if (session_user, link) in self.links or (PUBLIC, link) in self.links:
+            return OracleError(12545, "Connect failed because target host or object does not exist")
+        return OracleError(2019, "connection description for remote database not found")
 
     def _unknown(self, owner: str, item: str) -> OracleError:
         named = f'"{owner}"."{item}" ' if self.version >= (23,) else ""
@@ -483,8 +527,9 @@ class Database:
         self.inherited = {pair for pair in self.inherited if name not in pair}
         for place in [place for place in self.triggers if place[0] == name]:
             del self.triggers[place]
-        for place in [place for place in (*self.objects, *self.synonyms) if place[0] == name]:
+        for place in [place for place in (*self.objects, *self.synonyms, *self.links) if place[0] == name]:
             self.objects.pop(place, None)
+            self.links.pop(place, None)
             self.synonyms.pop(place, None)
             self.rows.pop(place, None)
 
@@ -526,6 +571,9 @@ class Database:
         """
         fired = [trigger for trigger in self.triggers.values() if trigger.is_fired_by(who, event)]
         self.read += [(f"{trigger.owner}.{trigger.name}", statement) for trigger in fired]
+        for number in (trigger.raises for trigger in fired if trigger.raises):
+            raised = OracleError(number, "not here")
+            raise OracleError(604, f"error occurred at recursive SQL level 1\n{raised}\nORA-06512: at line 2")
         return [setting for trigger in fired for setting in trigger.settings]
 
     def strings(self) -> Iterator[str]:

@@ -14,6 +14,7 @@ from tests.local.stand_ins.oracle.database import (
     LIMITS,
     ROLLOVER,
     SYS,
+    VIEWS_ABOUT_NAMES,
     Database,
 )
 from tests.local.stand_ins.oracle.sql import Kind, OracleError, Reader
@@ -163,11 +164,8 @@ def _rows(session: "Session", owner: str | None, name: str) -> list[Row]:
             return OWN_VIEWS[name](database, session.schema)
         if name in ALL_VIEWS:
             return ALL_VIEWS[name](database)
-        if name in DBA_VIEWS:
-            if not _sees_dictionary(session, name) or (name == "DBA_SCHEMA_PRIVS" and database.version < (23,)):
-                named = f'"{SYS}"."{name}" ' if database.version >= (23,) else ""
-                raise OracleError(942, f"table or view {named}does not exist")
-            return DBA_VIEWS[name](database)
+        if name in DBA_VIEWS or name in database.named:
+            return _dictionary_rows(session, name)
         if name == "DUAL":
             return [{"DUMMY": "X"}]
     place = database.find(session.user, session.schema, owner, name)
@@ -176,6 +174,16 @@ def _rows(session: "Session", owner: str | None, name: str) -> list[Row]:
     if database.objects[place] == "VIEW" and place[0] != SYS:
         database.spring(session.user, place)
     return [{"ID": str(row[0])} for row in (*database.rows.get(place, []), *session.pending.get(place, []))]
+
+
+def _dictionary_rows(session: "Session", name: str) -> list[Row]:
+    database = session.database
+    if not _sees_dictionary(session, name) or (name == "DBA_SCHEMA_PRIVS" and database.version < (23,)):
+        named = f'"{SYS}"."{name}" ' if database.version >= (23,) else ""
+        raise OracleError(942, f"table or view {named}does not exist")
+    if name in DBA_VIEWS:
+        return DBA_VIEWS[name](database)
+    return [dict.fromkeys(VIEWS_ABOUT_NAMES[name]) | row for row in database.named[name]]
 
 
 def _sees_dictionary(session: "Session", name: str) -> bool:
@@ -325,13 +333,34 @@ def _synonyms(database: Database) -> list[Row]:
 
 
 def _objects(database: Database) -> list[Row]:
-    return [
-        *(
-            {"OWNER": owner, "OBJECT_NAME": name, "OBJECT_TYPE": kind}
-            for (owner, name), kind in database.objects.items()
-        ),
-        *({"OWNER": owner, "OBJECT_NAME": name, "OBJECT_TYPE": "SYNONYM"} for owner, name in database.synonyms),
+    found = [
+        *database.objects.items(),
+        *((place, "SYNONYM") for place in database.synonyms),
+        *((place, "DATABASE LINK") for place in database.links),
+        *((place, "TRIGGER") for place in database.triggers),
+        *(((SYS, view), "VIEW") for view in (*DBA_VIEWS, *database.named)),
     ]
+    return [
+        {
+            "OWNER": owner,
+            "OBJECT_NAME": name,
+            "OBJECT_TYPE": kind,
+            "GENERATED": "NY"[database.made.get((owner, name)) == "GENERATED"],
+            "SECONDARY": "NY"[database.made.get((owner, name)) == "SECONDARY"],
+        }
+        for (owner, name), kind in found
+    ]
+
+
+def _links(database: Database) -> list[Row]:
+    return [
+        {"OWNER": owner, "DB_LINK": name, "USERNAME": username or None, "HOST": host}
+        for (owner, name), (username, host) in database.links.items()
+    ]
+
+
+def _nested_tables(database: Database) -> list[Row]:
+    return [{"OWNER": owner, "TABLE_NAME": name} for (owner, name), how in database.made.items() if how == "NESTED"]
 
 
 def _own_limits(database: Database, schema: str) -> list[Row]:
@@ -358,6 +387,7 @@ def _triggers(database: Database) -> list[Row]:
             "TABLE_OWNER": trigger.schema or SYS,
             # With spaces, as servers have been seen to show it
             "BASE_OBJECT_TYPE": "SCHEMA" if trigger.schema else "DATABASE        ",
+            "WHEN_CLAUSE": trigger.condition or None,
             "STATUS": "ENABLED",
         }
         for trigger in database.triggers.values()
@@ -379,6 +409,8 @@ DBA_VIEWS: dict[str, Callable[[Database], list[Row]]] = {
     "DBA_PROXIES": _proxies,
     "DBA_SYNONYMS": _synonyms,
     "DBA_OBJECTS": _objects,
+    "DBA_DB_LINKS": _links,
+    "DBA_NESTED_TABLES": _nested_tables,
     "DBA_TRIGGERS": _triggers,
 }
 OWN_VIEWS: dict[str, Callable[[Database, str], list[Row]]] = {

@@ -30,7 +30,8 @@ from tests.local.stand_ins.oracle.dictionary import Binds, Value
 from tests.local.stand_ins.oracle.sql import Kind, OracleError, Reader
 
 FIRST_WITH_SCHEMA_PRIVILEGES = (23,)
-OBJECT_KINDS = ("DIRECTORY", "EDITION", "USER")
+WITHOUT_SCHEMA = ("DIRECTORY", "EDITION", "USER")
+OBJECT_KINDS = (*WITHOUT_SCHEMA, "MINING MODEL", "JAVA SOURCE", "JAVA RESOURCE", "SQL TRANSLATION PROFILE")
 
 
 @dataclass(frozen=True)
@@ -333,7 +334,7 @@ class Session:
         if reader.took("ON", "SCHEMA"):
             schema = reader.identifier()
         elif reader.took("ON"):
-            kind = next((kind for kind in OBJECT_KINDS if reader.took(kind)), None)
+            kind = next((kind for kind in OBJECT_KINDS if reader.took(*kind.split())), None)
             place = (kind, *reader.qualified())
         reader.expect(to)
         grantees = reader.listed(reader.identifier)
@@ -455,7 +456,7 @@ class Session:
             raise OracleError(990 if not columns else 969, "missing or invalid privilege")
         if columns and to == "FROM":
             raise OracleError(1750, "UPDATE/REFERENCES may only be REVOKEd from the whole table, not by column")
-        owner, item = (SYS, item) if kind else database.find(self.user, self.schema, owner, item)
+        owner, item = (SYS, item) if kind in WITHOUT_SCHEMA else database.find(self.user, self.schema, owner, item)
         if (database.objects.get((owner, item)) == "DIRECTORY") is not (kind == "DIRECTORY"):
             raise OracleError(22930 if kind else 942, "directory or table does not exist")
         if who == self.user:
@@ -548,8 +549,10 @@ class Session:
         place = (owner or self.schema, name)
         if kind == "TABLE":
             reader.expect("(")
-            reader.listed(lambda: (reader.identifier(), reader.identifier()))
+            generated = reader.listed(lambda: self._column(reader))
             reader.expect(")")
+        else:
+            generated = []
         reader.end()
         own = () if owner not in (None, self.user) else (f"CREATE {kind}",)
         self.database.require(self.user, f"CREATE ANY {kind}", *own)
@@ -557,6 +560,51 @@ class Session:
         if place in self.database.objects or place in self.database.synonyms:
             raise OracleError(955, "name is already used by an existing object")
         self.database.objects[place] = kind
+        for _ in filter(None, generated):
+            # As identity columns have been seen to get them
+            sequence = (place[0], f"ISEQ$$_{next(self.database.numbers)}")
+            self.database.objects[sequence], self.database.made[sequence] = "SEQUENCE", "GENERATED"
+
+    @staticmethod
+    def _column(reader: Reader) -> bool:
+        """Read a column; tell whether its values come from a sequence that the server makes."""
+        reader.identifier()
+        reader.identifier()
+        return reader.took("GENERATED", "ALWAYS", "AS", "IDENTITY")
+
+    def create_link(self, reader: Reader) -> None:
+        """CREATE DATABASE LINK name [CONNECT TO user IDENTIFIED BY password] USING 'place'.
+
+        Its name has no schema: what comes before a dot is a part of the name
+        (https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/CREATE-DATABASE-LINK.html).
+        """
+        self._link(reader, self.user, "CREATE DATABASE LINK")
+
+    @staticmethod
+    def _link_name(reader: Reader) -> str:
+        parts = [reader.identifier()]
+        while reader.took("."):
+            parts.append(reader.identifier())
+        return ".".join(parts)
+
+    def create_public_link(self, reader: Reader) -> None:
+        """CREATE PUBLIC DATABASE LINK, in the same way."""
+        self._link(reader, PUBLIC, "CREATE PUBLIC DATABASE LINK")
+
+    def _link(self, reader: Reader, owner: str, privilege: str) -> None:
+        name, username = self._link_name(reader), ""
+        if reader.took("CONNECT", "TO"):
+            username = reader.identifier()
+            reader.expect("IDENTIFIED", "BY")
+            reader.password()
+        reader.expect("USING")
+        host = reader.take(Kind.TEXT).value
+        reader.end()
+        self.database.require(self.user, privilege)
+        place = (owner, name)
+        if place in self.database.links:
+            raise OracleError(2011, "duplicate database link name")
+        self.database.links[place] = (username, host)
 
     def create_code(self, reader: Reader) -> None:
         """CREATE [OR REPLACE] FUNCTION, OPERATOR, PACKAGE, PROCEDURE, TYPE or VIEW; what it says is not read."""
@@ -571,7 +619,7 @@ class Session:
         self.database.objects[place] = kind
 
     def create_trigger(self, reader: Reader) -> None:
-        """CREATE [OR REPLACE] TRIGGER name AFTER event [OR event] ON DATABASE or [name.]SCHEMA."""
+        """CREATE [OR REPLACE] TRIGGER name AFTER event [OR event] ON DATABASE or [name.]SCHEMA [WHEN (…)] BEGIN …."""
         owner, name = reader.qualified()
         if not reader.took("BEFORE"):
             reader.expect("AFTER")
@@ -580,14 +628,28 @@ class Session:
             events.add(reader.take(Kind.WORD).value)
         reader.expect("ON")
         schema = "" if reader.took("DATABASE") else self._schema_of_trigger(reader)
-        text = next((token.value for token in reader.rest() if token.kind is Kind.TEXT), "")
-        settings = _settings(Reader(text.removeprefix("ALTER SESSION "))) if text else []
+        condition, settings, raises = self._body_of_trigger(reader)
         anywhere = () if (owner or self.user) == self.user and schema in ("", self.user) else ("CREATE ANY TRIGGER",)
         self.database.require(self.user, *(anywhere or ("CREATE TRIGGER", "CREATE ANY TRIGGER")))
         if not schema:
             self.database.require(self.user, "ADMINISTER DATABASE TRIGGER")
-        trigger = Trigger(owner or self.user, name, frozenset(events), schema, tuple(settings))
+        trigger = Trigger(owner or self.user, name, frozenset(events), schema, settings, condition, raises)
         self.database.triggers[trigger.owner, name] = trigger
+
+    @staticmethod
+    def _body_of_trigger(reader: Reader) -> tuple[str, tuple[tuple[str, str], ...], int]:
+        """Read a WHEN clause, and what follows it, as far as it is understood here."""
+        start = reader.peek()
+        rest = reader.rest()
+        begin = next(token for token in rest if token.value == "BEGIN")
+        condition = ""
+        if start and start.value == "WHEN":
+            condition = reader.statement[start.end : begin.start].strip().removeprefix("(").removesuffix(")")
+        body = [token for token in rest if token.start >= begin.start]
+        text = next((token.value for token in body if token.kind is Kind.TEXT), "")
+        raised = next((token.value for token in body if token.kind is Kind.NUMBER), "0")
+        settings = _settings(Reader(text.removeprefix("ALTER SESSION "))) if text.startswith("ALTER SESSION ") else []
+        return condition, tuple(settings), int(raised)
 
     def _schema_of_trigger(self, reader: Reader) -> str:
         owner, word = reader.qualified()
@@ -640,7 +702,7 @@ class Session:
         place = (schema or owner or self.schema, name)
         reader.expect("FOR")
         target_owner, target = reader.qualified()
-        link = ".".join(reader.listed(reader.identifier)) if reader.took("@") else ""
+        link = self._link_name(reader) if reader.took("@") else ""
         reader.end()
         own = {PUBLIC: ("CREATE PUBLIC SYNONYM",), self.user: ("CREATE SYNONYM", "CREATE ANY SYNONYM")}
         self.database.require(self.user, *own.get(place[0], ("CREATE ANY SYNONYM",)))
@@ -810,6 +872,8 @@ STATEMENTS: dict[tuple[str, ...], Callable[[Session, Reader], None]] = {
     ("ALTER", "PROFILE"): Session.alter_profile,
     ("CREATE", "TABLE"): Session.create_table,
     ("CREATE", "SEQUENCE"): Session.create_sequence,
+    ("CREATE", "DATABASE", "LINK"): Session.create_link,
+    ("CREATE", "PUBLIC", "DATABASE", "LINK"): Session.create_public_link,
     ("CREATE", "TRIGGER"): Session.create_trigger,
     ("CREATE", "OR", "REPLACE", "TRIGGER"): Session.create_trigger,
     ("DROP", "TRIGGER"): Session.drop_trigger,

@@ -29,21 +29,33 @@ PLAIN_LINK = re.compile(r"[A-Za-z][A-Za-z0-9_$#]*(\.[A-Za-z0-9_$#]+)*(@[A-Za-z0-
 
 GRANTABLE_TYPES = frozenset(
     {
+        "ANALYTIC VIEW",
+        "ATTRIBUTE DIMENSION",
         "CLUSTER",
+        "CUBE",
+        "CUBE DIMENSION",
+        "DOMAIN",
         "FUNCTION",
+        "HIERARCHY",
+        "INDEXTYPE",
         "LIBRARY",
         "MATERIALIZED VIEW",
+        "MLE ENVIRONMENT",
+        "MLE MODULE",
         "OPERATOR",
         "PACKAGE",
         "PROCEDURE",
+        "PROPERTY GRAPH",
         "QUEUE",
         "SEQUENCE",
+        "SQL TRANSLATION PROFILE",
         "TABLE",
         "TYPE",
         "VIEW",
     }
 )
-"""The types of objects on which others can be granted something; other types belong to one of these."""
+"""The types of objects that others can use like the owner, once they were granted something on them
+(https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/GRANT.html, "Object Privileges")."""
 
 SCHEMA_PRIVILEGES = (23,)
 """The first version with DBA_SCHEMA_PRIVS
@@ -56,6 +68,10 @@ The code still belongs to the grantee, so its clone does not need them."""
 
 DROPPED = "BIN$"
 """How the names of dropped objects begin, which keep their grants."""
+
+OF_THE_SERVER = (DROPPED, "AQ$", "MLOG$_", "RUPD$_")
+"""How names begin that the server gives by itself, for queue tables and logs of materialized views: only the server
+uses these objects. It shows most others of its own as GENERATED or SECONDARY."""
 
 NAMED_OBJECTS = 3
 """How many objects an error names; it counts the rest."""
@@ -116,18 +132,27 @@ class OracleCatalog:
         if "LOCKED" not in status or "LOCKED(TIMED)" in status:
             return False
         roles = [*self._rows(user, "roles", "dba_role_privs", "grantee", "granted_role")]
-        has = (roles, self._owned(user), list(self._privileges(user)), list(self._all_proxies(user)))
+        has = (roles, self._objects(user), list(self._privileges(user)), list(self._all_proxies(user)))
         return not any(has) and not self._quotas(user)
 
-    def unshared(self, user: str, other: str) -> list[str]:
+    def owned(self, user: str) -> list[tuple[str, str]]:
+        """Return type and name of each object that a user owns, but for those that the server made by itself."""
+        return [
+            (object_type, name)
+            for object_type, name, generated, secondary in self._objects(user)
+            if "Y" not in (generated, secondary) and not name.startswith(OF_THE_SERVER)
+        ]
+
+    def granted_on(self, user: str, other: str) -> set[str]:
+        """Return the objects of `user` on which `other` was granted something."""
+        return {right.item for right in self._privileges(other) if right.owner == user}
+
+    def ungranted(self, user: str, other: str) -> list[str]:
         """Return the objects that `user` owns, and on which `other` has no right."""
-        owned = {
-            (item, kind) for kind, item in self._owned(user) if kind in GRANTABLE_TYPES and not item.startswith(DROPPED)
-        }
-        shared = {right.item for right in self._privileges(other) if right.owner == user} if owned else set()
-        objects = [f"the {kind.lower()} {item}" for item, kind in sorted(owned) if item not in shared]
-        count = len(objects) - NAMED_OBJECTS
-        return objects[:NAMED_OBJECTS] + ([f"{count} more objects"] if count > 0 else [])
+        owned = {(item, kind) for kind, item in self.owned(user) if kind in GRANTABLE_TYPES}
+        owned -= {(item, "TABLE") for item in self._nested(user)} if owned else set()
+        shared = self.granted_on(user, other) if owned else set()
+        return few([f"the {kind.lower()} {item}" for item, kind in sorted(owned) if item not in shared])
 
     def _rows(self, user: str, what: str, view: str, key: str, *columns: str) -> Iterator[tuple[str, ...]]:
         """Yield the columns of what a view says about a user."""
@@ -197,9 +222,20 @@ class OracleCatalog:
             if owner not in (user, other):
                 yield Synonym(name, owner or "", item, link or "")
 
-    def _owned(self, user: str) -> list[tuple[str, ...]]:
-        """Return type and name of the objects that a user owns."""
-        return [*self._rows(user, "objects", "dba_objects", "owner", "object_type", "object_name")]
+    def _objects(self, user: str) -> list[tuple[str, ...]]:
+        """Return type and name of the objects that a user owns, and whether the server made them."""
+        columns = ("object_type", "object_name", "generated", "secondary")
+        return [*self._rows(user, "objects", "dba_objects", "owner", *columns)]
+
+    def _nested(self, user: str) -> list[str]:
+        """Return the tables that hold a column of another table: a grant on that one is enough."""
+        return [name for (name,) in self._rows(user, "nested tables", "dba_nested_tables", "owner", "table_name")]
+
+
+def few(names: Sequence[str]) -> list[str]:
+    """Return the first names, and how many more there are."""
+    count = len(names) - NAMED_OBJECTS
+    return [*names[:NAMED_OBJECTS], *([f"{count} more"] if count > 0 else [])]
 
 
 def _role_rights(rows: Sequence[tuple[str, ...]]) -> Iterator[Right]:

@@ -100,7 +100,7 @@ class OraclePair:
         return [
             *(f"{other} lacks {phrase}" for phrase in sorted(user_has - other_has)),
             *(f"{other} has {phrase}, {user} does not" for phrase in sorted(other_has - user_has)),
-            *(f"{other} has no right on {item}, which {user} owns" for item in self._catalog.unshared(user, other)),
+            *(f"{other} has no right on {item}, which {user} owns" for item in self._catalog.ungranted(user, other)),
         ]
 
     # What there is
@@ -137,7 +137,7 @@ class OraclePair:
             raise Unsupported(operation, cause, "Use a user with a password")
 
     def _require_shared(self) -> None:
-        if items := self._catalog.unshared(self._user, self._other):
+        if items := self._catalog.ungranted(self._user, self._other):
             raise Unsupported(
                 f"preparing {self._other}, which takes turns with {self._user}",
                 f"{self._user} owns {', '.join(items)}, and nobody else can be given an owner's rights",
