@@ -6,7 +6,7 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.engine import Unshared
-from rotation.errors import NotPermitted
+from rotation.errors import NotPermitted, Unsupported
 from tests.contract.test_oracle import (
     Pair,
     account,
@@ -274,3 +274,43 @@ def test_an_admin_as_documented_can_look_for_all_of_it(oracle: OracleLaboratory,
         pytest.raises(NotPermitted, match=r"GRANT SELECT_CATALOG_ROLE TO .*SYS\.DBA_OBJECTS"),
     ):
         session.unshared(linked.username, clone.username)
+
+
+# What a user owns
+
+MADE_BY_THE_SERVER = {
+    "SYS_IOT_OVER_4711": ("TABLE", "GENERATED"),
+    "SYSTPx7Qz==": ("TYPE", "GENERATED"),
+    "DR$TEXTS$I": ("TABLE", "SECONDARY"),
+    "LINES_OF_ORDERS": ("TABLE", "NESTED"),
+    "MLOG$_ORDERS": ("TABLE", ""),
+    "AQ$_JOBS_T": ("TABLE", ""),
+    "AQ$JOBS": ("VIEW", ""),
+    "BIN$abc==$0": ("TABLE", ""),
+}
+
+
+def test_what_the_server_made_for_an_owner_needs_no_grant(
+    oracle: OracleLaboratory, stand_in: Server, pair: Pair
+) -> None:
+    user, clone = pair
+    oracle.alter(
+        f"ALTER USER {account(user)} QUOTA UNLIMITED ON users",
+        f"CREATE TABLE {account(user)}.orders (id NUMBER GENERATED ALWAYS AS IDENTITY, what NUMBER)",
+        f"GRANT SELECT, INSERT ON {account(user)}.orders TO {account(clone)}",
+    )
+    for name, (kind, how) in MADE_BY_THE_SERVER.items():
+        stand_in.database.objects[name_of(user), name] = kind
+        stand_in.database.made[name_of(user), name] = how
+    assert unshared(oracle, user, clone) == []
+    mirror(oracle, user, clone)
+    assert differences(oracle, user, clone) == []
+
+
+def test_a_table_whose_name_only_looks_like_the_servers_needs_a_grant(
+    oracle: OracleLaboratory, stand_in: Server, pair: Pair
+) -> None:
+    user, clone = pair
+    stand_in.database.objects[name_of(user), "DR$X"] = "TABLE"
+    with pytest.raises(Unsupported, match=r"owns the table DR\$X"):
+        mirror(oracle, user, clone)
