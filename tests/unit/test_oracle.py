@@ -173,7 +173,16 @@ def passed_on(right: Right) -> Right:
         (
             set(),
             {TABLE, Right(RightKind.OBJECT, "SELECT", "S", "T"), passed_on(COLUMN)},
-            ['GRANT SELECT, UPDATE ON "S"."T" TO "U"', 'GRANT UPDATE ("C") ON "S"."T" TO "U" WITH GRANT OPTION'],
+            [
+                'GRANT SELECT ON "S"."T" TO "U"',
+                'GRANT UPDATE ON "S"."T" TO "U"',
+                'GRANT UPDATE ("C") ON "S"."T" TO "U" WITH GRANT OPTION',
+            ],
+        ),
+        (
+            set(),
+            {COLUMN, replace(COLUMN, column="D")},
+            ['GRANT UPDATE ("C") ON "S"."T" TO "U"', 'GRANT UPDATE ("D") ON "S"."T" TO "U"'],
         ),
         (
             set(),

@@ -329,6 +329,8 @@ class Session:
 
     def _change_rights(self, reader: Reader, to: str) -> None:
         named = reader.listed(lambda: self._right(reader, to))
+        if len({name for name, _ in named}) < len(named):
+            raise OracleError(1711, "duplicate privilege listed")
         place: tuple[str | None, str | None, str] | None = None
         schema = None
         if reader.took("ON", "SCHEMA"):

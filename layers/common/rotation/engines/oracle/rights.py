@@ -5,7 +5,6 @@ The rights are those that the data dictionary lists for a grantee, one row each
 that the user can pass on is the same right with `option`; one right from several grantors is one right.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -90,18 +89,18 @@ def collected(rights: Iterable[Right]) -> frozenset[Right]:
 
 
 def statements(present: frozenset[Right], wanted: frozenset[Right], user: str) -> Iterator[tuple[str, Right]]:
-    """Yield the statements that change a user's rights from `present` to `wanted`, each with a right that it is about.
+    """Yield the statements that change a user's rights from `present` to `wanted`, each with the right it is about.
 
     Each is committed at once. All REVOKE come before the first GRANT, so at no instant does the user have more than
-    before or after.
+    before or after. A GRANT has one right: with two, the same privilege on two columns could be a duplicate (ORA-01711,
+    https://docs.oracle.com/en/error-help/db/ora-01711/), and what one of them lacks would end the other one.
     """
     surplus, missing = _implied(present, wanted)
     for right in sorted({whole(right) for right in surplus}):
         yield revocation(right, user), right
-    for group in _together(missing):
-        what = f"{', '.join(map(_privilege, group))}{_target(group[0])}"
-        for options in _options(group[0]):
-            yield f"GRANT {what} TO {identifier(user)}{options}", group[0]
+    for right in sorted(missing):
+        for options in _options(right):
+            yield f"GRANT {_privilege(right)}{_target(right)} TO {identifier(user)}{options}", right
 
 
 def revocation(right: Right, user: str) -> str:
@@ -160,17 +159,6 @@ def _plain(right: Right) -> Right:
 def whole(right: Right) -> Right:
     """Return what one REVOKE takes: it cannot name columns or options."""
     return replace(_plain(right), column="")
-
-
-def _together(rights: Iterable[Right]) -> list[list[Right]]:
-    """Return the rights in lists, each for one GRANT."""
-    groups: dict[Right, list[Right]] = defaultdict(list)
-    for right in sorted(rights):
-        if right.kind is RightKind.OBJECT:
-            groups[replace(right, name="", column="")].append(right)
-        else:
-            groups[right].append(right)
-    return [groups[key] for key in sorted(groups)]
 
 
 def _privilege(right: Right) -> str:
