@@ -1,17 +1,25 @@
 """Does a pair of Oracle's users lose nothing, whatever one of the two has?"""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import partial
 
 import pytest
 
 from rotation.credential import Credential
-from rotation.engine import Unshared
-from rotation.errors import NotPermitted, Unsupported
+from rotation.engine import CloneStatus, Unshared
+from rotation.engines.oracle.connection import OracleConnection
+from rotation.errors import NotPermitted, StatementFailed, Unsafe, Unsupported
 from tests.contract.test_oracle import (
+    MAPPING,
     Pair,
     account,
+    changed,
     differences,
     documented,
+    filled,
+    make_equal,
     mirror,
     name_of,
     new_clone,
@@ -20,9 +28,11 @@ from tests.contract.test_oracle import (
     stand_in,
     things,
 )
-from tests.laboratories import ORDERS, deadline
+from tests.laboratories import INVOICES, ORDERS, deadline
 from tests.laboratories_oracle import OWNER, OracleLaboratory, new_password, own, quoted
+from tests.local.stand_ins.oracle.database import Held, Options
 from tests.local.stand_ins.oracle.server import Server
+from tests.local.stand_ins.oracle.sql import OracleError
 
 __all__ = ["oracle", "pair", "stand_in", "things"]
 
@@ -314,3 +324,260 @@ def test_a_table_whose_name_only_looks_like_the_servers_needs_a_grant(
     stand_in.database.objects[name_of(user), "DR$X"] = "TABLE"
     with pytest.raises(Unsupported, match=r"owns the table DR\$X"):
         mirror(oracle, user, clone)
+
+
+# Rights
+
+
+@pytest.fixture
+def queue(oracle: OracleLaboratory, stand_in: Server) -> Iterator[str]:
+    """A queue, and an admin that can manage queues and resource plans, and pass that on."""
+    for name in ("ENQUEUE_ANY", "DEQUEUE_ANY", "MANAGE_ANY"):
+        oracle.alter(f"BEGIN sys.dbms_aqadm.grant_system_privilege('{name}', '{oracle.admin.username}', TRUE); END;")
+    manages = "sys.dbms_resource_manager_privs.grant_system_privilege"
+    oracle.alter(f"BEGIN {manages}('{oracle.admin.username}', 'ADMINISTER_RESOURCE_MANAGER', TRUE); END;")
+    stand_in.database.objects[OWNER, "a queue"] = "QUEUE"
+    yield f'{OWNER}."a queue"'
+    del stand_in.database.objects[OWNER, "a queue"]
+
+
+BY_PACKAGE = (
+    "dbms_aqadm.grant_queue_privilege('ENQUEUE', '{q}', '{n}', FALSE)",
+    "dbms_aqadm.grant_queue_privilege('DEQUEUE', '{q}', '{n}', TRUE)",
+    "dbms_aqadm.grant_system_privilege('DEQUEUE_ANY', '{n}', FALSE)",
+    "dbms_resource_manager_privs.grant_system_privilege('{n}', 'ADMINISTER_RESOURCE_MANAGER', FALSE)",
+)
+
+
+@pytest.mark.parametrize("call", BY_PACKAGE)
+def test_a_right_that_only_a_package_gives_follows_and_goes(
+    oracle: OracleLaboratory, queue: str, pair: Pair, call: str
+) -> None:
+    user, clone = pair
+    oracle.alter(f"BEGIN sys.{call.format(q=queue, n=name_of(user))}; END;")
+    make_equal(oracle, user, clone)
+    taken = call.replace(".grant_", ".revoke_").removesuffix(", FALSE)").removesuffix(", TRUE)").removesuffix(")")
+    oracle.alter(f"BEGIN sys.{taken.format(q=queue, n=name_of(user))}); END;")
+    make_equal(oracle, user, clone)
+
+
+def test_a_right_of_a_package_that_the_admin_cannot_give_is_named_with_the_call(
+    oracle: OracleLaboratory, queue: str, pair: Pair
+) -> None:
+    user, clone = pair
+    oracle.alter(f"BEGIN sys.{BY_PACKAGE[0].format(q=queue, n=name_of(user))}; END;")
+    call = rf"run by hand: BEGIN dbms_aqadm.grant_queue_privilege\('ENQUEUE', '.*', '{name_of(clone)}', FALSE\); END;"
+    with (
+        oracle.engine.connect(documented(oracle, "CONNECT"), deadline()) as session,
+        pytest.raises(NotPermitted, match=call),
+    ):
+        session.mirror(user.username, clone.username)
+
+
+UNSEEN = {
+    "a procedure": ("PACKAGE", "DBMS_LOCK", "EXECUTE", 4042),
+    "a directory": ("DIRECTORY", "LAB_FILES", "READ", 22930),
+    "a view": ("VIEW", "V_$SESSION", "SELECT", 942),
+}
+
+
+@pytest.mark.parametrize("what", UNSEEN)
+def test_an_object_of_sys_that_the_admin_cannot_see_is_named_with_the_call_of_rds(
+    oracle: OracleLaboratory, stand_in: Server, pair: Pair, what: str
+) -> None:
+    user, clone = pair
+    kind, item, privilege, number = UNSEEN[what]
+    held = Held(name_of(user), "SYS", item, privilege, "", "SYS")
+    stand_in.database.object_grants[held] = Options(grantable=True)
+    text = "run by hand: GRANT " if kind == "DIRECTORY" else "grant_sys_object"
+    by_rds = rf"BEGIN rdsadmin\.rdsadmin_util\.grant_sys_object\('.*', '{name_of(clone)}', '{privilege}', TRUE\); END;"
+    with (
+        oracle.engine.connect(oracle.admin, deadline()) as session,
+        pytest.raises(NotPermitted, match=text if kind == "DIRECTORY" else by_rds) as raised,
+    ):
+        session.mirror(user.username, clone.username)
+    assert ("grant_sys_object" in raised.value.remedy) is (kind != "DIRECTORY")
+    answers = [line.split()[1] for line in stand_in.database.audit if f'{item}" TO' in line]
+    assert answers[-1] == str(number)
+
+
+@pytest.mark.parametrize("behind", [20900, 1031])
+def test_what_a_trigger_of_the_server_refuses_is_named(
+    oracle: OracleLaboratory, stand_in: Server, pair: Pair, behind: int
+) -> None:
+    """On RDS, a trigger refuses some statements."""
+    user, clone = pair
+    oracle.allow(user.username, INVOICES)
+    error = f"error occurred at recursive SQL level 1\n{OracleError(behind, 'not here')}\nORA-06512: at line 2"
+    stand_in.database.refuses["GRANT SELECT"] = (604, error)
+    try:
+        with (
+            oracle.engine.connect(oracle.admin, deadline()) as session,
+            pytest.raises(NotPermitted, match=rf"ORA-{behind:05}.*GRANT ANY OBJECT PRIVILEGE"),
+        ):
+            session.mirror(user.username, clone.username)
+    finally:
+        stand_in.database.refuses.clear()
+
+
+# Two at once
+
+
+def deliver(oracle: OracleLaboratory, user: Credential, clone: Credential) -> None:
+    """Do what a delivery of setSecret does."""
+    with oracle.engine.connect(oracle.admin, deadline()) as session:
+        assert session.clone_status(user.username, clone.username) is not CloneStatus.UNKNOWN
+        assert not session.unshared(user.username, clone.username)
+        session.mirror(user.username, clone.username)
+        assert session.differences(user.username, clone.username) == []
+        session.set_password(clone.username, clone.password)
+
+
+class Interrupting:
+    """Runs something right before the nth call of a method of a connection, but for calls that only read."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, call: str, number: int, act: Callable[[], object]) -> None:
+        self._left, self._act = number, act
+        self._real = getattr(OracleConnection, call)
+        # A function, and not the bound method: so that it is given the connection.
+        monkeypatch.setattr(OracleConnection, call, lambda *given, **named: self._call(*given, **named))  # noqa: PLW0108 - see above
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there were fewer calls than that."""
+        return self._left > 0
+
+    def _call(self, *given: object, **named: object) -> object:
+        if not str(given[2]).startswith(("ALTER SESSION", "SELECT")):
+            self._left -= 1
+            if self._left == 0:
+                self._act()
+        return self._real(*given, **named)
+
+
+def grown(oracle: OracleLaboratory, things: str, one: Credential, group: str) -> None:
+    """Give a user something of each kind."""
+    privileges = "sys.dbms_resource_manager_privs"
+    oracle.alter(
+        f"GRANT CREATE TABLE, {things}_ROLE TO {account(one)} WITH ADMIN OPTION",
+        f"GRANT SELECT ON {things}.parts TO {account(one)}",
+        f"CREATE SYNONYM {account(one)}.parts FOR {things}.parts",
+        f"ALTER USER {account(one)} QUOTA 1048576 ON users",
+        f"ALTER USER {account(one)} GRANT CONNECT THROUGH {account(oracle.superuser)}",
+        f"BEGIN {privileges}.grant_switch_consumer_group('{name_of(one)}', '{group}', FALSE); END;",
+        filled(MAPPING.replace("{g}", group), one, ""),
+    )
+
+
+@pytest.mark.parametrize("who", ["new", "user", "clone"])
+def test_a_step_that_is_delivered_twice_at_once_ends_well_in_both(
+    oracle: OracleLaboratory, things: str, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    for number in itertools.count(1):
+        user = oracle.new_user()
+        clone = new_clone(user)
+        if who != "new":
+            mirror(oracle, user, clone)
+        grown(oracle, things, clone if who == "clone" else user, "BATCH_GROUP")
+        with monkeypatch.context() as patch:
+            second = Interrupting(patch, "execute", number, partial(deliver, oracle, user, clone))
+            deliver(oracle, user, clone)
+        assert oracle.logs_in(clone)
+        assert differences(oracle, user, clone) == []
+        if second.is_over:
+            break
+    assert number > 7
+
+
+def test_a_clone_that_another_delivery_is_creating_is_ours(
+    oracle: OracleLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of the questions meets the mark."""
+    for number in itertools.count(1):
+        user = oracle.new_user()
+        clone = new_clone(user)
+        oracle.alter(f"CREATE USER {account(clone)} IDENTIFIED BY {quoted(new_password())} ACCOUNT LOCK")
+        with monkeypatch.context() as patch:
+            second = Interrupting(patch, "_call", number, partial(mirror, oracle, user, clone))
+            with oracle.engine.connect(oracle.admin, deadline()) as session:
+                assert session.clone_status(user.username, clone.username) is CloneStatus.OURS
+        if second.is_over:
+            break
+    assert number > 5
+
+
+def test_a_name_that_a_stranger_takes_meanwhile_is_left_alone(
+    oracle: OracleLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = oracle.new_user()
+    clone, hers = new_clone(user), new_clone(user)
+    with monkeypatch.context() as patch:
+        Interrupting(patch, "execute", 1, partial(oracle.new_user, hers.username, hers.password))
+        with (
+            oracle.engine.connect(oracle.admin, deadline()) as session,
+            pytest.raises(Unsafe, match="somebody else has created it"),
+        ):
+            session.mirror(user.username, clone.username)
+    assert oracle.logs_in(hers)
+
+
+@pytest.mark.parametrize("is_soon_over", [True, False])
+def test_resource_plans_that_somebody_else_is_changing_are_waited_for_in_bounds(
+    oracle: OracleLaboratory, stand_in: Server, pair: Pair, monkeypatch: pytest.MonkeyPatch, *, is_soon_over: bool
+) -> None:
+    user, clone = pair
+    oracle.alter(filled(MAPPING.replace("{g}", "LOW_GROUP"), user, ""))
+    stand_in.database.pending_area = {}
+    end = partial(setattr, stand_in.database, "pending_area", None)
+    try:
+        with monkeypatch.context() as patch:
+            Interrupting(patch, "execute", 3 if is_soon_over else 100, end)
+            outcome = nullcontext() if is_soon_over else pytest.raises(StatementFailed, match="resource plans")
+            with outcome:
+                mirror(oracle, user, clone)
+    finally:
+        end()
+    assert (differences(oracle, user, clone) == []) is is_soon_over
+
+
+def test_a_password_that_somebody_else_changes_meanwhile_is_no_success(
+    oracle: OracleLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = oracle.new_user()
+    now, hers = changed(user), changed(user)
+    with monkeypatch.context() as patch, oracle.engine.connect(user, deadline()) as session:
+        Interrupting(patch, "_call", 1, partial(oracle.change_password, hers))
+        with pytest.raises(StatementFailed, match="since the login"):
+            session.change_own_password(now.password)
+    assert oracle.logs_in(hers)
+
+
+@pytest.mark.parametrize(("has_two", "rotated_before"), [(False, False), (True, False), (True, True)])
+def test_a_user_that_changes_its_password_twice_at_once_ends_well_in_both(
+    oracle: OracleLaboratory, monkeypatch: pytest.MonkeyPatch, *, has_two: bool, rotated_before: bool
+) -> None:
+    for number in itertools.count(1):
+        user = oracle.new_user()
+        if has_two:
+            oracle.allow_two_passwords(user.username, by_itself=True)
+        if has_two and rotated_before:
+            before = changed(user)
+            change(oracle, user, before, has_two=True)
+            user = before
+        now = changed(user)
+        with monkeypatch.context() as patch:
+            second = Interrupting(patch, "_call", number, partial(change, oracle, user, now, has_two=has_two))
+            change(oracle, user, now, has_two=has_two)
+        assert oracle.logs_in(now)
+        assert oracle.logs_in(user) is has_two
+        if second.is_over:
+            break
+    assert number > 1
+
+
+def change(oracle: OracleLaboratory, user: Credential, now: Credential, *, has_two: bool) -> None:
+    with oracle.engine.connect(user, deadline()) as session:
+        if has_two:
+            session.add_password(user.username, user.password, now.password)
+        else:
+            session.change_own_password(now.password)

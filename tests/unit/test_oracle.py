@@ -213,9 +213,10 @@ def test_the_remedy_names_what_the_admin_lacks() -> None:
     [(statement, right)] = statements(
         frozenset(), frozenset({Right(RightKind.OBJECT, "SELECT", "SYS", "V_$SESSION")}), "U"
     )
-    assert "rdsadmin.rdsadmin_util.grant_sys_object" in remedy(statement, right, "A", "U")
+    by_rds = "BEGIN rdsadmin.rdsadmin_util.grant_sys_object('V_$SESSION', 'O', 'SELECT'); END;"
+    assert by_rds in remedy(statement, right, "A", "U", "O")
     [(statement, right)] = statements(frozenset({SYSTEM}), frozenset(), "U")
-    assert "GRANT ANY PRIVILEGE" in remedy(statement, right, "A", "U")
+    assert "GRANT ANY PRIVILEGE" in remedy(statement, right, "A", "U", "O")
 
 
 # Errors

@@ -41,16 +41,19 @@ SYSTEM_PRIVILEGES = frozenset(
         "CREATE USER",
         "CREATE VIEW",
         "DELETE ANY TABLE",
+        "DEQUEUE ANY QUEUE",
         "DROP ANY SYNONYM",
         "DROP ANY TABLE",
         "DROP PROFILE",
         "DROP USER",
+        "ENQUEUE ANY QUEUE",
         "EXECUTE ANY PROCEDURE",
         "GRANT ANY OBJECT PRIVILEGE",
         "GRANT ANY PRIVILEGE",
         "GRANT ANY ROLE",
         "GRANT ANY SCHEMA PRIVILEGE",
         "INSERT ANY TABLE",
+        "MANAGE ANY QUEUE",
         "READ ANY TABLE",
         "SELECT ANY DICTIONARY",
         "SELECT ANY SEQUENCE",
@@ -59,6 +62,8 @@ SYSTEM_PRIVILEGES = frozenset(
         "UPDATE ANY TABLE",
     }
 )
+BY_PACKAGE = frozenset({"ADMINISTER RESOURCE MANAGER", "DEQUEUE ANY QUEUE", "ENQUEUE ANY QUEUE", "MANAGE ANY QUEUE"})
+"""The privileges that GRANT is not documented to take: a package gives them."""
 OBJECT_PRIVILEGES = frozenset(
     {
         "ALTER",
@@ -95,6 +100,7 @@ NAMES_OF_SYS = frozenset(
         "DBA_TRIGGERS",
         "DBA_TS_QUOTAS",
         "DBA_USERS",
+        "DBMS_AQADM",
         "DBMS_RESOURCE_MANAGER",
         "DBMS_RESOURCE_MANAGER_PRIVS",
         "DUAL",

@@ -7,8 +7,9 @@ and so is a clause out of place.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from tests.local.stand_ins.oracle import dictionary
+from tests.local.stand_ins.oracle import dictionary, queues
 from tests.local.stand_ins.oracle.database import (
+    BY_PACKAGE,
     COLUMN_PRIVILEGES,
     DEFAULT_PROFILE,
     FIRST_WITH_ROLLOVER,
@@ -383,7 +384,7 @@ class Session:
         if name in database.roles:
             return self._role(name, who, to, admin=admin)
         too_new = name == "GRANT ANY SCHEMA PRIVILEGE" and database.version < FIRST_WITH_SCHEMA_PRIVILEGES
-        if name not in SYSTEM_PRIVILEGES or name == "ADMINISTER RESOURCE MANAGER" or too_new:
+        if name not in SYSTEM_PRIVILEGES or name in BY_PACKAGE or too_new:
             raise OracleError(1919 if " " not in name else 990, f"role '{name}' does not exist")
         if not (database.may(self.user, "GRANT ANY PRIVILEGE") or database.may(self.user, name, admin=True)):
             raise OracleError(1031, "insufficient privileges")
@@ -458,9 +459,7 @@ class Session:
             raise OracleError(990 if not columns else 969, "missing or invalid privilege")
         if columns and to == "FROM":
             raise OracleError(1750, "UPDATE/REFERENCES may only be REVOKEd from the whole table, not by column")
-        owner, item = (SYS, item) if kind in WITHOUT_SCHEMA else database.find(self.user, self.schema, owner, item)
-        if (database.objects.get((owner, item)) == "DIRECTORY") is not (kind == "DIRECTORY"):
-            raise OracleError(22930 if kind else 942, "directory or table does not exist")
+        owner, item = self._place_of_right(privilege, kind, owner, item)
         if who == self.user:
             raise OracleError(1749, "Cannot GRANT or REVOKE privileges to or from yourself.")
         anybody = owner != SYS and database.may(self.user, "GRANT ANY OBJECT PRIVILEGE")
@@ -482,6 +481,26 @@ class Session:
                 )
 
         return act
+
+    def _place_of_right(self, privilege: str, kind: str | None, owner: str | None, item: str) -> tuple[str, str]:
+        """Return the object of a right. Which error somebody gets who cannot see it depends on the statement
+        (https://docs.oracle.com/en/error-help/db/ora-22930/, ora-04042, ora-00942)."""  # noqa: D205, D209
+        database = self.database
+        if kind == "DIRECTORY":
+            is_there = database.objects.get((SYS, item)) == kind
+            if not is_there or (self.user != SYS and not database.held_on(self.user, SYS, item)):
+                raise OracleError(22930, "directory object does not exist")
+        if kind in WITHOUT_SCHEMA:
+            return SYS, item
+        try:
+            place = database.find(self.user, self.schema, owner, item)
+        except OracleError as error:
+            if error.number == 942 and privilege == "EXECUTE":
+                raise OracleError(4042, "procedure, function, package, or package body does not exist") from None
+            raise
+        if database.objects[place] == "DIRECTORY":
+            raise OracleError(942, "table or view does not exist")
+        return place
 
     def _inheritance(self, privilege: str, user: str, who: str, to: str) -> Callable[[], None]:
         database = self.database
@@ -791,7 +810,7 @@ class Session:
         if not self.database.may(self.user, "ADMINISTER RESOURCE MANAGER"):
             raise OracleError(29366, "invalid CONSUMER_GROUP argument specified, or insufficient privileges")
 
-    def _named(self, name: str) -> User:
+    def named(self, name: str) -> User:
         """Return a user by the name that a package was given: upper case, but for what is quoted."""
         return self.database.user(Reader(name).identifier())
 
@@ -800,13 +819,22 @@ class Session:
         self._manages()
         if group not in self.database.groups:
             raise OracleError(29368, f"consumer group {group} does not exist")
-        self._named(name).groups[group] = option == "TRUE"
+        self.named(name).groups[group] = option == "TRUE"
 
     def no_switch(self, name: str, group: str) -> None:
         """DBMS_RESOURCE_MANAGER_PRIVS.REVOKE_SWITCH_CONSUMER_GROUP."""
         self._manages()
-        if self._named(name).groups.pop(group, None) is None:
+        if self.named(name).groups.pop(group, None) is None:
             raise OracleError(29399, "user does not have privilege to switch to consumer group")
+
+    def no_manager(self, name: str, privilege: str) -> None:
+        """DBMS_RESOURCE_MANAGER_PRIVS.REVOKE_SYSTEM_PRIVILEGE."""
+        if not self.database.may(self.user, "ADMINISTER RESOURCE MANAGER", admin=True):
+            raise OracleError(1031, "insufficient privileges")
+        if privilege != "ADMINISTER_RESOURCE_MANAGER":
+            raise OracleError(990, "missing or invalid privilege")
+        if self.database.system_grants.pop((self.named(name).name, "ADMINISTER RESOURCE MANAGER"), None) is None:
+            raise OracleError(1952, "system privileges not granted to")
 
     def manager(self, name: str, privilege: str, option: str) -> None:
         """DBMS_RESOURCE_MANAGER_PRIVS.GRANT_SYSTEM_PRIVILEGE: GRANT does not know this privilege."""
@@ -814,7 +842,7 @@ class Session:
             raise OracleError(1031, "insufficient privileges")
         if privilege != "ADMINISTER_RESOURCE_MANAGER":
             raise OracleError(990, "missing or invalid privilege")
-        self.database.system_grants[self._named(name).name, "ADMINISTER RESOURCE MANAGER"] = option == "TRUE"
+        self.database.system_grants[self.named(name).name, "ADMINISTER RESOURCE MANAGER"] = option == "TRUE"
 
     def begin_plan(self) -> None:
         """DBMS_RESOURCE_MANAGER.CREATE_PENDING_AREA."""
@@ -830,7 +858,7 @@ class Session:
             raise OracleError(29371, "pending area is not active")
         if attribute != "DBMS_RESOURCE_MANAGER.ORACLE_USER" or (group and group not in self.database.groups):
             raise OracleError(29368, f"consumer group {group} does not exist")
-        self.database.pending_area[self._named(name).name] = group or ""
+        self.database.pending_area[self.named(name).name] = group or ""
 
     def submit_plan(self) -> None:
         """DBMS_RESOURCE_MANAGER.SUBMIT_PENDING_AREA."""
@@ -894,6 +922,11 @@ PROCEDURES: dict[str, Callable[..., None]] = {
     "DBMS_RESOURCE_MANAGER_PRIVS.GRANT_SWITCH_CONSUMER_GROUP": Session.switch,
     "DBMS_RESOURCE_MANAGER_PRIVS.REVOKE_SWITCH_CONSUMER_GROUP": Session.no_switch,
     "DBMS_RESOURCE_MANAGER_PRIVS.GRANT_SYSTEM_PRIVILEGE": Session.manager,
+    "DBMS_RESOURCE_MANAGER_PRIVS.REVOKE_SYSTEM_PRIVILEGE": Session.no_manager,
+    "DBMS_AQADM.GRANT_QUEUE_PRIVILEGE": queues.grant_on_queue,
+    "DBMS_AQADM.REVOKE_QUEUE_PRIVILEGE": queues.revoke_on_queue,
+    "DBMS_AQADM.GRANT_SYSTEM_PRIVILEGE": queues.grant_on_all,
+    "DBMS_AQADM.REVOKE_SYSTEM_PRIVILEGE": queues.revoke_on_all,
     "DBMS_RESOURCE_MANAGER.CREATE_PENDING_AREA": Session.begin_plan,
     "DBMS_RESOURCE_MANAGER.SET_CONSUMER_GROUP_MAPPING": Session.map_user,
     "DBMS_RESOURCE_MANAGER.SUBMIT_PENDING_AREA": Session.submit_plan,

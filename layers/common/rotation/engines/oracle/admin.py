@@ -67,11 +67,18 @@ class OracleAdmin:
         self._refuse_foreign_triggers(operation)
         self.connection.execute(operation, statement, {}, remedy, expected)
 
-    def call_package(self, operation: str, calls: str, remedy: str, **arguments: str) -> None:
+    def call_package(
+        self,
+        operation: str,
+        calls: str,
+        arguments: Mapping[str, str],
+        remedy: str,
+        expected: frozenset[str] = frozenset(),
+    ) -> None:
         """Call procedures of SYS's packages; `calls` names them without SYS."""
         self._refuse_foreign_triggers(operation)
         self.connection.execute(operation, NAMES_OF_SYS)  # again: statements since then can have fired a trigger
-        self.connection.execute(operation, f"BEGIN {calls} END;", arguments, remedy)
+        self.connection.execute(operation, f"BEGIN {calls} END;", arguments, remedy, expected)
 
     def triggers(self, operation: str) -> Rows:
         """Return all enabled triggers on the database or a schema, as TRIGGERS says; read once."""

@@ -119,6 +119,12 @@ class OracleCatalog:
             synonyms=frozenset(self._synonyms(user, other)),
         )
 
+    def rights(self, user: str) -> frozenset[Right]:
+        """Return what a user can do now."""
+        columns = ("granted_role", "admin_option", "delegate_option", "default_role")
+        roles = [*self._rows(user, "roles", "dba_role_privs", "grantee", *columns)]
+        return frozenset([*_role_rights(roles), *self._privileges(user)])
+
     def is_marked(self, user: str, other: str) -> bool:
         """Tell whether the pair carries our mark, in whichever direction."""
         return any(

@@ -73,6 +73,16 @@ def identifier(name: str) -> str:
     return f'"{name}"'
 
 
+def literal(text: str) -> str:
+    """Return a text quoted for SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def packaged_name(user: str) -> str:
+    """Return a user's name as the procedures of packages take it: in quotes, unless it is a plain one in capitals."""
+    return user if user.isidentifier() and user == user.upper() else identifier(user)
+
+
 def collected(rights: Iterable[Right]) -> frozenset[Right]:
     """Return each right once, with all its options: several users can have granted it, with or without them."""
     strongest: dict[Right, Right] = {}
@@ -108,18 +118,17 @@ def revocation(right: Right, user: str) -> str:
     return f"REVOKE {_privilege(whole(right))}{_target(right)} FROM {identifier(user)}"
 
 
-def remedy(statement: str, right: Right, admin: str, user: str) -> str:
-    """Return what lets the admin run a statement that gives another user the rights of `user`."""
+def remedy(statement: str, right: Right, admin: str, user: str, other: str) -> str:
+    """Return what lets the admin run a statement that gives `other` a right of `user`, or takes one from it."""
     if statement.startswith("GRANT"):
-        return f"{_needed(statement, right, admin)}. Or revoke it from {user}, if {user} should not have it"
-    return _needed(statement, right, admin)
+        return f"{_needed(statement, right, admin, other)}. Or revoke it from {user}, if {user} should not have it"
+    return _needed(statement, right, admin, other)
 
 
-def _needed(statement: str, right: Right, admin: str) -> str:
+def _needed(statement: str, right: Right, admin: str, other: str) -> str:
     if right.kind is RightKind.OBJECT and right.owner == SYS:
-        verb = "grant" if statement.startswith("GRANT") else "revoke"
-        by_hand = f"run by hand (on RDS: rdsadmin.rdsadmin_util.{verb}_sys_object)"
-        return f"Grant {admin} the privilege WITH GRANT OPTION, or {by_hand}: {statement}"
+        on_rds = "" if right.object_type in WITHOUT_SCHEMA else f" (on RDS: {_by_rds(statement, right, other)})"
+        return f"Grant {admin} the privilege WITH GRANT OPTION, or run by hand{on_rds}: {statement}"
     needed = {
         RightKind.SYSTEM: "GRANT ANY PRIVILEGE, or the privilege WITH ADMIN OPTION",
         RightKind.SCHEMA: "GRANT ANY SCHEMA PRIVILEGE, or the privilege WITH ADMIN OPTION",
@@ -127,6 +136,16 @@ def _needed(statement: str, right: Right, admin: str) -> str:
         RightKind.OBJECT: "GRANT ANY OBJECT PRIVILEGE, or the privilege WITH GRANT OPTION",
     }[right.kind]
     return f"Grant {admin} {needed}, for: {statement}"
+
+
+def _by_rds(statement: str, right: Right, other: str) -> str:
+    """Return the call with which the master user of RDS changes rights on objects of SYS
+    (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.Oracle.CommonDBATasks.TransferPrivileges.html)."""  # noqa: D205, D209 - the link takes the line
+    grants = statement.startswith("GRANT")
+    arguments = ", ".join(map(literal, (right.item, packaged_name(other), right.name)))
+    option = ", TRUE" if grants and right.option else ""
+    verb = "grant" if grants else "revoke"
+    return f"BEGIN rdsadmin.rdsadmin_util.{verb}_sys_object({arguments}{option}); END;"
 
 
 def _implied(present: frozenset[Right], wanted: frozenset[Right]) -> tuple[set[Right], set[Right]]:
