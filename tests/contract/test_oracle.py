@@ -152,8 +152,8 @@ def definition(oracle: OracleLaboratory, user: Credential) -> list[object]:
 
 
 DEFINITION = (
-    "SELECT profile, default_tablespace, temporary_tablespace, initial_rsrc_consumer_group FROM sys.dba_users"  # noqa: ISC004
-    " WHERE username = :1",
+    "SELECT profile, default_tablespace, temporary_tablespace, initial_rsrc_consumer_group, default_collation,"  # noqa: ISC004
+    " read_only FROM sys.dba_users WHERE username = :1",
     "SELECT granted_role, admin_option, default_role FROM sys.dba_role_privs WHERE grantee = :1",
     "SELECT privilege, admin_option FROM sys.dba_sys_privs WHERE grantee = :1",
     "SELECT owner, table_name, privilege, grantable, hierarchy FROM sys.dba_tab_privs WHERE grantee = :1",
@@ -728,6 +728,8 @@ RIGHTS = {
         ["ALTER USER {} QUOTA UNLIMITED ON users", "ALTER USER {} QUOTA 0 ON system"],
     ),
     "profile": (["ALTER USER {} PROFILE " + ROLLOVER_PROFILE], ["ALTER USER {} PROFILE default"]),
+    "a collation": (["ALTER USER {} DEFAULT COLLATION BINARY_CI"], ["ALTER USER {} DEFAULT COLLATION USING_NLS_COMP"]),
+    "reading only (23ai)": (["ALTER USER {} READ ONLY"], ["ALTER USER {} READ WRITE"]),
     "tablespaces": (["ALTER USER {} DEFAULT TABLESPACE system"], ["ALTER USER {} DEFAULT TABLESPACE users"]),
     "synonyms": (
         ["CREATE SYNONYM {}.parts FOR {s}.parts", 'CREATE SYNONYM {}."x y" FOR {s}."t ON x TO y"'],

@@ -420,6 +420,23 @@ def test_what_a_trigger_of_the_server_refuses_is_named(
         stand_in.database.refuses.clear()
 
 
+def test_an_old_server_is_not_asked_for_what_came_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    with own((12, 1, 0, 2, 0)) as oracle:
+        monkeypatch.setenv("DB_CA_BUNDLE", str(oracle.ca_bundle))
+        user = oracle.new_user()
+        clone = new_clone(user)
+        deliver(oracle, user, clone)
+        assert oracle.logs_in(clone)
+
+
+def test_the_clone_of_a_user_that_can_only_read_can_only_read(oracle: OracleLaboratory, pair: Pair) -> None:
+    user, clone = pair
+    oracle.alter(f"GRANT INSERT ON {OWNER}.{ORDERS} TO {account(user)}", f"ALTER USER {account(user)} READ ONLY")
+    mirror(oracle, user, clone)
+    with oracle.engine.connect(clone, deadline()) as session, pytest.raises(StatementFailed, match="ORA-28194"):
+        session.verify([f"INSERT INTO {ORDERS} VALUES (1)"])  # noqa: S608 - a constant
+
+
 # Two at once
 
 

@@ -202,6 +202,8 @@ class User:
     quotas: dict[str, int] = field(default_factory=dict)
     groups: dict[str, bool] = field(default_factory=dict)
     initial_group: str = DEFAULT_GROUP
+    collation: str = "USING_NLS_COMP"
+    read_only: bool = False
     number: int = 0
 
 

@@ -212,6 +212,8 @@ def _users(database: Database) -> list[Row]:
             "DEFAULT_TABLESPACE": user.default_tablespace,
             "TEMPORARY_TABLESPACE": user.temporary_tablespace,
             "INITIAL_RSRC_CONSUMER_GROUP": user.initial_group,
+            **({"DEFAULT_COLLATION": user.collation} if database.version >= (12, 2) else {}),
+            **({"READ_ONLY": _yes(user.read_only)} if database.version >= (23, 4) else {}),
         }
         for user in database.users.values()
     ]

@@ -218,7 +218,7 @@ class Session:
             changes.append(self._clause(reader, user))
         return changes
 
-    def _clause(self, reader: Reader, user: User) -> Callable[[], None]:  # noqa: PLR0911 - one for each clause
+    def _clause(self, reader: Reader, user: User) -> Callable[[], None]:  # noqa: C901, PLR0911 - one for each clause
         database = self.database
         if reader.took("ACCOUNT", "LOCK"):
             return lambda: setattr(user, "locked", True)
@@ -236,6 +236,13 @@ class Session:
         ):
             if reader.took(*words):
                 return self._setting(user, name, reader.identifier(), database.tablespaces, 959, "tablespace")
+        if reader.took("DEFAULT", "COLLATION"):
+            collation = reader.take(Kind.WORD).value
+            return lambda: setattr(user, "collation", collation)
+        if database.version >= (23, 4) and (reader.sees("READ", "ONLY") or reader.sees("READ", "WRITE")):
+            reader.take()
+            is_read_only = reader.take().value == "ONLY"
+            return lambda: setattr(user, "read_only", is_read_only)
         if reader.took("QUOTA"):
             return self._quota(reader, user)
         if reader.took("DEFAULT", "ROLE"):
@@ -756,6 +763,8 @@ class Session:
         reader.expect(")")
         reader.end()
         place = self.database.find(self.user, self.schema, owner, name)
+        if self.database.users[self.user].read_only:
+            raise OracleError(28194, "Can perform read operations only")
         if not self.database.may_use(self.user, *place, "INSERT"):
             raise OracleError(1031, "insufficient privileges")
         self.pending.setdefault(place, []).append((number,))

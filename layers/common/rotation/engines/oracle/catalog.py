@@ -6,7 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from rotation.engines.oracle.admin import OracleAdmin
-from rotation.engines.oracle.definition import ATTRIBUTES, NO_ROLES, THE_USER, Definition, Proxy, Synonym
+from rotation.engines.oracle.definition import (
+    ATTRIBUTES,
+    LATER_ATTRIBUTES,
+    NO_ROLES,
+    THE_USER,
+    Definition,
+    Proxy,
+    Synonym,
+)
 from rotation.engines.oracle.proof import OracleProofs
 from rotation.engines.oracle.rights import NAMED_TYPES, Right, RightKind, collected
 from rotation.errors import Unsupported
@@ -90,8 +98,9 @@ class OracleCatalog:
     def users(self, *names: str) -> dict[str, User]:
         """Return those of these users that exist, by name; raises Unsafe if one is not the account that logged in."""
         operation = f"looking up {' and '.join(names)}"
-        rows = self._admin.read(operation, "dba_users", ["username"], USER_COLUMNS, names)
-        users: dict[str, User] = {name: dict(zip(USER_COLUMNS, row, strict=True)) for name, *row in rows}
+        columns = (*USER_COLUMNS, *self._later_attributes())
+        rows = self._admin.read(operation, "dba_users", ["username"], columns, names)
+        users: dict[str, User] = {name: dict(zip(columns, row, strict=True)) for name, *row in rows}
         for name, row in users.items():
             self._proofs.require_same(name, row["user_id"], operation)
         return users
@@ -108,7 +117,7 @@ class OracleCatalog:
         irrevocable = [right for right in privileges if admin and right.is_irrevocable(admin)]
         others = [right for right in privileges if not (admin and right.is_irrevocable(admin))]
         return Definition(
-            attributes={name: row[name] for name in ATTRIBUTES},
+            attributes={name: row[name] for name in (*ATTRIBUTES, *self._later_attributes()) if row[name]},
             rights=collected([*_role_rights(roles), *others]),
             irrevocable=frozenset(irrevocable),
             default_roles=frozenset(role for role, *_, default in roles if default == "YES"),
@@ -159,6 +168,11 @@ class OracleCatalog:
         owned -= {(item, "TABLE") for item in self._nested(user)} if owned else set()
         shared = self.granted_on(user, other) if owned else set()
         return few([f"the {kind.lower()} {item}" for item, kind in sorted(owned) if item not in shared])
+
+    def _later_attributes(self) -> list[str]:
+        """Return those that this version of the server has."""
+        version = self._admin.connection.version
+        return [name for name, since in LATER_ATTRIBUTES.items() if version >= since]
 
     def _rows(self, user: str, what: str, view: str, key: str, *columns: str) -> Iterator[tuple[str, ...]]:
         """Yield the columns of what a view says about a user."""

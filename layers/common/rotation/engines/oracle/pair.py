@@ -28,6 +28,7 @@ from rotation.engines.driver import ExpectedError, unread_password
 from rotation.engines.oracle.admin import NO_SUCH_TABLE, OracleAdmin
 from rotation.engines.oracle.catalog import OracleCatalog, User
 from rotation.engines.oracle.definition import (
+    ATTRIBUTES,
     NO_ROLES,
     THE_USER,
     Definition,
@@ -187,7 +188,8 @@ class OraclePair:
 
     def _create_locked(self, row: User) -> None:
         """Create a user that cannot log in; a policy can require a password, so it gets one that nobody keeps."""
-        clauses = f"IDENTIFIED BY {identifier(unread_password(KIND))} {attribute_clauses(row)} ACCOUNT LOCK"
+        named = {name: row[name] for name in ATTRIBUTES}
+        clauses = f"IDENTIFIED BY {identifier(unread_password(KIND))} {attribute_clauses(named)} ACCOUNT LOCK"
         statement, operation = f"CREATE USER {identifier(self._other)} {clauses}", f"creating {self._other}, locked"
         needed = f"GRANT CREATE USER TO {self._admin.connection.username}"
         try:
@@ -208,8 +210,9 @@ class OraclePair:
         return f"giving {self._other} the {what} of {self._user}"
 
     def _copy_attributes(self, user_has: Definition, other_has: Definition) -> None:
-        if user_has.attributes != other_has.attributes:
-            self._alter(self._copying("attributes"), self._other, attribute_clauses(user_has.attributes))
+        missing = dict(user_has.attributes.items() - other_has.attributes.items())
+        if missing:
+            self._alter(self._copying("attributes"), self._other, attribute_clauses(missing))
 
     def _copy_rights(self, user_has: Definition, other_has: Definition) -> None:
         for right in sorted(other_has.irrevocable - user_has.rights):
