@@ -149,7 +149,56 @@ LIMITS = {
 ROLLOVER = "PASSWORD_ROLLOVER_TIME"
 FIRST_WITH_ROLLOVER, FIRST_WITH_LONG_PASSWORDS = (19, 12), (23,)
 SHORT_PASSWORD, LONG_PASSWORD = 30, 1024
-VERIFY_12C = "ORA12C_VERIFY_FUNCTION"
+
+
+@dataclass(frozen=True)
+class VerifyFunction:
+    """What one of Oracle's own functions asks of a password
+    (https://docs.oracle.com/en/database/oracle/oracle-database/19/dbseg/configuring-authentication.html, "Managing the
+    Complexity of Passwords")."""  # noqa: D205, D209
+
+    length: int
+    letters: tuple[int, int, int]
+    """How many letters there must be at least, and how many of them in capitals, and small ones."""
+    digits: int
+    specials: int
+    distance: int
+
+    def problem(self, password: str, names: Iterable[str], old: str | None) -> str:
+        """Return why it refuses a password; empty if it does not."""
+        least, upper, lower = self.letters
+        counts = (
+            (len(password), self.length),
+            (sum(map(str.isalpha, password)), least),
+            (sum(map(str.isupper, password)), upper),
+            (sum(map(str.islower, password)), lower),
+            (sum(map(str.isdigit, password)), self.digits),
+            (sum(not letter.isalnum() for letter in password), self.specials),
+        )
+        if any(count < fewest for count, fewest in counts):
+            return "ORA-20001: Password is too short, or lacks letters, digits or special characters"
+        folded = password.lower()
+        if any(name.lower() in folded or name.lower()[::-1] in folded for name in names):
+            return "ORA-20002: Password contains the username, the server name, or oracle"
+        if old is not None and _distance(password, old) < self.distance:
+            return f"ORA-20011: Password should differ from the old password by at least {self.distance} characters"
+        return ""
+
+
+def _distance(one: str, other: str) -> int:
+    """Return how many letters must be changed, added or taken out to make one text the other."""
+    row = list(range(len(other) + 1))
+    for number, letter in enumerate(one, 1):
+        before, row[0] = row[0], number
+        for place, its in enumerate(other, 1):
+            before, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, before + (letter != its))
+    return row[-1]
+
+
+VERIFY_FUNCTIONS = {
+    "ORA12C_VERIFY_FUNCTION": VerifyFunction(8, (1, 0, 0), 1, 1, 3),
+    "ORA12C_STRONG_VERIFY_FUNCTION": VerifyFunction(9, (4, 2, 2), 2, 2, 4),
+}
 DAY = 86400.0
 
 
@@ -190,6 +239,7 @@ class User:
     locked: bool = False
     timed: bool = False
     """Locked by failed logins, for PASSWORD_LOCK_TIME."""
+    locked_at: float = 0.0
     expired: bool = False
     grace: bool = False
     failed: int = 0
@@ -271,6 +321,8 @@ class Database:
     connections: dict[tuple[str, str], Connection] = field(default_factory=dict)
     """By client and proxy."""
     audit: list[str] = field(default_factory=list)
+    decimal: str = "."
+    """What separates decimals: the first of NLS_NUMERIC_CHARACTERS, a comma in most of Europe."""
     elapsed: float = 0.0
     """How much time the tests let pass."""
     pending_area: dict[str, str] | None = None
@@ -338,13 +390,16 @@ class Database:
         )
         if user is None:
             raise OracleError(1017, wrong)
+        if user.timed and self.now() >= user.locked_at + self._lock_days(user) * DAY:
+            user.locked = user.timed = False
+            user.failed = 0
         if user.locked:
             raise OracleError(28000, "The account is locked.")
         if not accepted & frozenset(self.passwords(user.name)):
             user.failed += 1
             limit = self.limit(user.profile, "FAILED_LOGIN_ATTEMPTS")
             if limit != UNLIMITED and user.failed >= int(limit):
-                user.locked = user.timed = True
+                user.locked, user.timed, user.locked_at = True, True, self.now()
             raise OracleError(1017, wrong)
         user.failed = 0
         if user.expired:
@@ -359,6 +414,16 @@ class Database:
         """Return a limit of a profile, and what it is by default where the profile says DEFAULT."""
         value = self.profiles[profile].get(name, "DEFAULT")
         return self.profiles[DEFAULT_PROFILE][name] if value == "DEFAULT" else value
+
+    def shown_limit(self, profile: str, name: str) -> str:
+        """Return a limit as a dictionary view shows it: a fraction has no zero in front, and the territory's mark."""
+        value = self.limit(profile, name)
+        return f"{float(value):.4f}".lstrip("0").rstrip("0").replace(".", self.decimal) if "." in value else value
+
+    def _lock_days(self, user: User) -> float:
+        """Return how long failed logins lock a user: for ever, if that is unlimited."""
+        limit = self.limit(user.profile, "PASSWORD_LOCK_TIME")
+        return float("inf") if limit == UNLIMITED else float(limit)
 
     @property
     def has_rollover(self) -> bool:
@@ -394,16 +459,8 @@ class Database:
         longest = LONG_PASSWORD if self.version >= FIRST_WITH_LONG_PASSWORDS else SHORT_PASSWORD
         if not password or len(password.encode()) > longest:
             raise OracleError(972, "identifier is too long") if password else OracleError(988, "missing password")
-        if self.limit(profile, "PASSWORD_VERIFY_FUNCTION") != VERIFY_12C:
-            return
-        problem = ""
-        kinds = (str.isdigit, str.isalpha, lambda letter: not letter.isalnum())
-        if len(password) < 8 or not all(any(map(kind, password)) for kind in kinds):
-            problem = "ORA-20001: Password length less than 8, or without a letter, digit or special character"
-        elif name.lower() in password.lower():
-            problem = "ORA-20002: Password contains the username"
-        elif old is not None and sum(a != b for a, b in zip(password, old, strict=False)) < 3:
-            problem = "ORA-20011: Password should differ from the old password by at least 3 characters"
+        function = VERIFY_FUNCTIONS.get(self.limit(profile, "PASSWORD_VERIFY_FUNCTION"))
+        problem = function.problem(password, (name, self.sid, "oracle"), old) if function else ""
         if problem:
             raise OracleError(28003, f"Password verification failed.\n{problem}")
 

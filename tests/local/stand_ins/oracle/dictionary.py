@@ -368,7 +368,7 @@ def _nested_tables(database: Database) -> list[Row]:
 def _own_limits(database: Database, schema: str) -> list[Row]:
     names = [name for name in LIMITS if name != ROLLOVER or database.has_rollover]
     profile = database.users[schema].profile
-    return [{"RESOURCE_NAME": name, "LIMIT": database.limit(profile, name)} for name in names]
+    return [{"RESOURCE_NAME": name, "LIMIT": database.shown_limit(profile, name)} for name in names]
 
 
 def _own_account(database: Database, schema: str) -> list[Row]:

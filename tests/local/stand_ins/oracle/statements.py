@@ -19,7 +19,7 @@ from tests.local.stand_ins.oracle.database import (
     ROLLOVER,
     SYS,
     SYSTEM_PRIVILEGES,
-    VERIFY_12C,
+    VERIFY_FUNCTIONS,
     Connection,
     Database,
     Held,
@@ -553,7 +553,7 @@ class Session:
                 raise OracleError(2376, "invalid or redundant resource")
             if limit == ROLLOVER and value != "DEFAULT" and not (float(value) == 0 or 1 / 24 <= float(value) <= 60):
                 raise OracleError(2377, f"invalid profile limit {limit}")
-            if limit == "PASSWORD_VERIFY_FUNCTION" and value not in ("NULL", "DEFAULT", VERIFY_12C):
+            if limit == "PASSWORD_VERIFY_FUNCTION" and value not in ("NULL", "DEFAULT", *VERIFY_FUNCTIONS):
                 raise OracleError(7443, f"function {value} not found")
             given[limit] = value
         self.database.require(self.user, privilege)

@@ -168,7 +168,8 @@ def _literal(password: str, operation: str) -> str:
 
 
 def _days(limit: str | None) -> float:
+    """Read a limit; the territory of a database decides whether its decimals come after a point or a comma."""
     try:
-        return float(limit or 0)
+        return float((limit or "0").replace(",", "."))
     except ValueError:  # UNLIMITED, NULL, DEFAULT: no values of this parameter
         return 0
