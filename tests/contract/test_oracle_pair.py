@@ -205,6 +205,10 @@ def test_what_no_session_names_is_no_loss(oracle: OracleLaboratory, stand_in: Se
         stand_in.database.objects[name_of(user), f"X{number}"] = kind
     assert unshared(oracle, user, clone) == []
     mirror(oracle, user, clone)
+    stand_in.database.objects[name_of(user), "JOBS_R"] = "RULE SET"
+    assert [lost.kind for lost in unshared(oracle, user, clone)] == ["other objects"]
+    stand_in.database.objects[name_of(user), "JOBS"] = "QUEUE"
+    assert unshared(oracle, user, clone) == [], "it is that of the queue"
 
 
 def test_an_error_names_a_few_and_counts_the_rest(oracle: OracleLaboratory, stand_in: Server, pair: Pair) -> None:
@@ -435,6 +439,23 @@ def test_the_clone_of_a_user_that_can_only_read_can_only_read(oracle: OracleLabo
     mirror(oracle, user, clone)
     with oracle.engine.connect(clone, deadline()) as session, pytest.raises(StatementFailed, match="ORA-28194"):
         session.verify([f"INSERT INTO {ORDERS} VALUES (1)"])  # noqa: S608 - a constant
+
+
+def test_a_trigger_of_rds_that_refuses_a_grant_is_named(oracle: OracleLaboratory, stand_in: Server, pair: Pair) -> None:
+    user, clone = pair
+    oracle.allow(user.username, INVOICES)
+    if "RDSADMIN" not in stand_in.database.users:
+        oracle.alter(f"CREATE USER rdsadmin IDENTIFIED BY {quoted(new_password())}")
+    body = "BEGIN RAISE_APPLICATION_ERROR(-20900, 'restricted'); END;"
+    oracle.alter(f"CREATE TRIGGER rdsadmin.rds_ddl BEFORE GRANT ON DATABASE {body}")
+    try:
+        with (
+            oracle.engine.connect(oracle.admin, deadline()) as session,
+            pytest.raises(NotPermitted, match=r"a trigger of the database refuses it \(ORA-20900\)"),
+        ):
+            session.mirror(user.username, clone.username)
+    finally:
+        oracle.alter("DROP TRIGGER rdsadmin.rds_ddl")
 
 
 # Two at once

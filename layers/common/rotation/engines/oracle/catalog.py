@@ -77,9 +77,9 @@ The code still belongs to the grantee, so its clone does not need them."""
 DROPPED = "BIN$"
 """How the names of dropped objects begin, which keep their grants."""
 
-OF_THE_SERVER = (DROPPED, "AQ$", "MLOG$_", "RUPD$_")
-"""How names begin that the server gives by itself, for queue tables and logs of materialized views: only the server
-uses these objects. It shows most others of its own as GENERATED or SECONDARY."""
+OF_THE_SERVER = (DROPPED, "AQ$", "MLOG$_", "RUPD$_", "SYS_FBA_", "VECTOR$")
+"""How names begin that the server gives by itself: for queue tables, logs of materialized views, flashback archives and
+vector indexes. Only the server uses these objects. It shows most others of its own as GENERATED or SECONDARY."""
 
 NAMED_OBJECTS = 3
 """How many objects an error names; it counts the rest."""

@@ -49,6 +49,7 @@ USED_THROUGH_OTHERS = frozenset(
         "LOB",
         "LOB PARTITION",
         "LOB SUBPARTITION",
+        "MATERIALIZED ZONEMAP",
         "PACKAGE BODY",
         "REWRITE EQUIVALENCE",
         "SYNONYM",  # a rotation copies it
@@ -60,6 +61,9 @@ USED_THROUGH_OTHERS = frozenset(
     }
 )
 """The types that no session names: they do their work for whoever uses the object that they belong to."""
+
+OF_QUEUES = frozenset({"RULE", "RULE SET"})
+"""The owner of a queue gets these for its subscribers; only the server uses them."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,9 @@ class OracleUnshared:
 
     def _objects(self) -> Iterator[Loss]:
         """Yield the objects that the other one has no right on, and none of its own of that name."""
-        owned = {one for one in self._catalog.owned(self._user) if self._kind(one[0])}
+        found = set(self._catalog.owned(self._user))
+        has_queues = any(object_type == "QUEUE" for object_type, _ in found)
+        owned = {one for one in found if self._kind(one[0]) and not (has_queues and one[0] in OF_QUEUES)}
         if not owned:
             return
         shared = self._catalog.granted_on(self._user, self._other)
