@@ -16,6 +16,7 @@ from tests.contract.test_oracle import (
     Pair,
     account,
     changed,
+    definition,
     differences,
     documented,
     filled,
@@ -456,6 +457,33 @@ def test_a_trigger_of_rds_that_refuses_a_grant_is_named(oracle: OracleLaboratory
             session.mirror(user.username, clone.username)
     finally:
         oracle.alter("DROP TRIGGER rdsadmin.rds_ddl")
+
+
+@pytest.mark.parametrize("loses", ["the right", "the option"])
+def test_what_the_other_passed_on_is_not_taken_from_a_third(
+    oracle: OracleLaboratory, things: str, pair: Pair, loses: str
+) -> None:
+    user, clone = pair
+    third = oracle.new_user()
+    select = f"GRANT SELECT ON {things}.parts TO"
+    oracle.alter(f"{select} {account(clone)} WITH GRANT OPTION")
+    if loses == "the option":
+        oracle.alter(f"{select} {account(user)}")
+    with oracle.session(clone) as run:
+        run(f"{select} {account(third)}")
+    before = definition(oracle, clone)
+    needed = rf'{name_of(third)} would lose.*GRANT SELECT ON "{things}"."PARTS" TO {account(third)}'
+    with (
+        oracle.engine.connect(oracle.admin, deadline()) as session,
+        pytest.raises(Unsupported, match=needed),
+    ):
+        session.mirror(user.username, clone.username)
+    assert definition(oracle, clone) == before
+    assert oracle.may_read(third, f"{things}.parts")
+    oracle.alter(f"{select} {account(third)}")
+    mirror(oracle, user, clone)
+    assert differences(oracle, user, clone) == []
+    assert oracle.may_read(third, f"{things}.parts")
 
 
 # Two at once

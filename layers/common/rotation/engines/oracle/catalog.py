@@ -128,11 +128,18 @@ class OracleCatalog:
             synonyms=frozenset(self._synonyms(user, other)),
         )
 
-    def rights(self, user: str) -> frozenset[Right]:
-        """Return what a user can do now."""
+    def rights(self, user: str) -> list[Right]:
+        """Return what a user can do now; a right that several users granted is there several times."""
         columns = ("granted_role", "admin_option", "delegate_option", "default_role")
         roles = [*self._rows(user, "roles", "dba_role_privs", "grantee", *columns)]
-        return frozenset([*_role_rights(roles), *self._privileges(user)])
+        return [*_role_rights(roles), *self._privileges(user)]
+
+    def passed_on(self, user: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield to whom a user has passed on what: privilege, owner and object."""
+        columns = ("grantee", "privilege", "owner", "table_name")
+        for view in ("dba_tab_privs", "dba_col_privs"):
+            for grantee, *what in self._rows(user, "grants", view, "grantor", *columns):
+                yield grantee, tuple(what)
 
     def is_marked(self, user: str, other: str) -> bool:
         """Tell whether the pair carries our mark, in whichever direction."""

@@ -43,6 +43,7 @@ from rotation.engines.oracle.rights import (
     SYS,
     Right,
     RightKind,
+    grant,
     identifier,
     packaged_name,
     remedy,
@@ -110,6 +111,7 @@ class OraclePair:
             self._mark()
         self._require_shared()
         user_has, other_has = self._definitions()
+        self._require_nothing_lost(user_has, other_has)
         self._copy_attributes(user_has, other_has)
         self._copy_rights(user_has, other_has)
         self._copy_default_roles(user_has, other_has)
@@ -174,6 +176,31 @@ class OraclePair:
                 f" CURRENT_SCHEMA = {identifier(self._user)}; or move them into a schema that nobody logs in to; or use"
                 " another strategy",
             )
+
+    def _require_nothing_lost(self, user_has: Definition, other_has: Definition) -> None:
+        """Raise Unsupported if third users would lose what the other one passed on to them.
+
+        REVOKE takes an object privilege from them, too
+        (https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/REVOKE.html, "Revoking Object Privileges").
+        """
+        changes = statements(other_has.rights, user_has.rights, self._other)
+        revoked = {
+            (right.name, right.owner, right.item): right
+            for statement, right in changes
+            if statement.startswith("REVOKE") and right.kind is RightKind.OBJECT
+        }
+        for grantee, what in self._catalog.passed_on(self._other) if revoked else ():
+            if what in revoked and not self._has_from_others(grantee, what):
+                right = revoked[what]
+                raise Unsupported(
+                    f"revoking from {self._other} what {self._user} does not have",
+                    f"{said(grantee)} would lose the {said(str(right))}, which {self._other} has passed on",
+                    f"{said(grant(right, grantee))}, as its owner or an admin",
+                )
+
+    def _has_from_others(self, grantee: str, what: tuple[str, ...]) -> bool:
+        rights = self._catalog.rights(grantee)
+        return any((right.name, right.owner, right.item) == what and right.grantor != self._other for right in rights)
 
     # What is done
 

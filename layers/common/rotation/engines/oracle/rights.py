@@ -110,7 +110,12 @@ def statements(present: frozenset[Right], wanted: frozenset[Right], user: str) -
         yield revocation(right, user), right
     for right in sorted(missing):
         for options in _options(right):
-            yield f"GRANT {_privilege(right)}{_target(right)} TO {identifier(user)}{options}", right
+            yield grant(right, user, options), right
+
+
+def grant(right: Right, user: str, options: str = "") -> str:
+    """Return the statement that grants a right."""
+    return f"GRANT {_privilege(right)}{_target(right)} TO {identifier(user)}{options}"
 
 
 def revocation(right: Right, user: str) -> str:
