@@ -339,6 +339,7 @@ def queue(oracle: OracleLaboratory, stand_in: Server) -> Iterator[str]:
     """A queue, and an admin that can manage queues and resource plans, and pass that on."""
     for name in ("ENQUEUE_ANY", "DEQUEUE_ANY", "MANAGE_ANY"):
         oracle.alter(f"BEGIN sys.dbms_aqadm.grant_system_privilege('{name}', '{oracle.admin.username}', TRUE); END;")
+    stand_in.database.object_grants[Held(oracle.admin.username, "SYS", "DBMS_AQADM", "EXECUTE", "", "SYS")] = Options()
     manages = "sys.dbms_resource_manager_privs.grant_system_privilege"
     oracle.alter(f"BEGIN {manages}('{oracle.admin.username}', 'ADMINISTER_RESOURCE_MANAGER', TRUE); END;")
     stand_in.database.objects[OWNER, "a queue"] = "QUEUE"
@@ -371,7 +372,8 @@ def test_a_right_of_a_package_that_the_admin_cannot_give_is_named_with_the_call(
 ) -> None:
     user, clone = pair
     oracle.alter(f"BEGIN sys.{BY_PACKAGE[0].format(q=queue, n=name_of(user))}; END;")
-    call = rf"run by hand: BEGIN dbms_aqadm.grant_queue_privilege\('ENQUEUE', '.*', '{name_of(clone)}', FALSE\); END;"
+    by_hand = rf"BEGIN dbms_aqadm.grant_queue_privilege\('ENQUEUE', '.*', '{name_of(clone)}', FALSE\); END;"
+    call = rf"EXECUTE on SYS\.DBMS_AQADM; or run by hand: {by_hand}"
     with (
         oracle.engine.connect(documented(oracle, "CONNECT"), deadline()) as session,
         pytest.raises(NotPermitted, match=call),

@@ -345,7 +345,7 @@ class Database:
             self.system_grants[DBA, privilege] = True
         self.role_grants[DBA, CATALOG] = True
         self.system_grants["CONNECT", "CREATE SESSION"] = False
-        for view in ("V_$SESSION", "DBMS_LOCK"):
+        for view in ("V_$SESSION", "DBMS_LOCK", "DBMS_AQADM"):
             self.objects[SYS, view] = "VIEW" if view.startswith("V_") else "PACKAGE"
         self.objects[SYS, "LAB_FILES"] = "DIRECTORY"
         self.named = {view: [] for view in VIEWS_ABOUT_NAMES}

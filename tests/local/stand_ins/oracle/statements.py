@@ -11,6 +11,7 @@ from tests.local.stand_ins.oracle import dictionary, queues
 from tests.local.stand_ins.oracle.database import (
     BY_PACKAGE,
     COLUMN_PRIVILEGES,
+    DBA,
     DEFAULT_PROFILE,
     FIRST_WITH_ROLLOVER,
     LIMITS,
@@ -789,9 +790,14 @@ class Session:
         reader.expect(";")
         if written:
             return lambda session, *_: session.database.spring(session.user, written), arguments
-        if name not in PROCEDURES:
+        if name not in PROCEDURES or not self._executes(name.partition(".")[0]):
             raise OracleError(6550, f"PLS-00201: identifier '{name}' must be declared")
         return PROCEDURES[name], arguments
+
+    def _executes(self, package: str) -> bool:
+        """Tell whether the user can call a package: most are everybody's, and that of queues is a DBA's."""
+        is_given = "EXECUTE" in self.database.held_on(self.user, SYS, package)
+        return (SYS, package) not in self.database.objects or is_given or DBA in self.database.enabled(self.user)
 
     def _dotted(self, reader: Reader) -> tuple[str, tuple[str, str] | None]:
         """Return a name of SYS's, and what a user wrote in its place, if anybody did."""

@@ -105,6 +105,7 @@ STATEMENT_PROBLEMS: dict[str, Problem] = {
     "ORA-01927": (NotPermitted, ""),  # cannot REVOKE privileges you did not grant
     "ORA-01929": (NotPermitted, ""),  # no privileges to GRANT
     "ORA-01932": (NotPermitted, ""),  # ADMIN option not granted for role
+    "ORA-06550": (NotPermitted, ""),  # PLS-00201, identifier must be declared: no EXECUTE on the package
     "ORA-16000": (NotPermitted, REPLICA),
     "ORA-28003": (PasswordRefused, POLICY),  # password verification for the specified password failed
     "ORA-28007": (PasswordRefused, POLICY),  # the password cannot be reused
