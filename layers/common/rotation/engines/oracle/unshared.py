@@ -143,7 +143,7 @@ class OracleUnshared:
             for kind, name in losses:
                 lost[kind].append(said(name))
         return [
-            Unshared(kind, f"{self._other} cannot use the {kind} of {self._user}: {', '.join(few(sorted(names)))}")
+            Unshared(kind, f"{self._other} cannot use the {kind} of {self._user}: {', '.join(few(sorted(set(names))))}")
             for kind, names in sorted(lost.items())
         ]
 
