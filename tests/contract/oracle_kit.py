@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from rotation.credential import Credential
+from rotation.engine import CloneStatus, Unshared
 from tests.contract.pairs import differences, mirror
 from tests.laboratories import deadline, new_password
 from tests.laboratories.oracle import OracleLaboratory, known, quoted
@@ -103,3 +104,18 @@ def make_equal(oracle: OracleLaboratory, current: Credential, other: Credential)
     assert differences(oracle, current, other) == []
     assert oracle.logs_in(current)
     assert oracle.logs_in(other)
+
+
+def unshared(oracle: OracleLaboratory, user: Credential, other: Credential) -> list[Unshared]:
+    with oracle.engine.connect(oracle.admin, deadline()) as session:
+        return list(session.unshared(user.username, other.username))
+
+
+def deliver(oracle: OracleLaboratory, user: Credential, clone: Credential) -> None:
+    """Do what a delivery of setSecret does."""
+    with oracle.engine.connect(oracle.admin, deadline()) as session:
+        assert session.clone_status(user.username, clone.username) is not CloneStatus.UNKNOWN
+        assert not session.unshared(user.username, clone.username)
+        session.mirror(user.username, clone.username)
+        assert session.differences(user.username, clone.username) == []
+        session.set_password(clone.username, clone.password)
