@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 
 from rotation.credential import Credential
+from rotation.engine import CloneStatus, Unshared
+from tests.contract.pairs import differences, mirror
 from tests.laboratories import deadline, new_password
 from tests.laboratories.oracle import OracleLaboratory, known, quoted
 
@@ -37,8 +39,8 @@ def definition(oracle: OracleLaboratory, user: Credential) -> list[object]:
 
 
 DEFINITION = (
-    "SELECT profile, default_tablespace, temporary_tablespace, initial_rsrc_consumer_group FROM sys.dba_users"  # noqa: ISC004
-    " WHERE username = :1",
+    "SELECT profile, default_tablespace, temporary_tablespace, initial_rsrc_consumer_group, default_collation,"  # noqa: ISC004
+    " read_only FROM sys.dba_users WHERE username = :1",
     "SELECT granted_role, admin_option, default_role FROM sys.dba_role_privs WHERE grantee = :1",
     "SELECT privilege, admin_option FROM sys.dba_sys_privs WHERE grantee = :1",
     "SELECT owner, table_name, privilege, grantable, hierarchy FROM sys.dba_tab_privs WHERE grantee = :1",
@@ -90,3 +92,30 @@ def new_profile(oracle: OracleLaboratory, limits: str) -> str:
     name = f"LAB_{secrets.token_hex(4)}".upper()
     oracle.alter(f"CREATE PROFILE {name} LIMIT {limits}")
     return name
+
+
+def make_equal(oracle: OracleLaboratory, current: Credential, other: Credential) -> None:
+    """Mirror, and see that the two are the same and that nothing was done to the current one."""
+    before = definition(oracle, current)
+    assert differences(oracle, current, other)
+    mirror(oracle, current, other)
+    assert definition(oracle, current) == before
+    assert definition(oracle, other) == before
+    assert differences(oracle, current, other) == []
+    assert oracle.logs_in(current)
+    assert oracle.logs_in(other)
+
+
+def unshared(oracle: OracleLaboratory, user: Credential, other: Credential) -> list[Unshared]:
+    with oracle.engine.connect(oracle.admin, deadline()) as session:
+        return list(session.unshared(user.username, other.username))
+
+
+def deliver(oracle: OracleLaboratory, user: Credential, clone: Credential) -> None:
+    """Do what a delivery of setSecret does."""
+    with oracle.engine.connect(oracle.admin, deadline()) as session:
+        assert session.clone_status(user.username, clone.username) is not CloneStatus.UNKNOWN
+        assert not session.unshared(user.username, clone.username)
+        session.mirror(user.username, clone.username)
+        assert session.differences(user.username, clone.username) == []
+        session.set_password(clone.username, clone.password)

@@ -10,6 +10,7 @@ import pytest
 from rotation.credential import Credential
 from rotation.errors import (
     DatabaseError,
+    LoginBlocked,
     NotPermitted,
     PasswordRefused,
     StatementFailed,
@@ -93,6 +94,20 @@ def test_the_admin_unlocks_a_user_that_failed_too_often(oracle: OracleLaboratory
     with oracle.engine.connect(oracle.admin, deadline()) as session:
         session.set_password(clone.username, now.password)
     assert oracle.logs_in(now)
+
+
+def test_a_lock_for_failed_logins_ends_by_itself(
+    oracle: OracleLaboratory, stand_in: oracle_server.Server, pair: Pair
+) -> None:
+    _, clone = pair
+    profile = new_profile(oracle, "FAILED_LOGIN_ATTEMPTS 2 PASSWORD_LOCK_TIME 1/24")
+    oracle.alter(f"ALTER USER {account(clone)} PROFILE {profile}")
+    for _ in range(2):
+        assert not oracle.logs_in(changed(clone))
+    with pytest.raises(LoginBlocked, match="ORA-28000"), oracle.engine.connect(clone, deadline()):
+        pass
+    stand_in.pass_time(3601)
+    assert oracle.logs_in(clone)
 
 
 # Two passwords
@@ -183,6 +198,25 @@ def test_a_profile_without_rollover_is_refused_with_the_reason(oracle: OracleLab
         pytest.raises(Unsupported, match=r"no PASSWORD_ROLLOVER_TIME.*ALTER PROFILE"),
     ):
         session.require_two_passwords()
+
+
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_a_rollover_of_less_than_a_day_is_one_wherever_the_database_is(
+    oracle: OracleLaboratory, stand_in: oracle_server.Server, monkeypatch: pytest.MonkeyPatch, decimal: str
+) -> None:
+    monkeypatch.setattr(stand_in.database, "decimal", decimal)
+    user = oracle.new_user()
+    oracle.alter(f"ALTER USER {account(user)} PROFILE {new_profile(oracle, 'PASSWORD_ROLLOVER_TIME 1/24')}")
+    [(limit,)] = limits_of(oracle, user)
+    assert limit == f"{decimal}0417"
+    now = changed(user)
+    add(oracle, user, now)
+    assert [oracle.logs_in(one) for one in (user, now)] == [True, True]
+
+
+def limits_of(oracle: OracleLaboratory, user: Credential) -> list[tuple[object, ...]]:
+    with oracle.session(user) as run:
+        return run("SELECT limit FROM user_password_limits WHERE resource_name = 'PASSWORD_ROLLOVER_TIME'")
 
 
 def test_a_server_from_before_rollover_is_refused_with_the_reason(old_oracle: OracleLaboratory) -> None:

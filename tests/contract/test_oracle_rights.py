@@ -20,6 +20,7 @@ from tests.contract.oracle_kit import (
     definition,
     documented,
     filled,
+    make_equal,
     name_of,
 )
 from tests.contract.pairs import Pair, changed, differences, mirror, new_clone
@@ -28,18 +29,6 @@ from tests.laboratories.oracle import ROLLOVER_PROFILE, OracleLaboratory
 from tests.local.stand_ins.oracle import server as oracle_server
 
 pytestmark = pytest.mark.engine("oracle")
-
-
-def make_equal(oracle: OracleLaboratory, current: Credential, other: Credential) -> None:
-    """Mirror, and see that the two are the same and that nothing was done to the current one."""
-    before = definition(oracle, current)
-    assert differences(oracle, current, other)
-    mirror(oracle, current, other)
-    assert definition(oracle, current) == before
-    assert definition(oracle, other) == before
-    assert differences(oracle, current, other) == []
-    assert oracle.logs_in(current)
-    assert oracle.logs_in(other)
 
 
 # Rights
@@ -95,6 +84,8 @@ RIGHTS = {
         ["ALTER USER {} QUOTA UNLIMITED ON users", "ALTER USER {} QUOTA 0 ON system"],
     ),
     "profile": (["ALTER USER {} PROFILE " + ROLLOVER_PROFILE], ["ALTER USER {} PROFILE default"]),
+    "a collation": (["ALTER USER {} DEFAULT COLLATION BINARY_CI"], ["ALTER USER {} DEFAULT COLLATION USING_NLS_COMP"]),
+    "reading only (23ai)": (["ALTER USER {} READ ONLY"], ["ALTER USER {} READ WRITE"]),
     "tablespaces": (["ALTER USER {} DEFAULT TABLESPACE system"], ["ALTER USER {} DEFAULT TABLESPACE users"]),
     "synonyms": (
         ["CREATE SYNONYM {}.parts FOR {s}.parts", 'CREATE SYNONYM {}."x y" FOR {s}."t ON x TO y"'],

@@ -41,6 +41,7 @@ FORMS = Forms(
         "name": NAME,
         "bind": ":n[0-9]+",
         "number": "[0-9]+",
+        "collation": "[A-Z0-9_]+",
         "privilege": "[A-Z]+(?: [A-Z]+)*",
         "object": f"(?:(?:[A-Z]+ )*{NAME}\\.{NAME}|(?:DIRECTORY|EDITION) {NAME})",
         "proxy": f"(?:{NAME}|ENTERPRISE USERS)",

@@ -8,6 +8,7 @@ import oracledb
 import pytest
 
 from rotation.credential import Credential, SecretValue
+from rotation.engines.oracle.catalog import GRANTABLE_TYPES
 from rotation.engines.oracle.kind import KIND, counterpart, normal_name
 from rotation.engines.oracle.problems import (
     LOGIN_PROBLEMS,
@@ -17,6 +18,14 @@ from rotation.engines.oracle.problems import (
     statement_failure,
 )
 from rotation.engines.oracle.rights import Right, RightKind, collected, remedy, statements
+from rotation.engines.oracle.unshared import (
+    ADMINISTRATIVE,
+    NAME_BOUND,
+    OBJECT_KINDS,
+    OTHER_OBJECTS,
+    TRIGGERS,
+    USED_THROUGH_OTHERS,
+)
 from rotation.errors import (
     DatabaseError,
     InvalidConfiguration,
@@ -164,7 +173,16 @@ def passed_on(right: Right) -> Right:
         (
             set(),
             {TABLE, Right(RightKind.OBJECT, "SELECT", "S", "T"), passed_on(COLUMN)},
-            ['GRANT SELECT, UPDATE ON "S"."T" TO "U"', 'GRANT UPDATE ("C") ON "S"."T" TO "U" WITH GRANT OPTION'],
+            [
+                'GRANT SELECT ON "S"."T" TO "U"',
+                'GRANT UPDATE ON "S"."T" TO "U"',
+                'GRANT UPDATE ("C") ON "S"."T" TO "U" WITH GRANT OPTION',
+            ],
+        ),
+        (
+            set(),
+            {COLUMN, replace(COLUMN, column="D")},
+            ['GRANT UPDATE ("C") ON "S"."T" TO "U"', 'GRANT UPDATE ("D") ON "S"."T" TO "U"'],
         ),
         (
             set(),
@@ -195,9 +213,10 @@ def test_the_remedy_names_what_the_admin_lacks() -> None:
     [(statement, right)] = statements(
         frozenset(), frozenset({Right(RightKind.OBJECT, "SELECT", "SYS", "V_$SESSION")}), "U"
     )
-    assert "rdsadmin.rdsadmin_util.grant_sys_object" in remedy(statement, right, "A", "U")
+    by_rds = "BEGIN rdsadmin.rdsadmin_util.grant_sys_object('V_$SESSION', 'O', 'SELECT'); END;"
+    assert by_rds in remedy(statement, right, "A", "U", "O")
     [(statement, right)] = statements(frozenset({SYSTEM}), frozenset(), "U")
-    assert "GRANT ANY PRIVILEGE" in remedy(statement, right, "A", "U")
+    assert "GRANT ANY PRIVILEGE" in remedy(statement, right, "A", "U", "O")
 
 
 # Errors
@@ -303,3 +322,9 @@ def test_what_a_statement_met_with_is_told_apart(text: str, problem: type[Databa
 def test_a_syntax_error_does_not_repeat_the_statement() -> None:
     text = "ORA-03049: SQL keyword 'X' is not syntactically valid following 'IDENTIFIED BY \"secret\"'"
     assert "secret" not in str(statement_failure(server_error(text), "doing", ""))
+
+
+def test_the_words_for_what_a_pair_cannot_share_are_all_known() -> None:
+    found = {ADMINISTRATIVE, OTHER_OBJECTS, TRIGGERS, *OBJECT_KINDS.values(), *(bound.kind for bound in NAME_BOUND)}
+    assert KIND.unshared_kinds == found
+    assert not (OBJECT_KINDS.keys() | USED_THROUGH_OTHERS) & GRANTABLE_TYPES

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tests.local.stand_ins.oracle.dictionary import Binds, Value
-from tests.local.stand_ins.oracle.records import User
+from tests.local.stand_ins.oracle import queues
+from tests.local.stand_ins.oracle.dictionary import Binds
 from tests.local.stand_ins.oracle.sql import Kind, OracleError, Reader
-from tests.local.stand_ins.oracle.vocabulary import SYS
+from tests.local.stand_ins.oracle.users import named
+from tests.local.stand_ins.oracle.views import Value
+from tests.local.stand_ins.oracle.vocabulary import DBA, SYS
 
 if TYPE_CHECKING:
     from tests.local.stand_ins.oracle.statements import Session
@@ -31,9 +33,16 @@ def _call(session: "Session", reader: Reader, binds: Binds) -> tuple[Callable[..
     reader.expect(";")
     if written:
         return lambda session, *_: session.database.spring(session.user, written), arguments
-    if name not in PROCEDURES:
+    if name not in PROCEDURES or not _executes(session, name.partition(".")[0]):
         raise OracleError(6550, f"PLS-00201: identifier '{name}' must be declared")
     return PROCEDURES[name], arguments
+
+
+def _executes(session: "Session", package: str) -> bool:
+    """Tell whether the user can call a package: everybody can, but only a DBA or a grantee can call DBMS_AQADM."""
+    database = session.database
+    is_granted = "EXECUTE" in database.held_on(session.user, SYS, package)
+    return (SYS, package) not in database.objects or is_granted or DBA in database.enabled(session.user)
 
 
 def _dotted(session: "Session", reader: Reader) -> tuple[str, tuple[str, str] | None]:
@@ -65,23 +74,18 @@ def _manages(session: "Session") -> None:
         raise OracleError(29366, "invalid CONSUMER_GROUP argument specified, or insufficient privileges")
 
 
-def _named(session: "Session", name: str) -> User:
-    """Return a user by the argument of a package: in upper case, unless it is quoted."""
-    return session.database.user(Reader(name).identifier())
-
-
 def grant_switch(session: "Session", name: str, group: str, option: str) -> None:
     """DBMS_RESOURCE_MANAGER_PRIVS.GRANT_SWITCH_CONSUMER_GROUP."""
     _manages(session)
     if group not in session.database.groups:
         raise OracleError(29368, f"consumer group {group} does not exist")
-    _named(session, name).groups[group] = option == "TRUE"
+    named(session, name).groups[group] = option == "TRUE"
 
 
 def revoke_switch(session: "Session", name: str, group: str) -> None:
     """DBMS_RESOURCE_MANAGER_PRIVS.REVOKE_SWITCH_CONSUMER_GROUP."""
     _manages(session)
-    if _named(session, name).groups.pop(group, None) is None:
+    if named(session, name).groups.pop(group, None) is None:
         raise OracleError(29399, "user does not have privilege to switch to consumer group")
 
 
@@ -91,7 +95,18 @@ def grant_manager(session: "Session", name: str, privilege: str, option: str) ->
         raise OracleError(1031, "insufficient privileges")
     if privilege != "ADMINISTER_RESOURCE_MANAGER":
         raise OracleError(990, "missing or invalid privilege")
-    session.database.system_grants[_named(session, name).name, "ADMINISTER RESOURCE MANAGER"] = option == "TRUE"
+    session.database.system_grants[named(session, name).name, "ADMINISTER RESOURCE MANAGER"] = option == "TRUE"
+
+
+def revoke_manager(session: "Session", name: str, privilege: str) -> None:
+    """DBMS_RESOURCE_MANAGER_PRIVS.REVOKE_SYSTEM_PRIVILEGE."""
+    if not session.database.may(session.user, "ADMINISTER RESOURCE MANAGER", admin=True):
+        raise OracleError(1031, "insufficient privileges")
+    if privilege != "ADMINISTER_RESOURCE_MANAGER":
+        raise OracleError(990, "missing or invalid privilege")
+    key = named(session, name).name, "ADMINISTER RESOURCE MANAGER"
+    if session.database.system_grants.pop(key, None) is None:
+        raise OracleError(1952, "system privileges not granted to")
 
 
 def create_pending_area(session: "Session") -> None:
@@ -109,7 +124,7 @@ def map_consumer_group(session: "Session", attribute: str, name: str, group: str
         raise OracleError(29371, "pending area is not active")
     if attribute != "DBMS_RESOURCE_MANAGER.ORACLE_USER" or (group and group not in session.database.groups):
         raise OracleError(29368, f"consumer group {group} does not exist")
-    session.database.pending_area[_named(session, name).name] = group or ""
+    session.database.pending_area[named(session, name).name] = group or ""
 
 
 def submit_pending_area(session: "Session") -> None:
@@ -126,6 +141,11 @@ PROCEDURES: dict[str, Callable[..., None]] = {
     "DBMS_RESOURCE_MANAGER_PRIVS.GRANT_SWITCH_CONSUMER_GROUP": grant_switch,
     "DBMS_RESOURCE_MANAGER_PRIVS.REVOKE_SWITCH_CONSUMER_GROUP": revoke_switch,
     "DBMS_RESOURCE_MANAGER_PRIVS.GRANT_SYSTEM_PRIVILEGE": grant_manager,
+    "DBMS_RESOURCE_MANAGER_PRIVS.REVOKE_SYSTEM_PRIVILEGE": revoke_manager,
+    "DBMS_AQADM.GRANT_QUEUE_PRIVILEGE": queues.grant_on_queue,
+    "DBMS_AQADM.REVOKE_QUEUE_PRIVILEGE": queues.revoke_on_queue,
+    "DBMS_AQADM.GRANT_SYSTEM_PRIVILEGE": queues.grant_on_all,
+    "DBMS_AQADM.REVOKE_SYSTEM_PRIVILEGE": queues.revoke_on_all,
     "DBMS_RESOURCE_MANAGER.CREATE_PENDING_AREA": create_pending_area,
     "DBMS_RESOURCE_MANAGER.SET_CONSUMER_GROUP_MAPPING": map_consumer_group,
     "DBMS_RESOURCE_MANAGER.SUBMIT_PENDING_AREA": submit_pending_area,

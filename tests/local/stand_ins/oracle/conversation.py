@@ -25,7 +25,7 @@ class Conversation:
     packets: Packets
     listener: Listener
     lock: threading.RLock
-    database: Database = field(init=False)
+    database: Database = field(init=False, repr=False)
     session: Session | None = None
     key: bytes = b""
     name: str = ""

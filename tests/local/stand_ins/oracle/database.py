@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from tests.local.stand_ins.oracle.records import Connection, Held, Options, Trigger, User
 from tests.local.stand_ins.oracle.sql import OracleError, masked
+from tests.local.stand_ins.oracle.verify import VERIFY_FUNCTIONS
 from tests.local.stand_ins.oracle.vocabulary import (
     CATALOG,
     DAY,
@@ -31,7 +32,7 @@ from tests.local.stand_ins.oracle.vocabulary import (
     SYS,
     SYSTEM_PRIVILEGES,
     UNLIMITED,
-    VERIFY_12C,
+    VIEWS_ABOUT_NAMES,
 )
 
 __all__ = ["Database", "User"]
@@ -54,6 +55,12 @@ class Database:
     groups: set[str] = field(default_factory=lambda: {DEFAULT_GROUP, "BATCH_GROUP", "LOW_GROUP", "OTHER_GROUPS"})
     objects: dict[tuple[str, str], str] = field(default_factory=dict)
     """The type of each object, by owner and name."""
+    made: dict[tuple[str, str], str] = field(default_factory=dict)
+    """The objects that the server made by itself: GENERATED, SECONDARY, or NESTED."""
+    links: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    """The database links, by owner (or PUBLIC) and name: the user, and the host."""
+    named: dict[str, list[dict[str, str | int | None]]] = field(default_factory=dict)
+    """The rows of VIEWS_ABOUT_NAMES. The database lacks a view that is not in it."""
     rows: dict[tuple[str, str], list[tuple[object, ...]]] = field(default_factory=dict)
     synonyms: dict[tuple[str, str], tuple[str, str, str]] = field(default_factory=dict)
     system_grants: dict[tuple[str, str], bool] = field(default_factory=dict)
@@ -66,6 +73,8 @@ class Database:
     connections: dict[tuple[str, str], Connection] = field(default_factory=dict)
     """Each proxy connection, by client and proxy."""
     audit: list[str] = field(default_factory=list)
+    decimal: str = "."
+    """The decimal separator: the first of NLS_NUMERIC_CHARACTERS, a comma in most of Europe."""
     elapsed: float = 0.0
     """How much later than the real time it is. Tests change this."""
     pending_area: dict[str, str] | None = None
@@ -88,9 +97,10 @@ class Database:
             self.system_grants[DBA, privilege] = True
         self.role_grants[DBA, CATALOG] = True
         self.system_grants["CONNECT", "CREATE SESSION"] = False
-        for view in ("V_$SESSION", "DBMS_LOCK"):
+        for view in ("V_$SESSION", "DBMS_LOCK", "DBMS_AQADM"):
             self.objects[SYS, view] = "VIEW" if view.startswith("V_") else "PACKAGE"
         self.objects[SYS, "LAB_FILES"] = "DIRECTORY"
+        self.named = {view: [] for view in VIEWS_ABOUT_NAMES}
         self.users[SYS] = User(SYS, "", maintained=True, locked=True)
         self.role_grants[SYS, DBA] = True
 
@@ -132,13 +142,16 @@ class Database:
         )
         if user is None:
             raise OracleError(1017, wrong)
+        if user.timed and self.now() >= user.locked_at + self._lock_days(user) * DAY:
+            user.locked = user.timed = False
+            user.failed = 0
         if user.locked:
             raise OracleError(28000, "The account is locked.")
         if not accepted & frozenset(self.passwords(user.name)):
             user.failed += 1
             limit = self.limit(user.profile, "FAILED_LOGIN_ATTEMPTS")
             if limit != UNLIMITED and user.failed >= int(limit):
-                user.locked = user.timed = True
+                user.locked, user.timed, user.locked_at = True, True, self.now()
             raise OracleError(1017, wrong)
         user.failed = 0
         if user.expired:
@@ -153,6 +166,16 @@ class Database:
         """Return a limit of a profile, or the one of the profile DEFAULT."""
         value = self.profiles[profile].get(name, "DEFAULT")
         return self.profiles[DEFAULT_PROFILE][name] if value == "DEFAULT" else value
+
+    def shown_limit(self, profile: str, name: str) -> str:
+        """Return a limit as a dictionary view shows it: a fraction without the zero, with the decimal separator."""
+        value = self.limit(profile, name)
+        return f"{float(value):.4f}".lstrip("0").rstrip("0").replace(".", self.decimal) if "." in value else value
+
+    def _lock_days(self, user: User) -> float:
+        """Return how many days failed logins lock a user; infinite if that is unlimited."""
+        limit = self.limit(user.profile, "PASSWORD_LOCK_TIME")
+        return float("inf") if limit == UNLIMITED else float(limit)
 
     @property
     def has_rollover(self) -> bool:
@@ -188,16 +211,8 @@ class Database:
         longest = LONG_PASSWORD if self.version >= FIRST_WITH_LONG_PASSWORDS else SHORT_PASSWORD
         if not password or len(password.encode()) > longest:
             raise OracleError(972, "identifier is too long") if password else OracleError(988, "missing password")
-        if self.limit(profile, "PASSWORD_VERIFY_FUNCTION") != VERIFY_12C:
-            return
-        problem = ""
-        kinds = (str.isdigit, str.isalpha, lambda letter: not letter.isalnum())
-        if len(password) < 8 or not all(any(map(kind, password)) for kind in kinds):
-            problem = "ORA-20001: Password length less than 8, or without a letter, digit or special character"
-        elif name.lower() in password.lower():
-            problem = "ORA-20002: Password contains the username"
-        elif old is not None and sum(a != b for a, b in zip(password, old, strict=False)) < 3:
-            problem = "ORA-20011: Password should differ from the old password by at least 3 characters"
+        function = VERIFY_FUNCTIONS.get(self.limit(profile, "PASSWORD_VERIFY_FUNCTION"))
+        problem = function.problem(password, (name, self.sid, "oracle"), old) if function else ""
         if problem:
             raise OracleError(28003, f"Password verification failed.\n{problem}")
 
@@ -260,6 +275,8 @@ class Database:
         for place in [(owner, item)] if owner else [(schema, item), (PUBLIC, item)]:
             target = place
             while target in self.synonyms:
+                if link := self.synonyms[target][2]:
+                    raise self._remote(session_user, link)
                 target = self.synonyms[target][:2]
             if target in self.objects and (
                 target[0] == session_user
@@ -269,6 +286,12 @@ class Database:
             ):
                 return target
         raise self._unknown(owner or schema, item)
+
+    def _remote(self, session_user: str, link: str) -> OracleError:
+        """Return the error of a query over a link. It can use the user's links and public ones; no host exists."""
+        if (session_user, link) in self.links or (PUBLIC, link) in self.links:
+            return OracleError(12545, "Connect failed because target host or object does not exist")
+        return OracleError(2019, "connection description for remote database not found")
 
     def _unknown(self, owner: str, item: str) -> OracleError:
         named = f'"{owner}"."{item}" ' if self.version >= (23,) else ""
@@ -321,8 +344,9 @@ class Database:
         self.inherited = {pair for pair in self.inherited if name not in pair}
         for place in [place for place in self.triggers if place[0] == name]:
             del self.triggers[place]
-        for place in [place for place in (*self.objects, *self.synonyms) if place[0] == name]:
+        for place in [place for place in (*self.objects, *self.synonyms, *self.links) if place[0] == name]:
             self.objects.pop(place, None)
+            self.links.pop(place, None)
             self.synonyms.pop(place, None)
             self.rows.pop(place, None)
 
@@ -364,6 +388,9 @@ class Database:
         """
         fired = [trigger for trigger in self.triggers.values() if trigger.is_fired_by(who, event)]
         self.read += [(f"{trigger.owner}.{trigger.name}", statement) for trigger in fired]
+        for number in (trigger.raises for trigger in fired if trigger.raises):
+            raised = OracleError(number, "not here")
+            raise OracleError(604, f"error occurred at recursive SQL level 1\n{raised}\nORA-06512: at line 2")
         return [setting for trigger in fired for setting in trigger.settings]
 
     def strings(self) -> Iterator[str]:

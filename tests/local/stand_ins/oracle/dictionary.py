@@ -8,15 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.local.stand_ins.oracle.database import Database
 from tests.local.stand_ins.oracle.sql import Kind, OracleError, Reader
-from tests.local.stand_ins.oracle.vocabulary import CATALOG, LIMITS, ROLLOVER, SYS
+from tests.local.stand_ins.oracle.views import ALL_VIEWS, DBA_VIEWS, OWN_VIEWS, Row, Value
+from tests.local.stand_ins.oracle.vocabulary import CATALOG, SYS, VIEWS_ABOUT_NAMES
 
 if TYPE_CHECKING:
     from tests.local.stand_ins.oracle.statements import Session
 
-type Value = str | int | None
-type Row = Mapping[str, Value]
 type Test = Callable[[Row], bool]
 type Binds = Mapping[str, str | None]
 
@@ -157,11 +155,8 @@ def _rows(session: "Session", owner: str | None, name: str) -> list[Row]:
             return OWN_VIEWS[name](database, session.schema)
         if name in ALL_VIEWS:
             return ALL_VIEWS[name](database)
-        if name in DBA_VIEWS:
-            if not _sees_dictionary(session, name) or (name == "DBA_SCHEMA_PRIVS" and database.version < (23,)):
-                named = f'"{SYS}"."{name}" ' if database.version >= (23,) else ""
-                raise OracleError(942, f"table or view {named}does not exist")
-            return DBA_VIEWS[name](database)
+        if name in DBA_VIEWS or name in database.named:
+            return _dictionary_rows(session, name)
         if name == "DUAL":
             return [{"DUMMY": "X"}]
     place = database.find(session.user, session.schema, owner, name)
@@ -172,6 +167,16 @@ def _rows(session: "Session", owner: str | None, name: str) -> list[Row]:
     return [{"ID": str(row[0])} for row in (*database.rows.get(place, []), *session.pending.get(place, []))]
 
 
+def _dictionary_rows(session: "Session", name: str) -> list[Row]:
+    database = session.database
+    if not _sees_dictionary(session, name) or (name == "DBA_SCHEMA_PRIVS" and database.version < (23,)):
+        named = f'"{SYS}"."{name}" ' if database.version >= (23,) else ""
+        raise OracleError(942, f"table or view {named}does not exist")
+    if name in DBA_VIEWS:
+        return DBA_VIEWS[name](database)
+    return [dict.fromkeys(VIEWS_ABOUT_NAMES[name]) | row for row in database.named[name]]
+
+
 def _sees_dictionary(session: "Session", name: str) -> bool:
     database = session.database
     return (
@@ -179,204 +184,3 @@ def _sees_dictionary(session: "Session", name: str) -> bool:
         or database.may(session.user, "SELECT ANY DICTIONARY")
         or "SELECT" in database.held_on(session.user, SYS, name)
     )
-
-
-def _yes(value: bool) -> str:
-    return "YES" if value else "NO"
-
-
-def _users(database: Database) -> list[Row]:
-    return [
-        {
-            "USERNAME": user.name,
-            "USER_ID": user.number,
-            "ACCOUNT_STATUS": database.status(user),
-            "AUTHENTICATION_TYPE": user.authentication,
-            "COMMON": _yes(user.common),
-            "ORACLE_MAINTAINED": "Y" if user.maintained else "N",
-            "PROFILE": user.profile,
-            "DEFAULT_TABLESPACE": user.default_tablespace,
-            "TEMPORARY_TABLESPACE": user.temporary_tablespace,
-            "INITIAL_RSRC_CONSUMER_GROUP": user.initial_group,
-        }
-        for user in database.users.values()
-    ]
-
-
-def _roles(database: Database) -> list[Row]:
-    return [
-        {
-            "GRANTEE": who,
-            "GRANTED_ROLE": role,
-            "ADMIN_OPTION": _yes(admin),
-            "DELEGATE_OPTION": _yes((who, role) in database.role_delegates),
-            "DEFAULT_ROLE": _yes(_is_default(database, who, role)),
-        }
-        for (who, role), admin in database.role_grants.items()
-    ]
-
-
-def _is_default(database: Database, who: str, role: str) -> bool:
-    user = database.users.get(who)
-    return user is None or user.default_roles is None or role in user.default_roles
-
-
-def _privileges(database: Database) -> list[Row]:
-    return [
-        {"GRANTEE": who, "PRIVILEGE": privilege, "ADMIN_OPTION": _yes(admin)}
-        for (who, privilege), admin in database.system_grants.items()
-    ]
-
-
-def _schema_privileges(database: Database) -> list[Row]:
-    return [
-        {"GRANTEE": who, "PRIVILEGE": privilege, "SCHEMA": schema, "ADMIN_OPTION": _yes(admin)}
-        for (who, privilege, schema), admin in database.schema_grants.items()
-    ]
-
-
-def _object_privileges(database: Database) -> list[Row]:
-    on_users: list[Row] = [
-        {
-            "GRANTEE": grantee,
-            "OWNER": SYS,
-            "TABLE_NAME": user,
-            "TYPE": "USER",
-            "PRIVILEGE": "INHERIT PRIVILEGES",
-            "GRANTOR": user,
-            "GRANTABLE": "NO",
-            "HIERARCHY": "NO",
-        }
-        for user, grantee in sorted(database.inherited)
-    ]
-    return on_users + [
-        {
-            "GRANTEE": held.grantee,
-            "OWNER": held.owner,
-            "TABLE_NAME": held.item,
-            "TYPE": database.objects.get((held.owner, held.item)),
-            "PRIVILEGE": held.privilege,
-            "GRANTOR": held.grantor,
-            "GRANTABLE": _yes(options.grantable),
-            "HIERARCHY": _yes(options.hierarchy),
-        }
-        for held, options in database.object_grants.items()
-        if not held.column
-    ]
-
-
-def _column_privileges(database: Database) -> list[Row]:
-    return [
-        {
-            "GRANTEE": held.grantee,
-            "OWNER": held.owner,
-            "TABLE_NAME": held.item,
-            "COLUMN_NAME": held.column,
-            "PRIVILEGE": held.privilege,
-            "GRANTOR": held.grantor,
-            "GRANTABLE": _yes(options.grantable),
-        }
-        for held, options in database.object_grants.items()
-        if held.column
-    ]
-
-
-def _quotas(database: Database) -> list[Row]:
-    return [
-        {"USERNAME": user.name, "TABLESPACE_NAME": tablespace, "MAX_BYTES": size, "DROPPED": "NO"}
-        for user in database.users.values()
-        for tablespace, size in user.quotas.items()
-    ]
-
-
-def _groups(database: Database) -> list[Row]:
-    return [
-        {"GRANTEE": user.name, "GRANTED_GROUP": group, "GRANT_OPTION": _yes(option)}
-        for user in database.users.values()
-        for group, option in user.groups.items()
-    ]
-
-
-def _proxies(database: Database) -> list[Row]:
-    return [
-        {
-            "CLIENT": client,
-            "PROXY": proxy or None,
-            "AUTHENTICATION": _yes(connection.authenticated),
-            "AUTHORIZATION_CONSTRAINT": connection.constraint,
-            "ROLE": role,
-        }
-        for (client, proxy), connection in database.connections.items()
-        for role in (*sorted(connection.roles), *([] if connection.roles else [None]))
-    ]
-
-
-def _synonyms(database: Database) -> list[Row]:
-    return [
-        {"OWNER": owner, "SYNONYM_NAME": name, "TABLE_OWNER": target, "TABLE_NAME": item, "DB_LINK": link or None}
-        for (owner, name), (target, item, link) in database.synonyms.items()
-    ]
-
-
-def _objects(database: Database) -> list[Row]:
-    return [
-        *(
-            {"OWNER": owner, "OBJECT_NAME": name, "OBJECT_TYPE": kind}
-            for (owner, name), kind in database.objects.items()
-        ),
-        *({"OWNER": owner, "OBJECT_NAME": name, "OBJECT_TYPE": "SYNONYM"} for owner, name in database.synonyms),
-    ]
-
-
-def _own_limits(database: Database, schema: str) -> list[Row]:
-    names = [name for name in LIMITS if name != ROLLOVER or database.has_rollover]
-    profile = database.users[schema].profile
-    return [{"RESOURCE_NAME": name, "LIMIT": database.limit(profile, name)} for name in names]
-
-
-def _own_account(database: Database, schema: str) -> list[Row]:
-    return [row for row in _users(database) if row["USERNAME"] == schema]
-
-
-def _everybody(database: Database) -> list[Row]:
-    columns = ("USERNAME", "USER_ID", "COMMON", "ORACLE_MAINTAINED")
-    return [{column: row[column] for column in columns} for row in _users(database)]
-
-
-def _triggers(database: Database) -> list[Row]:
-    return [
-        {
-            "OWNER": trigger.owner,
-            "TRIGGER_NAME": trigger.name,
-            "TRIGGERING_EVENT": f"{' OR '.join(sorted(trigger.events))} ",
-            "TABLE_OWNER": trigger.schema or SYS,
-            # With spaces, as real servers show it
-            "BASE_OBJECT_TYPE": "SCHEMA" if trigger.schema else "DATABASE        ",
-            "STATUS": "ENABLED",
-        }
-        for trigger in database.triggers.values()
-    ]
-
-
-ALL_VIEWS: dict[str, Callable[[Database], list[Row]]] = {"ALL_USERS": _everybody}
-"""Every user may read these."""
-
-DBA_VIEWS: dict[str, Callable[[Database], list[Row]]] = {
-    "DBA_USERS": _users,
-    "DBA_ROLE_PRIVS": _roles,
-    "DBA_SYS_PRIVS": _privileges,
-    "DBA_SCHEMA_PRIVS": _schema_privileges,
-    "DBA_TAB_PRIVS": _object_privileges,
-    "DBA_COL_PRIVS": _column_privileges,
-    "DBA_TS_QUOTAS": _quotas,
-    "DBA_RSRC_CONSUMER_GROUP_PRIVS": _groups,
-    "DBA_PROXIES": _proxies,
-    "DBA_SYNONYMS": _synonyms,
-    "DBA_OBJECTS": _objects,
-    "DBA_TRIGGERS": _triggers,
-}
-OWN_VIEWS: dict[str, Callable[[Database, str], list[Row]]] = {
-    "USER_USERS": _own_account,
-    "USER_PASSWORD_LIMITS": _own_limits,
-}
-"""These depend on the current schema. Every user may read them."""

@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING
 
 from tests.local.stand_ins.oracle.records import Held, Options
 from tests.local.stand_ins.oracle.sql import Kind, OracleError, Reader
-from tests.local.stand_ins.oracle.vocabulary import COLUMN_PRIVILEGES, OBJECT_PRIVILEGES, SYS, SYSTEM_PRIVILEGES
+from tests.local.stand_ins.oracle.vocabulary import (
+    BY_PACKAGE,
+    COLUMN_PRIVILEGES,
+    OBJECT_PRIVILEGES,
+    SYS,
+    SYSTEM_PRIVILEGES,
+)
 
 if TYPE_CHECKING:
     from tests.local.stand_ins.oracle.statements import Session
 
 FIRST_WITH_SCHEMA_PRIVILEGES = (23,)
-OBJECT_KINDS = ("DIRECTORY", "EDITION", "USER")
+WITHOUT_SCHEMA = ("DIRECTORY", "EDITION", "USER")
+OBJECT_KINDS = (*WITHOUT_SCHEMA, "MINING MODEL", "JAVA SOURCE", "JAVA RESOURCE", "SQL TRANSLATION PROFILE")
 
 type Place = tuple[str | None, str | None, str]
 """An object: its kind if GRANT names one, its owner if GRANT names one, and its name."""
@@ -34,12 +41,14 @@ def revoke(session: "Session", reader: Reader) -> None:
 
 def _change_rights(session: "Session", reader: Reader, to: str) -> None:
     named = reader.listed(lambda: _right(reader, to))
+    if len({name for name, _ in named}) < len(named):
+        raise OracleError(1711, "duplicate privilege listed")
     place: Place | None = None
     schema = None
     if reader.took("ON", "SCHEMA"):
         schema = reader.identifier()
     elif reader.took("ON"):
-        kind = next((kind for kind in OBJECT_KINDS if reader.took(kind)), None)
+        kind = next((kind for kind in OBJECT_KINDS if reader.took(*kind.split())), None)
         place = (kind, *reader.qualified())
     reader.expect(to)
     grantees = reader.listed(reader.identifier)
@@ -88,7 +97,7 @@ def _system_right(session: "Session", name: str, who: str, to: str, *, admin: bo
     if name in database.roles:
         return _role(session, name, who, to, admin=admin)
     too_new = name == "GRANT ANY SCHEMA PRIVILEGE" and database.version < FIRST_WITH_SCHEMA_PRIVILEGES
-    if name not in SYSTEM_PRIVILEGES or name == "ADMINISTER RESOURCE MANAGER" or too_new:
+    if name not in SYSTEM_PRIVILEGES or name in BY_PACKAGE or too_new:
         raise OracleError(1919 if " " not in name else 990, f"role '{name}' does not exist")
     if not (database.may(session.user, "GRANT ANY PRIVILEGE") or database.may(session.user, name, admin=True)):
         raise OracleError(1031, "insufficient privileges")
@@ -164,9 +173,7 @@ def _object_right(  # noqa: PLR0913, PLR0917 - the parts of the statement
         raise OracleError(990 if not columns else 969, "missing or invalid privilege")
     if columns and to == "FROM":
         raise OracleError(1750, "UPDATE/REFERENCES may only be REVOKEd from the whole table, not by column")
-    owner, item = (SYS, item) if kind else database.find(session.user, session.schema, owner, item)
-    if (database.objects.get((owner, item)) == "DIRECTORY") is not (kind == "DIRECTORY"):
-        raise OracleError(22930 if kind else 942, "directory or table does not exist")
+    owner, item = _place_of_right(session, privilege, place)
     if who == session.user:
         raise OracleError(1749, "Cannot GRANT or REVOKE privileges to or from yourself.")
     anybody = owner != SYS and database.may(session.user, "GRANT ANY OBJECT PRIVILEGE")
@@ -188,6 +195,28 @@ def _object_right(  # noqa: PLR0913, PLR0917 - the parts of the statement
             )
 
     return act
+
+
+def _place_of_right(session: "Session", privilege: str, place: Place) -> tuple[str, str]:
+    """Return the object of a right. The error for an object that the user cannot see depends on the statement
+    (https://docs.oracle.com/en/error-help/db/ora-22930/, ora-04042, ora-00942)."""  # noqa: D205, D209
+    database = session.database
+    kind, owner, item = place
+    if kind == "DIRECTORY":
+        is_there = database.objects.get((SYS, item)) == kind
+        if not is_there or (session.user != SYS and not database.held_on(session.user, SYS, item)):
+            raise OracleError(22930, "directory object does not exist")
+    if kind in WITHOUT_SCHEMA:
+        return SYS, item
+    try:
+        found = database.find(session.user, session.schema, owner, item)
+    except OracleError as error:
+        if error.number == 942 and privilege == "EXECUTE":
+            raise OracleError(4042, "procedure, function, package, or package body does not exist") from None
+        raise
+    if database.objects[found] == "DIRECTORY":
+        raise OracleError(942, "table or view does not exist")
+    return found
 
 
 def _inheritance(session: "Session", privilege: str, user: str, who: str, to: str) -> Change:

@@ -10,8 +10,9 @@ from tests.local.stand_ins.oracle.statements import Session
 class Listener:
     """The databases, by the names of their services. Databases with one service name take turns."""
 
-    services: dict[str, list[Database]]
-    sessions: list[Session] = field(default_factory=list)
+    services: dict[str, list[Database]] = field(repr=False)
+    sessions: list[Session] = field(default_factory=list, repr=False)
+    """All sessions. Each holds its database, which a failed assertion must not print."""
 
     def choose(self, service: str) -> Database | None:
         """Return the database for a connection. A listener can know several by one name, which take turns

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from tests.local.stand_ins.oracle.records import Trigger
 from tests.local.stand_ins.oracle.sql import Kind, OracleError, Reader
-from tests.local.stand_ins.oracle.vocabulary import DEFAULT_PROFILE, LIMITS, PUBLIC, ROLLOVER, VERIFY_12C
+from tests.local.stand_ins.oracle.verify import VERIFY_FUNCTIONS
+from tests.local.stand_ins.oracle.vocabulary import DEFAULT_PROFILE, LIMITS, PUBLIC, ROLLOVER
 
 if TYPE_CHECKING:
     from tests.local.stand_ins.oracle.statements import Session
@@ -44,7 +45,7 @@ def _profile(session: "Session", reader: Reader, privilege: str, limits: dict[st
             raise OracleError(2376, "invalid or redundant resource")
         if limit == ROLLOVER and value != "DEFAULT" and not (float(value) == 0 or 1 / 24 <= float(value) <= 60):
             raise OracleError(2377, f"invalid profile limit {limit}")
-        if limit == "PASSWORD_VERIFY_FUNCTION" and value not in ("NULL", "DEFAULT", VERIFY_12C):
+        if limit == "PASSWORD_VERIFY_FUNCTION" and value not in ("NULL", "DEFAULT", *VERIFY_FUNCTIONS):
             raise OracleError(7443, f"function {value} not found")
         given[limit] = value
     session.database.require(session.user, privilege)
@@ -71,8 +72,10 @@ def _create_object(session: "Session", reader: Reader, kind: str) -> None:
     place = (owner or session.schema, name)
     if kind == "TABLE":
         reader.expect("(")
-        reader.listed(lambda: (reader.identifier(), reader.identifier()))
+        generated = reader.listed(lambda: _column(reader))
         reader.expect(")")
+    else:
+        generated = []
     reader.end()
     own = () if owner not in (None, session.user) else (f"CREATE {kind}",)
     session.database.require(session.user, f"CREATE ANY {kind}", *own)
@@ -80,6 +83,54 @@ def _create_object(session: "Session", reader: Reader, kind: str) -> None:
     if place in session.database.objects or place in session.database.synonyms:
         raise OracleError(955, "name is already used by an existing object")
     session.database.objects[place] = kind
+    for _ in filter(None, generated):
+        # Named as real servers name the sequences of identity columns
+        sequence = (place[0], f"ISEQ$$_{next(session.database.numbers)}")
+        session.database.objects[sequence], session.database.made[sequence] = "SEQUENCE", "GENERATED"
+
+
+def _column(reader: Reader) -> bool:
+    """Parse a column; tell whether its values come from a sequence that the server makes."""
+    reader.identifier()
+    reader.identifier()
+    return reader.took("GENERATED", "ALWAYS", "AS", "IDENTITY")
+
+
+def create_link(session: "Session", reader: Reader) -> None:
+    """CREATE DATABASE LINK name [CONNECT TO user IDENTIFIED BY password] USING 'host'.
+
+    The name has no schema: what comes before a dot is a part of the name
+    (https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/CREATE-DATABASE-LINK.html).
+    """
+    _link(session, reader, session.user, "CREATE DATABASE LINK")
+
+
+def create_public_link(session: "Session", reader: Reader) -> None:
+    """CREATE PUBLIC DATABASE LINK, in the same way."""
+    _link(session, reader, PUBLIC, "CREATE PUBLIC DATABASE LINK")
+
+
+def _link(session: "Session", reader: Reader, owner: str, privilege: str) -> None:
+    name, username = _link_name(reader), ""
+    if reader.took("CONNECT", "TO"):
+        username = reader.identifier()
+        reader.expect("IDENTIFIED", "BY")
+        reader.password()
+    reader.expect("USING")
+    host = reader.take(Kind.TEXT).value
+    reader.end()
+    session.database.require(session.user, privilege)
+    place = (owner, name)
+    if place in session.database.links:
+        raise OracleError(2011, "duplicate database link name")
+    session.database.links[place] = (username, host)
+
+
+def _link_name(reader: Reader) -> str:
+    parts = [reader.identifier()]
+    while reader.took("."):
+        parts.append(reader.identifier())
+    return ".".join(parts)
 
 
 def create_code(session: "Session", reader: Reader) -> None:
@@ -98,7 +149,7 @@ def create_code(session: "Session", reader: Reader) -> None:
 
 
 def create_trigger(session: "Session", reader: Reader) -> None:
-    """CREATE [OR REPLACE] TRIGGER name AFTER event [OR event] ON DATABASE or [name.]SCHEMA."""
+    """CREATE [OR REPLACE] TRIGGER name AFTER event [OR event] ON DATABASE or [name.]SCHEMA [WHEN (…)] BEGIN …."""
     owner, name = reader.qualified()
     if not reader.took("BEFORE"):
         reader.expect("AFTER")
@@ -107,16 +158,30 @@ def create_trigger(session: "Session", reader: Reader) -> None:
         events.add(reader.take(Kind.WORD).value)
     reader.expect("ON")
     schema = "" if reader.took("DATABASE") else _schema_of_trigger(session, reader)
-    text = next((token.value for token in reader.rest() if token.kind is Kind.TEXT), "")
-    changes = settings(Reader(text.removeprefix("ALTER SESSION "))) if text else []
+    condition, changes, raises = _body_of_trigger(reader)
     anywhere = (
         () if (owner or session.user) == session.user and schema in ("", session.user) else ("CREATE ANY TRIGGER",)
     )
     session.database.require(session.user, *(anywhere or ("CREATE TRIGGER", "CREATE ANY TRIGGER")))
     if not schema:
         session.database.require(session.user, "ADMINISTER DATABASE TRIGGER")
-    trigger = Trigger(owner or session.user, name, frozenset(events), schema, tuple(changes))
+    trigger = Trigger(owner or session.user, name, frozenset(events), schema, changes, condition, raises)
     session.database.triggers[trigger.owner, name] = trigger
+
+
+def _body_of_trigger(reader: Reader) -> tuple[str, tuple[tuple[str, str], ...], int]:
+    """Parse a WHEN clause and the block after it, as far as the stand-in understands them."""
+    start = reader.peek()
+    rest = reader.rest()
+    begin = next(token for token in rest if token.value == "BEGIN")
+    condition = ""
+    if start and start.value == "WHEN":
+        condition = reader.statement[start.end : begin.start].strip().removeprefix("(").removesuffix(")")
+    body = [token for token in rest if token.start >= begin.start]
+    text = next((token.value for token in body if token.kind is Kind.TEXT), "")
+    raised = next((token.value for token in body if token.kind is Kind.NUMBER), "0")
+    changes = settings(Reader(text.removeprefix("ALTER SESSION "))) if text.startswith("ALTER SESSION ") else []
+    return condition, tuple(changes), int(raised)
 
 
 def _schema_of_trigger(session: "Session", reader: Reader) -> str:
@@ -177,7 +242,7 @@ def _synonym(session: "Session", reader: Reader, schema: str | None = None, *, m
     place = (schema or owner or session.schema, name)
     reader.expect("FOR")
     target_owner, target = reader.qualified()
-    link = ".".join(reader.listed(reader.identifier)) if reader.took("@") else ""
+    link = _link_name(reader) if reader.took("@") else ""
     reader.end()
     own = {PUBLIC: ("CREATE PUBLIC SYNONYM",), session.user: ("CREATE SYNONYM", "CREATE ANY SYNONYM")}
     session.database.require(session.user, *own.get(place[0], ("CREATE ANY SYNONYM",)))
@@ -213,6 +278,8 @@ def insert(session: "Session", reader: Reader) -> None:
     reader.expect(")")
     reader.end()
     place = session.database.find(session.user, session.schema, owner, name)
+    if session.database.users[session.user].read_only:
+        raise OracleError(28194, "Can perform read operations only")
     if not session.database.may_use(session.user, *place, "INSERT"):
         raise OracleError(1031, "insufficient privileges")
     session.pending.setdefault(place, []).append((number,))

@@ -16,6 +16,10 @@ class Trigger:
     """The owner of the schema that it is on; empty if it is on the database."""
     settings: tuple[tuple[str, str], ...] = ()
     """The settings that it changes in the session that fires it."""
+    condition: str = ""
+    """Its WHEN clause. The stand-in does not evaluate it."""
+    raises: int = 0
+    """The number of the error that it raises with RAISE_APPLICATION_ERROR."""
 
     def is_fired_by(self, user: str, event: str) -> bool:
         """Tell whether this event of a user fires it."""
@@ -38,6 +42,7 @@ class User:
     locked: bool = False
     timed: bool = False
     """Locked by failed logins, for PASSWORD_LOCK_TIME."""
+    locked_at: float = 0.0
     expired: bool = False
     grace: bool = False
     failed: int = 0
@@ -50,6 +55,8 @@ class User:
     quotas: dict[str, int] = field(default_factory=dict)
     groups: dict[str, bool] = field(default_factory=dict)
     initial_group: str = DEFAULT_GROUP
+    collation: str = "USING_NLS_COMP"
+    read_only: bool = False
     number: int = 0
 
 

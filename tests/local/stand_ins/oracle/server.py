@@ -17,7 +17,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.local.servers import certificates
@@ -52,7 +52,7 @@ class Server:
     superuser: str
     password: str
     ca_bundle: Path
-    database: Database
+    database: Database = field(repr=False)
     lock: threading.RLock
     """All sessions wait while somebody holds it."""
     listener: Listener

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from tests.local.stand_ins.oracle import dictionary, grants, objects, users
 from tests.local.stand_ins.oracle.blocks import run_block
 from tests.local.stand_ins.oracle.database import Database
-from tests.local.stand_ins.oracle.dictionary import Binds, Value
+from tests.local.stand_ins.oracle.dictionary import Binds
 from tests.local.stand_ins.oracle.sql import OracleError, Reader
 from tests.local.stand_ins.oracle.users import require_old
+from tests.local.stand_ins.oracle.views import Value
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,8 @@ STATEMENTS: dict[tuple[str, ...], Callable[[Session, Reader], None]] = {
     ("ALTER", "PROFILE"): objects.alter_profile,
     ("CREATE", "TABLE"): objects.create_table,
     ("CREATE", "SEQUENCE"): objects.create_sequence,
+    ("CREATE", "DATABASE", "LINK"): objects.create_link,
+    ("CREATE", "PUBLIC", "DATABASE", "LINK"): objects.create_public_link,
     ("CREATE", "TRIGGER"): objects.create_trigger,
     ("CREATE", "OR", "REPLACE", "TRIGGER"): objects.create_trigger,
     ("DROP", "TRIGGER"): objects.drop_trigger,

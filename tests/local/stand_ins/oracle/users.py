@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from tests.local.stand_ins.oracle.statements import Session
 
 
+def named(session: "Session", argument: str) -> User:
+    """Return a user by the argument of a package: in upper case, unless it is quoted."""
+    return session.database.user(Reader(argument).identifier())
+
+
 def create_user(session: "Session", reader: Reader) -> None:
     """CREATE USER … IDENTIFIED BY …, with its clauses."""
     name = reader.identifier()
@@ -89,7 +94,7 @@ def _clauses(session: "Session", reader: Reader, user: User) -> list[Callable[[]
     return changes
 
 
-def _clause(session: "Session", reader: Reader, user: User) -> Callable[[], None]:  # noqa: PLR0911 - one return for each clause
+def _clause(session: "Session", reader: Reader, user: User) -> Callable[[], None]:  # noqa: C901, PLR0911 - one return for each clause
     database = session.database
     if reader.took("ACCOUNT", "LOCK"):
         return lambda: setattr(user, "locked", True)
@@ -107,6 +112,13 @@ def _clause(session: "Session", reader: Reader, user: User) -> Callable[[], None
     ):
         if reader.took(*words):
             return _setting(user, name, reader.identifier(), database.tablespaces, 959, "tablespace")
+    if reader.took("DEFAULT", "COLLATION"):
+        collation = reader.take(Kind.WORD).value
+        return lambda: setattr(user, "collation", collation)
+    if database.version >= (23, 4) and (reader.sees("READ", "ONLY") or reader.sees("READ", "WRITE")):
+        reader.take()
+        is_read_only = reader.take().value == "ONLY"
+        return lambda: setattr(user, "read_only", is_read_only)
     if reader.took("QUOTA"):
         return _quota(session, reader, user)
     if reader.took("DEFAULT", "ROLE"):

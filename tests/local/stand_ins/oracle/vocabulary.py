@@ -9,6 +9,8 @@ SYSTEM_PRIVILEGES = frozenset(
         "ALTER SESSION",
         "ALTER USER",
         "AUDIT SYSTEM",
+        "CREATE DATABASE LINK",
+        "CREATE PUBLIC DATABASE LINK",
         "CREATE ANY SEQUENCE",
         "CREATE ANY SYNONYM",
         "CREATE ANY TABLE",
@@ -26,16 +28,19 @@ SYSTEM_PRIVILEGES = frozenset(
         "CREATE USER",
         "CREATE VIEW",
         "DELETE ANY TABLE",
+        "DEQUEUE ANY QUEUE",
         "DROP ANY SYNONYM",
         "DROP ANY TABLE",
         "DROP PROFILE",
         "DROP USER",
+        "ENQUEUE ANY QUEUE",
         "EXECUTE ANY PROCEDURE",
         "GRANT ANY OBJECT PRIVILEGE",
         "GRANT ANY PRIVILEGE",
         "GRANT ANY ROLE",
         "GRANT ANY SCHEMA PRIVILEGE",
         "INSERT ANY TABLE",
+        "MANAGE ANY QUEUE",
         "READ ANY TABLE",
         "SELECT ANY DICTIONARY",
         "SELECT ANY SEQUENCE",
@@ -44,6 +49,8 @@ SYSTEM_PRIVILEGES = frozenset(
         "UPDATE ANY TABLE",
     }
 )
+BY_PACKAGE = frozenset({"ADMINISTER RESOURCE MANAGER", "DEQUEUE ANY QUEUE", "ENQUEUE ANY QUEUE", "MANAGE ANY QUEUE"})
+"""The privileges that no page documents for GRANT. A package grants them."""
 OBJECT_PRIVILEGES = frozenset(
     {
         "ALTER",
@@ -67,6 +74,8 @@ NAMES_OF_SYS = frozenset(
     {
         "ALL_USERS",
         "DBA_COL_PRIVS",
+        "DBA_DB_LINKS",
+        "DBA_NESTED_TABLES",
         "DBA_OBJECTS",
         "DBA_PROXIES",
         "DBA_ROLE_PRIVS",
@@ -78,6 +87,7 @@ NAMES_OF_SYS = frozenset(
         "DBA_TRIGGERS",
         "DBA_TS_QUOTAS",
         "DBA_USERS",
+        "DBMS_AQADM",
         "DBMS_RESOURCE_MANAGER",
         "DBMS_RESOURCE_MANAGER_PRIVS",
         "DUAL",
@@ -87,6 +97,27 @@ NAMES_OF_SYS = frozenset(
     }
 )
 """The names that resolve to objects of SYS if the current schema is SYS."""
+VIEWS_ABOUT_NAMES: dict[str, tuple[str, ...]] = {
+    "DBA_AQ_AGENT_PRIVS": ("AGENT_NAME", "DB_USERNAME", "HTTP_ENABLED", "SMTP_ENABLED"),
+    "DBA_GOLDENGATE_PRIVILEGES": ("USERNAME", "PRIVILEGE_TYPE", "GRANT_SELECT_PRIVILEGES"),
+    "DBA_HOST_ACES": (
+        *("HOST", "LOWER_PORT", "UPPER_PORT", "ACE_ORDER", "GRANT_TYPE", "INVERTED_PRINCIPAL"),
+        *("PRINCIPAL", "PRINCIPAL_TYPE", "PRIVILEGE"),
+    ),
+    "DBA_JAVA_POLICY": ("KIND", "GRANTEE", "TYPE_SCHEMA", "TYPE_NAME", "NAME", "ACTION", "ENABLED", "SEQ"),
+    "DBA_JOBS": ("JOB", "LOG_USER", "PRIV_USER", "SCHEMA_USER"),
+    "DBA_REFRESH": ("ROWNER", "RNAME", "REFGROUP"),
+    "DBA_WALLET_ACES": (
+        *("WALLET_PATH", "ACE_ORDER", "GRANT_TYPE", "INVERTED_PRINCIPAL"),
+        *("PRINCIPAL", "PRINCIPAL_TYPE", "PRIVILEGE"),
+    ),
+    "DBA_XSTREAM_INBOUND": ("SERVER_NAME", "QUEUE_OWNER", "QUEUE_NAME", "APPLY_USER"),
+    "DBA_XSTREAM_OUTBOUND": ("SERVER_NAME", "CONNECT_USER", "CAPTURE_NAME", "CAPTURE_USER"),
+    "V_$PWFILE_USERS": ("USERNAME", "SYSDBA", "SYSOPER", "SYSASM", "SYSBACKUP", "SYSDG", "SYSKM"),
+}
+"""The views that name users, with their columns, as in the Database Reference
+(https://docs.oracle.com/en/database/oracle/oracle-database/19/refrn/static-data-dictionary-views.html)."""
+
 DEFAULT_PROFILE, DEFAULT_GROUP = "DEFAULT", "DEFAULT_CONSUMER_GROUP"
 UNLIMITED = "UNLIMITED"
 NOT_FOR_SYS = frozenset({"GRANT ANY OBJECT PRIVILEGE", "SELECT ANY TABLE", "READ ANY TABLE", "EXECUTE ANY PROCEDURE"})
@@ -105,5 +136,4 @@ LIMITS = {
 ROLLOVER = "PASSWORD_ROLLOVER_TIME"
 FIRST_WITH_ROLLOVER, FIRST_WITH_LONG_PASSWORDS = (19, 12), (23,)
 SHORT_PASSWORD, LONG_PASSWORD = 30, 1024
-VERIFY_12C = "ORA12C_VERIFY_FUNCTION"
 DAY = 86400.0

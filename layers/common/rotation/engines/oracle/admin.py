@@ -15,6 +15,7 @@ author needs ADMINISTER DATABASE TRIGGER or CREATE ANY TRIGGER. Unless the opera
 changed in such a database.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from rotation.engines.driver import ExpectedError, foreign_triggers_allowed, refuse_foreign_triggers
@@ -23,8 +24,11 @@ from rotation.errors import NotPermitted
 
 NO_SUCH_TABLE = "ORA-00942"
 
+VIEW = re.compile(r" FROM sys\.(\S+)")
+"""The view that a query of ours reads."""
+
 TRIGGERS = (
-    "SELECT owner, trigger_name, base_object_type, table_owner, triggering_event FROM sys.dba_triggers"
+    "SELECT owner, trigger_name, base_object_type, table_owner, triggering_event, when_clause FROM sys.dba_triggers"
     " WHERE status = 'ENABLED' AND base_object_type NOT IN ('TABLE', 'VIEW')"
 )
 ON_SCHEMA = "SCHEMA"
@@ -45,6 +49,7 @@ class OracleAdmin:
     def __init__(self, connection: OracleConnection) -> None:
         self.connection = connection
         self._resolves_in_sys = False
+        self._known_triggers: Rows | None = None
         self._has_checked_triggers = False
 
     def read(
@@ -62,11 +67,24 @@ class OracleAdmin:
         self._refuse_foreign_triggers(operation)
         self.connection.execute(operation, statement, {}, remedy, expected)
 
-    def call_package(self, operation: str, calls: str, remedy: str, **arguments: str) -> None:
+    def call_package(
+        self,
+        operation: str,
+        calls: str,
+        arguments: Mapping[str, str],
+        remedy: str,
+        expected: frozenset[str] = frozenset(),
+    ) -> None:
         """Call procedures of SYS's packages; `calls` names them without SYS."""
         self._refuse_foreign_triggers(operation)
         self.connection.execute(operation, NAMES_OF_SYS)  # again: statements since then can have fired a trigger
-        self.connection.execute(operation, f"BEGIN {calls} END;", arguments, remedy)
+        self.connection.execute(operation, f"BEGIN {calls} END;", arguments, remedy, expected)
+
+    def triggers(self, operation: str) -> Rows:
+        """Return all enabled triggers on the database or a schema, as TRIGGERS says; read once."""
+        if self._known_triggers is None:
+            self._known_triggers = self._query(operation, TRIGGERS, {})
+        return self._known_triggers
 
     def resolve_in_sys(self, operation: str) -> None:
         """Make SYS the schema in which names are looked up; done once."""
@@ -81,14 +99,16 @@ class OracleAdmin:
             return self.connection.execute(operation, query, arguments, expected=frozenset({NO_SUCH_TABLE}))
         except ExpectedError:
             username = self.connection.username
-            cause, remedy = "the data dictionary cannot be read", f"GRANT SELECT_CATALOG_ROLE TO {username}"
+            [view] = VIEW.findall(query)
+            cause = f"SYS.{view.upper()} cannot be read"
+            remedy = f"GRANT SELECT_CATALOG_ROLE TO {username}; or GRANT SELECT ON SYS.{view.upper()} TO {username}"
             raise NotPermitted(f"{operation} as {username}", cause, remedy) from None
 
     def _refuse_foreign_triggers(self, operation: str) -> None:
         """Raise Unsafe if triggers of others would see what is sent; looked up once."""
         if self._has_checked_triggers or foreign_triggers_allowed():
             return
-        found = self._triggers(f"looking up triggers before {operation}")
+        found = self._fired(f"looking up triggers before {operation}")
         owners = sorted({owner for owner, _ in found} - {self.connection.username, RDS})
         if owners:
             rows = self.read(operation, "all_users", ["username"], ["oracle_maintained"], owners)
@@ -96,11 +116,11 @@ class OracleAdmin:
             refuse_foreign_triggers(operation, sorted(name for owner, name in found if owner in foreign))
         self._has_checked_triggers = True
 
-    def _triggers(self, operation: str) -> list[tuple[str, str]]:
+    def _fired(self, operation: str) -> list[tuple[str, str]]:
         """Return owners and names of the triggers that an admin's statement fires."""
         return [
             (str(owner), f"{owner}.{name}")
-            for owner, name, base, schema, events in self._query(operation, TRIGGERS, {})
+            for owner, name, base, schema, events, _ in self.triggers(operation)
             if (base.strip() != ON_SCHEMA or schema == self.connection.username)
             and EVENTS_WITH_STATEMENT & set(events.split())
         ]

@@ -6,7 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from rotation.engines.oracle.admin import OracleAdmin
-from rotation.engines.oracle.definition import ATTRIBUTES, NO_ROLES, THE_USER, Definition, Proxy, Synonym
+from rotation.engines.oracle.definition import (
+    ATTRIBUTES,
+    LATER_ATTRIBUTES,
+    NO_ROLES,
+    THE_USER,
+    Definition,
+    Proxy,
+    Synonym,
+)
 from rotation.engines.oracle.proof import OracleProofs
 from rotation.engines.oracle.rights import NAMED_TYPES, Right, RightKind, collected
 from rotation.errors import Unsupported
@@ -29,21 +37,33 @@ PLAIN_LINK = re.compile(r"[A-Za-z][A-Za-z0-9_$#]*(\.[A-Za-z0-9_$#]+)*(@[A-Za-z0-
 
 GRANTABLE_TYPES = frozenset(
     {
+        "ANALYTIC VIEW",
+        "ATTRIBUTE DIMENSION",
         "CLUSTER",
+        "CUBE",
+        "CUBE DIMENSION",
+        "DOMAIN",
         "FUNCTION",
+        "HIERARCHY",
+        "INDEXTYPE",
         "LIBRARY",
         "MATERIALIZED VIEW",
+        "MLE ENVIRONMENT",
+        "MLE MODULE",
         "OPERATOR",
         "PACKAGE",
         "PROCEDURE",
+        "PROPERTY GRAPH",
         "QUEUE",
         "SEQUENCE",
+        "SQL TRANSLATION PROFILE",
         "TABLE",
         "TYPE",
         "VIEW",
     }
 )
-"""The types of objects on which others can be granted something; other types belong to one of these."""
+"""The types of objects that others can use like the owner, once they were granted something on them
+(https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/GRANT.html, "Object Privileges")."""
 
 SCHEMA_PRIVILEGES = (23,)
 """The first version with DBA_SCHEMA_PRIVS
@@ -56,6 +76,10 @@ The code still belongs to the grantee, so its clone does not need them."""
 
 DROPPED = "BIN$"
 """How the names of dropped objects begin, which keep their grants."""
+
+OF_THE_SERVER = (DROPPED, "AQ$", "MLOG$_", "RUPD$_", "SYS_FBA_", "VECTOR$")
+"""How names begin that the server gives by itself: for queue tables, logs of materialized views, flashback archives and
+vector indexes. Only the server uses these objects. It shows most others of its own as GENERATED or SECONDARY."""
 
 NAMED_OBJECTS = 3
 """How many objects an error names; it counts the rest."""
@@ -74,8 +98,9 @@ class OracleCatalog:
     def users(self, *names: str) -> dict[str, User]:
         """Return those of these users that exist, by name; raises Unsafe if one is not the account that logged in."""
         operation = f"looking up {' and '.join(names)}"
-        rows = self._admin.read(operation, "dba_users", ["username"], USER_COLUMNS, names)
-        users: dict[str, User] = {name: dict(zip(USER_COLUMNS, row, strict=True)) for name, *row in rows}
+        columns = (*USER_COLUMNS, *self._later_attributes())
+        rows = self._admin.read(operation, "dba_users", ["username"], columns, names)
+        users: dict[str, User] = {name: dict(zip(columns, row, strict=True)) for name, *row in rows}
         for name, row in users.items():
             self._proofs.require_same(name, row["user_id"], operation)
         return users
@@ -92,7 +117,7 @@ class OracleCatalog:
         irrevocable = [right for right in privileges if admin and right.is_irrevocable(admin)]
         others = [right for right in privileges if not (admin and right.is_irrevocable(admin))]
         return Definition(
-            attributes={name: row[name] for name in ATTRIBUTES},
+            attributes={name: row[name] for name in (*ATTRIBUTES, *self._later_attributes()) if row[name]},
             rights=collected([*_role_rights(roles), *others]),
             irrevocable=frozenset(irrevocable),
             default_roles=frozenset(role for role, *_, default in roles if default == "YES"),
@@ -102,6 +127,19 @@ class OracleCatalog:
             proxies=frozenset(self._proxies(user, other)),
             synonyms=frozenset(self._synonyms(user, other)),
         )
+
+    def rights(self, user: str) -> list[Right]:
+        """Return what a user can do now; a right that several users granted is there several times."""
+        columns = ("granted_role", "admin_option", "delegate_option", "default_role")
+        roles = [*self._rows(user, "roles", "dba_role_privs", "grantee", *columns)]
+        return [*_role_rights(roles), *self._privileges(user)]
+
+    def passed_on(self, user: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield to whom a user has passed on what: privilege, owner and object."""
+        columns = ("grantee", "privilege", "owner", "table_name")
+        for view in ("dba_tab_privs", "dba_col_privs"):
+            for grantee, *what in self._rows(user, "grants", view, "grantor", *columns):
+                yield grantee, tuple(what)
 
     def is_marked(self, user: str, other: str) -> bool:
         """Tell whether the pair carries our mark, in whichever direction."""
@@ -116,18 +154,32 @@ class OracleCatalog:
         if "LOCKED" not in status or "LOCKED(TIMED)" in status:
             return False
         roles = [*self._rows(user, "roles", "dba_role_privs", "grantee", "granted_role")]
-        has = (roles, self._owned(user), list(self._privileges(user)), list(self._all_proxies(user)))
+        has = (roles, self._objects(user), list(self._privileges(user)), list(self._all_proxies(user)))
         return not any(has) and not self._quotas(user)
 
-    def unshared(self, user: str, other: str) -> list[str]:
+    def owned(self, user: str) -> list[tuple[str, str]]:
+        """Return type and name of each object that a user owns, but for those that the server made by itself."""
+        return [
+            (object_type, name)
+            for object_type, name, generated, secondary in self._objects(user)
+            if "Y" not in (generated, secondary) and not name.startswith(OF_THE_SERVER)
+        ]
+
+    def granted_on(self, user: str, other: str) -> set[str]:
+        """Return the objects of `user` on which `other` was granted something."""
+        return {right.item for right in self._privileges(other) if right.owner == user}
+
+    def ungranted(self, user: str, other: str) -> list[str]:
         """Return the objects that `user` owns, and on which `other` has no right."""
-        owned = {
-            (item, kind) for kind, item in self._owned(user) if kind in GRANTABLE_TYPES and not item.startswith(DROPPED)
-        }
-        shared = {right.item for right in self._privileges(other) if right.owner == user} if owned else set()
-        objects = [f"the {kind.lower()} {item}" for item, kind in sorted(owned) if item not in shared]
-        count = len(objects) - NAMED_OBJECTS
-        return objects[:NAMED_OBJECTS] + ([f"{count} more objects"] if count > 0 else [])
+        owned = {(item, kind) for kind, item in self.owned(user) if kind in GRANTABLE_TYPES}
+        owned -= {(item, "TABLE") for item in self._nested(user)} if owned else set()
+        shared = self.granted_on(user, other) if owned else set()
+        return few([f"the {kind.lower()} {item}" for item, kind in sorted(owned) if item not in shared])
+
+    def _later_attributes(self) -> list[str]:
+        """Return those that this version of the server has."""
+        version = self._admin.connection.version
+        return [name for name, since in LATER_ATTRIBUTES.items() if version >= since]
 
     def _rows(self, user: str, what: str, view: str, key: str, *columns: str) -> Iterator[tuple[str, ...]]:
         """Yield the columns of what a view says about a user."""
@@ -197,9 +249,20 @@ class OracleCatalog:
             if owner not in (user, other):
                 yield Synonym(name, owner or "", item, link or "")
 
-    def _owned(self, user: str) -> list[tuple[str, ...]]:
-        """Return type and name of the objects that a user owns."""
-        return [*self._rows(user, "objects", "dba_objects", "owner", "object_type", "object_name")]
+    def _objects(self, user: str) -> list[tuple[str, ...]]:
+        """Return type and name of the objects that a user owns, and whether the server made them."""
+        columns = ("object_type", "object_name", "generated", "secondary")
+        return [*self._rows(user, "objects", "dba_objects", "owner", *columns)]
+
+    def _nested(self, user: str) -> list[str]:
+        """Return the tables that hold a column of another table: a grant on that one is enough."""
+        return [name for (name,) in self._rows(user, "nested tables", "dba_nested_tables", "owner", "table_name")]
+
+
+def few(names: Sequence[str]) -> list[str]:
+    """Return the first names, and how many more there are."""
+    count = len(names) - NAMED_OBJECTS
+    return [*names[:NAMED_OBJECTS], *([f"{count} more"] if count > 0 else [])]
 
 
 def _role_rights(rows: Sequence[tuple[str, ...]]) -> Iterator[Right]:

@@ -134,7 +134,7 @@ class OracleConnection:
             self._client.call_timeout = _milliseconds(seconds)
             return call()
         except (oracledb.Error, OSError) as error:
-            problem = ServerError.read(error)
+            problem = ServerError.read(error).of_statement()
             if problem.code in expected:
                 raise ExpectedError(problem.code) from None
             raise statement_failure(problem, operation_as, remedy or lacks_right(self.username)) from None

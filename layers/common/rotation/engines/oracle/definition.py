@@ -21,7 +21,13 @@ ATTRIBUTES = {
     "temporary_tablespace": "TEMPORARY TABLESPACE",
     "profile": "PROFILE",
 }
-"""Columns of DBA_USERS, and the clauses that set them."""
+"""Columns of DBA_USERS, and the clauses that set them to a name."""
+
+LATER_ATTRIBUTES = {"default_collation": (12, 2), "read_only": (23, 4)}
+"""Columns that came later: what collation the user's own tables get, and whether the user can only read
+(https://docs.oracle.com/en/database/oracle/oracle-database/23/sqlrf/ALTER-USER.html)."""
+
+READ_ONLY = {"YES": "READ ONLY", "NO": "READ WRITE"}
 
 
 @dataclass(frozen=True, order=True)
@@ -113,8 +119,13 @@ class Definition:
 
 
 def attribute_clauses(attributes: Mapping[str, str]) -> str:
-    """Return what sets the attributes, as CREATE USER and ALTER USER take it."""
-    return " ".join(f"{clause} {identifier(attributes[name])}" for name, clause in ATTRIBUTES.items())
+    """Return what sets these attributes, as CREATE USER and ALTER USER take it."""
+    clauses = [f"{clause} {identifier(attributes[name])}" for name, clause in ATTRIBUTES.items() if name in attributes]
+    if "default_collation" in attributes:
+        clauses.append(f"DEFAULT COLLATION {attributes['default_collation']}")
+    if "read_only" in attributes:
+        clauses.append(READ_ONLY[attributes["read_only"]])
+    return " ".join(clauses)
 
 
 def quota_size(quota: int) -> str:

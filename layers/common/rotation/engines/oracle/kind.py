@@ -64,5 +64,25 @@ KIND = EngineKind(
     # A password is an identifier in double quotes, and nothing can be escaped in it.
     unusable_in_passwords='"',
     strategies=frozenset(Strategy),
+    # Found by OracleUnshared
+    unshared_kinds=frozenset(
+        {
+            "administrative privileges",
+            "credentials",
+            "database links",
+            "goldengate privileges",
+            "java objects",
+            "java permissions",
+            "jobs",
+            "mining models",
+            "network acls",
+            "other objects",
+            "queue agents",
+            "refresh groups",
+            "scheduler objects",
+            "triggers",
+            "xstream servers",
+        }
+    ),
     dual_password_needs_version=True,
 )

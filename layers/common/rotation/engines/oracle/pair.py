@@ -21,12 +21,14 @@ all other objects, the other one must have been granted something by hand. It ke
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 
 from rotation.engine import CloneStatus
 from rotation.engines.driver import ExpectedError, unread_password
 from rotation.engines.oracle.admin import NO_SUCH_TABLE, OracleAdmin
 from rotation.engines.oracle.catalog import OracleCatalog, User
 from rotation.engines.oracle.definition import (
+    ATTRIBUTES,
     NO_ROLES,
     THE_USER,
     Definition,
@@ -35,17 +37,44 @@ from rotation.engines.oracle.definition import (
     quota_size,
 )
 from rotation.engines.oracle.kind import KIND
-from rotation.engines.oracle.rights import SYS, Right, RightKind, identifier, remedy, revocation, statements, whole
-from rotation.errors import NotPermitted, Unsafe, Unsupported
+from rotation.engines.oracle.packages import package_call, package_remedy
+from rotation.engines.oracle.problems import REFUSED_BY_TRIGGER
+from rotation.engines.oracle.rights import (
+    SYS,
+    Right,
+    RightKind,
+    grant,
+    identifier,
+    packaged_name,
+    remedy,
+    revocation,
+    statements,
+    whole,
+)
+from rotation.errors import RETRIED, NotPermitted, StatementFailed, Unsafe, Unsupported
 from rotation.redaction import said
 
 log = logging.getLogger(__name__)
 
 GROUP_PRIVILEGES = "dbms_resource_manager_privs"
 
-GONE = frozenset({NO_SUCH_TABLE})
+GONE = frozenset({NO_SUCH_TABLE, "ORA-02289", "ORA-04042", "ORA-04043", "ORA-06564", "ORA-22930", "ORA-38802"})
+"""There is no such table, sequence, procedure, other object, directory (two numbers) or edition; or none for this
+admin."""
 NOT_REVOCABLE = frozenset({"ORA-01927", "ORA-01932", "ORA-01031", "ORA-41900"})
 """What the server answers to REVOKE if the admin did not grant the right, and may not revoke what others granted."""
+
+# What another delivery of the same step has done in the meantime is no failure.
+EXISTS = frozenset({"ORA-01920"})
+NOT_GRANTED = frozenset({"ORA-01951", "ORA-01952"})
+NO_SUCH_DEFAULT_ROLE = frozenset({"ORA-01955"})
+NO_SUCH_PROXY = frozenset({"ORA-28154"})
+NO_SUCH_SYNONYM = frozenset({"ORA-01434"})
+CANNOT_SWITCH = frozenset({"ORA-29399"})
+PENDING_AREA = frozenset({"ORA-29370"})
+"""A session is changing resource plans; there is one pending area in a database."""
+MOST_TRIES = 20
+"""How often an initial consumer group is set while other sessions have the pending area: each for an instant only."""
 
 
 class OraclePair:
@@ -67,7 +96,8 @@ class OraclePair:
         users = self._possible_users()
         if self._other not in users:
             return CloneStatus.ABSENT
-        if self._is_marked() or self._catalog.is_untouched(self._other, users[self._other]):
+        # In this order: if another delivery marks it right now, one of the two is seen.
+        if self._catalog.is_untouched(self._other, users[self._other]) or self._is_marked():
             return CloneStatus.OURS
         return CloneStatus.UNKNOWN
 
@@ -81,6 +111,7 @@ class OraclePair:
             self._mark()
         self._require_shared()
         user_has, other_has = self._definitions()
+        self._require_nothing_lost(user_has, other_has)
         self._copy_attributes(user_has, other_has)
         self._copy_rights(user_has, other_has)
         self._copy_default_roles(user_has, other_has)
@@ -100,7 +131,7 @@ class OraclePair:
         return [
             *(f"{other} lacks {phrase}" for phrase in sorted(user_has - other_has)),
             *(f"{other} has {phrase}, {user} does not" for phrase in sorted(other_has - user_has)),
-            *(f"{other} has no right on {item}, which {user} owns" for item in self._catalog.unshared(user, other)),
+            *(f"{other} has no right on {item}, which {user} owns" for item in self._catalog.ungranted(user, other)),
         ]
 
     # What there is
@@ -137,7 +168,7 @@ class OraclePair:
             raise Unsupported(operation, cause, "Use a user with a password")
 
     def _require_shared(self) -> None:
-        if items := self._catalog.unshared(self._user, self._other):
+        if items := self._catalog.ungranted(self._user, self._other):
             raise Unsupported(
                 f"preparing {self._other}, which takes turns with {self._user}",
                 f"{self._user} owns {', '.join(items)}, and nobody else can be given an owner's rights",
@@ -146,19 +177,56 @@ class OraclePair:
                 " another strategy",
             )
 
+    def _require_nothing_lost(self, user_has: Definition, other_has: Definition) -> None:
+        """Raise Unsupported if third users would lose what the other one passed on to them.
+
+        REVOKE takes an object privilege from them, too
+        (https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/REVOKE.html, "Revoking Object Privileges").
+        """
+        changes = statements(other_has.rights, user_has.rights, self._other)
+        revoked = {
+            (right.name, right.owner, right.item): right
+            for statement, right in changes
+            if statement.startswith("REVOKE") and right.kind is RightKind.OBJECT
+        }
+        for grantee, what in self._catalog.passed_on(self._other) if revoked else ():
+            if what in revoked and not self._has_from_others(grantee, what):
+                right = revoked[what]
+                raise Unsupported(
+                    f"revoking from {self._other} what {self._user} does not have",
+                    f"{said(grantee)} would lose the {said(str(right))}, which {self._other} has passed on",
+                    f"{said(grant(right, grantee))}, as its owner or an admin",
+                )
+
+    def _has_from_others(self, grantee: str, what: tuple[str, ...]) -> bool:
+        rights = self._catalog.rights(grantee)
+        return any((right.name, right.owner, right.item) == what and right.grantor != self._other for right in rights)
+
     # What is done
 
-    def _change(self, operation: str, statement: str, privileges: str) -> None:
-        self._admin.change(operation, statement, f"GRANT {privileges} TO {self._admin.connection.username}")
+    def _change(self, operation: str, statement: str, privileges: str, done: frozenset[str] = frozenset()) -> None:
+        """Run a statement; the codes in `done` say that another delivery of this step has done it."""
+        needed = f"GRANT {privileges} TO {self._admin.connection.username}"
+        with suppress(ExpectedError):
+            self._admin.change(operation, statement, needed, done)
 
-    def _alter(self, operation: str, user: str, clauses: str) -> None:
-        self._change(operation, f"ALTER USER {identifier(user)} {clauses}", "ALTER USER")
+    def _alter(self, operation: str, user: str, clauses: str, done: frozenset[str] = frozenset()) -> None:
+        self._change(operation, f"ALTER USER {identifier(user)} {clauses}", "ALTER USER", done)
 
     def _create_locked(self, row: User) -> None:
         """Create a user that cannot log in; a policy can require a password, so it gets one that nobody keeps."""
-        clauses = f"IDENTIFIED BY {identifier(unread_password(KIND))} {attribute_clauses(row)} ACCOUNT LOCK"
-        statement = f"CREATE USER {identifier(self._other)} {clauses}"
-        self._change(f"creating {self._other}, locked", statement, "CREATE USER")
+        named = {name: row[name] for name in ATTRIBUTES}
+        clauses = f"IDENTIFIED BY {identifier(unread_password(KIND))} {attribute_clauses(named)} ACCOUNT LOCK"
+        statement, operation = f"CREATE USER {identifier(self._other)} {clauses}", f"creating {self._other}, locked"
+        needed = f"GRANT CREATE USER TO {self._admin.connection.username}"
+        try:
+            self._admin.change(operation, statement, needed, EXISTS)
+        except ExpectedError:
+            status = self.clone_status()
+            if status is not CloneStatus.OURS:  # else another delivery of this step has created it
+                cause = "a role has this name" if status is CloneStatus.ABSENT else "somebody else has created it"
+                remedy = f"Rename or drop {self._other}, or use the single-user strategy"
+                raise Unsafe(operation, cause, remedy) from None
 
     def _mark(self) -> None:
         mark = Proxy(self._other, self._user, (), NO_ROLES, authenticated=True)
@@ -169,8 +237,9 @@ class OraclePair:
         return f"giving {self._other} the {what} of {self._user}"
 
     def _copy_attributes(self, user_has: Definition, other_has: Definition) -> None:
-        if user_has.attributes != other_has.attributes:
-            self._alter(self._copying("attributes"), self._other, attribute_clauses(user_has.attributes))
+        missing = dict(user_has.attributes.items() - other_has.attributes.items())
+        if missing:
+            self._alter(self._copying("attributes"), self._other, attribute_clauses(missing))
 
     def _copy_rights(self, user_has: Definition, other_has: Definition) -> None:
         for right in sorted(other_has.irrevocable - user_has.rights):
@@ -179,17 +248,37 @@ class OraclePair:
             self._copy_right(statement, right)
 
     def _copy_right(self, statement: str, right: Right) -> None:
-        text, admin = said(statement), self._admin.connection.username
-        operation, needed = f"{self._copying('rights')}: {text}", remedy(text, right, admin, self._user)
-        can_stay = statement.startswith("REVOKE") and right.owner != SYS
+        grants, admin = statement.startswith("GRANT"), self._admin.connection.username
+        call = package_call(right, self._other, grants=grants)
+        text = said(str(call) if call else statement)
+        operation = f"{self._copying('rights')}: {text}"
+        needed = package_remedy(call, admin) if call else remedy(text, right, admin, self._user, self._other)
+        expected = GONE | REFUSED_BY_TRIGGER | (frozenset() if grants else NOT_REVOCABLE | NOT_GRANTED)
         try:
-            self._admin.change(operation, statement, needed, GONE | (NOT_REVOCABLE if can_stay else frozenset()))
-        except ExpectedError:
-            if not can_stay:  # an object that is gone has no grants: so it exists, and this admin cannot see it
-                cause = f"{admin} cannot see the object"
-                raise NotPermitted(f"{operation} as {admin}", cause, needed) from None
+            if call:
+                self._admin.call_package(operation, call.text, call.arguments, needed, expected)
+            else:
+                self._admin.change(operation, statement, needed, expected)
+        except ExpectedError as refused:
+            self._require_done(right, refused, operation, needed, text, grants=grants)
+
+    def _require_done(  # noqa: PLR0913 - what one statement was, and what came of it
+        self, right: Right, refused: ExpectedError, operation: str, needed: str, text: str, *, grants: bool
+    ) -> None:
+        """Raise NotPermitted if the server refused to change a right, unless it is gone, or can stay."""
+        if not grants and whole(right) not in map(whole, self._catalog.rights(self._other)):
+            return  # another delivery of this step has revoked it, or it went with its object
+        if not grants and right.owner != SYS and refused.code not in REFUSED_BY_TRIGGER:
             self._kept.add(whole(right))
             self._warn(right, "another user", text)
+            return
+        admin = self._admin.connection.username
+        causes = {
+            refused.code in REFUSED_BY_TRIGGER: f"a trigger of the database refuses it ({refused.code})",
+            refused.code in GONE: f"{admin} cannot see the object",  # one that is gone has no grants: so it exists
+        }
+        cause = causes.get(True, f"{admin} is not the user who granted it ({refused.code})")
+        raise NotPermitted(f"{operation} as {admin}", cause, needed) from None
 
     def _warn(self, right: Right, grantor: str, statement: str) -> None:
         """Log that the other one keeps what another user granted; an admin can revoke what a rotation granted."""
@@ -205,7 +294,7 @@ class OraclePair:
             return
         names = ", ".join(map(identifier, sorted(user_has.default_roles)))
         clause = "ALL" if user_has.default_roles == roles and not self._kept else names or "NONE"
-        self._alter(self._copying("default roles"), self._other, f"DEFAULT ROLE {clause}")
+        self._alter(self._copying("default roles"), self._other, f"DEFAULT ROLE {clause}", NO_SUCH_DEFAULT_ROLE)
 
     def _copy_quotas(self, user_has: Definition, other_has: Definition) -> None:
         for tablespace in sorted(user_has.quotas.keys() | other_has.quotas.keys()):
@@ -219,7 +308,9 @@ class OraclePair:
             if user_has.groups.get(group) == other_has.groups.get(group):
                 continue
             if group in other_has.groups:
-                self._manage_group(f"{GROUP_PRIVILEGES}.revoke_switch_consumer_group(:name, :grp);", group)
+                calls = f"{GROUP_PRIVILEGES}.revoke_switch_consumer_group(:name, :grp);"
+                with suppress(ExpectedError):
+                    self._manage_group(calls, group, CANNOT_SWITCH)
             if group in user_has.groups:
                 option = "TRUE" if user_has.groups[group] else "FALSE"
                 self._manage_group(f"{GROUP_PRIVILEGES}.grant_switch_consumer_group(:name, :grp, {option});", group)
@@ -233,19 +324,24 @@ class OraclePair:
             "submit_pending_area",
         )
         calls = " ".join(f"dbms_resource_manager.{procedure};" for procedure in procedures)
-        self._manage_group(calls, user_has.initial_group)
+        for _ in range(MOST_TRIES):
+            with suppress(ExpectedError):
+                self._manage_group(calls, user_has.initial_group, PENDING_AREA)
+                return
+        cause = "other sessions are changing resource plans"
+        raise StatementFailed(self._copying("initial consumer group"), cause, f"Wait for them. {RETRIED}")
 
-    def _manage_group(self, calls: str, group: str) -> None:
-        other, admin = self._other, self._admin.connection.username
-        name = other if other.isidentifier() and other == other.upper() else identifier(other)
+    def _manage_group(self, calls: str, group: str, expected: frozenset[str] = frozenset()) -> None:
+        admin = self._admin.connection.username
         needed = f"Grant {admin} ADMINISTER_RESOURCE_MANAGER with {GROUP_PRIVILEGES}.grant_system_privilege"
-        self._admin.call_package(self._copying("consumer groups"), calls, needed, name=name, grp=group)
+        arguments = {"name": packaged_name(self._other), "grp": group}
+        self._admin.call_package(self._copying("consumer groups"), calls, arguments, needed, expected)
 
     def _copy_proxies(self, user_has: Definition, other_has: Definition) -> None:
         operation = self._copying("proxies")
         for proxy in sorted(other_has.proxies - user_has.proxies):
             actual = proxy.renamed(THE_USER, self._other)
-            self._alter(operation, actual.client, f"REVOKE {actual.through}")
+            self._alter(operation, actual.client, f"REVOKE {actual.through}", NO_SUCH_PROXY)
         for proxy in sorted(user_has.proxies - other_has.proxies):
             actual = proxy.renamed(THE_USER, self._other)
             self._alter(operation, actual.client, f"GRANT {actual.through}{actual.clauses}")
@@ -256,7 +352,8 @@ class OraclePair:
         names = {synonym.name for synonym in user_has.synonyms}
         for synonym in sorted(other_has.synonyms - user_has.synonyms):
             if synonym.name not in names:
-                self._change(operation, f"DROP SYNONYM {schema}.{identifier(synonym.name)}", needed)
+                statement = f"DROP SYNONYM {schema}.{identifier(synonym.name)}"
+                self._change(operation, statement, needed, NO_SUCH_SYNONYM)
         for synonym in sorted(user_has.synonyms - other_has.synonyms):
             name = f"{schema}.{identifier(synonym.name)}"
             self._change(operation, f"CREATE OR REPLACE SYNONYM {name} FOR {synonym.target}", needed)

@@ -20,6 +20,7 @@ from dataclasses import replace
 
 from rotation.engines.driver import POLICY, ExpectedError
 from rotation.engines.oracle.admin import OracleAdmin
+from rotation.engines.oracle.problems import STATEMENT_PROBLEMS
 from rotation.engines.oracle.proof import OracleProofs
 from rotation.engines.oracle.rights import identifier
 from rotation.errors import InvalidSecret, NotPermitted, PasswordRefused, StatementFailed, Unsupported
@@ -29,6 +30,9 @@ IN_ROLLOVER = "IN ROLLOVER"
 
 REUSED = frozenset({"ORA-28007"})
 """The profile does not allow a password a second time: an earlier invocation can have set it."""
+
+CHANGED_MEANWHILE = frozenset({"ORA-28008"})
+"""The old password is no longer valid: another delivery of this step can have set the new one."""
 
 POLICIES = REUSED | {"ORA-28003", "ORA-28219", "ORA-28221"}
 """The profile does not allow this password: ORA-28003 finds it too similar to the old one, ORA-28221 wants REPLACE."""
@@ -136,13 +140,16 @@ class OraclePasswords:
 
     def _change_own(self, current: str, password: str, operation: str) -> None:
         try:
-            self._connection.change_password(operation, current, password, REUSED)
+            self._connection.change_password(operation, current, password, REUSED | CHANGED_MEANWHILE)
         except ExpectedError as refused:
             self._require_accepted(self._connection.username, password, refused, operation)
 
     def _require_accepted(self, user: str, password: str, refused: ExpectedError, operation: str) -> None:
-        """Raise PasswordRefused, unless the user has this password already: an earlier invocation has set it."""
+        """Raise what the code means, unless the user has this password already: another invocation has set it."""
         if not self._connection.accepts(user, password):
+            if refused.code in CHANGED_MEANWHILE:
+                cause = f"somebody has changed the password of {user} since the login ({refused.code})"
+                raise StatementFailed(operation, cause, STATEMENT_PROBLEMS[refused.code][1])
             cause = f"the profile of {user} does not allow a password a second time ({refused.code})"
             raise PasswordRefused(operation, cause, POLICY)
 
@@ -161,7 +168,8 @@ def _literal(password: str, operation: str) -> str:
 
 
 def _days(limit: str | None) -> float:
+    """Read a limit; the territory of a database decides whether its decimals come after a point or a comma."""
     try:
-        return float(limit or 0)
+        return float((limit or "0").replace(",", "."))
     except ValueError:  # UNLIMITED, NULL, DEFAULT: no values of this parameter
         return 0

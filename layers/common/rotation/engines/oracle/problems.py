@@ -2,7 +2,7 @@
 
 import re
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import oracledb
 
@@ -106,6 +106,7 @@ STATEMENT_PROBLEMS: dict[str, Problem] = {
     "ORA-01927": (NotPermitted, ""),  # cannot REVOKE privileges you did not grant
     "ORA-01929": (NotPermitted, ""),  # no privileges to GRANT
     "ORA-01932": (NotPermitted, ""),  # ADMIN option not granted for role
+    "ORA-06550": (NotPermitted, ""),  # PLS-00201, identifier must be declared: no EXECUTE on the package
     "ORA-16000": (NotPermitted, REPLICA),
     "ORA-28003": (PasswordRefused, POLICY),  # password verification for the specified password failed
     "ORA-28007": (PasswordRefused, POLICY),  # the password cannot be reused
@@ -133,6 +134,12 @@ WAS_LOST = "the connection was lost"
 QUOTES_STATEMENT = frozenset({"ORA-03048", "ORA-03049", "ORA-03050"})
 """Syntax errors of 23ai, whose text repeats a part of the statement."""
 
+BEHIND = frozenset({"ORA-00604", "ORA-04088"})
+"""An error in a statement that another one caused, or in a trigger: what happened is in the code behind."""
+
+REFUSED_BY_TRIGGER = frozenset(f"ORA-{number}" for number in range(20_000, 21_000))
+"""The numbers that code can raise by itself, with RAISE_APPLICATION_ERROR, as RDS does in its trigger on DDL."""
+
 CODE = re.compile(r"\b(?:ORA|DPY|TNS)-\d{4,5}\b")
 SIMILAR = re.compile(r"\(Similar to (ORA-\d{5})\)")
 
@@ -145,6 +152,8 @@ class ServerError:
     """ORA-01017, DPY-6005: empty if there is none."""
     text: str
     cause: BaseException | None = None
+    codes: tuple[str, ...] = ()
+    """All codes, the first of each line."""
 
     @classmethod
     def read(cls, error: BaseException) -> "ServerError":
@@ -155,7 +164,12 @@ class ServerError:
         lines = [line for line in str(error).splitlines() if not line.startswith("Help: ")]
         codes = [code for line in lines for code in CODE.findall(line)[:1]]
         # The client puts a code of its own before some of the server's: of a lost connection, that one counts.
-        return cls(codes[0] if codes else "", said("\n".join(lines)), error)
+        return cls(codes[0] if codes else "", said("\n".join(lines)), error, tuple(codes))
+
+    def of_statement(self) -> "ServerError":
+        """Return the same with the code that says why a statement failed. A login's code stays: what a logon trigger
+        met elsewhere, a wrong password for example, says nothing about this login."""  # noqa: D205, D209 - two facts
+        return replace(self, code=next((code for code in self.codes if code not in BEHIND), self.code))
 
 
 def login_failure(error: ServerError, credential: Credential, operation: str) -> DatabaseError:

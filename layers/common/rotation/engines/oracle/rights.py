@@ -5,7 +5,6 @@ The rights are those that the data dictionary lists for a grantee, one row each
 that the user can pass on is the same right with `option`; one right from several grantors is one right.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -74,6 +73,16 @@ def identifier(name: str) -> str:
     return f'"{name}"'
 
 
+def literal(text: str) -> str:
+    """Return a text quoted for SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def packaged_name(user: str) -> str:
+    """Return a user's name as the procedures of packages take it: in quotes, unless it is a plain one in capitals."""
+    return user if user.isidentifier() and user == user.upper() else identifier(user)
+
+
 def collected(rights: Iterable[Right]) -> frozenset[Right]:
     """Return each right once, with all its options: several users can have granted it, with or without them."""
     strongest: dict[Right, Right] = {}
@@ -90,18 +99,23 @@ def collected(rights: Iterable[Right]) -> frozenset[Right]:
 
 
 def statements(present: frozenset[Right], wanted: frozenset[Right], user: str) -> Iterator[tuple[str, Right]]:
-    """Yield the statements that change a user's rights from `present` to `wanted`, each with a right that it is about.
+    """Yield the statements that change a user's rights from `present` to `wanted`, each with the right it is about.
 
     Each is committed at once. All REVOKE come before the first GRANT, so at no instant does the user have more than
-    before or after.
+    before or after. A GRANT has one right: with two, the same privilege on two columns could be a duplicate (ORA-01711,
+    https://docs.oracle.com/en/error-help/db/ora-01711/), and what one of them lacks would end the other one.
     """
     surplus, missing = _implied(present, wanted)
     for right in sorted({whole(right) for right in surplus}):
         yield revocation(right, user), right
-    for group in _together(missing):
-        what = f"{', '.join(map(_privilege, group))}{_target(group[0])}"
-        for options in _options(group[0]):
-            yield f"GRANT {what} TO {identifier(user)}{options}", group[0]
+    for right in sorted(missing):
+        for options in _options(right):
+            yield grant(right, user, options), right
+
+
+def grant(right: Right, user: str, options: str = "") -> str:
+    """Return the statement that grants a right."""
+    return f"GRANT {_privilege(right)}{_target(right)} TO {identifier(user)}{options}"
 
 
 def revocation(right: Right, user: str) -> str:
@@ -109,18 +123,17 @@ def revocation(right: Right, user: str) -> str:
     return f"REVOKE {_privilege(whole(right))}{_target(right)} FROM {identifier(user)}"
 
 
-def remedy(statement: str, right: Right, admin: str, user: str) -> str:
-    """Return what lets the admin run a statement that gives another user the rights of `user`."""
+def remedy(statement: str, right: Right, admin: str, user: str, other: str) -> str:
+    """Return what lets the admin run a statement that gives `other` a right of `user`, or takes one from it."""
     if statement.startswith("GRANT"):
-        return f"{_needed(statement, right, admin)}. Or revoke it from {user}, if {user} should not have it"
-    return _needed(statement, right, admin)
+        return f"{_needed(statement, right, admin, other)}. Or revoke it from {user}, if {user} should not have it"
+    return _needed(statement, right, admin, other)
 
 
-def _needed(statement: str, right: Right, admin: str) -> str:
+def _needed(statement: str, right: Right, admin: str, other: str) -> str:
     if right.kind is RightKind.OBJECT and right.owner == SYS:
-        verb = "grant" if statement.startswith("GRANT") else "revoke"
-        by_hand = f"run by hand (on RDS: rdsadmin.rdsadmin_util.{verb}_sys_object)"
-        return f"Grant {admin} the privilege WITH GRANT OPTION, or {by_hand}: {statement}"
+        on_rds = "" if right.object_type in WITHOUT_SCHEMA else f" (on RDS: {_by_rds(statement, right, other)})"
+        return f"Grant {admin} the privilege WITH GRANT OPTION, or run by hand{on_rds}: {statement}"
     needed = {
         RightKind.SYSTEM: "GRANT ANY PRIVILEGE, or the privilege WITH ADMIN OPTION",
         RightKind.SCHEMA: "GRANT ANY SCHEMA PRIVILEGE, or the privilege WITH ADMIN OPTION",
@@ -128,6 +141,16 @@ def _needed(statement: str, right: Right, admin: str) -> str:
         RightKind.OBJECT: "GRANT ANY OBJECT PRIVILEGE, or the privilege WITH GRANT OPTION",
     }[right.kind]
     return f"Grant {admin} {needed}, for: {statement}"
+
+
+def _by_rds(statement: str, right: Right, other: str) -> str:
+    """Return the call with which the master user of RDS changes rights on objects of SYS
+    (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.Oracle.CommonDBATasks.TransferPrivileges.html)."""  # noqa: D205, D209 - the link takes the line
+    grants = statement.startswith("GRANT")
+    arguments = ", ".join(map(literal, (right.item, packaged_name(other), right.name)))
+    option = ", TRUE" if grants and right.option else ""
+    verb = "grant" if grants else "revoke"
+    return f"BEGIN rdsadmin.rdsadmin_util.{verb}_sys_object({arguments}{option}); END;"
 
 
 def _implied(present: frozenset[Right], wanted: frozenset[Right]) -> tuple[set[Right], set[Right]]:
@@ -160,17 +183,6 @@ def _plain(right: Right) -> Right:
 def whole(right: Right) -> Right:
     """Return what one REVOKE takes: it cannot name columns or options."""
     return replace(_plain(right), column="")
-
-
-def _together(rights: Iterable[Right]) -> list[list[Right]]:
-    """Return the rights in lists, each for one GRANT."""
-    groups: dict[Right, list[Right]] = defaultdict(list)
-    for right in sorted(rights):
-        if right.kind is RightKind.OBJECT:
-            groups[replace(right, name="", column="")].append(right)
-        else:
-            groups[right].append(right)
-    return [groups[key] for key in sorted(groups)]
 
 
 def _privilege(right: Right) -> str:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import CloneStatus, Proof
+from rotation.engine import CloneStatus, Proof, Unshared
 from rotation.engines.driver import verify
 from rotation.engines.oracle.admin import OracleAdmin
 from rotation.engines.oracle.catalog import OracleCatalog
@@ -15,6 +15,7 @@ from rotation.engines.oracle.pair import OraclePair
 from rotation.engines.oracle.passwords import OraclePasswords
 from rotation.engines.oracle.proof import OracleProofs
 from rotation.engines.oracle.rights import Right
+from rotation.engines.oracle.unshared import OracleUnshared
 
 REVERSIBLE = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE")
 """What a statement of `verify` can begin with: a transaction can take these back. DDL commits, and PL/SQL can commit
@@ -59,6 +60,11 @@ class OracleSession:
     def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about the pair; see `rotation.engine.Session`."""
         return self._pair(user, other).clone_status()
+
+    def unshared(self, user: str, other: str) -> Sequence[Unshared]:
+        """Return what is bound to the user's name; see `rotation.engine.Session`."""
+        catalog = OracleCatalog(self._admin, self._proofs)
+        return OracleUnshared(self._admin, catalog, normal_name(user), normal_name(other)).found()
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is; see `rotation.engine.Session`."""
