@@ -258,7 +258,7 @@ def test_nothing_is_allowed_on_everything_without_a_reason() -> None:
         ("SecretRoleArns", "arn:aws:iam::210987654321:role/rotation", "AssumeSecretRoles"),
     ],
 )
-def test_a_statement_is_there_only_where_it_is_needed(parameter: str, value: str, sid: str) -> None:
+def test_a_statement_is_there_only_if_it_is_needed(parameter: str, value: str, sid: str) -> None:
     """Each that is not needed by all has a parameter."""
     assert sid not in statements(deployed())
     assert sid in statements(deployed(**{parameter: value}))
@@ -355,7 +355,7 @@ def test_the_port_that_was_given_is_open_and_no_rule_is_there_twice(port: int, w
     ids=["Secrets Manager", "an endpoint that is not used", "RDS, in any Region", "STS"],
 )
 @pytest.mark.parametrize("network", ["ipv4", "dualstack"])
-def test_where_the_endpoint_is_all_that_is_called_https_goes_to_it_only(
+def test_if_the_endpoint_is_all_that_is_called_https_goes_to_it_only(
     more: dict[str, str], target: str, network: str
 ) -> None:
     """Else to AWS, wherever that is."""
@@ -371,7 +371,7 @@ def test_outside_a_vpc_there_is_nothing_of_a_network() -> None:
     assert not [name for name in stack.of_type("AWS::Lambda::Function") if "VpcConfig" in stack.properties(name)]
 
 
-def test_the_network_is_made_where_there_is_none() -> None:
+def test_the_network_is_made_if_there_is_none() -> None:
     """Its own security group, the rule that lets it in to the databases, and the endpoints."""
     stack = deployed(
         VpcId="vpc-1",

@@ -185,7 +185,7 @@ class EngineContract:
         assert not laboratory.may_read(clone, INVOICES)
         assert not laboratory.may_read(user, INVOICES)
 
-    def test_mirroring_may_be_repeated_and_keeps_both_passwords(self, laboratory: Laboratory, new: Pair) -> None:
+    def test_mirroring_can_be_repeated_and_keeps_both_passwords(self, laboratory: Laboratory, new: Pair) -> None:
         user, other = new
         mirror(laboratory, user, other)
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
@@ -194,7 +194,7 @@ class EngineContract:
         assert laboratory.logs_in(user)
         assert laboratory.logs_in(other)
 
-    def test_a_clone_that_is_absent_may_be_created_and_is_ours_from_then_on(
+    def test_a_clone_that_is_absent_can_be_created_and_is_ours_from_then_on(
         self, laboratory: Laboratory, new: Pair
     ) -> None:
         user, other = new
@@ -211,7 +211,7 @@ class EngineContract:
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             assert session.clone_status(user.username, other.username) is CloneStatus.UNKNOWN
 
-    def test_a_user_may_not_set_the_password_of_another(self, laboratory: Laboratory) -> None:
+    def test_a_user_cannot_set_the_password_of_another(self, laboratory: Laboratory) -> None:
         user, victim = laboratory.new_user(), laboratory.new_user()
         with pytest.raises(NotPermitted), laboratory.engine.connect(user, deadline()) as session:
             session.set_password(victim.username, "taken over")

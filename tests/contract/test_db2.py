@@ -327,7 +327,7 @@ class TestDb2Alone:
 
     # What runs at the connect
 
-    def test_where_a_procedure_runs_at_the_connect_an_admin_changes_nothing(
+    def test_if_a_procedure_runs_at_the_connect_an_admin_changes_nothing(
         self, laboratory: Db2Laboratory, instance: Instance, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         user = laboratory.new_user()

@@ -103,7 +103,7 @@ class TestDb2Rights:
         with laboratory.session(clone) as run:
             run("SELECT 1 FROM MINE")
 
-    def test_what_the_master_user_may_not_grant_rds_does(self, laboratory: Db2Laboratory, instance: Instance) -> None:
+    def test_what_the_master_user_cannot_grant_rds_does(self, laboratory: Db2Laboratory, instance: Instance) -> None:
         user = laboratory.new_user()
         clone, grantee = f"{user.username}_clone", quoted(user.username.upper())
         laboratory.administer("CALL RDSADMIN.CREATE_ROLE(?, ?)", laboratory.admin.database, "CLERK")

@@ -167,7 +167,7 @@ def test_mariadb_rotates_exactly_or_refuses_and_changes_nothing(
 
 
 @hostile_names_and_passwords(40)
-def test_where_the_server_takes_every_text_the_program_rotates_exactly_or_refuses(
+def test_if_the_server_takes_every_text_the_program_rotates_exactly_or_refuses(
     service: LocalSecretsManager,
     **drawn: Any,  # noqa: ANN401 - what hypothesis draws
 ) -> None:

@@ -183,7 +183,7 @@ def test_no_password_is_in_the_servers_log(mariadb: MySQLLaboratory, ed25519: st
 # Two passwords
 
 
-def test_an_addition_may_be_repeated_and_an_orphan_ends(mariadb: MySQLLaboratory) -> None:
+def test_an_addition_can_be_repeated_and_an_orphan_ends(mariadb: MySQLLaboratory) -> None:
     user = mariadb.new_user()
     require_two(mariadb, user)
     orphan, new, newer = changed(user), changed(user), changed(user)
@@ -318,7 +318,7 @@ def test_a_default_role_is_active_at_login(mariadb: MySQLLaboratory, pair: Pair)
     assert mariadb.may_read(clone, "lab_invoices")
 
 
-def test_what_everybody_may_is_not_copied(mariadb: MySQLLaboratory, pair: Pair) -> None:
+def test_what_everybody_has_is_not_copied(mariadb: MySQLLaboratory, pair: Pair) -> None:
     alter(mariadb, "CREATE DATABASE IF NOT EXISTS open_")
     if not mariadb.version.startswith("10.5"):  # it knows no PUBLIC, so nobody can give everybody anything
         alter(mariadb, "GRANT SELECT ON open_.* TO PUBLIC")
@@ -480,7 +480,7 @@ def test_an_account_that_needs_no_password_has_no_clone(mariadb: MySQLLaboratory
     assert asked(mariadb, "SELECT 1 FROM mysql.user WHERE user = %s", f"{user.username}_clone") == []
 
 
-def test_names_may_be_as_long_as_the_server_takes(mariadb: MySQLLaboratory) -> None:
+def test_names_can_be_as_long_as_the_server_takes(mariadb: MySQLLaboratory) -> None:
     assert mariadb.engine.kind.username_limit == 128
     limit = 80 if mariadb.version.startswith("10.5") else 128
     user = mariadb.new_user("ü" * (limit - len("_clone")))
@@ -490,7 +490,7 @@ def test_names_may_be_as_long_as_the_server_takes(mariadb: MySQLLaboratory) -> N
     assert len(clone.username) == limit
 
 
-def test_proxies_follow_if_the_admin_may_pass_them_on(mariadb: MySQLLaboratory, turn: Pair) -> None:
+def test_proxies_follow_if_the_admin_can_pass_them_on(mariadb: MySQLLaboratory, turn: Pair) -> None:
     current, other = turn
     alter(mariadb, f"GRANT PROXY ON `o'r`@`10.%` TO {account(current)} WITH GRANT OPTION")
     with pytest.raises(NotPermitted, match=r"GRANT PROXY ON ''@'' TO admin WITH GRANT OPTION"):

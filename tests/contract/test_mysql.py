@@ -172,7 +172,7 @@ def test_deliveries_at_the_same_time_keep_both_passwords(mysql: MySQLLaboratory,
     assert mysql.logs_in(new)
 
 
-def test_a_delivery_that_is_overtaken_while_it_heals_is_content(
+def test_a_delivery_that_is_overtaken_while_it_recovers_is_content(
     mysql: MySQLLaboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user = mysql.new_user()
@@ -194,7 +194,7 @@ def test_a_delivery_that_is_overtaken_while_it_heals_is_content(
     assert mysql.logs_in(new)
 
 
-def test_a_user_that_may_not_keep_its_password_gets_the_remedy(mysql: MySQLLaboratory) -> None:
+def test_a_user_that_cannot_keep_its_password_gets_the_remedy(mysql: MySQLLaboratory) -> None:
     user = mysql.new_user()
     require_two(mysql, user)
     with pytest.raises(
@@ -262,7 +262,7 @@ def test_a_password_in_the_history_has_a_remedy(mysql: MySQLLaboratory) -> None:
             session.change_own_password(new.password)
 
 
-def test_a_password_in_the_history_may_be_set_again_by_the_same_delivery(mysql: MySQLLaboratory, pair: Pair) -> None:
+def test_a_password_in_the_history_can_be_set_again_by_the_same_delivery(mysql: MySQLLaboratory, pair: Pair) -> None:
     user, clone = pair
     alter(mysql, f"ALTER USER {account(user)} PASSWORD HISTORY 5 PASSWORD REUSE INTERVAL 6 DAY")
     for _ in range(2):
@@ -516,7 +516,7 @@ class Family:
             pass
         assert user.password not in str(caught.value)
 
-    def test_a_statement_that_one_may_not_run_is_no_refused_login(self, laboratory: MySQLLaboratory) -> None:
+    def test_a_statement_that_one_cannot_run_is_no_refused_login(self, laboratory: MySQLLaboratory) -> None:
         user = laboratory.new_user()
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             assert isinstance(session, MySQLSession)

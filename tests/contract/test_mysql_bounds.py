@@ -335,7 +335,7 @@ class Family:
         someone = laboratory.new_user()
         return lambda: laboratory.engine.connect(someone, deadline())
 
-    def test_a_statement_of_verify_may_answer_at_length(
+    def test_a_statement_of_verify_can_answer_at_length(
         self, connected: Callable[[], AbstractContextManager[Session]]
     ) -> None:
         with at_most(20 * MB), connected() as session:

@@ -133,7 +133,7 @@ class Family:
         [what] = unshared(laboratory, *pair)
         assert f"{user.username}@% and {user.username}@10.%" in what
 
-    def test_a_user_that_may_set_definers_loses_only_the_bodies_of_routines(
+    def test_a_user_that_can_set_definers_loses_only_the_bodies_of_routines(
         self, laboratory: MySQLLaboratory, pair: Pair, db: str
     ) -> None:
         with laboratory.session(pair[0]) as run:

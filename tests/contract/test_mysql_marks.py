@@ -71,7 +71,7 @@ GARBAGE = [
 ]  # fmt: skip
 
 
-def test_any_user_of_mysql_may_write_its_own_attributes(mysql: MySQLLaboratory) -> None:
+def test_any_user_of_mysql_can_write_its_own_attributes(mysql: MySQLLaboratory) -> None:
     """Why a mark on one side proves nothing. A server that refuses to write it is even safer."""
     user = mysql.new_user()
     note(mysql, user, marked())
@@ -213,7 +213,7 @@ WAYS = [
 
 
 @pytest.mark.parametrize("ways", WAYS)
-def test_a_mark_in_the_first_method_that_a_user_may_set_is_none(
+def test_a_mark_in_the_first_method_that_a_user_can_set_is_none(
     mariadb: MySQLLaboratory, ways: str, backwards: bool
 ) -> None:
     attacker, victim = reversed(two(mariadb)) if backwards else two(mariadb)
@@ -227,7 +227,7 @@ def test_a_mark_in_the_first_method_that_a_user_may_set_is_none(
         assert session.clone_status(attacker.username, victim.username) is CloneStatus.UNKNOWN
 
 
-def test_a_user_may_set_no_method_but_the_first_password(mariadb: MySQLLaboratory) -> None:
+def test_a_user_can_set_no_method_but_the_first_password(mariadb: MySQLLaboratory) -> None:
     """Why a mark that comes later is an admin's."""
     user = mariadb.new_user()
     clone = new_clone(user)
@@ -292,7 +292,7 @@ def policy(mariadb: MySQLLaboratory) -> Iterator[None]:
         alter(mariadb, "UNINSTALL SONAME 'simple_password_check'")
 
 
-def test_under_a_policy_a_foreign_account_that_may_do_nothing_is_not_ours(mariadb: MySQLLaboratory) -> None:
+def test_under_a_policy_a_foreign_account_that_can_do_nothing_is_not_ours(mariadb: MySQLLaboratory) -> None:
     user, clone = mariadb.new_user(), mariadb.new_user(password="Aa1-" + secrets.token_urlsafe())
     alter(mariadb, f"RENAME USER {account(clone)} TO {account(f'{user.username}_clone')}")
     clone = replace(clone, username=f"{user.username}_clone")

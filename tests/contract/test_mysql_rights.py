@@ -267,7 +267,7 @@ def poor_admin(mysql: MySQLLaboratory) -> Credential:
     return replace(admin, database=None)
 
 
-def test_a_right_that_the_admin_may_not_grant_is_named_with_the_remedy(mysql: MySQLLaboratory, turn: Pair) -> None:
+def test_a_right_that_the_admin_cannot_grant_is_named_with_the_remedy(mysql: MySQLLaboratory, turn: Pair) -> None:
     current, other = turn
     before = definition(mysql, current)
     for right in ("FILE ON *.*", "SHUTDOWN ON *.*", "SUPER ON *.*"):
@@ -279,7 +279,7 @@ def test_a_right_that_the_admin_may_not_grant_is_named_with_the_remedy(mysql: My
     assert definition(mysql, current) == before
 
 
-def test_an_admin_that_may_read_two_columns_of_the_accounts_gets_the_remedy(mysql: MySQLLaboratory, pair: Pair) -> None:
+def test_an_admin_that_can_read_two_columns_of_the_accounts_gets_the_remedy(mysql: MySQLLaboratory, pair: Pair) -> None:
     admin = poor_admin(mysql)
     alter(mysql, f"REVOKE SELECT ON mysql.* FROM {account(admin)}")  # noqa: S608 - a name of our own
     for grant in ("", "GRANT SELECT (user, host) ON mysql.user TO "):
@@ -302,7 +302,7 @@ def test_system_user_is_copied_only_by_an_admin_that_has_it(mysql: MySQLLaborato
 
 
 @pytest.mark.parametrize("option", ["", " WITH GRANT OPTION"])
-def test_proxies_follow_if_the_admin_may_pass_them_on(mysql: MySQLLaboratory, turn: Pair, option: str) -> None:
+def test_proxies_follow_if_the_admin_can_pass_them_on(mysql: MySQLLaboratory, turn: Pair, option: str) -> None:
     current, other = turn
     alter(mysql, f"GRANT PROXY ON `o'r`@`10.%` TO {account(current)}{option}")
     before = definition(mysql, current)
@@ -450,7 +450,7 @@ def test_an_account_elsewhere_than_everywhere_is_found(mysql: MySQLLaboratory) -
     assert mysql.logs_in(user)
 
 
-def test_names_may_be_as_long_as_the_server_takes(mysql: MySQLLaboratory) -> None:
+def test_names_can_be_as_long_as_the_server_takes(mysql: MySQLLaboratory) -> None:
     limit = mysql.engine.kind.username_limit
     user = mysql.new_user("ü" * (limit - len("_clone")))
     clone = new_clone(user)

@@ -154,7 +154,7 @@ class TestMySQL(Family):
         )
         assert rotate(mysql, *turn) == []
 
-    def test_columns_of_a_view_that_the_admin_may_not_use_are_not_taken_for_gone(
+    def test_columns_of_a_view_that_the_admin_cannot_use_are_not_taken_for_gone(
         self, mysql: MySQLLaboratory, stranger: Stranger, turn: Pair
     ) -> None:
         """The server's number is the same."""

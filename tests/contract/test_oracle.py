@@ -98,7 +98,7 @@ def test_what_can_be_no_name_goes_nowhere(oracle: OracleLaboratory, username: st
 # How the server is reached
 
 
-def test_dbname_may_be_an_sid(oracle: OracleLaboratory, stand_in: oracle_server.Server) -> None:
+def test_dbname_can_be_an_sid(oracle: OracleLaboratory, stand_in: oracle_server.Server) -> None:
     user = replace(oracle.new_user(), database=stand_in.database.sid)
     with oracle.engine.connect(user, deadline()) as session:
         session.verify([READ_ORDERS])
@@ -358,7 +358,7 @@ def test_a_common_user_has_no_clone(oracle: OracleLaboratory, stand_in: oracle_s
         session.mirror(user.username, f"{user.username}_clone")
 
 
-def test_a_user_that_may_not_see_the_dictionary_gets_the_remedy(oracle: OracleLaboratory) -> None:
+def test_a_user_that_cannot_see_the_dictionary_gets_the_remedy(oracle: OracleLaboratory) -> None:
     user = oracle.new_user()
     with (
         pytest.raises(NotPermitted, match="GRANT SELECT_CATALOG_ROLE TO"),

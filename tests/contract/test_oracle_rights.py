@@ -161,7 +161,7 @@ def test_the_mark_lets_nobody_do_anything(oracle: OracleLaboratory, pair: Pair) 
     assert not oracle.asked(f"SELECT {columns} FROM sys.dba_proxies WHERE client = :1", name_of(user))  # noqa: S608 - constants
 
 
-def test_a_right_that_the_admin_may_not_give_is_an_error_that_says_how(
+def test_a_right_that_the_admin_cannot_give_is_an_error_that_says_how(
     oracle: OracleLaboratory, things: str, pair: Pair
 ) -> None:
     user, clone = pair

@@ -281,7 +281,7 @@ def sprung_by(stand_in: Server, user: Credential) -> list[str]:
 @pytest.mark.parametrize(
     "event", ["AFTER DDL ON DATABASE", "BEFORE GRANT OR ALTER ON DATABASE", "AFTER DDL ON {admin}.SCHEMA"]
 )
-def test_nothing_is_sent_where_a_strangers_trigger_would_read_it(  # noqa: PLR0913, PLR0917
+def test_nothing_is_sent_if_a_strangers_trigger_would_read_it(  # noqa: PLR0913, PLR0917
     oracle: OracleLaboratory,
     stand_in: Server,
     monkeypatch: pytest.MonkeyPatch,
@@ -405,7 +405,7 @@ def test_what_a_stranger_gives_to_the_user_is_given_to_the_other_one(
     assert oracle.may_read(clone, INVOICES)
 
 
-def test_an_admin_that_may_take_little_leaves_what_strangers_gave_and_names_it(
+def test_an_admin_that_can_take_little_leaves_what_strangers_gave_and_names_it(
     oracle: OracleLaboratory, stranger: Credential, things: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     user = oracle.new_user()
@@ -429,7 +429,7 @@ def test_an_admin_that_may_take_little_leaves_what_strangers_gave_and_names_it(
 
 
 @pytest.mark.parametrize("what", ["table", "role"])
-def test_what_a_stranger_gives_to_the_user_and_the_admin_may_not_is_named(
+def test_what_a_stranger_gives_to_the_user_and_the_admin_cannot_is_named(
     oracle: OracleLaboratory, stranger: Credential, what: str
 ) -> None:
     user = oracle.new_user()
@@ -449,7 +449,7 @@ def test_what_a_stranger_gives_to_the_user_and_the_admin_may_not_is_named(
     assert "\n" not in str(raised.value)
 
 
-def test_whose_code_may_use_a_users_rights_is_not_mirrored(
+def test_whose_code_can_use_a_users_rights_is_not_mirrored(
     oracle: OracleLaboratory, stranger: Credential, pair: Pair
 ) -> None:
     user, clone = pair

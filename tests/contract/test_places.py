@@ -128,7 +128,7 @@ def test_a_name_that_leads_elsewhere_a_moment_later_is_not_followed(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason=f"{NOBODY} is an address of this machine on Linux only")
-def test_another_address_of_the_name_is_tried_where_one_does_not_answer(
+def test_another_address_of_the_name_is_tried_if_one_does_not_answer(
     engine: Engine, leads: Callable[..., None]
 ) -> None:
     """As it is with hosts that have one of IPv6, too."""
@@ -166,7 +166,7 @@ def test_no_listener_of_oracles_sends_the_function_on(
     assert not stranger.lines
 
 
-def test_the_function_may_still_go_elsewhere_on_its_own(stranger: Impostor) -> None:
+def test_the_function_can_still_go_elsewhere_on_its_own(stranger: Impostor) -> None:
     """Whoever is kept to one connection is the thread that logs in, while it does."""
     with posing(redirecting(stranger.port)) as listener:
         try_to_log_in(Oracle(), login(Oracle(), listener.port, tls=False))

@@ -26,7 +26,7 @@ class TestPostgreSQL(EngineContract):
     """PostgreSQL keeps the contract."""
 
 
-def test_either_of_a_pair_may_alter_and_drop_what_the_other_made(postgresql: PostgreSQLLaboratory, pair: Pair) -> None:
+def test_either_of_a_pair_can_alter_and_drop_what_the_other_made(postgresql: PostgreSQLLaboratory, pair: Pair) -> None:
     alter(postgresql, "CREATE SCHEMA {0} AUTHORIZATION {0}", pair[0].username)
     schema = Identifier(pair[0].username)
     for maker, other in (pair, pair[::-1]):
@@ -232,9 +232,7 @@ def test_column_schema_and_routine_grants_of_the_clone_pass_to_its_user(
         assert run("SELECT has_schema_privilege(%s, %s, 'USAGE WITH GRANT OPTION')", user.username, schema) == [(True,)]
 
 
-def test_what_the_admin_may_not_grant_is_named_and_nothing_is_lost(
-    postgresql: PostgreSQLLaboratory, pair: Pair
-) -> None:
+def test_what_the_admin_cannot_grant_is_named_and_nothing_is_lost(postgresql: PostgreSQLLaboratory, pair: Pair) -> None:
     user, clone = pair
     table = f"secret_{user.username}"
     alter(postgresql, "CREATE TABLE public.{} (id int)", table)

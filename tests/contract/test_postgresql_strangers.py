@@ -130,7 +130,7 @@ def test_what_a_stranger_gives_the_clone_stops_nothing_gives_nothing_and_is_repo
 
 @FROM
 @pytest.mark.parametrize("gift", GIFTS)
-def test_what_a_stranger_gives_the_clone_is_passed_on_if_the_admin_may_act_as_her(
+def test_what_a_stranger_gives_the_clone_is_passed_on_if_the_admin_can_act_as_her(
     scenario: Scenario, gift: str, current: int
 ) -> None:
     scenario.trust()
@@ -341,7 +341,7 @@ def membership(postgresql: PostgreSQLLaboratory, group: str, user: Credential) -
 # Locks
 
 
-def test_a_lock_that_anybody_may_take_holds_up_nothing(scenario: Scenario) -> None:
+def test_a_lock_that_anybody_can_take_holds_up_nothing(scenario: Scenario) -> None:
     mark = f"Takes turns with {scenario.pair[0].username}: rotated by AWS Secrets Manager"
     with scenario.laboratory.session(scenario.stranger) as run:
         run("BEGIN")
@@ -463,7 +463,7 @@ def test_a_strangers_database_is_looked_into_if_the_clone_owns_something(
         run("DROP TABLE public.of_clone")
 
 
-def test_a_database_of_an_operators_that_the_admin_may_not_enter_stops_nothing(scenario: Scenario) -> None:
+def test_a_database_of_an_operators_that_the_admin_cannot_enter_stops_nothing(scenario: Scenario) -> None:
     name = f"closed_{scenario.stranger.username}"
     alter(scenario.laboratory, "CREATE DATABASE {}", name)
     alter(scenario.laboratory, "REVOKE ALL ON DATABASE {} FROM PUBLIC", name)

@@ -263,7 +263,7 @@ def test_somebody_elses_contained_user_is_not_ours(sqlserver: SQLServerLaborator
     assert clone_status(sqlserver, user, clone) is CloneStatus.UNKNOWN
 
 
-def test_a_contained_user_may_not_set_the_password_of_another(sqlserver: SQLServerLaboratory, contained: Pair) -> None:
+def test_a_contained_user_cannot_set_the_password_of_another(sqlserver: SQLServerLaboratory, contained: Pair) -> None:
     victim = sqlserver.new_contained_user()
     with pytest.raises(NotPermitted), sqlserver.engine.connect(contained[0], deadline()) as session:
         session.set_password(victim.username, new_password())

@@ -81,7 +81,7 @@ def impersonated(laboratory: SQLServerLaboratory, owner: Owner, victim: Credenti
     return hers
 
 
-def test_a_contained_user_that_the_admin_may_not_see_is_not_taken_for_the_login_of_that_name(
+def test_a_contained_user_that_the_admin_cannot_see_is_not_taken_for_the_login_of_that_name(
     sqlserver: SQLServerLaboratory, owner: Owner, victim: Credential
 ) -> None:
     hers = impersonated(sqlserver, owner, victim)

@@ -129,7 +129,7 @@ def test_the_owner_of_a_closed_database_has_a_user_there(
         alter(sqlserver, f"ALTER AUTHORIZATION ON DATABASE::{bracketed(closed)} TO sa")
 
 
-def test_a_database_that_the_admin_may_not_enter_is_named_in_the_log(
+def test_a_database_that_the_admin_cannot_enter_is_named_in_the_log(
     sqlserver: SQLServerLaboratory, pair: Pair, closed: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """If the secret accepts that it is left as it is."""

@@ -318,7 +318,7 @@ def test_an_admin_as_documented_serves_a_single_user(sqlserver: SQLServerLaborat
     assert [sqlserver.logs_in(one) for one in (user, now)] == [False, True]
 
 
-def test_an_admin_that_may_not_pass_a_permission_on_says_which(sqlserver: SQLServerLaboratory, pair: Pair) -> None:
+def test_an_admin_that_cannot_pass_a_permission_on_says_which(sqlserver: SQLServerLaboratory, pair: Pair) -> None:
     user, clone = pair
     alter(sqlserver, f"GRANT VIEW SERVER STATE TO {user.username}")
     with pytest.raises(NotPermitted, match=r"4613.*GRANT VIEW SERVER STATE TO \[app_"):
@@ -400,7 +400,7 @@ def test_what_has_no_password_of_its_own_takes_no_turns(sqlserver: SQLServerLabo
             clone_status(sqlserver, pair[0], stranger)
 
 
-def test_an_admin_may_not_alter_who_is_more_than_itself(sqlserver: SQLServerLaboratory, pair: Pair) -> None:
+def test_an_admin_cannot_alter_who_is_more_than_itself(sqlserver: SQLServerLaboratory, pair: Pair) -> None:
     user, clone = pair
     alter(sqlserver, f"ALTER SERVER ROLE sysadmin ADD MEMBER {user.username}")
     with pytest.raises(NotPermitted, match="ALTER SERVER ROLE"):

@@ -135,7 +135,7 @@ def test_a_ddl_trigger_that_would_not_fire_is_none(
     assert sqlserver.logs_in(again)
 
 
-def test_an_operator_may_let_ddl_triggers_run(
+def test_an_operator_can_let_ddl_triggers_run(
     sqlserver: SQLServerLaboratory, pair: Pair, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As who trusts all owners of databases: then what they have written runs as the admin."""
@@ -171,7 +171,7 @@ def trapped(sqlserver: SQLServerLaboratory, victim: Credential, contained: Pair)
     assert (sqlserver.admin.username, "trap") not in sprung(sqlserver)
 
 
-def test_a_contained_user_gets_no_password_where_a_ddl_trigger_would_run(
+def test_a_contained_user_gets_no_password_if_a_ddl_trigger_would_run(
     sqlserver: SQLServerLaboratory, trapped: Pair
 ) -> None:
     user, clone = trapped

@@ -232,7 +232,7 @@ def test_one_line_tells_an_operator_what_was_done(scenario: Scenario) -> None:
     assert [line["strategy"] for line in lines[:3]] == [scenario.strategy] * 3
 
 
-def test_a_failure_says_cause_and_remedy_and_heals_when_the_cause_is_gone(scenario: Scenario) -> None:
+def test_a_failure_says_cause_and_remedy_and_recovers_when_the_cause_is_gone(scenario: Scenario) -> None:
     user = scenario.new_user()
     arn = scenario.secret(replace(user, password="not it"))
     logged = scenario.laboratory.logins()

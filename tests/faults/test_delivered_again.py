@@ -13,7 +13,7 @@ from tests.local.aws.secrets_manager import Call, LocalSecretsManager, ServiceEr
 
 
 @pytest.mark.newest
-def test_each_step_may_be_delivered_three_times(new_scenario: NewScenario, strategy: Strategy) -> None:
+def test_each_step_can_be_delivered_three_times(new_scenario: NewScenario, strategy: Strategy) -> None:
     scenario = new_scenario(strategy)
     for _ in range(2):
         scenario.begin()
@@ -22,7 +22,7 @@ def test_each_step_may_be_delivered_three_times(new_scenario: NewScenario, strat
 
 
 @pytest.mark.newest
-def test_the_whole_rotation_may_be_delivered_again_when_it_is_done(
+def test_the_whole_rotation_can_be_delivered_again_when_it_is_done(
     new_scenario: NewScenario, strategy: Strategy
 ) -> None:
     scenario = new_scenario(strategy)
@@ -50,7 +50,7 @@ def test_five_rotations_in_a_row_and_what_changes_between_them(new_scenario: New
         assert {credential.username for credential in credentials[1::2]} == {f"{scenario.user.username}_clone"}
 
 
-def test_each_step_may_be_delivered_twice_at_once(new_scenario: NewScenario, strategy: Strategy) -> None:
+def test_each_step_can_be_delivered_twice_at_once(new_scenario: NewScenario, strategy: Strategy) -> None:
     scenario = new_scenario(strategy)
     for _ in range(2):
         scenario.begin()
@@ -91,7 +91,7 @@ def test_several_abandoned_rotations_in_a_row_leave_no_dead_end(new_scenario: Ne
 
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.ALTERNATING_USERS)  # which makes the most calls
-def test_a_call_that_aws_refuses_ends_the_step_and_heals(
+def test_a_call_that_aws_refuses_ends_the_step_and_recovers(
     new_scenario: NewScenario, service: LocalSecretsManager, strategy: Strategy
 ) -> None:
     scenario = new_scenario(strategy)

@@ -71,7 +71,7 @@ def places(  # noqa: PLR0913 - all that makes a rotation what it is
     return known_places[key]
 
 
-def test_wherever_it_is_disturbed_it_heals(  # noqa: PLR0913, PLR0917 - fixtures
+def test_wherever_it_is_disturbed_it_recovers(  # noqa: PLR0913, PLR0917 - fixtures
     new_scenario: NewScenario,
     places: Sequence[Place],
     choose: Choose,

@@ -245,7 +245,7 @@ def lose_password(scenario: Scenario) -> None:
 
 
 @pytest.mark.newest
-def test_an_admin_that_may_repair_lets_the_user_in_again(
+def test_an_admin_that_can_repair_lets_the_user_in_again(
     new_scenario: NewScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scenario = new_scenario(with_admin=True).begin()
@@ -264,7 +264,7 @@ def test_an_admin_that_may_repair_lets_the_user_in_again(
 @pytest.mark.real_servers
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.SINGLE_USER)
-def test_an_admin_that_may_repair_unlocks_nobody(
+def test_an_admin_that_can_repair_unlocks_nobody(
     every_laboratory: RealLaboratory, new_scenario: NewScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALLOW_ADMIN_REPAIR", "true")

@@ -269,7 +269,7 @@ class Copy:
         run_once(command, environment=self._environment, directory=self._directory, user=self._user)
 
 
-def test_a_postgresql_that_fails_over_is_waited_for_and_heals(
+def test_a_postgresql_that_fails_over_is_waited_for_and_recovers(
     small_postgresql: PostgreSQLLaboratory, service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DB_CA_BUNDLE", str(small_postgresql.ca_bundle))
@@ -321,14 +321,14 @@ def restarts(
         scenario.require_healed()
 
 
-def test_a_mysql_that_restarts_in_the_middle_of_a_change_is_no_answer_and_heals(
+def test_a_mysql_that_restarts_in_the_middle_of_a_change_is_no_answer_and_recovers(
     tmp_path: Path, service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DB_CA_BUNDLE", str(tmp_path / "ca.crt"))
     restarts(MySQL(), partial(mysql_server.start, tmp_path), service)
 
 
-def test_a_mariadb_that_restarts_in_the_middle_of_a_change_is_no_answer_and_heals(
+def test_a_mariadb_that_restarts_in_the_middle_of_a_change_is_no_answer_and_recovers(
     tmp_path: Path, service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DB_CA_BUNDLE", str(tmp_path / "ca.crt"))

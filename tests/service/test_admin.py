@@ -143,7 +143,7 @@ def test_an_admin_on_the_same_host_is_found_without_asking_rds(account: Account)
     assert account.redactor(f"{admin} with the-admins-password") == f"{admin} with {MASK}"
 
 
-def test_one_host_may_be_written_in_two_ways(account: Account) -> None:
+def test_one_host_can_be_written_in_two_ways(account: Account) -> None:
     account.find(account.admin_secret(host="DB.example.com.", port="5432"), "db.Example.com", rds=unasked)
 
 
@@ -184,14 +184,14 @@ def test_the_master_secret_of_a_cluster_leads_to_its_writer(account: Account) ->
 
 
 @pytest.mark.parametrize("key", ["aws:rds:primaryDBInstanceArn", "aws:rds:primarydbinstancearn"])
-def test_the_tag_of_an_instance_may_be_written_in_either_way(account: Account, key: str) -> None:
+def test_the_tag_of_an_instance_can_be_written_in_either_way(account: Account, key: str) -> None:
     host = account.instance()
     arn = f"arn:aws:rds:{REGION}:{account.service.account_id}:db:{account.name}"
     assert account.find(account.admin_secret({key: arn}), host).host == host
 
 
 @pytest.mark.parametrize("key", ["aws:rds:primaryDBClusterArn", "aws:rds:primarydbclusterarn"])
-def test_the_tag_of_a_cluster_may_be_written_in_either_way(account: Account, key: str) -> None:
+def test_the_tag_of_a_cluster_can_be_written_in_either_way(account: Account, key: str) -> None:
     cluster = account.cluster()
     assert (
         account.find(account.admin_secret({key: cluster["DBClusterArn"]}), cluster["Endpoint"]).host
@@ -294,7 +294,7 @@ def test_a_member_instance_has_the_clusters_admin(account: Account) -> None:
         account.find(account.admin_secret(host=cluster["Endpoint"]), account.member(number))
 
 
-def test_the_admin_may_be_named_at_the_writer_instance(account: Account) -> None:
+def test_the_admin_can_be_named_at_the_writer_instance(account: Account) -> None:
     cluster = account.cluster()
     writer, reader = account.member(1), account.member(2)
     for host in (cluster["Endpoint"], cluster["ReaderEndpoint"], reader):
@@ -398,7 +398,7 @@ def test_an_admin_secret_that_is_not_there_is_named(account: Account) -> None:
         account.find("arn:gone", "db.example.com")
 
 
-def test_where_rds_may_not_be_asked_the_permission_is_named(
+def test_if_rds_cannot_be_asked_the_permission_is_named(
     account: Account, new_client: "Callable[[str], RDSClient]"
 ) -> None:
     client = new_client(REGION)

@@ -150,7 +150,7 @@ def test_a_value_takes_the_use_of_its_key(
     assert process.may(operation, SecretId=arn, **value) == allowed
 
 
-def test_a_caller_that_may_not_use_the_key_learns_so(service: LocalSecretsManager) -> None:
+def test_a_caller_that_cannot_use_the_key_learns_so(service: LocalSecretsManager) -> None:
     process = Process(service, allow("secretsmanager:*"), allow("kms:*", KEY, **{"kms:ViaService": "s3.amazonaws.com"}))
     with pytest.raises(ClientError, match=r"\(AccessDeniedException\).*Access to KMS is not allowed"):
         process.client("secretsmanager").get_secret_value(SecretId=secret(service, key=KEY))
@@ -160,7 +160,7 @@ def test_the_key_of_secrets_manager_takes_no_permission(service: LocalSecretsMan
     assert Process(service, allow("secretsmanager:*")).may("get_secret_value", SecretId=secret(service))
 
 
-def test_another_role_is_assumed_where_that_is_allowed_and_may_do_what_it_may(service: LocalSecretsManager) -> None:
+def test_another_role_is_assumed_if_that_is_allowed_and_can_do_what_it_may(service: LocalSecretsManager) -> None:
     asked = {"RoleArn": OTHER_ROLE, "RoleSessionName": "rotation"}
     assert not Process(service, allow("sts:AssumeRole", f"{OTHER_ROLE}s")).may("assume_role", "sts", **asked)
     session = Process(service, allow("sts:AssumeRole", OTHER_ROLE)).client("sts").assume_role(**asked)["Credentials"]

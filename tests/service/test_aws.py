@@ -143,7 +143,7 @@ def look(client: "SecretsManagerClient", clock: Clock) -> Mapping[str, object]:
 
 
 @pytest.mark.parametrize("behaviour", PASSING)
-def test_ten_bad_answers_in_a_row_are_healed(
+def test_ten_bad_answers_in_a_row_are_recovered_from(
     service: Misbehaving, client: "SecretsManagerClient", clock: Clock, behaviour: str
 ) -> None:
     service.behaviours = iter([PASSING[behaviour]] * IN_A_ROW)
@@ -165,7 +165,7 @@ def test_a_service_that_does_not_recover_ends_the_call_in_time(
 
 
 @pytest.mark.parametrize("behaviour", SLOW)
-def test_ten_answers_that_do_not_come_in_a_row_are_healed(
+def test_ten_answers_that_do_not_come_in_a_row_are_recovered_from(
     service: Misbehaving,
     client: "SecretsManagerClient",
     clock: Clock,

@@ -145,7 +145,7 @@ def test_an_admins_secret_is_not_its_own_admin_either(scenario: DeputyScenario) 
     scenario.require_refused(Unsafe)
 
 
-def test_a_user_that_may_not_change_its_password_may_not_either_if_it_is_named_as_the_admin(
+def test_a_user_that_cannot_change_its_password_cannot_either_if_it_is_named_as_the_admin(
     scenario: DeputyScenario,
 ) -> None:
     scenario.database.users["app"].may_change_own_password = False

@@ -114,7 +114,7 @@ def test_a_stack_remembers_what_its_roles_were_used_for(path: Path) -> None:
         {"PermissionsBoundary": "arn:aws:iam::123456789012:policy/boundary"},
     ],
 )
-def test_what_a_role_may_do_by_what_is_not_in_the_template_is_not_passed_over(
+def test_what_a_role_can_do_by_what_is_not_in_the_template_is_not_passed_over(
     path: Path, changes: dict[str, Any]
 ) -> None:
     with pytest.raises(Unsupported):

@@ -174,7 +174,7 @@ def test_an_admin_repairs_nothing_unless_that_is_allowed(
     assert "admin" not in {credential.username for credential in database.tried}
 
 
-def test_what_was_healed_is_a_warning_with_a_field_of_its_own(
+def test_what_was_recovered_is_a_warning_with_a_field_of_its_own(
     invoke: Invoke, database: FakeDatabase, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALLOW_ADMIN_REPAIR", "true")
@@ -370,7 +370,7 @@ def test_what_the_service_refuses_to_write_is_not_shown(
     assert_clean(call)
 
 
-def test_where_the_service_calls_it_the_handler_rotates_and_its_rotation_token_is_not_shown(
+def test_if_the_service_calls_it_the_handler_rotates_and_its_rotation_token_is_not_shown(
     invoke: Invoke, service: LocalSecretsManager, database: FakeDatabase, scenario: Scenario
 ) -> None:
     scenario.move("AWSPENDING", scenario.token, None)

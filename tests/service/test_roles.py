@@ -271,7 +271,7 @@ def refusing_sts() -> Iterator[str]:
         thread.join()
 
 
-def test_where_the_role_may_not_be_assumed_the_remedy_names_both_sides(
+def test_if_the_role_cannot_be_assumed_the_remedy_names_both_sides(
     function: Function, role: str, refusing_sts: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", refusing_sts)

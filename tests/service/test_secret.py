@@ -354,7 +354,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.mark.parametrize("operation", CALLS)
 @pytest.mark.parametrize("failure", PASSING)
-def test_ten_failures_in_a_row_that_pass_are_healed(
+def test_ten_failures_in_a_row_that_pass_are_recovered_from(
     scenario: Scenario, clock: Clock, operation: str, failure: str
 ) -> None:
     scenario.before(operation, PASSING[failure], times=10)

@@ -217,7 +217,7 @@ def denied(_call: Call, _phase: str, why: str = "the role is not authorized to p
     raise ServiceError("AccessDeniedException", why)
 
 
-def test_where_the_secrets_cannot_be_listed_lambda_counts_an_error(invoke: Invoke, stack: Stack) -> None:
+def test_if_the_secrets_cannot_be_listed_lambda_counts_an_error(invoke: Invoke, stack: Stack) -> None:
     stack.service.intercept = denied
     said = invoke(app.overdue)
     assert isinstance(said.error, ServiceFailed)
@@ -375,7 +375,7 @@ def test_a_stack_is_not_deleted_while_a_secret_needs_its_function(
 
 
 @pytest.mark.parametrize("remedy", ["another function", "rotation off", "secret deleted"])
-def test_once_the_reason_is_gone_the_stack_may_be_deleted(
+def test_once_the_reason_is_gone_the_stack_can_be_deleted(
     guard: Invoke, stack: Stack, cloudformation: CloudFormation, remedy: str
 ) -> None:
     secret = stack.new_secret("PostgreSql")
@@ -542,7 +542,7 @@ def test_the_tries_fit_into_the_time(guard: Invoke, stack: Stack, cloudformation
     assert len(cloudformation.tries) == 2
 
 
-def test_where_nobody_takes_the_answer_the_error_shows_no_address(
+def test_if_nobody_takes_the_answer_the_error_shows_no_address(
     guard: Invoke, stack: Stack, cloudformation: CloudFormation, closed_endpoint: str
 ) -> None:
     event = cloudformation.asks("Create", functions(stack.arn_of("PostgreSql")))

@@ -30,7 +30,7 @@ def test_the_remedy_of_the_statement_counts_if_the_table_has_none(code: int, exp
     assert problem(TABLE, code, UNKNOWN, "GRANT it") == expected
 
 
-def test_the_remedy_for_a_lock_names_where_its_holder_is_found() -> None:
+def test_the_remedy_for_a_lock_names_the_view_that_shows_its_holder() -> None:
     remedy = "Find the session that holds the lock (pg_locks). The rotation is tried again by itself"
     assert find_lock_holder("pg_locks") == remedy
 
@@ -50,7 +50,7 @@ def test_statements_to_verify_are_run_in_order_and_named_by_their_number() -> No
 
 
 @pytest.mark.parametrize("statement", ["DROP TABLE t", "/*! DROP TABLE t */", "", "-- SELECT", "SELECTED", "1"])
-def test_what_a_transaction_may_not_take_back_is_never_run(statement: str) -> None:
+def test_what_a_transaction_cannot_take_back_is_never_run(statement: str) -> None:
     with pytest.raises(StatementFailed, match=r"running statement 2 of verify.*Begin it with one of SELECT, WITH"):
         ran(["SELECT 1", statement])
 

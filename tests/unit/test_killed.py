@@ -48,7 +48,7 @@ def rotate_anew(scenario: Scenario) -> None:
 @pytest.mark.parametrize("heal", [run_again, rotate_anew])
 @pytest.mark.parametrize("rotations", [0, 1], ids=["first rotation", "way back"])
 @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
-def test_killed_at_any_moment_it_heals(strategy: Strategy, rotations: int, heal: Callable[[Scenario], None]) -> None:
+def test_killed_at_any_moment_it_recovers(strategy: Strategy, rotations: int, heal: Callable[[Scenario], None]) -> None:
     for moment in itertools.count():
         scenario = Scenario(strategy)
         for _ in range(rotations):

@@ -121,7 +121,7 @@ def test_a_right_that_loses_its_option_is_revoked_and_granted_again(kind: type[R
     assert [statement.split()[0] for statement in statements_] == ["REVOKE", "GRANT"]
 
 
-def test_dynamic_privileges_keep_their_option_where_the_static_ones_lose_it() -> None:
+def test_dynamic_privileges_keep_their_option_if_the_static_ones_lose_it() -> None:
     kept = dynamic("ROLE_ADMIN", grantable=True)
     plain = dynamic("XA_RECOVER_ADMIN")
     assert planned({SELECT, OPTION, kept, plain}, {SELECT, kept, plain}) == [

@@ -133,14 +133,14 @@ def test_a_master_that_rds_manages_logs_in_at_the_port_that_the_secret_names() -
         Account().find(ssl=False)
 
 
-def test_an_admin_secret_may_name_the_other_port_of_the_same_host_and_no_other_host() -> None:
+def test_an_admin_secret_can_name_the_other_port_of_the_same_host_and_no_other_host() -> None:
     admin = Account(engine="oracle", host=HOST, port=2484).find(ssl=False)
     assert (admin.port, admin.tls) == (2484, True)
     with pytest.raises(Unsafe):
         Account(engine="oracle", host="elsewhere", port=2484).find(port=2484)
 
 
-def test_where_a_host_is_not_of_rds_another_port_may_be_another_server() -> None:
+def test_if_a_host_is_not_of_rds_another_port_can_be_another_server() -> None:
     assert Account(engine="oracle", host="one", port=2484).find(host="one", port=2484).port == 2484
     with pytest.raises(Unsafe):
         Account(engine="oracle", host="one", port=2484).find(host="one", port=1521, ssl=False)
@@ -225,7 +225,7 @@ CREDENTIAL = Credential(engine="oracle", host="h", port=1521, database="d", user
 
 
 @pytest.mark.parametrize("code", LOGIN_PROBLEMS)
-def test_every_known_refusal_of_a_login_is_told_apart(code: str) -> None:
+def test_every_known_refusal_of_a_login_is_distinguished(code: str) -> None:
     error = login_failure(
         server_error(f"{code}: text\nHelp: https://docs.oracle.com/error-help/db/x/"), CREDENTIAL, "doing"
     )
@@ -234,7 +234,7 @@ def test_every_known_refusal_of_a_login_is_told_apart(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", STATEMENT_PROBLEMS)
-def test_every_known_refusal_of_a_statement_is_told_apart(code: str) -> None:
+def test_every_known_refusal_of_a_statement_is_distinguished(code: str) -> None:
     error = statement_failure(server_error(f"{code}: text"), "doing", "the remedy")
     assert type(error) is STATEMENT_PROBLEMS[code][0]
     assert error.remedy
@@ -247,7 +247,7 @@ def test_what_the_policy_refuses_ends_the_version(code: str) -> None:
     assert "PASSWORD_LENGTH" in error.remedy
 
 
-def test_what_is_too_long_may_be_the_name_and_ends_no_version() -> None:
+def test_what_is_too_long_can_be_the_name_and_ends_no_version() -> None:
     error = statement_failure(server_error("ORA-00972: identifier is too long"), "doing", "the remedy")
     assert type(error) is StatementFailed
     assert not error.ends_version
@@ -315,7 +315,7 @@ def test_only_the_servers_word_is_a_wrong_password(
         ("ORA-12345: something new", StatementFailed),
     ],
 )
-def test_what_a_statement_met_with_is_told_apart(text: str, problem: type[DatabaseError]) -> None:
+def test_what_a_statement_met_with_is_distinguished(text: str, problem: type[DatabaseError]) -> None:
     assert type(statement_failure(server_error(text), "doing", "remedy")) is problem
 
 

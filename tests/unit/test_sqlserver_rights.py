@@ -50,7 +50,7 @@ def test_a_permission_of_the_whole_server_or_database_is_on_nothing() -> None:
     ]
 
 
-def test_columns_come_after_their_table_and_again_where_it_changed() -> None:
+def test_columns_come_after_their_table_and_again_if_it_changed() -> None:
     have = {READ_A: RightState.DENY}
     want = {READ: RightState.GRANT, READ_A: RightState.DENY, READ_B: RightState.REVOKE}
     assert list(statements(have, want, "[x]")) == [

@@ -99,7 +99,7 @@ def test_what_a_step_did_is_said_without_a_password(scenario: Scenario) -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])
-def test_each_step_may_be_repeated(scenario: Scenario, times: int) -> None:
+def test_each_step_can_be_repeated(scenario: Scenario, times: int) -> None:
     for _ in range(5):
         old = scenario.secret.read()
         scenario.begin()
@@ -157,7 +157,7 @@ def test_two_create_secrets_at_once_agree_on_one_password(scenario: Scenario) ->
 
 
 @pytest.mark.parametrize("last", list(Step)[:3])
-def test_after_an_abandoned_rotation_a_new_one_heals(scenario: Scenario, last: Step) -> None:
+def test_after_an_abandoned_rotation_a_new_one_recovers(scenario: Scenario, last: Step) -> None:
     steps = list(Step)
     for _ in range(3):
         scenario.begin()
@@ -200,7 +200,7 @@ def test_nothing_is_staged_while_rotation_is_off(scenario: Scenario) -> None:
     assert scenario.secret.versions[scenario.secret.token] is None
 
 
-def test_a_finished_rotation_may_be_finished_again(scenario: Scenario) -> None:
+def test_a_finished_rotation_can_be_finished_again(scenario: Scenario) -> None:
     scenario.rotate()
     labels = dict(scenario.secret.labels)
     assert scenario.run(Step.FINISH) == ["the version is current already"]
@@ -355,7 +355,7 @@ def test_a_pair_whose_rights_have_come_to_differ_fails_the_test() -> None:
     assert scenario.secret.read().credential.username == CLONE
 
 
-def test_where_a_clone_may_not_see_its_rights_testing_does_not_ask() -> None:
+def test_if_a_clone_cannot_see_its_rights_testing_does_not_ask() -> None:
     scenario = Scenario(ALTERNATING, database=FakeDatabase(replace(KIND, clone_sees_rights=False)))
     for _ in range(5):
         scenario.rotate()

@@ -108,7 +108,7 @@ def test_a_password_that_an_earlier_version_holds_as_well_is_not_tried_twice() -
     assert [credential.password for credential in scenario.database.tried] == ["password-0", "password-1"]
 
 
-def test_where_every_login_is_refused_the_error_is_that_of_the_likeliest() -> None:
+def test_if_every_login_is_refused_the_error_is_that_of_the_likeliest() -> None:
     scenario = Scenario(SINGLE)
     current = scenario.secret.read().credential
     candidates = [replace(current, username=username) for username in ("likeliest", "other")]
@@ -199,7 +199,7 @@ def test_a_server_that_falls_silent_after_a_refusal_leads_to_no_other_credential
     assert "admin" not in scenario.users_tried()
 
 
-def test_a_user_that_may_not_change_its_own_password_gets_it_from_the_admin() -> None:
+def test_a_user_that_cannot_change_its_own_password_gets_it_from_the_admin() -> None:
     scenario = staged(Scenario(ALTERNATING, rotation={"strategy": "single-user"}))
     scenario.database.users[APP].may_change_own_password = False
     scenario.run(Step.SET, Step.TEST, Step.FINISH)
@@ -208,7 +208,7 @@ def test_a_user_that_may_not_change_its_own_password_gets_it_from_the_admin() ->
     assert scenario.may_log_in(scenario.secret.read())
 
 
-def test_a_user_that_may_not_change_its_own_password_and_has_no_admin_says_so() -> None:
+def test_a_user_that_cannot_change_its_own_password_and_has_no_admin_says_so() -> None:
     scenario = staged(Scenario(SINGLE))
     scenario.database.users[APP].may_change_own_password = False
     with pytest.raises(NotPermitted):
@@ -216,7 +216,7 @@ def test_a_user_that_may_not_change_its_own_password_and_has_no_admin_says_so() 
     assert scenario.asked_for_admin == 0
 
 
-def test_the_admin_is_not_asked_where_the_single_user_did_not_log_in() -> None:
+def test_the_admin_is_not_asked_if_the_single_user_did_not_log_in() -> None:
     scenario = staged(Scenario(ALTERNATING, rotation={"strategy": "single-user"}))
     change_by_hand(scenario, APP, "lost")
     with pytest.raises(LoginRefused):
@@ -224,7 +224,7 @@ def test_the_admin_is_not_asked_where_the_single_user_did_not_log_in() -> None:
     assert scenario.asked_for_admin == 0
 
 
-def test_the_admin_is_not_asked_where_the_single_user_can_do_it_alone() -> None:
+def test_the_admin_is_not_asked_if_the_single_user_can_do_it_alone() -> None:
     scenario = Scenario(ALTERNATING, rotation={"strategy": "single-user"})
     scenario.rotate()
     assert scenario.asked_for_admin == 0
@@ -286,7 +286,7 @@ def test_with_leave_the_admin_mirrors_a_user_that_did_not_log_in_and_leaves_its_
 
 
 @pytest.mark.parametrize("strategy", [SINGLE, ALTERNATING])
-def test_a_repair_may_come_again(strategy: Strategy) -> None:
+def test_a_repair_can_come_again(strategy: Strategy) -> None:
     scenario = locked_out(strategy)
     scenario.run(Step.SET)
     scenario.run(Step.CREATE, Step.SET, Step.TEST, Step.FINISH)
@@ -408,7 +408,7 @@ def test_somebody_elses_user_is_left_alone_however_often_the_rotation_begins_ane
 
 
 @pytest.mark.parametrize(("may_lack_mark", "tried"), [(True, [APP, "admin", CLONE]), (False, [APP, "admin"])])
-def test_a_user_with_the_clones_name_meets_the_pending_password_only_where_a_mark_may_lack(
+def test_a_user_with_the_clones_name_meets_the_pending_password_only_if_a_mark_can_lack(
     may_lack_mark: bool, tried: list[str]
 ) -> None:
     kind = replace(KIND, clone_may_lack_mark=may_lack_mark)
@@ -434,7 +434,7 @@ def test_a_user_with_the_clones_name_meets_no_password_of_a_version_that_never_w
 # Where the proof is given
 
 
-def test_the_user_proves_itself_where_the_admin_logs_in() -> None:
+def test_the_user_proves_itself_at_the_place_of_the_admin() -> None:
     scenario = Scenario(ALTERNATING, host="replica.test")
     scenario.database.new_replica("replica.test", lag=0)
     staged(scenario).run(Step.SET)
@@ -465,7 +465,7 @@ def test_the_proof_is_given_over_tls_if_one_of_the_two_has_it(
     assert (administered.username, administered.tls) == ("admin", admin)
 
 
-def test_where_tls_has_a_port_of_its_own_the_users_tls_stays() -> None:
+def test_if_tls_has_a_port_of_its_own_the_users_tls_stays() -> None:
     kind = replace(KIND, tls_has_own_port=True)
     scenario = Scenario(ALTERNATING, database=FakeDatabase(kind), port=2484)
     scenario.admin = replace(scenario.admin, tls=False)
@@ -532,7 +532,7 @@ def test_the_admin_is_nobodys_clone(name: str) -> None:
     assert scenario.database.log == []
 
 
-def test_where_only_an_admin_sees_rights_they_are_compared_before_the_password_is_set() -> None:
+def test_if_only_an_admin_sees_rights_they_are_compared_before_the_password_is_set() -> None:
     scenario = staged(Scenario(ALTERNATING, database=FakeDatabase(replace(KIND, clone_sees_rights=False))))
 
     def interfere(statement: str) -> None:

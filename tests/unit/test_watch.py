@@ -77,7 +77,7 @@ def test_what_was_never_attached_or_is_attached_elsewhere_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("qualifier", ["live", "$LATEST", "7"])
-def test_a_secret_may_name_a_version_or_an_alias_of_the_function(qualifier: str) -> None:
+def test_a_secret_can_name_a_version_or_an_alias_of_the_function(qualifier: str) -> None:
     [secret] = attached([listed("app", f"{POSTGRESQL}:{qualifier}")])
     assert secret.function_arn == POSTGRESQL
 
@@ -190,7 +190,7 @@ class Account:
     ],
     ids=["created", "as before", "one more", "another alias", "had none", "never created", "created without"],
 )
-def test_where_no_function_goes_the_secrets_are_not_even_looked_at(event: dict[str, Any]) -> None:
+def test_if_no_function_goes_the_secrets_are_not_even_looked_at(event: dict[str, Any]) -> None:
     account = Account()
     assert not verdict(event, account.attached).is_refusal
     assert account.asked == []
@@ -205,7 +205,7 @@ def test_where_no_function_goes_the_secrets_are_not_even_looked_at(event: dict[s
     ],
     ids=["stack deleted", "engine turned off", "alias deleted"],
 )
-def test_a_function_that_a_secret_needs_may_not_go(event: dict[str, Any]) -> None:
+def test_a_function_that_a_secret_needs_cannot_go(event: dict[str, Any]) -> None:
     refused = verdict(event, Account().attached)
     assert refused.is_refusal
     assert refused.secret_arns == [DUE.arn]
@@ -214,7 +214,7 @@ def test_a_function_that_a_secret_needs_may_not_go(event: dict[str, Any]) -> Non
         assert remedy in refused.text
 
 
-def test_a_function_may_go_whose_engine_no_secret_needs() -> None:
+def test_a_function_can_go_whose_engine_no_secret_needs() -> None:
     account = Account()
     assert not verdict(request("Update", named(POSTGRESQL), named(POSTGRESQL, MYSQL)), account.attached).is_refusal
     assert account.asked == [{MYSQL}]
@@ -365,7 +365,7 @@ def test_nobody_else_is_answered(opened: list[str], url: str) -> None:
 
 
 @pytest.mark.parametrize("region", ["us-west-2", "us-gov-west-1", "cn-north-1"])
-def test_a_name_without_its_region_is_answered_only_where_cloudformation_writes_it(
+def test_a_name_without_its_region_is_answered_only_if_cloudformation_writes_it(
     opened: list[str], region: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In another partition, the bucket of that name may be anybody's."""
