@@ -41,6 +41,10 @@ NO_TLS = 'Switch TLS on at the server, or write "ssl": false into the secret to 
 NO_BUNDLE = "Correct DB_CA_BUNDLE: it must name a readable PEM file"
 WRONG_DATABASE = 'Correct "dbname" in the secret, or grant the user something in that database'
 STARTING = f"Wait until the database is up. {RETRIED}"
+UNKNOWN_SERVER = "Find out what answers at the host and port of the secret"
+NO_REDIRECT = 'Name the database server itself in "host", not a listener that redirects connections'
+ADMIN_HOST = 'Correct "host" in the admin secret: it must be the server that the user logs in to'
+CORRECT_CAUSE = f"Correct the cause. {RETRIED}"
 BUSY = f"Find out what the server is busy with. {RETRIED}"
 
 type Problem = tuple[type[DatabaseError], str]

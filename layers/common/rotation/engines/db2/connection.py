@@ -15,6 +15,7 @@ from rotation.engines.driver import (
     BUSY,
     CERTIFICATE,
     CONNECT_SECONDS,
+    CORRECT_CAUSE,
     EXPIRED,
     HOST_NAME,
     NO_ANSWER,
@@ -57,7 +58,6 @@ NOT_NOW = f"Check the state of the database. {RETRIED}"
 DISABLED = "Enable the user, and find out what disabled it"
 LICENSE = "Correct the license of the server, or of the client"
 LOCKED = find_lock_holder("MON_GET_APPL_LOCKWAIT")
-CORRECT_CAUSE = f"Correct the cause. {RETRIED}"
 BY_ADMIN = 'Name an admin in "masterarn", who sets the password'
 OTHER_PASSWORD = f'{POLICY}, or name an admin in "masterarn", who sets the password'
 WRONG_HOST = 'Correct "host" in the secret, or the DNS of the function\'s VPC'

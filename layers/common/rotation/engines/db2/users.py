@@ -24,8 +24,8 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.db2 import connection as db2_connection
 from rotation.engines.db2.client import Row
-from rotation.engines.db2.connection import CORRECT_CAUSE, UNKNOWN_ROUTINE, Db2Connection
-from rotation.engines.driver import ExpectedError, accepts
+from rotation.engines.db2.connection import UNKNOWN_ROUTINE, Db2Connection
+from rotation.engines.driver import ADMIN_HOST, CORRECT_CAUSE, ExpectedError, accepts
 from rotation.errors import LoginBlocked, NotPermitted, StatementFailed, Unsafe
 from rotation.redaction import said
 
@@ -80,7 +80,7 @@ class Db2Users:
         """Raise Unsafe if there is no such user."""
         if not self.exists(username):
             cause = f"there is no user {username} on the admin's server"
-            raise Unsafe(operation, cause, 'Correct "host" in the admin secret')
+            raise Unsafe(operation, cause, ADMIN_HOST)
 
     def add(self, username: str, password: str, groups: Iterable[str], is_there: Effect) -> None:
         """Create a user as a member of these groups. RDS creates groups that do not exist."""

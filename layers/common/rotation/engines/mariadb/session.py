@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
+from rotation.engines.driver import ADMIN_HOST
 from rotation.engines.mariadb import catalog
 from rotation.engines.mariadb.accounts import MariaDBAccounts
 from rotation.engines.mariadb.kind import KIND
@@ -74,7 +75,7 @@ class MariaDBSession(MySQLSession):
         added = [self._add_to_account(account, current, password, operation) for account in accounts]
         if not any(added):
             cause = f"no account of {username} on this server has the current password"
-            raise Unsupported(operation, cause, mysql.ADMIN_HOST)
+            raise Unsupported(operation, cause, ADMIN_HOST)
 
     def _add_to_account(self, account: Account, current: str, password: str, operation: str) -> bool:
         """Give an account both passwords; False if it has neither, and so is not the secret's."""

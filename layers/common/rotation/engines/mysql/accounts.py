@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from rotation.engine import Proof
+from rotation.engines.driver import ADMIN_HOST
 from rotation.engines.mysql import catalog
-from rotation.engines.mysql.connection import ADMIN_HOST, MySQLConnection
+from rotation.engines.mysql.connection import MySQLConnection
 from rotation.engines.mysql.definition import has_password, nonces
 from rotation.engines.mysql.names import Account
 from rotation.errors import RETRIED, StatementFailed, Unsafe

@@ -15,6 +15,7 @@ from rotation.deadline import Deadline
 from rotation.engines.driver import (
     BUSY,
     CERTIFICATE,
+    CORRECT_CAUSE,
     EXPIRED,
     HOST_NAME,
     NO_ANSWER,
@@ -24,6 +25,7 @@ from rotation.engines.driver import (
     STARTING,
     STATEMENT_SECONDS,
     TOO_MANY,
+    UNKNOWN_SERVER,
     WRONG_DATABASE,
     WRONG_PASSWORD,
     ExpectedError,
@@ -63,10 +65,8 @@ from rotation.errors import (
 from rotation.redaction import said
 
 UNLOCK = "Unlock the account (ALTER USER … ACCOUNT UNLOCK), and find out what locked it"
-UNKNOWN_SERVER = "Find out what answers at the host and port of the secret"
 OTHER_PLUGIN = "Change the account's plugin to caching_sha2_password, or to another one that this function's client has"
 LOAD_PLUGIN = "Load the account's authentication plugin into the server, or use another"
-ADMIN_HOST = "Correct the host of the admin secret: it must be the server that the user logs in to"
 OTHER_DEFINER = (
     "Give the objects whose definer is this account another one, or GRANT ALLOW_NONEXISTENT_DEFINER (before MySQL 8.2"
     " SET_USER_ID) ON *.* TO the admin"
@@ -367,6 +367,6 @@ def statement_failure(
         causes = [warning for warning in warnings() if warning.number != CANNOT_USER]
         number = next((cause.number for cause in causes if cause.number in STATEMENT_PROBLEMS), number)
         text = "; ".join([text, *(cause.text for cause in causes)])
-    otherwise: Problem = (StatementFailed, f"Correct the cause. {RETRIED}")
+    otherwise: Problem = (StatementFailed, CORRECT_CAUSE)
     kind, usual = problem(STATEMENT_PROBLEMS, number, (NotPermitted, "") if number in FORBIDDEN else otherwise, remedy)
     return kind(operation, f"{text} (error {number})", usual)

@@ -22,10 +22,10 @@ import secrets
 from collections.abc import Collection, Sequence
 
 from rotation.engine import CloneStatus, Unshared
-from rotation.engines.driver import ExpectedError
+from rotation.engines.driver import ADMIN_HOST, ExpectedError
 from rotation.engines.mysql import catalog
 from rotation.engines.mysql.accounts import MySQLAccounts
-from rotation.engines.mysql.connection import ADMIN_HOST, MAY_CREATE, MySQLConnection
+from rotation.engines.mysql.connection import MAY_CREATE, MySQLConnection
 from rotation.engines.mysql.definers import Definers
 from rotation.engines.mysql.definition import (
     MARK,

@@ -9,10 +9,10 @@ at the hashes.
 import re
 from contextlib import suppress
 
-from rotation.engines.driver import ExpectedError
+from rotation.engines.driver import ADMIN_HOST, ExpectedError
 from rotation.engines.mysql import catalog
 from rotation.engines.mysql.accounts import MySQLAccounts
-from rotation.engines.mysql.connection import ADMIN_HOST, MAY_CREATE, MySQLConnection
+from rotation.engines.mysql.connection import MAY_CREATE, MySQLConnection
 from rotation.engines.mysql.definition import primary_hash, secondary_hash
 from rotation.engines.mysql.hashes import matches
 from rotation.engines.mysql.locks import server_lock

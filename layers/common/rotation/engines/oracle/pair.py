@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from rotation.engine import CloneStatus
-from rotation.engines.driver import ExpectedError, unread_password
+from rotation.engines.driver import ADMIN_HOST, ExpectedError, unread_password
 from rotation.engines.oracle.admin import NO_SUCH_TABLE, OracleAdmin
 from rotation.engines.oracle.catalog import OracleCatalog, User
 from rotation.engines.oracle.definition import (
@@ -151,7 +151,7 @@ class OraclePair:
         operation, admin = f"looking up {self._user} and {self._other}", self._admin.connection.username
         if self._user not in users:
             cause = f"there is no user {self._user} on the admin's server"
-            raise Unsafe(operation, cause, 'Correct "host" in the admin secret')
+            raise Unsafe(operation, cause, ADMIN_HOST)
         for name, row in users.items():
             if row["oracle_maintained"] == "Y" or name == admin:
                 cause = f"{name} is {'the admin itself' if name == admin else 'maintained by Oracle'}"

@@ -18,7 +18,7 @@ rotation as on other engines.
 
 from dataclasses import replace
 
-from rotation.engines.driver import POLICY, ExpectedError
+from rotation.engines.driver import ADMIN_HOST, POLICY, ExpectedError
 from rotation.engines.oracle.admin import OracleAdmin
 from rotation.engines.oracle.problems import STATEMENT_PROBLEMS
 from rotation.engines.oracle.proof import OracleProofs
@@ -109,7 +109,7 @@ class OraclePasswords:
         """
         if not (self._proofs.has_proved(user, current) or self._connection.accepts(user, current)):
             cause = f"{user} cannot log in on the admin's server with its current password"
-            raise Unsupported(operation, cause, 'Correct "host" in the admin secret')
+            raise Unsupported(operation, cause, ADMIN_HOST)
         rows = self._admin.read(operation, "dba_users", ["username"], ["account_status"], [user])
         if any(IN_ROLLOVER in status for _, status in rows):
             try:

@@ -9,13 +9,16 @@ import oracledb
 from rotation.credential import Credential
 from rotation.engines.driver import (
     CERTIFICATE,
+    CORRECT_CAUSE,
     EXPIRED,
     HOST_NAME,
     NO_ANSWER,
+    NO_REDIRECT,
     POLICY,
     REPLICA,
     STARTING,
     TOO_MANY,
+    UNKNOWN_SERVER,
     WRONG_PASSWORD,
     Problem,
     find_lock_holder,
@@ -36,8 +39,6 @@ from rotation.errors import (
 from rotation.redaction import said
 
 UNLOCK = "Unlock the user (ALTER USER … ACCOUNT UNLOCK), and find out what locked it"
-REDIRECTED = 'Name the database server itself in "host", not a listener that redirects connections'
-UNKNOWN_SERVER = "Find out what answers at the host and port of the secret"
 NO_SERVICE = 'Correct "dbname" in the secret: a service name that the listener knows, or an SID. On RDS: the DB name'
 OLD_VERIFIER = (
     "Set the user's password again, so that it gets a verifier that this client knows (SQLNET.ALLOWED_LOGON_VERSION_…)"
@@ -181,7 +182,7 @@ def login_failure(error: ServerError, credential: Credential, operation: str) ->
             return _tls_failure(getattr(error.cause, "reason", "") or error.text, operation)
         case UnexpectedRedirect():
             cause = "the listener, or the host's name, redirects the function to another place"
-            return LoginBlocked(operation, cause, REDIRECTED)
+            return LoginBlocked(operation, cause, NO_REDIRECT)
         case InvalidAnswer():
             return Unreachable(operation, f"the answer is not that of an Oracle server: {error.text}", UNKNOWN_SERVER)
     similar = SIMILAR.search(str(error.cause))
@@ -196,7 +197,7 @@ def statement_failure(error: ServerError, operation: str, remedy: str) -> Databa
         return Unreachable(operation, error.text or WAS_LOST, NO_ANSWER)
     if error.code in QUOTES_STATEMENT:
         return StatementFailed(operation, f"the statement has a syntax error ({error.code})", "Correct the statement")
-    otherwise = (StatementFailed, f"Correct the cause. {RETRIED}")
+    otherwise = (StatementFailed, CORRECT_CAUSE)
     kind, known = problem(STATEMENT_PROBLEMS, error.code, otherwise, remedy)
     return kind(operation, error.text, known)
 

@@ -14,6 +14,7 @@ from rotation.deadline import Deadline
 from rotation.engines.driver import (
     CERTIFICATE,
     CONNECT_SECONDS,
+    CORRECT_CAUSE,
     HOST_NAME,
     NO_ANSWER,
     NO_BUNDLE,
@@ -356,7 +357,7 @@ def statement_failure(
 
     `remedy` is for a user that is not permitted to do this, and for no other failure.
     """
-    otherwise: Problem = (StatementFailed, f"Correct the cause. {RETRIED}")
+    otherwise: Problem = (StatementFailed, CORRECT_CAUSE)
     if (error.diag.message_primary or "").startswith(CONCURRENTLY):
         otherwise = (StatementFailed, RETRIED)
     table = {**STATEMENT_PROBLEMS, **problems}

@@ -11,8 +11,10 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.driver import (
     CONNECT_SECONDS,
+    CORRECT_CAUSE,
     EXPIRED,
     NO_ANSWER,
+    NO_REDIRECT,
     POLICY,
     STATEMENT_SECONDS,
     TOO_MANY,
@@ -42,7 +44,6 @@ from rotation.redaction import said
 NO_USER = f"{WRONG_DATABASE} (CREATE USER … FOR LOGIN …)"
 NEW_PASSWORD = f"{EXPIRED} (ALTER LOGIN … WITH PASSWORD = …)"
 UNLOCK = "Unlock the login (ALTER LOGIN … WITH PASSWORD = … UNLOCK), and find out what locked it"
-NO_REDIRECT = 'Name the server itself in "host", not one that redirects connections'
 NO_SQL_SERVER = 'Correct "host", "port", "username" and "password" in the secret'
 TAKEN = "Rename or drop that user in the database: it has the name of the clone, and belongs to another login"
 READ_ONLY = (
@@ -51,7 +52,6 @@ READ_ONLY = (
 )
 LOCKED = find_lock_holder("sys.dm_tran_locks")
 LESS = "Ask for less: TOP (1) in a statement of verify, permissions on schemas or roles instead of single objects"
-UNKNOWN = f"Correct the cause. {RETRIED}"
 
 LOGIN_PROBLEMS: Mapping[int, Problem] = {
     18456: (LoginRefused, WRONG_PASSWORD),
@@ -299,7 +299,7 @@ def login_failure(error: Exception, operation: str) -> DatabaseError:
     if not server_error.number:
         return Unreachable(operation, server_error.cause or "no answer", NO_ANSWER)
     number = NO_DATABASE if _has_right_password(error, server_error.number) else server_error.number
-    kind, remedy = problem(LOGIN_PROBLEMS, number, (LoginBlocked, UNKNOWN))
+    kind, remedy = problem(LOGIN_PROBLEMS, number, (LoginBlocked, CORRECT_CAUSE))
     return kind(operation, f"{server_error.cause} (error {number})", remedy)
 
 
@@ -317,6 +317,6 @@ def statement_failure(error: Exception, operation: str, remedy: str, username: s
     server_error = ServerError.read(error)
     if not server_error.number:
         return Unreachable(operation, server_error.cause or "the connection was lost", NO_ANSWER)
-    otherwise: Problem = (StatementFailed, UNKNOWN)
+    otherwise: Problem = (StatementFailed, CORRECT_CAUSE)
     kind, remedy = problem(STATEMENT_PROBLEMS, server_error.number, otherwise, remedy or lacks_right(username))
     return kind(operation, f"{server_error.cause} (error {server_error.number})", remedy)

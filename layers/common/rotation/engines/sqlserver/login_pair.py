@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rotation.engine import Unshared
-from rotation.engines.driver import unread_password
+from rotation.engines.driver import CORRECT_CAUSE, unread_password
 from rotation.engines.sqlserver import catalog
 from rotation.engines.sqlserver.databases import DATABASES_WITHOUT_USERS, SQLServerDatabase
 from rotation.engines.sqlserver.kind import DATABASES, KIND, normal_name
@@ -14,7 +14,7 @@ from rotation.engines.sqlserver.principals import DBO, Principal, changes, optio
 from rotation.engines.sqlserver.rights import binary, identifier, literal
 from rotation.engines.sqlserver.triggers import require_no_triggers
 from rotation.engines.sqlserver.unshared import bound_by_predicates, bound_to_login
-from rotation.errors import RETRIED, NotPermitted, StatementFailed, Unsafe, Unsupported
+from rotation.errors import NotPermitted, StatementFailed, Unsafe, Unsupported
 from rotation.redaction import said
 
 logger = logging.getLogger(__name__)
@@ -230,7 +230,7 @@ class SQLServerLoginPair(SQLServerPair):
 
     def _not_shared(self, lost: Unshared) -> Unsupported:
         """Return the error for a database that `unshared` did not name: it has changed since, or nobody asked."""
-        return Unsupported(f"preparing {self.other}", lost.what, f"Correct the cause. {RETRIED}")
+        return Unsupported(f"preparing {self.other}", lost.what, CORRECT_CAUSE)
 
     def _users(self, user_sid: bytes, other_sid: bytes) -> DatabaseUsers:
         """Return the users of the two logins in this database."""
