@@ -81,7 +81,7 @@ class Db2Pair:
         """
         self._require_names()
         users = self._connect_to_users()
-        self._warn_of_what_is_not_seen(users)
+        self._warn_of_other_databases(users)
         self._mirror_groups(users)
         for left in reversed(range(MIRROR_ROUNDS)):
             try:
@@ -110,11 +110,10 @@ class Db2Pair:
                 remedy = "Use another name, or the single-user strategy"
                 raise Unsupported(f"looking at {self.user} and {self.other}", cause, remedy)
 
-    def _warn_of_what_is_not_seen(self, users: Db2Users) -> None:
-        """Say what this session cannot see.
+    def _warn_of_other_databases(self, users: Db2Users) -> None:
+        """Log the databases that this session does not enter.
 
-        It does not enter other databases: each can run a procedure at the connect, with the rights of the admin. No
-        function that RDS or IBM documents shows the storage access aliases of others to a master user.
+        Each can run a procedure at the connect, with the rights of the admin.
         """
         if databases := users.other_databases(self._database):
             listed = ", ".join(databases[:MOST_DATABASES]) + (", …" if len(databases) > MOST_DATABASES else "")
@@ -124,12 +123,6 @@ class Db2Pair:
                     f" If {self.user} has rights in one of them, grant them to {self.other} by hand"
                 )
             )
-        logger.info(
-            said(
-                f"Storage access aliases cannot be read. If {self.user} has one, catalog it for a group of both users"
-                " (rdsadmin.catalog_storage_access)"
-            )
-        )
 
     # Groups
 
