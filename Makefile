@@ -25,6 +25,8 @@ INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-input
 
 # Tests and demo run the same artifacts as are deployed, built for this machine's processor, in a folder of their own.
 HOST_ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
+# Tests wait for servers a third of the time, so there are three workers for two processors, and four at most.
+WORKERS := $(shell workers=$$(( $$(nproc) * 3 / 2 )); echo $$(( workers < 4 ? workers : 4 )))
 HOST_BUILD := .local/build/template.yaml
 # One Region of each partition, and the one that has everything: they must have all that the template uses.
 REGIONS := us-east-1 eu-central-1 cn-north-1 us-gov-west-1
@@ -42,12 +44,12 @@ demo: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## watch a real credential rotate,
 
 test: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(HOST_BUILD) ## run all tests, against real servers and the built artifacts (PYTEST_ARGS="-k …")
 	@$(BIN)/python -m tests.local.servers.fetch || test -z "$$CI" # if it fails, the tests of those servers are skipped, except in CI
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(or $(PYTEST_ARGS),--cov --cov-report=)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(or $(PYTEST_ARGS),--cov --cov-report=)
 	@$(if $(PYTEST_ARGS),,$(BIN)/python -m tests.local.coverage_floors)
 
 test-all: $(DEVELOPMENT) ## run the contract against PostgreSQL 13 to 18, MySQL 9, MariaDB 10.5, 10.11 and 11.8 (needs npm, for PostgreSQL 13)
 	@$(BIN)/python -m tests.local.servers.fetch --every-version
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --every-version tests/contract $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --every-version tests/contract $(PYTEST_ARGS)
 
 faults: $(DEVELOPMENT) ## kill and cut off rotations at every message, on all cores; the table is kept in .local (PYTEST_ARGS="-k mysql")
 	@$(BIN)/python -m tests.local.servers.fetch
