@@ -25,9 +25,9 @@ INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-input
 
 # Tests and demo run the same artifacts as are deployed, built for this machine's processor, in a folder of their own.
 HOST_ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
+HOST_BUILD := .local/build/template.yaml
 # Tests wait for servers a third of the time, so there are three workers for two processors, and four at most.
 WORKERS := $(shell workers=$$(( $$(nproc) * 3 / 2 )); echo $$(( workers < 4 ? workers : 4 )))
-HOST_BUILD := .local/build/template.yaml
 # One Region of each partition, and the one that has everything: they must have all that the template uses.
 REGIONS := us-east-1 eu-central-1 cn-north-1 us-gov-west-1
 SOURCES := template.yaml samconfig.toml $(shell find functions layers supply ! -name '__pycache__' ! -name '*.pyc')
