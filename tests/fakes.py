@@ -11,17 +11,19 @@ from dataclasses import dataclass, field
 
 from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
-from rotation.engine import CloneStatus, Proof, Unshared
+from rotation.engine import CloneStatus, Comparison, Difference, Proof, Unshared, state
 from rotation.errors import (
     InvalidSecret,
     LoginRefused,
     NotPermitted,
     NotRotatable,
+    RightsDiffer,
     StatementFailed,
     Unreachable,
     Unsafe,
 )
 from rotation.kind import EngineKind, Strategy
+from rotation.record import PairRecord, is_ours
 from tests.laboratories import ORDERS, THINGS, Logins
 
 KIND = EngineKind(
@@ -221,19 +223,27 @@ class FakeSession:
         locked = self.server.users.get(username, User()).verifiers == ()
         self._set_password(username, password, may=self._is_admin, locked=locked)
 
-    def differences(self, user: str, other: str) -> Sequence[str]:
-        """Say in what `other` is not what `user` is."""
+    def compare(self, user: str, other: str) -> Comparison:
+        """Compare what the two may, and whether somebody has locked the other."""
         users, may = self.server.users, self._is_admin
         may = may or (self.database.kind.clone_sees_rights and self.username in (user, other))
         self._require(f"comparing {other} with {user}", may=may)
-        missing = [f"there is no user {name}" for name in (user, other) if name not in users]
-        if missing:
-            return missing
-        mine, theirs = users[user].rights, users[other].rights
-        return [
-            *(f"{other} may not {right}" for right in sorted(mine - theirs)),
-            *(f"{other} may {right}, {user} may not" for right in sorted(theirs - mine)),
+        for name in (user, other):
+            if name not in users:
+                raise RightsDiffer(f"comparing {other} with {user}", f"there is no user {name}", "Create it")
+        user_rights, other_rights = self._user(user).rights, self._user(other).rights
+        lacking = [
+            Difference(f"{other} may not {right}", f"GRANT {right} TO {other}", f"REVOKE {right} FROM {user}")
+            for right in sorted(user_rights - other_rights)
         ]
+        surplus = [
+            Difference(
+                f"{other} may {right}, {user} may not", f"REVOKE {right} FROM {other}", f"GRANT {right} TO {user}"
+            )
+            for right in sorted(other_rights - user_rights)
+        ]
+        unlock = None if users[other].verifiers else f"ALTER USER {other} UNLOCK"
+        return Comparison([*lacking, *surplus], state(user_rights), state(other_rights), unlock)
 
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements: `SELECT … FROM` a thing that the user may read."""
@@ -390,7 +400,7 @@ class FakeSecret:
         held = self.versions.get(self.token)
         if held is None:
             self.versions[self.token] = value.to_json()
-            self.labels[PENDING] = self.token
+            self.labels |= dict.fromkeys([PENDING, *filter(is_ours, self.labels)], self.token)
         return self.versions[self.token] == value.to_json()
 
     def promote(self) -> bool:
@@ -401,6 +411,19 @@ class FakeSecret:
         self.before("UpdateSecretVersionStage")
         self._move_current(self.token)
         return True
+
+    def record(self) -> PairRecord:
+        """Return what is recorded about the pair."""
+        return PairRecord.from_labels(self.labels.keys())
+
+    def write_record(self, record: PairRecord) -> None:
+        """Replace what is recorded about the pair."""
+        for label in sorted(record.labels - self.labels.keys()):
+            self.before("UpdateSecretVersionStage")
+            self.labels[label] = self.token
+        for label in sorted(set(filter(is_ours, self.labels)) - record.labels):
+            self.before("UpdateSecretVersionStage")
+            del self.labels[label]
 
     def newer(self) -> Iterator[SecretValue]:
         """Yield the values of versions that are newer than AWSCURRENT, but for this one, newest first."""

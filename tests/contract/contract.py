@@ -121,7 +121,7 @@ class EngineContract:
             session.require_proven(proof)
             session.mirror(user.username, other.username)
             session.set_password(other.username, other.password)
-            assert not session.differences(user.username, other.username)
+            assert not session.compare(user.username, other.username).sentences
         assert laboratory.logs_in(user)
         assert laboratory.logs_in(other)
 
@@ -166,7 +166,7 @@ class EngineContract:
         mirror(laboratory, user, clone)
         laboratory.allow(clone.username, INVOICES)
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-            assert session.differences(clone.username, user.username)
+            assert session.compare(clone.username, user.username).sentences
         mirror(laboratory, clone, user)
         for who in new:
             assert laboratory.may_read(who, INVOICES)

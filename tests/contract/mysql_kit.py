@@ -51,7 +51,7 @@ def rotate(laboratory: MySQLLaboratory, current: Credential, pending: Credential
         session.require_proven(known)
         assert session.clone_status(current.username, pending.username) is not CloneStatus.UNKNOWN
         session.mirror(current.username, pending.username)
-        differences = list(session.differences(current.username, pending.username))
+        differences = list(session.compare(current.username, pending.username).sentences)
         session.set_password(pending.username, pending.password)
     return differences
 

@@ -117,5 +117,5 @@ def deliver(oracle: OracleLaboratory, user: Credential, clone: Credential) -> No
         assert session.clone_status(user.username, clone.username) is not CloneStatus.UNKNOWN
         assert not session.unshared(user.username, clone.username)
         session.mirror(user.username, clone.username)
-        assert session.differences(user.username, clone.username) == []
+        assert session.compare(user.username, clone.username).sentences == []
         session.set_password(clone.username, clone.password)

@@ -1,9 +1,12 @@
 """What do the contract tests of all engines do with the two users of a pair?"""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from rotation.credential import Credential
+from rotation.credential import Credential, SecretValue
 from rotation.engine import CloneStatus, Proof
+from rotation.logins import Context, KeepsRecord
+from rotation.record import PairRecord
+from rotation.strategies import AlternatingUsers
 from tests.laboratories import Laboratory, deadline, new_password
 
 type Pair = tuple[Credential, Credential]
@@ -40,11 +43,52 @@ def mirror(laboratory: Laboratory, user: Credential, other: Credential) -> None:
         session.set_password(other.username, other.password)
 
 
+@dataclass
+class RecordInMemory:
+    """Keeps what a secret's labels would say of its pair; implements `rotation.logins.KeepsRecord`."""
+
+    labels: frozenset[str] = frozenset()
+
+    def record(self) -> PairRecord:
+        """Return what is recorded."""
+        return PairRecord.from_labels(self.labels)
+
+    def write_record(self, record: PairRecord) -> None:
+        """Replace it."""
+        self.labels = record.labels
+
+
+def set_secret(
+    laboratory: Laboratory,
+    user: Credential,
+    *earlier: Credential,
+    accept: frozenset[str] = frozenset(),
+    pair: KeepsRecord | None = None,
+) -> Credential:
+    """Do what setSecret does for a secret of this user with alternating users, and return what is pending.
+
+    `earlier` are what older versions of the secret hold, `accept` is what the secret accepts, `pair` keeps the record.
+    """
+    kind = laboratory.engine.kind
+    current = SecretValue(credential=user, admin_secret="arn", strategy=None, verify=(), fields={}, accept=accept)
+    pending = current.successor(kind.counterpart(user.username), new_password())
+    context = Context(
+        engine=laboratory.engine,
+        deadline=deadline(),
+        admin=lambda value: admin_for(laboratory, value.credential),
+        newer=lambda: iter(()),
+        earlier=lambda: iter([replace(current, credential=credential) for credential in earlier]),
+        pair=pair or RecordInMemory(),
+    )
+    AlternatingUsers(kind).set_password(current, pending, context)
+    return pending.credential
+
+
 def differences(laboratory: Laboratory, user: Credential, other: Credential) -> list[str]:
     """Do what testSecret does: the other user compares the pair, if the engine lets it, else the admin."""
     who = other if laboratory.engine.kind.clone_sees_rights else admin_for(laboratory, user)
     with laboratory.engine.connect(who, deadline()) as session:
-        return list(session.differences(user.username, other.username))
+        return session.compare(user.username, other.username).sentences
 
 
 def clone_status(laboratory: Laboratory, user: Credential, other: Credential) -> CloneStatus:

@@ -4,10 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from rotation.credential import Credential, SecretValue
-from rotation.logins import Context
-from rotation.strategies import AlternatingUsers
-from tests.laboratories import deadline, new_password
+from rotation.credential import Credential
+from tests.laboratories import deadline
 from tests.laboratories.sqlserver import SQLServerLaboratory
 
 
@@ -19,7 +17,7 @@ def mirror(
     with laboratory.engine.connect(admin, deadline()) as session:
         session.clone_status(user.username, other.username)
         session.mirror(user.username, other.username)
-        assert session.differences(user.username, other.username) == []
+        assert session.compare(user.username, other.username).sentences == []
         session.set_password(other.username, other.password)
 
 
@@ -28,7 +26,7 @@ def differences(
 ) -> str:
     admin = replace(admin or laboratory.admin, database=user.database)
     with laboratory.engine.connect(admin, deadline()) as session:
-        return "\n".join(session.differences(user.username, other.username))
+        return "\n".join(session.compare(user.username, other.username).sentences)
 
 
 def alter(laboratory: SQLServerLaboratory, *statements: str, database: str = "master") -> None:
@@ -87,27 +85,6 @@ def has(laboratory: SQLServerLaboratory, username: str, *databases: str) -> list
                 given[tuple(right)] = max(given[tuple(right)], state, key=lambda state: STRENGTH.index(str(state)))
         found += [given, roles]
     return found + [asked(laboratory, USER, username, database=name) for name in databases]
-
-
-def set_secret(
-    laboratory: SQLServerLaboratory, user: Credential, *earlier: Credential, accept: frozenset[str] = frozenset()
-) -> Credential:
-    """Do what setSecret does for a secret of this user with alternating users, and return what is pending.
-
-    `earlier` are what older versions of the secret hold. `accept` is what the secret accepts.
-    """
-    kind = laboratory.engine.kind
-    current = SecretValue(credential=user, admin_secret="arn", strategy=None, verify=(), fields={}, accept=accept)
-    pending = current.successor(kind.counterpart(user.username), new_password())
-    context = Context(
-        engine=laboratory.engine,
-        deadline=deadline(),
-        admin=lambda value: replace(laboratory.admin, database=value.credential.database),
-        newer=lambda: iter(()),
-        earlier=lambda: iter([replace(current, credential=credential) for credential in earlier]),
-    )
-    AlternatingUsers(kind).set_password(current, pending, context)
-    return pending.credential
 
 
 def make_equal(

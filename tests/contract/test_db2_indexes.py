@@ -20,11 +20,11 @@ def test_who_owns_a_table_with_an_unnamed_key_can_be_half_of_a_pair(
         run(f"CREATE TABLE LAB.{table} (ID INTEGER NOT NULL PRIMARY KEY)")
     with laboratory.engine.connect(laboratory.admin, deadline()) as session:
         session.mirror(user.username, clone)
-        assert session.differences(user.username, clone) == []
+        assert session.compare(user.username, clone).sentences == []
         assert indexes_of(instance, clone) == []
         assert [place for place, _ in indexes_of(instance, user.username)] == ["SYSIBM"]
         session.mirror(clone, user.username)
-        assert session.differences(clone, user.username) == []
+        assert session.compare(clone, user.username).sentences == []
 
 
 def test_a_right_on_a_system_made_index_is_never_taken(laboratory: Db2Laboratory, instance: Instance) -> None:
@@ -39,7 +39,7 @@ def test_a_right_on_a_system_made_index_is_never_taken(laboratory: Db2Laboratory
                 " VALUES ('BOSS', ?, 'U', 'SYSIBM', ?, 'Y')",
                 (clone.upper(), f"SQL_{user.username}"),
             )
-        assert session.differences(user.username, clone) == []
+        assert session.compare(user.username, clone).sentences == []
         session.mirror(user.username, clone)
     assert len(indexes_of(instance, clone)) == 1
 

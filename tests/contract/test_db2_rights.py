@@ -30,7 +30,7 @@ class TestDb2Rights:
             for statement in GRANTS:
                 inside(instance, statement.format(user=quoted(user.username.upper())))
             session.mirror(user.username, clone)
-            assert session.differences(user.username, clone) == []
+            assert session.compare(user.username, clone).sentences == []
             mine, others = held_by(instance, user.username), held_by(instance, clone)
             assert mine == others
             assert len(mine) > len(GRANTS)
@@ -42,10 +42,10 @@ class TestDb2Rights:
             }
             for statement in REVOKES:
                 inside(instance, statement.format(user=quoted(user.username.upper())))
-            assert len(session.differences(user.username, clone)) >= len(REVOKES)
+            assert len(session.compare(user.username, clone).sentences) >= len(REVOKES)
             session.mirror(user.username, clone)
             assert held_by(instance, user.username) == held_by(instance, clone)
-            assert session.differences(user.username, clone) == []
+            assert session.compare(user.username, clone).sentences == []
 
     @pytest.mark.parametrize(
         ("before", "after"),
@@ -94,10 +94,10 @@ class TestDb2Rights:
                 run("CREATE TABLE MINE (ID INTEGER)")
             # The clone is not current: what it owns stays its own.
             session.mirror(user.username, clone.username)
-            assert session.differences(user.username, clone.username) == []
+            assert session.compare(user.username, clone.username).sentences == []
             # Now it is.
             session.mirror(clone.username, user.username)
-            assert session.differences(clone.username, user.username) == []
+            assert session.compare(clone.username, user.username).sentences == []
         with laboratory.session(user) as run:
             run(f"SELECT 1 FROM {clone.username}.MINE")  # noqa: S608 - a made-up name
         with laboratory.session(clone) as run:
@@ -137,7 +137,7 @@ class TestDb2Rights:
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
             session.mirror(user.username, clone)
             laboratory.allow(user.username, INVOICES)
-            before = session.differences(user.username, clone)
+            before = session.compare(user.username, clone).sentences
         assert len(before) == 1
 
         def interrupted(_: Db2Connection) -> None:
@@ -151,7 +151,7 @@ class TestDb2Rights:
             ):
                 session.mirror(user.username, clone)
         with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-            assert session.differences(user.username, clone) == before
+            assert session.compare(user.username, clone).sentences == before
 
     def test_a_right_that_is_not_known_here_is_not_left_out(
         self, laboratory: Db2Laboratory, instance: Instance

@@ -91,7 +91,7 @@ def test_a_failed_task_of_another_secret_fails_no_groups(
         for kind in ("ADD_USER", "ADD_GROUPS", "REMOVE_GROUPS"):
             around(monkeypatch, kind, another_fails)
         session.mirror(user.username, clone)
-        assert session.differences(user.username, clone) == []
+        assert session.compare(user.username, clone).sentences == []
 
 
 def test_our_own_failed_task_fails_beside_a_success_of_another_secret(

@@ -33,7 +33,7 @@ def test_the_other_delivery_is_faster_with_the_users(
     step(laboratory, user, clone)
     assert laboratory.logs_in(clone)
     with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-        assert session.differences(user.username, clone.username) == []
+        assert session.compare(user.username, clone.username).sentences == []
         assert session.clone_status(user.username, clone.username) is CloneStatus.OURS
     assert instance.user(clone.username)
 
@@ -60,7 +60,7 @@ def test_the_other_delivery_is_faster_with_the_rights(
     step(laboratory, user, clone)
     assert met.is_set()
     with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-        assert session.differences(user.username, clone.username) == []
+        assert session.compare(user.username, clone.username).sentences == []
 
 
 def test_the_other_delivery_is_faster_with_what_only_rds_revokes(
@@ -74,7 +74,7 @@ def test_the_other_delivery_is_faster_with_what_only_rds_revokes(
     meet(monkeypatch, "REVOKE_ROLE", lambda: step(laboratory, user, clone))
     step(laboratory, user, clone)
     with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-        assert session.differences(user.username, clone.username) == []
+        assert session.compare(user.username, clone.username).sentences == []
 
 
 def test_a_deadlock_of_the_two_is_begun_anew(laboratory: Db2Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def test_what_an_application_finds_unqualified_is_lost_to_the_other_user(
     with laboratory.engine.connect(laboratory.admin, deadline()) as session:
         assert [one.kind for one in session.unshared(user.username, clone)] == ["schemas"]
         session.mirror(user.username, clone)
-        assert session.differences(user.username, clone) == []
+        assert session.compare(user.username, clone).sentences == []
 
 
 def test_an_xsr_object_that_public_cannot_use_is_named(laboratory: Db2Laboratory, instance: Instance) -> None:
@@ -92,7 +92,7 @@ def test_an_xsr_object_that_public_cannot_use_is_named(laboratory: Db2Laboratory
     assert f'GRANT USAGE ON XSROBJECT "LAB"."{name}" TO PUBLIC' in found.what
     with laboratory.engine.connect(laboratory.admin, deadline()) as admin:
         admin.mirror(user.username, f"{user.username}_clone")  # no GRANT … TO USER, which Db2 does not know
-        assert admin.differences(user.username, f"{user.username}_clone") == []
+        assert admin.compare(user.username, f"{user.username}_clone").sentences == []
     inside(instance, f"GRANT USAGE ON XSROBJECT LAB.{name} TO PUBLIC")
     assert unshared(laboratory, user.username) == [], "everybody has it"
 

@@ -34,7 +34,7 @@ class TestDb2Users:
             session.mirror(user.username, clone.username)
             session.set_password(clone.username, clone.password)
             assert laboratory.logs_in(clone)
-            assert session.differences(user.username, clone.username) == []
+            assert session.compare(user.username, clone.username).sentences == []
 
     def test_what_rds_never_does_is_waited_for_while_there_is_time(
         self, laboratory: Db2Laboratory, instance: Instance, monkeypatch: pytest.MonkeyPatch
@@ -84,8 +84,8 @@ class TestDb2Users:
             assert session.clone_status(user.username, clone) is CloneStatus.OURS
             assert session.clone_status(clone, user.username) is CloneStatus.OURS
             session.mirror(clone, user.username)
-            assert session.differences(clone, user.username) == []
-            assert session.differences(user.username, clone) == []
+            assert session.compare(clone, user.username).sentences == []
+            assert session.compare(user.username, clone).sentences == []
 
     def test_a_mark_says_nothing_of_who_was_made_anew(self, laboratory: Db2Laboratory) -> None:
         user = laboratory.new_user()
@@ -122,13 +122,13 @@ class TestDb2Users:
             session.mirror(user.username, clone)
             laboratory.administer("CALL RDSADMIN.ADD_GROUPS(?, ?)", user.username, "sales,inside_sales")
             laboratory.administer("CALL RDSADMIN.REMOVE_GROUPS(?, ?)", user.username, "lab_users")
-            assert session.differences(user.username, clone) == [
+            assert session.compare(user.username, clone).sentences == [
                 f"{clone} is not in the group INSIDE_SALES",
                 f"{clone} is not in the group SALES",
                 f"{clone} is in the group LAB_USERS, {user.username} is not",
             ]
             session.mirror(user.username, clone)
-            assert session.differences(user.username, clone) == []
+            assert session.compare(user.username, clone).sentences == []
 
     @pytest.mark.parametrize("name", ["it's", "a,b", "a b", "1st", "", "ü", 'a"b', "a.b"])
     def test_a_name_that_is_no_word_is_never_passed_on(self, laboratory: Db2Laboratory, name: str) -> None:

@@ -459,7 +459,7 @@ class Family:
         ):
             session.mirror(user.username, f"{user.username}_clone")
             session.set_password(f"{user.username}_clone", "p\\'\"`")
-            assert session.differences(user.username, f"{user.username}_clone") == []
+            assert session.compare(user.username, f"{user.username}_clone").sentences == []
         assert laboratory.logs_in(replace(user, username=f"{user.username}_clone", password="p\\'\"`"))
 
     def test_a_certificate_of_another_authority_is_not_trusted(

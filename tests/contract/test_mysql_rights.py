@@ -238,7 +238,7 @@ def mirrored_differences(mysql: MySQLLaboratory, user: Credential, other: Creden
     """Mirror, and compare in the same session, as setSecret does: it has learned what is gone."""
     with mysql.engine.connect(mysql.admin, deadline()) as session:
         session.mirror(user.username, other.username)
-        return list(session.differences(user.username, other.username))
+        return session.compare(user.username, other.username).sentences
 
 
 def test_what_the_admin_cannot_see_is_not_taken_for_gone(mysql: MySQLLaboratory, pair: Pair) -> None:

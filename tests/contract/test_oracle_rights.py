@@ -200,7 +200,7 @@ def test_an_admin_as_documented_makes_and_keeps_a_pair(oracle: OracleLaboratory,
             assert session.clone_status(current.username, other.username) is not CloneStatus.UNKNOWN
             session.mirror(current.username, other.username)
             session.set_password(other.username, other.password)
-            assert session.differences(current.username, other.username) == []
+            assert session.compare(current.username, other.username).sentences == []
         assert oracle.may_read(other, ORDERS)
         assert definition(oracle, current) == definition(oracle, other)
 

@@ -138,7 +138,7 @@ def test_names_that_differ_in_case_are_two_users_whatever_comparisons_are_set_to
                 session.require_proven(replace(proof, username=large.username))
             session.mirror(small.username, clone.username)
             session.set_password(clone.username, clone.password)
-            assert session.differences(small.username, clone.username) == []
+            assert session.compare(small.username, clone.username).sentences == []
         assert stand_in.database.triggers
     assert definition(oracle, clone) == definition(oracle, small)
     assert not oracle.may_read(clone, INVOICES)
@@ -255,7 +255,7 @@ def test_no_trap_is_sprung_as_the_admin(
         assert session.clone_status(user.username, clone.username) is CloneStatus.OURS
         session.mirror(user.username, clone.username)
         session.set_password(clone.username, changed(clone).password)
-        assert session.differences(user.username, clone.username) == []
+        assert session.compare(user.username, clone.username).sentences == []
     assert sprung_by(stand_in, oracle.admin) == []
     assert definition(oracle, clone) == definition(oracle, user)
 
@@ -419,7 +419,7 @@ def test_an_admin_that_can_take_little_leaves_what_strangers_gave_and_names_it(
     as_stranger(oracle, stranger, f"GRANT {role} TO {account(clone)} WITH ADMIN OPTION")
     with caplog.at_level(logging.WARNING), oracle.engine.connect(admin, deadline()) as session:
         session.mirror(user.username, clone.username)
-        assert session.differences(user.username, clone.username) == []
+        assert session.compare(user.username, clone.username).sentences == []
         session.set_password(clone.username, clone.password)
     told = "\n".join(record.getMessage() for record in caplog.records)
     assert len(told.splitlines()) == 2

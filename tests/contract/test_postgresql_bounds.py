@@ -36,7 +36,7 @@ user = Credential(
 before = memory()
 try:
     with PostgreSQL().connect(user, Deadline(lambda: 20.0)) as session:
-        session.differences("app", "app_clone")
+        session.compare("app", "app_clone").sentences
 except RotationError as error:
     print(json.dumps([type(error).__name__, str(error), memory() - before]))
 """

@@ -417,7 +417,7 @@ def test_a_server_that_ignores_the_role_of_a_user_is_found_out(
     alter(postgresql, "ALTER ROLE {} RESET role", clone.username)
     with postgresql.engine.connect(clone, deadline()) as session:
         alter(postgresql, "ALTER ROLE {} SET role TO {}", clone.username, user.username)
-        [difference] = session.differences(user.username, clone.username)
+        [difference] = session.compare(user.username, clone.username).sentences
     assert difference == (
         f"{clone.username} acts as {clone.username}, although it is set to act as {user.username}."
         f" PostgreSQL {major}.{minor + 1} repairs this, and this is {major}.{minor}"

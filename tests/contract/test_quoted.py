@@ -48,7 +48,7 @@ def mirrored(laboratory: Laboratory) -> tuple[Credential, Credential]:
 def differences(laboratory: Laboratory, user: Credential, clone: Credential) -> str:
     """Say in what the two differ."""
     with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-        return "; ".join(session.differences(user.username, clone.username))
+        return "; ".join(session.compare(user.username, clone.username).sentences)
 
 
 # Values that a user can fill

@@ -19,8 +19,8 @@ from rotation.engines.sqlserver.accounts import SQLServerAccount
 from rotation.engines.sqlserver.connection import SQLServerConnection
 from rotation.engines.sqlserver.pair import clone_sid
 from rotation.errors import LoginRefused, NotPermitted, StatementFailed, Unsafe
-from tests.contract.pairs import changed, clone_status, new_clone, proof_of
-from tests.contract.sqlserver_kit import alter, asked, has, set_secret
+from tests.contract.pairs import changed, clone_status, new_clone, proof_of, set_secret
+from tests.contract.sqlserver_kit import alter, asked, has
 from tests.laboratories import INVOICES, ORDERS, deadline, new_password
 from tests.laboratories.sqlserver import CONTAINED, DATABASE, SQLServerLaboratory, bracketed, quoted
 
@@ -164,7 +164,7 @@ def test_a_login_is_rotated_and_the_contained_users_of_its_names_are_not(
         session.require_proven(proof)
         assert session.clone_status(victim.username, clone.username) is CloneStatus.ABSENT
         session.mirror(victim.username, clone.username)
-        assert session.differences(victim.username, clone.username) == []
+        assert session.compare(victim.username, clone.username).sentences == []
         session.set_password(clone.username, clone.password)
     assert sqlserver.may_read(clone, ORDERS)
     assert not sqlserver.logs_in(replace(clone, database=owner.database))

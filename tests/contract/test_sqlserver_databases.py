@@ -14,8 +14,8 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.errors import Unsupported
-from tests.contract.pairs import Pair, new_clone
-from tests.contract.sqlserver_kit import alter, asked, has, mirror, needs_stand_in, set_secret
+from tests.contract.pairs import Pair, new_clone, set_secret
+from tests.contract.sqlserver_kit import alter, asked, has, mirror, needs_stand_in
 from tests.laboratories import ORDERS
 from tests.laboratories.sqlserver import DATABASE, SQLServerLaboratory, account, bracketed, quoted
 

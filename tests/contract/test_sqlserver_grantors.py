@@ -11,8 +11,8 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.errors import NotPermitted, StatementFailed, Unsupported
-from tests.contract.pairs import Pair
-from tests.contract.sqlserver_kit import alter, asked, has, needs_stand_in, set_secret
+from tests.contract.pairs import Pair, set_secret
+from tests.contract.sqlserver_kit import alter, asked, has, needs_stand_in
 from tests.laboratories import INVOICES
 from tests.laboratories.sqlserver import CONTAINED, DATABASE, SQLServerLaboratory
 from tests.local.stand_ins.sqlserver.permissions import PermissionStatements

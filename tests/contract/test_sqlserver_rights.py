@@ -16,7 +16,7 @@ from rotation.errors import (
     StatementFailed,
     Unsafe,
 )
-from tests.contract.pairs import Pair, changed, clone_status
+from tests.contract.pairs import Pair, changed, clone_status, set_secret
 from tests.contract.sqlserver_kit import (
     PERMISSIONS,
     USER,
@@ -26,7 +26,6 @@ from tests.contract.sqlserver_kit import (
     has,
     make_equal,
     mirror,
-    set_secret,
 )
 from tests.laboratories import ORDERS, deadline, new_password
 from tests.laboratories.sqlserver import (
@@ -233,7 +232,7 @@ def test_what_the_other_one_alone_owns_is_reported(sqlserver: SQLServerLaborator
     alter(sqlserver, f"ALTER AUTHORIZATION ON SCHEMA::[it's ]]] TO {bracketed(other.username)}", database=furnished)
     with sqlserver.engine.connect(sqlserver.admin, deadline()) as session:
         session.mirror(current.username, other.username)
-        [text] = session.differences(current.username, other.username)
+        [text] = session.compare(current.username, other.username).sentences
     assert f"{other.username} owns SCHEMA::[it's ]]] in the database {furnished}, {current.username} does not" in text
     # If the current one is no user there, all that the other one has there is left alone.
     alter(sqlserver, f"DROP USER {bracketed(current.username)}", database=furnished)

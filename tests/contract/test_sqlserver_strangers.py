@@ -13,8 +13,8 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.errors import NotPermitted, RightsDiffer, RotationError, StatementFailed, Unsafe, Unsupported
-from tests.contract.pairs import Pair
-from tests.contract.sqlserver_kit import alter, asked, has, set_secret
+from tests.contract.pairs import Pair, set_secret
+from tests.contract.sqlserver_kit import alter, asked, has
 from tests.laboratories import ORDERS
 from tests.laboratories.sqlserver import DATABASE, SQLServerLaboratory, bracketed
 from tests.local.stand_ins.sqlserver.backend import SqlError

@@ -14,8 +14,8 @@ import pytest
 from rotation.credential import Credential
 from rotation.engines.sqlserver import triggers
 from rotation.errors import InvalidConfiguration, NotPermitted, Unsafe
-from tests.contract.pairs import Pair, changed
-from tests.contract.sqlserver_kit import alter, asked, mirror, set_secret
+from tests.contract.pairs import Pair, changed, set_secret
+from tests.contract.sqlserver_kit import alter, asked, mirror
 from tests.laboratories import INVOICES, ORDERS, deadline, new_password
 from tests.laboratories.sqlserver import CONTAINED, DATABASE, SQLServerLaboratory, bracketed, quoted
 

@@ -10,8 +10,8 @@ from rotation.credential import Credential
 from rotation.engine import Unshared
 from rotation.engines.sqlserver.kind import KIND
 from rotation.errors import Unsupported
-from tests.contract.pairs import Pair
-from tests.contract.sqlserver_kit import alter, asked, needs_stand_in, set_secret
+from tests.contract.pairs import Pair, set_secret
+from tests.contract.sqlserver_kit import alter, asked, needs_stand_in
 from tests.laboratories import ORDERS, deadline
 from tests.laboratories.sqlserver import CONTAINED, DATABASE, SQLServerLaboratory
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import CloneStatus
+from rotation.engine import CloneStatus, Comparison
 from rotation.errors import LoginRefused, StatementFailed, Unreachable
 from rotation.kind import Strategy
 from tests import fakes
@@ -93,10 +93,10 @@ class ModelSession(FakeSession):
         self._ask(f"read the rights of {user} and {other}")
         super().mirror(user, other)
 
-    def differences(self, user: str, other: str) -> Sequence[str]:
+    def compare(self, user: str, other: str) -> Comparison:
         """See `rotation.engine.Session`."""
         self._ask(f"compare {user} and {other}")
-        return super().differences(user, other)
+        return super().compare(user, other)
 
     def verify(self, statements: Sequence[str]) -> None:
         """See `rotation.engine.Session`."""

@@ -5,7 +5,9 @@ nothing else: the contract tests check exactly this, on every driver. If the ser
 raises one of the `DatabaseError`s of `rotation.errors`.
 """
 
-from collections.abc import Sequence
+import base64
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -49,6 +51,48 @@ class Unshared:
     """The word for it in the secret, one of `EngineKind.unshared_kinds`."""
     what: str
     """What the application cannot do when the other user is current: a sentence that names the objects."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that one of two users has, or is, and the other is not."""
+
+    what: str
+    """A sentence. It is the same whenever the difference is found again."""
+    change_other: str
+    """The statement that ends the difference at the other user."""
+    change_user: str
+    """The statement that ends it at the user."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the two users of an alternating pair are, compared."""
+
+    differences: Sequence[Difference]
+    user_state: str
+    """Stands for all that the user has and is, as far as a rotation copies it: equal as long as nothing of it changes.
+    Made by `state`."""
+    other_state: str
+    """The same of the other user. The state of one user is compared with its own only, never with the other's."""
+    unlock: str | None = None
+    """The statement that lets the other user log in, if it cannot because somebody has locked it."""
+    passing: Collection[str] = ()
+    """Sentences of differences that `mirror` can make on its way, and ends."""
+
+    @property
+    def sentences(self) -> list[str]:
+        """The differences, a sentence each."""
+        return [difference.what for difference in self.differences]
+
+
+def state(things: Iterable[str]) -> str:
+    """Return what stands for all these things, in whatever order they come: 26 letters and digits."""
+    digest = hashlib.sha256()
+    for thing in sorted(things):
+        text = thing.encode("utf-8", "surrogatepass")
+        digest.update(b"%d:%b" % (len(text), text))
+    return base64.b32encode(digest.digest()[:16]).decode().rstrip("=")
 
 
 class Session(Protocol):
@@ -99,8 +143,11 @@ class Session(Protocol):
     def reset_password(self, username: str, password: str) -> None:
         """Give another user this password; a user that could not log in still cannot. Can be repeated."""
 
-    def differences(self, user: str, other: str) -> Sequence[str]:
-        """Return the differences between `other` and `user`, one sentence each. Changes nothing."""
+    def compare(self, user: str, other: str) -> Comparison:
+        """Compare the two, in all that `mirror` copies. Changes nothing. Raises RightsDiffer if one of them is gone.
+
+        If `mirror` is cut off, what still differs was among the differences before it, or among `Comparison.passing`.
+        """
 
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements like the application, and roll everything back, whatever the statements are."""

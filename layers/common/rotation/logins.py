@@ -18,11 +18,13 @@ accept any password, and so could somebody in the middle of a connection without
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
 from rotation.engine import Engine, Proof, Session
 from rotation.errors import LoginRefused
+from rotation.record import PairRecord
 
 NEWER_PASSWORDS = 2
 """How many passwords of versions newer than AWSCURRENT are tried. With AWSCURRENT's and the pending one that is four,
@@ -39,6 +41,16 @@ def ignore(_: str) -> None:
     """Do nothing with the text."""
 
 
+class KeepsRecord(Protocol):
+    """Where the record of a pair is kept."""
+
+    def record(self) -> PairRecord:
+        """Return what earlier rotations recorded."""
+
+    def write_record(self, record: PairRecord) -> None:
+        """Replace what is recorded. Can be repeated; if it is cut off, both can be there."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What a strategy can use."""
@@ -51,6 +63,8 @@ class Context:
     """Reads the versions of the secret that are newer than AWSCURRENT, newest first."""
     earlier: Callable[[], Iterator[SecretValue]]
     """Reads the versions of the secret that are older than AWSCURRENT: AWSPREVIOUS first, then the newest first."""
+    pair: KeepsRecord
+    """Keeps how rotations left the two users of a pair."""
     try_more_passwords: bool = False
     """Whether up to 7 passwords of other versions are tried, older ones too. The server can lock a user for that."""
     allow_admin_repair: bool = False

@@ -2,11 +2,13 @@
 
 A healthy rotation of a single user makes eight calls. createSecret: DescribeSecret, GetSecretValue,
 PutSecretValue; setSecret: GetSecretValue twice; testSecret: GetSecretValue; finishSecret: DescribeSecret,
-UpdateSecretVersionStage. Alternating users need one more, for the admin secret.
+UpdateSecretVersionStage. Alternating users need one more, for the admin secret; and if the rights of the pair have
+changed since the last rotation, up to four, for the labels of its record.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -16,6 +18,7 @@ from rotation.credential import SecretValue
 from rotation.deadline import Deadline
 from rotation.errors import InvalidSecret, NotRotatable
 from rotation.kind import EngineKind
+from rotation.record import PairRecord, is_ours
 from rotation.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -48,6 +51,8 @@ class SecretUnderRotation:
     """Receives every string that is read or written, before it is used, and then which of them are public."""
     deadline: Deadline
     rotation_token: str | None = None
+    _holders: dict[str, str] = field(default_factory=dict, repr=False)
+    """The version of each label of the pair's record, as far as it was seen."""
 
     def is_staged(self) -> bool:
         """Tell whether the version is pending (True) or already current (False).
@@ -78,11 +83,11 @@ class SecretUnderRotation:
         return value
 
     def stage(self, value: SecretValue) -> bool:
-        """Write the value of this version. Returns False, and changes nothing, if it has one already.
+        """Write the value of this version, and move the record of the pair to it.
 
-        PutSecretValue is refused for a version that has another value
-        (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html). So only one of two
-        createSecrets at the same time writes.
+        Returns False, and changes nothing, if it has a value already. PutSecretValue is refused for a version that has
+        another value (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html), and
+        moves the labels that it is given. So only one of two createSecrets at the same time writes.
         """
         self.redactor.add_secret(value.credential.password)
         self.redactor.release(*value.public)
@@ -93,7 +98,7 @@ class SecretUnderRotation:
                     SecretId=self.arn,
                     ClientRequestToken=self.token,
                     SecretString=value.to_json(),
-                    VersionStages=[PENDING],
+                    VersionStages=[PENDING, *sorted(self._holders)],
                     **token,
                 ),
                 self.deadline,
@@ -115,12 +120,26 @@ class SecretUnderRotation:
             if not self._is_pending(stages):
                 return False
             holder = next((version for version, labels in stages.items() if CURRENT in labels), None)
+            expected = {WRONG} if attempt < MOVE_ATTEMPTS else set()
             try:
-                self._move_current(holder, expected={WRONG} if attempt < MOVE_ATTEMPTS else set())
+                self._update_stage(CURRENT, self._from(holder), expected)
             except ClientError:
                 continue  # somebody moved the label between the two calls, or our first try succeeded: read again
             return True
         raise AssertionError
+
+    def record(self) -> PairRecord:
+        """Return what earlier rotations recorded about the pair, as far as a call above has seen it."""
+        return PairRecord.from_labels(self._holders.keys())
+
+    def write_record(self, record: PairRecord) -> None:
+        """Replace what is recorded about the pair. Can be repeated; if it is cut off, both can be there."""
+        seen = dict(self._holders)
+        for label in sorted(record.labels):
+            if seen.get(label) != self.token:
+                self._add(label)
+        for label in sorted(seen.keys() - record.labels):
+            self._remove(label, seen[label])
 
     def newer(self) -> Iterator[SecretValue]:
         """Yield the values of the versions that are newer than AWSCURRENT, except this one, newest first.
@@ -177,7 +196,10 @@ class SecretUnderRotation:
             f"looking at {self.arn}",
             "secretsmanager:DescribeSecret",
         )
-        return answer.get("RotationEnabled", False), answer.get("VersionIdsToStages", {})
+        stages = answer.get("VersionIdsToStages", {})
+        self._holders.clear()
+        self._note_holders(stages)
+        return answer.get("RotationEnabled", False), stages
 
     def _is_pending(self, stages: dict[str, list[str]]) -> bool:
         labels = stages.get(self.token, [])
@@ -208,19 +230,37 @@ class SecretUnderRotation:
         self.redactor.read(answer["SecretString"])
         value = SecretValue.parse(answer["SecretString"], self.kind, operation)
         self.redactor.release(*value.public)
-        return value, answer.get("VersionStages", [])
+        stages = answer.get("VersionStages", [])
+        self._note_holders({answer["VersionId"]: stages})
+        return value, stages
 
-    def _move_current(self, holder: str | None, expected: set[str]) -> None:
-        source = {"RemoveFromVersionId": holder} if holder else {}
+    def _add(self, label: str) -> None:
+        """Move a label of the record to this version, from whichever has it."""
+        try:
+            self._update_stage(label, self._from(self._holders.get(label)), {WRONG})
+        except ClientError:  # another version has it
+            self._describe()
+            self._update_stage(label, self._from(self._holders.get(label)), set())
+
+    def _from(self, holder: str | None) -> dict[str, str]:
+        return {"MoveToVersionId": self.token, **({"RemoveFromVersionId": holder} if holder else {})}
+
+    def _remove(self, label: str, holder: str) -> None:
+        with contextlib.suppress(ClientError):  # it is not there any more
+            self._update_stage(label, {"RemoveFromVersionId": holder}, {WRONG})
+
+    def _update_stage(self, label: str, versions: "dict[str, str]", expected: set[str]) -> None:
         call_aws(
-            lambda: self.client.update_secret_version_stage(
-                SecretId=self.arn, VersionStage=CURRENT, MoveToVersionId=self.token, **source
-            ),
+            lambda: self.client.update_secret_version_stage(SecretId=self.arn, VersionStage=label, **versions),
             self.deadline,
-            f"moving AWSCURRENT to version {self.token} of {self.arn}",
+            f"moving {label}, with version {self.token} of {self.arn}",
             "secretsmanager:UpdateSecretVersionStage",
             expected=expected,
         )
+
+    def _note_holders(self, stages: "Mapping[str, Sequence[str]]") -> None:
+        found = {label: version for version, labels in stages.items() for label in labels if is_ours(label)}
+        self._holders.update(found)
 
 
 class _NoValue(Exception):

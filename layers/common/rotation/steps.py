@@ -40,6 +40,7 @@ from rotation.deadline import Deadline
 from rotation.engine import Engine
 from rotation.errors import LoginRefused, NotRotatable, RightsDiffer, Superseded
 from rotation.logins import Context, ignore
+from rotation.record import PairRecord
 from rotation.strategies import RotationStrategy
 
 
@@ -68,7 +69,16 @@ class Secret(Protocol):
         """Return the value of this version, or None if it has none yet; raises NotRotatable if it is not staged."""
 
     def stage(self, value: SecretValue) -> bool:
-        """Write the value of this version. Returns False, and changes nothing, if it has one already."""
+        """Write the value of this version, and move the record of the pair to it.
+
+        Returns False, and changes nothing, if it has a value already.
+        """
+
+    def record(self) -> PairRecord:
+        """Return what earlier rotations recorded about the pair, as far as a call above has seen it."""
+
+    def write_record(self, record: PairRecord) -> None:
+        """Replace what is recorded about the pair."""
 
     def promote(self) -> bool:
         """Move AWSCURRENT to this version. Returns False, and changes nothing, if it is there already."""
@@ -111,6 +121,7 @@ class Rotation:
             admin=self.admin,
             newer=self.secret.newer,
             earlier=self.secret.earlier,
+            pair=self.secret,
             try_more_passwords=self.try_more_passwords,
             allow_admin_repair=self.allow_admin_repair,
             recovered=self.recovered,

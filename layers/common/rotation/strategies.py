@@ -31,10 +31,11 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from rotation.credential import Credential, SecretValue
-from rotation.engine import CloneStatus, KeepsOldPassword, Proof, Session
-from rotation.errors import RETRIED, InvalidSecret, LoginRefused, NotPermitted, RightsDiffer, Unsafe, Unsupported
+from rotation.engine import CloneStatus, Comparison, KeepsOldPassword, Proof, Session
+from rotation.errors import InvalidSecret, LoginRefused, NotPermitted, Unsafe, Unsupported
 from rotation.kind import CLONE_SUFFIX, EngineKind, Strategy
-from rotation.logins import Context, at_admins_place, log_in, log_in_first, prove, same_login
+from rotation.logins import Context, KeepsRecord, at_admins_place, log_in, log_in_first, prove, same_login
+from rotation.record import PairRecord, differ, ended
 
 CLONE_PASSWORDS = 2
 """How many passwords of earlier versions are tried to find out whether a user without our mark is the clone."""
@@ -141,13 +142,12 @@ class AlternatingUsers(RotationStrategy):
         with context.engine.connect(admin, context.deadline) as session:
             if proof:
                 session.require_proven(proof)
-            if session.clone_status(user, other) is CloneStatus.UNKNOWN:
+            if (status := session.clone_status(user, other)) is CloneStatus.UNKNOWN:
                 session.require_proven(_prove_ours(current, pending.credential, admin, context))
             _require_shareable(session, user, other, current.accept)
-            session.mirror(user, other)
-            if not self.kind.clone_sees_rights:
-                _require_equal(session, user, other)
+            equal = _mirror(session, user, other, context.pair, is_new=status is CloneStatus.ABSENT)
             session.set_password(other, pending.credential.password)
+        context.pair.write_record(equal)
         return f"{other} mirrors {user} and has the pending password"
 
     def require_equal_rights(self, pending: SecretValue, session: Session) -> None:
@@ -324,11 +324,22 @@ def _require_shareable(session: Session, user: str, other: str, accepted: frozen
         )
 
 
-def _require_equal(session: Session, user: str, other: str) -> None:
-    differences = session.differences(user, other)
-    if differences:
-        raise RightsDiffer(
-            f"comparing the rights of {other} with those of {user}",
-            "; ".join(differences),
-            f"Remove the differences. {RETRIED}",
-        )
+def _mirror(session: Session, user: str, other: str, pair: KeepsRecord, *, is_new: bool) -> PairRecord:
+    """Make the other user what the user is, unless that could undo what somebody did to the other one.
+
+    Returns the record to write once all of it is committed.
+    """
+    record, before = pair.record(), None if is_new else session.compare(user, other)
+    if before:
+        record.require_known(before, user, other)
+    if not before or before.differences or before.unlock:
+        pair.write_record(record.beginning(before))
+    session.mirror(user, other)
+    return ended(_require_equal(session, user, other))
+
+
+def _require_equal(session: Session, user: str, other: str) -> Comparison:
+    comparison = session.compare(user, other)
+    if comparison.differences:
+        raise differ(comparison.differences, user, other)
+    return comparison

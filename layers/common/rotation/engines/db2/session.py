@@ -7,7 +7,7 @@ from typing import Final
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import CloneStatus, Proof, Unshared
+from rotation.engine import CloneStatus, Comparison, Difference, Proof, Unshared
 from rotation.engines.db2 import connection as db2_connection
 from rotation.engines.db2 import users as db2_users
 from rotation.engines.db2.connection import Db2Connection
@@ -98,9 +98,9 @@ class Db2Session:
         """Give another user this password; see `rotation.engine.Session`. It does not enable a disabled user."""
         self._connect_to_users().set_password(username, password)
 
-    def differences(self, user: str, other: str) -> Sequence[str]:
-        """Say how the two differ in this database; see `rotation.engine.Session`."""
-        return self._pair(user, other).differences()
+    def compare(self, user: str, other: str) -> Comparison:
+        """Compare the two; see `rotation.engine.Session`."""
+        return Comparison([Difference(text, "", "") for text in self._pair(user, other).differences()], "", "")
 
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements, and roll everything back; see `rotation.engine.Session`."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import CloneStatus, Proof, Unshared
+from rotation.engine import CloneStatus, Comparison, Difference, Proof, Unshared
 from rotation.engines.driver import ExpectedError, verify
 from rotation.engines.mysql import catalog
 from rotation.engines.mysql.accounts import MySQLAccounts
@@ -116,9 +116,9 @@ class MySQLSession:
         """Give another user this password, on all hosts at once; see `rotation.engine.Session`."""
         self._set_password(username, password)
 
-    def differences(self, user: str, other: str) -> Sequence[str]:
-        """Say in what the two differ; see `rotation.engine.Session`."""
-        return self._pair(user, other).differences()
+    def compare(self, user: str, other: str) -> Comparison:
+        """Compare the two; see `rotation.engine.Session`."""
+        return Comparison([Difference(text, "", "") for text in self._pair(user, other).differences()], "", "")
 
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements, and roll everything back; see `rotation.engine.Session`.

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import CloneStatus, Proof, Unshared
+from rotation.engine import CloneStatus, Comparison, Difference, Proof, Unshared
 from rotation.engines.driver import verify
 from rotation.engines.oracle.admin import OracleAdmin
 from rotation.engines.oracle.catalog import OracleCatalog
@@ -79,9 +79,9 @@ class OracleSession:
         """Give another user this password; see `rotation.engine.Session`."""
         self._passwords.set(normal_name(username), password, f"setting the password of {username}")
 
-    def differences(self, user: str, other: str) -> Sequence[str]:
-        """Say in what the two differ; see `rotation.engine.Session`."""
-        return self._pair(user, other).differences()
+    def compare(self, user: str, other: str) -> Comparison:
+        """Compare the two; see `rotation.engine.Session`."""
+        return Comparison([Difference(text, "", "") for text in self._pair(user, other).differences()], "", "")
 
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements, and roll everything back; see `rotation.engine.Session`."""

@@ -7,7 +7,7 @@ from psycopg2.sql import SQL, Identifier, Literal
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import CloneStatus, Proof, Unshared
+from rotation.engine import CloneStatus, Comparison, Difference, Proof, Unshared
 from rotation.engines.driver import POLICY, Problem, verify
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import APPLICATION_SETTINGS, PostgreSQLConnection, transaction
@@ -107,9 +107,9 @@ class PostgreSQLSession:
         """Give a user this password; see `rotation.engine.Session`. It does not change whether the role can log in."""
         self.set_password(username, password)
 
-    def differences(self, user: str, other: str) -> Sequence[str]:
-        """Return in what the two differ; see `rotation.engine.Session`."""
-        return self._pair(user, other).differences()
+    def compare(self, user: str, other: str) -> Comparison:
+        """Compare the two; see `rotation.engine.Session`."""
+        return Comparison([Difference(text, "", "") for text in self._pair(user, other).differences()], "", "")
 
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements, and roll everything back; see `rotation.engine.Session`.
