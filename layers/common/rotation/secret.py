@@ -241,6 +241,7 @@ class SecretUnderRotation:
         except ClientError:  # another version has it
             self._describe()
             self._update_stage(label, self._from(self._holders.get(label)), set())
+        self._holders[label] = self.token
 
     def _from(self, holder: str | None) -> dict[str, str]:
         return {"MoveToVersionId": self.token, **({"RemoveFromVersionId": holder} if holder else {})}
@@ -248,6 +249,7 @@ class SecretUnderRotation:
     def _remove(self, label: str, holder: str) -> None:
         with contextlib.suppress(ClientError):  # it is not there any more
             self._update_stage(label, {"RemoveFromVersionId": holder}, {WRONG})
+        self._holders.pop(label, None)
 
     def _update_stage(self, label: str, versions: "dict[str, str]", expected: set[str]) -> None:
         call_aws(
