@@ -582,3 +582,22 @@ def test_a_single_user_shares_with_nobody() -> None:
     scenario.database.users[APP].jobs.add("nightly")
     scenario.rotate()
     assert scenario.secret.read().credential.username == APP
+
+
+def test_a_clone_that_another_delivery_marks_meanwhile_is_ours() -> None:
+    scenario = Scenario(ALTERNATING)
+    scenario.database.new_user(CLONE, "clone-password", reading(ORDERS))
+    staged(scenario)
+
+    def mark(event: str) -> None:
+        if event == f"log in as {CLONE}":
+            scenario.database.users[CLONE].mark = APP
+
+    scenario.secret.versions = {"earlier": scenario.secret.versions["version-0"], **scenario.secret.versions}
+    value = scenario.secret.read()
+    scenario.secret.versions["earlier"] = replace(
+        value, fields={**value.fields, "username": CLONE, "password": "replaced by the other delivery"}
+    ).to_json()
+    scenario.database.before = mark
+    scenario.run(Step.SET)
+    assert scenario.may_log_in(scenario.secret.read("AWSPENDING"))

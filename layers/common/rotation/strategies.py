@@ -143,7 +143,7 @@ class AlternatingUsers(RotationStrategy):
             if proof:
                 session.require_proven(proof)
             if (status := session.clone_status(user, other)) is CloneStatus.UNKNOWN:
-                session.require_proven(_prove_ours(current, pending.credential, admin, context))
+                _require_ours(session, current, pending.credential, admin, context)
             _require_shareable(session, user, other, current.accept)
             equal = _mirror(session, user, other, context.pair, is_new=status is CloneStatus.ABSENT)
             session.set_password(other, pending.credential.password)
@@ -285,6 +285,18 @@ def _require_repair(refused: LoginRefused, current: SecretValue, context: Contex
         )
         raise LoginRefused(refused.operation, cause, remedy)
     context.recovered(BY_ADMIN)
+
+
+def _require_ours(
+    session: Session, current: SecretValue, pending: Credential, admin: Credential, context: Context
+) -> None:
+    """Bind the admin's session to the user that has the clone's name and no mark, once it has proved to be ours."""
+    try:
+        session.require_proven(_prove_ours(current, pending, admin, context))
+    except Unsafe:
+        # Another delivery of this step can have marked it, and changed its password, meanwhile.
+        if session.clone_status(current.credential.username, pending.username) is not CloneStatus.OURS:
+            raise
 
 
 def _prove_ours(current: SecretValue, pending: Credential, admin: Credential, context: Context) -> Proof:
