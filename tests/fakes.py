@@ -102,6 +102,7 @@ class FakeDatabase:
         """Make an empty database, one host of which is up."""
         self.kind = kind
         self.before: Hook = undisturbed
+        self.shows_passwords = True
         self.tried: list[Credential] = []
         self.refused: list[Credential] = []
         self.log: list[str] = []
@@ -245,6 +246,12 @@ class FakeSession:
         unlock = None if users[other].verifiers else f"ALTER USER {other} UNLOCK"
         return Comparison([*lacking, *surplus], state(user_rights), state(other_rights), unlock)
 
+    def accepted(self, username: str, passwords: Sequence[str]) -> Sequence[str] | None:
+        """Return those of the passwords that log in."""
+        self._require(f"looking at the password of {username}", may=self._is_admin)
+        shows = self.database.shows_passwords
+        return [one for one in passwords if self.server.accepts(username, one)] if shows else None
+
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements: `SELECT … FROM` a thing that the user may read."""
         for number, statement in enumerate(statements, 1):
@@ -366,6 +373,8 @@ class FakeSecret:
         self.kind = kind
         self.token = "version-0"
         self.rotation_enabled = True
+        self.staged_long_ago = False
+        """Whether an earlier try wrote the pending version."""
         self.before: Hook = undisturbed
         self.versions: dict[str, str | None] = {self.token: json.dumps(fields)}
         """In the order of their creation; None if a version has no value."""
@@ -393,6 +402,10 @@ class FakeSecret:
         value = self._get(self.token)
         self._is_pending()
         return value
+
+    def is_resumed(self) -> bool:
+        """Tell whether an earlier try wrote this version."""
+        return self.staged_long_ago
 
     def stage(self, value: SecretValue) -> bool:
         """Give this version its value; False if it has another one already: the service refuses to replace it."""
@@ -428,7 +441,8 @@ class FakeSecret:
     def newer(self) -> Iterator[SecretValue]:
         """Yield the values of versions that are newer than AWSCURRENT, but for this one, newest first."""
         order = list(self.versions)
-        return self._values(order[order.index(self.labels[CURRENT]) + 1 :])
+        labelled = {version for label, version in self.labels.items() if label != PREVIOUS and not is_ours(label)}
+        return self._values([v for v in order[order.index(self.labels[CURRENT]) + 1 :] if v not in labelled])
 
     def earlier(self) -> Iterator[SecretValue]:
         """Yield the values of versions that are older than AWSCURRENT: AWSPREVIOUS first, then the newest first."""

@@ -18,7 +18,8 @@ from rotation.errors import (
     Unsupported,
 )
 from rotation.kind import Strategy
-from rotation.steps import FIRST_PAUSE, Step
+from rotation.steps import REPLICA_PAUSES, Step
+from rotation.strategies import REPLICA_SECONDS
 from tests.fakes import CURRENT, KIND, PENDING, PREVIOUS, PRIMARY, FakeDatabase, reading
 from tests.laboratories import INVOICES, ORDERS
 from tests.unit.scenario import ALTERNATING, APP, CLONE, CONNECTIONS, SINGLE, Scenario, stop_clocks
@@ -387,9 +388,9 @@ def test_a_test_without_rotation_still_runs_the_statements(begin: Callable[[Scen
 
 @pytest.fixture
 def far(monkeypatch: pytest.MonkeyPatch) -> Scenario:
-    """An alternating pair whose secret names a replica that lags three logins behind."""
+    """An alternating pair whose secret names a replica that lags two logins behind."""
     scenario = Scenario(ALTERNATING, host=REPLICA)
-    scenario.database.new_replica(REPLICA, lag=3)
+    scenario.database.new_replica(REPLICA, lag=2)
     stop_clocks(monkeypatch, scenario)
     return scenario
 
@@ -397,8 +398,15 @@ def far(monkeypatch: pytest.MonkeyPatch) -> Scenario:
 def test_a_password_that_reaches_a_replica_late_is_waited_for(far: Scenario) -> None:
     far.rotate()
     assert far.secret.read().credential.username == CLONE
-    assert far.clock.waits == [FIRST_PAUSE * 2**doubled for doubled in range(len(far.clock.waits))]
-    assert len(far.clock.waits) == 3
+    assert far.clock.waits == [REPLICA_SECONDS, *REPLICA_PAUSES]
+    assert [credential.host for credential in far.database.refused] == [REPLICA, REPLICA]
+
+
+def test_a_replica_that_is_quick_is_given_time_before_the_first_login(far: Scenario) -> None:
+    far.database.new_replica(REPLICA, lag=0)
+    far.rotate()
+    assert far.clock.waits == [REPLICA_SECONDS]
+    assert far.database.refused == []
 
 
 def test_a_replica_that_does_not_catch_up_ends_the_step_within_its_time(far: Scenario) -> None:
@@ -408,13 +416,24 @@ def test_a_replica_that_does_not_catch_up_ends_the_step_within_its_time(far: Sce
     with pytest.raises(LoginRefused):
         far.run(Step.TEST)
     assert far.clock.left > 0
-    assert sum(far.clock.waits) > far.clock.left
+    assert len(far.database.refused) == 3, "a server with a limit of five failed logins does not lock the user"
+
+
+def test_a_replica_is_not_waited_for_without_time(far: Scenario) -> None:
+    far.database.new_replica(REPLICA, lag=1000)
+    far.begin()
+    far.run(Step.CREATE, Step.SET)
+    far.clock.left = 6.0
+    with pytest.raises(LoginRefused):
+        far.run(Step.TEST)
+    assert len(far.database.refused) == 2
 
 
 def test_a_replica_that_does_not_answer_is_not_waited_for(far: Scenario) -> None:
     far.begin()
     far.run(Step.CREATE, Step.SET)
     far.database.unreachable.add(REPLICA)
+    far.clock.waits.clear()
     with pytest.raises(Unreachable):
         far.run(Step.TEST)
     assert far.clock.waits == []

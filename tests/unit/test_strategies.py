@@ -9,6 +9,7 @@ from rotation.engines.postgresql import kind as postgresql
 from rotation.errors import LoginRefused, NotPermitted, OutOfTime, RightsDiffer, Unreachable, Unsafe, Unsupported
 from rotation.kind import Strategy, counterpart
 from rotation.logins import BY_OTHER_VERSION, MORE_PASSWORDS, NEWER_PASSWORDS, log_in_first
+from rotation.record import PairRecord
 from rotation.steps import Step
 from rotation.strategies import BY_ADMIN, choose
 from tests.fakes import KIND, PRIMARY, FakeDatabase, reading, verifier
@@ -84,6 +85,36 @@ def test_a_step_that_comes_again_finds_the_pending_password_and_changes_nothing(
     scenario.run(Step.SET)
     assert [credential.password for credential in scenario.database.tried] == ["password-0", "password-1"]
     assert written(scenario) == ["ALTER"]
+
+
+def test_a_resumed_rotation_tries_the_pending_password_first() -> None:
+    scenario = staged(Scenario(SINGLE))
+    scenario.run(Step.SET)
+    scenario.forget_connections()
+    scenario.secret.staged_long_ago = True
+    scenario.run(Step.SET)
+    assert [credential.password for credential in scenario.database.tried] == ["password-1"]
+    assert written(scenario) == ["ALTER"]
+
+
+def test_a_resumed_rotation_that_had_changed_nothing_has_one_refused_login() -> None:
+    scenario = staged(Scenario(SINGLE))
+    scenario.secret.staged_long_ago = True
+    scenario.run(Step.SET)
+    assert [credential.password for credential in scenario.database.tried] == ["password-1", "password-0"]
+    assert scenario.may_log_in(scenario.secret.read("AWSPENDING"))
+
+
+def test_a_version_that_has_a_label_of_somebody_elses_is_not_tried() -> None:
+    scenario = Scenario(SINGLE)
+    staged(scenario)
+    scenario.secret.labels["blue"] = scenario.secret.token
+    scenario.secret.abandon()
+    change_by_hand(scenario, APP, "lost")
+    staged(scenario).forget_connections()
+    with pytest.raises(LoginRefused):
+        scenario.run(Step.SET)
+    assert [credential.password for credential in scenario.database.tried] == ["password-0", "password-2"]
 
 
 def test_a_password_that_only_an_unlabelled_version_holds_is_found() -> None:
@@ -407,18 +438,56 @@ def test_somebody_elses_user_is_left_alone_however_often_the_rotation_begins_ane
     assert scenario.database.accepts(stranger)
 
 
-@pytest.mark.parametrize(("may_lack_mark", "tried"), [(True, [APP, "admin", CLONE]), (False, [APP, "admin"])])
-def test_a_user_with_the_clones_name_meets_the_pending_password_only_if_a_mark_can_lack(
-    may_lack_mark: bool, tried: list[str]
+@pytest.mark.parametrize(
+    ("may_lack_mark", "is_recorded", "tried"),
+    [(True, True, [APP, "admin", CLONE]), (True, False, [APP, "admin"]), (False, True, [APP, "admin"])],
+)
+def test_a_user_with_the_clones_name_meets_the_pending_password_only_if_a_mark_can_lack_and_we_began_to_make_it(
+    may_lack_mark: bool, is_recorded: bool, tried: list[str]
 ) -> None:
     kind = replace(KIND, clone_may_lack_mark=may_lack_mark)
     scenario = staged(Scenario(ALTERNATING, database=FakeDatabase(kind)))
+    if is_recorded:
+        scenario.secret.write_record(PairRecord().beginning(None))
     pending = scenario.secret.pending()
     assert pending
     scenario.database.new_user(CLONE, pending.credential.password, reading(ORDERS))
-    with contextlib.nullcontext() if may_lack_mark else pytest.raises(Unsafe):
+    with contextlib.nullcontext() if CLONE in tried else pytest.raises(Unsafe):
         scenario.run(Step.SET)
     assert scenario.users_tried() == tried
+
+
+def test_no_password_of_the_secret_is_sent_if_the_admin_sees_that_it_is_wrong() -> None:
+    scenario = seeing()
+    change_by_hand(scenario, APP, "lost")
+    with pytest.raises(LoginRefused, match="the server has none of the passwords that the versions of the secret hold"):
+        scenario.run(Step.SET)
+    assert scenario.database.refused == []
+
+
+def test_the_admin_sees_which_password_works_so_that_no_login_is_refused() -> None:
+    scenario = seeing()
+    scenario.run(Step.SET)
+    scenario.run(Step.SET)
+    scenario.secret.abandon()
+    staged(scenario).run(Step.SET)
+    assert scenario.database.refused == []
+    assert scenario.may_log_in(scenario.secret.read("AWSPENDING"))
+    assert scenario.recovered == [BY_OTHER_VERSION]
+
+
+def test_if_the_admin_sees_nothing_the_likeliest_password_is_tried() -> None:
+    scenario = seeing()
+    scenario.database.shows_passwords = False
+    scenario.run(Step.SET)
+    scenario.run(Step.SET)
+    assert [credential.password for credential in scenario.database.refused] == ["password-0"]
+
+
+def seeing() -> Scenario:
+    """Bring a single user whose admin sees passwords to where setSecret begins."""
+    database = FakeDatabase(replace(KIND, admin_sees_passwords=True))
+    return staged(Scenario(SINGLE, database=database, masterarn="arn:admin", rotation={"strategy": "single-user"}))
 
 
 def test_a_user_with_the_clones_name_meets_no_password_of_a_version_that_never_was_current() -> None:

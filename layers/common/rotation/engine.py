@@ -154,6 +154,17 @@ class Session(Protocol):
 
 
 @runtime_checkable
+class SeesPasswords(Protocol):
+    """An admin's session on an engine that shows what it checks passwords with."""
+
+    def accepted(self, username: str, passwords: Sequence[str]) -> Sequence[str] | None:
+        """Return those of the passwords that log in as the user, without a login; None if this server does not show it.
+
+        Changes nothing. An expired password counts as one that logs in.
+        """
+
+
+@runtime_checkable
 class KeepsOldPassword(Protocol):
     """A session on an engine whose users can have two passwords."""
 

@@ -34,6 +34,8 @@ from typing import ClassVar, Final, Self
 RETRIED: Final = "The rotation is tried again by itself"
 """The remedy, or the end of one, if the operator has nothing more to do."""
 
+WRONG_PASSWORD: Final = "Put the user's real password into the secret, as a new version, and rotate again"  # noqa: S105 - a remedy
+
 
 class RotationError(Exception):
     """A step failed.

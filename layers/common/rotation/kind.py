@@ -58,6 +58,8 @@ class EngineKind:
     """Whether every user can call `Session.differences` about itself; else only an admin can."""
     clone_may_lack_mark: bool = False
     """Whether some servers of this kind refuse the mark of a clone: then only its password proves it."""
+    admin_sees_passwords: bool = False
+    """Whether an admin's session can be one of `rotation.engine.SeesPasswords`."""
     dual_password_needs_version: bool = False
     """Whether some versions in use cannot give a user a second password."""
     dual_password_needs_admin: bool = False

@@ -8,8 +8,10 @@ abandoned, and another version of the secret holds the password that works:
     newer versions          an abandoned rotation changed the password; the newest 2 are tried
     more versions           older ones too, up to 7, only if the operator allows it (`Context.try_more_passwords`)
 
-A server can lock a user after a few refused logins. So few passwords are tried, and only a refused login leads to the
-next one: an unreachable server ends the step.
+A server can lock a user after a few refused logins. So few passwords are tried, the likeliest first, and only a refused
+login leads to the next one: an unreachable server ends the step. If the pending version was written well before this
+try, the database can have it already. If the server shows an admin what it checks passwords with, and the secret names
+an admin, the admin finds the password that works, and no login is refused.
 
 The user logs in at the admin's host if an admin will use the result. A host that the owner of the secret chose could
 accept any password, and so could somebody in the middle of a connection without TLS.
@@ -22,8 +24,8 @@ from typing import Protocol
 
 from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
-from rotation.engine import Engine, Proof, Session
-from rotation.errors import LoginRefused
+from rotation.engine import Engine, Proof, SeesPasswords, Session
+from rotation.errors import WRONG_PASSWORD, LoginRefused
 from rotation.record import PairRecord
 
 NEWER_PASSWORDS = 2
@@ -70,6 +72,8 @@ class Context:
     allow_admin_repair: bool = False
     """Whether the admin helps a user although no password in the secret works. Everybody who can write the secret could
     then name any user in it, and take that user over."""
+    is_resumed: Callable[[], bool] = lambda: False
+    """Tells whether an earlier try has written the pending version, so that the database can have it already."""
     recovered: Callable[[str], None] = ignore
     """Receives what was broken, once it works again."""
 
@@ -109,10 +113,35 @@ def log_in[T](
         return use(session, credential)
 
     others = (credential for credential in other_passwords(current, context) if credential not in likely)
-    candidates = itertools.chain(likely, others)
+    candidates: Iterable[Credential] = itertools.chain(likely, others)
+    if not admin and current.admin_secret and context.engine.kind.admin_sees_passwords:
+        candidates = _accepted([likely, others], current, context)
     if admin:
         return log_in_first((at_admins_place(one, admin, context) for one in candidates), context, note_and_use)
     return log_in_first(candidates, context, note_and_use)
+
+
+def _accepted(groups: Sequence[Iterable[Credential]], current: SecretValue, context: Context) -> Sequence[Credential]:
+    """Return the credentials that the server accepts, as an admin sees it, of the first group that has any.
+
+    If no password of the secret is accepted, none is sent. Raises LoginRefused then.
+    """
+    user = current.credential
+    with context.engine.connect(context.admin(current), context.deadline) as session:
+        if not isinstance(session, SeesPasswords):
+            raise TypeError(type(session).__name__)
+        for group in groups:
+            credentials = list(group)
+            accepted = session.accepted(user.username, [one.password for one in credentials])
+            if accepted is None:
+                return [*credentials, *(one for rest in groups for one in rest if one not in credentials)]
+            if found := [one for one in credentials if one.password in accepted]:
+                return found
+    raise LoginRefused(
+        f"looking for the password of {user}",
+        "the server has none of the passwords that the versions of the secret hold",
+        WRONG_PASSWORD,
+    )
 
 
 def prove(session: Session, _: Credential) -> Proof:

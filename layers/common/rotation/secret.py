@@ -7,6 +7,7 @@ changed since the last rotation, up to four, for the labels of its record.
 """
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -35,6 +36,9 @@ MOST_VERSIONS_READ = 10
 
 EXISTS, NOT_FOUND, WRONG = "ResourceExistsException", "ResourceNotFoundException", "InvalidParameterException"
 
+RESUMED_SECONDS = 60.0
+"""After so long a pending version is that of an earlier try: setSecret follows createSecret within seconds."""
+
 MOVE_ATTEMPTS = 3
 """How many attempts to move a label that others move at the same time."""
 
@@ -51,6 +55,8 @@ class SecretUnderRotation:
     """Receives every string that is read or written, before it is used, and then which of them are public."""
     deadline: Deadline
     rotation_token: str | None = None
+    _staged: list[float] = field(default_factory=list, repr=False)
+    """When this version was created, in seconds since 1970; empty as long as that is not known."""
     _holders: dict[str, str] = field(default_factory=dict, repr=False)
     """The version of each label of the pair's record, as far as it was seen."""
 
@@ -81,6 +87,10 @@ class SecretUnderRotation:
             return None
         self._is_pending({self.token: stages})
         return value
+
+    def is_resumed(self) -> bool:
+        """Tell whether `pending` found a version that an earlier try has written, and not this one."""
+        return bool(self._staged) and time.time() - self._staged[-1] > RESUMED_SECONDS
 
     def stage(self, value: SecretValue) -> bool:
         """Write the value of this version, and move the record of the pair to it.
@@ -144,7 +154,8 @@ class SecretUnderRotation:
     def newer(self) -> Iterator[SecretValue]:
         """Yield the values of the versions that are newer than AWSCURRENT, except this one, newest first.
 
-        An abandoned rotation leaves them. Versions that are no secret of this engine are skipped.
+        An abandoned rotation leaves them, and AWSPREVIOUS is one if somebody moved AWSCURRENT back. Versions that have
+        labels of others, and those that are no secret of this engine, are skipped.
         """
         return self._values(are_newer=True)
 
@@ -164,6 +175,9 @@ class SecretUnderRotation:
             for v in versions
             if v["VersionId"] != self.token
             and CURRENT not in v.get("VersionStages", ())
+            and not (
+                are_newer and any(label != PREVIOUS and not is_ours(label) for label in v.get("VersionStages", ()))
+            )
             and are_newer == (current is not None and v["CreatedDate"] >= current)
         ]
         others.sort(key=lambda v: (PREVIOUS in v.get("VersionStages", ()), v["CreatedDate"]), reverse=True)
@@ -232,6 +246,8 @@ class SecretUnderRotation:
         self.redactor.release(*value.public)
         stages = answer.get("VersionStages", [])
         self._note_holders({answer["VersionId"]: stages})
+        if answer["VersionId"] == self.token:
+            self._staged.append(answer["CreatedDate"].timestamp())
         return value, stages
 
     def _add(self, label: str) -> None:

@@ -68,6 +68,9 @@ class Secret(Protocol):
     def pending(self) -> SecretValue | None:
         """Return the value of this version, or None if it has none yet; raises NotRotatable if it is not staged."""
 
+    def is_resumed(self) -> bool:
+        """Tell whether `pending` found a version that an earlier try has written, and not this one."""
+
     def stage(self, value: SecretValue) -> bool:
         """Write the value of this version, and move the record of the pair to it.
 
@@ -122,6 +125,7 @@ class Rotation:
             newer=self.secret.newer,
             earlier=self.secret.earlier,
             pair=self.secret,
+            is_resumed=self.secret.is_resumed,
             try_more_passwords=self.try_more_passwords,
             allow_admin_repair=self.allow_admin_repair,
             recovered=self.recovered,
@@ -164,10 +168,10 @@ def test_secret(rotation: Rotation) -> str:
     strategy = rotation.strategy(value)
     try:
         _test(rotation, strategy, value)
-    except LoginRefused:
+    except LoginRefused as refused:
         if not _is_not_admins_host(rotation, value):
             raise
-        _test_when_replicated(rotation, strategy, value)
+        _test_when_replicated(rotation, strategy, value, refused)
     return f"{value.credential.username} logs in"
 
 
@@ -184,8 +188,9 @@ STEPS: dict[Step, Callable[[Rotation], str]] = {
 }
 """Each function can be called again at any moment, and returns a sentence on what it did."""
 
-FIRST_PAUSE = 0.5
-"""Seconds until a login that a replica refused is tried again; doubled each time."""
+REPLICA_PAUSES = (4.0, 8.0)
+"""Seconds until a login that a replica refused is tried again. So a step makes three such logins at most, fewer than a
+server with a limit of five failed logins takes; and setSecret has waited before the first."""
 
 
 def _test(rotation: Rotation, strategy: RotationStrategy, value: SecretValue) -> None:
@@ -199,19 +204,19 @@ def _test(rotation: Rotation, strategy: RotationStrategy, value: SecretValue) ->
         session.verify(value.verify)
 
 
-def _test_when_replicated(rotation: Rotation, strategy: RotationStrategy, value: SecretValue) -> None:
-    """Test again while time is left: the password was set on the primary, and reaches its replica a little later."""
-    pause = FIRST_PAUSE
-    while True:
+def _test_when_replicated(
+    rotation: Rotation, strategy: RotationStrategy, value: SecretValue, refused: LoginRefused
+) -> None:
+    """Test again, a little later: the password was set on the primary, and reaches its replica then."""
+    for pause in filter(rotation.deadline.outlasts, REPLICA_PAUSES):
         rotation.deadline.pause(pause, f"waiting until the new password of {value.credential} reaches the replica")
-        pause *= 2
         try:
             _test(rotation, strategy, value)
-        except LoginRefused:
-            if not rotation.deadline.outlasts(pause):
-                raise
+        except LoginRefused as error:
+            refused = error
         else:
             return
+    raise refused
 
 
 def _is_not_admins_host(rotation: Rotation, value: SecretValue) -> bool:

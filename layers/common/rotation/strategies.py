@@ -40,6 +40,9 @@ from rotation.record import PairRecord, differ, ended
 CLONE_PASSWORDS = 2
 """How many passwords of earlier versions are tried to find out whether a user without our mark is the clone."""
 
+REPLICA_SECONDS = 2.0
+"""How long setSecret waits after it set a password at another host, such as the source of a replica."""
+
 BY_ADMIN = "the server refused every password in the secret, and the admin was allowed to set a new one"
 """What was broken if the admin repaired it."""
 
@@ -104,8 +107,9 @@ class SingleUser(RotationStrategy):
                 return _by_itself(lambda: session.change_own_password(password), session, credential, current)
             return None
 
+        likely = [pending.credential, user] if context.is_resumed() else [user, pending.credential]
         try:
-            left = log_in([user, pending.credential], current, context, change)
+            left = log_in(likely, current, context, change)
         except LoginRefused as refused:
             return _repair(refused, current, pending, context)
         if not left:
@@ -148,6 +152,7 @@ class AlternatingUsers(RotationStrategy):
             equal = _mirror(session, user, other, context.pair, is_new=status is CloneStatus.ABSENT)
             session.set_password(other, pending.credential.password)
         context.pair.write_record(equal)
+        _let_replicate(current, admin, context)
         return f"{other} mirrors {user} and has the pending password"
 
     def require_equal_rights(self, pending: SecretValue, session: Session) -> None:
@@ -256,6 +261,13 @@ def _admin_for(user: _NeedsAdmin, current: SecretValue, context: Context) -> Ite
     with context.engine.connect(admin, context.deadline) as session:
         session.require_proven(proof)
         yield session
+    _let_replicate(current, admin, context)
+
+
+def _let_replicate(current: SecretValue, admin: Credential, context: Context) -> None:
+    """Wait a little if the password was set at another host than the user's, so that testSecret finds it there."""
+    if admin.host != current.credential.host and context.deadline.outlasts(REPLICA_SECONDS):
+        context.deadline.pause(REPLICA_SECONDS, f"waiting until the password reaches {current.credential.host}")
 
 
 def _repair(refused: LoginRefused, current: SecretValue, pending: SecretValue, context: Context) -> str:
@@ -304,12 +316,15 @@ def _prove_ours(current: SecretValue, pending: Credential, admin: Credential, co
 
     The user can belong to somebody else. That a version of the secret names it proves nothing. A password of an earlier
     version that logs in is the proof: pairs that AWS's own rotation functions made have no mark. The pending password
-    is a proof only on servers that refuse the mark; on all others the mark comes before the password.
+    is a proof only on servers that refuse the mark; on all others the mark comes before the password. It is sent only
+    if a rotation has recorded something about this pair: else nobody but a stranger can have made that user.
     """
     user, other = current.credential.username, pending.username
     as_other = replace(current.credential, username=other)
-    earlier = itertools.islice(same_login(as_other, context.earlier(), context), CLONE_PASSWORDS)
-    for credential in itertools.chain(earlier, [pending] if context.engine.kind.clone_may_lack_mark else []):
+    candidates = list(itertools.islice(same_login(as_other, context.earlier(), context), CLONE_PASSWORDS))
+    if context.engine.kind.clone_may_lack_mark and context.pair.record() != PairRecord():
+        candidates.insert(0 if context.is_resumed() else 1, pending)
+    for credential in candidates:
         with contextlib.suppress(LoginRefused):
             return log_in_first([at_admins_place(credential, admin, context)], context, prove)
     raise Unsafe(

@@ -24,7 +24,6 @@ STATEMENT_SECONDS: Final = 30.0
 # Remedies that are the same on every engine. Each begins with what to do.
 
 NO_ANSWER = "Check that the server is running, and that security groups, routes and the port allow the function"
-WRONG_PASSWORD = "Put the user's real password into the secret, as a new version, and rotate again"  # noqa: S105 - a remedy
 EXPIRED = "Give the user a new password by hand: it has expired"
 POLICY = "Change PASSWORD_LENGTH and EXCLUDE_… to match the server's password policy"
 REPLICA = (

@@ -25,7 +25,6 @@ from rotation.engines.driver import (
     STATEMENT_SECONDS,
     TOO_MANY,
     WRONG_DATABASE,
-    WRONG_PASSWORD,
     ExpectedError,
     Problem,
     find_lock_holder,
@@ -35,6 +34,7 @@ from rotation.engines.driver import (
 from rotation.engines.network import ca_bundle, open_socket
 from rotation.errors import (
     RETRIED,
+    WRONG_PASSWORD,
     DatabaseError,
     InvalidSecret,
     LoginBlocked,

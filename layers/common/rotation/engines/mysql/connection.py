@@ -27,7 +27,6 @@ from rotation.engines.driver import (
     TOO_MANY,
     UNKNOWN_SERVER,
     WRONG_DATABASE,
-    WRONG_PASSWORD,
     ExpectedError,
     Problem,
     accepts,
@@ -52,6 +51,7 @@ from rotation.engines.mysql.wire import (
 from rotation.engines.network import open_socket, tls_context
 from rotation.errors import (
     RETRIED,
+    WRONG_PASSWORD,
     DatabaseError,
     LoginBlocked,
     LoginRefused,

@@ -19,7 +19,6 @@ from rotation.engines.driver import (
     STARTING,
     TOO_MANY,
     UNKNOWN_SERVER,
-    WRONG_PASSWORD,
     Problem,
     find_lock_holder,
     problem,
@@ -27,6 +26,7 @@ from rotation.engines.driver import (
 from rotation.engines.oracle.wire import InvalidAnswer, UnexpectedRedirect
 from rotation.errors import (
     RETRIED,
+    WRONG_PASSWORD,
     DatabaseError,
     LoginBlocked,
     LoginRefused,

@@ -24,7 +24,6 @@ from rotation.engines.driver import (
     STATEMENT_SECONDS,
     TOO_MANY,
     WRONG_DATABASE,
-    WRONG_PASSWORD,
     ExpectedError,
     Problem,
     find_lock_holder,
@@ -36,6 +35,7 @@ from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.wire import BoundedSocket, connect, wait
 from rotation.errors import (
     RETRIED,
+    WRONG_PASSWORD,
     DatabaseError,
     LoginBlocked,
     LoginRefused,

@@ -19,7 +19,6 @@ from rotation.engines.driver import (
     STATEMENT_SECONDS,
     TOO_MANY,
     WRONG_DATABASE,
-    WRONG_PASSWORD,
     ExpectedError,
     Problem,
     find_lock_holder,
@@ -30,6 +29,7 @@ from rotation.engines.network import open_socket, tls_context
 from rotation.engines.sqlserver.wire import LOGIN_BYTES, AnswerTooLong, BoundedSocket, UnexpectedRedirect
 from rotation.errors import (
     RETRIED,
+    WRONG_PASSWORD,
     DatabaseError,
     LoginBlocked,
     LoginRefused,
