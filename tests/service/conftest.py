@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
+import rotation.deadline
 from rotation.aws import own_clients
 from tests.local.aws.secrets_manager import LocalSecretsManager
 from tests.service.invoking import Invoke, invoker
+from tests.unit.scenario import Clock
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +23,15 @@ def service(_service: LocalSecretsManager) -> Iterator[LocalSecretsManager]:
     """Secrets Manager, which tries a rotation once; nothing has been called yet, and nothing intercepts."""
     _service.calls.clear()
     yield _service
-    _service.intercept = None
+    _service.intercept = _service.staleness = None
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Let the program's waiting take no time."""
+    clock = Clock()
+    monkeypatch.setattr(rotation.deadline, "time", clock)
+    return clock
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,9 @@ BEGUN = PairRecord(frozenset({"A", "B"}), frozenset({"X", "Y"}))
 LABEL = "RotationEqual-A-B"
 
 
+pytestmark = pytest.mark.usefixtures("clock")
+
+
 @pytest.fixture
 def scenario(service: LocalSecretsManager) -> Scenario:
     """A secret with a pending version that has a value."""

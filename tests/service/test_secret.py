@@ -18,13 +18,16 @@ from rotation.deadline import RESERVED_SECONDS, Deadline
 from rotation.errors import InvalidSecret, NotRotatable, OutOfTime, ServiceFailed
 from rotation.kind import Strategy
 from rotation.redaction import MASK, Redactor
-from rotation.secret import MOST_VERSIONS_READ, MOVE_ATTEMPTS, SecretUnderRotation
+from rotation.secret import MOST_VERSIONS_READ, SecretUnderRotation
+from rotation.staging import PAUSES
 from rotation.steps import STEPS, Rotation, Step
 from tests.fakes import KIND, FakeDatabase, reading
 from tests.laboratories import ORDERS, deadline
 from tests.local.aws.secrets_manager import LocalSecretsManager, ServiceError
 from tests.service.scenario import VALUE, Scenario
 from tests.unit.scenario import ALTERNATING, SINGLE, Clock
+
+pytestmark = pytest.mark.usefixtures("clock")
 
 
 @pytest.fixture
@@ -84,9 +87,12 @@ def test_a_cancelled_rotation_stages_nothing(scenario: Scenario) -> None:
         scenario.secret().is_staged()
 
 
-def test_the_current_value_is_read_with_one_call_and_its_password_is_learned(scenario: Scenario) -> None:
-    assert dict(scenario.secret().current().fields) == VALUE
-    assert scenario.operations() == ["GetSecretValue"]
+def test_the_current_value_is_read_by_its_id_and_its_password_is_learned(scenario: Scenario) -> None:
+    secret = scenario.secret()
+    assert secret.is_staged()
+    assert dict(secret.current().fields) == VALUE
+    assert scenario.operations() == ["DescribeSecret", "GetSecretValue"]
+    assert scenario.service.calls[-1].parameters["VersionId"] == scenario.first
     assert scenario.redactor("password-0") == MASK
 
 
@@ -112,13 +118,13 @@ def test_the_value_of_a_version_that_is_current_already_is_read(scenario: Scenar
 def test_binary_data_is_no_credential(scenario: Scenario) -> None:
     scenario.client.put_secret_value(SecretId=scenario.arn, SecretBinary=b"binary")
     with pytest.raises(InvalidSecret, match="binary"):
-        scenario.secret().current()
+        scenario.begin().secret().current()
 
 
 def test_a_value_that_cannot_be_read_is_refused_and_the_secret_is_named(scenario: Scenario) -> None:
     scenario.put("no JSON")
     with pytest.raises(InvalidSecret, match=scenario.arn):
-        scenario.secret().current()
+        scenario.begin().secret().current()
 
 
 # Writing
@@ -200,9 +206,10 @@ def test_a_label_that_is_moved_each_time_ends_in_an_error(scenario: Scenario) ->
         here = scenario.labels()["AWSCURRENT"]
         scenario.move("AWSCURRENT", here, other if here == scenario.first else scenario.first)
 
-    # Each try of ours is followed by the other's own call: the first, the third and the fifth are ours.
-    ours = iter([True, False] * MOVE_ATTEMPTS)
-    scenario.before("UpdateSecretVersionStage", lambda: move() if next(ours) else None, times=2 * MOVE_ATTEMPTS)
+    # Each try of ours is followed by the other's own call: the first, the third and so on are ours.
+    tries = len(PAUSES) + 1
+    ours = iter([True, False] * tries)
+    scenario.before("UpdateSecretVersionStage", lambda: move() if next(ours) else None, times=2 * tries)
     with pytest.raises(ServiceFailed, match="UpdateSecretVersionStage answered InvalidParameterException"):
         scenario.secret().promote()
     assert scenario.labels()["AWSPENDING"] == scenario.token
@@ -213,7 +220,7 @@ def test_a_value_that_somebody_puts_meanwhile_abandons_the_rotation(scenario: Sc
     scenario.before("UpdateSecretVersionStage", lambda: scenario.put(json.dumps({**VALUE, "password": "by-hand"})))
     with pytest.raises(NotRotatable, match="abandoned"):
         scenario.secret().promote()
-    assert scenario.secret().current().credential.password == "by-hand"
+    assert scenario.begin().secret().current().credential.password == "by-hand"
 
 
 # Earlier versions
@@ -509,15 +516,15 @@ READ, WRITE = "GetSecretValue", "PutSecretValue"
 DESCRIBE, MOVE = "DescribeSecret", "UpdateSecretVersionStage"
 
 
-def test_a_healthy_rotation_of_a_single_user_makes_eight_calls(service: LocalSecretsManager) -> None:
+def test_a_healthy_rotation_of_a_single_user_makes_nine_calls(service: LocalSecretsManager) -> None:
     for calls in rotate(service, SINGLE, lambda *_: None):
-        assert calls == [DESCRIBE, READ, WRITE, READ, READ, READ, DESCRIBE, MOVE]
+        assert calls == [DESCRIBE, READ, WRITE, READ, DESCRIBE, READ, READ, DESCRIBE, MOVE]
 
 
-def test_a_healthy_rotation_of_alternating_users_makes_nine_calls(service: LocalSecretsManager) -> None:
+def test_a_healthy_rotation_of_alternating_users_makes_ten_calls(service: LocalSecretsManager) -> None:
     first, later = rotate(service, ALTERNATING, lambda *_: None)
-    assert later == [DESCRIBE, READ, WRITE, READ, READ, READ, READ, DESCRIBE, MOVE]
-    assert first == [DESCRIBE, READ, WRITE, READ, READ, READ, MOVE, MOVE, MOVE, READ, DESCRIBE, MOVE]
+    assert later == [DESCRIBE, READ, WRITE, READ, DESCRIBE, READ, READ, READ, DESCRIBE, MOVE]
+    assert first == [DESCRIBE, READ, WRITE, READ, DESCRIBE, READ, READ, MOVE, MOVE, MOVE, READ, DESCRIBE, MOVE]
 
 
 def test_the_rotation_token_is_passed_on_only_when_the_value_is_written(

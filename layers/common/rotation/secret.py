@@ -1,15 +1,16 @@
 """One secret under rotation, seen from one version token: every call to Secrets Manager about it.
 
-A healthy rotation of a single user makes eight calls. createSecret: DescribeSecret, GetSecretValue,
-PutSecretValue; setSecret: GetSecretValue twice; testSecret: GetSecretValue; finishSecret: DescribeSecret,
+A healthy rotation of a single user makes nine calls. createSecret: DescribeSecret, GetSecretValue, PutSecretValue;
+setSecret: GetSecretValue, DescribeSecret, GetSecretValue; testSecret: GetSecretValue; finishSecret: DescribeSecret,
 UpdateSecretVersionStage. Alternating users need one more, for the admin secret; and if the rights of the pair have
 changed since the last rotation, up to four, for the labels of its record.
 """
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -21,26 +22,21 @@ from rotation.errors import InvalidSecret, NotRotatable
 from rotation.kind import EngineKind
 from rotation.record import PairRecord, is_ours
 from rotation.redaction import Redactor
+from rotation.staging import CURRENT, PENDING, PREVIOUS, StagingLabels, is_staged, settled
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_secretsmanager.type_defs import (
-        GetSecretValueRequestTypeDef,
         SecretVersionsListEntryTypeDef,
     )
-
-CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 
 MOST_VERSIONS_READ = 10
 """How many newer versions, and how many earlier ones, are read at most."""
 
-EXISTS, NOT_FOUND, WRONG = "ResourceExistsException", "ResourceNotFoundException", "InvalidParameterException"
+EXISTS, NOT_FOUND = "ResourceExistsException", "ResourceNotFoundException"
 
 RESUMED_SECONDS = 60.0
 """After so long a pending version is that of an earlier try: setSecret follows createSecret within seconds."""
-
-MOVE_ATTEMPTS = 3
-"""How many attempts to move a label that others move at the same time."""
 
 
 @dataclass(frozen=True)
@@ -55,42 +51,56 @@ class SecretUnderRotation:
     """Receives every string that is read or written, before it is used, and then which of them are public."""
     deadline: Deadline
     rotation_token: str | None = None
-    _staged: list[float] = field(default_factory=list, repr=False)
+    _created: list[float] = field(default_factory=list, repr=False)
     """When this version was created, in seconds since 1970; empty as long as that is not known."""
-    _holders: dict[str, str] = field(default_factory=dict, repr=False)
-    """The version of each label of the pair's record, as far as it was seen."""
+
+    @cached_property
+    def _labels(self) -> StagingLabels:
+        return StagingLabels(self.client, self.arn, self.token, self.deadline)
 
     def is_staged(self) -> bool:
         """Tell whether the version is pending (True) or already current (False).
 
         Raises NotRotatable if it is neither, or if rotation is off.
         """
-        enabled, stages = self._describe()
-        if not enabled:
+        self._labels.look()
+        if not self._labels.is_enabled:
             raise NotRotatable(
                 f"looking at {self.arn}",
                 "rotation is not enabled for this secret",
                 f"Run aws secretsmanager rotate-secret --secret-id {self.arn} --rotation-lambda-arn … to enable it",
             )
-        return self._is_pending(stages)
+        return self._labels.current != self.token
 
     def current(self) -> SecretValue:
-        """Return the value of the version that has AWSCURRENT; raises InvalidSecret or ServiceFailed."""
-        return self._get({"VersionStage": CURRENT}, f"reading the current version of {self.arn}")[0]
+        """Return the value of the version that has AWSCURRENT; raises InvalidSecret, NotRotatable or ServiceFailed.
+
+        It is read by its id, which an answer that is too old cannot confuse with another version.
+        """
+        if not self._labels.current:
+            self._labels.look()
+        operation = f"reading the current version of {self.arn}"
+        value = self._settled(self._labels.current, operation) if self._labels.current else None
+        if not value:
+            raise NotRotatable(
+                operation, "no version has AWSCURRENT, or it has no value", "Put the user's login into the secret"
+            )
+        return value[0]
 
     def pending(self) -> SecretValue | None:
         """Return the value of this version, or None if it has none yet; raises NotRotatable if it is not staged."""
-        try:
-            value, stages = self._get({"VersionId": self.token}, f"reading version {self.token} of {self.arn}")
-        except _NoValue:
+        found = self._settled(self.token, f"reading version {self.token} of {self.arn}")
+        if not found:
             self.is_staged()
             return None
-        self._is_pending({self.token: stages})
+        value, labels = found
+        if not is_staged(labels):
+            raise self._labels.not_staged()
         return value
 
     def is_resumed(self) -> bool:
         """Tell whether `pending` found a version that an earlier try has written, and not this one."""
-        return bool(self._staged) and time.time() - self._staged[-1] > RESUMED_SECONDS
+        return bool(self._created) and time.time() - self._created[-1] > RESUMED_SECONDS
 
     def stage(self, value: SecretValue) -> bool:
         """Write the value of this version, and move the record of the pair to it.
@@ -108,7 +118,7 @@ class SecretUnderRotation:
                     SecretId=self.arn,
                     ClientRequestToken=self.token,
                     SecretString=value.to_json(),
-                    VersionStages=[PENDING, *sorted(self._holders)],
+                    VersionStages=[PENDING, *sorted(self._labels.record)],
                     **token,
                 ),
                 self.deadline,
@@ -125,31 +135,20 @@ class SecretUnderRotation:
 
         Raises NotRotatable if the version is no longer pending.
         """
-        for attempt in range(1, MOVE_ATTEMPTS + 1):
-            _, stages = self._describe()
-            if not self._is_pending(stages):
-                return False
-            holder = next((version for version, labels in stages.items() if CURRENT in labels), None)
-            expected = {WRONG} if attempt < MOVE_ATTEMPTS else set()
-            try:
-                self._update_stage(CURRENT, self._from(holder), expected)
-            except ClientError:
-                continue  # somebody moved the label between the two calls, or our first try succeeded: read again
-            return True
-        raise AssertionError
+        return self._labels.promote()
 
     def record(self) -> PairRecord:
         """Return what earlier rotations recorded about the pair, as far as a call above has seen it."""
-        return PairRecord.from_labels(self._holders.keys())
+        return PairRecord.from_labels(self._labels.record.keys())
 
     def write_record(self, record: PairRecord) -> None:
         """Replace what is recorded about the pair. Can be repeated; if it is cut off, both can be there."""
-        seen = dict(self._holders)
+        seen = dict(self._labels.record)
         for label in sorted(record.labels):
             if seen.get(label) != self.token:
-                self._add(label)
+                self._labels.add(label)
         for label in sorted(seen.keys() - record.labels):
-            self._remove(label, seen[label])
+            self._labels.remove(label)
 
     def newer(self) -> Iterator[SecretValue]:
         """Yield the values of the versions that are newer than AWSCURRENT, except this one, newest first.
@@ -168,7 +167,12 @@ class SecretUnderRotation:
 
     def _values(self, *, are_newer: bool) -> Iterator[SecretValue]:
         operation = f"looking for other versions of {self.arn}"
-        versions = list(self._versions(operation))
+        versions = settled(
+            lambda: list(self._versions(operation)),
+            lambda found: any(version["VersionId"] == self.token for version in found),
+            self.deadline,
+            operation,
+        )
         current = next((v["CreatedDate"] for v in versions if CURRENT in v.get("VersionStages", ())), None)
         others = [
             v
@@ -182,10 +186,9 @@ class SecretUnderRotation:
         ]
         others.sort(key=lambda v: (PREVIOUS in v.get("VersionStages", ()), v["CreatedDate"]), reverse=True)
         for version in others[:MOST_VERSIONS_READ]:
-            try:
-                yield self._get({"VersionId": version["VersionId"]}, operation)[0]
-            except (_NoValue, InvalidSecret):
-                continue
+            with contextlib.suppress(InvalidSecret):
+                if found := self._get(version["VersionId"], operation):
+                    yield found[0]
 
     def _versions(self, operation: str) -> "Iterator[SecretVersionsListEntryTypeDef]":
         page: dict[str, str] = {}
@@ -203,83 +206,29 @@ class SecretUnderRotation:
                 return
             page = {"NextToken": answer["NextToken"]}
 
-    def _describe(self) -> tuple[bool, dict[str, list[str]]]:
-        answer = call_aws(
-            lambda: self.client.describe_secret(SecretId=self.arn),
-            self.deadline,
-            f"looking at {self.arn}",
-            "secretsmanager:DescribeSecret",
-        )
-        stages = answer.get("VersionIdsToStages", {})
-        self._holders.clear()
-        self._note_holders(stages)
-        return answer.get("RotationEnabled", False), stages
+    def _settled(self, version: str, operation: str) -> tuple[SecretValue, list[str]] | None:
+        """Return the value of a version, once it is visible. The event and the labels say that it is there."""
+        return settled(lambda: self._get(version, operation), lambda found: found is not None, self.deadline, operation)
 
-    def _is_pending(self, stages: dict[str, list[str]]) -> bool:
-        labels = stages.get(self.token, [])
-        if CURRENT in labels:
-            return False
-        if PENDING in labels:
-            return True
-        raise NotRotatable(
-            f"looking at version {self.token} of {self.arn}",
-            "it has neither AWSPENDING nor AWSCURRENT: this rotation was abandoned, or it never began",
-            f"Run aws secretsmanager rotate-secret --secret-id {self.arn} to start a new rotation",
-        )
-
-    def _get(self, version: "dict[str, str]", operation: str) -> tuple[SecretValue, list[str]]:
-        request: GetSecretValueRequestTypeDef = {"SecretId": self.arn, **version}  # type: ignore[typeddict-item]
+    def _get(self, version: str, operation: str) -> tuple[SecretValue, list[str]] | None:
+        """Return the value of a version and its labels; None if it has no value."""
         try:
             answer = call_aws(
-                lambda: self.client.get_secret_value(**request),
+                lambda: self.client.get_secret_value(SecretId=self.arn, VersionId=version),
                 self.deadline,
                 operation,
                 "secretsmanager:GetSecretValue",
-                expected={NOT_FOUND} if "VersionId" in version else set(),
+                expected={NOT_FOUND},
             )
         except ClientError:
-            raise _NoValue from None
+            return None
         if "SecretString" not in answer:
             raise InvalidSecret(operation, "it holds binary data", "Store the credential as JSON text")
         self.redactor.read(answer["SecretString"])
         value = SecretValue.parse(answer["SecretString"], self.kind, operation)
         self.redactor.release(*value.public)
-        stages = answer.get("VersionStages", [])
-        self._note_holders({answer["VersionId"]: stages})
-        if answer["VersionId"] == self.token:
-            self._staged.append(answer["CreatedDate"].timestamp())
-        return value, stages
-
-    def _add(self, label: str) -> None:
-        """Move a label of the record to this version, from whichever has it."""
-        try:
-            self._update_stage(label, self._from(self._holders.get(label)), {WRONG})
-        except ClientError:  # another version has it
-            self._describe()
-            self._update_stage(label, self._from(self._holders.get(label)), set())
-        self._holders[label] = self.token
-
-    def _from(self, holder: str | None) -> dict[str, str]:
-        return {"MoveToVersionId": self.token, **({"RemoveFromVersionId": holder} if holder else {})}
-
-    def _remove(self, label: str, holder: str) -> None:
-        with contextlib.suppress(ClientError):  # it is not there any more
-            self._update_stage(label, {"RemoveFromVersionId": holder}, {WRONG})
-        self._holders.pop(label, None)
-
-    def _update_stage(self, label: str, versions: "dict[str, str]", expected: set[str]) -> None:
-        call_aws(
-            lambda: self.client.update_secret_version_stage(SecretId=self.arn, VersionStage=label, **versions),
-            self.deadline,
-            f"moving {label}, with version {self.token} of {self.arn}",
-            "secretsmanager:UpdateSecretVersionStage",
-            expected=expected,
-        )
-
-    def _note_holders(self, stages: "Mapping[str, Sequence[str]]") -> None:
-        found = {label: version for version, labels in stages.items() for label in labels if is_ours(label)}
-        self._holders.update(found)
-
-
-class _NoValue(Exception):
-    """The version has no value."""
+        labels = answer.get("VersionStages", [])
+        self._labels.note(version, labels)
+        if version == self.token:
+            self._created.append(answer["CreatedDate"].timestamp())
+        return value, labels

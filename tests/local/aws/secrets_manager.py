@@ -27,6 +27,8 @@ from __future__ import annotations
 
 import itertools
 import json
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from threading import RLock, Thread
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
@@ -36,7 +38,7 @@ import boto3
 from botocore.config import Config
 from moto.core.exceptions import JsonRESTError
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from moto.secretsmanager.models import secretsmanager_backends
+from moto.secretsmanager.models import SecretsStore, secretsmanager_backends
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
@@ -48,7 +50,7 @@ from tests.local.aws.secrets_manager_versions import ServiceError
 from tests.local.evidence import keep_password
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import TracebackType
     from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -64,9 +66,11 @@ REGION: Final = "us-east-1"
 
 type Phase = Literal["before", "after"]
 type Intercept = Callable[[Call, Phase], object]
+type Staleness = Callable[[Call], int]
 
 _TARGET: Final = "secretsmanager."
 _NOT_FOUND: Final = 404
+_READING: Final = {"DescribeSecret", "GetSecretValue", "ListSecretVersionIds"}
 _OPERATOR: Final = "operator"
 """What a client of ours says of itself: who puts a value with another one is a function, which has generated it."""
 _ONE_TRY: Final = Config(retries={"total_max_attempts": 1}, proxies={}, user_agent_extra=_OPERATOR)
@@ -93,7 +97,9 @@ class LocalSecretsManager:
 
     `calls` lists the calls so far and `outcomes` the rotations that ended; clear them at will. `intercept` is
     called before each call and after each one that took effect. It may raise ServiceError (the caller gets
-    that answer), raise ConnectionError (the connection is cut), or block.
+    that answer), raise ConnectionError (the connection is cut), or block. `staleness` is called before each call
+    that reads, and returns how many changes ago the state is that answers it: the service is eventually
+    consistent. Only changes since it was set are remembered.
     """
 
     def __init__(
@@ -113,6 +119,8 @@ class LocalSecretsManager:
         observer: called with each step as it happens, on the rotation's thread.
         """
         self.intercept = intercept
+        self._staleness: Staleness | None = None
+        self._past: list[SecretsStore] = []
         self.rotate_before_answering = rotate_before_answering
         self.calls: list[Call] = []
         self.account_id = f"{next(_ACCOUNTS):012d}"
@@ -185,6 +193,33 @@ class LocalSecretsManager:
             rotation = self._rotations.last(secret_id)
         return rotation.wait(timeout)
 
+    @property
+    def staleness(self) -> Staleness | None:
+        """How old the state is that answers a call."""
+        return self._staleness
+
+    @staleness.setter
+    def staleness(self, staleness: Staleness | None) -> None:
+        with self._lock:
+            self._staleness = staleness
+            self._past = [deepcopy(self._store.secrets)] if staleness else []
+
+    @contextmanager
+    def _as_it_was(self, call: Call) -> Iterator[None]:
+        """Let the block see the state of some changes ago, or remember what it changes."""
+        if not self._staleness:
+            yield
+        elif call.operation in _READING:
+            now, ago = self._store.secrets, min(self._staleness(call), len(self._past) - 1)
+            self._store.secrets = self._past[-1 - ago] if ago else now
+            try:
+                yield
+            finally:
+                self._store.secrets = now
+        else:
+            yield
+            self._past.append(deepcopy(self._store.secrets))
+
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         target: str = environ.get("HTTP_X_AMZ_TARGET", "")
         if not target.startswith(_TARGET):
@@ -214,7 +249,8 @@ class LocalSecretsManager:
             self.intercept(call, "before")
         with self._lock:
             self._gate.check_call(environ, operation, call.secret_id, self._store.secrets)
-            body = SecretsManagerApi(self._rotations, parameters).perform(operation)
+            with self._as_it_was(call):
+                body = SecretsManagerApi(self._rotations, parameters).perform(operation)
         if self.rotate_before_answering and operation == "RotateSecret":
             self.wait(parameters["SecretId"], timeout=600)
         if self.intercept:
