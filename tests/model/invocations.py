@@ -68,6 +68,18 @@ class Invocation:
     """When, in the model's own time."""
     login_user: str = ""
     """Whom AWSCURRENT named at the beginning."""
+    has_looked: bool = False
+    """Whether it has looked at the pair as the admin."""
+    compared_at: int | None = None
+    """When it compared the pair, or saw that the other user is absent."""
+    compared: str = ""
+    """The other user, as it was then."""
+    differing: frozenset[str] | None = None
+    """In which rights the two differed then; None if the other user was absent."""
+    has_mirrored: bool = False
+    """Whether it has begun to make the two equal."""
+    equal: object = None
+    """How it left them: a `tests.model.pair.Trace`."""
     logins: list[Login] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)

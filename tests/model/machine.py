@@ -5,6 +5,7 @@ promises of the design, as far as they can be seen here; each is checked after e
 rotation ends. What an operator breaks by hand we did not promise; that none of *our* calls breaks it, we did.
 """
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from rotation.errors import (
     LoginRefused,
     NotRotatable,
     OutOfTime,
+    RightsDiffer,
     RotationError,
     ServiceFailed,
     Unexpected,
@@ -29,6 +31,7 @@ from tests.fakes import CURRENT, PENDING, PREVIOUS, PRIMARY, reading
 from tests.laboratories import INVOICES, ORDERS
 from tests.model.database import IMPOSTOR, KIND
 from tests.model.invocations import Fault, Invocation
+from tests.model.pair import Pair
 from tests.model.scenario import ADMIN, CLONE, TELLTALE, USERS, VICTIM, Scenario
 
 MOST_AT_ONCE = 3
@@ -50,6 +53,15 @@ FORGERIES: list[dict[str, object]] = [
 ]
 """What somebody who may write the secret puts into it, with a password of his own."""
 
+RIGHTS = [reading(INVOICES), "write orders", "write invoices"]
+"""What administrators grant and revoke. The application needs another one, which stays."""
+
+STATEMENT = re.compile(r"\b(GRANT|REVOKE) ([a-z_ ]+?) (?:TO|FROM) (\w+)|\bALTER USER (\w+) UNLOCK")
+"""What RightsDiffer lists."""
+
+MOST_REMEDIES = 4
+"""How many things can stand in the way of one rotation, one after the other."""
+
 FAULTS = st.sampled_from([None, *Fault])
 A_FEW = st.integers(1, 6)
 WHICH = st.integers(0, MOST_AT_ONCE - 1)
@@ -64,7 +76,7 @@ class Snapshot:
     current_works: bool
     cached_works: bool
     pending_works: bool
-    current_rights: frozenset[str]
+    rights: dict[str, frozenset[str]]
     users: dict[str, object]
 
 
@@ -78,6 +90,9 @@ class RotationMachine(RuleBasedStateMachine):
     def begin_with_a_secret(self, *, through_admin: bool, has_marks: bool, is_foreign: bool) -> None:
         """Make it; with `is_foreign`, somebody else has a user that is called like the clone."""
         self.scenario = Scenario(self.strategy, through_admin=through_admin, has_marks=has_marks)
+        self.pair = Pair(self.scenario)
+        self.listed: list[tuple[str, ...]] = []
+        """The statements of the last RightsDiffer."""
         self.under_way: list[Invocation] = []
         self.tokens = [self.scenario.labels[CURRENT]]
         self.succeeded: dict[str, dict[Step, int]] = {self.tokens[0]: dict.fromkeys(Step, 0)}
@@ -168,7 +183,7 @@ class RotationMachine(RuleBasedStateMachine):
 
     @rule(
         steps=st.integers(0, len(Step) - 1),
-        what=st.sampled_from(["rights", "password", "roll back", "abandon", "begin"]),
+        what=st.sampled_from(["rights", "lock", "password", "roll back", "abandon", "begin"]),
         username=st.sampled_from(USERS),
     )
     def something_happens_between_two_steps(self, steps: int, what: str, username: str) -> None:
@@ -211,10 +226,36 @@ class RotationMachine(RuleBasedStateMachine):
         """Grant the current user something, or revoke it."""
         self._change_rights(self.scenario.read().credential.username, may=may)
 
+    @precondition(lambda self: self._is_pair)
+    @rule(username=st.sampled_from(USERS), right=st.sampled_from(RIGHTS), may=st.booleans())
+    def an_administrator_changes_either_user(self, *, username: str, right: str, may: bool) -> None:
+        self._change_rights(username, right, may=may)
+
+    @precondition(lambda self: self._is_pair)
+    @rule(right=st.sampled_from(RIGHTS), may=st.booleans())
+    def an_administrator_changes_both(self, *, right: str, may: bool) -> None:
+        for username in USERS:
+            self._change_rights(username, right, may=may)
+
+    @precondition(lambda self: self._is_pair)
+    @rule()
+    def an_administrator_locks_the_other_user(self) -> None:
+        self._lock()
+
+    @precondition(lambda self: self.listed)
+    @rule(which=st.integers(0, 5))
+    def an_administrator_runs_a_statement_that_was_listed(self, which: int) -> None:
+        self._run_statement(self.listed[which % len(self.listed)])
+
+    @precondition(lambda self: self._is_pair and not self.under_way)
+    @rule()
+    def somebody_removes_the_record(self) -> None:
+        self.pair.forget()
+
     @precondition(lambda self: self.is_foreign and not self.under_way)
     @rule()
     def that_user_is_dropped(self) -> None:
-        del self.scenario.database.users[CLONE]
+        self.pair.drop(CLONE)
         self.is_foreign = False
 
     @precondition(
@@ -234,6 +275,8 @@ class RotationMachine(RuleBasedStateMachine):
     def _do(self, what: str, username: str) -> None:
         if what == "rights":
             self._change_rights(username, may=reading(INVOICES) not in self.scenario.rights(username))
+        elif what == "lock" and self._is_pair:
+            self._lock()
         elif what == "password":
             self._change_password(username)
         elif what == "roll back" and PREVIOUS in self.scenario.labels:
@@ -245,11 +288,12 @@ class RotationMachine(RuleBasedStateMachine):
 
     # What heals it
 
-    @rule(anew=st.booleans(), with_remedy=st.booleans())
-    def it_comes_to_rest(self, *, anew: bool, with_remedy: bool) -> None:
+    @rule(anew=st.booleans(), with_remedy=st.booleans(), choices=st.integers(0, 2 ** len(RIGHTS) - 1))
+    def it_comes_to_rest(self, *, anew: bool, with_remedy: bool, choices: int) -> None:
         """Whatever is under way dies, and the service tries again, or an operator does with a new version.
 
-        If that is right to fail, an operator may do as the message says: then it must succeed.
+        If that is right to fail, an operator may do as the message says: then it must succeed. Of the statements that
+        RightsDiffer lists for each difference, the operator runs whichever they choose.
         """
         self.teardown()
         self.under_way.clear()
@@ -257,13 +301,19 @@ class RotationMachine(RuleBasedStateMachine):
             self._abandon()
         if not self.scenario.is_unfinished:
             self._begin()
-        obstacles = self._obstacles(self.scenario.labels[PENDING])
-        if obstacles:
-            self._require_refused(self.scenario.labels[PENDING], obstacles)
-        if obstacles and with_remedy:
-            self._follow_the_remedies()
-        if with_remedy or not obstacles:
-            self._require_healed(self.scenario.labels[PENDING])
+        for _ in range(MOST_REMEDIES + 1):
+            obstacles = self._obstacles(self.scenario.labels[PENDING])
+            if obstacles:
+                self._require_refused(self.scenario.labels[PENDING], obstacles)
+            elif self._heals(self.scenario.labels[PENDING]):
+                return
+            if not with_remedy:
+                return
+            if obstacles:
+                self._follow_the_remedies()
+            else:
+                self._run_statements(choices)
+        raise AssertionError("no dead end: every remedy was tried, and it does not heal")
 
     def _follow_the_remedies(self) -> None:
         """Do what our messages say, whatever it is that stands in the way."""
@@ -272,7 +322,7 @@ class RotationMachine(RuleBasedStateMachine):
         other = counterpart(self.scenario.read().credential.username)
         if self.is_foreign or self._is_unproven(other):
             self.is_foreign = False
-            del self.scenario.database.users[other]
+            self.pair.drop(other)
             self.passwords_changed = self.rights_changed = self._tick()
         if self.scenario.is_unfinished:
             self._abandon()
@@ -284,10 +334,22 @@ class RotationMachine(RuleBasedStateMachine):
         assert isinstance(error, expected), f"nobody else's user: {error!r} instead of {expected}"
         assert self.scenario.users() == before, "nobody else's user: a user was changed by a rotation that was refused"
 
-    def _require_healed(self, token: str) -> None:
+    def _run_statements(self, choices: int) -> None:
+        """Do as the last RightsDiffer says: for each difference one of the two statements."""
+        for number, right in enumerate(sorted({statement[1] for statement in self.listed})):
+            either = sorted(statement for statement in self.listed if statement[1] == right)
+            self._run_statement(either[choices >> number & 1 if len(either) > 1 else 0])
+
+    def _heals(self, token: str) -> bool:
+        """Rotate; return False if the rotation is right to refuse because the two users differ."""
         scenario, former, labels = self.scenario, self.scenario.read(), self.scenario.labels
-        worked = scenario.logs_in(former)
+        worked, must_rotate, statements = scenario.logs_in(former), self.pair.must_rotate(), self.pair.statements()
+        is_locked = counterpart(former.credential.username) in self.pair.locked
         error = self._run_all(token)
+        if isinstance(error, RightsDiffer) and not must_rotate:
+            listed = {match[0] for match in STATEMENT.finditer(error.remedy)}
+            assert is_locked or not statements or listed == statements, f"it lists {listed} instead of {statements}"
+            return False
         assert error is None, f"no dead end: it does not heal: {error!r}"
         assert scenario.labels[CURRENT] == token, "no dead end: every step succeeded, and the version is not current"
         assert scenario.labels[PREVIOUS] == labels[CURRENT], "AWSPREVIOUS is not the former current version"
@@ -300,6 +362,7 @@ class RotationMachine(RuleBasedStateMachine):
             assert scenario.rights(USERS[0]) == scenario.rights(USERS[1]), (
                 "rights follow: the rights of the pair differ"
             )
+        return True
 
     def _obstacles(self, token: str) -> tuple[type[RotationError], ...]:
         """Return the errors with which a rotation is right to fail; nothing if it must succeed."""
@@ -383,15 +446,35 @@ class RotationMachine(RuleBasedStateMachine):
     def _change_password(self, username: str) -> None:
         if self._is_ours(username):
             self.scenario.change_password(username)
+            self.pair.locked.pop(username, None)
             self.passwords_changed = self._tick()
 
-    def _change_rights(self, username: str, *, may: bool) -> None:
+    def _change_rights(self, username: str, right: str = RIGHTS[0], *, may: bool) -> None:
         if self._is_ours(username):
-            rights = self.scenario.database.users[username].rights
-            (rights.add if may else rights.discard)(reading(INVOICES))
             self.rights_changed = self._tick()
+            self.pair.change(username, right, self.now, self.under_way, granted=may)
             for invocation in self.under_way:
                 invocation.rights_changed = True
+
+    def _lock(self) -> None:
+        other = counterpart(self.scenario.read().credential.username)
+        if self._is_ours(other):
+            self.passwords_changed = self._tick()
+            self.pair.lock(other, self.now, self.under_way)
+            for invocation in self.under_way:
+                invocation.rights_changed = True
+
+    def _run_statement(self, statement: tuple[str, ...]) -> None:
+        verb, right, username, unlocked = statement
+        if unlocked and self._is_ours(unlocked):
+            self.passwords_changed = self._tick()
+            self.pair.unlock(unlocked)
+        elif username:
+            self._change_rights(username, right, may=verb == "GRANT")
+
+    @property
+    def _is_pair(self) -> bool:
+        return self.strategy is Strategy.ALTERNATING_USERS
 
     def _put(self, label: str, **fields: object) -> None:
         token = self.scenario.new_token()
@@ -404,6 +487,7 @@ class RotationMachine(RuleBasedStateMachine):
         """Put a version that has the database's password, as our message says."""
         username = self._user_of_the_secret()
         password = self.scenario.change_password(username)
+        self.pair.locked.pop(username, None)
         self.passwords_changed = self._tick()
         self._put(CURRENT, username=username, password=password, host=PRIMARY, port=KIND.default_port, ssl=True)
 
@@ -467,6 +551,7 @@ class RotationMachine(RuleBasedStateMachine):
     def _go_on(self, invocation: Invocation, fault: Fault | None = None) -> None:
         """Make one call, and see what has become of the promises."""
         before, call = self._look(invocation), invocation.next_call
+        self.pair.note_call(invocation, call, fault, self._tick())
         self.scenario.go_on(invocation, fault)
         if self.scenario.labels != before.labels:
             for other in self.under_way:
@@ -474,7 +559,10 @@ class RotationMachine(RuleBasedStateMachine):
                     self._overtake(other)
         if invocation.was_overtaken:
             self.passwords_changed = self.rights_changed = self._tick()
+            self.pair.note_overtaken(invocation, call, before.rights)
         else:
+            undone = self.pair.undone(invocation, before.rights)
+            assert not undone, f"nothing undone: {call} {undone}, which undoes what an administrator did"
             self._require_nothing_lost(invocation, before, call)
         self._require_nobody_else_touched(before, call)
         if invocation.is_over:
@@ -489,7 +577,7 @@ class RotationMachine(RuleBasedStateMachine):
             current_works=scenario.logs_in(current),
             cached_works=scenario.logs_in(self.cached),
             pending_works=scenario.logs_in(scenario.value(invocation.token)),
-            current_rights=scenario.rights(current.credential.username),
+            rights={name: scenario.rights(name) for name in scenario.database.users.keys() | set(USERS)},
             users=scenario.users(),
         )
 
@@ -502,7 +590,7 @@ class RotationMachine(RuleBasedStateMachine):
         else:
             assert labels.get(PREVIOUS) == before.labels.get(PREVIOUS), f"{call} moved AWSPREVIOUS"
             rights = scenario.rights(current.credential.username)
-            assert rights == before.current_rights, f"rights follow: {call} changed the rights of the current user"
+            assert rights == before.rights.get(current.credential.username, rights), f"rights follow: {call} changed the rights of the current user"
             if self.strategy in GAPLESS and before.current_works:
                 assert scenario.logs_in(current), f"AWSCURRENT works: after {call} AWSCURRENT does not log in"
         if self.strategy in GAPLESS and before.cached_works:
@@ -546,10 +634,17 @@ class RotationMachine(RuleBasedStateMachine):
         self._require_silence(invocation)
         self._require_careful_logins(invocation)
         assert not invocation.late, f"one cause, one message: though no time was left, it went on to {invocation.late}"
+        if isinstance(invocation.error, RightsDiffer):
+            self.listed = [match.groups(default="") for match in STATEMENT.finditer(invocation.error.remedy)]
+            assert self.listed, f"one cause, one message: it lists no statement: {invocation.error!r}"
         if invocation.error is None:
             self.succeeded[invocation.token][invocation.step] = invocation.began_at
         if invocation.was_overtaken:
             return
+        if invocation.outcome:
+            self.pair.note_success(invocation, self.under_way)
+        if isinstance(invocation.error, RightsDiffer) and not invocation.rights_changed:
+            assert not invocation.writes, f"nothing undone: it refused, and had written {invocation.writes}"
         if not invocation.was_disturbed:
             wrong = (ServiceFailed, Unreachable, OutOfTime)
             if self.scenario.read().credential.host == PRIMARY and self.scenario.read().credential.port != 1:

@@ -14,6 +14,7 @@ from rotation.deadline import Deadline
 from rotation.errors import InvalidSecret
 from rotation.kind import Strategy, counterpart
 from rotation.logins import NEWER_PASSWORDS
+from rotation.record import is_ours
 from rotation.redaction import Redactor
 from rotation.secret import MOST_VERSIONS_READ, SecretUnderRotation
 from rotation.steps import STEPS, Rotation, Step
@@ -106,6 +107,12 @@ class Scenario:
         password = self.new_password()
         self.database.users[username].verifiers = (verifier(username, password),)
         return password
+
+    def remove_record(self) -> None:
+        """Remove every label that says something about the pair."""
+        for version in list(self.service.rules.secrets[self.arn].versions.values()):
+            for label in filter(is_ours, list(version["version_stages"])):
+                self.call("UpdateSecretVersionStage", VersionStage=label, RemoveFromVersionId=version["version_id"])
 
     # What can be seen
 
