@@ -140,8 +140,8 @@ GUARDS = [
     Guard(
         "a clone that nothing proves is left alone",
         "strategies",
-        "            if session.clone_status(user, other) is CloneStatus.UNKNOWN:",
-        "            if session.clone_status(user, other) is None:",
+        "            if (status := session.clone_status(user, other)) is CloneStatus.UNKNOWN:",
+        "            if (status := session.clone_status(user, other)) is None:",
         ALTERNATING,
     ),
     Guard(
@@ -161,11 +161,12 @@ GUARDS = [
     Guard(
         "the password is written last",
         "strategies",
-        "            session.mirror(user, other)\n",
-        "            if session.clone_status(user, other) is not CloneStatus.OURS:\n"
+        "            equal = _mirror(",
+        "            if status is CloneStatus.ABSENT:\n"
+        "                context.pair.write_record(context.pair.record().beginning(None))\n"
         "                session.mirror(user, other)\n"
         "            session.set_password(other, pending.credential.password)\n"
-        "            session.mirror(user, other)\n",
+        "            equal = _mirror(",
         ALTERNATING,
     ),
     Guard(
@@ -173,6 +174,85 @@ GUARDS = [
         "strategies",
         "        if self.kind.clone_sees_rights:\n            other = pending.credential.username\n",
         "        if False:\n            other = pending.credential.username\n",
+        ALTERNATING,
+    ),
+    Guard(
+        "what may undo a change of the other user is refused",
+        "record",
+        "        if comparison.differences and comparison.other_state not in self.equal:",
+        "        if False:",
+        ALTERNATING,
+    ),
+    Guard(
+        "a user that an administrator locked stays locked",
+        "record",
+        "        if comparison.unlock and self.begun != EVERYTHING:",
+        "        if False:",
+        ALTERNATING,
+    ),
+    Guard(
+        "what a rotation begins to change is recorded first",
+        "strategies",
+        "        pair.write_record(pair.record().beginning(before))\n",
+        "        pass\n",
+        ALTERNATING,
+    ),
+    Guard(
+        "only what a rotation had begun to change is ended without asking",
+        "record",
+        "        return self.begun == EVERYTHING or {_hash(text) for text in comparison.sentences} <= self.begun",
+        "        return True",
+        ALTERNATING,
+    ),
+    Guard(
+        "the record says that the rotation has ended after the password only",
+        "strategies",
+        "            session.set_password(other, pending.credential.password)\n"
+        "        _record_end(context.pair, equal)\n",
+        "            _record_end(context.pair, equal)\n"
+        "            session.set_password(other, pending.credential.password)\n",
+        ALTERNATING,
+    ),
+    Guard(
+        "what is recorded is how the rotation left the two",
+        "strategies",
+        "    return ended(_require_equal(session, user, other))",
+        "    return ended(before or _require_equal(session, user, other))",
+        ALTERNATING,
+    ),
+    Guard(
+        "what was begun says nothing about a user that is locked",
+        "record",
+        "        if comparison.unlock and self.begun != EVERYTHING:",
+        "        if comparison.unlock and not self._was_interrupted(comparison):",
+        ALTERNATING,
+    ),
+    Guard(
+        "before it refuses, a rotation reads all labels and compares again",
+        "strategies",
+        "    with contextlib.suppress(RightsDiffer):\n        pair.record()",
+        "    if True:\n        pair.record()",
+        ALTERNATING,
+    ),
+    Guard(
+        "what another delivery has recorded meanwhile is replaced, too",
+        "strategies",
+        "    if pair.record() != equal:\n        pair.read_record()\n",
+        "",
+        ALTERNATING,
+    ),
+    Guard(
+        "what was recorded before is replaced",
+        "secret",
+        "        for label in sorted(seen.keys() - record.labels):",
+        "        for label in ():",
+        ALTERNATING,
+    ),
+    Guard(
+        "createSecret moves the record to the new version",
+        "secret",
+        "VersionStages=[PENDING, *sorted(self._holders)],",
+        "VersionStages=[PENDING],",
         ALTERNATING,
     ),
     Guard(

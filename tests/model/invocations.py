@@ -65,9 +65,13 @@ class Invocation:
     rights_changed: bool = False
     """Whether somebody has changed rights since it began."""
     began_at: int = 0
+    read_at: int = 0
+    """When it began to read, the last time, what is recorded about the pair."""
     """When, in the model's own time."""
     login_user: str = ""
     """Whom AWSCURRENT named at the beginning."""
+    must_rotate: bool = True
+    """Whether the two users were, at the beginning, what a rotation has no reason to refuse."""
     has_looked: bool = False
     """Whether it has looked at the pair as the admin."""
     compared_at: int | None = None

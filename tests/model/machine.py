@@ -62,6 +62,9 @@ STATEMENT = re.compile(r"\b(GRANT|REVOKE) ([a-z_ ]+?) (?:TO|FROM) (\w+)|\bALTER 
 MOST_REMEDIES = 4
 """How many things can stand in the way of one rotation, one after the other."""
 
+FOLLOWING: list[dict[str, object]] = [{"username": username} for username in USERS]
+"""What an operator puts into a pending version by hand: it follows if it is that user's turn."""
+
 FAULTS = st.sampled_from([None, *Fault])
 A_FEW = st.integers(1, 6)
 WHICH = st.integers(0, MOST_AT_ONCE - 1)
@@ -261,7 +264,7 @@ class RotationMachine(RuleBasedStateMachine):
     @precondition(
         lambda self: self.scenario.is_unfinished and self.scenario.value(self.scenario.labels[PENDING]) is None
     )
-    @rule(fields=st.sampled_from(FORGERIES))
+    @rule(fields=st.sampled_from([*FORGERIES, *FOLLOWING]))
     def somebody_else_writes_the_pending_version(self, fields: dict[str, object]) -> None:
         self.scenario.put(
             self.scenario.labels[PENDING], PENDING, **{**fields, "password": self.scenario.new_password()}
@@ -542,6 +545,7 @@ class RotationMachine(RuleBasedStateMachine):
         invocation.was_staged = invocation.token in (labels[CURRENT], labels.get(PENDING))
         invocation.was_current = invocation.token == labels[CURRENT]
         invocation.login_user = self.scenario.read().credential.username
+        invocation.must_rotate = self.pair.must_rotate()
 
     def _finish(self, invocation: Invocation) -> None:
         while not invocation.is_over:
@@ -590,7 +594,9 @@ class RotationMachine(RuleBasedStateMachine):
         else:
             assert labels.get(PREVIOUS) == before.labels.get(PREVIOUS), f"{call} moved AWSPREVIOUS"
             rights = scenario.rights(current.credential.username)
-            assert rights == before.rights.get(current.credential.username, rights), f"rights follow: {call} changed the rights of the current user"
+            assert rights == before.rights.get(current.credential.username, rights), (
+                f"rights follow: {call} changed the rights of the current user"
+            )
             if self.strategy in GAPLESS and before.current_works:
                 assert scenario.logs_in(current), f"AWSCURRENT works: after {call} AWSCURRENT does not log in"
         if self.strategy in GAPLESS and before.cached_works:
@@ -634,17 +640,11 @@ class RotationMachine(RuleBasedStateMachine):
         self._require_silence(invocation)
         self._require_careful_logins(invocation)
         assert not invocation.late, f"one cause, one message: though no time was left, it went on to {invocation.late}"
-        if isinstance(invocation.error, RightsDiffer):
-            self.listed = [match.groups(default="") for match in STATEMENT.finditer(invocation.error.remedy)]
-            assert self.listed, f"one cause, one message: it lists no statement: {invocation.error!r}"
         if invocation.error is None:
             self.succeeded[invocation.token][invocation.step] = invocation.began_at
+        self._examine_pair(invocation)
         if invocation.was_overtaken:
             return
-        if invocation.outcome:
-            self.pair.note_success(invocation, self.under_way)
-        if isinstance(invocation.error, RightsDiffer) and not invocation.rights_changed:
-            assert not invocation.writes, f"nothing undone: it refused, and had written {invocation.writes}"
         if not invocation.was_disturbed:
             wrong = (ServiceFailed, Unreachable, OutOfTime)
             if self.scenario.read().credential.host == PRIMARY and self.scenario.read().credential.port != 1:
@@ -673,6 +673,23 @@ class RotationMachine(RuleBasedStateMachine):
             assert refused, (
                 f"nobody else's user: it took what somebody else wrote: {invocation.outcome or invocation.error!r}"
             )
+
+    def _examine_pair(self, invocation: Invocation) -> None:
+        """Look at what a step that is over says about the pair."""
+        error = invocation.error
+        if isinstance(error, RightsDiffer):
+            self.listed = [match.groups(default="") for match in STATEMENT.finditer(error.remedy)]
+            is_gone = "there is no user" in error.cause
+            assert self.listed or is_gone, f"one cause, one message: it lists no statement: {error!r}"
+        if invocation.was_overtaken:
+            return
+        if invocation.outcome:
+            self.pair.note_success(invocation, self.under_way)
+        if isinstance(error, RightsDiffer) and not invocation.rights_changed:
+            assert invocation.step is not Step.SET or not invocation.must_rotate, (
+                f"no dead end: it refuses, and nobody has touched the other user: {error!r}"
+            )
+            assert not invocation.writes, f"nothing undone: it refused, and had written {invocation.writes}"
 
     def _is_somebody_elses(self, token: str) -> bool:
         """Tell whether a pending version does not follow from the current one."""

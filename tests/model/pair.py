@@ -30,7 +30,7 @@ class Act:
     at: int
 
 
-@dataclass(frozen=True)
+@dataclass
 class Trace:
     """What a setSecret can have recorded, and when it looked."""
 
@@ -39,6 +39,8 @@ class Trace:
     rights: Rights | None
     """Those that it left equal, or those that it began to change: None if it began to create the user."""
     other: str
+    recorded_at: int
+    """When that was recorded, or can have been."""
 
 
 @dataclass
@@ -186,13 +188,16 @@ class Pair:
         elif call.startswith("compare ") and not invocation.has_mirrored:
             invocation.compared_at, invocation.compared, invocation.differing = now, other, self.differing()
         elif call.startswith("compare ") and not self.differing():
-            invocation.equal = Trace(invocation, now, self.scenario.rights(other), other)
+            invocation.equal = Trace(invocation, now, self.scenario.rights(other), other, now)
             self.equal.append(invocation.equal)
         elif call.startswith("read the rights of "):
             invocation.has_mirrored = True
+        elif call == "DescribeSecret":
+            invocation.read_at = now
+        elif call == "UpdateSecretVersionStage" and isinstance(invocation.equal, Trace):
+            invocation.equal.recorded_at = now
         elif call == "UpdateSecretVersionStage" and invocation.compared_at is not None and not invocation.has_mirrored:
-            trace = Trace(invocation, invocation.compared_at, invocation.differing, invocation.compared)
-            self.begun.append(trace)
+            self.begun.append(Trace(invocation, invocation.compared_at, invocation.differing, invocation.compared, now))
 
     def note_overtaken(self, invocation: Invocation, call: str, before: Mapping[str, Rights]) -> None:
         """Note what a step does that others have overtaken: nobody can hold it to anything."""
@@ -207,9 +212,11 @@ class Pair:
         if not isinstance(equal := invocation.equal, Trace):
             return
 
+        read_at = max(invocation.began_at, invocation.read_at)
+
         def can_be_recorded(trace: Trace) -> bool:
             is_under_way = any(trace.invocation is other for other in under_way)
-            return trace.invocation is not invocation and (is_under_way or trace.at >= invocation.began_at)
+            return trace.invocation is not invocation and (is_under_way or trace.recorded_at > read_at)
 
         self.equal = [equal, *filter(can_be_recorded, self.equal)]
         self.begun = [*filter(can_be_recorded, self.begun)]
