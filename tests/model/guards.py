@@ -165,6 +165,8 @@ GUARDS = [
         "            if status is CloneStatus.ABSENT:\n"
         "                context.pair.write_record(context.pair.record().beginning(None))\n"
         "                session.mirror(user, other)\n"
+        "            else:\n"
+        "                _require_known(session, user, other, context.pair)\n"
         "            session.set_password(other, pending.credential.password)\n"
         "            equal = _mirror(",
         ALTERNATING,

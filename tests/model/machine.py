@@ -204,6 +204,36 @@ class RotationMachine(RuleBasedStateMachine):
             if invocation.error:
                 return
 
+    @precondition(lambda self: self._is_pair and len(self.under_way) < MOST_AT_ONCE)
+    @rule(
+        rights=st.sets(st.sampled_from(RIGHTS), max_size=2),
+        calls=st.integers(5, 20),
+        is_killed=st.booleans(),
+        what=st.sampled_from(["", "rights", "lock", "abandon", "roll back"]),
+        username=st.sampled_from(USERS),
+    )
+    def something_happens_in_the_middle_of_set_secret(
+        self, *, rights: set[str], calls: int, is_killed: bool, what: str, username: str
+    ) -> None:
+        """Change rights of the current user, let setSecret make some calls, and do something then."""
+        for right in sorted(rights):
+            user = self.scenario.read().credential.username
+            self._change_rights(user, right, may=right not in self.scenario.rights(user))
+        if not self.scenario.is_unfinished:
+            self._begin()
+        token = self.scenario.labels[PENDING]
+        self._finish(creating := self._deliver(token, Step.CREATE))
+        if creating.error:
+            return
+        setting = self._deliver(token, Step.SET)
+        for _ in range(calls):
+            if not setting.is_over:
+                self._go_on(setting)
+        if is_killed and not setting.is_over:
+            setting.kill()
+            self.under_way.remove(setting)
+        self._do(what, username)
+
     # What operators and others do
 
     @precondition(lambda self: self.scenario.is_unfinished)
