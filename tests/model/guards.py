@@ -219,7 +219,8 @@ GUARDS = [
         "what is recorded is how the rotation left the two",
         "strategies",
         "    return ended(_require_equal(session, user, other))",
-        "    return ended(before or _require_equal(session, user, other))",
+        "    equal = ended(_require_equal(session, user, other))\n"
+        "    return PairRecord(frozenset({before.other_state})) if before else equal",
         ALTERNATING,
     ),
     Guard(
@@ -234,13 +235,6 @@ GUARDS = [
         "strategies",
         "    with contextlib.suppress(RightsDiffer):\n        pair.record()",
         "    if True:\n        pair.record()",
-        ALTERNATING,
-    ),
-    Guard(
-        "what another delivery has recorded meanwhile is replaced, too",
-        "strategies",
-        "    if pair.record() != equal:\n        pair.read_record()\n",
-        "",
         ALTERNATING,
     ),
     Guard(

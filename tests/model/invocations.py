@@ -50,6 +50,8 @@ class Invocation:
     """What Lambda still gives."""
     calls: int = 0
     """How many were made, or at least begun."""
+    made: list[str] = field(default_factory=list)
+    """Those calls."""
     next_call: str = ""
     """The one before which it waits."""
     fault: Fault | None = None
@@ -127,6 +129,7 @@ class Invocation:
         if self._is_killed:
             raise Killed
         self.calls += 1
+        self.made.append(call)
         if self.seconds <= 0 and " " in call:  # Secrets Manager's operations are one word
             self.late.append(call)
         fault, self.fault = self.fault, None

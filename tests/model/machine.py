@@ -423,6 +423,7 @@ class RotationMachine(RuleBasedStateMachine):
     def _run_all(self, token: str) -> RotationError | None:
         """Do the four steps, undisturbed, up to the first that fails."""
         is_healthy = self._is_healthy(token)
+        is_recorded = self._is_pair and self.pair.is_recorded() and self.scenario.value(token) is None
         logins = []
         for step in Step:
             invocation = self._deliver(token, step)
@@ -430,6 +431,8 @@ class RotationMachine(RuleBasedStateMachine):
             logins += invocation.logins
             if invocation.error:
                 return invocation.error
+            if is_recorded and step is Step.SET:
+                assert "UpdateSecretVersionStage" not in invocation.made, "few calls: it moves labels of its record"
         if is_healthy:
             refused = [login.credential for login in logins if login.answer == "refused"]
             assert not refused, f"few logins: a healthy rotation had failed logins: {refused}"

@@ -128,6 +128,12 @@ class Pair:
             return True
         return self.changed == current and not self.is_unclear
 
+    def is_recorded(self) -> bool:
+        """Tell whether the two are what the last rotation has recorded, so that there is nothing to record."""
+        other = counterpart(self.scenario.read().credential.username)
+        is_left = len(self.equal) == 1 and not self.begun and not self.is_touched
+        return is_left and other in self.scenario.database.users
+
     def differing(self) -> Rights:
         """Return the rights that one of the two has."""
         return self.scenario.rights(USERS[0]) ^ self.scenario.rights(USERS[1])
