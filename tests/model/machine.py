@@ -578,7 +578,7 @@ class RotationMachine(RuleBasedStateMachine):
         invocation.was_staged = invocation.token in (labels[CURRENT], labels.get(PENDING))
         invocation.was_current = invocation.token == labels[CURRENT]
         invocation.login_user = self.scenario.read().credential.username
-        invocation.must_rotate = self.pair.must_rotate()
+        invocation.must_rotate = self.pair.must_rotate() and not self.is_foreign
 
     def _finish(self, invocation: Invocation) -> None:
         while not invocation.is_over:
