@@ -224,13 +224,6 @@ GUARDS = [
         ALTERNATING,
     ),
     Guard(
-        "what was begun says nothing about a user that is locked",
-        "record",
-        "        if comparison.unlock and self.begun != EVERYTHING:",
-        "        if comparison.unlock and not self._was_interrupted(comparison):",
-        ALTERNATING,
-    ),
-    Guard(
         "before it refuses, a rotation reads all labels and compares again",
         "strategies",
         "    with contextlib.suppress(RightsDiffer):\n        pair.record()",

@@ -377,7 +377,8 @@ class RotationMachine(RuleBasedStateMachine):
         """Rotate; return False if the rotation is right to refuse because the two users differ."""
         scenario, former, labels = self.scenario, self.scenario.read(), self.scenario.labels
         worked, must_rotate, statements = scenario.logs_in(former), self.pair.must_rotate(), self.pair.statements()
-        is_locked = counterpart(former.credential.username) in self.pair.locked
+        other = scenario.database.users.get(counterpart(former.credential.username))
+        is_locked = other and not other.verifiers
         error = self._run_all(token)
         if isinstance(error, RightsDiffer) and not must_rotate:
             listed = {match[0] for match in STATEMENT.finditer(error.remedy)}
@@ -599,7 +600,7 @@ class RotationMachine(RuleBasedStateMachine):
             self.pair.note_overtaken(invocation, call, before.rights)
         else:
             undone = self.pair.undone(invocation, before.rights)
-            assert not undone, f"nothing undone: {call} {undone}, which undoes what an administrator did"
+            assert not undone, f"nothing is undone: {call} {undone}, which undoes what an administrator did"
             self._require_nothing_lost(invocation, before, call)
         self._require_nobody_else_touched(before, call)
         if invocation.is_over:
@@ -722,7 +723,7 @@ class RotationMachine(RuleBasedStateMachine):
             assert invocation.step is not Step.SET or not invocation.must_rotate, (
                 f"no dead end: it refuses, and nobody has touched the other user: {error!r}"
             )
-            assert not invocation.writes, f"nothing undone: it refused, and had written {invocation.writes}"
+            assert not invocation.writes, f"nothing is undone: it refused, and had written {invocation.writes}"
 
     def _is_somebody_elses(self, token: str) -> bool:
         """Tell whether a pending version does not follow from the current one."""
