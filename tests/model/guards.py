@@ -224,13 +224,6 @@ GUARDS = [
         ALTERNATING,
     ),
     Guard(
-        "before it refuses, a rotation reads all labels and compares again",
-        "strategies",
-        "    with contextlib.suppress(RightsDiffer):\n        pair.record()",
-        "    if True:\n        pair.record()",
-        ALTERNATING,
-    ),
-    Guard(
         "what was recorded before is replaced",
         "secret",
         "        for label in sorted(seen.keys() - record.labels):",
