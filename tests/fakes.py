@@ -429,6 +429,11 @@ class FakeSecret:
         """Return what is recorded about the pair."""
         return PairRecord.from_labels(self.labels.keys())
 
+    def read_record(self) -> PairRecord:
+        """Return what is recorded about the pair now."""
+        self.before("DescribeSecret")
+        return self.record()
+
     def write_record(self, record: PairRecord) -> None:
         """Replace what is recorded about the pair."""
         for label in sorted(record.labels - self.labels.keys()):

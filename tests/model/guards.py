@@ -52,7 +52,7 @@ GUARDS = [
     Guard(
         "a version without AWSPENDING is not read",
         "secret",
-        "        self._is_pending({self.token: stages})\n",
+        "        if not is_staged(labels):\n            raise self._labels.not_staged()\n",
         "",
         SINGLE,
     ),
@@ -72,8 +72,8 @@ GUARDS = [
     ),
     Guard(
         "finishSecret looks whether its version is pending",
-        "secret",
-        "            if not self._is_pending(stages):\n                return False\n",
+        "staging",
+        "        if not self._is_staged():\n            raise self.not_staged()\n",
         "",
         DUAL,
     ),
@@ -90,8 +90,8 @@ GUARDS = [
     Guard(
         "the likeliest password comes first",
         "strategies",
-        "log_in([user, pending.credential], current, context, change)",
-        "log_in([pending.credential, user], current, context, change)",
+        "if context.is_resumed() else [user, pending.credential]",
+        "if True else [user, pending.credential]",
         SINGLE,
     ),
     Guard(
@@ -140,8 +140,8 @@ GUARDS = [
     Guard(
         "a clone that nothing proves is left alone",
         "strategies",
-        "            if session.clone_status(user, other) is CloneStatus.UNKNOWN:",
-        "            if session.clone_status(user, other) is None:",
+        "            if (status := session.clone_status(user, other)) is CloneStatus.UNKNOWN:",
+        "            if (status := session.clone_status(user, other)) is None:",
         ALTERNATING,
     ),
     Guard(
@@ -154,18 +154,21 @@ GUARDS = [
     Guard(
         "the password that a step has set before it was cut off proves a clone",
         "strategies",
-        "[pending] if context.engine.kind.clone_may_lack_mark else []",
-        "[]",
+        "    if context.engine.kind.clone_may_lack_mark and context.pair.record() != PairRecord():",
+        "    if False:",
         ALTERNATING,
     ),
     Guard(
         "the password is written last",
         "strategies",
-        "            session.mirror(user, other)\n",
-        "            if session.clone_status(user, other) is not CloneStatus.OURS:\n"
+        "            equal = _mirror(",
+        "            if status is CloneStatus.ABSENT:\n"
+        "                context.pair.write_record(context.pair.record().beginning(None))\n"
         "                session.mirror(user, other)\n"
+        "            else:\n"
+        "                _require_known(session, user, other, context.pair)\n"
         "            session.set_password(other, pending.credential.password)\n"
-        "            session.mirror(user, other)\n",
+        "            equal = _mirror(",
         ALTERNATING,
     ),
     Guard(
@@ -176,10 +179,69 @@ GUARDS = [
         ALTERNATING,
     ),
     Guard(
+        "what may undo a change of the other user is refused",
+        "record",
+        "        if comparison.differences and comparison.other_state not in self.equal:",
+        "        if False:",
+        ALTERNATING,
+    ),
+    Guard(
+        "a user that an administrator locked stays locked",
+        "record",
+        "        if comparison.unlock and self.begun != EVERYTHING:",
+        "        if False:",
+        ALTERNATING,
+    ),
+    Guard(
+        "what a rotation begins to change is recorded first",
+        "strategies",
+        "        pair.write_record(pair.record().beginning(before))\n",
+        "        pass\n",
+        ALTERNATING,
+    ),
+    Guard(
+        "only what a rotation had begun to change is ended without asking",
+        "record",
+        "        return self.begun == EVERYTHING or {_hash(text) for text in comparison.sentences} <= self.begun",
+        "        return True",
+        ALTERNATING,
+    ),
+    Guard(
+        "the record says that the rotation has ended after the password only",
+        "strategies",
+        "            session.set_password(other, pending.credential.password)\n"
+        "        _record_end(context.pair, equal)\n",
+        "            _record_end(context.pair, equal)\n"
+        "            session.set_password(other, pending.credential.password)\n",
+        ALTERNATING,
+    ),
+    Guard(
+        "what is recorded is how the rotation left the two",
+        "strategies",
+        "    return ended(_require_equal(session, user, other))",
+        "    equal = ended(_require_equal(session, user, other))\n"
+        "    return PairRecord(frozenset({before.other_state})) if before else equal",
+        ALTERNATING,
+    ),
+    Guard(
+        "what was recorded before is replaced",
+        "secret",
+        "        for label in sorted(seen.keys() - record.labels):",
+        "        for label in ():",
+        ALTERNATING,
+    ),
+    Guard(
+        "createSecret moves the record to the new version",
+        "secret",
+        "VersionStages=[PENDING, *sorted(self._labels.record)],",
+        "VersionStages=[PENDING],",
+        ALTERNATING,
+    ),
+    Guard(
         "testSecret logs in",
         "steps",
-        "        _test(rotation, strategy, value)\n    except LoginRefused:\n        if not",
-        "        pass\n    except LoginRefused:\n        if not",
+        "        _test(rotation, strategy, value)\n    except LoginRefused as refused:\n        if not",
+        "        pass\n    except LoginRefused as refused:\n        if not",
         DUAL,
     ),
     Guard(

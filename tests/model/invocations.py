@@ -50,6 +50,8 @@ class Invocation:
     """What Lambda still gives."""
     calls: int = 0
     """How many were made, or at least begun."""
+    made: list[str] = field(default_factory=list)
+    """Those calls."""
     next_call: str = ""
     """The one before which it waits."""
     fault: Fault | None = None
@@ -65,9 +67,25 @@ class Invocation:
     rights_changed: bool = False
     """Whether somebody has changed rights since it began."""
     began_at: int = 0
+    read_at: int = 0
+    """When it began to read, the last time, what is recorded about the pair."""
     """When, in the model's own time."""
     login_user: str = ""
     """Whom AWSCURRENT named at the beginning."""
+    must_rotate: bool = True
+    """Whether the two users were, at the beginning, what a rotation has no reason to refuse."""
+    has_looked: bool = False
+    """Whether it has looked at the pair as the admin."""
+    compared_at: int | None = None
+    """When it compared the pair, or saw that the other user is absent."""
+    compared: str = ""
+    """The other user, as it was then."""
+    differing: frozenset[str] | None = None
+    """In which rights the two differed then; None if the other user was absent."""
+    has_mirrored: bool = False
+    """Whether it has begun to make the two equal."""
+    equal: object = None
+    """How it left them: a `tests.model.pair.Trace`."""
     logins: list[Login] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
@@ -111,6 +129,7 @@ class Invocation:
         if self._is_killed:
             raise Killed
         self.calls += 1
+        self.made.append(call)
         if self.seconds <= 0 and " " in call:  # Secrets Manager's operations are one word
             self.late.append(call)
         fault, self.fault = self.fault, None

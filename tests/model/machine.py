@@ -5,6 +5,7 @@ promises of the design, as far as they can be seen here; each is checked after e
 rotation ends. What an operator breaks by hand we did not promise; that none of *our* calls breaks it, we did.
 """
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from rotation.errors import (
     LoginRefused,
     NotRotatable,
     OutOfTime,
+    RightsDiffer,
     RotationError,
     ServiceFailed,
     Unexpected,
@@ -29,6 +31,7 @@ from tests.fakes import CURRENT, PENDING, PREVIOUS, PRIMARY, reading
 from tests.laboratories import INVOICES, ORDERS
 from tests.model.database import IMPOSTOR, KIND
 from tests.model.invocations import Fault, Invocation
+from tests.model.pair import Pair
 from tests.model.scenario import ADMIN, CLONE, TELLTALE, USERS, VICTIM, Scenario
 
 MOST_AT_ONCE = 3
@@ -50,6 +53,18 @@ FORGERIES: list[dict[str, object]] = [
 ]
 """What somebody who may write the secret puts into it, with a password of his own."""
 
+RIGHTS = [reading(INVOICES), "write orders", "write invoices"]
+"""What administrators grant and revoke. The application needs another one, which stays."""
+
+STATEMENT = re.compile(r"\b(GRANT|REVOKE) ([a-z_ ]+?) (?:TO|FROM) (\w+)|\bALTER USER (\w+) UNLOCK")
+"""What RightsDiffer lists."""
+
+MOST_REMEDIES = 4
+"""How many things can stand in the way of one rotation, one after the other."""
+
+FOLLOWING: list[dict[str, object]] = [{"username": username} for username in USERS]
+"""What an operator puts into a pending version by hand: it follows if it is that user's turn."""
+
 FAULTS = st.sampled_from([None, *Fault])
 A_FEW = st.integers(1, 6)
 WHICH = st.integers(0, MOST_AT_ONCE - 1)
@@ -64,7 +79,7 @@ class Snapshot:
     current_works: bool
     cached_works: bool
     pending_works: bool
-    current_rights: frozenset[str]
+    rights: dict[str, frozenset[str]]
     users: dict[str, object]
 
 
@@ -78,6 +93,11 @@ class RotationMachine(RuleBasedStateMachine):
     def begin_with_a_secret(self, *, through_admin: bool, has_marks: bool, is_foreign: bool) -> None:
         """Make it; with `is_foreign`, somebody else has a user that is called like the clone."""
         self.scenario = Scenario(self.strategy, through_admin=through_admin, has_marks=has_marks)
+        self.pair = Pair(self.scenario)
+        self.aged: set[str] = set()
+        """The versions that look like those of an earlier try."""
+        self.listed: list[tuple[str, ...]] = []
+        """The statements of the last RightsDiffer."""
         self.under_way: list[Invocation] = []
         self.tokens = [self.scenario.labels[CURRENT]]
         self.succeeded: dict[str, dict[Step, int]] = {self.tokens[0]: dict.fromkeys(Step, 0)}
@@ -168,7 +188,7 @@ class RotationMachine(RuleBasedStateMachine):
 
     @rule(
         steps=st.integers(0, len(Step) - 1),
-        what=st.sampled_from(["rights", "password", "roll back", "abandon", "begin"]),
+        what=st.sampled_from(["rights", "lock", "password", "roll back", "abandon", "begin"]),
         username=st.sampled_from(USERS),
     )
     def something_happens_between_two_steps(self, steps: int, what: str, username: str) -> None:
@@ -186,7 +206,43 @@ class RotationMachine(RuleBasedStateMachine):
             if invocation.error:
                 return
 
+    @precondition(lambda self: self._is_pair and len(self.under_way) < MOST_AT_ONCE)
+    @rule(
+        rights=st.sets(st.sampled_from(RIGHTS), max_size=2),
+        calls=st.integers(5, 20),
+        is_killed=st.booleans(),
+        what=st.sampled_from(["", "rights", "lock", "abandon", "roll back"]),
+        username=st.sampled_from(USERS),
+    )
+    def something_happens_in_the_middle_of_set_secret(
+        self, *, rights: set[str], calls: int, is_killed: bool, what: str, username: str
+    ) -> None:
+        """Change rights of the current user, let setSecret make some calls, and do something then."""
+        for right in sorted(rights):
+            user = self.scenario.read().credential.username
+            self._change_rights(user, right, may=right not in self.scenario.rights(user))
+        if not self.scenario.is_unfinished:
+            self._begin()
+        token = self.scenario.labels[PENDING]
+        self._finish(creating := self._deliver(token, Step.CREATE))
+        if creating.error:
+            return
+        setting = self._deliver(token, Step.SET)
+        for _ in range(calls):
+            if not setting.is_over:
+                self._go_on(setting)
+        if is_killed and not setting.is_over:
+            setting.kill()
+            self.under_way.remove(setting)
+        self._do(what, username)
+
     # What operators and others do
+
+    @rule()
+    def time_passes(self) -> None:
+        """Let whatever is pending be that of an earlier try."""
+        self.scenario.service.let_time_pass()
+        self.aged.add(self.scenario.labels.get(PENDING, ""))
 
     @precondition(lambda self: self.scenario.is_unfinished)
     @rule()
@@ -211,16 +267,42 @@ class RotationMachine(RuleBasedStateMachine):
         """Grant the current user something, or revoke it."""
         self._change_rights(self.scenario.read().credential.username, may=may)
 
+    @precondition(lambda self: self._is_pair)
+    @rule(username=st.sampled_from(USERS), right=st.sampled_from(RIGHTS), may=st.booleans())
+    def an_administrator_changes_either_user(self, *, username: str, right: str, may: bool) -> None:
+        self._change_rights(username, right, may=may)
+
+    @precondition(lambda self: self._is_pair)
+    @rule(right=st.sampled_from(RIGHTS), may=st.booleans())
+    def an_administrator_changes_both(self, *, right: str, may: bool) -> None:
+        for username in USERS:
+            self._change_rights(username, right, may=may)
+
+    @precondition(lambda self: self._is_pair)
+    @rule()
+    def an_administrator_locks_the_other_user(self) -> None:
+        self._lock()
+
+    @precondition(lambda self: self.listed)
+    @rule(which=st.integers(0, 5))
+    def an_administrator_runs_a_statement_that_was_listed(self, which: int) -> None:
+        self._run_statement(self.listed[which % len(self.listed)])
+
+    @precondition(lambda self: self._is_pair and not self.under_way)
+    @rule()
+    def somebody_removes_the_record(self) -> None:
+        self.pair.forget()
+
     @precondition(lambda self: self.is_foreign and not self.under_way)
     @rule()
     def that_user_is_dropped(self) -> None:
-        del self.scenario.database.users[CLONE]
+        self.pair.drop(CLONE)
         self.is_foreign = False
 
     @precondition(
         lambda self: self.scenario.is_unfinished and self.scenario.value(self.scenario.labels[PENDING]) is None
     )
-    @rule(fields=st.sampled_from(FORGERIES))
+    @rule(fields=st.sampled_from([*FORGERIES, *FOLLOWING]))
     def somebody_else_writes_the_pending_version(self, fields: dict[str, object]) -> None:
         self.scenario.put(
             self.scenario.labels[PENDING], PENDING, **{**fields, "password": self.scenario.new_password()}
@@ -234,6 +316,8 @@ class RotationMachine(RuleBasedStateMachine):
     def _do(self, what: str, username: str) -> None:
         if what == "rights":
             self._change_rights(username, may=reading(INVOICES) not in self.scenario.rights(username))
+        elif what == "lock" and self._is_pair:
+            self._lock()
         elif what == "password":
             self._change_password(username)
         elif what == "roll back" and PREVIOUS in self.scenario.labels:
@@ -245,11 +329,12 @@ class RotationMachine(RuleBasedStateMachine):
 
     # What heals it
 
-    @rule(anew=st.booleans(), with_remedy=st.booleans())
-    def it_comes_to_rest(self, *, anew: bool, with_remedy: bool) -> None:
+    @rule(anew=st.booleans(), with_remedy=st.booleans(), choices=st.integers(0, 2 ** len(RIGHTS) - 1))
+    def it_comes_to_rest(self, *, anew: bool, with_remedy: bool, choices: int) -> None:
         """Whatever is under way dies, and the service tries again, or an operator does with a new version.
 
-        If that is right to fail, an operator may do as the message says: then it must succeed.
+        If that is right to fail, an operator may do as the message says: then it must succeed. Of the statements that
+        RightsDiffer lists for each difference, the operator runs whichever they choose.
         """
         self.teardown()
         self.under_way.clear()
@@ -257,13 +342,19 @@ class RotationMachine(RuleBasedStateMachine):
             self._abandon()
         if not self.scenario.is_unfinished:
             self._begin()
-        obstacles = self._obstacles(self.scenario.labels[PENDING])
-        if obstacles:
-            self._require_refused(self.scenario.labels[PENDING], obstacles)
-        if obstacles and with_remedy:
-            self._follow_the_remedies()
-        if with_remedy or not obstacles:
-            self._require_healed(self.scenario.labels[PENDING])
+        for _ in range(MOST_REMEDIES + 1):
+            obstacles = self._obstacles(self.scenario.labels[PENDING])
+            if obstacles:
+                self._require_refused(self.scenario.labels[PENDING], obstacles)
+            elif self._heals(self.scenario.labels[PENDING]):
+                return
+            if not with_remedy:
+                return
+            if obstacles:
+                self._follow_the_remedies()
+            else:
+                self._run_statements(choices)
+        raise AssertionError("no dead end: every remedy was tried, and it does not heal")
 
     def _follow_the_remedies(self) -> None:
         """Do what our messages say, whatever it is that stands in the way."""
@@ -272,7 +363,7 @@ class RotationMachine(RuleBasedStateMachine):
         other = counterpart(self.scenario.read().credential.username)
         if self.is_foreign or self._is_unproven(other):
             self.is_foreign = False
-            del self.scenario.database.users[other]
+            self.pair.drop(other)
             self.passwords_changed = self.rights_changed = self._tick()
         if self.scenario.is_unfinished:
             self._abandon()
@@ -284,10 +375,23 @@ class RotationMachine(RuleBasedStateMachine):
         assert isinstance(error, expected), f"nobody else's user: {error!r} instead of {expected}"
         assert self.scenario.users() == before, "nobody else's user: a user was changed by a rotation that was refused"
 
-    def _require_healed(self, token: str) -> None:
+    def _run_statements(self, choices: int) -> None:
+        """Do as the last RightsDiffer says: for each difference one of the two statements."""
+        for number, right in enumerate(sorted({statement[1] for statement in self.listed})):
+            either = sorted(statement for statement in self.listed if statement[1] == right)
+            self._run_statement(either[choices >> number & 1 if len(either) > 1 else 0])
+
+    def _heals(self, token: str) -> bool:
+        """Rotate; return False if the rotation is right to refuse because the two users differ."""
         scenario, former, labels = self.scenario, self.scenario.read(), self.scenario.labels
-        worked = scenario.logs_in(former)
+        worked, must_rotate, statements = scenario.logs_in(former), self.pair.must_rotate(), self.pair.statements()
+        other = scenario.database.users.get(counterpart(former.credential.username))
+        is_locked = other and not other.verifiers
         error = self._run_all(token)
+        if isinstance(error, RightsDiffer) and not must_rotate:
+            listed = {match[0] for match in STATEMENT.finditer(error.remedy)}
+            assert is_locked or not statements or listed == statements, f"it lists {listed} instead of {statements}"
+            return False
         assert error is None, f"no dead end: it does not heal: {error!r}"
         assert scenario.labels[CURRENT] == token, "no dead end: every step succeeded, and the version is not current"
         assert scenario.labels[PREVIOUS] == labels[CURRENT], "AWSPREVIOUS is not the former current version"
@@ -300,6 +404,7 @@ class RotationMachine(RuleBasedStateMachine):
             assert scenario.rights(USERS[0]) == scenario.rights(USERS[1]), (
                 "rights follow: the rights of the pair differ"
             )
+        return True
 
     def _obstacles(self, token: str) -> tuple[type[RotationError], ...]:
         """Return the errors with which a rotation is right to fail; nothing if it must succeed."""
@@ -327,6 +432,7 @@ class RotationMachine(RuleBasedStateMachine):
     def _run_all(self, token: str) -> RotationError | None:
         """Do the four steps, undisturbed, up to the first that fails."""
         is_healthy = self._is_healthy(token)
+        is_recorded = self._is_pair and self.pair.is_recorded() and self.scenario.value(token) is None
         logins = []
         for step in Step:
             invocation = self._deliver(token, step)
@@ -334,9 +440,12 @@ class RotationMachine(RuleBasedStateMachine):
             logins += invocation.logins
             if invocation.error:
                 return invocation.error
+            if is_recorded and step is Step.SET:
+                assert "UpdateSecretVersionStage" not in invocation.made, "few calls: it moves labels of its record"
         if is_healthy:
             refused = [login.credential for login in logins if login.answer == "refused"]
-            assert not refused, f"few logins: a healthy rotation had failed logins: {refused}"
+            allowed = 1 if token in self.aged and self.strategy is Strategy.SINGLE_USER else 0
+            assert len(refused) <= allowed, f"few logins: a healthy rotation had failed logins: {refused}"
             assert len(logins) <= CONNECTIONS, "few logins: a healthy rotation logs in too often"
         return None
 
@@ -383,15 +492,35 @@ class RotationMachine(RuleBasedStateMachine):
     def _change_password(self, username: str) -> None:
         if self._is_ours(username):
             self.scenario.change_password(username)
+            self.pair.locked.pop(username, None)
             self.passwords_changed = self._tick()
 
-    def _change_rights(self, username: str, *, may: bool) -> None:
+    def _change_rights(self, username: str, right: str = RIGHTS[0], *, may: bool) -> None:
         if self._is_ours(username):
-            rights = self.scenario.database.users[username].rights
-            (rights.add if may else rights.discard)(reading(INVOICES))
             self.rights_changed = self._tick()
+            self.pair.change(username, right, self.now, self.under_way, granted=may)
             for invocation in self.under_way:
                 invocation.rights_changed = True
+
+    def _lock(self) -> None:
+        other = counterpart(self.scenario.read().credential.username)
+        if self._is_ours(other):
+            self.passwords_changed = self._tick()
+            self.pair.lock(other, self.now, self.under_way)
+            for invocation in self.under_way:
+                invocation.rights_changed = True
+
+    def _run_statement(self, statement: tuple[str, ...]) -> None:
+        verb, right, username, unlocked = statement
+        if unlocked and self._is_ours(unlocked):
+            self.passwords_changed = self._tick()
+            self.pair.unlock(unlocked)
+        elif username:
+            self._change_rights(username, right, may=verb == "GRANT")
+
+    @property
+    def _is_pair(self) -> bool:
+        return self.strategy is Strategy.ALTERNATING_USERS
 
     def _put(self, label: str, **fields: object) -> None:
         token = self.scenario.new_token()
@@ -404,6 +533,7 @@ class RotationMachine(RuleBasedStateMachine):
         """Put a version that has the database's password, as our message says."""
         username = self._user_of_the_secret()
         password = self.scenario.change_password(username)
+        self.pair.locked.pop(username, None)
         self.passwords_changed = self._tick()
         self._put(CURRENT, username=username, password=password, host=PRIMARY, port=KIND.default_port, ssl=True)
 
@@ -458,6 +588,7 @@ class RotationMachine(RuleBasedStateMachine):
         invocation.was_staged = invocation.token in (labels[CURRENT], labels.get(PENDING))
         invocation.was_current = invocation.token == labels[CURRENT]
         invocation.login_user = self.scenario.read().credential.username
+        invocation.must_rotate = self.pair.must_rotate() and not self.is_foreign
 
     def _finish(self, invocation: Invocation) -> None:
         while not invocation.is_over:
@@ -467,6 +598,7 @@ class RotationMachine(RuleBasedStateMachine):
     def _go_on(self, invocation: Invocation, fault: Fault | None = None) -> None:
         """Make one call, and see what has become of the promises."""
         before, call = self._look(invocation), invocation.next_call
+        self.pair.note_call(invocation, call, fault, self._tick())
         self.scenario.go_on(invocation, fault)
         if self.scenario.labels != before.labels:
             for other in self.under_way:
@@ -474,7 +606,10 @@ class RotationMachine(RuleBasedStateMachine):
                     self._overtake(other)
         if invocation.was_overtaken:
             self.passwords_changed = self.rights_changed = self._tick()
+            self.pair.note_overtaken(invocation, call, before.rights)
         else:
+            undone = self.pair.undone(invocation, before.rights)
+            assert not undone, f"nothing is undone: {call} {undone}, which undoes what an administrator did"
             self._require_nothing_lost(invocation, before, call)
         self._require_nobody_else_touched(before, call)
         if invocation.is_over:
@@ -489,7 +624,7 @@ class RotationMachine(RuleBasedStateMachine):
             current_works=scenario.logs_in(current),
             cached_works=scenario.logs_in(self.cached),
             pending_works=scenario.logs_in(scenario.value(invocation.token)),
-            current_rights=scenario.rights(current.credential.username),
+            rights={name: scenario.rights(name) for name in scenario.database.users.keys() | set(USERS)},
             users=scenario.users(),
         )
 
@@ -502,7 +637,9 @@ class RotationMachine(RuleBasedStateMachine):
         else:
             assert labels.get(PREVIOUS) == before.labels.get(PREVIOUS), f"{call} moved AWSPREVIOUS"
             rights = scenario.rights(current.credential.username)
-            assert rights == before.current_rights, f"rights follow: {call} changed the rights of the current user"
+            assert rights == before.rights.get(current.credential.username, rights), (
+                f"rights follow: {call} changed the rights of the current user"
+            )
             if self.strategy in GAPLESS and before.current_works:
                 assert scenario.logs_in(current), f"AWSCURRENT works: after {call} AWSCURRENT does not log in"
         if self.strategy in GAPLESS and before.cached_works:
@@ -548,6 +685,7 @@ class RotationMachine(RuleBasedStateMachine):
         assert not invocation.late, f"one cause, one message: though no time was left, it went on to {invocation.late}"
         if invocation.error is None:
             self.succeeded[invocation.token][invocation.step] = invocation.began_at
+        self._examine_pair(invocation)
         if invocation.was_overtaken:
             return
         if not invocation.was_disturbed:
@@ -578,6 +716,23 @@ class RotationMachine(RuleBasedStateMachine):
             assert refused, (
                 f"nobody else's user: it took what somebody else wrote: {invocation.outcome or invocation.error!r}"
             )
+
+    def _examine_pair(self, invocation: Invocation) -> None:
+        """Look at what a step that is over says about the pair."""
+        error = invocation.error
+        if isinstance(error, RightsDiffer):
+            self.listed = [match.groups(default="") for match in STATEMENT.finditer(error.remedy)]
+            is_gone = "there is no user" in error.cause
+            assert self.listed or is_gone, f"one cause, one message: it lists no statement: {error!r}"
+        if invocation.was_overtaken:
+            return
+        if invocation.outcome:
+            self.pair.note_success(invocation, self.under_way)
+        if isinstance(error, RightsDiffer) and not invocation.rights_changed:
+            assert invocation.step is not Step.SET or not invocation.must_rotate, (
+                f"no dead end: it refuses, and nobody has touched the other user: {error!r}"
+            )
+            assert not invocation.writes, f"nothing is undone: it refused, and had written {invocation.writes}"
 
     def _is_somebody_elses(self, token: str) -> bool:
         """Tell whether a pending version does not follow from the current one."""

@@ -2,6 +2,8 @@
 
 import functools
 import json
+import time
+from datetime import UTC, datetime
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -10,6 +12,8 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from moto.core.exceptions import JsonRESTError
 from moto.secretsmanager.models import FakeSecret
 
+from rotation.record import is_ours
+from rotation.secret import RESUMED_SECONDS
 from tests.local.aws.secrets_manager_api import RotationService, SecretsManagerApi
 from tests.local.aws.secrets_manager_rules import SecretsManagerRules
 from tests.local.aws.secrets_manager_versions import holder_of
@@ -35,7 +39,7 @@ class Service:
         """Make an empty one."""
         self.rules = SecretsManagerRules(REGION, ACCOUNT)
         self._rotations = RotationService(self.rules, RLock(), 1, True, None)  # noqa: FBT003 - as it is declared
-        self._created = 0
+        self._created = time.time()
 
     def call(self, operation: str, **parameters: object) -> Any:  # noqa: ANN401 - an answer of the service
         """Answer one call; raises what the service refuses with."""
@@ -57,11 +61,22 @@ class Service:
         )
         self._date_versions()
 
+    def let_time_pass(self) -> None:
+        """Make all versions older, so that a step takes the pending one for that of an earlier try."""
+        for secret in self.rules.secrets.values():
+            for version in secret.versions.values():
+                version["createdate"] -= 2 * RESUMED_SECONDS
+
     def labels(self, secret: str) -> dict[str, str]:
         """Return which version has which label."""
         found = self.rules.secrets[secret]
         labels = ("AWSCURRENT", "AWSPENDING", "AWSPREVIOUS")
         return {label: holder for label in labels if (holder := holder_of(found, label))}
+
+    def is_recorded(self, secret: str) -> bool:
+        """Tell whether a label says something about the pair."""
+        versions = self.rules.secrets[secret].versions.values()
+        return any(is_ours(label) for version in versions for label in version["version_stages"])
 
     def client(self, pause: Pause) -> "SecretsManagerClient":
         """Return what stands for boto3's client: it asks before each call."""
@@ -72,7 +87,7 @@ class Service:
         for secret in self.rules.secrets.values():
             for version in secret.versions.values():
                 if "made" not in version:
-                    self._created += 1
+                    self._created += 0.001
                     version["made"] = version["createdate"] = self._created
 
 
@@ -93,6 +108,8 @@ class _Client:
         except JsonRESTError as error:
             told = json.loads(error.description)
             raise self._error(told["__type"], told["message"], operation) from None
+        if "CreatedDate" in answer:
+            answer["CreatedDate"] = datetime.fromtimestamp(answer["CreatedDate"], UTC)
         if fault is Fault.LOST:
             raise ReadTimeoutError(endpoint_url="https://secretsmanager")
         return answer

@@ -524,7 +524,22 @@ def test_a_healthy_rotation_of_a_single_user_makes_nine_calls(service: LocalSecr
 def test_a_healthy_rotation_of_alternating_users_makes_ten_calls(service: LocalSecretsManager) -> None:
     first, later = rotate(service, ALTERNATING, lambda *_: None)
     assert later == [DESCRIBE, READ, WRITE, READ, DESCRIBE, READ, READ, READ, DESCRIBE, MOVE]
-    assert first == [DESCRIBE, READ, WRITE, READ, DESCRIBE, READ, READ, MOVE, MOVE, MOVE, READ, DESCRIBE, MOVE]
+    assert first == [
+        DESCRIBE,
+        READ,
+        WRITE,
+        READ,
+        DESCRIBE,
+        READ,
+        READ,
+        MOVE,
+        DESCRIBE,
+        MOVE,
+        MOVE,
+        READ,
+        DESCRIBE,
+        MOVE,
+    ]
 
 
 def test_the_rotation_token_is_passed_on_only_when_the_value_is_written(

@@ -47,10 +47,13 @@ class KeepsRecord(Protocol):
     """Where the record of a pair is kept."""
 
     def record(self) -> PairRecord:
-        """Return what earlier rotations recorded."""
+        """Return what earlier rotations recorded, as far as it was read."""
+
+    def read_record(self) -> PairRecord:
+        """Read all that is recorded, and return it."""
 
     def write_record(self, record: PairRecord) -> None:
-        """Replace what is recorded. Can be repeated; if it is cut off, both can be there."""
+        """Replace what is recorded, as far as it was read. Can be repeated; if it is cut off, both can be there."""
 
 
 @dataclass(frozen=True)

@@ -69,14 +69,14 @@ class PairRecord:
 
     def require_known(self, comparison: Comparison, user: str, other: str) -> None:
         """Raise RightsDiffer if to end these differences could undo what somebody did to the other user."""
-        if self._was_interrupted(comparison):
-            return
-        if comparison.unlock:
+        if comparison.unlock and self.begun != EVERYTHING:  # only one that was being created is locked by us
             raise RightsDiffer(
                 f"preparing {other}, which takes turns with {user}",
                 f"somebody has locked {other}, and the rotation would let it log in",
                 f"Run {comparison.unlock}; or use the single-user strategy",
             )
+        if self._was_interrupted(comparison):
+            return
         if comparison.differences and comparison.other_state not in self.equal:
             raise differ(comparison.differences, user, other, self._why(comparison, user, other))
 

@@ -3,7 +3,7 @@
 A healthy rotation of a single user makes nine calls. createSecret: DescribeSecret, GetSecretValue, PutSecretValue;
 setSecret: GetSecretValue, DescribeSecret, GetSecretValue; testSecret: GetSecretValue; finishSecret: DescribeSecret,
 UpdateSecretVersionStage. Alternating users need one more, for the admin secret; and if the rights of the pair have
-changed since the last rotation, up to four, for the labels of its record.
+changed since the last rotation, up to five, for the labels of its record.
 """
 
 import contextlib
@@ -141,8 +141,16 @@ class SecretUnderRotation:
         """Return what earlier rotations recorded about the pair, as far as a call above has seen it."""
         return PairRecord.from_labels(self._labels.record.keys())
 
+    def read_record(self) -> PairRecord:
+        """Return what is recorded about the pair now, on all versions."""
+        self._labels.refresh()
+        return self.record()
+
     def write_record(self, record: PairRecord) -> None:
-        """Replace what is recorded about the pair. Can be repeated; if it is cut off, both can be there."""
+        """Replace what is recorded about the pair, as far as a call above has seen it.
+
+        Can be repeated; if it is cut off, both can be there.
+        """
         seen = dict(self._labels.record)
         for label in sorted(record.labels):
             if seen.get(label) != self.token:

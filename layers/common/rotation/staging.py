@@ -51,9 +51,24 @@ class StagingLabels:
 
         Reads again first, while time is left: the answer can be too old.
         """
-        settled(self._look, lambda _: self.is_enabled and self._is_staged(), self.deadline, f"looking at {self.arn}")
+        settled(self.refresh, lambda _: self.is_enabled and self._is_staged(), self.deadline, f"looking at {self.arn}")
         if not self._is_staged():
             raise self.not_staged()
+
+    def refresh(self) -> None:
+        """Read all labels, as the service shows them now."""
+        answer = call_aws(
+            lambda: self.client.describe_secret(SecretId=self.arn),
+            self.deadline,
+            f"looking at {self.arn}",
+            "secretsmanager:DescribeSecret",
+        )
+        self.is_enabled = answer.get("RotationEnabled", False)
+        self._stages = answer.get("VersionIdsToStages", {})
+        self.current = next((version for version, labels in self._stages.items() if CURRENT in labels), None)
+        self.record.clear()
+        for version, labels in self._stages.items():
+            self.note(version, labels)
 
     def not_staged(self) -> NotRotatable:
         """Return the error for a version that is neither pending nor current."""
@@ -76,7 +91,7 @@ class StagingLabels:
 
     def add(self, label: str) -> None:
         """Move a label of the record to this version, from whichever has it."""
-        self._move(label, self._look, lambda: self.record.get(label))
+        self._move(label, self.refresh, lambda: self.record.get(label))
         self.record[label] = self.token
 
     def remove(self, label: str) -> None:
@@ -104,20 +119,6 @@ class StagingLabels:
             else:
                 return True
         raise AssertionError
-
-    def _look(self) -> None:
-        answer = call_aws(
-            lambda: self.client.describe_secret(SecretId=self.arn),
-            self.deadline,
-            f"looking at {self.arn}",
-            "secretsmanager:DescribeSecret",
-        )
-        self.is_enabled = answer.get("RotationEnabled", False)
-        self._stages = answer.get("VersionIdsToStages", {})
-        self.current = next((version for version, labels in self._stages.items() if CURRENT in labels), None)
-        self.record.clear()
-        for version, labels in self._stages.items():
-            self.note(version, labels)
 
     def _is_staged(self) -> bool:
         return is_staged(self._stages.get(self.token, []))

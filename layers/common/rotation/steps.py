@@ -80,8 +80,11 @@ class Secret(Protocol):
     def record(self) -> PairRecord:
         """Return what earlier rotations recorded about the pair, as far as a call above has seen it."""
 
+    def read_record(self) -> PairRecord:
+        """Return what is recorded about the pair now, on all versions."""
+
     def write_record(self, record: PairRecord) -> None:
-        """Replace what is recorded about the pair."""
+        """Replace what is recorded about the pair, as far as a call above has seen it."""
 
     def promote(self) -> bool:
         """Move AWSCURRENT to this version. Returns False, and changes nothing, if it is there already."""

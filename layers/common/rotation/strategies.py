@@ -32,7 +32,7 @@ from typing import ClassVar
 
 from rotation.credential import Credential, SecretValue
 from rotation.engine import CloneStatus, Comparison, KeepsOldPassword, Proof, Session
-from rotation.errors import InvalidSecret, LoginRefused, NotPermitted, Unsafe, Unsupported
+from rotation.errors import InvalidSecret, LoginRefused, NotPermitted, RightsDiffer, Unsafe, Unsupported
 from rotation.kind import CLONE_SUFFIX, EngineKind, Strategy
 from rotation.logins import Context, KeepsRecord, at_admins_place, log_in, log_in_first, prove, same_login
 from rotation.record import PairRecord, differ, ended
@@ -151,7 +151,7 @@ class AlternatingUsers(RotationStrategy):
             _require_shareable(session, user, other, current.accept)
             equal = _mirror(session, user, other, context.pair, is_new=status is CloneStatus.ABSENT)
             session.set_password(other, pending.credential.password)
-        context.pair.write_record(equal)
+        _record_end(context.pair, equal)
         _let_replicate(current, admin, context)
         return f"{other} mirrors {user} and has the pending password"
 
@@ -356,13 +356,31 @@ def _mirror(session: Session, user: str, other: str, pair: KeepsRecord, *, is_ne
 
     Returns the record to write once all of it is committed.
     """
-    record, before = pair.record(), None if is_new else session.compare(user, other)
-    if before:
-        record.require_known(before, user, other)
+    before = None if is_new else _require_known(session, user, other, pair)
     if not before or before.differences or before.unlock:
-        pair.write_record(record.beginning(before))
+        pair.write_record(pair.record().beginning(before))
     session.mirror(user, other)
     return ended(_require_equal(session, user, other))
+
+
+def _require_known(session: Session, user: str, other: str, pair: KeepsRecord) -> Comparison:
+    """Compare the two; raise RightsDiffer if to end the differences could undo what somebody did to the other one."""
+    comparison = session.compare(user, other)
+    with contextlib.suppress(RightsDiffer):
+        pair.record().require_known(comparison, user, other)
+        return comparison
+    # Another delivery of this step can be changing them right now. And a label can be on a version that was not read:
+    # that of an abandoned rotation whose setSecret still ran.
+    record, comparison = pair.read_record(), session.compare(user, other)
+    record.require_known(comparison, user, other)
+    return comparison
+
+
+def _record_end(pair: KeepsRecord, equal: PairRecord) -> None:
+    """Record how the rotation left the two, in place of all that was recorded, also meanwhile by another delivery."""
+    if pair.record() != equal:
+        pair.read_record()
+    pair.write_record(equal)
 
 
 def _require_equal(session: Session, user: str, other: str) -> Comparison:
