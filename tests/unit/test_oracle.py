@@ -109,7 +109,7 @@ def test_a_secret_must_say_its_database(dbname: str | None) -> None:
 
 def test_passwords_are_of_thirty_characters_and_hold_no_double_quote() -> None:
     policy = PasswordPolicy.from_environment({"EXCLUDE_CHARACTERS": ""}, KIND)
-    made = [policy.generate() for _ in range(50)]
+    made = [policy.generate("app") for _ in range(50)]
     assert {len(password) for password in made} == {30}
     assert '"' not in "".join(made)
     with pytest.raises(InvalidConfiguration, match="30"):

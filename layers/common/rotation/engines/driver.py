@@ -129,9 +129,12 @@ def refuse_foreign_triggers(operation: str, names: Sequence[str]) -> None:
         )
 
 
-def unread_password(kind: EngineKind) -> str:
-    """Return a password that nobody will know, in which the server's policy finds what it finds in the others."""
-    return concealed(PasswordPolicy.from_environment(os.environ, kind).generate())
+def unread_password(kind: EngineKind, username: str = "") -> str:
+    """Return a password that nobody will know, in which the server's policy finds what it finds in the others.
+
+    It does not hold the name of the user that gets it: policies refuse that.
+    """
+    return concealed(PasswordPolicy.from_environment(os.environ, kind).generate(username))
 
 
 def accepts(
