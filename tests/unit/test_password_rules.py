@@ -178,6 +178,11 @@ def test_parts_that_leave_no_password_are_refused_before_a_password_is_made() ->
         PasswordPolicy.from_environment({"PASSWORD_FORBIDDEN_PARTS": " ".join(string.punctuation)}, KIND)
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_password_can_be_made_for_no_name(kind: EngineKind) -> None:
+    assert all(has(each, TWO_OF_EACH) for each in passwords({"PASSWORD_FORBIDDEN_PARTS": "x"}, "", kind, many=5))
+
+
 def test_a_throw_away_password_follows_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PASSWORD_LENGTH", "12")
     monkeypatch.setenv("PASSWORD_MINIMUM_PUNCTUATION", "4")

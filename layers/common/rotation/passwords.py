@@ -110,7 +110,7 @@ class PasswordPolicy:
         after 1,000 candidates at the latest. With the default policy and a name of two letters, 3 in 100 candidates
         hold the name; 1,000 in a row do not occur. Raises InvalidConfiguration if all do.
         """
-        name = self.normal_name(username).lower()
+        name = self.normal_name(username).lower() if username else ""
         parts = (self.forbidden | {name, name[::-1]}) - {""}
         classes = [each.without({part for part in parts if len(part) == 1}) for each in self.classes]
         if all(each.characters or not each.minimum for each in classes) and any(each.characters for each in classes):

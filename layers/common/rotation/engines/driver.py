@@ -26,7 +26,11 @@ STATEMENT_SECONDS: Final = 30.0
 NO_ANSWER = "Check that the server is running, and that security groups, routes and the port allow the function"
 WRONG_PASSWORD = "Put the user's real password into the secret, as a new version, and rotate again"  # noqa: S105 - a remedy
 EXPIRED = "Give the user a new password by hand: it has expired"
-POLICY = "Change PASSWORD_LENGTH and EXCLUDE_… to match the server's password policy"
+POLICY = (
+    "Set PASSWORD_LENGTH, PASSWORD_MINIMUM_…, PASSWORD_FORBIDDEN_PARTS or EXCLUDE_… (parameters PasswordLength and so"
+    " on) to match the server's password policy"
+)
+ANOTHER_PASSWORD = "Rotate again: the server can accept another password"  # noqa: S105 - a remedy
 REPLICA = (
     'Name the primary in "host", or an admin in "masterarn": this host is a replica, or read-only. While it fails over,'
     f" wait. {RETRIED}"

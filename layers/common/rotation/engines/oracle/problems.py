@@ -8,6 +8,7 @@ import oracledb
 
 from rotation.credential import Credential
 from rotation.engines.driver import (
+    ANOTHER_PASSWORD,
     CERTIFICATE,
     CORRECT_CAUSE,
     EXPIRED,
@@ -110,7 +111,7 @@ STATEMENT_PROBLEMS: dict[str, Problem] = {
     "ORA-06550": (NotPermitted, ""),  # PLS-00201, identifier must be declared: no EXECUTE on the package
     "ORA-16000": (NotPermitted, REPLICA),
     "ORA-28003": (PasswordRefused, POLICY),  # password verification for the specified password failed
-    "ORA-28007": (PasswordRefused, POLICY),  # the password cannot be reused
+    "ORA-28007": (PasswordRefused, ANOTHER_PASSWORD),  # the password cannot be reused
     "ORA-28219": (PasswordRefused, POLICY),  # the mandatory profile's verification failed
     "ORA-00988": (PasswordRefused, POLICY),  # missing or invalid password
     "ORA-00972": (StatementFailed, TOO_LONG),  # identifier is too long: names and passwords are identifiers
