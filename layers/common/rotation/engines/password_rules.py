@@ -3,11 +3,13 @@
 Sessions read it only after the server has refused a password: so it costs a rotation no login and no statement.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rotation.engines.driver import ANOTHER_PASSWORD
 from rotation.errors import PasswordRefused
+from rotation.kind import EngineKind
 from rotation.passwords import EXCLUDES, MINIMUMS, PasswordPolicy
 
 NAMES = {
@@ -52,8 +54,9 @@ class PasswordRules:
     others: Sequence[str] = ()
     """The server's settings that can refuse a password by what it is: a dictionary, the password before it."""
 
-    def explain(self, refused: PasswordRefused, policy: PasswordPolicy) -> PasswordRefused:
+    def explain(self, refused: PasswordRefused, kind: EngineKind) -> PasswordRefused:
         """Return the error with what the server asks for, and with what to set; itself if the server shows nothing."""
+        policy = PasswordPolicy.from_environment(os.environ, kind)
         broken = {rule: remedy for rule in self.rules if (remedy := rule.remedy(policy))}
         if broken:
             cause = f"{refused.cause}; the server asks for {', '.join(map(str, broken))}"

@@ -1,6 +1,5 @@
 """How does one log in to a MySQL or MariaDB server and run statements, and what do the server's errors mean?"""
 
-import os
 import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -67,7 +66,6 @@ from rotation.errors import (
     Unsupported,
     Untrusted,
 )
-from rotation.passwords import PasswordPolicy
 from rotation.redaction import said
 
 UNLOCK = "Unlock the account (ALTER USER … ACCOUNT UNLOCK), and find out what locked it"
@@ -121,19 +119,14 @@ FORBIDDEN = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1410, 1698, 3523, 353
 """The user may not run the statement. 1045 is among them: the server answers so to a GRANT on *.* that one may not
 make."""
 
-NOT_VALID_PASSWORD: Final = 1819
-"""ER_NOT_VALID_PASSWORD"""
-TOO_FEW_CHANGED: Final = 4165
-"""ER_VALIDATE_PASSWORD_INSUFFICIENT_CHANGED_CHARACTERS"""
-
-BREAKS_RULES = frozenset({NOT_VALID_PASSWORD, TOO_FEW_CHANGED})
+BREAKS_RULES = frozenset({1819, 4165})
 """The server's variables say what it asks for."""
 
 STATEMENT_PROBLEMS: Mapping[int, Problem] = {
     1836: (NotPermitted, REPLICA),  # ER_READ_ONLY_MODE
     3032: (NotPermitted, REPLICA),  # ER_SERVER_OFFLINE_MODE
-    NOT_VALID_PASSWORD: (PasswordRefused, POLICY),
-    TOO_FEW_CHANGED: (PasswordRefused, ANOTHER_PASSWORD),
+    1819: (PasswordRefused, POLICY),  # ER_NOT_VALID_PASSWORD
+    4165: (PasswordRefused, ANOTHER_PASSWORD),  # too like the old one: changed_characters_percentage
     3638: (PasswordRefused, ANOTHER_PASSWORD),  # ER_CREDENTIALS_CONTRADICT_TO_HISTORY
     1205: (StatementFailed, HOLDER),  # ER_LOCK_WAIT_TIMEOUT
     1969: (StatementFailed, BUSY),  # MariaDB's max_statement_time
@@ -402,6 +395,5 @@ def statement_failure(
     otherwise: Problem = (StatementFailed, CORRECT_CAUSE)
     kind, usual = problem(STATEMENT_PROBLEMS, number, (NotPermitted, "") if number in FORBIDDEN else otherwise, remedy)
     if number in BREAKS_RULES:
-        refused = PasswordRefused(operation, f"{text} (error {number})", usual)
-        return rules().explain(refused, PasswordPolicy.from_environment(os.environ, KIND))
+        return rules().explain(PasswordRefused(operation, f"{text} (error {number})", usual), KIND)
     return kind(operation, f"{text} (error {number})", usual)

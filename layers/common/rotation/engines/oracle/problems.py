@@ -25,6 +25,8 @@ from rotation.engines.driver import (
     find_lock_holder,
     problem,
 )
+from rotation.engines.oracle import verification
+from rotation.engines.oracle.kind import KIND
 from rotation.engines.oracle.wire import InvalidAnswer, UnexpectedRedirect
 from rotation.errors import (
     RETRIED,
@@ -121,6 +123,9 @@ STATEMENT_PROBLEMS: dict[str, Problem] = {
     "ORA-04021": (StatementFailed, LOCKED),
 }
 
+VERIFIED = frozenset({"ORA-28003", "ORA-28219"})
+"""A verify function has refused the password; its text says why."""
+
 TLS_PROBLEMS: dict[str, tuple[str, str]] = {
     "HANDSHAKE_FAILURE": ("server and function have no cipher suite in common", CIPHER_SUITE),
     "PROTOCOL_VERSION": ("server and function have no version of TLS in common", TLS_VERSION),
@@ -200,6 +205,8 @@ def statement_failure(error: ServerError, operation: str, remedy: str) -> Databa
         return StatementFailed(operation, f"the statement has a syntax error ({error.code})", "Correct the statement")
     otherwise = (StatementFailed, CORRECT_CAUSE)
     kind, known = problem(STATEMENT_PROBLEMS, error.code, otherwise, remedy)
+    if error.code in VERIFIED:
+        return verification.rules(error.text).explain(PasswordRefused(operation, error.text, known), KIND)
     return kind(operation, error.text, known)
 
 
