@@ -10,7 +10,8 @@ from typing import Final
 from rotation.engines.password_rules import PasswordRules, Rule
 
 VARIABLES: Final = (
-    "SHOW GLOBAL VARIABLES WHERE variable_name LIKE 'validate_password%' OR variable_name LIKE '%password%check%'"
+    "SHOW GLOBAL VARIABLES WHERE variable_name LIKE 'validate_password%' OR variable_name LIKE '%_password_check%'"
+    " OR variable_name LIKE 'password_reuse_check%'"
 )
 
 LENGTHS = ("validate_password.length", "validate_password_length", "simple_password_check_minimal_length")
