@@ -9,10 +9,8 @@ from typing import Final
 
 from rotation.engines.password_rules import PasswordRules, Rule
 
-VARIABLES: Final = (
-    "SHOW GLOBAL VARIABLES WHERE variable_name LIKE 'validate_password%' OR variable_name LIKE '%_password_check%'"
-    " OR variable_name LIKE 'password_reuse_check%'"
-)
+PATTERNS = ("validate_password%", "%_password_check%", "password_reuse_check%")
+VARIABLES: Final = "SHOW GLOBAL VARIABLES WHERE " + " OR ".join(f"variable_name LIKE '{each}'" for each in PATTERNS)
 
 LENGTHS = ("validate_password.length", "validate_password_length", "simple_password_check_minimal_length")
 CLASSES = {
