@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from rotation.event import RotationEvent
+from rotation.passwords import EXCLUDES, MINIMUMS, PasswordPolicy
 from rotation.steps import Step
+from tests.fakes import KIND
 from tests.local.aws import template
 from tests.local.aws.deployed import Stack
 from tests.local.aws.iam import Request
@@ -501,6 +503,19 @@ def test_parameters_are_grouped_and_say_what_their_defaults_mean() -> None:
     for parameter in TEMPLATE["Parameters"].values():
         assert parameter["Default"] != "" or "Empty: " in parameter["Description"]
         assert parameter["Default"] != "none" or '"none": ' in parameter["Description"]
+
+
+def test_the_parameters_of_passwords_have_the_defaults_of_the_functions() -> None:
+    """Only the length is the stack's own, for Oracle; and every engine takes these defaults."""
+    stack = deployed()
+    for name in template.resources(TEMPLATE, "AWS::Serverless::Function"):
+        environment = stack.environment(name)
+        groups = ("PASSWORD_", "EXCLUDE_", "REQUIRE_")
+        handed_over = {variable for variable in environment if variable.startswith(groups)}
+        others = {"PASSWORD_LENGTH", "EXCLUDE_CHARACTERS", "REQUIRE_EACH_INCLUDED_TYPE", "PASSWORD_FORBIDDEN_PARTS"}
+        assert handed_over == {*others, *EXCLUDES.values(), *MINIMUMS.values()}
+        policy = PasswordPolicy.from_environment(environment, KIND)
+        assert policy == PasswordPolicy.from_environment({"PASSWORD_LENGTH": "30"}, KIND)
 
 
 def test_readme_explains_every_parameter() -> None:

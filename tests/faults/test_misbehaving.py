@@ -222,7 +222,7 @@ def test_a_password_that_the_servers_policy_refuses_comes_with_the_commands_that
     with every_laboratory.password_policy(scenario.user.username) as refused:
         scenario.stage(refused)
         ending = scenario.run()
-        ending.require(PasswordRefused, match="PASSWORD_LENGTH")
+        ending.require(PasswordRefused, match="This version can never become current")
         assert ending.step is Step.SET
         assert (
             f"--secret-id {scenario.arn} --version-stage AWSPENDING --remove-from-version-id {scenario.token}"

@@ -18,7 +18,7 @@ VARIABLES = ["EXCLUDE_LOWERCASE", "EXCLUDE_UPPERCASE", "EXCLUDE_NUMBERS", "EXCLU
 def passwords(environment: Mapping[str, str], kind: EngineKind = KIND) -> list[str]:
     """Generate 50 passwords."""
     policy = PasswordPolicy.from_environment(environment, kind)
-    return [policy.generate() for _ in range(50)]
+    return [policy.generate("app") for _ in range(50)]
 
 
 def refusal(environment: Mapping[str, str]) -> InvalidConfiguration:
@@ -45,7 +45,7 @@ def test_all_characters_that_the_policy_allows_are_used() -> None:
     policy = PasswordPolicy.from_environment({"PASSWORD_LENGTH": "64"}, KIND)
     seen: set[str] = set()
     while seen != admitted:  # it ends: each character is as likely as the next
-        seen |= set(policy.generate())
+        seen |= set(policy.generate("app"))
         assert seen <= admitted
 
 

@@ -25,13 +25,23 @@ def boolean(environment: Mapping[str, str], name: str, *, default: bool) -> bool
         raise invalid(name, "it is neither true nor false") from None
 
 
-def integer(environment: Mapping[str, str], name: str, default: int) -> int:
-    """Return the number that a variable says, or the default if it is not set; raises InvalidConfiguration."""
+def integer(environment: Mapping[str, str], name: str, default: int, *, blank: bool = False) -> int:
+    """Return the number that a variable says, or the default if it is not set; raises InvalidConfiguration.
+
+    With `blank`, a variable without a text counts as not set.
+    """
     text = environment.get(name, str(default))
+    if blank and not text.strip():
+        return default
     try:
         return int(text)
     except ValueError:
         raise invalid(name, "it is not a number") from None
+
+
+def words(environment: Mapping[str, str], name: str) -> list[str]:
+    """Return the words of a variable, which spaces separate; none if it is not set."""
+    return environment.get(name, "").split()
 
 
 def invalid(name: str, cause: str) -> InvalidConfiguration:

@@ -104,7 +104,8 @@ class Rotation:
     engine: Engine
     deadline: Deadline
     admin: Callable[[SecretValue], Credential]
-    new_password: Callable[[], str]
+    new_password: Callable[[str], str]
+    """Returns a new password for the user of this name."""
     annotate: Callable[[RotationStrategy], None]
     """Notes the strategy for the log, as soon as it is known."""
     try_more_passwords: bool = False
@@ -142,7 +143,8 @@ def create_secret(rotation: Rotation) -> str:
     current = rotation.secret.current()
     strategy = rotation.strategy(current)
     strategy.require_possible(current, rotation.context())
-    successor = current.successor(strategy.next_username(current), rotation.new_password())
+    username = strategy.next_username(current)
+    successor = current.successor(username, rotation.new_password(username))
     if rotation.secret.stage(successor):
         return f"wrote a new password for {successor.credential.username}"
     pending = _required(rotation.secret.pending())

@@ -25,7 +25,11 @@ STATEMENT_SECONDS: Final = 30.0
 
 NO_ANSWER = "Check that the server is running, and that security groups, routes and the port allow the function"
 EXPIRED = "Give the user a new password by hand: it has expired"
-POLICY = "Change PASSWORD_LENGTH and EXCLUDE_… to match the server's password policy"
+POLICY = (
+    "Set PASSWORD_LENGTH, PASSWORD_MINIMUM_…, PASSWORD_FORBIDDEN_PARTS or EXCLUDE_… (parameters PasswordLength and so"
+    " on) to match the server's password policy"
+)
+ANOTHER_PASSWORD = "Rotate again: the server can accept another password"  # noqa: S105 - a remedy
 REPLICA = (
     'Name the primary in "host", or an admin in "masterarn": this host is a replica, or read-only. While it fails over,'
     f" wait. {RETRIED}"
@@ -128,9 +132,12 @@ def refuse_foreign_triggers(operation: str, names: Sequence[str]) -> None:
         )
 
 
-def unread_password(kind: EngineKind) -> str:
-    """Return a password that nobody will know, in which the server's policy finds what it finds in the others."""
-    return concealed(PasswordPolicy.from_environment(os.environ, kind).generate())
+def unread_password(kind: EngineKind, username: str = "") -> str:
+    """Return a password that nobody will know, in which the server's policy finds what it finds in the others.
+
+    It does not hold the name of the user that gets it: policies refuse that.
+    """
+    return concealed(PasswordPolicy.from_environment(os.environ, kind).generate(username))
 
 
 def accepts(

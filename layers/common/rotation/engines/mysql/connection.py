@@ -13,6 +13,7 @@ from pymysql.cursors import Cursor, DictCursor, SSCursor
 from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.driver import (
+    ANOTHER_PASSWORD,
     BUSY,
     CERTIFICATE,
     CORRECT_CAUSE,
@@ -34,6 +35,8 @@ from rotation.engines.driver import (
     lacks_right,
     problem,
 )
+from rotation.engines.mysql import policy
+from rotation.engines.mysql.kind import KIND
 from rotation.engines.mysql.wire import (
     ACCESS_DENIED,
     MALFORMED,
@@ -49,6 +52,7 @@ from rotation.engines.mysql.wire import (
     understood,
 )
 from rotation.engines.network import open_socket, tls_context
+from rotation.engines.password_rules import PasswordRules
 from rotation.errors import (
     RETRIED,
     WRONG_PASSWORD,
@@ -115,12 +119,15 @@ FORBIDDEN = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1410, 1698, 3523, 353
 """The user may not run the statement. 1045 is among them: the server answers so to a GRANT on *.* that one may not
 make."""
 
+BREAKS_RULES = frozenset({1819, 4165})
+"""The server's variables say what it asks for."""
+
 STATEMENT_PROBLEMS: Mapping[int, Problem] = {
     1836: (NotPermitted, REPLICA),  # ER_READ_ONLY_MODE
     3032: (NotPermitted, REPLICA),  # ER_SERVER_OFFLINE_MODE
     1819: (PasswordRefused, POLICY),  # ER_NOT_VALID_PASSWORD
-    4165: (PasswordRefused, POLICY),  # ER_SINGLE_DATA…: too like the old one
-    3638: (PasswordRefused, POLICY),  # ER_CREDENTIALS_CONTRADICT_TO_HISTORY
+    4165: (PasswordRefused, ANOTHER_PASSWORD),  # too like the old one: changed_characters_percentage
+    3638: (PasswordRefused, ANOTHER_PASSWORD),  # ER_CREDENTIALS_CONTRADICT_TO_HISTORY
     1205: (StatementFailed, HOLDER),  # ER_LOCK_WAIT_TIMEOUT
     1969: (StatementFailed, BUSY),  # MariaDB's max_statement_time
     3024: (StatementFailed, BUSY),  # ER_QUERY_TIMEOUT
@@ -244,6 +251,15 @@ class MySQLConnection:
         except (pymysql.MySQLError, OSError):
             return []
 
+    def password_rules(self) -> PasswordRules:
+        """Return what the server asks of every password; nothing if the server does not answer."""
+        try:
+            with self._client.cursor() as cursor:
+                cursor.execute(policy.VARIABLES)
+                return policy.rules(dict(cursor.fetchall()))
+        except (pymysql.MySQLError, OSError):
+            return PasswordRules()
+
     def version(self) -> tuple[int, ...]:
         """Return the server's version, such as (8, 4, 3); Aurora reports the version of MySQL that it matches."""
         [(text,)] = self.execute("asking for the version", "SELECT VERSION()")
@@ -286,7 +302,9 @@ class MySQLConnection:
             if error.number in expected:
                 raise ExpectedError(error.number) from None
             operation_as = f"{operation} as {self.username}"
-            raise statement_failure(error, operation_as, remedy or self._lacking(error), self.warnings) from None
+            raise statement_failure(
+                error, operation_as, remedy or self._lacking(error), self.warnings, self.password_rules
+            ) from None
 
     def _lacking(self, error: ServerError) -> str:
         """Return the remedy if the user who is logged in may not run a statement."""
@@ -352,9 +370,16 @@ def login_failure(error: Exception, operation: str) -> DatabaseError | Unsupport
 
 
 def statement_failure(
-    error: ServerError, operation: str, remedy: str, warnings: Callable[[], Sequence[ServerError]]
+    error: ServerError,
+    operation: str,
+    remedy: str,
+    warnings: Callable[[], Sequence[ServerError]],
+    rules: Callable[[], PasswordRules] = PasswordRules,
 ) -> DatabaseError:
-    """Return what it means that a statement failed; `remedy` is what to do if the user may not run it."""
+    """Return what it means that a statement failed; `remedy` is what to do if the user may not run it.
+
+    `warnings` and `rules` are what the server says of the statement, and asks of passwords.
+    """
     number, text = error.number, error.text
     if number in LOST:
         return Unreachable(operation, text or "the connection was lost", NO_ANSWER)
@@ -369,4 +394,6 @@ def statement_failure(
         text = "; ".join([text, *(cause.text for cause in causes)])
     otherwise: Problem = (StatementFailed, CORRECT_CAUSE)
     kind, usual = problem(STATEMENT_PROBLEMS, number, (NotPermitted, "") if number in FORBIDDEN else otherwise, remedy)
+    if number in BREAKS_RULES:
+        return rules().explain(PasswordRefused(operation, f"{text} (error {number})", usual), KIND)
     return kind(operation, f"{text} (error {number})", usual)

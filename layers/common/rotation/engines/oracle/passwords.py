@@ -18,7 +18,7 @@ rotation as on other engines.
 
 from dataclasses import replace
 
-from rotation.engines.driver import ADMIN_HOST, POLICY, ExpectedError
+from rotation.engines.driver import ADMIN_HOST, ANOTHER_PASSWORD, ExpectedError
 from rotation.engines.oracle.admin import OracleAdmin
 from rotation.engines.oracle.problems import STATEMENT_PROBLEMS
 from rotation.engines.oracle.proof import OracleProofs
@@ -151,7 +151,7 @@ class OraclePasswords:
                 cause = f"somebody has changed the password of {user} since the login ({refused.code})"
                 raise StatementFailed(operation, cause, STATEMENT_PROBLEMS[refused.code][1])
             cause = f"the profile of {user} does not allow a password a second time ({refused.code})"
-            raise PasswordRefused(operation, cause, POLICY)
+            raise PasswordRefused(operation, cause, ANOTHER_PASSWORD)
 
     def _use_own_schema(self) -> None:
         """Resolve names in the user's own schema: views of the own account depend on it, and a trigger can set it."""

@@ -8,6 +8,7 @@ import oracledb
 
 from rotation.credential import Credential
 from rotation.engines.driver import (
+    ANOTHER_PASSWORD,
     CERTIFICATE,
     CORRECT_CAUSE,
     EXPIRED,
@@ -23,6 +24,8 @@ from rotation.engines.driver import (
     find_lock_holder,
     problem,
 )
+from rotation.engines.oracle import verification
+from rotation.engines.oracle.kind import KIND
 from rotation.engines.oracle.wire import InvalidAnswer, UnexpectedRedirect
 from rotation.errors import (
     RETRIED,
@@ -110,7 +113,7 @@ STATEMENT_PROBLEMS: dict[str, Problem] = {
     "ORA-06550": (NotPermitted, ""),  # PLS-00201, identifier must be declared: no EXECUTE on the package
     "ORA-16000": (NotPermitted, REPLICA),
     "ORA-28003": (PasswordRefused, POLICY),  # password verification for the specified password failed
-    "ORA-28007": (PasswordRefused, POLICY),  # the password cannot be reused
+    "ORA-28007": (PasswordRefused, ANOTHER_PASSWORD),  # the password cannot be reused
     "ORA-28219": (PasswordRefused, POLICY),  # the mandatory profile's verification failed
     "ORA-00988": (PasswordRefused, POLICY),  # missing or invalid password
     "ORA-00972": (StatementFailed, TOO_LONG),  # identifier is too long: names and passwords are identifiers
@@ -119,6 +122,9 @@ STATEMENT_PROBLEMS: dict[str, Problem] = {
     "ORA-04020": (StatementFailed, LOCKED),
     "ORA-04021": (StatementFailed, LOCKED),
 }
+
+VERIFIED = frozenset({"ORA-28003", "ORA-28219"})
+"""A verify function has refused the password; its text says why."""
 
 TLS_PROBLEMS: dict[str, tuple[str, str]] = {
     "HANDSHAKE_FAILURE": ("server and function have no cipher suite in common", CIPHER_SUITE),
@@ -199,6 +205,8 @@ def statement_failure(error: ServerError, operation: str, remedy: str) -> Databa
         return StatementFailed(operation, f"the statement has a syntax error ({error.code})", "Correct the statement")
     otherwise = (StatementFailed, CORRECT_CAUSE)
     kind, known = problem(STATEMENT_PROBLEMS, error.code, otherwise, remedy)
+    if error.code in VERIFIED:
+        return verification.rules(error.text).explain(PasswordRefused(operation, error.text, known), KIND)
     return kind(operation, error.text, known)
 
 

@@ -1,0 +1,24 @@
+"""What does a verify function ask of every password, as its refusal says?
+
+Only the refusal says it: what a function asks for is in its code. These are the texts of Oracle's own functions, and of
+functions that call its ORA_COMPLEXITY_CHECK: "Password must contain at least 2 digit(s)" in older versions, and the
+messages ORA-28206 to ORA-28217 in newer ones, "password must contain 2 or more digits"
+(https://docs.oracle.com/en/error-help/db/ora-28216).
+"""
+
+import re
+from typing import Final
+
+from rotation.engines.password_rules import PasswordRules, Rule
+
+SETTING: Final = "the profile's PASSWORD_VERIFY_FUNCTION"
+LENGTH = re.compile(r"length less than (\d{1,4})", re.IGNORECASE)
+COUNT = re.compile(r"(?:at least (\d{1,4})|(\d{1,4}) or more) (uppercase|lowercase|digit|special)", re.IGNORECASE)
+CLASSES = {"uppercase": "UPPERCASE", "lowercase": "LOWERCASE", "digit": "NUMBERS", "special": "PUNCTUATION"}
+
+
+def rules(text: str) -> PasswordRules:
+    """Return the rules that a refusal names; none if it is about something else, or in another language."""
+    lengths = [Rule(SETTING, int(number)) for number in LENGTH.findall(text)]
+    counts = [Rule(SETTING, int(one or other), CLASSES[kind.lower()]) for one, other, kind in COUNT.findall(text)]
+    return PasswordRules([*lengths, *counts])
