@@ -5,8 +5,8 @@ role that has it, and this is a difference like any other.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 from rotation.engine import Comparison, Difference, state
 from rotation.engines.db2.access import Access
@@ -15,6 +15,7 @@ from rotation.engines.db2.kind import normal_name
 from rotation.engines.db2.rights import (
     DBADM_RIGHT,
     NOT_FENCED,
+    PART_OF_DBADM,
     Change,
     Right,
     Rights,
@@ -64,22 +65,33 @@ class Side:
         granted = (f"granted {right}" for right in self.rights.granted)
         return state([*groups, *granted, *(f"owned {right}" for right in self.rights.owned)])
 
-    def options(self, what: str) -> frozenset[str]:
-        """Return the options with which the user has a right; none if it has not."""
-        return frozenset(right.option for right in self.rights.all if right.what == what)
+    def phrase(self, rights: Iterable[str]) -> str:
+        """Say which of these rights the user has, with their options; an empty text for none."""
+        return " and ".join(str(has) for right in rights for has in sorted(self.rights.all) if has.what == right)
 
-    def after(self, change: Change) -> "Side":
+    def with_rights(self, rights: Iterable[Right]) -> Self:
+        """Return the user after these rights were granted."""
+        return replace(self, rights=Rights(self.rights.granted | set(rights), self.rights.owned))
+
+    def after(self, change: Change) -> Self:
         """Return the user after a change of its rights."""
-        granted = set(self.rights.granted)
         if change.grants:
-            granted |= {change.right, *_brought(change.right)}
-        else:
-            granted -= {right for right in granted if right.key == change.right.key}
-        return Side(self.name, self.groups, Rights(frozenset(granted), self.rights.owned))
+            return self.with_rights([change.right, *_brought(change.right)])
+        kept = frozenset(right for right in self.rights.granted if right.key != change.right.key)
+        return replace(self, rights=Rights(kept, self.rights.owned))
 
-    def outside(self, group: str) -> "Side":
+    def outside(self, group: str) -> Self:
         """Return the user after it was removed from a group."""
-        return Side(self.name, self.groups - {group}, self.rights)
+        return replace(self, groups=self.groups - {group})
+
+
+@dataclass(frozen=True)
+class _Thing:
+    """Rights that can only change together."""
+
+    shown: Sequence[str]
+    """Those that a sentence names."""
+    rights: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -97,6 +109,10 @@ class Db2Comparison:
         differences = [*self._groups(), *self._rights()]
         return Comparison(differences, self.user.state, self.other.state, passing=frozenset(self._passing()))
 
+    def sentences(self) -> Iterator[str]:
+        """Say how the rights of the two differ."""
+        yield from map(self._sentence, self._things())
+
     def _groups(self) -> Iterator[Difference]:
         user, other = self.user, self.other
         for group in sorted(user.groups - other.groups):
@@ -109,32 +125,33 @@ class Db2Comparison:
             yield Difference(what, taken, str(add_to_group(user.name, group)))
 
     def _rights(self) -> Iterator[Difference]:
-        for leader, things in self._things():
-            ends_at_other = _toward(self.other, self.user, things)
-            yield Difference(self._sentence(leader.what), self._texts(ends_at_other), self._change_user(leader, things))
+        for thing in self._things():
+            ends = self._texts(_toward(self.other, self.user, thing.rights))
+            yield Difference(self._sentence(thing), ends, self._change_user(thing))
 
-    def _things(self) -> Iterator[tuple[Right, frozenset[str]]]:
-        """Yield the rights that differ. CONTROL and what came with it are one thing: one statement grants all of it."""
-        more_at_user, more_at_other = (
-            {right.what: right for right in sorted(found)}
-            for found in (missing(self.user.rights, self.other.rights), surplus(self.user.rights, self.other.rights))
-        )
-        for side in (more_at_user, {what: more_at_other[what] for what in more_at_other.keys() - more_at_user.keys()}):
-            leaders = {right.place: right for what, right in side.items() if what.startswith(CONTROL)}
-            together: dict[Right, set[str]] = {}
-            for what, right in sorted(side.items(), key=lambda item: including_first(item[1])):
-                together.setdefault(leaders.get(right.place, right), set()).add(what)
-            yield from ((leader, frozenset(things)) for leader, things in together.items())
+    def _things(self) -> Iterator[_Thing]:
+        """Yield what differs. What one statement grants or revokes together is one thing."""
+        lacking, surplus_ = missing(self.user.rights, self.other.rights), surplus(self.user.rights, self.other.rights)
+        differing = {right.what: right for right in sorted(lacking | surplus_)}
+        leaders = {right.place: right for what, right in differing.items() if what.startswith(CONTROL)}
+        together: dict[str, list[Right]] = {}
+        for right in sorted(differing.values(), key=lambda one: (one not in lacking, *including_first(one))):
+            together.setdefault(leaders.get(right.place, right).key, []).append(right)
+        for first, *more in together.values():
+            # All that goes in the direction of CONTROL comes or goes with it, so it is not named.
+            same = (lacking if first in lacking else surplus_) if first.place in leaders else ()
+            shown = [first.what, *(right.what for right in more if right not in same)]
+            yield _Thing(shown, frozenset({first.what, *(right.what for right in more)}))
 
-    def _change_user(self, leader: Right, things: frozenset[str]) -> str:
+    def _change_user(self, thing: _Thing) -> str:
         """Say how the user gets what the other has, and loses what the other has not."""
         user, other = self.user, self.other
-        if any(right.what in things for right in user.rights.owned - other.rights.all):
+        if any(right.what in thing.rights for right in user.rights.owned - other.rights.all):
             return (
                 f"transfer the ownership from {user.name} to somebody else (TRANSFER OWNERSHIP):"
-                f" nobody revokes {leader.what} from an owner"
+                f" nobody revokes {thing.shown[0]} from an owner"
             )
-        ends, after = _toward(user, other, things), user
+        ends, after = _toward(user, other, thing.rights), user
         for change in ends:
             after = after.after(change)
         return self._unless_locked_out(ends, after)
@@ -153,14 +170,11 @@ class Db2Comparison:
     def _text(self, change: Change) -> str:
         return str(call(change, self.database) or change.statement)
 
-    def _sentence(self, what: str, other_options: frozenset[str] | None = None) -> str:
-        """Say how the two differ in a right. `other_options`: if the other had it with these options."""
-        user, other = self.user, self.other
-        user_has = _phrase(what, user.options(what))
-        other_has = _phrase(what, other.options(what) if other_options is None else other_options)
+    def _sentence(self, thing: _Thing) -> str:
+        user_has, other_has = (side.phrase(thing.shown) for side in (self.user, self.other))
         if not other_has:
-            return f"{other.name} lacks {user_has}"
-        return f"{other.name} has {other_has}, {user.name} has {user_has or 'not'}"
+            return f"{self.other.name} lacks {user_has}"
+        return f"{self.other.name} has {other_has}, {self.user.name} has {user_has or 'not'}"
 
     def _passing(self) -> Iterator[str]:
         """Yield the differences that a rotation makes, and ends.
@@ -168,39 +182,36 @@ class Db2Comparison:
         It commits before RDS's procedures run, and before it takes what CONTROL brought. A REVOKE takes more than one
         right of a table's columns, and what is to stay is granted again.
         """
-        user, nothing = self.user, frozenset[str]()
-        for change in changes(user.rights, self.other.rights, self.other.grantee):
-            if change.grants:
-                brought = WITH_DBADM if change.right == DBADM_RIGHT else _brought(change.right)
-                for right in brought:
-                    if user.options(right.what) != {right.option}:
-                        yield self._sentence(right.what, frozenset({right.option}))
-            else:
-                again = {right.what for right in user.rights.all if right.key == change.right.key}
-                yield from (self._sentence(what, nothing) for what in again)
+        revoked = changed = self.other
+        for change in changes(self.user.rights, self.other.rights, self.other.grantee):
+            changed = changed.after(change)
+            if change.right == DBADM_RIGHT and change.grants:
+                changed = changed.with_rights(WITH_DBADM)
+            revoked = revoked if change.grants else changed
+        for other in (revoked, changed):
+            yield from replace(self, other=other).sentences()
 
 
 def _toward(side: Side, model: Side, things: Collection[str]) -> list[Change]:
     """Return the changes after which a user has these rights as the model has them, and all others as before."""
-    places = {right.place for right in side.rights.all | model.rights.all if right.what in things}
-    now = Side(side.name, side.groups, side.rights.within(places))
-    kept = {right for right in now.rights.all if right.what not in things}
+    rights = side.rights.within({right.place for right in side.rights.all | model.rights.all if right.what in things})
+    if DBADM_RIGHT.what not in things:
+        rights = Rights(rights.granted - {DBADM_RIGHT}, rights.owned)
+    kept = {right for right in rights.all if right.what not in things}
     wanted = Rights(frozenset(kept | {right for right in model.rights.all if right.what in things}), frozenset())
-    steps: list[Change] = []
+    now, steps = replace(side, rights=rights), list[Change]()
     for _ in range(STEPS):
         for change in changes(wanted, now.rights, side.grantee):
             steps.append(change)
             now = now.after(change)
-    if DBADM_RIGHT in wanted.all & now.rights.all and now.rights.all - wanted.all:
-        return [*steps, *_around_dbadm(now.rights.granted - wanted.all, side.grantee)]
+    has_dbadm = DBADM_RIGHT in side.rights.all & model.rights.all
+    if has_dbadm and any(not change.grants and change.right.key in PART_OF_DBADM for change in steps):
+        return [
+            Change(DBADM_RIGHT, grants=False, grantee=side.grantee),
+            *steps,
+            Change(DBADM_RIGHT, grants=True, grantee=side.grantee),
+        ]
     return steps
-
-
-def _around_dbadm(rights: Iterable[Right], grantee: str) -> Iterator[Change]:
-    """Yield what revokes rights that are part of DBADM from a user who keeps it."""
-    yield Change(DBADM_RIGHT, grants=False, grantee=grantee)
-    yield from (Change(right, grants=False, grantee=grantee) for right in sorted(rights))
-    yield Change(DBADM_RIGHT, grants=True, grantee=grantee)
 
 
 def _brought(right: Right) -> Iterator[Right]:
@@ -212,7 +223,3 @@ def _brought(right: Right) -> Iterator[Right]:
         for privilege in WITH_CONTROL.get(kind, ()):
             key = f"{privilege} {right.place}"
             yield Right(key, WITH_GRANT, key, on=right.place)
-
-
-def _phrase(what: str, options: Collection[str]) -> str:
-    return " and ".join(f"{what}{option}" for option in sorted(options))
