@@ -1,8 +1,10 @@
 """Does a rotation on Db2 keep what an administrator did to either user of a pair, and follow the current one?"""
 
+import copy
 import itertools
 import re
 import secrets
+import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -488,17 +490,17 @@ def test_wherever_a_rotation_is_cut_off_the_next_one_ends_it(
     laboratory: Db2Laboratory, instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare_objects(instance)
-    seen = set[str]()
+    turns, seen = Turns(laboratory, instance, laboratory.new_user()), set[str]()
+    prepare_many(turns)
+    change_many(turns)
+    before, restore = turns.compared(), snapshot(turns)
     for number in itertools.count():
-        turns = Turns(laboratory, instance, laboratory.new_user())
-        prepare_many(turns)
-        change_many(turns)
-        before = turns.compared()
+        restore()
         if not is_cut_off(turns, monkeypatch, number):
             break
         after = turns.compared()
         assert {*after.sentences} <= {*before.sentences, *before.passing}
-        seen |= {one.replace(turns.other, "other").replace(turns.current.username, "user") for one in after.sentences}
+        seen |= {one.replace(turns.current.username, "user").replace(turns.other, "other") for one in after.sentences}
         turns.rotate()
     assert number > 12
     table = 'ON TABLE "LAB"."LAB_INVOICES"'
@@ -530,6 +532,24 @@ def test_what_an_administrator_did_after_an_interruption_is_not_undone(
     for difference in compared.differences:
         pair.run(difference.change_other)
     pair.rotate()
+
+
+def snapshot(turns: Turns) -> Callable[[], None]:
+    """Remember the server and the secret as they are; return what brings that back."""
+    instance, database = turns.instance, turns.instance.databases[turns.laboratory.admin.database or ""]
+    users, secret, memory = copy.deepcopy(instance.users), copy.copy(vars(turns)), sqlite3.connect(":memory:")
+    labels = turns.record.labels
+    with database.open() as store:
+        store.backup(memory)
+
+    def restore() -> None:
+        with database.open() as store:
+            memory.backup(store)
+        instance.users = copy.deepcopy(users)
+        vars(turns).update(secret)
+        turns.record.labels = labels
+
+    return restore
 
 
 def is_cut_off(turns: Turns, monkeypatch: pytest.MonkeyPatch, number: int) -> bool:

@@ -93,7 +93,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "workloads by SESSION_USER": "{user} belongs to the workload {name} (ALTER WORKLOAD {name} ADD SESSION_USER"
     " ('{other}'))",
 }
-"""Each with a statement that follows IBM's pages. OPTIONS and ATTRIBUTES must be there. One user is the SYSTEM AUTHID of
+"""Each with a statement that follows IBM's pages. OPTIONS and ATTRIBUTES are required. One user is the SYSTEM AUTHID of
 one trusted context at most. A workload takes the connections that match all kinds of attributes that it has
 (https://www.ibm.com/docs/en/db2/11.1.0?topic=statements-create-user-mapping,
 https://ibm.com/docs/SSEPGG_11.1.0/com.ibm.db2.luw.sql.ref.doc/doc/r0050603.html,
