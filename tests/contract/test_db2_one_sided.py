@@ -712,17 +712,22 @@ def test_two_secrets_with_one_admin_rotate_at_the_same_time(laboratory: Db2Labor
 
 
 def test_two_secrets_of_one_pair_follow_the_current_user_both(laboratory: Db2Laboratory, instance: Instance) -> None:
-    """Each has its own record, of the same two states."""
-    first = Turns(laboratory, instance, laboratory.new_user())
-    second = Turns(laboratory, instance, first.current)
-    first.rotate()
-    set_secret(laboratory, second.current, *first.earlier, first.current, pair=second.record)
-    for one in (first, second):
-        laboratory.allow(first.earlier[0].username, INVOICES)
-        set_secret(laboratory, first.earlier[0], pair=one.record)
-        laboratory.forbid(first.earlier[0].username, INVOICES)
-        set_secret(laboratory, first.earlier[0], pair=second.record)
-        set_secret(laboratory, first.earlier[0], pair=first.record)
+    """Each has its own record. What the other secret's rotation did is a change of the other user to it: refused."""
+    user, records = laboratory.new_user(), (RecordInMemory(), RecordInMemory())
+    clone = set_secret(laboratory, user, pair=records[0])
+    set_secret(laboratory, user, clone, pair=records[1])
+    for change, turn in ((laboratory.allow, records), (laboratory.forbid, records[::-1])):
+        change(user.username, INVOICES)
+        for record in turn:
+            pending = set_secret(laboratory, user, pair=record)
+            assert laboratory.logs_in(pending)
+    laboratory.allow(user.username, INVOICES)
+    set_secret(laboratory, user, pair=records[0])
+    laboratory.forbid(user.username, INVOICES)
+    with pytest.raises(RightsDiffer, match="was changed since the last rotation"):
+        set_secret(laboratory, user, pair=records[1])
+    set_secret(laboratory, user, pair=records[0])
+    set_secret(laboratory, user, pair=records[1])
 
 
 def at_the_same_time(*actions: Callable[[], object]) -> None:
