@@ -137,7 +137,8 @@ class Db2Comparison:
         together: dict[str, list[Right]] = {}
         for right in sorted(differing.values(), key=lambda one: (one not in lacking, *including_first(one))):
             together.setdefault(leaders.get(right.place, right).key, []).append(right)
-        for first, *more in together.values():
+        for rights in together.values():
+            first, *more = sorted(rights, key=including_first)
             # All that goes in the direction of CONTROL comes or goes with it, so it is not named.
             same = (lacking if first in lacking else surplus_) if first.place in leaders else ()
             shown = [first.what, *(right.what for right in more if right not in same)]
