@@ -144,7 +144,7 @@ def test_a_change_of_both_sides_is_listed_thing_by_thing(turns: Turns) -> None:
 
 
 def test_groups_roles_and_authorities_are_changed_by_the_procedures_of_rds(pair: Turns) -> None:
-    for what in ("GROUP", RIGHTS["role with option"], RIGHTS["DBADM"]):
+    for what in ("GROUP", RIGHTS["role"], RIGHTS["DBADM"]):
         give(pair, what, pair.other)
     _, compared = pair.refused()
     group, dbadm, role = compared.differences
