@@ -4,7 +4,8 @@ import copy
 import itertools
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import pytest
@@ -41,15 +42,18 @@ def test_wherever_a_rotation_is_cut_off_the_next_one_ends_it(
     turns, seen = Turns(laboratory, instance, laboratory.new_user()), set[str]()
     prepare_many(turns)
     change_many(turns)
-    before, restore = turns.compared(), snapshot(turns)
-    for number in itertools.count():
-        restore()
-        if not is_cut_off(turns, monkeypatch, number):
-            break
-        after = turns.compared()
-        assert {*after.sentences} <= {*before.sentences, *before.passing}
-        seen |= {one.replace(turns.current.username, "user").replace(turns.other, "other") for one in after.sentences}
-        turns.rotate()
+    before = turns.compared()
+    with snapshot(turns) as restore:
+        for number in itertools.count():
+            restore()
+            if not is_cut_off(turns, monkeypatch, number):
+                break
+            after = turns.compared()
+            assert {*after.sentences} <= {*before.sentences, *before.passing}
+            seen |= {
+                one.replace(turns.current.username, "user").replace(turns.other, "other") for one in after.sentences
+            }
+            turns.rotate()
     assert number > 12
     table = 'ON TABLE "LAB"."LAB_INVOICES"'
     assert f"other has DELETE {table} WITH GRANT OPTION, user has not" in seen, "CONTROL brought it"
@@ -82,8 +86,9 @@ def test_what_an_administrator_did_after_an_interruption_is_not_undone(
     pair.rotate()
 
 
-def snapshot(turns: Turns) -> Callable[[], None]:
-    """Remember the server and the secret as they are; return what brings that back."""
+@contextmanager
+def snapshot(turns: Turns) -> Iterator[Callable[[], None]]:
+    """Remember the server and the secret as they are; yield what brings that back."""
     instance, database = turns.instance, turns.instance.databases[turns.laboratory.admin.database or ""]
     users, secret, memory = copy.deepcopy(instance.users), copy.copy(vars(turns)), sqlite3.connect(":memory:")
     labels = turns.record.labels
@@ -97,7 +102,8 @@ def snapshot(turns: Turns) -> Callable[[], None]:
         vars(turns).update(secret)
         turns.record.labels = labels
 
-    return restore
+    with closing(memory):
+        yield restore
 
 
 def is_cut_off(turns: Turns, monkeypatch: pytest.MonkeyPatch, number: int) -> bool:
