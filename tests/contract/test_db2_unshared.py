@@ -109,7 +109,7 @@ def test_an_xsr_object_that_public_cannot_use_is_named(laboratory: Db2Laboratory
         (
             "user mappings",
             ("USEROPTIONS", ("{user}", "U", "IT", "REMOTE_PASSWORD", "hidden")),
-            'CREATE USER MAPPING FOR {other} SERVER "IT"',
+            'CREATE USER MAPPING FOR {other} SERVER "IT" OPTIONS (…)',
         ),
         ("audit policies", ("AUDITUSE", ("IT", "i", "U", "", "{user}")), 'AUDIT USER {other} USING POLICY "IT"'),
         (
@@ -117,7 +117,7 @@ def test_an_xsr_object_that_public_cannot_use_is_named(laboratory: Db2Laboratory
             ("WORKLOADCONNATTR", (7, "IT", "3", "{user}")),
             """ALTER WORKLOAD "IT" ADD SESSION_USER ('{other}')""",
         ),
-        ("workloads", ("WORKLOADCONNATTR", (7, "IT", "SYSTEM_USER", "{user}")), 'belongs to the workload "IT"'),
+        ("workloads", ("WORKLOADCONNATTR", (7, "IT", "SYSTEM_USER", "{user}")), """ADD SYSTEM_USER ('{other}')"""),
     ],
 )
 def test_what_names_the_user_is_named_until_it_names_the_other_one_too(

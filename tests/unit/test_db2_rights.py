@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from rotation.engines.db2.rights import VIEWS, Right, Rights, Unreadable, View, changes, differences, identifier, read
+from rotation.engines.db2.access import Access
+from rotation.engines.db2.comparison import Db2Comparison, Side
+from rotation.engines.db2.rights import VIEWS, Right, Rights, Unreadable, View, changes, identifier, read
 
 USER = '"APP"'
 
@@ -29,7 +31,13 @@ def granted(*what: str | Right) -> Rights:
 
 def statements(have: Rights, want: Rights) -> list[str]:
     """Return what is run, in order."""
-    return [change.statement for change in changes(want, have, USER)]
+    return [change.statement for change in changes(want, have, "APP")]
+
+
+def sentences(user_rights: Rights, other_rights: Rights) -> list[str]:
+    """Return how the two differ."""
+    user, other = Side("app", frozenset(), user_rights), Side("clone", frozenset(), other_rights)
+    return Db2Comparison(user, other, "DB", lambda: Access(frozenset(), frozenset())).result().sentences
 
 
 def texts(found: Iterable[Right]) -> set[str]:
@@ -180,12 +188,12 @@ def test_what_an_owner_has_is_given_to_the_other_and_never_taken_from_the_owner(
     assert texts(owned.all) == {'CONTROL ON TABLE "S"."T"'}
     assert statements(granted(), owned) == [f'GRANT CONTROL ON TABLE "S"."T" TO USER {USER}']
     assert statements(owned, granted()) == []
-    assert differences("app", "clone", granted(), owned) == []
-    assert differences("app", "clone", owned, granted()) == ['clone lacks CONTROL ON TABLE "S"."T"']
+    assert sentences(granted(), owned) == []
+    assert sentences(owned, granted()) == ['clone lacks CONTROL ON TABLE "S"."T"']
 
 
 def test_differences_name_both_sides() -> None:
-    assert differences("app", "clone", granted("B"), granted("A")) == ["clone lacks B", "clone has A, app has not"]
+    assert sentences(granted("B"), granted("A")) == ["clone lacks B", "clone has A, app has not"]
 
 
 def test_identifiers_are_quoted() -> None:

@@ -8,6 +8,19 @@ from collections.abc import Mapping, Sequence
 from tests.local.stand_ins.db2.catalog import COLUMN_PRIVILEGES, GRANT, KINDS, SYSTEM, Db2Error, Item
 from tests.local.stand_ins.db2.wire import Value
 
+INCLUDED_IN = {
+    **dict.fromkeys(
+        (
+            *("BINDADD", "CONNECT", "CREATETAB", "CREATE_NOT_FENCED_ROUTINE"),
+            *("IMPLICIT_SCHEMA", "LOAD", "QUIESCE_CONNECT"),
+        ),
+        ("DBADM",),
+    ),
+    "CREATE_EXTERNAL_ROUTINE": ("DBADM", "CREATE_NOT_FENCED_ROUTINE"),
+}
+"""What cannot be revoked from a user who has another authority, which includes it
+(https://www.ibm.com/docs/en/db2/12.1?topic=statements-revoke-database-authorities)."""
+
 UNTYPED_GRANT = ("GRANTOR", "GRANTEE", "GRANTEETYPE")
 
 
@@ -101,8 +114,10 @@ class Grants:
             raise Db2Error(-104, "42601", "(", item.privilege, "ON")
         kind = KINDS[item.kind]
         columns = [kind.privileges[item.privilege]]
-        if item.privilege == "CREATE_EXTERNAL_ROUTINE":
-            columns.append(kind.privileges["CREATE_NOT_FENCED_ROUTINE"])
+        for including in INCLUDED_IN.get(item.privilege, ()) if item.kind == "DATABASE" else ():
+            query = f"SELECT 1 FROM \"SYSCAT.DBAUTH\" WHERE {where} AND {kind.privileges[including]} = 'Y'"
+            if self.store.execute(query, (grantee, grantee_kind)).fetchone():
+                return 0
         condition = where + "".join(f" AND {key} = ?" for key in kind.keys)
         values = (grantee, grantee_kind, *self._keys(item))
         changed = self.store.execute(

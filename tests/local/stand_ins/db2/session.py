@@ -183,16 +183,35 @@ class Session(Grants):
         if not procedure:
             raise Db2Error(-440, "42884", f"{schema}.{name}", "PROCEDURE")
         returns_task = procedure.returns_task
-        markers = [Column("", is_integer=returns_task and not at, length=255) for at in range(tokens.markers)]
+        parameters = list(_parameters(tokens))
+        if returns_task and parameters[:1] != [None]:
+            raise Db2Error(-440, "42884", f"{schema}.{name}", "PROCEDURE")
+        markers = [Column("", is_integer=returns_task and not at, length=255) for at in range(parameters.count(None))]
 
         def run(values: Sequence[Value]) -> Answer:
-            arguments = [str(value or "") for value in values[1 if returns_task else 0 :]]
+            left = iter(values)
+            given = [next(left) if parameter is None else parameter for parameter in parameters]
+            arguments = [str(value or "") for value in given[1 if returns_task else 0 :]]
             outcome = procedure.run(self, *arguments)
             if isinstance(outcome, str):
                 return Answer([Column("1", length=LONGEST_VALUE)], list(_values(outcome)))
             return Answer(outputs=[outcome, *arguments]) if returns_task else Answer()
 
         return Prepared(None, markers, run)
+
+
+def _parameters(tokens: Tokens) -> Iterator[str | None]:
+    """Read `(parameter, …)`: yield the text of a literal, and None for a marker."""
+    tokens.require("(")
+    while not tokens.take(")"):
+        token = tokens.all[tokens.at] if tokens.at < len(tokens.all) else None
+        if not token or (token.kind != "text" and token.text != "?"):
+            raise tokens.unexpected("<parameter>")
+        tokens.at += 1
+        yield None if token.text == "?" else token.text[1:-1].replace("''", "'")
+        if tokens.peek() != ")":
+            tokens.require(",")
+    tokens.end()
 
 
 def _values(text: str) -> Iterator[tuple[str]]:

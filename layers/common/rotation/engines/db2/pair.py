@@ -13,7 +13,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from rotation.engine import CloneStatus
+from rotation.engine import CloneStatus, Comparison
+from rotation.engines.db2.access import read_access
+from rotation.engines.db2.by_rds import call
+from rotation.engines.db2.comparison import Db2Comparison, Side
 from rotation.engines.db2.connection import NOTHING_TO_REVOKE, UNKNOWN_NAME, Db2Connection
 from rotation.engines.db2.kind import KIND, NAME, normal_name
 from rotation.engines.db2.rights import (
@@ -23,14 +26,12 @@ from rotation.engines.db2.rights import (
     Unreadable,
     View,
     changes,
-    differences,
-    identifier,
     joined,
     read,
 )
 from rotation.engines.db2.users import Db2Users
 from rotation.engines.driver import ExpectedError, unread_password
-from rotation.errors import NotPermitted, StatementFailed, Unsupported
+from rotation.errors import RETRIED, NotPermitted, RightsDiffer, StatementFailed, Unsupported
 from rotation.redaction import said
 
 logger = logging.getLogger(__name__)
@@ -47,9 +48,6 @@ MIRROR_ROUNDS: Final = 3
 
 DEADLOCK: Final = re.compile(r"SQL0911N .*\b[Rr]eason code\W+2\b")
 """The server rolled a transaction back to end a deadlock. Reason 68 is a lock that was waited for too long."""
-
-DBADM_AUTHORITIES: Final = frozenset({"DBADM", "ACCESSCTRL", "DATAACCESS"})
-"""The authorities that RDS grants on behalf of its master user, who may not: Db2 asks for SECADM."""
 
 
 class Db2Pair:
@@ -92,16 +90,20 @@ class Db2Pair:
                 if not left or not DEADLOCK.search(error.cause):
                     raise
 
-    def differences(self) -> Sequence[str]:
-        """Say how the groups and rights of the two differ, one sentence per difference."""
-        user, other = self.user, self.other
-        user_groups, other_groups = self._groups(user, other), self._groups(other, user)
+    def compare(self) -> Comparison:
+        """Compare the two; raises RightsDiffer if one of them is gone."""
+        operation = f"comparing {self.other} with {self.user}"
+        users = self._connect_to_users()
+        for name in (self.user, self.other):
+            if not users.exists(name):
+                raise RightsDiffer(operation, f"there is no user {name}", f"Create {name}. {RETRIED}")
         user_rights, other_rights = self._rights()
-        return [
-            *(f"{other} is not in the group {group}" for group in sorted(user_groups - other_groups)),
-            *(f"{other} is in the group {group}, {user} is not" for group in sorted(other_groups - user_groups)),
-            *differences(user, other, user_rights, other_rights),
-        ]
+        return Db2Comparison(
+            Side(self.user, self._groups(self.user, self.other), user_rights),
+            Side(self.other, self._groups(self.other, self.user), other_rights),
+            self._database,
+            lambda: read_access(self._connection, operation, remedy_to_read(self._connection)),
+        ).result()
 
     def _require_names(self) -> None:
         for name in (self.user, self.other):
@@ -204,7 +206,7 @@ class Db2Pair:
         return bool(needed)
 
     def _changes(self) -> list[Change]:
-        return list(changes(*self._rights(), identifier(normal_name(self.other))))
+        return list(changes(*self._rights(), normal_name(self.other)))
 
     def _change(self, change: Change) -> None:
         # The same step, delivered twice, can have revoked the right since we read it. To grant it twice is no error.
@@ -222,19 +224,11 @@ class Db2Pair:
 
     def _change_by_procedure(self, users: Db2Users, change: Change) -> bool:
         """Change by a procedure of RDS what its master user may not change; return False if there is none for it."""
-        word, _, rest = change.right.what.partition(" ")
-        role = rest.strip('"')
-        if word == "ROLE" and NAME.fullmatch(role):
-            procedure = "RDSADMIN.GRANT_ROLE" if change.grants else "RDSADMIN.REVOKE_ROLE"
-            option = ["Y" if change.right.option else "N"] if change.grants else []
-            arguments = [role, self._grantee, *option]
-        elif word in DBADM_AUTHORITIES and rest.endswith("ON DATABASE"):
-            procedure = "RDSADMIN.DBADM_GRANT" if change.grants else "RDSADMIN.DBADM_REVOKE"
-            arguments = [word, self._grantee]
-        else:
+        procedure = call(change, self._database)
+        if not procedure:
             return False
         try:
-            users.run(self._operation, procedure, self._database, *arguments)
+            users.run(self._operation, procedure.procedure, *procedure.arguments)
         except StatementFailed:
             if change in self._changes():
                 raise
@@ -243,10 +237,6 @@ class Db2Pair:
     @property
     def _database(self) -> str:
         return str(self._connection.credential.database).upper()
-
-    @property
-    def _grantee(self) -> str:
-        return f"USER {normal_name(self.other)}"
 
 
 def remedy_to_read(connection: Db2Connection) -> str:

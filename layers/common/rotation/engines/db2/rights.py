@@ -7,9 +7,9 @@ XSR object. A view has Y for a right, G for a right with the grant option, N for
 owner of an object, and they end with the object. The other user gets them, too. They are never taken from the owner.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 HELD, GRANTABLE = "Y", "G"
 
@@ -32,11 +32,18 @@ class Right:
     """The text of REVOKE, if it differs: REVOKE has no columns and no options."""
     restrict: bool = field(default=False, compare=False)
     """Whether REVOKE must end with RESTRICT: it then fails if something depends on the right."""
+    on: str = field(default="", compare=False)
+    """The object, if several rights are on it that one statement can change together."""
 
     @property
     def key(self) -> str:
         """What one REVOKE takes away: all rights with the same key."""
         return self.revoked or self.what
+
+    @property
+    def place(self) -> str:
+        """What rights have in common that one statement can change together: the object, or the right itself."""
+        return self.on or self.what
 
     def __str__(self) -> str:
         return f"{self.what}{self.option}"
@@ -53,7 +60,17 @@ class Rights:
     def all(self) -> frozenset[Right]:
         """Return both. A right with an option includes the same right without it."""
         rights = self.granted | self.owned
-        return rights - {Right(right.what) for right in rights if right.option}
+        return rights - _without_options(rights)
+
+    def within(self, places: Collection[str]) -> "Rights":
+        """Return the rights that are on these places."""
+        granted, owned = ((right for right in rights if right.place in places) for rights in (self.granted, self.owned))
+        return Rights(frozenset(granted), frozenset(owned))
+
+
+def _without_options(rights: Iterable[Right]) -> set[Right]:
+    """Return the rights that are included in those of them that have an option."""
+    return {Right(right.what) for right in rights if right.option}
 
 
 class Unreadable(Exception):
@@ -87,7 +104,7 @@ def _view(name: str, target: str, *, restrict: bool = False, **privileges: str) 
                 option = " WITH GRANT OPTION" if value == GRANTABLE else ""
                 # By default, a grant of DBADM also grants two other authorities.
                 scope = " WITHOUT DATAACCESS WITHOUT ACCESSCTRL" if (privilege, on_object) == DBADM else ""
-                yield Right(f"{privilege}{scope} {on_object}", option, f"{privilege} {on_object}", restrict)
+                yield Right(f"{privilege}{scope} {on_object}", option, f"{privilege} {on_object}", restrict, on_object)
 
     return View(_query(name), read)
 
@@ -113,7 +130,7 @@ def _columns(row: Row) -> Iterator[Right]:
     quoted = _Quoted(row)
     table = "ON TABLE {TABSCHEMA}.{TABNAME}".format_map(quoted)
     option = " WITH GRANT OPTION" if row["GRANTABLE"] == GRANTABLE else ""
-    yield Right(f"{verb} ({quoted['COLNAME']}) {table}", option, f"{verb} {table}")
+    yield Right(f"{verb} ({quoted['COLNAME']}) {table}", option, f"{verb} {table}", on=table)
 
 
 def _roles(row: Row) -> Iterator[Right]:
@@ -271,34 +288,60 @@ def joined(parts: Iterable[Rights]) -> Rights:
 
 @dataclass(frozen=True)
 class Change:
-    """A statement, and the right that it grants or revokes."""
+    """A right that is granted to a user, or revoked from it."""
 
-    statement: str
     right: Right
     grants: bool
+    grantee: str
+    """The user's name, as the catalog has it."""
+
+    @property
+    def statement(self) -> str:
+        """The statement, which somebody runs who may."""
+        user = f"USER {identifier(self.grantee)}"
+        if self.grants:
+            return f"GRANT {self.right.what} TO {user}{self.right.option}"
+        return f"REVOKE {self.right.key} FROM {user}{' RESTRICT' if self.right.restrict else ''}"
+
+
+DBADM_RIGHT: Final = Right("DBADM WITHOUT DATAACCESS WITHOUT ACCESSCTRL ON DATABASE", "", "DBADM ON DATABASE")
+
+NOT_FENCED: Final = "CREATE_NOT_FENCED_ROUTINE ON DATABASE"
+
+PART_OF_DBADM: Final = frozenset(
+    f"{authority} ON DATABASE"
+    for authority in (
+        *("BINDADD", "CONNECT", "CREATETAB", "CREATE_EXTERNAL_ROUTINE", "CREATE_NOT_FENCED_ROUTINE"),
+        *("IMPLICIT_SCHEMA", "LOAD", "QUIESCE_CONNECT"),
+    )
+)
+"""What cannot be revoked from a user who has DBADM, which includes it
+(https://www.ibm.com/docs/en/db2/12.1?topic=statements-revoke-database-authorities)."""
+
+
+def missing(user_rights: Rights, other_rights: Rights) -> frozenset[Right]:
+    """Return the rights of the user that the other user has not."""
+    return user_rights.all - other_rights.all - _without_options(other_rights.all)
+
+
+def surplus(user_rights: Rights, other_rights: Rights) -> frozenset[Right]:
+    """Return the rights that somebody granted to the other user, and that the user has not."""
+    found = other_rights.granted - user_rights.all - {Right(right.what) for right in user_rights.all}
+    if DBADM_RIGHT in user_rights.all & other_rights.all:
+        return frozenset(right for right in found if right.key not in PART_OF_DBADM)
+    return found
 
 
 def changes(user_rights: Rights, other_rights: Rights, grantee: str) -> Iterator[Change]:
-    """Yield the statements that give the other user, the grantee, the rights of the user; REVOKE comes first."""
-    surplus = other_rights.granted - user_rights.all - {Right(right.what) for right in user_rights.all}
-    revoked = {right.key: right for right in surplus}
-    for key, right in sorted(revoked.items()):
-        restrict = " RESTRICT" if right.restrict else ""
-        yield Change(f"REVOKE {key} FROM USER {grantee}{restrict}", right, grants=False)
-    missing = (user_rights.all - other_rights.all) | {right for right in user_rights.all if right.key in revoked}
-    for right in sorted(missing, key=_control_first):
-        yield Change(f"GRANT {right.what} TO USER {grantee}{right.option}", right, grants=True)
+    """Yield what gives the other user, the grantee, the rights of the user; what is revoked comes first."""
+    revoked = {right.key: right for right in surplus(user_rights, other_rights)}
+    for _, right in sorted(revoked.items(), key=lambda item: (*including_first(item[1]), item[0])):
+        yield Change(right, grants=False, grantee=grantee)
+    needed = missing(user_rights, other_rights) | {right for right in user_rights.all if right.key in revoked}
+    for right in sorted(needed, key=including_first):
+        yield Change(right, grants=True, grantee=grantee)
 
 
-def _control_first(right: Right) -> tuple[bool, Right]:
-    """Sort by this: a grant of CONTROL brings the other rights on its object with it."""
-    return not right.what.startswith("CONTROL "), right
-
-
-def differences(user: str, other: str, user_rights: Rights, other_rights: Rights) -> list[str]:
-    """Say how the rights of two users differ."""
-    surplus = other_rights.granted & other_rights.all - user_rights.all
-    return [
-        *(f"{other} lacks {right}" for right in sorted(user_rights.all - other_rights.all)),
-        *(f"{other} has {right}, {user} has not" for right in sorted(surplus)),
-    ]
+def including_first(right: Right) -> tuple[bool, Right]:
+    """Sort by this: a grant of the first ones brings others with it, which cannot be revoked before them."""
+    return right != DBADM_RIGHT and right.what != NOT_FENCED and not right.what.startswith("CONTROL "), right

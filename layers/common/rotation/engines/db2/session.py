@@ -7,7 +7,7 @@ from typing import Final
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import CloneStatus, Comparison, Difference, Proof, Unshared
+from rotation.engine import CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.db2 import connection as db2_connection
 from rotation.engines.db2 import users as db2_users
 from rotation.engines.db2.connection import Db2Connection
@@ -100,7 +100,7 @@ class Db2Session:
 
     def compare(self, user: str, other: str) -> Comparison:
         """Compare the two; see `rotation.engine.Session`."""
-        return Comparison([Difference(text, "", "") for text in self._pair(user, other).differences()], "", "")
+        return self._pair(user, other).compare()
 
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements, and roll everything back; see `rotation.engine.Session`."""

@@ -45,10 +45,16 @@ NAMED_BY: Final = (
     ("audit policies", "AUDITPOLICYNAME", "AUDITUSE", "OBJECTTYPE = 'i' AND SUBOBJECTTYPE = 'U' AND OBJECTNAME"),
     # IBM's page of this view gives a number and a word for each type of attribute. Both are looked for.
     (
-        "workloads",
+        "workloads by SYSTEM_USER",
         "WORKLOADNAME",
         "WORKLOADCONNATTR",
-        "CONNATTRTYPE IN ('2', '3', 'SYSTEM_USER', 'SESSION_USER') AND CONNATTRVALUE",
+        "CONNATTRTYPE IN ('2', 'SYSTEM_USER') AND CONNATTRVALUE",
+    ),
+    (
+        "workloads by SESSION_USER",
+        "WORKLOADNAME",
+        "WORKLOADCONNATTR",
+        "CONNATTRTYPE IN ('3', 'SESSION_USER') AND CONNATTRVALUE",
     ),
 )
 """What names a user in its definition: the word for it, the column with its name, the view, the column of the user."""
@@ -76,13 +82,24 @@ BOUND: Final = f"{' UNION ALL '.join([XSR_OBJECTS, *ONLY_ONE])} FETCH FIRST {MOS
 SENTENCES: Final[Mapping[str, str]] = {
     "XSR objects": "{user} has USAGE of the XSR object {name} (GRANT USAGE ON XSROBJECT {name} TO PUBLIC)",
     "trusted contexts": "the trusted context {name} is based on the connection of {user} (CREATE TRUSTED CONTEXT …"
-    " BASED UPON CONNECTION USING SYSTEM AUTHID {other})",
+    " BASED UPON CONNECTION USING SYSTEM AUTHID {other} ATTRIBUTES (…) …)",
     "uses of trusted contexts": "the trusted context {name} can be switched to {user} (ALTER TRUSTED CONTEXT {name} ADD"
-    " USE FOR {other})",
-    "user mappings": "{user} is mapped to a user of the server {name} (CREATE USER MAPPING FOR {other} SERVER {name})",
+    " USE FOR {other} …)",
+    "user mappings": "{user} is mapped to a user of the server {name} (CREATE USER MAPPING FOR {other} SERVER {name}"
+    " OPTIONS (…))",
     "audit policies": "{user} is audited by the policy {name} (AUDIT USER {other} USING POLICY {name})",
-    "workloads": "{user} belongs to the workload {name} (ALTER WORKLOAD {name} ADD SESSION_USER ('{other}'))",
+    "workloads by SYSTEM_USER": "{user} belongs to the workload {name} (ALTER WORKLOAD {name} ADD SYSTEM_USER"
+    " ('{other}'))",
+    "workloads by SESSION_USER": "{user} belongs to the workload {name} (ALTER WORKLOAD {name} ADD SESSION_USER"
+    " ('{other}'))",
 }
+"""Each with a statement that follows IBM's pages. OPTIONS and ATTRIBUTES are required. One user is the SYSTEM AUTHID of
+one trusted context at most. A workload takes the connections that match all kinds of attributes that it has
+(https://www.ibm.com/docs/en/db2/11.1.0?topic=statements-create-user-mapping,
+https://ibm.com/docs/SSEPGG_11.1.0/com.ibm.db2.luw.sql.ref.doc/doc/r0050603.html,
+http://www.ibm.com/support/knowledgecenter/en/SSEPGG_10.5.0/com.ibm.db2.luw.sql.ref.doc/doc/r0050604.html,
+https://www.ibm.com/docs/en/db2/12.1?topic=statements-alter-workload,
+https://www.ibm.com/docs/en/db2/12.1.0?topic=statements-audit)."""
 
 
 def unshared(connection: Db2Connection, user: str, other: str, remedy: str) -> Sequence[Unshared]:
@@ -118,4 +135,4 @@ def _sentence(row: Mapping[str, str], user: str, other: str) -> Unshared:
     kind, place, name = row["KIND"], row["PLACE"], identifier(row["NAME"])
     name = said(f"{identifier(place)}.{name}" if place else name)
     what = SENTENCES[kind].format(user=user, other=normal_name(other), name=name)
-    return Unshared(kind.removeprefix("uses of ").lower(), what)
+    return Unshared(kind.removeprefix("uses of ").partition(" by ")[0].lower(), what)
