@@ -144,11 +144,12 @@ KINDS = {
 @pytest.fixture(params=KINDS)
 def changes(request: pytest.FixtureRequest, postgresql: PostgreSQLLaboratory) -> list[str]:
     """How one thing of a role is changed, four times."""
-    if request.param == "made-up setting":
-        if postgresql.version < 150000:
-            pytest.skip("only a superuser can give a role this setting")
+    kind = request.param
+    if kind == "made-up setting" and postgresql.version >= 150000:
         alter(postgresql, "GRANT SET ON PARAMETER app.tenant TO {}", postgresql.admin.username)
-    return [f"ALTER ROLE {{}} {change}" for change in KINDS[request.param]]
+    elif kind == "made-up setting":
+        kind = "setting"  # only a superuser can give a role the other one
+    return [f"ALTER ROLE {{}} {change}" for change in KINDS[kind]]
 
 
 def test_a_change_of_the_other_is_refused_until_one_of_the_statements_was_run(
@@ -549,7 +550,7 @@ def test_a_pair_that_the_template_made_is_adopted_at_the_first_rotation(
         "ALTER ROLE {user} CONNECTION LIMIT 5",
         "ALTER ROLE {clone} SET work_mem TO '5MB'",
         "GRANT SELECT ON public.lab_invoices TO {clone}",
-        "ALTER DEFAULT PRIVILEGES FOR ROLE {clone} GRANT SELECT ON TABLES TO PUBLIC",
+        "ALTER DEFAULT PRIVILEGES FOR ROLE {clone} GRANT INSERT ON TABLES TO PUBLIC",
     ],
 )
 def test_what_differs_in_a_pair_that_the_template_made_is_refused(
@@ -561,11 +562,7 @@ def test_what_differs_in_a_pair_that_the_template_made_is_refused(
     comparison = rotating.compare()
     with pytest.raises(RightsDiffer, match="no rotation has recorded"):
         rotating.rotate(rotating.other)
-    if "DEFAULT" in change:
-        revoke = change.replace("GRANT", "REVOKE").replace("TO PUBLIC", "FROM PUBLIC").replace("{clone}", "{}")
-        alter(postgresql, revoke, rotating.clone)
-    else:
-        rotating.run(comparison, "change_other")
+    rotating.run(comparison, "change_other")
     rotating.rotate(rotating.other)
 
 
