@@ -181,6 +181,19 @@ def test_without_a_record_each_difference_is_refused(rotating: Rotating, changes
     rotating.rotate()
 
 
+@STATEMENTS
+def test_a_statement_with_a_strange_name_changes_nothing_else(rotating: Rotating, statement: str) -> None:
+    """Whoever owns a database gives it its name, and an administrator runs the statement."""
+    name = f"it's \\ $do$ $text$ \"; %s {{}} {secrets.token_hex(4)}"
+    rotating.alter("CREATE DATABASE {}", name)
+    rotating.alter("ALTER ROLE {} IN DATABASE {} SET app.tenant TO 'theirs'", rotating.other.username, name)
+    comparison = rotating.compare()
+    assert "theirs" not in str(comparison)
+    rotating.run(comparison, statement)
+    assert rotating.compare().sentences == []
+    rotating.alter("DROP DATABASE {}", name)
+
+
 def test_a_difference_whose_statement_would_lock_the_current_user_out_has_none(rotating: Rotating) -> None:
     for change in ("VALID UNTIL '2001-01-01'", "CONNECTION LIMIT 0"):
         rotating.alter(f"ALTER ROLE {{}} {change}", rotating.other.username)

@@ -1,7 +1,7 @@
 """Which settings (ALTER ROLE … SET) does the current user have, and how does the other user get the same?"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
@@ -46,26 +46,27 @@ class SettingChange:
             return self._altering + SQL(" RESET {}").format(name)
         return self._altering + SQL(" SET {} TO {}").format(name, literals(self.name, self.value))
 
-    def shown(self, model: str) -> Composable:
+    def shown(self, model: str, quote: Callable[[Composable], str]) -> str:
         """Return the statement for a message: it copies a value that can be a secret from the role `model`.
 
         The settings that PostgreSQL has itself are none; all others have a dot in their names.
         """
         if self.value is None or "." not in self.name:
-            return self.statement()
-        setting = self._altering + SQL(" SET {} TO ").format(Identifier(self.name))
+            return quote(self.statement())
+        setting = quote(self._altering + SQL(" SET {} TO ").format(Identifier(self.name)))
         database = SQL("(SELECT oid FROM pg_database WHERE datname = {})").format(Literal(self.database))
-        return SQL(
-            "DO $do$ BEGIN EXECUTE (SELECT $text${setting}$text$ || quote_literal(substr(entry, {length}))"
+        body = SQL(
+            "BEGIN EXECUTE (SELECT {setting} || quote_literal(substr(entry, {length}))"
             " FROM pg_db_role_setting, unnest(setconfig) entry WHERE setrole = {role}::regrole"
-            " AND setdatabase = {database} AND starts_with(entry, {prefix})); END $do$"
+            " AND setdatabase = {database} AND starts_with(entry, {prefix})); END"
         ).format(
-            setting=setting,
+            setting=Literal(setting),
             length=Literal(len(self.name) + 2),
             role=Literal(quoted(model)),
             database=database if self.database else SQL("0"),
             prefix=Literal(f"{self.name}="),
         )
+        return quote(SQL("DO {}").format(Literal(quote(body))))
 
     @property
     def _altering(self) -> Composable:
@@ -94,8 +95,8 @@ class PostgreSQLSettings:
             value = roles.original if model == roles.clone and value is None else value
         back = SettingChange(model, change.database, change.name, value)
         at = {
-            change.role: self._connection.quoted(change.shown(model)),
-            model: self._connection.quoted(back.shown(change.role)),
+            change.role: change.shown(model, self._connection.quoted),
+            model: back.shown(change.role, self._connection.quoted),
         }
         return Difference(str(change), at[roles.other], at[roles.user])
 
