@@ -248,7 +248,7 @@ GRANTS = f"""
             %(original)s, objid, objsubid::int2,
             held.privilege_type || CASE WHEN held.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) ELSE false END)
     ), counted AS (
-        SELECT *, row_number() OVER (PARTITION BY by_operator OR is_trusted ORDER BY classid, objid, objsubid) AS place
+        SELECT *, row_number() OVER (PARTITION BY by_operator ORDER BY classid, objid, objsubid) AS place
         FROM chosen
     )
     SELECT o.type, o.identity, c.attname, u.privilege_type, u.is_grantable,
@@ -262,12 +262,12 @@ GRANTS = f"""
              ON u.classid = 'pg_class'::regclass AND c.attrelid = u.objid AND c.attnum = u.objsubid AND u.objsubid > 0
          LEFT JOIN pg_default_acl d ON u.classid = 'pg_default_acl'::regclass AND d.oid = u.objid
          LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
-    WHERE u.place <= CASE WHEN u.by_operator OR u.is_trusted THEN 5000 ELSE 100 END AND o.identity IS NOT NULL
+    WHERE u.place <= CASE WHEN u.by_operator THEN 5000 ELSE 100 END AND o.identity IS NOT NULL
       AND (u.by_operator OR length(o.identity) <= 1000)
     ORDER BY u.by_operator DESC, 1, 2, 4"""  # noqa: S608 - constants
 """The rights that are granted to the clone, and that the original (`which`) does not have, or has, in any way: by a
-grant of its own, by its roles, by PUBLIC, or as the owner. At most 5,000 that operators granted, and whom this
-session's user is trusted to act as, and 100 that strangers did, on objects with a short name."""
+grant of its own, by its roles, by PUBLIC, or as the owner. At most 5,000 that operators granted, and 100 that strangers
+did, on objects with a short name."""
 
 HELD = f"""
     WITH {ACLS}
