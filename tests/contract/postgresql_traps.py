@@ -89,6 +89,10 @@ SHADOWS = [
     ),
     _function("pg_current_xact_id()", "xid8", "SELECT pg_current_xact_id()"),
     _function("hashtext(text)", "integer", "SELECT hashtext('a'::text)"),
+    _function("sha256(bytea)", "bytea", "SELECT sha256('a'::bytea)"),
+    _function("convert_to(text, name)", "bytea", "SELECT convert_to('a'::text, 'UTF8'::name)"),
+    _function("encode(bytea, text)", "text", "SELECT encode('a'::bytea, 'hex'::text)"),
+    _function("now()", "timestamptz", "SELECT now()"),
     Trap(
         "bool_or(boolean)",
         "CREATE FUNCTION public.seen(boolean, boolean) RETURNS boolean LANGUAGE plpgsql AS"

@@ -13,7 +13,7 @@ from psycopg2.sql import SQL, Identifier
 
 from rotation.credential import Credential
 from rotation.engines.postgresql.connection import PostgreSQLConnection
-from tests.contract.pairs import differences, mirror, new_pair
+from tests.contract.pairs import RecordInMemory, differences, mirror, new_pair, set_secret
 from tests.contract.postgresql_kit import alter
 from tests.laboratories import INVOICES, deadline
 from tests.laboratories.postgresql import PostgreSQLLaboratory
@@ -93,6 +93,24 @@ def test_a_pair_is_mirrored_twice_at_once(
     assert postgresql.logs_in(other) or postgresql.logs_in(another)
     assert differences(postgresql, user, other if postgresql.logs_in(other) else another) == []
     alter(postgresql, "DROP DATABASE {}", database)
+
+
+@pytest.mark.parametrize("current", [0, 1, 2], ids=["new", "from the original", "from the clone"])
+def test_one_step_that_is_delivered_twice_at_once_succeeds_in_both(
+    postgresql: PostgreSQLLaboratory, monkeypatch: pytest.MonkeyPatch, current: int
+) -> None:
+    """The whole of setSecret, with one record of the pair."""
+    user, record = postgresql.new_user(), RecordInMemory()
+    for _ in range(1 + current % 2 if current else 0):
+        user = set_secret(postgresql, user, pair=record)
+    alter(postgresql, "ALTER ROLE {} CONNECTION LIMIT 7", user.username)
+    pending: list[Credential] = []
+    with together(monkeypatch, "CREATE ROLE" if not current else "COMMENT"):
+        at_once(*2 * [lambda: pending.append(set_secret(postgresql, user, pair=record))])
+    [works] = [one for one in pending if postgresql.logs_in(one)]
+    assert differences(postgresql, user, works) == []
+    assert record.record().begun is None
+    set_secret(postgresql, works, pair=record)
 
 
 THINGS = {

@@ -6,9 +6,10 @@ else that of the database, else that of all (https://www.postgresql.org/docs/cur
 
 from collections.abc import Mapping
 
+from rotation.engine import Difference
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import PostgreSQLConnection
-from rotation.engines.postgresql.roles import PairRoles, quoted
+from rotation.engines.postgresql.roles import SINGLE_USER, PairRoles, quoted
 from rotation.errors import RightsDiffer
 
 REPAIRED: Mapping[int, int] = {13: 18, 14: 15, 15: 10, 16: 6, 17: 2}
@@ -40,14 +41,21 @@ class PostgreSQLActing:
                 " copies this to the other user",
             )
 
-    def differences(self) -> list[str]:
-        """Return whether the two act as different roles, by the settings, and in this session if it is one's own."""
+    def differences(self) -> list[Difference]:
+        """Return whether the two act as different roles, by the settings, and in this session, which is one's own."""
         user, other, me = self._roles.user, self._roles.other, self._connection.username
-        acting = {name: role for name, (role, _) in self._acting().items()}
-        found = [] if acting[user] == acting[other] else [f"{other} acts as {acting[other]}, {user} as {acting[user]}"]
-        if me in acting and (really := self._ask()) != acting[me]:
-            found.append(f"{me} acts as {really}, although it is set to act as {acting[me]}{self._repair()}")
+        acting, found = {name: role for name, (role, _) in self._acting().items()}, []
+        if acting[user] != acting[other]:
+            what = f"{other} acts as {acting[other]}, {user} as {acting[user]}"
+            found.append(Difference(what, self._acts_as(other, acting[user]), self._acts_as(user, acting[other])))
+        if (really := self._ask()) != acting[me]:
+            what = f"{me} acts as {really}, although it is set to act as {acting[me]}{self._repair()}"
+            found.append(Difference(what, "update the server", SINGLE_USER))
         return found
+
+    def _acts_as(self, name: str, role: str) -> str:
+        database = quoted(str(self._connection.credential.database))
+        return f"ALTER ROLE {quoted(name)} IN DATABASE {database} SET role TO {quoted(role)}"
 
     def _acting(self) -> dict[str, tuple[str, bool]]:
         """Return by user: as whom it acts, and whether the database says so."""

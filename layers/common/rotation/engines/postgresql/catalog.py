@@ -33,7 +33,8 @@ OID = "SELECT rolname, oid FROM pg_roles WHERE rolname = %s"
 
 ROLES = f"""
     SELECT rolname, oid, {", ".join(FLAGS)}, rolconnlimit, coalesce(rolvaliduntil, 'infinity')::text,
-           rolcanlogin, rolinherit, coalesce(shobj_description(oid, 'pg_authid'), ''),
+           coalesce(rolvaliduntil <= now(), false), rolcanlogin, rolinherit,
+           coalesce(shobj_description(oid, 'pg_authid'), ''),
            pg_has_role(session_user, oid, 'MEMBER WITH ADMIN OPTION')
     FROM pg_roles WHERE rolname IN (%s, %s, %s)"""  # noqa: S608 - made of constants
 
@@ -55,6 +56,12 @@ ACTING = """
     WHERE u.rolname IN (%s, %s)"""
 """As whom a user acts in this database, and whether a setting of the database, or of all, says so. The server ignores a
 setting with a role that the user cannot act as."""
+
+TRUSTED = (
+    "NOT (SELECT rolsuper FROM pg_roles WHERE rolname = session_user)"
+    " AND pg_has_role(session_user, {grantor}, '{act_as}')"
+)
+"""Whether the operator has let this session's user act as who granted something. A superuser can act as everybody."""
 
 IS_MEMBER = "SELECT 1 FROM pg_auth_members WHERE roleid = %s AND member = %s LIMIT 1"
 IS_FULL_MEMBER = (
@@ -78,7 +85,8 @@ OWN_MEMBERSHIPS = """
 EXTRA_MEMBERSHIPS = """
     SELECT r.rolname, m.admin_option, {inherit}, {set}, pg_get_userbyid(m.grantor),
            coalesce(g.rolsuper OR g.rolcreaterole, false),
-           bool_or(o.admin_option), {also_inherit}, {also_set}, {is_own}, {can_revoke}, {can_grant}, {clone_can_grant}
+           bool_or(o.admin_option), {also_inherit}, {also_set}, {is_own}, {can_revoke}, {can_grant}, {clone_can_grant},
+           {is_trusted}
     FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid LEFT JOIN pg_roles g ON g.oid = m.grantor
          LEFT JOIN pg_auth_members o ON o.roleid = m.roleid AND o.member = %(original)s
     WHERE m.member = %(clone)s AND m.roleid <> %(original)s
@@ -88,7 +96,15 @@ EXTRA_MEMBERSHIPS = """
     ORDER BY 6 DESC, 1 LIMIT 1000"""
 """Of which roles the clone is a member and the original is not, or lacks an option; who granted it; whether the clone
 has it because it created the role; whether this session's user can revoke it; whether this session's user, and whether
-the clone, can grant the role."""
+the clone, can grant the role; and whether this session's user is trusted to act as who granted it."""
+
+MEMBERSHIPS = """
+    SELECT DISTINCT r.rolname, m.admin_option, {inherit}, {set}
+    FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid LEFT JOIN pg_roles g ON g.oid = m.grantor
+    WHERE m.member = %(role)s AND m.roleid <> %(other)s AND NOT ({is_creators})
+      AND (g.rolsuper OR g.rolcreaterole OR {is_trusted})"""
+"""Of which roles a role was made a member, by operators and by whom this session's user is trusted to act as, without
+the roles that it created."""
 
 ADMINISTERS = (
     "EXISTS (SELECT FROM pg_auth_members a"
@@ -106,6 +122,9 @@ FROM_16 = {
     # https://www.postgresql.org/docs/current/role-attributes.html, "role creation".
     "is_own": "m.grantor = %(clone)s"
     " OR m.grantor = 10 AND m.admin_option AND NOT m.inherit_option AND NOT m.set_option",
+    "is_creators": "m.grantor = m.member"
+    " OR m.grantor = 10 AND m.admin_option AND NOT m.inherit_option AND NOT m.set_option",
+    "is_trusted": TRUSTED.format(grantor="m.grantor", act_as="SET"),
     "can_revoke": "pg_has_role(session_user, m.grantor, 'USAGE')",
     "can_grant": f"pg_has_role(session_user, 10, 'USAGE') OR {ADMINISTERS.format(role='session_user')}",
     "clone_can_grant": ADMINISTERS.format(role="%(clone)s"),
@@ -117,6 +136,8 @@ BEFORE_16 = {
     "also_set": "true",
     "covered": "true",
     "is_own": "false",
+    "is_creators": "false",
+    "is_trusted": TRUSTED.format(grantor="m.grantor", act_as="MEMBER"),
     "can_revoke": "true",
     "can_grant": "true",
     "clone_can_grant": "true",
@@ -173,14 +194,16 @@ IS_KNOWN = (
 OTHER_DATABASES = f"""
     SELECT d.datname, bool_or(s.deptype = 'o' AND s.classid <> 'pg_user_mapping'::regclass) AS owned,
            r.rolsuper OR r.rolcreaterole AS operators,
-           has_database_privilege(session_user, d.oid, 'CONNECT') AS enterable
+           has_database_privilege(session_user, d.oid, 'CONNECT') AS enterable,
+           bool_or(s.deptype = 'r' OR s.classid = 'pg_user_mapping'::regclass) AS unmovable
     FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid JOIN pg_roles r ON r.oid = d.datdba
     WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = %s AND s.deptype IN ('o', 'a', 'r')
       AND d.datname <> current_database() AND d.datallowconn AND {IS_HOLDING}
     GROUP BY d.oid, d.datname, r.rolsuper, r.rolcreaterole
     ORDER BY 2 DESC, 3 DESC, 1 LIMIT 1000"""  # noqa: S608 - constants
 """The other databases in which the clone holds something; whether it owns something there; whether an operator owns the
-database; and whether this session's user has the right to connect to it."""
+database; whether this session's user has the right to connect to it; and whether the clone has a policy or a user
+mapping there."""
 
 ENCRYPTION = "SELECT setting, source FROM pg_settings WHERE name = 'password_encryption'"
 """How passwords are stored, and where that was set (https://www.postgresql.org/docs/current/view-pg-settings.html)."""
@@ -212,7 +235,8 @@ LACKED, SHARED = "NOT", ""
 GRANTS = f"""
     WITH {ACLS}, chosen AS (
         SELECT classid, objid, objsubid, held.privilege_type, held.is_grantable, held.grantor,
-               coalesce(g.rolsuper OR g.rolcreaterole, false) AS by_operator
+               coalesce(g.rolsuper OR g.rolcreaterole, false) AS by_operator, owner,
+               {TRUSTED.format(grantor="held.grantor", act_as="{act_as}")} AS is_trusted
         FROM acls CROSS JOIN aclexplode(acl) held LEFT JOIN pg_roles g ON g.oid = held.grantor
         WHERE held.grantee = %(clone)s AND owner <> %(clone)s AND {{which}} (
           pg_has_role(%(original)s, owner, 'USAGE')
@@ -230,7 +254,7 @@ GRANTS = f"""
     SELECT o.type, o.identity, c.attname, u.privilege_type, u.is_grantable,
            pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype::text, whole.identity,
            u.classid::oid, u.objid, pg_get_userbyid(u.grantor), u.by_operator,
-           pg_has_role(session_user, u.grantor, '{{act_as}}')
+           pg_has_role(session_user, u.grantor, '{{act_as}}'), u.is_trusted, u.grantor = u.owner
     FROM counted u
          CROSS JOIN pg_identify_object(u.classid, u.objid, u.objsubid) o
          CROSS JOIN pg_identify_object(u.classid, u.objid, 0) whole
@@ -244,6 +268,20 @@ GRANTS = f"""
 """The rights that are granted to the clone, and that the original (`which`) does not have, or has, in any way: by a
 grant of its own, by its roles, by PUBLIC, or as the owner. At most 5,000 that operators granted, and 100 that strangers
 did, on objects with a short name."""
+
+HELD = f"""
+    WITH {ACLS}
+    SELECT encode(sha256(convert_to(string_agg(
+             concat_ws(' ', a.classid::oid, a.objid, a.objsubid, held.privilege_type, held.is_grantable), ',' ORDER BY
+             a.classid::oid, a.objid, a.objsubid, held.privilege_type COLLATE "C", held.is_grantable), 'UTF8')), 'hex')
+    FROM pg_shdepend s JOIN acls a ON a.classid = s.classid AND a.objid = s.objid AND a.objsubid = s.objsubid
+         CROSS JOIN aclexplode(a.acl) held LEFT JOIN pg_roles g ON g.oid = held.grantor
+    WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = %(role)s AND s.deptype = 'a'
+      AND s.dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+      AND held.grantee = %(role)s
+      AND (g.rolsuper OR g.rolcreaterole OR {TRUSTED.format(grantor="held.grantor", act_as="{act_as}")})"""  # noqa: S608 - constants
+"""A hash of the rights that a role itself was granted, by operators and by whom this session's user is trusted to act
+as, in this database and on shared objects; NULL if there is none."""
 
 CHANGED_ACLS = f"""
     WITH {ACLS}
@@ -282,6 +320,9 @@ DEFAULTS = """
     WHERE e.grantee <> %(other)s"""
 """The default privileges of a role, with the built-in ones. The grantee is NULL for the role itself, and empty for
 PUBLIC. What one of the pair grants to the other does not count, because what one owns, both own."""
+
+HAS_DEFAULTS = "SELECT 1 FROM pg_default_acl WHERE defaclrole = %s LIMIT 1"
+"""Whether a role has default privileges besides the built-in ones."""
 
 HELD_LOCKS = """
     SELECT DISTINCT l.pid, a.usename

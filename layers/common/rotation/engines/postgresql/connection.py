@@ -104,13 +104,14 @@ LOST = "the connection was lost"
 
 NO_PROBLEMS: Mapping[str, Problem] = {}
 
-OWN_SETTINGS = SQL("SET LOCAL role TO none; SET LOCAL search_path TO pg_catalog, pg_temp")
+OWN_SETTINGS = SQL("SET LOCAL role TO none; SET LOCAL search_path TO pg_catalog, pg_temp; SET LOCAL timezone TO 'UTC'")
 """Each session sets these itself, because the owner of a database chooses the settings of the database, and a role its
-own. It acts as the user who logged in, and as nobody else, and it finds no names but the system's. How quotes are read
+own. It acts as the user who logged in, and as nobody else, it finds no names but the system's, and reads the same
+times whatever the database says. How quotes are read
 (standard_conforming_strings) the server reports to libpq, which quotes accordingly; psycopg2 sets a date style that can
 be read in one way only."""
 
-APPLICATION_SETTINGS = "SET LOCAL role TO DEFAULT; SET LOCAL search_path TO DEFAULT"
+APPLICATION_SETTINGS = "SET LOCAL role TO DEFAULT; SET LOCAL search_path TO DEFAULT; SET LOCAL timezone TO DEFAULT"
 """The settings that an application finds."""
 
 TIMEOUTS = SQL("SET LOCAL statement_timeout TO {statement}; SET LOCAL lock_timeout TO {lock}")

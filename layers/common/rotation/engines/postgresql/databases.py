@@ -25,6 +25,8 @@ class OtherDatabase:
     clone_owns_something: bool
     is_operators: bool
     is_enterable: bool
+    has_unmovable: bool
+    """Whether the clone has a policy or a user mapping there."""
 
     @property
     def is_strangers(self) -> bool:
@@ -51,15 +53,18 @@ def require_enterable(connection: PostgreSQLConnection, roles: PairRoles) -> Non
 
 
 def visit_other_databases(
-    connection: PostgreSQLConnection, roles: PairRoles, work: Callable[[PostgreSQLConnection, str], None]
+    connection: PostgreSQLConnection,
+    roles: PairRoles,
+    work: Callable[[PostgreSQLConnection, str], None],
+    wanted: Callable[[OtherDatabase], bool] = lambda _: True,
 ) -> list[str]:
-    """Work in each of the other databases, with a connection to it; return the names of those that were left out.
+    """Work in each of the other databases, or in those that are wanted; return the names of those that were left out.
 
     A database is left out if it is a stranger's, and the work cannot be done there for any reason; and if this
     session's user is not let into it, and the clone owns nothing there.
     """
     left, strangers = [], _earlier(connection.deadline, STRANGERS_SECONDS)
-    for database in other_databases(connection, roles):
+    for database in filter(wanted, other_databases(connection, roles)):
         deadline = strangers if database.is_strangers else connection.deadline
         try:
             if not database.is_enterable and not database.clone_owns_something:

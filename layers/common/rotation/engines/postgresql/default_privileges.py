@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from psycopg2.sql import SQL, Composable, Identifier
 
+from rotation.engine import Difference
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.admin import acting_as, require_no_strange_triggers
 from rotation.engines.postgresql.connection import PostgreSQLConnection
@@ -50,14 +51,40 @@ class PostgreSQLDefaultPrivileges:
         self._connection = connection
         self._roles = roles
 
-    def differences(self) -> list[str]:
+    def differences(self) -> list[Difference]:
         """Return which default privileges the clone lacks, and which it alone has."""
         clone, original = self._roles.clone, self._roles.original
         missing, extra = self._changes()
         return [
-            *(f"{clone} lacks the default privilege {default}" for default in missing),
-            *(f"{clone} has the default privilege {default}, {original} has not" for default in extra),
+            *(
+                self._difference(
+                    f"{clone} has the default privilege {default}, {original} has not", default, ("GRANT", "REVOKE")
+                )
+                for default in sorted(extra, key=repr)
+            ),
+            *(
+                self._difference(f"{clone} lacks the default privilege {default}", default, ("REVOKE", "GRANT"))
+                for default in sorted(missing, key=repr)
+            ),
         ]
+
+    def things(self) -> list[str]:
+        """Return the clone's default privileges, for the state of both: only the clone's are ever changed."""
+        return [f"default privilege {default!r}" for default in self._read("clone", "original")]
+
+    def are_untouched(self) -> bool:
+        """Return whether nobody has ever set any for the clone."""
+        oid = self._roles.oids["clone"]
+        return not self._connection.execute("reading the default privileges", catalog.HAS_DEFAULTS, (oid,))
+
+    def _difference(self, what: str, default: DefaultPrivilege, verbs: tuple[str, str]) -> Difference:
+        """Return a difference that these verbs end at the original, and at the clone."""
+        names = (self._roles.original, self._roles.clone)
+        at_original, at_clone = (
+            self._connection.quoted(default.statement(verb, "TO" if verb == "GRANT" else "FROM", name))
+            for verb, name in zip(verbs, names, strict=True)
+        )
+        return self._roles.difference(what, original=at_original, clone=at_clone)
 
     def align(self) -> None:
         """Give the clone the default privileges of its original."""

@@ -16,11 +16,12 @@ from itertools import groupby, islice
 
 from psycopg2.sql import SQL, Identifier
 
+from rotation.engine import Difference
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.admin import acting_as, require_no_strange_triggers
 from rotation.engines.postgresql.connection import PostgreSQLConnection
 from rotation.engines.postgresql.rights import Grant
-from rotation.engines.postgresql.roles import PairRoles, listed, quoted
+from rotation.engines.postgresql.roles import PairRoles, Scope, listed, quoted
 from rotation.errors import RightsDiffer, StatementFailed, Unsafe
 from rotation.redaction import said
 
@@ -41,14 +42,51 @@ class PostgreSQLHoldings:
         self._connection = connection
         self._roles = roles
 
-    def differences(self) -> list[str]:
+    def differences(self, scope: Scope) -> list[Difference]:
         """Return what the clone holds that the original lacks, except for what strangers gave it."""
-        kinds, clone, original = self._kinds(), self._roles.clone, self._roles.original
+        kinds, clone, original, quoted_ = (
+            self._kinds(),
+            self._roles.clone,
+            self._roles.original,
+            self._connection.quoted,
+        )
+        owned, take = self._owned(kinds) if scope.counts_own else [], f"take it from {clone}"
+        reassign = quoted_(SQL("REASSIGN OWNED BY {clone} TO {original}").format(**self._roles.identifiers()))
         return [
-            *(f"{clone} owns {thing}" for thing in self._owned(kinds)),
-            *(f"{clone} has {thing}, {original} has not" for thing, _ in self._unmovable(kinds)),
-            *(f"{clone} has {grant}, {original} has not" for grant in self._extra(kinds) if grant.by_operator),
+            *(self._roles.difference(f"{clone} owns {thing}", original=reassign, clone=reassign) for thing in owned),
+            *(
+                self._roles.difference(f"{clone} has {thing}, {original} has not", original=statement, clone=take)
+                for thing, statement in self._unmovable(kinds)
+            ),
+            *(
+                self._roles.difference(
+                    f"{clone} has {grant}, {original} has not",
+                    original=quoted_(grant.giving(self._roles)),
+                    clone=quoted_(grant.taking_as_grantor(self._roles)),
+                )
+                for grant in self._extra(kinds)
+                if scope.counts(grant)
+            ),
         ]
+
+    def things(self, word: str) -> list[str]:
+        """Return what a role of the pair (`original` or `clone`) was given by itself, for its state.
+
+        That is a hash which the server makes. The original can have very many rights.
+        """
+        query = catalog.HELD.format(parameters=self._parameters, act_as=self._connection.act_as)
+        [(rights,)] = self._connection.execute(
+            f"reading the rights of {getattr(self._roles, word)}", query, {"role": self._roles.oids[word]}
+        )
+        return [f"rights {rights}"] if rights else []
+
+    def unmovable_things(self) -> list[str]:
+        """Return the policies and user mappings that the clone alone has, for its state."""
+        return [thing for thing, _ in self._unmovable(self._kinds())]
+
+    def require_movable(self) -> None:
+        """Raise RightsDiffer if the clone alone has a policy or a user mapping. Changes nothing."""
+        self._require_none(self._unmovable(self._kinds()), "give this to")
 
     def hand_over(self) -> None:
         """Give the original, for both, what the clone holds by itself.

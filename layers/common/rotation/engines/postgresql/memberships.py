@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 
 from psycopg2.sql import SQL, Composable, Identifier
 
+from rotation.engine import Difference
 from rotation.engines.driver import Problem
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.admin import acting_as, admin_option
 from rotation.engines.postgresql.connection import PostgreSQLConnection
 from rotation.engines.postgresql.rights import boolean
-from rotation.engines.postgresql.roles import PairRoles, listed
+from rotation.engines.postgresql.roles import PairRoles, Scope, listed
 from rotation.errors import RightsDiffer, StatementFailed
 from rotation.redaction import said
 
@@ -46,6 +47,8 @@ class Membership:
     can_grant: bool
     """Whether the admin can grant the role."""
     clone_can_grant: bool
+    is_trusted: bool
+    """Whether the operator has let the admin act as the grantor."""
 
     def __str__(self) -> str:
         return self.role
@@ -99,10 +102,37 @@ class PostgreSQLMemberships:
         self._connection = connection
         self._roles = roles
 
-    def differences(self) -> list[str]:
+    def differences(self, scope: Scope) -> list[Difference]:
         """Return the roles of which the clone alone is a member, except for those that strangers gave it."""
         clone, original = self._roles.clone, self._roles.original
-        return [f"{clone} is a member of {one}, {original} is not" for one in self._extra() if one.by_operator]
+        found: dict[str, list[Membership]] = {}
+        for one in self._extra():
+            if scope.counts(one) and (scope.counts_own or not one.is_own):
+                found.setdefault(one.role, []).append(one)
+        return [
+            self._roles.difference(
+                f"{clone} is a member of {role}, {original} is not",
+                original=self._connection.quoted(self._grant(_merged(memberships)[0])),
+                clone="; ".join(self._connection.quoted(self._revoke(one)) for one in memberships),
+            )
+            for role, memberships in found.items()
+        ]
+
+    def things(self, word: str, other: str) -> list[str]:
+        """Return of what a role of the pair (`original` or `clone`) is a member, for its state."""
+        query = catalog.MEMBERSHIPS.format(**self._options)
+        oids = {"role": self._roles.oids[word], "other": self._roles.oids[other]}
+        return [f"membership {row}" for row in self._connection.execute("reading the memberships", query, oids)]
+
+    def is_member(self) -> bool:
+        """Return whether the clone is a member of the original, and one that can act as it."""
+        query = catalog.IS_FULL_MEMBER if self._connection.memberships_have_options else catalog.IS_MEMBER
+        oids = (self._roles.oids["original"], self._roles.oids["clone"])
+        return bool(self._connection.execute("reading the memberships", query, oids, self._roles.remedy))
+
+    def require_removable(self) -> None:
+        """Raise RightsDiffer if the clone alone has a role that the admin cannot take from it. Changes nothing."""
+        self._require_removable([one for one in self._extra() if one.by_operator])
 
     def hand_over(self) -> None:
         """Make the original a member, for both, with the same options. Raises NotPermitted."""
@@ -176,7 +206,10 @@ class PostgreSQLMemberships:
         return one.revoke(self._roles, has_options=self._connection.memberships_have_options)
 
     def _extra(self) -> list[Membership]:
-        options = catalog.FROM_16 if self._connection.memberships_have_options else catalog.BEFORE_16
-        query = catalog.EXTRA_MEMBERSHIPS.format(**options)
+        query = catalog.EXTRA_MEMBERSHIPS.format(**self._options)
         rows = self._connection.execute("reading the memberships", query, self._roles.oids)
         return [Membership(*row) for row in rows]
+
+    @property
+    def _options(self) -> Mapping[str, str]:
+        return catalog.FROM_16 if self._connection.memberships_have_options else catalog.BEFORE_16

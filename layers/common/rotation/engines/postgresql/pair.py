@@ -23,23 +23,32 @@ of its roles, and compares them again once the clone is locked, and at the end o
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from rotation.engine import CloneStatus
+from rotation.engine import CloneStatus, Comparison
 from rotation.engines.driver import Problem
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.acting import PostgreSQLActing
 from rotation.engines.postgresql.admin import lacking, lacking_attributes
+from rotation.engines.postgresql.comparison import PostgreSQLComparison
 from rotation.engines.postgresql.connection import NO_PROBLEMS, ROUNDS, PostgreSQLConnection
 from rotation.engines.postgresql.databases import other_databases, require_enterable, visit_other_databases
 from rotation.engines.postgresql.default_privileges import PostgreSQLDefaultPrivileges
 from rotation.engines.postgresql.holdings import PostgreSQLHoldings
 from rotation.engines.postgresql.memberships import PostgreSQLMemberships
-from rotation.engines.postgresql.roles import Attribute, PairRoles, Role, attribute, listed, quoted, require_known
+from rotation.engines.postgresql.roles import (
+    PairRoles,
+    Role,
+    attribute,
+    attribute_changes,
+    listed,
+    quoted,
+    require_known,
+)
 from rotation.engines.postgresql.settings import PostgreSQLSettings
-from rotation.errors import StatementFailed, Unsafe
+from rotation.errors import RightsDiffer, StatementFailed, Unsafe
 from rotation.kind import CLONE_SUFFIX
 from rotation.redaction import said
 
@@ -100,7 +109,7 @@ class PostgreSQLPair:
     def _mirror(self) -> None:
         PostgreSQLActing(self._connection, self._pair_roles()).require_possible()
         if self._clone in self._roles:
-            require_enterable(self._connection, self._pair_roles())
+            self._require_possible()
         self._prepare()
         PostgreSQLMemberships(self._connection, self._pair_roles()).hand_over()
         if other_databases(self._connection, self._pair_roles()):
@@ -111,17 +120,43 @@ class PostgreSQLPair:
         self._holdings().hand_over()
         self._align()
 
-    def differences(self) -> Sequence[str]:
-        """Return in what the other user is not what the current one is; see `rotation.engine.Session`."""
-        missing = [f"there is no role {name}" for name in (self._user, self._other) if name not in self._roles]
-        if missing:
-            return missing
-        acting = PostgreSQLActing(self._connection, self._pair_roles()).differences()
-        return [*acting, *self._differences_of_roles(), *self.holdings(), *self._holdings_elsewhere()]
+    def _require_possible(self) -> None:
+        """Raise an error if something cannot be handed over, as far as can be read, before anything is changed."""
+        roles = self._pair_roles()
+        require_enterable(self._connection, roles)
+        PostgreSQLMemberships(self._connection, roles).require_removable()
+        self._holdings().require_movable()
+        visit_other_databases(
+            self._connection,
+            roles,
+            lambda there, _: PostgreSQLHoldings(there, roles).require_movable(),
+            lambda database: database.has_unmovable,
+        )
 
-    def holdings(self) -> list[str]:
-        """Return what the clone holds by itself, in this database or on shared objects, that the original lacks."""
-        return self._holdings().differences()
+    def compare(self, *, is_mirrored: bool) -> Comparison:
+        """Compare the two; see `rotation.engine.Session`. `is_mirrored`: the same session has mirrored them.
+
+        Another rotation of the same pair can commit while this one reads. So a difference counts if it is read twice.
+        """
+        comparison = self._comparison(is_mirrored=is_mirrored)
+        local = comparison.local()
+        for _ in range(ROUNDS):
+            if not local.differences or not comparison.is_admins:
+                break
+            self._roles, before = self._read_roles(), local
+            comparison = self._comparison(is_mirrored=is_mirrored)
+            if (local := comparison.local()) == before:
+                break
+        return comparison.with_elsewhere(local)
+
+    def _comparison(self, *, is_mirrored: bool) -> PostgreSQLComparison:
+        if missing := [name for name in (self._user, self._other) if name not in self._roles]:
+            raise RightsDiffer(
+                f"comparing {self._other} with {self._user}",
+                f"there is no role {missing[0]}",
+                f"Create {self._original}, if that is gone. Rotate again, which creates {self._clone}",
+            )
+        return PostgreSQLComparison(self._connection, self._pair_roles(), self._roles, is_mirrored=is_mirrored)
 
     def hand_over(self) -> None:
         """Give the original what the clone holds by itself, in this database and on shared objects."""
@@ -135,7 +170,7 @@ class PostgreSQLPair:
         """
         self._create()
         self._mark_and_lock()
-        if not self._is_member():
+        if not PostgreSQLMemberships(self._connection, self._pair_roles()).is_member():
             options = SQL(" WITH INHERIT TRUE, SET TRUE" if self._connection.memberships_have_options else "")
             grant = SQL("GRANT {} TO {}").format(Identifier(self._original), Identifier(self._clone))
             # Nobody can be a member of its own member.
@@ -174,16 +209,6 @@ class PostgreSQLPair:
             names = listed(left)
             log.warning(said(f"{self._clone} can hold rights in databases that were not checked: {names}"))
 
-    def _holdings_elsewhere(self) -> list[str]:
-        differences: list[str] = []
-
-        def compare(there: PostgreSQLConnection, database: str) -> None:
-            held = self._seen_from(there).holdings()
-            differences.extend(f"{text} (in database {database})" for text in held)
-
-        visit_other_databases(self._connection, self._pair_roles(), compare)
-        return differences
-
     def _seen_from(self, there: PostgreSQLConnection) -> "PostgreSQLPair":
         return PostgreSQLPair(there, self._user, self._other, dict(self._known_oids))
 
@@ -196,7 +221,8 @@ class PostgreSQLPair:
         self._read_roles()  # raises Unsafe if a name stands for another role than when the transaction began
 
     def _align_attributes(self) -> None:
-        changes = [attribute(name, value) for name, value in self._attribute_changes().items()]
+        wanted = attribute_changes(self._roles[self._user], self._roles[self._other])
+        changes = [attribute(name, value) for name, value in wanted.items()]
         if not self._roles[self._other].can_login:
             changes.append(SQL("LOGIN"))
         if self._other == self._clone and not self._roles[self._clone].inherits:
@@ -210,32 +236,6 @@ class PostgreSQLPair:
                 self._connection.username, self._admin, self._other, words, have_options=have_options
             )
             self._change(f"giving {self._other} the attributes of {self._user}", statement, remedy)
-
-    def _differences_of_roles(self) -> list[str]:
-        """Return the differences that all databases share, and those of default privileges in this one."""
-        membership = (
-            []
-            if self._is_member()
-            else [f"{self._clone} is not a member of {self._original}, or not one that can act as it"]
-        )
-        other = self._roles[self._other].attributes
-        attributes = [
-            f"{self._other} has {name} {other[name]}, {self._user} has {value}"
-            for name, value in self._attribute_changes().items()
-        ]
-        settings = PostgreSQLSettings(self._connection, self._pair_roles()).differences()
-        defaults = PostgreSQLDefaultPrivileges(self._connection, self._pair_roles()).differences()
-        memberships = PostgreSQLMemberships(self._connection, self._pair_roles()).differences()
-        return [*membership, *attributes, *settings, *memberships, *defaults]
-
-    def _attribute_changes(self) -> dict[str, Attribute]:
-        other = self._roles[self._other].attributes
-        return {name: value for name, value in self._roles[self._user].attributes.items() if other[name] != value}
-
-    def _is_member(self) -> bool:
-        query = catalog.IS_FULL_MEMBER if self._connection.memberships_have_options else catalog.IS_MEMBER
-        oids = (self._roles[self._original].oid, self._roles[self._clone].oid)
-        return bool(self._connection.execute("reading the memberships", query, oids, self._remedy))
 
     def _is_marked(self) -> bool:
         """Return whether our mark is in the clone's comment, in lines of its own: names can have line breaks."""

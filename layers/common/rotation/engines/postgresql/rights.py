@@ -48,6 +48,10 @@ class Grant:
     grantor: str
     by_operator: bool
     can_act_as_grantor: bool
+    is_trusted: bool
+    """Whether the operator has let the admin act as the grantor."""
+    is_owners: bool
+    """Whether the owner of the object granted it."""
 
     def __str__(self) -> str:
         option = " WITH GRANT OPTION" if self.grantable else ""
@@ -76,6 +80,12 @@ class Grant:
     def taking(self, roles: PairRoles) -> Composable:
         """Return the statement that takes the right from the clone."""
         return self._statement("REVOKE", SQL("FROM {}").format(Identifier(roles.clone)))
+
+    def taking_as_grantor(self, roles: PairRoles) -> Composable:
+        """Return the same for whoever can act as the grantor: the server takes others to be the object's owner."""
+        if self.is_owners or self.default_type:
+            return self.taking(roles)
+        return SQL("SET ROLE {}; {}; RESET ROLE").format(Identifier(self.grantor), self.taking(roles))
 
     def _statement(self, verb: str, to: Composable) -> Composable:
         privilege = SQL(self.privilege)

@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
+from rotation.engine import Difference
 from rotation.engines.postgresql import catalog
 from rotation.errors import Unsafe
 
 type Attribute = bool | int | str
+
+SINGLE_USER = "use the single-user strategy"
+"""What to do if no statement ends a difference."""
 
 MOST_LISTED = 10
 """How many things a message lists."""
@@ -21,6 +26,7 @@ class Role:
     oid: int
     attributes: Mapping[str, Attribute]
     """Under the words of ALTER ROLE."""
+    is_expired: bool
     can_login: bool
     inherits: bool
     comment: str
@@ -30,10 +36,11 @@ class Role:
     @classmethod
     def from_row(cls, oid: int, *others: Attribute) -> "Role":
         """Take a row without the name."""
-        *flags, limit, valid_until, can_login, inherits, comment, administered = others
+        *flags, limit, valid_until, expired, can_login, inherits, comment, administered = others
         limits = {"CONNECTION LIMIT": limit, "VALID UNTIL": valid_until}
         attributes = dict(zip(catalog.FLAGS.values(), flags, strict=True)) | limits
-        return cls(oid, attributes, bool(can_login), bool(inherits), str(comment), bool(administered))
+        yes = (bool(expired), bool(can_login), bool(inherits))
+        return cls(oid, attributes, *yes, str(comment), bool(administered))
 
 
 @dataclass(frozen=True)
@@ -58,9 +65,39 @@ class PairRoles:
         """The other one."""
         return self.original if self.clone_is_current else self.clone
 
+    def difference(self, what: str, *, original: str, clone: str) -> Difference:
+        """Return a difference, from what ends it at the one, and at the other."""
+        return Difference(what, original, clone) if self.clone_is_current else Difference(what, clone, original)
+
     def identifiers(self) -> dict[str, Identifier]:
         """Return both as a statement names them."""
         return {"original": Identifier(self.original), "clone": Identifier(self.clone)}
+
+
+class Given(Protocol):
+    """Something that somebody gave the clone."""
+
+    @property
+    def by_operator(self) -> bool:
+        """Whether an operator gave it."""
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the operator has let the admin act as who gave it."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which differences count in a comparison."""
+
+    counts_own: bool
+    """What the clone made itself: both get it, whoever made it, so an admin never asks which of the two was changed."""
+    counts_trusted: bool
+    """What somebody gave the clone whom the operator has let the admin act as."""
+
+    def counts(self, given: Given) -> bool:
+        """Tell whether this counts: what strangers gave the clone does not."""
+        return given.by_operator or (self.counts_trusted and given.is_trusted)
 
 
 def attribute(name: str, value: Attribute) -> Composable:
@@ -68,6 +105,11 @@ def attribute(name: str, value: Attribute) -> Composable:
     if isinstance(value, bool):
         return SQL(name if value else f"NO{name}")
     return SQL(name + " {}").format(Literal(value))
+
+
+def attribute_changes(user: Role, other: Role) -> dict[str, Attribute]:
+    """Return the attributes of the user that the other one has not."""
+    return {name: value for name, value in user.attributes.items() if other.attributes[name] != value}
 
 
 def quoted(name: str) -> str:

@@ -7,7 +7,7 @@ from psycopg2.sql import SQL, Identifier, Literal
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import CloneStatus, Comparison, Difference, Proof, Unshared
+from rotation.engine import CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.driver import POLICY, Problem, verify
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import APPLICATION_SETTINGS, PostgreSQLConnection, transaction
@@ -46,6 +46,7 @@ class PostgreSQLSession:
         self.connection = connection
         self._known_oids: dict[str, int] = {}
         """Which roles the names of proven and of mirrored users must stand for."""
+        self._is_mirrored = False
 
     def proof(self) -> Proof:
         """Return who is logged in; see `rotation.engine.Session`."""
@@ -84,7 +85,9 @@ class PostgreSQLSession:
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is; see `rotation.engine.Session`."""
+        self._is_mirrored = False
         self._pair(user, other).mirror()
+        self._is_mirrored = True
 
     def set_password(self, username: str, password: str) -> None:
         """Give a user this password; see `rotation.engine.Session`.
@@ -109,7 +112,7 @@ class PostgreSQLSession:
 
     def compare(self, user: str, other: str) -> Comparison:
         """Compare the two; see `rotation.engine.Session`."""
-        return Comparison([Difference(text, "", "") for text in self._pair(user, other).differences()], "", "")
+        return self._pair(user, other).compare(is_mirrored=self._is_mirrored)
 
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements, and roll everything back; see `rotation.engine.Session`.

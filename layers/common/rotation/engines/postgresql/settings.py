@@ -1,11 +1,12 @@
 """Which settings (ALTER ROLE … SET) does the current user have, and how does the other user get the same?"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
+from rotation.engine import Difference
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import PostgreSQLConnection
 from rotation.engines.postgresql.roles import PairRoles, quoted
@@ -40,14 +41,37 @@ class SettingChange:
 
     def statement(self) -> Composable:
         """Return the statement that makes the change."""
-        scope = SQL(" IN DATABASE {}").format(Identifier(self.database)) if self.database else SQL("")
         name = Identifier(self.name)
-        change = (
-            SQL(" RESET {}").format(name)
-            if self.value is None
-            else SQL(" SET {} TO {}").format(name, literals(self.name, self.value))
+        if self.value is None:
+            return self._altering + SQL(" RESET {}").format(name)
+        return self._altering + SQL(" SET {} TO {}").format(name, literals(self.name, self.value))
+
+    def shown(self, model: str, quote: Callable[[Composable], str]) -> str:
+        """Return the statement for a message: it copies a value that can be a secret from the role `model`.
+
+        The settings that PostgreSQL has itself are none; all others have a dot in their names.
+        """
+        if self.value is None or "." not in self.name:
+            return quote(self.statement())
+        setting = quote(self._altering + SQL(" SET {} TO ").format(Identifier(self.name)))
+        database = SQL("(SELECT oid FROM pg_database WHERE datname = {})").format(Literal(self.database))
+        body = SQL(
+            "BEGIN EXECUTE (SELECT {setting} || quote_literal(substr(entry, {length}))"
+            " FROM pg_db_role_setting, unnest(setconfig) entry WHERE setrole = {role}::regrole"
+            " AND setdatabase = {database} AND starts_with(entry, {prefix})); END"
+        ).format(
+            setting=Literal(setting),
+            length=Literal(len(self.name) + 2),
+            role=Literal(quoted(model)),
+            database=database if self.database else SQL("0"),
+            prefix=Literal(f"{self.name}="),
         )
-        return SQL("ALTER ROLE {}").format(Identifier(self.role)) + scope + change
+        return quote(SQL("DO {}").format(Literal(quote(body))))
+
+    @property
+    def _altering(self) -> Composable:
+        scope = SQL(" IN DATABASE {}").format(Identifier(self.database)) if self.database else SQL("")
+        return SQL("ALTER ROLE {}").format(Identifier(self.role)) + scope
 
 
 class PostgreSQLSettings:
@@ -58,9 +82,23 @@ class PostgreSQLSettings:
         self._connection = connection
         self._roles = roles
 
-    def differences(self) -> list[str]:
-        """Return in which settings the other user is not what the current one is."""
-        return [str(change) for change in self._changes()]
+    def differences(self, settings: Mapping[str, Mapping[Setting, str]]) -> list[Difference]:
+        """Return in which settings the other user is not what the current one is, if these are all."""
+        return [self._difference(change, settings) for change in setting_changes(self._roles, settings)]
+
+    def _difference(self, change: SettingChange, settings: Mapping[str, Mapping[Setting, str]]) -> Difference:
+        roles = self._roles
+        model = roles.user if change.role == roles.other else roles.other
+        value = settings[change.role].get((change.database, change.name))
+        if (change.database, change.name) == ROLE:  # the clone acts as its original if the original acts as nobody else
+            value = None if value == roles.original else value
+            value = roles.original if model == roles.clone and value is None else value
+        back = SettingChange(model, change.database, change.name, value)
+        at = {
+            change.role: change.shown(model, self._connection.quoted),
+            model: back.shown(change.role, self._connection.quoted),
+        }
+        return Difference(str(change), at[roles.other], at[roles.user])
 
     def align(self) -> None:
         """Give the other user the settings of the current one, and let the clone act as its original."""
@@ -80,6 +118,10 @@ class PostgreSQLSettings:
         return f"Run as a superuser: ALTER ROLE {quoted(change.role)}{where} {verb} {quoted(change.name)}{like}"
 
     def _changes(self) -> list[SettingChange]:
+        return setting_changes(self._roles, self.read())
+
+    def read(self) -> Mapping[str, Mapping[Setting, str]]:
+        """Return the settings of both roles."""
         user, other = self._roles.user, self._roles.other
         settings: dict[str, dict[Setting, str]] = {user: {}, other: {}}
         rows = self._connection.execute(
@@ -88,7 +130,7 @@ class PostgreSQLSettings:
         for role, database, entries in rows:
             parts = (entry.partition("=") for entry in entries)
             settings[role] |= {(database, name): value for name, _, value in parts}
-        return setting_changes(self._roles, settings)
+        return settings
 
 
 def setting_changes(roles: PairRoles, settings: Mapping[str, Mapping[Setting, str]]) -> list[SettingChange]:

@@ -1,0 +1,199 @@
+"""In what do the two roles of a pair differ, and what has an administrator changed at one of them?
+
+    what                                a difference, if                 is in the state of
+    attributes, limit, validity         the two have other values        the role that has it
+    settings                            the same                         the role that has it
+    rights, roles                       the clone alone was given it     the role that was given it
+    policies, user mappings             the clone alone has it           the clone
+    INHERIT of the clone                it is gone, and the original     the clone
+                                        is current
+    default privileges of the clone     they are not the original's      both
+    that the clone is a member          it is not                        both
+
+A rotation can change the last two at the clone, whichever of the two is current. So a change there changes both states,
+and is never undone. The original's default privileges can change at any time: the application sets them, in the
+sessions of both.
+
+The original holds the rights of both. So if the clone alone has a right, the state of the original must say whether
+the original was the one that changed: somebody can have revoked the right from it. Nobody knows beforehand which right
+that will be. So its state has a hash of all that it was given in this database and on shared objects, which the server
+makes in one query. If the clone alone has something in another database, and is the current user, it is not known
+whether somebody has taken it from the original: that is always refused.
+
+Some of what a rotation does undoes nothing, and is no difference. What the clone owns, and the roles that it created,
+both get. A clone without the setting `role` was not adopted yet. It gets the setting, and the original's default
+privileges if it never had any of its own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from psycopg2.sql import SQL, Identifier
+
+from rotation.engine import Comparison, Difference, state
+from rotation.engines.postgresql.acting import PostgreSQLActing
+from rotation.engines.postgresql.connection import PostgreSQLConnection
+from rotation.engines.postgresql.databases import visit_other_databases
+from rotation.engines.postgresql.default_privileges import PostgreSQLDefaultPrivileges
+from rotation.engines.postgresql.holdings import PostgreSQLHoldings
+from rotation.engines.postgresql.memberships import PostgreSQLMemberships
+from rotation.engines.postgresql.roles import (
+    SINGLE_USER,
+    Attribute,
+    PairRoles,
+    Role,
+    Scope,
+    attribute,
+    attribute_changes,
+    quoted,
+)
+from rotation.engines.postgresql.settings import ROLE, PostgreSQLSettings, Setting
+
+type Settings = Mapping[str, Mapping[Setting, str]]
+
+
+@dataclass(frozen=True)
+class LocalComparison:
+    """The two compared, as far as one database shows it."""
+
+    differences: list[Difference]
+    original_things: list[str]
+    clone_things: list[str]
+
+
+class PostgreSQLComparison:
+    """Two roles that are compared, by an admin or by one of the two."""
+
+    def __init__(
+        self, connection: PostgreSQLConnection, roles: PairRoles, rows: Mapping[str, Role], *, is_mirrored: bool
+    ) -> None:
+        """Take both roles as they were read. `is_mirrored`: this session has mirrored them."""
+        self._connection = connection
+        self._roles = roles
+        self._rows = rows
+        self.is_admins = connection.username not in rows
+        """Whether an admin compares: only then do the states matter."""
+        # What an admin whom somebody trusts could not take away is left, as what strangers gave is.
+        self._scope = Scope(counts_own=not self.is_admins, counts_trusted=self.is_admins and not is_mirrored)
+
+    def local(self) -> LocalComparison:
+        """Compare them in this database, and in what all databases share."""
+        settings = PostgreSQLSettings(self._connection, self._roles)
+        memberships = PostgreSQLMemberships(self._connection, self._roles)
+        defaults = PostgreSQLDefaultPrivileges(self._connection, self._roles)
+        holdings = PostgreSQLHoldings(self._connection, self._roles)
+        values, is_member = settings.read(), memberships.is_member()
+        differences = [
+            *([] if self.is_admins else PostgreSQLActing(self._connection, self._roles).differences()),
+            *([] if is_member else [self._no_member()]),
+            *self._attributes(),
+            *self._inheritance(),
+            *(one for one in settings.differences(values) if not self._is_unadopted(one, values)),
+            *memberships.differences(self._scope),
+            *self._defaults(defaults, values),
+            *holdings.differences(self._scope),
+        ]
+        if not self.is_admins:
+            return LocalComparison(differences, [], [])
+        shared = [f"member {is_member}", *defaults.things()]
+        original = [*self._things("original", values), *memberships.things("original", "clone")]
+        clone = [*self._things("clone", values), *memberships.things("clone", "original")]
+        clone += [f"INHERIT {self._rows[self._roles.clone].inherits}", *holdings.unmovable_things()]
+        return LocalComparison(
+            differences,
+            [*shared, *original, *holdings.things("original")],
+            [*shared, *clone, *holdings.things("clone")],
+        )
+
+    def with_elsewhere(self, local: LocalComparison) -> Comparison:
+        """Return the whole comparison, with what the clone holds in other databases."""
+        elsewhere, things = self._elsewhere()
+        differences = [*local.differences, *elsewhere]
+        if not self.is_admins:
+            return Comparison(differences, "", "")
+        original = state([*local.original_things, *(one.what for one in elsewhere if self._roles.clone_is_current)])
+        clone = state([*local.clone_things, *things])
+        user, other = (clone, original) if self._roles.clone_is_current else (original, clone)
+        return Comparison(differences, user, other, self._unlock())
+
+    def _unlock(self) -> str | None:
+        other = self._roles.other
+        return None if self._rows[other].can_login else f"ALTER ROLE {quoted(other)} LOGIN"
+
+    def _elsewhere(self) -> tuple[list[Difference], list[str]]:
+        differences: list[Difference] = []
+        things: list[str] = []
+
+        def compare(there: PostgreSQLConnection, database: str) -> None:
+            holdings, prefix = PostgreSQLHoldings(there, self._roles), f"in database {quoted(database)}: "
+            for one in holdings.differences(self._scope):
+                what = f"{one.what} (in database {database})"
+                differences.append(Difference(what, prefix + one.change_other, prefix + one.change_user))
+            if self.is_admins:
+                things.extend(f"{database}: {thing}" for thing in self._clone_things(holdings))
+
+        visit_other_databases(self._connection, self._roles, compare)
+        return differences, things
+
+    def _clone_things(self, holdings: PostgreSQLHoldings) -> list[str]:
+        return [*holdings.things("clone"), *holdings.unmovable_things()]
+
+    def _things(self, word: str, settings: Settings) -> list[str]:
+        """Return the attributes and settings of a role of the pair, for its state."""
+        name = self._roles.original if word == "original" else self._roles.clone
+        values = {setting: value for setting, value in settings[name].items() if not self._makes_pair(setting, value)}
+        attributes = [f"{key} {value}" for key, value in self._rows[name].attributes.items()]
+        return [*attributes, *(f"setting {setting!r} {value}" for setting, value in values.items())]
+
+    def _makes_pair(self, setting: Setting, value: str) -> bool:
+        return (setting, value) == (ROLE, self._roles.original)
+
+    def _no_member(self) -> Difference:
+        original, clone = self._roles.original, self._roles.clone
+        options = SQL(" WITH INHERIT TRUE, SET TRUE" if self._connection.memberships_have_options else "")
+        grant = SQL("GRANT {original} TO {clone}").format(**self._roles.identifiers()) + options
+        what = f"{clone} is not a member of {original}, or not one that can act as it"
+        return self._roles.difference(what, original=SINGLE_USER, clone=self._connection.quoted(grant))
+
+    def _attributes(self) -> list[Difference]:
+        user, other = self._roles.user, self._roles.other
+        users, others = self._rows[user], self._rows[other]
+        return [
+            Difference(
+                f"{other} has {name} {others.attributes[name]}, {user} has {value}",
+                self._alter(other, name, value),
+                self._alter_user(name, others),
+            )
+            for name, value in attribute_changes(users, others).items()
+        ]
+
+    def _alter_user(self, name: str, other: Role) -> str:
+        value = other.attributes[name]
+        if (name == "VALID UNTIL" and other.is_expired) or (name == "CONNECTION LIMIT" and value == 0):
+            return f"{SINGLE_USER}, because the same would lock {self._roles.user} out"
+        return self._alter(self._roles.user, name, value)
+
+    def _alter(self, role: str, name: str, value: Attribute) -> str:
+        return self._connection.quoted(SQL("ALTER ROLE {} WITH {}").format(Identifier(role), attribute(name, value)))
+
+    def _inheritance(self) -> list[Difference]:
+        """Return whether the clone, which is the other one, could not connect wherever its original can."""
+        clone = self._roles.clone
+        if self._roles.clone_is_current or self._rows[clone].inherits or not self.is_admins:
+            return []
+        what = f"{clone} has NOINHERIT, so it can connect to less than {self._roles.original}"
+        return [Difference(what, f"ALTER ROLE {quoted(clone)} WITH INHERIT", SINGLE_USER)]
+
+    def _is_unadopted(self, difference: Difference, settings: Settings) -> bool:
+        """Tell whether this is only that the clone has no setting `role` yet."""
+        clone = self._roles.clone
+        return (
+            self.is_admins
+            and ROLE not in settings[clone]
+            and difference.what == f"{clone} has another value of the setting role"
+        )
+
+    def _defaults(self, defaults: PostgreSQLDefaultPrivileges, settings: Settings) -> list[Difference]:
+        found = defaults.differences()
+        is_unadopted = self.is_admins and ROLE not in settings[self._roles.clone]
+        return [] if found and is_unadopted and defaults.are_untouched() else found
