@@ -26,7 +26,8 @@ def differences(
 ) -> str:
     admin = replace(admin or laboratory.admin, database=user.database)
     with laboratory.engine.connect(admin, deadline()) as session:
-        return "\n".join(session.compare(user.username, other.username).sentences)
+        found = session.compare(user.username, other.username).differences
+    return "\n".join(f"{difference.what}: {difference.change_other}" for difference in found)
 
 
 def alter(laboratory: SQLServerLaboratory, *statements: str, database: str = "master") -> None:
