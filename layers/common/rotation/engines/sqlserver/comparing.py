@@ -107,6 +107,7 @@ class ComparedPart:
 
     def _things(self, one: Principal) -> list[str]:
         things = [
+            f"account {one.sid.hex()}",
             *(f"{option} = {value}" for option, value in one.options.items()),
             *(f"member of {identifier(role)}" for role in one.roles),
             *(_given(right, state) for right, state in one.rights.items()),
