@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from rotation.credential import Credential
+from rotation.record import ended
+from tests.contract.pairs import RecordInMemory
 from tests.laboratories import Run, deadline
 from tests.laboratories.sqlserver import SQLServerLaboratory, bracketed
 
@@ -28,6 +30,14 @@ def differences(
     with laboratory.engine.connect(admin, deadline()) as session:
         found = session.compare(user.username, other.username).differences
     return "\n".join(f"{difference.what}: {difference.change_other}" for difference in found)
+
+
+def known(laboratory: SQLServerLaboratory, user: Credential, other: Credential) -> RecordInMemory:
+    """Return the record that a rotation would have left of these two, which are equal."""
+    record = RecordInMemory()
+    with laboratory.engine.connect(replace(laboratory.admin, database=user.database), deadline()) as session:
+        record.write_record(ended(session.compare(user.username, other.username)))
+    return record
 
 
 def agree(laboratory: SQLServerLaboratory, user: Credential, other: Credential) -> None:
