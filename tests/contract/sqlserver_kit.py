@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from rotation.credential import Credential
-from tests.laboratories import deadline
-from tests.laboratories.sqlserver import SQLServerLaboratory
+from rotation.record import ended
+from tests.contract.pairs import RecordInMemory
+from tests.laboratories import Run, deadline
+from tests.laboratories.sqlserver import SQLServerLaboratory, bracketed
 
 
 def mirror(
@@ -26,7 +28,24 @@ def differences(
 ) -> str:
     admin = replace(admin or laboratory.admin, database=user.database)
     with laboratory.engine.connect(admin, deadline()) as session:
-        return "\n".join(session.compare(user.username, other.username).sentences)
+        found = session.compare(user.username, other.username).differences
+    return "\n".join(f"{difference.what}: {difference.change_other}" for difference in found)
+
+
+def known(laboratory: SQLServerLaboratory, user: Credential, other: Credential) -> RecordInMemory:
+    """Return the record that a rotation would have left of these two, which are equal."""
+    record = RecordInMemory()
+    with laboratory.engine.connect(replace(laboratory.admin, database=user.database), deadline()) as session:
+        record.write_record(ended(session.compare(user.username, other.username)))
+    return record
+
+
+def agree(laboratory: SQLServerLaboratory, user: Credential, other: Credential) -> None:
+    """Do what RightsDiffer says: make the other one what the user is, by the statement of each difference."""
+    with laboratory.engine.connect(replace(laboratory.admin, database=user.database), deadline()) as session:
+        found = session.compare(user.username, other.username).differences
+    assert found
+    alter(laboratory, *(difference.change_other for difference in found))
 
 
 def alter(laboratory: SQLServerLaboratory, *statements: str, database: str = "master") -> None:
@@ -69,22 +88,28 @@ MARK = ("IMPERSONATE", "DENY")
 
 
 def has(laboratory: SQLServerLaboratory, username: str, *databases: str) -> list[object]:
+    """Return all that a principal has, on the server and in some databases; see `has_by`."""
+    with laboratory.session(database="master") as run:
+        return has_by(run, username, *databases)
+
+
+def has_by(run: Run, username: str, *databases: str) -> list[object]:
     """Return all that a principal has, on the server and in some databases, by the catalog, but for our mark.
 
     Of what several have granted or denied, the strongest counts.
     """
-    found: list[object] = [asked(laboratory, LOGIN, username)]
+    run("USE master")
+    found: list[object] = [run(LOGIN, username)]
     for database, scope in [("master", "server"), *((name, "database") for name in databases)]:
-        permissions, roles = (
-            asked(laboratory, query.format(scope=scope), username, database=database) for query in (PERMISSIONS, ROLES)
-        )
+        run(f"USE {bracketed(database)}")
+        permissions, roles = (run(query.format(scope=scope), username) for query in (PERMISSIONS, ROLES))
         given: dict[tuple[object, ...], object] = {}
         for *right, state in permissions:
             if (right[-1], state) != MARK:
                 given.setdefault(tuple(right), state)
                 given[tuple(right)] = max(given[tuple(right)], state, key=lambda state: STRENGTH.index(str(state)))
-        found += [given, roles]
-    return found + [asked(laboratory, USER, username, database=name) for name in databases]
+        found += [given, roles, run(USER, username) if scope == "database" else []]
+    return found
 
 
 def make_equal(

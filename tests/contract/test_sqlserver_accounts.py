@@ -18,9 +18,9 @@ from rotation.engine import CloneStatus
 from rotation.engines.sqlserver.accounts import SQLServerAccount
 from rotation.engines.sqlserver.connection import SQLServerConnection
 from rotation.engines.sqlserver.pair import clone_sid
-from rotation.errors import LoginRefused, NotPermitted, StatementFailed, Unsafe
+from rotation.errors import LoginRefused, NotPermitted, RightsDiffer, StatementFailed, Unsafe
 from tests.contract.pairs import changed, clone_status, new_clone, proof_of, set_secret
-from tests.contract.sqlserver_kit import alter, asked, has
+from tests.contract.sqlserver_kit import agree, alter, asked, has
 from tests.laboratories import INVOICES, ORDERS, deadline, new_password
 from tests.laboratories.sqlserver import CONTAINED, DATABASE, SQLServerLaboratory, bracketed, quoted
 
@@ -371,6 +371,9 @@ def test_a_pair_without_a_mark_is_proved_by_a_password_and_marked(sqlserver: SQL
     user = kind[1](sqlserver)
     clone = new_clone(user)
     make_with_sid(sqlserver, clone, kind, clone_sid(sid_of(sqlserver, user, kind)))
+    with pytest.raises(RightsDiffer, match="no rotation has recorded that they were equal"):
+        set_secret(sqlserver, user, clone)
+    agree(sqlserver, user, clone)
     pending = set_secret(sqlserver, user, clone)
     assert sqlserver.logs_in(pending)
     assert clone_status(sqlserver, user, clone) is clone_status(sqlserver, clone, user) is CloneStatus.OURS

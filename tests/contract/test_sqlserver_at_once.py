@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from rotation.errors import NotPermitted, StatementFailed
-from tests.contract.pairs import Pair, changed, new_clone
-from tests.contract.sqlserver_kit import alter, has, mirror, needs_stand_in
+from tests.contract.pairs import Pair, RecordInMemory, changed, new_clone, set_secret
+from tests.contract.sqlserver_kit import alter, differences, has, mirror, needs_stand_in
 from tests.laboratories import INVOICES, deadline, new_password
 from tests.laboratories.sqlserver import CONTAINED, DATABASE, SQLServerLaboratory, quoted
 from tests.local.stand_ins.sqlserver.backend import Rows, SqlError
@@ -41,7 +41,7 @@ def meet(sqlserver: SQLServerLaboratory, monkeypatch: pytest.MonkeyPatch) -> Cal
     return before
 
 
-def twice(work: Callable[[], None]) -> None:
+def twice(work: Callable[[], object]) -> None:
     """Do it in two threads; raises what either of them raises."""
     with ThreadPoolExecutor() as pool:
         for future in [pool.submit(work) for _ in range(2)]:
@@ -79,6 +79,41 @@ def test_two_invocations_create_one_user_in_a_database(
         assert has(sqlserver, clone.username, name) == has(sqlserver, user.username, name)
     finally:
         alter(sqlserver, f"DROP DATABASE {name}")
+
+
+@pytest.mark.parametrize("is_contained", [False, True], ids=["login", "contained"])
+def test_a_step_that_is_delivered_twice_at_once_ends_well_in_both(
+    sqlserver: SQLServerLaboratory, meet: Callable[[str], None], is_contained: bool
+) -> None:
+    """The first rotation of a pair, and the next one, which has something to change, with one record."""
+    user = sqlserver.new_contained_user() if is_contained else sqlserver.new_user()
+    record, place = RecordInMemory(), CONTAINED if is_contained else DATABASE
+    meet("CREATE USER" if is_contained else "CREATE LOGIN")
+    twice(lambda: set_secret(sqlserver, user, pair=record))
+    alter(sqlserver, f"GRANT INSERT ON dbo.{INVOICES} TO {user.username}", database=place)
+    meet("GRANT")
+    twice(lambda: set_secret(sqlserver, user, pair=record))
+    clone = set_secret(sqlserver, user, pair=record)
+    assert sqlserver.logs_in(clone)
+    assert has(sqlserver, clone.username, place) == has(sqlserver, user.username, place)
+
+
+def test_two_secrets_that_share_an_admin_and_a_database_are_rotated_at_once(
+    sqlserver: SQLServerLaboratory, meet: Callable[[str], None]
+) -> None:
+    records = {sqlserver.new_user(): RecordInMemory() for _ in range(2)}
+    waiting = list(records.items()) * 2
+
+    def rotate() -> None:
+        user, record = waiting.pop()
+        set_secret(sqlserver, user, pair=record)
+
+    for beginning in ("CREATE LOGIN", "GRANT"):
+        meet(beginning)
+        twice(rotate)
+        for user in records:
+            assert differences(sqlserver, user, new_clone(user)) == ""
+            alter(sqlserver, f"GRANT INSERT ON dbo.{INVOICES} TO {user.username}", database=DATABASE)
 
 
 @pytest.mark.parametrize("is_contained", [False, True], ids=["login", "contained"])

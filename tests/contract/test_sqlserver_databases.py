@@ -13,9 +13,9 @@ import pymssql
 import pytest
 
 from rotation.credential import Credential
-from rotation.errors import Unsupported
-from tests.contract.pairs import Pair, new_clone, set_secret
-from tests.contract.sqlserver_kit import alter, asked, has, mirror, needs_stand_in
+from rotation.errors import RightsDiffer, Unsupported
+from tests.contract.pairs import Pair, RecordInMemory, new_clone, set_secret
+from tests.contract.sqlserver_kit import agree, alter, asked, has, mirror, needs_stand_in
 from tests.laboratories import ORDERS
 from tests.laboratories.sqlserver import DATABASE, SQLServerLaboratory, account, bracketed, quoted
 
@@ -155,6 +155,10 @@ def test_nothing_is_dropped_when_the_admin_is_let_in_later(
         again = set_secret(sqlserver, clone)
     assert has(sqlserver, user.username, closed)[1:] == before
     assert f"{user.username} is the user {user.username} in the database {closed}" in caplog.text
+    # Somebody could have dropped the clone's user while only the clone was current.
+    with pytest.raises(RightsDiffer, match=f"CREATE USER .*{clone.username}"):
+        set_secret(sqlserver, again)
+    agree(sqlserver, again, clone)
     pending = set_secret(sqlserver, again)
     with sqlserver.session(replace(pending, database=closed)) as run:
         run("SELECT a FROM dbo.t")
@@ -191,6 +195,7 @@ def test_a_database_that_nobody_can_look_into_is_named_and_neither_lost_nor_in_t
     let_admin_in(sqlserver, closed)
     again = set_secret(sqlserver, clone)
     assert enters(sqlserver, again, closed)
+    agree(sqlserver, again, clone)
     assert enters(sqlserver, set_secret(sqlserver, again), closed)
 
 
@@ -207,23 +212,24 @@ def test_a_database_that_rds_took_offline_has_the_statement_of_rds(
 
 def test_a_read_only_database_is_reported(sqlserver: SQLServerLaboratory, pair: Pair, closed: str) -> None:
     user, clone = pair
+    record = RecordInMemory()
     read_only, writable = (f"ALTER DATABASE {bracketed(closed)} SET {how}" for how in ("READ_ONLY", "READ_WRITE"))
     let_admin_in(sqlserver, closed)
     alter(sqlserver, read_only)
-    assert sqlserver.logs_in(set_secret(sqlserver, user))
+    assert sqlserver.logs_in(set_secret(sqlserver, user, pair=record))
     alter(sqlserver, writable)
     admit(sqlserver, user.username, closed)
     alter(sqlserver, read_only)
     with pytest.raises(Unsupported) as raised:
-        set_secret(sqlserver, user)
+        set_secret(sqlserver, user, pair=record)
     assert f"in the database {closed}: it is read-only" in raised.value.cause
     assert writable in raised.value.cause
     assert "primary" not in str(raised.value)
-    assert not enters(sqlserver, set_secret(sqlserver, user, accept=ACCEPTED), closed)
+    assert not enters(sqlserver, set_secret(sqlserver, user, accept=ACCEPTED, pair=record), closed)
     alter(sqlserver, writable)
-    assert enters(sqlserver, set_secret(sqlserver, user), closed)
+    assert enters(sqlserver, set_secret(sqlserver, user, pair=record), closed)
     alter(sqlserver, read_only)
-    pending = set_secret(sqlserver, user)
+    pending = set_secret(sqlserver, user, pair=record)
     assert enters(sqlserver, pending, closed)
     assert pending.username == clone.username
     assert enters(sqlserver, set_secret(sqlserver, pending, user), closed)
@@ -274,6 +280,10 @@ def test_a_pair_of_the_template_is_adopted_while_the_original_is_current(
     user, clone = made_by_template(sqlserver)
     let_admin_in(sqlserver, closed)
     admit(sqlserver, user.username, closed)
+    with pytest.raises(RightsDiffer, match=rf"CREATE USER \[{clone.username}\].*") as raised:
+        set_secret(sqlserver, user, clone)
+    assert "no rotation has recorded that they were equal" in raised.value.cause
+    agree(sqlserver, user, clone)
     pending = set_secret(sqlserver, user, clone)
     assert enters(sqlserver, pending, closed)
     assert sqlserver.may_read(pending, ORDERS)
@@ -291,6 +301,9 @@ def test_a_pair_of_the_template_is_adopted_while_the_clone_is_current(
     assert has(sqlserver, user.username, closed)[1:] == before
     assert enters(sqlserver, pending, closed)
     assert sqlserver.may_read(pending, ORDERS)
+    with pytest.raises(RightsDiffer, match=f"{user.username} has a user in the database"):
+        set_secret(sqlserver, pending)
+    agree(sqlserver, pending, clone)
     again = set_secret(sqlserver, pending)
     with sqlserver.session(replace(again, database=closed)) as run:
         run("SELECT a FROM dbo.t")

@@ -11,8 +11,8 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.errors import NotPermitted, StatementFailed, Unsupported
-from tests.contract.pairs import Pair, set_secret
-from tests.contract.sqlserver_kit import alter, asked, has, needs_stand_in
+from tests.contract.pairs import Pair, RecordInMemory, set_secret
+from tests.contract.sqlserver_kit import alter, asked, has, mirror, needs_stand_in
 from tests.laboratories import INVOICES
 from tests.laboratories.sqlserver import CONTAINED, DATABASE, SQLServerLaboratory
 from tests.local.stand_ins.sqlserver.permissions import PermissionStatements
@@ -59,6 +59,8 @@ def test_what_a_rotation_has_granted_a_rotation_takes_back_whoever_the_grantor_i
 ) -> None:
     needs_stand_in(sqlserver)
     user, clone = pair
+    record = RecordInMemory()
+    set_secret(sqlserver, user, pair=record)
     for statement in (
         "GRANT SELECT ON dbo.{} TO {}",
         "REVOKE SELECT ON dbo.{} FROM {}",
@@ -68,7 +70,7 @@ def test_what_a_rotation_has_granted_a_rotation_takes_back_whoever_the_grantor_i
         "REVOKE SELECT ON dbo.{} FROM {}",
     ):
         alter(sqlserver, statement.format(INVOICES, user.username), database=DATABASE)
-        set_secret(sqlserver, user)
+        set_secret(sqlserver, user, pair=record)
         assert has(sqlserver, clone.username, DATABASE) == has(sqlserver, user.username, DATABASE)
 
 
@@ -78,7 +80,7 @@ def test_what_another_principal_has_given_the_other_one_goes(
 ) -> None:
     user, clone = pair
     deal(sqlserver, dealer, statement.format(INVOICES, clone.username))
-    set_secret(sqlserver, user)
+    mirror(sqlserver, user, clone)
     assert has(sqlserver, clone.username, DATABASE) == has(sqlserver, user.username, DATABASE)
 
 
@@ -90,7 +92,7 @@ def test_what_another_principal_has_given_on_the_server_is_refused_with_the_stat
     deal(sqlserver, dealer, f"GRANT VIEW SERVER STATE TO {clone.username}", database="master")
     statement = f"REVOKE VIEW SERVER STATE FROM [{clone.username}] AS [{dealer.username}]"
     with pytest.raises(NotPermitted) as raised:
-        set_secret(sqlserver, user)
+        mirror(sqlserver, user, clone)
     assert statement in raised.value.remedy
     assert "as the grantor or as a member of db_owner or sysadmin" in raised.value.remedy
     alter(sqlserver, statement)
@@ -107,7 +109,7 @@ def test_a_revoke_that_takes_back_nothing_is_said_and_changes_nothing(
     before = has(sqlserver, clone.username, DATABASE)
     monkeypatch.setattr(PermissionStatements, "_grantor", lambda *_, **__: DBO)  # AS has no effect
     with pytest.raises(StatementFailed) as raised:
-        set_secret(sqlserver, user)
+        mirror(sqlserver, user, clone)
     assert f"SELECT ON OBJECT::[dbo].[{INVOICES}] FROM [{clone.username}]" in raised.value.cause.partition("REVOKE ")[2]  # noqa: S608 - a message
     assert f"in the database {DATABASE}" in raised.value.operation
     assert "as the grantor" in raised.value.remedy
@@ -132,7 +134,7 @@ def test_what_the_other_one_has_passed_on_is_not_taken_from_a_third(
     deal(sqlserver, clone, gift.format(INVOICES, third.username))
     before = has(sqlserver, third.username, DATABASE)
     with pytest.raises(Unsupported) as raised:
-        set_secret(sqlserver, user)
+        mirror(sqlserver, user, clone)
     assert f"OBJECT::[dbo].[{INVOICES}] from {third.username}" in raised.value.cause
     assert f"[{user.username}] WITH GRANT OPTION" in raised.value.remedy
     assert has(sqlserver, third.username, DATABASE) == before
@@ -147,7 +149,7 @@ def test_what_the_other_one_has_passed_on_to_the_current_one_stays(sqlserver: SQ
     deal(sqlserver, clone, f"GRANT VIEW SERVER STATE TO {user.username}", database="master")
     before = has(sqlserver, user.username)
     with pytest.raises(Unsupported, match=f"VIEW SERVER STATE from {user.username}"):
-        set_secret(sqlserver, user)
+        mirror(sqlserver, user, clone)
     assert has(sqlserver, user.username) == before
 
 
@@ -164,7 +166,7 @@ def test_what_a_contained_user_has_passed_on_is_not_taken_from_a_third(
     )
     deal(sqlserver, clone, f"GRANT SELECT ON dbo.{INVOICES} TO {role}", database=CONTAINED)
     with pytest.raises(Unsupported, match=f"from {role}"):
-        set_secret(sqlserver, user)
+        mirror(sqlserver, user, clone)
     query = "SELECT p.permission_name FROM sys.database_permissions p JOIN sys.database_principals u"
     query += " ON u.principal_id = p.grantee_principal_id WHERE u.name = %s"
     assert asked(sqlserver, query, role, database=CONTAINED) == [("SELECT",)]

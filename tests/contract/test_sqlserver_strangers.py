@@ -13,8 +13,8 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.errors import NotPermitted, RightsDiffer, RotationError, StatementFailed, Unsafe, Unsupported
-from tests.contract.pairs import Pair, set_secret
-from tests.contract.sqlserver_kit import alter, asked, has
+from tests.contract.pairs import Pair, RecordInMemory, set_secret
+from tests.contract.sqlserver_kit import agree, alter, asked, differences, has
 from tests.laboratories import ORDERS
 from tests.laboratories.sqlserver import DATABASE, SQLServerLaboratory, bracketed
 from tests.local.stand_ins.sqlserver.backend import SqlError
@@ -186,6 +186,8 @@ def test_what_a_stranger_can_stop_names_her_database_and_ends_when_the_secret_ac
     text: str,
 ) -> None:
     user, clone = pair
+    record = RecordInMemory()
+    set_secret(sqlserver, user, pair=record)
     names = {
         "clone": clone.username, "admin": sqlserver.admin.username, "database": eve.database,
         "eve": sqlserver.new_user().username,
@@ -196,14 +198,14 @@ def test_what_a_stranger_can_stop_names_her_database_and_ends_when_the_secret_ac
         *(statement.format_map(names) for statement in statements),
     )
     with pytest.raises(error, match=f"in the database {eve.database}"):
-        set_secret(sqlserver, user)
+        set_secret(sqlserver, user, pair=record)
     with pytest.raises(error, match=text):
-        set_secret(sqlserver, user)
+        set_secret(sqlserver, user, pair=record)
     alter(sqlserver, f"ALTER DATABASE {eve.database} SET READ_WRITE")
     alter(sqlserver, f"DROP USER {sqlserver.admin.username}", database=eve.database)
     with pytest.raises(Unsupported, match=f"{user.username} has a user in the database {eve.database}, which"):
-        set_secret(sqlserver, user)
-    assert sqlserver.logs_in(set_secret(sqlserver, user, accept=frozenset({"databases"})))
+        set_secret(sqlserver, user, pair=record)
+    assert sqlserver.logs_in(set_secret(sqlserver, user, accept=frozenset({"databases"}), pair=record))
 
 
 # A table of hers
@@ -249,19 +251,28 @@ GIFTS = [
 
 @pytest.mark.parametrize("gift", GIFTS)
 @pytest.mark.parametrize("before", ["", "GRANT SELECT ON {table} TO user"], ids=["none", "granted"])
-def test_what_a_stranger_grants_on_what_is_hers_neither_stops_a_rotation_nor_stays(
+def test_what_a_stranger_grants_on_what_is_hers_is_not_undone_and_ends_with_one_statement(
     sqlserver: SQLServerLaboratory, pair: Pair, mallory: Shared, gift: str, before: str
 ) -> None:
+    """Nobody knows whether she or an administrator changed the other one."""
     user, clone = pair
     if before:
-        mallory.run(before.replace("user", user.username))
+        mallory.run(before.replace("user", user.username), before.replace("user", clone.username))
+    record = RecordInMemory()
+    set_secret(sqlserver, user, pair=record)
     gift = gift.replace("clone", clone.username).replace("{schema}", mallory.schema)
     mallory.run(gift)
-    pending = set_secret(sqlserver, user)
+    if before and gift.startswith("GRANT SELECT ON"):  # both have that
+        assert differences(sqlserver, user, clone) == ""
+        return
+    with pytest.raises(RightsDiffer, match=mallory.schema):
+        set_secret(sqlserver, user, pair=record)
+    agree(sqlserver, user, clone)
+    pending = set_secret(sqlserver, user, pair=record)
     assert has(sqlserver, clone.username, DATABASE) == has(sqlserver, user.username, DATABASE)
     assert sqlserver.may_read(pending, ORDERS)
-    mallory.run(gift)  # while the clone is the current one, that is the reference
-    again = set_secret(sqlserver, pending)
+    mallory.run(gift)  # while the clone is the current one, it is followed
+    again = set_secret(sqlserver, pending, pair=record)
     assert has(sqlserver, user.username, DATABASE) == has(sqlserver, clone.username, DATABASE)
     assert sqlserver.logs_in(again)
 
@@ -270,13 +281,14 @@ def test_what_a_stranger_takes_back_from_the_current_one_the_other_one_loses(
     sqlserver: SQLServerLaboratory, pair: Pair, mallory: Shared
 ) -> None:
     user, clone = pair
-    mallory.run(f"GRANT SELECT ON {{table}} TO {user.username} WITH GRANT OPTION")
-    set_secret(sqlserver, user)
+    record = RecordInMemory()
+    set_secret(sqlserver, user, pair=record)
     for statement in (
+        "GRANT SELECT ON {table} TO %s WITH GRANT OPTION",
         "REVOKE GRANT OPTION FOR SELECT ON {table} FROM %s CASCADE",
         "DENY SELECT ON {table} TO %s",
         "REVOKE SELECT ON {table} FROM %s",
     ):
         mallory.run(statement % user.username)
-        set_secret(sqlserver, user)
+        set_secret(sqlserver, user, pair=record)
         assert has(sqlserver, clone.username, DATABASE) == has(sqlserver, user.username, DATABASE)

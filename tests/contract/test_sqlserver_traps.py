@@ -15,7 +15,7 @@ from rotation.credential import Credential
 from rotation.engines.sqlserver import triggers
 from rotation.errors import InvalidConfiguration, NotPermitted, Unsafe
 from tests.contract.pairs import Pair, changed, set_secret
-from tests.contract.sqlserver_kit import alter, asked, mirror
+from tests.contract.sqlserver_kit import alter, asked, known, mirror
 from tests.laboratories import INVOICES, ORDERS, deadline, new_password
 from tests.laboratories.sqlserver import CONTAINED, DATABASE, SQLServerLaboratory, bracketed, quoted
 
@@ -46,6 +46,7 @@ def victim(sqlserver: SQLServerLaboratory) -> Credential:
 
 def test_what_is_named_like_the_catalog_is_not_looked_at(sqlserver: SQLServerLaboratory, pair: Pair) -> None:
     user, _ = pair
+    record = known(sqlserver, *pair)
     schema, admin = f"hers_{secrets.token_hex(3)}", sqlserver.admin.username
     made = [
         f"CREATE {kind} {schema}.{name} {link} dbo.{ORDERS}"
@@ -65,7 +66,7 @@ def test_what_is_named_like_the_catalog_is_not_looked_at(sqlserver: SQLServerLab
     with sqlserver.session(replace(sqlserver.admin, database=DATABASE)) as run:
         run("SELECT 1 FROM triggers")
     assert sprung(sqlserver) == [*before, (admin, "triggers")], "the trap works"
-    pending = set_secret(sqlserver, user)
+    pending = set_secret(sqlserver, user, pair=record)
     assert len(sprung(sqlserver)) == len(before) + 1
     with sqlserver.session(pending) as run:
         run(f"SELECT 1 FROM {schema}.triggers")  # noqa: S608 - a schema of ours
@@ -94,6 +95,7 @@ def test_a_ddl_trigger_that_would_run_as_the_admin_is_refused_by_name(  # noqa: 
 ) -> None:
     """Also one that says it runs as somebody else: EXECUTE AS CALLER in it takes that back."""
     user, clone = pair
+    record = known(sqlserver, *pair)
     trap = lay.replace(" AS ", " AS EXECUTE AS CALLER; ", 1) if runs_as else lay
     alter(
         sqlserver,
@@ -103,14 +105,14 @@ def test_a_ddl_trigger_that_would_run_as_the_admin_is_refused_by_name(  # noqa: 
         database=database,
     )
     with pytest.raises(Unsafe) as raised:
-        set_secret(sqlserver, user)
+        set_secret(sqlserver, user, pair=record)
     admin = sqlserver.admin.username
     assert f"preparing {clone.username} in the database {database}: its DDL trigger [trap ]]]" in str(raised.value)
     assert f"with all rights of {admin}" in raised.value.cause
     assert "DISABLE TRIGGER [trap ]]] ON DATABASE" in raised.value.remedy
     assert "ALLOW_FOREIGN_TRIGGERS (parameter AllowForeignTriggers)" in raised.value.remedy
     alter(sqlserver, "DISABLE TRIGGER [trap ]]] ON DATABASE", database=database)
-    assert sqlserver.logs_in(set_secret(sqlserver, user))
+    assert sqlserver.logs_in(set_secret(sqlserver, user, pair=record))
 
 
 def test_a_ddl_trigger_that_would_not_fire_is_none(
@@ -118,19 +120,20 @@ def test_a_ddl_trigger_that_would_not_fire_is_none(
 ) -> None:
     """Neither one for other events, nor one if there is nothing to do."""
     user, _ = pair
+    record = known(sqlserver, *pair)
     alter(
         sqlserver,
         f"CREATE USER {user.username} FOR LOGIN {user.username}",
         f"CREATE TRIGGER trap_of_tables ON DATABASE FOR CREATE_TABLE, DROP_USER{lay}",
         database=database,
     )
-    pending = set_secret(sqlserver, user)
+    pending = set_secret(sqlserver, user, pair=record)
     alter(
         sqlserver,
         f"CREATE TRIGGER trap_of_users ON DATABASE FOR DDL_DATABASE_SECURITY_EVENTS{lay}",
         database=database,
     )
-    again = set_secret(sqlserver, pending)
+    again = set_secret(sqlserver, pending, pair=record)
     assert again.username == user.username
     assert sqlserver.logs_in(again)
 
@@ -140,6 +143,7 @@ def test_an_operator_can_let_ddl_triggers_run(
 ) -> None:
     """As who trusts all owners of databases: then what they have written runs as the admin."""
     user, _ = pair
+    record = known(sqlserver, *pair)
     role = f"audited_{secrets.token_hex(3)}"
     alter(
         sqlserver,
@@ -149,9 +153,9 @@ def test_an_operator_can_let_ddl_triggers_run(
     )
     monkeypatch.setenv("ALLOW_FOREIGN_TRIGGERS", "perhaps")
     with pytest.raises(InvalidConfiguration, match="ALLOW_FOREIGN_TRIGGERS"):
-        set_secret(sqlserver, user)
+        set_secret(sqlserver, user, pair=record)
     monkeypatch.setenv("ALLOW_FOREIGN_TRIGGERS", "true")
-    assert sqlserver.logs_in(set_secret(sqlserver, user))
+    assert sqlserver.logs_in(set_secret(sqlserver, user, pair=record))
     assert (sqlserver.admin.username, "audit") in sprung(sqlserver)
     [(made,)] = asked(sqlserver, "SELECT name FROM sys.database_principals WHERE name = %s", role, database=database)
     assert made == role
@@ -228,6 +232,7 @@ def test_a_right_that_a_user_has_in_a_database_with_a_trap_stays_what_it_is(
 ) -> None:
     """The refusal comes before anything has changed there."""
     user, clone = pair
+    record = known(sqlserver, *pair)
     mirror(sqlserver, user, clone)
     alter(
         sqlserver,
@@ -237,7 +242,7 @@ def test_a_right_that_a_user_has_in_a_database_with_a_trap_stays_what_it_is(
     )
     try:
         with pytest.raises(Unsafe, match=f"in the database {DATABASE}"):
-            set_secret(sqlserver, user)
+            set_secret(sqlserver, user, pair=record)
         assert not sqlserver.may_read(clone, INVOICES)
         assert sqlserver.may_read(clone, ORDERS)
     finally:
@@ -249,11 +254,12 @@ def test_the_trigger_that_rds_makes_in_each_database_is_known_by_its_text_and_no
 ) -> None:
     """That of RDS is not ours to keep here, so another text stands for it."""
     user, _ = pair
+    record = known(sqlserver, *pair)
     trigger = (
         "CREATE TRIGGER [rds_deny_backups_trigger] ON DATABASE WITH EXECUTE AS 'dbo' FOR GRANT_DATABASE AS SELECT 1"
     )
     alter(sqlserver, f"CREATE USER {user.username} FOR LOGIN {user.username}", trigger, database=database)
     with pytest.raises(Unsafe, match="rds_deny_backups_trigger"):
-        set_secret(sqlserver, user)
+        set_secret(sqlserver, user, pair=record)
     monkeypatch.setattr(triggers, "TRIGGERS_OF_RDS", {triggers.digest(f"  {trigger.lower()}\n")})
-    assert sqlserver.logs_in(set_secret(sqlserver, user))
+    assert sqlserver.logs_in(set_secret(sqlserver, user, pair=record))

@@ -179,7 +179,9 @@ class StandIn:
             if number is not None:
                 if not matches(password, self._catalog.get("database_principals", "password", **key)):
                     raise SqlError(18456, f"Login failed for user '{user}'.", 14)
-                return Viewer(None, number, here)
+                if not self._catalog.allows(viewer := Viewer(None, number, here), "CONNECT"):
+                    raise SqlError(18456, f"Login failed for user '{user}'.", 14)
+                return viewer
         return Viewer(self._authenticate_login(user, password), 0, "master")
 
     def _authenticate_login(self, user: str, password: str) -> int:
@@ -196,6 +198,8 @@ class StandIn:
         self._catalog.update("server_principals", {"failures": 0}, **key)
         if is_disabled:
             raise SqlError(18470, f"Login failed for user '{user}'. Reason: The account is disabled.", 14)
+        if not self._catalog.allows_server(Viewer(number, 0, "master"), "CONNECT SQL"):
+            raise SqlError(18456, f"Login failed for user '{user}'.", 14)
         if must_change:
             raise SqlError(18488, f"Login failed for user '{user}'. Reason: The password must be changed.", 14)
         return int(number)

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from rotation.engine import Unshared
+from rotation.engine import Comparison, Unshared
 from rotation.engines.driver import unread_password
 from rotation.engines.sqlserver import catalog
+from rotation.engines.sqlserver.comparing import ComparedPart, compared
 from rotation.engines.sqlserver.connection import SQLServerConnection
 from rotation.engines.sqlserver.kind import KIND
 from rotation.engines.sqlserver.pair import Known, SQLServerPair, clone_sid, database_user
-from rotation.engines.sqlserver.principals import Principal, changes, option_list, owned_alone
+from rotation.engines.sqlserver.principals import Principal, changes, option_list
 from rotation.engines.sqlserver.rights import binary, identifier, literal
 from rotation.engines.sqlserver.triggers import require_no_triggers
 from rotation.engines.sqlserver.unshared import bound_by_predicates
@@ -62,15 +63,12 @@ class SQLServerContainedPair(SQLServerPair):
         """Give `user` a password; see `SQLServerPair`. Nothing about a contained user itself can block its login."""
         self.set_password(password)
 
-    def differences(self) -> list[str]:
-        """Say in what the two differ; see `SQLServerPair`."""
+    def compare(self) -> Comparison:
+        """Compare the two; see `SQLServerPair`."""
         self._require_visibility()
-        user, other = self._find(self.user), self._find(self.other)
-        if not user or not other:
-            return [f"there is no user {name}" for name, one in ((self.user, user), (self.other, other)) if not one]
-        user, other = self._reader().read(user, other)
-        owned = [f"{self.other} owns {securable}, {self.user} does not" for securable in owned_alone(user, other)]
-        return [*self._as_differences(changes(self.keyword, user, other)), *owned]
+        user, other = self._reader().read(*self._both())
+        part = ComparedPart(self.user, self.other, user, other, self._connection.database)
+        return compared([part], passing=[], unlock=[part.unlock()])
 
     def _changes_left(self, *, as_ours: bool) -> list[str]:
         user, other = self._require(self.user), self._require(self.other)

@@ -4,13 +4,14 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rotation.engine import Unshared
+from rotation.engine import Comparison, Unshared
 from rotation.engines.driver import CORRECT_CAUSE, unread_password
 from rotation.engines.sqlserver import catalog
+from rotation.engines.sqlserver.comparing import ComparedPart, compared
 from rotation.engines.sqlserver.databases import DATABASES_WITHOUT_USERS, SQLServerDatabase
 from rotation.engines.sqlserver.kind import DATABASES, KIND, normal_name
 from rotation.engines.sqlserver.pair import SID_DIGITS, SQLServerPair, clone_sid, database_user
-from rotation.engines.sqlserver.principals import DBO, Principal, changes, option_list, owned_alone
+from rotation.engines.sqlserver.principals import DBO, Principal, changes, option_list
 from rotation.engines.sqlserver.rights import binary, identifier, literal
 from rotation.engines.sqlserver.triggers import require_no_triggers
 from rotation.engines.sqlserver.unshared import bound_by_predicates, bound_to_login
@@ -103,18 +104,23 @@ class SQLServerLoginPair(SQLServerPair):
         """Give `user` a password; see `SQLServerPair`."""
         self._alter(self._user_to_alter(), f"WITH PASSWORD = {literal(password)}")
 
-    def differences(self) -> list[str]:
-        """Say in what the two differ; see `SQLServerPair`."""
+    def compare(self) -> Comparison:
+        """Compare the two; see `SQLServerPair`."""
         self._require_visibility()
-        user, other = self._find(self.user), self._find(self.other)
-        if not user or not other:
-            return [f"there is no login {name}" for name, one in ((self.user, user), (self.other, other)) if not one]
-        differences = self._as_differences(changes(self.keyword, *self._reader(of_server=True).read(user, other)))
+        user, other = self._both()
+        [(is_disabled, _)] = self._run(f"looking at {self.other}", catalog.LOGIN_STATE, (other.sid,))
+        user, other = self._reader(of_server=True).read(user, other)
+        server = ComparedPart(self.user, self.other, user, other)
+        parts = [server]
         for database, lost in self._databases():
             if not lost and database.name not in self._known.left:
-                differences += self._differences_here(self._users(user.sid, other.sid))
+                found = self._users(user.sid, other.sid)
+                parts.append(
+                    ComparedPart(self.user, self.other, found.user, found.other, database.name, found.is_orphan)
+                )
         self._go_back()
-        return differences
+        enable = f"ALTER LOGIN {identifier(other.name)} ENABLE" if is_disabled else ""
+        return compared(parts, list(server.passing()), [enable, server.unlock()])
 
     # On the server
 
@@ -214,13 +220,6 @@ class SQLServerLoginPair(SQLServerPair):
     def _warn_of_left_user(self, name: str) -> None:
         left = f"{self.other} is the user {name}{self._place}, but {self.user} has no user there"
         logger.warning(said(f"{left}. Nothing was changed there. To remove the user: DROP USER {identifier(name)}"))
-
-    def _differences_here(self, found: DatabaseUsers) -> list[str]:
-        owned = owned_alone(found.user, found.other) if found.user else []
-        return [
-            *self._as_differences(self._changes_here(found)),
-            *(f"{self.other} owns {securable}{self._place}, {self.user} does not" for securable in owned),
-        ]
 
     def _unwritable(self, database: SQLServerDatabase, user_sid: bytes, other_sid: bytes) -> Unshared | None:
         """Return what the two cannot share because this database, which was entered, cannot be changed."""

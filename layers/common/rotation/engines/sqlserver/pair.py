@@ -41,13 +41,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rotation.engine import CloneStatus, Unshared
+from rotation.engine import CloneStatus, Comparison, Unshared
 from rotation.engines.sqlserver.accounts import SQLServerAccount
 from rotation.engines.sqlserver.connection import Arguments, Rows, SQLServerConnection
 from rotation.engines.sqlserver.kind import normal_name
 from rotation.engines.sqlserver.principals import Principal, PrincipalReader, lost_by_others
 from rotation.engines.sqlserver.rights import identifier
-from rotation.errors import RETRIED, NotPermitted, StatementFailed, Unsafe, Unsupported
+from rotation.errors import RETRIED, NotPermitted, RightsDiffer, StatementFailed, Unsafe, Unsupported
 
 SID_DIGITS = 16
 ROUNDS = 3
@@ -124,8 +124,8 @@ class SQLServerPair(ABC):
         """Give `user` a password, as an admin; see `rotation.engine.Session`."""
 
     @abstractmethod
-    def differences(self) -> list[str]:
-        """Say in what the two differ; see `rotation.engine.Session`."""
+    def compare(self) -> Comparison:
+        """Compare the two; see `rotation.engine.Session`."""
 
     @abstractmethod
     def _find(self, username: str) -> Principal | None:
@@ -150,6 +150,15 @@ class SQLServerPair(ABC):
             raise StatementFailed(f"looking for {username}", "the account was dropped during the rotation", RETRIED)
         self._known.accounts[username] = found.account
         return found
+
+    def _both(self) -> tuple[Principal, Principal]:
+        """Return the two; raises RightsDiffer if one of them is gone."""
+        user, other = self._find(self.user), self._find(self.other)
+        if not user or not other:
+            gone = self.other if user else self.user
+            operation, cause = f"comparing {self.other} with {self.user}", f"there is no {self.keyword} {gone}"
+            raise RightsDiffer(operation, cause, f"Find out who has dropped it. {RETRIED}")
+        return user, other
 
     def _user_to_alter(self) -> Principal:
         """Return `user`; raises NotPermitted if the admin does not see it, as the server would.
@@ -221,12 +230,6 @@ class SQLServerPair(ABC):
             if shown.startswith("REVOKE "):
                 remedy = f"{allow}, or run it as the grantor or as a member of db_owner or sysadmin: {shown}"
             self._run(f"giving {self.other} what {self.user} has", statement, remedy=remedy)
-
-    def _as_differences(self, statements: Sequence[str]) -> list[str]:
-        return [
-            f"{self.other} differs from {self.user}{self._place}: {_without_options(statement)} would change that"
-            for statement in statements
-        ]
 
     def _reader(self, *, of_server: bool = False) -> PrincipalReader:
         operation = f"reading the rights of {self.user} and {self.other}"

@@ -29,6 +29,8 @@ DBO, DB_OWNER = 1, "db_owner"
 """The id of the user that the owner of a database is, and the role that has the same rights."""
 CONNECT = SQLServerRight("", "", "CONNECT")
 """A user has this right from its creation; the owner of the database needs no such right."""
+CONNECT_SQL = SQLServerRight("", "", "CONNECT SQL")
+"""A login has this right from its creation."""
 
 type Query = Callable[[str], Sequence[Sequence[Any]]]
 """Runs a query and returns its rows."""
@@ -184,13 +186,13 @@ def changes(keyword: str, user: Principal, other: Principal, *, as_ours: bool = 
     return [
         *_option_changes(keyword, user, other),
         *_role_changes("SERVER ROLE" if keyword == "LOGIN" else "ROLE", user, other),
-        *_right_changes(user, other, as_ours=as_ours),
+        *right_changes(rights_to_copy(user, other), other, as_ours=as_ours),
     ]
 
 
 def lost_by_others(user: Principal, other: Principal) -> list[str]:
     """Return what somebody else would lose, because a grant option of `other` can only be revoked with CASCADE."""
-    wanted = _rights_to_copy(user, other)
+    wanted = rights_to_copy(user, other)
     ending = {given.right for given in other.given if given.state is RightState.GRANTABLE}
     ending -= {right for right, state in wanted.items() if state is RightState.GRANTABLE}
     places = {(right.permission, right.securable) for right in ending}
@@ -244,8 +246,9 @@ def _role_changes(keyword: str, user: Principal, other: Principal) -> list[str]:
     ]
 
 
-def _right_changes(user: Principal, other: Principal, *, as_ours: bool) -> Iterator[str]:
-    user_rights, other_rights, name = _rights_to_copy(user, other), other.rights, identifier(other.name)
+def right_changes(user_rights: Rights, other: Principal, *, as_ours: bool) -> Iterator[str]:
+    """Yield the statements that give `other` these rights and no others; `as_ours` as in `changes`."""
+    other_rights, name = other.rights, identifier(other.name)
     differing = [given for given in other.given if user_rights.get(given.right) is not other_rights[given.right]]
     # REVOKE on a column of a table makes an exception from the same right on the table. So both are taken back, and
     # what is wanted of them is given again.
@@ -266,7 +269,7 @@ def _place(given: GivenRight) -> tuple[str, str, str]:
     return given.right.securable, given.right.permission, given.grantor
 
 
-def _rights_to_copy(user: Principal, other: Principal) -> Rights:
+def rights_to_copy(user: Principal, other: Principal) -> dict[SQLServerRight, RightState]:
     """Return what `other` is to have: the rights of `user`, and CONTROL of what `user` owns."""
     rights = {**user.rights, **_full_rights(user.owned)}
     if user.id == DBO:
