@@ -220,7 +220,7 @@ def changes(have: frozenset[Right], want: frozenset[Right], account: str) -> Ite
     Rights are revoked before any is granted, so at no instant are there more than before or after. Except for
     restrictions: a privilege can only be restricted once it is granted.
     """
-    surplus, missing = _implied(have, want)
+    surplus, missing = implied(have, want)
     yield from _revoking(surplus, account)
     for _, rights in _by_item(_of(missing, RightKind.PRIVILEGE)):
         for part in ([right for right in rights if not right.column], [right for right in rights if right.column]):
@@ -259,7 +259,7 @@ def _granting(rights: Sequence[Right], account: str) -> Change:
     return Change(statement, first.item, tuple(rights))
 
 
-def _implied(have: frozenset[Right], want: frozenset[Right]) -> tuple[frozenset[Right], frozenset[Right]]:
+def implied(have: frozenset[Right], want: frozenset[Right]) -> tuple[frozenset[Right], frozenset[Right]]:
     """Return what to revoke and what to grant, because revoking one right revokes others with it.
 
     - REVOKE of the global GRANT OPTION removes that of the dynamic privileges from the server's tables, but not from
