@@ -42,7 +42,7 @@ from rotation.engines.mysql.definition import (
 from rotation.engines.mysql.differences import AccountState
 from rotation.engines.mysql.locks import take_turn
 from rotation.engines.mysql.names import Account, literal
-from rotation.engines.mysql.rights import GLOBAL, Change, Right, RightKind, changes
+from rotation.engines.mysql.rights import GLOBAL, Change, Right, RightKind, cannot_grant, changes
 from rotation.engines.mysql.two_passwords import PLUGINS
 from rotation.errors import RETRIED, NotPermitted, RightsDiffer, Unsafe, Unsupported
 from rotation.redaction import said
@@ -114,6 +114,8 @@ class MySQLPair:
         self._require_creatable(found.absent)
         for left in found.left:
             self._require_droppable(left)
+        for account, other in found.pairs:
+            self._require_grantable(account, other, is_absent=other in found.absent)
         for account in found.foreign:
             log.warning(said(f"{account} is left alone: the password that logged in as {self.user} does not open it"))
         for left in found.left:
@@ -269,6 +271,34 @@ class MySQLPair:
                 f"Give the objects another definer, and revoke proxy and role; or CREATE USER {twin.quoted}",
             )
 
+    def _require_grantable(self, account: Account, other: Account, *, is_absent: bool) -> None:
+        """Raise NotPermitted if the admin's own rights say that it cannot grant what the other account lacks."""
+        other_rights = frozenset[Right]() if is_absent else self._rights(other)
+        planned = [one for one in changes(other_rights, self._rights(account), other.quoted) if one.given]
+        own = catalog.rights(self._connection) if planned else frozenset()
+        for change in planned:
+            if any(cannot_grant(own, right) for right in change.given):
+                operation = f"giving {other} the grants of {account}, {change.what}"
+                cause = f"{self._connection.username} has no right to grant it"
+                raise NotPermitted(operation, cause, self._allow(change, account, other))
+        present = {} if is_absent else dict(catalog.proxies(self._connection, other))
+        wanted = dict(catalog.proxies(self._connection, account))
+        if wanted.items() - present.items() and not catalog.may_grant_proxies(self._connection):
+            operation = f"giving {other} the proxies of {account}"
+            cause = f"{self._connection.username} has no right to grant them"
+            raise NotPermitted(operation, cause, self._allow_proxies(account))
+
+    def _allow(self, change: Change, account: Account, other: Account) -> str:
+        """Return the remedy if the admin cannot make a change."""
+        verb, holder = ("grant", account) if change.given else ("revoke", other)
+        return (
+            f"Let {self._connection.username} {verb} it (WITH GRANT OPTION, ROLE_ADMIN), or take it from {holder}:"
+            f" {change.statement}"
+        )
+
+    def _allow_proxies(self, account: Account) -> str:
+        return f"{self._connection.needs("PROXY ON ''@''")} WITH GRANT OPTION, or take the proxy from {account}"
+
     def change(self, change: Change, account: Account, other: Account, gone: frozenset[int] = GONE) -> None:
         """Grant rights to the other account, or revoke them.
 
@@ -276,11 +306,7 @@ class MySQLPair:
         errors that mean this.
         """
         operation = f"giving {other} the grants of {account}, {change.what}"
-        verb, holder = ("grant", account) if change.given else ("revoke", other)
-        remedy = (
-            f"Let {self._connection.username} {verb} it (WITH GRANT OPTION, ROLE_ADMIN), or take it from {holder}:"
-            f" {change.statement}"
-        )
+        remedy = self._allow(change, account, other)
         try:
             self._connection.execute(operation, change.statement, remedy, gone if change.given else frozenset())
         except ExpectedError:
@@ -318,7 +344,7 @@ class MySQLPair:
     def _copy_proxies(self, account: Account, other: Account) -> None:
         user_proxies = catalog.proxies(self._connection, account)
         other_proxies = catalog.proxies(self._connection, other)
-        remedy = f"{self._connection.needs("PROXY ON ''@''")} WITH GRANT OPTION, or take the proxy from {account}"
+        remedy = self._allow_proxies(account)
         operation = f"giving {other} the proxies of {account}"
         for proxied, _ in sorted(other_proxies - user_proxies):
             self._connection.execute(operation, f"REVOKE PROXY ON {proxied.quoted} FROM {other.quoted}", remedy)

@@ -285,6 +285,22 @@ def implied(have: frozenset[Right], want: frozenset[Right]) -> tuple[frozenset[R
     return surplus, missing
 
 
+def cannot_grant(own: frozenset[Right], right: Right) -> bool:
+    """Tell whether a user that has these rights surely cannot grant this one. If it is not sure, the server decides.
+
+    Only rights on everything are compared place by place: patterns of databases are the server's business.
+    """
+    names = {one.name for one in own}
+    if right.kind is RightKind.ROLE:
+        return not names & {"ROLE_ADMIN", "SUPER"} and not any(one.kind is RightKind.ROLE for one in own)
+    if right.kind is RightKind.DYNAMIC:
+        return "SUPER" not in names and Right(RightKind.DYNAMIC, right.name, GLOBAL, grantable=True) not in own
+    if right.kind is not RightKind.PRIVILEGE:
+        return False
+    counting = {one.name for one in own if one.item == GLOBAL} if right.item == GLOBAL else names
+    return GRANT_OPTION not in counting or (right.name != ALL and not counting & {right.name, ALL})
+
+
 def _of(rights: frozenset[Right], kind: RightKind) -> frozenset[Right]:
     return frozenset(right for right in rights if right.kind is kind)
 
