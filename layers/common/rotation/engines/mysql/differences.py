@@ -7,7 +7,7 @@ statements for the other account are run, in this order, the two are equal; and 
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rotation.engine import Difference
@@ -249,7 +249,8 @@ def _is_restricted(named: Right, right: Right) -> bool:
 
 def _statements(holder: AccountState, wanted: frozenset[Right]) -> str:
     """Return what gives an account these rights; a role that is revoked on the way stays a default role."""
-    statements = [change.statement for change in changes(holder.rights, wanted, holder.account.quoted)]
+    extended = {right for right in holder.rights if replace(right, grantable=True) in wanted}
+    statements = [change.statement for change in changes(holder.rights, wanted | extended, holder.account.quoted)]
     kept = {right.name for right in wanted if right.kind is RightKind.ROLE} & set(holder.default_roles)
     if any(f"REVOKE {role} FROM {holder.account.quoted}" in statements for role in kept):
         statements.append(holder.with_default_roles(holder.default_roles))
