@@ -15,7 +15,7 @@ from rotation.engines.mysql.locks import lock_name
 from rotation.engines.mysql.session import MySQLSession
 from rotation.errors import PasswordRefused, RotationError, StatementFailed
 from tests.contract.mysql_kit import account, alter, rotate, shown
-from tests.contract.pairs import Pair, changed, new_clone
+from tests.contract.pairs import Pair, RecordInMemory, changed, new_clone, set_secret
 from tests.laboratories import deadline
 from tests.laboratories.mysql import MySQLLaboratory, quoted
 
@@ -39,6 +39,17 @@ def at_once(*deliveries: Callable[[], object]) -> list[str]:
     for thread in threads:
         thread.join()
     return errors
+
+
+def rotate_into(
+    pending: list[Credential],
+    laboratory: MySQLLaboratory,
+    current: Credential,
+    record: RecordInMemory,
+    *earlier: Credential,
+) -> None:
+    """Do what setSecret does, and add what is pending."""
+    pending.append(set_secret(laboratory, current, *earlier, pair=record))
 
 
 class Family:
@@ -68,6 +79,14 @@ class Family:
         another = changed(clone)
         assert at_once(lambda: rotate(laboratory, user, clone), lambda: rotate(laboratory, user, another)) == []
         assert [laboratory.logs_in(clone), laboratory.logs_in(another)].count(True) == 1
+
+    def test_two_secrets_with_one_pair_that_rotate_at_once_both_succeed(self, laboratory: MySQLLaboratory) -> None:
+        current, records = laboratory.new_user(), (RecordInMemory(), RecordInMemory())
+        for right in ("INSERT", "UPDATE", "DELETE"):
+            alter(laboratory, f"GRANT {right} ON lab.* TO {account(current)}")
+            pending: list[Credential] = []
+            assert at_once(*(partial(rotate_into, pending, laboratory, current, record) for record in records)) == []
+            [current] = filter(laboratory.logs_in, pending)
 
     def test_two_secrets_whose_pairs_share_a_user_end_well(self, laboratory: MySQLLaboratory, pair: Pair) -> None:
         user, clone = pair

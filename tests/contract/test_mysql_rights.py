@@ -272,11 +272,27 @@ def test_a_right_that_the_admin_cannot_grant_is_named_with_the_remedy(mysql: MyS
     before = definition(mysql, current)
     for right in ("FILE ON *.*", "SHUTDOWN ON *.*", "SUPER ON *.*"):
         alter(mysql, f"GRANT {right} TO {account(current)}")
-        # The server's number is 1045 here, as for a wrong password.
-        with pytest.raises(NotPermitted, match=r"error 1045.*WITH GRANT OPTION.*: GRANT "):
+        with pytest.raises(NotPermitted, match=r"admin has no right to grant it.*WITH GRANT OPTION.*: GRANT "):
             mirror(mysql, current, other)
         alter(mysql, f"REVOKE {right} FROM {account(current)}")
     assert definition(mysql, current) == before
+
+
+@pytest.mark.parametrize(
+    "right", ["FILE ON *.*", "SYSTEM_VARIABLES_ADMIN ON *.*", "PROXY ON ''@''", "ROLE_ADMIN ON *.*"]
+)
+def test_a_right_that_the_admin_cannot_grant_is_found_before_anything_is_changed(
+    mysql: MySQLLaboratory, right: str
+) -> None:
+    user, admin = mysql.new_user(), poor_admin(mysql) if right.startswith("ROLE") else mysql.admin
+    clone = new_clone(user)
+    alter(mysql, f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {account(user)}", f"GRANT {right} TO {account(user)}")
+    before = definition(mysql, user)
+    with pytest.raises(NotPermitted, match="has no right to grant"):
+        mirror(replace(mysql, admin=admin), user, clone)
+    assert definition(mysql, user) == before
+    assert attributes(mysql, user) == {}
+    assert asked(mysql, "SELECT 1 FROM mysql.user WHERE user = %s", clone.username) == []
 
 
 def test_an_admin_that_can_read_two_columns_of_the_accounts_gets_the_remedy(mysql: MySQLLaboratory, pair: Pair) -> None:

@@ -3,15 +3,16 @@
 import json
 import logging
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from rotation.engines.mariadb.methods import Method, parse, password_hash
 from rotation.engines.mysql import catalog
 from rotation.engines.mysql.connection import MAY_READ, MySQLConnection
-from rotation.engines.mysql.definition import requirement_and_limits
+from rotation.engines.mysql.definition import Options, Row, requirement_and_limits
 from rotation.engines.mysql.hashes import NATIVE
 from rotation.engines.mysql.names import Account, identifier, literal
-from rotation.engines.mysql.rights import RightKind
+from rotation.engines.mysql.rights import Right, RightKind
 from rotation.redaction import said
 
 POLICY = (
@@ -38,19 +39,20 @@ def methods(connection: MySQLConnection, account: Account) -> list[Method]:
     return parse(privileges(connection, account))
 
 
-def definition(connection: MySQLConnection, account: Account) -> str:
-    """Return what an account is besides name, password, rights and role, as ALTER USER takes it."""
-    row, days = catalog.row(connection, account), privileges(connection, account).get("password_lifetime", -1)
-    expiry = {-1: "DEFAULT", 0: "NEVER"}.get(days, f"INTERVAL {days} DAY")
-    statement_time = f"MAX_STATEMENT_TIME {row['max_statement_time']}"
-    return f"{requirement_and_limits(row)} {statement_time} PASSWORD EXPIRE {expiry}"
+def options(row: Row, privileges: Mapping[str, Any]) -> Options:
+    """Return what an account is besides name, password, rights and role; see `rotation.engines.mysql.definition`."""
+    days = privileges.get("password_lifetime", -1)
+    return {
+        **requirement_and_limits(row),
+        "MAX_STATEMENT_TIME": str(row["max_statement_time"]),
+        "PASSWORD EXPIRE": {-1: "DEFAULT", 0: "NEVER"}.get(days, f"INTERVAL {days} DAY"),
+    }
 
 
-def default_role(connection: MySQLConnection, account: Account) -> str:
-    """Return the default role if it is granted: a revoked role stays the default."""
-    role: str = catalog.row(connection, account)["default_role"]
-    granted = {right.name for right in catalog.rights(connection, account) if right.kind is RightKind.ROLE}
-    return role if identifier(role) in granted else ""
+def default_roles(row: Row, rights: frozenset[Right]) -> list[str]:
+    """Return the default role, quoted, if there is one and it is granted: a revoked role stays the default."""
+    role = identifier(row["default_role"])
+    return [role] if role in {right.name for right in rights if right.kind is RightKind.ROLE} else []
 
 
 def own_plugins(connection: MySQLConnection, operation: str) -> list[str]:

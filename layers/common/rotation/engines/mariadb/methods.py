@@ -27,6 +27,9 @@ PASSWORDS = (*HASHED, PARSEC)
 
 SOCKET = "unix_socket"
 
+WITHOUT_PASSWORD = (SOCKET, "gssapi", "pam", "named_pipe")
+"""The plugins whose methods hold no password, so that both users of a pair can have the same one."""
+
 
 @dataclass(frozen=True)
 class Method:
@@ -56,6 +59,11 @@ def first_password(account: Account, methods: Sequence[Method]) -> Method:
             return method
     plugins = ", ".join(method.plugin for method in methods)
     raise Unsupported(f"preparing {account}", f"it logs in with {plugins}", f"Use {' or '.join(HASHED)}")
+
+
+def without_passwords(methods: Iterable[Method]) -> list[Method]:
+    """Return the methods that hold no password."""
+    return [method for method in methods if method.plugin in WITHOUT_PASSWORD]
 
 
 def require_native(who: Account | str, plugins: Iterable[str], operation: str) -> None:

@@ -10,9 +10,20 @@ from rotation.engines.driver import ExpectedError, unread_password
 from rotation.engines.mariadb import catalog
 from rotation.engines.mariadb.definers import MariaDBDefiners
 from rotation.engines.mariadb.kind import KIND
-from rotation.engines.mariadb.methods import Method, first_password, is_marked, mark, marks, password_hash
+from rotation.engines.mariadb.methods import (
+    HASHED,
+    Method,
+    first_password,
+    is_marked,
+    mark,
+    marks,
+    password_hash,
+    without_passwords,
+)
+from rotation.engines.mariadb.state import MariaDBAccountState
 from rotation.engines.mysql import catalog as accounts
 from rotation.engines.mysql.connection import MAY_CREATE, MySQLConnection, connect
+from rotation.engines.mysql.definition import option_clause
 from rotation.engines.mysql.names import Account, identifier, literal
 from rotation.engines.mysql.pair import GONE, MySQLPair
 from rotation.engines.mysql.rights import Change
@@ -26,6 +37,7 @@ class MariaDBPair(MySQLPair):
     """Two users who take turns."""
 
     definers_type = MariaDBDefiners
+    state_type = MariaDBAccountState
 
     def _require_copiable(self, account: Account) -> None:
         """Raise Unsupported if the account has no password that we can set."""
@@ -45,7 +57,7 @@ class MariaDBPair(MySQLPair):
         """Create the other account: the first method is a password that nobody reads, the second one is the mark."""
         operation = f"creating {other}, locked"
         hashes_refused = catalog.refuses_hashes(self._connection, operation)
-        methods = self._unread_methods(account, hashes_refused=hashes_refused)
+        methods = self._unread_methods(account, other, hashes_refused=hashes_refused)
         statement = f"CREATE USER {other.quoted} IDENTIFIED VIA {methods} ACCOUNT LOCK"
         self._connection.execute(operation, statement, self._connection.needs(MAY_CREATE))
 
@@ -57,17 +69,21 @@ class MariaDBPair(MySQLPair):
         operation, alter = f"giving {other} the attributes of {account}", f"ALTER USER {other.quoted}"
         methods = catalog.methods(self._connection, other)
         hashes_refused = catalog.refuses_hashes(self._connection, operation)
-        first, *wanted_marks = self._wanted_methods(account, other, hashes_refused=hashes_refused)
+        first, *more = self._wanted_methods(account, other, hashes_refused=hashes_refused)
         if hashes_refused:
-            if methods[0].plugin != first.plugin or not set(wanted_marks) <= set(methods):
-                unread = self._unread_methods(account, hashes_refused=True)
+            is_same = set(without_passwords(methods)) == set(without_passwords(more))
+            if methods[0].plugin != first.plugin or not is_same:
+                unread = self._unread_methods(account, other, hashes_refused=True)
                 self._connection.execute(operation, f"{alter} IDENTIFIED VIA {unread}")
-        elif methods != [first, *wanted_marks]:
-            wanted = " OR ".join(method.quoted for method in (first, *wanted_marks))
+        elif methods != [first, *more]:
+            wanted = " OR ".join(method.quoted for method in (first, *more))
             self._connection.execute(operation, f"{alter} IDENTIFIED VIA {wanted}")
-        definition = catalog.definition(self._connection, account)
-        if definition != catalog.definition(self._connection, other):
-            self._connection.execute(operation, f"{alter} {definition}")
+        user_options, other_options = (
+            catalog.options(accounts.row(self._connection, one), catalog.privileges(self._connection, one))
+            for one in (account, other)
+        )
+        if user_options != other_options:
+            self._connection.execute(operation, f"{alter} {option_clause(user_options)}")
 
     def _grant_columns(self, grants: Sequence[Change], account: Account, other: Account) -> None:
         """Grant rights on columns of tables only, while a second connection holds the table.
@@ -101,42 +117,51 @@ class MariaDBPair(MySQLPair):
             raise Unsupported(operation, cause, remedy) from None
         return True
 
-    def _copy_default_roles(self, account: Account, other: Account) -> None:
-        """Give the other account the default role of the user's."""
-        wanted = catalog.default_role(self._connection, account)
-        if wanted != catalog.default_role(self._connection, other):
-            operation, role = f"giving {other} the default role of {account}", identifier(wanted) if wanted else "NONE"
-            self._connection.execute(operation, f"SET DEFAULT ROLE {role} FOR {other.quoted}")
+    def _state(self, account: Account) -> MariaDBAccountState:
+        """Return all of an account that is copied."""
+        row, privileges = accounts.row(self._connection, account), catalog.privileges(self._connection, account)
+        rights, methods = self._rights(account), self._own_methods(account)
+        return MariaDBAccountState(
+            account,
+            options=catalog.options(row, privileges),
+            plugin=next((method.plugin for method in methods if method.plugin in HASHED), methods[0].plugin),
+            methods=frozenset((method.plugin, method.secret) for method in without_passwords(methods)),
+            rights=rights,
+            proxies=dict(accounts.proxies(self._connection, account)),
+            default_roles=catalog.default_roles(row, rights),
+            is_locked=bool(privileges.get("account_locked")),
+        )
 
-    def _attribute_differences(self, account: Account, other: Account) -> list[str]:
-        """Say in which attributes, plugins and default roles the two accounts differ."""
-        differences = []
-        if catalog.definition(self._connection, account) != catalog.definition(self._connection, other):
-            differences.append(f"{other} is not defined as {account} is: see SHOW CREATE USER of both")
-        plugin = first_password(account, catalog.methods(self._connection, account)).plugin
-        plugins = [method.plugin for method in catalog.methods(self._connection, other)]
-        if plugin not in plugins:
-            differences.append(f"{other} has the plugin {plugins[0]}, {account} has {plugin}")
-        if catalog.default_role(self._connection, account) != catalog.default_role(self._connection, other):
-            differences.append(f"the default role of {other} is not that of {account}")
-        return differences
+    def _default_roles(self, account: Account) -> list[str]:
+        """Return the role that is active at login, as SHOW GRANTS prints it."""
+        return catalog.default_roles(accounts.row(self._connection, account), self._rights(account))
+
+    def _own_methods(self, account: Account) -> list[Method]:
+        """Return the methods of an account but for our marks."""
+        ours = {*marks(self.user), *marks(self.other)}
+        methods = catalog.methods(self._connection, account)
+        return [method for method in methods if method not in ours] or methods
 
     def _wanted_methods(self, account: Account, other: Account, *, hashes_refused: bool) -> list[Method]:
-        """Return the other account's own password, with the account's plugin, and our mark, if the account has none."""
+        """Return the other account's own password, with the account's plugin, and what comes after it."""
         plugin = first_password(account, catalog.methods(self._connection, account)).plugin
-        ours = {*marks(account.user), *marks(other.user)}
-        others = catalog.methods(self._connection, other)
-        own = [method for method in others if method.plugin == plugin and method not in ours]
+        own = [method for method in self._own_methods(other) if method.plugin == plugin]
         first = own[0] if own else Method(plugin, password_hash(plugin, unread_password(KIND)))
-        if is_marked(catalog.methods(self._connection, account), other.user):
-            return [first]
-        return [first, mark(account.user, hashes_refused=hashes_refused)]
+        return [first, *self._more_methods(account, other, hashes_refused=hashes_refused)]
 
-    def _unread_methods(self, account: Account, *, hashes_refused: bool) -> str:
-        """Return the methods of a new account: a password that nobody reads, of the same plugin, and the mark."""
+    def _unread_methods(self, account: Account, other: Account, *, hashes_refused: bool) -> str:
+        """Return the methods of a new account: a password that nobody reads, of the same plugin, and the rest."""
         plugin = first_password(account, catalog.methods(self._connection, account)).plugin
         password = unread_password(KIND)
         first = Method(plugin, password_hash(plugin, password)).quoted
         if hashes_refused:
             first = f"{identifier(plugin)} USING PASSWORD({literal(password)})"
-        return f"{first} OR {mark(account.user, hashes_refused=hashes_refused).quoted}"
+        more = self._more_methods(account, other, hashes_refused=hashes_refused)
+        return " OR ".join([first, *(method.quoted for method in more)])
+
+    def _more_methods(self, account: Account, other: Account, *, hashes_refused: bool) -> list[Method]:
+        """Return the account's methods without a password, and our mark, if the account has none."""
+        more = without_passwords(self._own_methods(account))
+        if is_marked(catalog.methods(self._connection, account), other.user):
+            return more
+        return [*more, mark(account.user, hashes_refused=hashes_refused)]

@@ -35,6 +35,8 @@ class AccountPairs:
     """The other user's accounts of ours that have no account of the user any more."""
     foreign: Sequence[Account]
     """The accounts of the user's name that are not meant."""
+    ours: Collection[Account]
+    """All accounts of the two that belong to the pair, whichever of the two is the current one."""
 
 
 class MySQLAccounts:
@@ -102,6 +104,7 @@ class MySQLAccounts:
             absent=wanted - set(others),
             left=[account for account in others if account in known - wanted],
             foreign=[account for account in foreign if account not in locked],
+            ours={*accounts, *self.marked(self.named(user), other), *known},
         )
 
     def marked(self, others: Iterable[Account], user: str) -> set[Account]:

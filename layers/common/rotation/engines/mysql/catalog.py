@@ -34,10 +34,8 @@ def own_definition(connection: MySQLConnection, operation: str) -> str:
 def rights(connection: MySQLConnection, account: Account | None = None) -> frozenset[Right]:
     """Return the rights of an account, or of the user who is logged in; raises StatementFailed."""
     operation = f"reading the grants of {account or connection.username}"
-    statement = f"SHOW GRANTS FOR {account.quoted if account else 'CURRENT_USER()'}"
-    rows = connection.execute(operation, statement, connection.needs(MAY_READ))
     try:
-        return parse(text for (text,) in rows)
+        return parse(_grants(connection, operation, account))
     except TooManyRights:
         cause, remedy = (
             f"it has more than {MOST_RIGHTS:,} rights",
@@ -47,6 +45,17 @@ def rights(connection: MySQLConnection, account: Account | None = None) -> froze
         cause = "a row of SHOW GRANTS is not in the known grammar"
         remedy = "Use the single-user strategy, and report the server's version"
     raise StatementFailed(operation, cause, remedy)
+
+
+def may_grant_proxies(connection: MySQLConnection) -> bool:
+    """Tell whether the user who is logged in can grant a proxy of any other account."""
+    rows = _grants(connection, f"reading the grants of {connection.username}")
+    return any(row.startswith("GRANT PROXY ON ") and row.endswith(" WITH GRANT OPTION") for row in rows)
+
+
+def _grants(connection: MySQLConnection, operation: str, account: Account | None = None) -> list[str]:
+    statement = f"SHOW GRANTS FOR {account.quoted if account else 'CURRENT_USER()'}"
+    return [text for (text,) in connection.execute(operation, statement, connection.needs(MAY_READ))]
 
 
 def proxies(connection: MySQLConnection, account: Account) -> set[tuple[Account, bool]]:

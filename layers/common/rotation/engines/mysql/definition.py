@@ -13,35 +13,53 @@ from rotation.engines.mysql.names import literal
 
 type Row = Mapping[str, Any]
 
+type Options = Mapping[str, str]
+"""What an account is, by the option of ALTER USER that says it."""
+
 MARK = "rotation"
 """The attribute of an account that holds the nonce of its pair. As it is an object, whose members are merged, two
 invocations that mark the same account at the same time leave both nonces there."""
 
 NONCE = re.compile(r"[0-9a-f]{32}")
 
+APOSTROPHE = r"\u0027"
+"""As JSON can write it."""
 
-def definition(row: Row) -> str:
-    """Return the account's definition, as ALTER USER takes it."""
+
+def options(row: Row) -> Options:
+    """Return the account's definition."""
     locking = attributes(row).get("Password_locking", {})
     days = locking.get("password_lock_time_days", 0)
-    return " ".join([
-        requirement_and_limits(row),
-        f"PASSWORD EXPIRE {_expiry(row['password_lifetime'])}",
-        f"PASSWORD HISTORY {_or_default(row['password_reuse_history'])}",
-        f"PASSWORD REUSE INTERVAL {_or_default(row['password_reuse_time'], ' DAY')}",
-        f"PASSWORD REQUIRE CURRENT{ {None: ' DEFAULT', 'N': ' OPTIONAL'}.get(row['password_require_current'], '')}",
-        f"FAILED_LOGIN_ATTEMPTS {locking.get('failed_login_attempts', 0)}",
-        f"PASSWORD_LOCK_TIME {'UNBOUNDED' if days == -1 else days}",
-    ])  # fmt: skip
+    return {
+        **requirement_and_limits(row),
+        "PASSWORD EXPIRE": _expiry(row["password_lifetime"]),
+        "PASSWORD HISTORY": _or_default(row["password_reuse_history"]),
+        "PASSWORD REUSE INTERVAL": _or_default(row["password_reuse_time"], " DAY"),
+        "PASSWORD REQUIRE CURRENT": {None: "DEFAULT", "N": "OPTIONAL"}.get(row["password_require_current"], ""),
+        "FAILED_LOGIN_ATTEMPTS": str(locking.get("failed_login_attempts", 0)),
+        "PASSWORD_LOCK_TIME": "UNBOUNDED" if days == -1 else str(days),
+    }
 
 
-def requirement_and_limits(row: Row) -> str:
-    """Return what an account must bring (TLS) and how much it may do, as ALTER USER of both servers takes it."""
-    return (
-        f"REQUIRE {_requirement(row)}"
-        f" WITH MAX_QUERIES_PER_HOUR {row['max_questions']} MAX_UPDATES_PER_HOUR {row['max_updates']}"
-        f" MAX_CONNECTIONS_PER_HOUR {row['max_connections']} MAX_USER_CONNECTIONS {row['max_user_connections']}"
-    )
+def requirement_and_limits(row: Row) -> Options:
+    """Return what an account must bring (TLS) and how much it may do, alike on both servers."""
+    return {
+        "REQUIRE": _requirement(row),
+        "MAX_QUERIES_PER_HOUR": str(row["max_questions"]),
+        "MAX_UPDATES_PER_HOUR": str(row["max_updates"]),
+        "MAX_CONNECTIONS_PER_HOUR": str(row["max_connections"]),
+        "MAX_USER_CONNECTIONS": str(row["max_user_connections"]),
+    }
+
+
+def option_clause(options: Options) -> str:
+    """Return the clauses that give an account these options, in the order of the grammar, which is theirs."""
+    words: list[str] = []
+    for name, value in options.items():
+        if name.startswith("MAX_") and "WITH" not in words:
+            words.append("WITH")
+        words.append(f"{name} {value}".rstrip())
+    return " ".join(words)
 
 
 def attributes(row: Row) -> dict[str, Any]:
@@ -56,9 +74,9 @@ def metadata(row: Row) -> dict[str, Any]:
     return found
 
 
-def metadata_changes(wanted: Row, present: Row) -> dict[str, Any]:
-    """Return what ATTRIBUTE must say to make the metadata of one row that of another, apart from our mark."""
-    return {key: value for key, value in _patch(metadata(wanted), metadata(present)).items() if key != MARK}
+def notes(row: Row) -> dict[str, Any]:
+    """Return the metadata without our mark."""
+    return {key: value for key, value in metadata(row).items() if key != MARK}
 
 
 def nonces(row: Row) -> set[str]:
@@ -69,7 +87,24 @@ def nonces(row: Row) -> set[str]:
 
 def attribute_clause(changes: Mapping[str, Any]) -> str:
     """Return the clause that merges these into the metadata of an account."""
-    return f"ATTRIBUTE {literal(json.dumps(changes))}"
+    # Without a quote in it, the text is one in each sql_mode: an operator can paste what a user wrote.
+    return f"ATTRIBUTE {literal(json.dumps(changes).replace("'", APOSTROPHE))}"
+
+
+def patch(wanted: Row, present: Row) -> dict[str, Any]:
+    """Return the merge patch (https://datatracker.ietf.org/doc/html/rfc7396) that turns one object into another.
+
+    null removes a member, and an object is merged into the one that is there.
+    """
+    changed: dict[str, Any] = {}
+    for key in wanted.keys() | present.keys():
+        new, old = wanted.get(key), present.get(key)
+        if isinstance(new, dict) and isinstance(old, dict):
+            if inner := patch(new, old):
+                changed[key] = inner
+        elif new != old:
+            changed[key] = new
+    return changed
 
 
 def primary_hash(row: Row) -> bytes:
@@ -98,22 +133,6 @@ def _requirement(row: Row) -> str:
         return {"": "NONE", "ANY": "SSL", "X509": "X509"}[row["ssl_type"]]
     parts = {"SUBJECT": row["x509_subject"], "ISSUER": row["x509_issuer"], "CIPHER": row["ssl_cipher"]}
     return " AND ".join(f"{name} {literal(_decoded(value))}" for name, value in parts.items() if value)
-
-
-def _patch(wanted: Row, present: Row) -> dict[str, Any]:
-    """Return the merge patch (https://datatracker.ietf.org/doc/html/rfc7396) that turns one object into another.
-
-    null removes a member, and an object is merged into the one that is there.
-    """
-    patch: dict[str, Any] = {}
-    for key in wanted.keys() | present.keys():
-        new, old = wanted.get(key), present.get(key)
-        if isinstance(new, dict) and isinstance(old, dict):
-            if inner := _patch(new, old):
-                patch[key] = inner
-        elif new != old:
-            patch[key] = new
-    return patch
 
 
 def _expiry(days: int | None) -> str:

@@ -21,6 +21,11 @@ class Account:
         return f"{literal(self.user)}@{literal(self.host)}"
 
     @property
+    def as_role(self) -> str:
+        """The account as SHOW GRANTS of MySQL prints a role."""
+        return f"{identifier(self.user)}@{identifier(self.host)}"
+
+    @property
     def condition(self) -> str:
         """The condition that the columns `user` and `host` of a server's table hold this account."""
         return f"user = {literal(self.user)} AND host = {literal(self.host)}"

@@ -17,29 +17,34 @@ nothing. The same number is on both only if an admin wrote it there, or someone 
 The admin reads nothing but the server's own tables. It learns from the answer to a GRANT that an object is gone.
 """
 
+import itertools
 import logging
 import secrets
 from collections.abc import Collection, Sequence
 
-from rotation.engine import CloneStatus, Unshared
+from rotation.engine import CloneStatus, Comparison, Unshared
 from rotation.engines.driver import ADMIN_HOST, ExpectedError
 from rotation.engines.mysql import catalog
 from rotation.engines.mysql.accounts import MySQLAccounts
+from rotation.engines.mysql.comparison import AccountsCompared, missing_users
 from rotation.engines.mysql.connection import MAY_CREATE, MySQLConnection
 from rotation.engines.mysql.definers import Definers
 from rotation.engines.mysql.definition import (
     MARK,
     attribute_clause,
     attributes,
-    definition,
-    metadata_changes,
     nonces,
+    notes,
+    option_clause,
+    options,
+    patch,
 )
+from rotation.engines.mysql.differences import AccountState
 from rotation.engines.mysql.locks import take_turn
 from rotation.engines.mysql.names import Account, literal
-from rotation.engines.mysql.rights import GLOBAL, Change, Right, RightKind, changes
+from rotation.engines.mysql.rights import GLOBAL, Change, Right, RightKind, cannot_grant, changes
 from rotation.engines.mysql.two_passwords import PLUGINS
-from rotation.errors import NotPermitted, Unsafe, Unsupported
+from rotation.errors import RETRIED, NotPermitted, RightsDiffer, Unsafe, Unsupported
 from rotation.redaction import said
 
 GONE = frozenset({1049, 1054, 1146, 1305})
@@ -67,6 +72,7 @@ class MySQLPair:
     """Two users who take turns."""
 
     definers_type: type[Definers] = Definers
+    state_type: type[AccountState] = AccountState
 
     def __init__(self, connection: MySQLConnection, accounts: MySQLAccounts, user: str, other: str) -> None:
         self.user = user
@@ -108,6 +114,8 @@ class MySQLPair:
         self._require_creatable(found.absent)
         for left in found.left:
             self._require_droppable(left)
+        for account, other in found.pairs:
+            self._require_grantable(account, other, is_absent=other in found.absent)
         for account in found.foreign:
             log.warning(said(f"{account} is left alone: the password that logged in as {self.user} does not open it"))
         for left in found.left:
@@ -122,17 +130,19 @@ class MySQLPair:
             self._copy_rights(account, other)
             self._copy_default_roles(account, other)
 
-    def differences(self) -> Sequence[str]:
-        """Say in what the two differ, on any host that is meant; see `rotation.engine.Session`."""
+    def compare(self) -> Comparison:
+        """Compare the two, on all hosts that are meant; see `rotation.engine.Session`.
+
+        From here to the end of the session, no other invocation changes one of the two.
+        """
+        operation = f"comparing the rights of {self.other} with those of {self.user}"
+        take_turn(self._connection, [self.user, self.other], operation)
         found = self._accounts.pairs(self.user, self.other)
-        alone = sorted([*found.absent, *found.left])
-        differences = [f"there is only one of {self.user} and {self.other} for the host {one.host}" for one in alone]
-        for account, other in found.pairs:
-            if other not in found.absent:
-                differences += self._attribute_differences(account, other) + self._right_differences(account, other)
-                if self._accounts.is_locked(account) and not self._accounts.is_locked(other):
-                    differences.append(f"{account} is locked, {other} is not")
-        return differences
+        for name in missing_users([self.user, self.other], found):
+            raise RightsDiffer(operation, f"there is no user {name} any more", f"Create {name}. {RETRIED}")
+        needed = {*found.ours, *itertools.chain(*found.pairs)} - {*found.absent}
+        states = {account: self._state(account) for account in sorted(needed)}
+        return AccountsCompared(self.user, self.other, found, states, frozenset(self._gone)).comparison()
 
     # What MariaDB does in another way
 
@@ -203,7 +213,7 @@ class MySQLPair:
         A plugin is changed together with the password, because the server does not change it alone.
         """
         user_row, other_row = catalog.row(self._connection, account), catalog.row(self._connection, other)
-        changed = metadata_changes(user_row, other_row)
+        changed = patch(notes(user_row), notes(other_row))
         if self._nonce not in nonces(other_row):
             changed |= self._mark_attributes()
         clauses = []
@@ -211,8 +221,8 @@ class MySQLPair:
             clauses.append(attribute_clause(changed))
         if user_row["plugin"] != other_row["plugin"]:
             clauses.append(f"IDENTIFIED WITH {literal(user_row['plugin'])} BY RANDOM PASSWORD")
-        if definition(user_row) != definition(other_row):
-            clauses.append(definition(user_row))
+        if options(user_row) != options(other_row):
+            clauses.append(option_clause(options(user_row)))
         if "additional_password" in attributes(other_row):
             clauses.append("DISCARD OLD PASSWORD")
         for clause in clauses:
@@ -229,27 +239,23 @@ class MySQLPair:
         for change in grants:
             self.change(change, account, other, gone)
 
-    def _copy_default_roles(self, account: Account, other: Account) -> None:
-        """Give the other account the default roles of the user's."""
-        wanted = catalog.default_roles(self._connection, account)
-        if wanted != catalog.default_roles(self._connection, other):
-            roles = ", ".join(role.quoted for role in wanted) or "NONE"
-            operation = f"giving {other} the default roles of {account}"
-            self._connection.execute(operation, f"ALTER USER {other.quoted} DEFAULT ROLE {roles}")
+    def _state(self, account: Account) -> AccountState:
+        """Return all of an account that is copied."""
+        row = catalog.row(self._connection, account)
+        return AccountState(
+            account,
+            options=options(row),
+            plugin=row["plugin"],
+            notes=notes(row),
+            rights=self._rights(account),
+            proxies=dict(catalog.proxies(self._connection, account)),
+            default_roles=self._default_roles(account),
+            is_locked=row["account_locked"] == "Y",
+        )
 
-    def _attribute_differences(self, account: Account, other: Account) -> list[str]:
-        """Say in which attributes and default roles the two accounts differ."""
-        user_row, other_row = catalog.row(self._connection, account), catalog.row(self._connection, other)
-        differences = []
-        if definition(user_row) != definition(other_row):
-            differences.append(f"{other} is not defined as {account} is: see SHOW CREATE USER of both")
-        if user_row["plugin"] != other_row["plugin"]:
-            differences.append(f"{other} has the plugin {other_row['plugin']}, {account} has {user_row['plugin']}")
-        if metadata_changes(user_row, other_row):
-            differences.append(f"the attributes of {other} are not those of {account}")
-        if catalog.default_roles(self._connection, account) != catalog.default_roles(self._connection, other):
-            differences.append(f"the default roles of {other} are not those of {account}")
-        return differences
+    def _default_roles(self, account: Account) -> list[str]:
+        """Return the roles that are active at login, as SHOW GRANTS prints them."""
+        return [role.as_role for role in catalog.default_roles(self._connection, account)]
 
     # What MySQL and MariaDB do alike
 
@@ -265,6 +271,34 @@ class MySQLPair:
                 f"Give the objects another definer, and revoke proxy and role; or CREATE USER {twin.quoted}",
             )
 
+    def _require_grantable(self, account: Account, other: Account, *, is_absent: bool) -> None:
+        """Raise NotPermitted if the admin's own rights say that it cannot grant what the other account lacks."""
+        other_rights = frozenset[Right]() if is_absent else self._rights(other)
+        planned = [one for one in changes(other_rights, self._rights(account), other.quoted) if one.given]
+        own = catalog.rights(self._connection) if planned else frozenset()
+        for change in planned:
+            if any(cannot_grant(own, right) for right in change.given):
+                operation = f"giving {other} the grants of {account}, {change.what}"
+                cause = f"{self._connection.username} has no right to grant it"
+                raise NotPermitted(operation, cause, self._allow(change, account, other))
+        present = {} if is_absent else dict(catalog.proxies(self._connection, other))
+        wanted = dict(catalog.proxies(self._connection, account))
+        if wanted.items() - present.items() and not catalog.may_grant_proxies(self._connection):
+            operation = f"giving {other} the proxies of {account}"
+            cause = f"{self._connection.username} has no right to grant them"
+            raise NotPermitted(operation, cause, self._allow_proxies(account))
+
+    def _allow(self, change: Change, account: Account, other: Account) -> str:
+        """Return the remedy if the admin cannot make a change."""
+        verb, holder = ("grant", account) if change.given else ("revoke", other)
+        return (
+            f"Let {self._connection.username} {verb} it (WITH GRANT OPTION, ROLE_ADMIN), or take it from {holder}:"
+            f" {change.statement}"
+        )
+
+    def _allow_proxies(self, account: Account) -> str:
+        return f"{self._connection.needs("PROXY ON ''@''")} WITH GRANT OPTION, or take the proxy from {account}"
+
     def change(self, change: Change, account: Account, other: Account, gone: frozenset[int] = GONE) -> None:
         """Grant rights to the other account, or revoke them.
 
@@ -272,11 +306,7 @@ class MySQLPair:
         errors that mean this.
         """
         operation = f"giving {other} the grants of {account}, {change.what}"
-        verb, holder = ("grant", account) if change.given else ("revoke", other)
-        remedy = (
-            f"Let {self._connection.username} {verb} it (WITH GRANT OPTION, ROLE_ADMIN), or take it from {holder}:"
-            f" {change.statement}"
-        )
+        remedy = self._allow(change, account, other)
         try:
             self._connection.execute(operation, change.statement, remedy, gone if change.given else frozenset())
         except ExpectedError:
@@ -314,7 +344,7 @@ class MySQLPair:
     def _copy_proxies(self, account: Account, other: Account) -> None:
         user_proxies = catalog.proxies(self._connection, account)
         other_proxies = catalog.proxies(self._connection, other)
-        remedy = f"{self._connection.needs("PROXY ON ''@''")} WITH GRANT OPTION, or take the proxy from {account}"
+        remedy = self._allow_proxies(account)
         operation = f"giving {other} the proxies of {account}"
         for proxied, _ in sorted(other_proxies - user_proxies):
             self._connection.execute(operation, f"REVOKE PROXY ON {proxied.quoted} FROM {other.quoted}", remedy)
@@ -323,19 +353,12 @@ class MySQLPair:
             statement = f"GRANT PROXY ON {proxied.quoted} TO {other.quoted}{option}"
             self._connection.execute(operation, statement, remedy)
 
-    def _right_differences(self, account: Account, other: Account) -> list[str]:
-        user_rights, other_rights = self._rights(account), self._rights(other)
-        user_proxies = catalog.proxies(self._connection, account)
-        other_proxies = catalog.proxies(self._connection, other)
-        return [
-            *(f"{other} lacks {right}" for right in sorted(user_rights - other_rights - self._gone)),
-            *(f"{other} has {right}, {account} does not" for right in sorted(other_rights - user_rights)),
-            *(f"{other} lacks the proxy {proxied}" for proxied, _ in sorted(user_proxies - other_proxies)),
-            *(
-                f"{other} has the proxy {proxied}, {account} does not"
-                for proxied, _ in sorted(other_proxies - user_proxies)
-            ),
-        ]
+    def _copy_default_roles(self, account: Account, other: Account) -> None:
+        """Give the other account the default roles of the user's."""
+        wanted = self._default_roles(account)
+        if wanted != self._default_roles(other):
+            operation = f"giving {other} the default roles of {account}"
+            self._connection.execute(operation, self.state_type(other).with_default_roles(wanted))
 
     def _rights(self, account: Account) -> frozenset[Right]:
         found = catalog.rights(self._connection, account)

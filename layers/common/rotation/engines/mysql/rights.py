@@ -220,7 +220,7 @@ def changes(have: frozenset[Right], want: frozenset[Right], account: str) -> Ite
     Rights are revoked before any is granted, so at no instant are there more than before or after. Except for
     restrictions: a privilege can only be restricted once it is granted.
     """
-    surplus, missing = _implied(have, want)
+    surplus, missing = implied(have, want)
     yield from _revoking(surplus, account)
     for _, rights in _by_item(_of(missing, RightKind.PRIVILEGE)):
         for part in ([right for right in rights if not right.column], [right for right in rights if right.column]):
@@ -259,7 +259,7 @@ def _granting(rights: Sequence[Right], account: str) -> Change:
     return Change(statement, first.item, tuple(rights))
 
 
-def _implied(have: frozenset[Right], want: frozenset[Right]) -> tuple[frozenset[Right], frozenset[Right]]:
+def implied(have: frozenset[Right], want: frozenset[Right]) -> tuple[frozenset[Right], frozenset[Right]]:
     """Return what to revoke and what to grant, because revoking one right revokes others with it.
 
     - REVOKE of the global GRANT OPTION removes that of the dynamic privileges from the server's tables, but not from
@@ -283,6 +283,22 @@ def _implied(have: frozenset[Right], want: frozenset[Right]) -> tuple[frozenset[
         right for right in surplus if right.kind is not RightKind.RESTRICTION or right.name not in ending
     )
     return surplus, missing
+
+
+def cannot_grant(own: frozenset[Right], right: Right) -> bool:
+    """Tell whether a user that has these rights surely cannot grant this one. If it is not sure, the server decides.
+
+    Only rights on everything are compared place by place: patterns of databases are the server's business.
+    """
+    names = {one.name for one in own}
+    if right.kind is RightKind.ROLE:
+        return not names & {"ROLE_ADMIN", "SUPER"} and not any(one.kind is RightKind.ROLE for one in own)
+    if right.kind is RightKind.DYNAMIC:
+        return "SUPER" not in names and Right(RightKind.DYNAMIC, right.name, GLOBAL, grantable=True) not in own
+    if right.kind is not RightKind.PRIVILEGE:
+        return False
+    counting = {one.name for one in own if one.item == GLOBAL} if right.item == GLOBAL else names
+    return GRANT_OPTION not in counting or (right.name != ALL and not counting & {right.name, ALL})
 
 
 def _of(rights: frozenset[Right], kind: RightKind) -> frozenset[Right]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import CloneStatus, Comparison, Difference, Proof, Unshared
+from rotation.engine import CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.driver import ExpectedError, verify
 from rotation.engines.mysql import catalog
 from rotation.engines.mysql.accounts import MySQLAccounts
@@ -118,7 +118,7 @@ class MySQLSession:
 
     def compare(self, user: str, other: str) -> Comparison:
         """Compare the two; see `rotation.engine.Session`."""
-        return Comparison([Difference(text, "", "") for text in self._pair(user, other).differences()], "", "")
+        return self._pair(user, other).compare()
 
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements, and roll everything back; see `rotation.engine.Session`.
