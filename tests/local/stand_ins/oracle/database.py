@@ -151,7 +151,9 @@ class Database:
             user.failed += 1
             limit = self.limit(user.profile, "FAILED_LOGIN_ATTEMPTS")
             if limit != UNLIMITED and user.failed >= int(limit):
-                user.locked, user.timed, user.locked_at = True, True, self.now()
+                # Without a time, the status is that of a lock by an administrator.
+                is_timed = self.limit(user.profile, "PASSWORD_LOCK_TIME") != UNLIMITED
+                user.locked, user.timed, user.locked_at = True, is_timed, self.now()
             raise OracleError(1017, wrong)
         user.failed = 0
         if user.expired:
