@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -10,7 +10,7 @@ from rotation.credential import Credential
 from rotation.engine import Comparison
 from rotation.engines.oracle.connection import OracleConnection
 from rotation.errors import RightsDiffer, Unsupported
-from tests.contract.oracle_kit import RIGHTS, account, definition, filled, name_of, new_profile, paste
+from tests.contract.oracle_kit import DEFINITION, RIGHTS, account, filled, name_of, new_profile, paste
 from tests.contract.pairs import Pair, RecordInMemory, new_clone, set_secret
 from tests.laboratories import INVOICES, ORDERS, deadline
 from tests.laboratories.oracle import OWNER, ROLLOVER_PROFILE, OracleLaboratory, quoted
@@ -19,6 +19,7 @@ from tests.local.stand_ins.oracle.server import Server
 
 pytestmark = pytest.mark.engine("oracle")
 
+MANAGES = "'ADMINISTER_RESOURCE_MANAGER'"
 KINDS = {
     **RIGHTS,
     "a proxy": (
@@ -29,18 +30,20 @@ KINDS = {
         ["ALTER USER lab_things GRANT CONNECT THROUGH {}"],
         ["ALTER USER lab_things REVOKE CONNECT THROUGH {}"],
     ),
+    "a consumer group that is the initial one": (
+        [
+            "BEGIN sys.dbms_resource_manager_privs.grant_switch_consumer_group('{n}', 'BATCH_GROUP', FALSE); END;",
+            *RIGHTS["an initial consumer group"][0],
+        ],
+        ["BEGIN sys.dbms_resource_manager_privs.grant_switch_consumer_group('{n}', 'BATCH_GROUP', TRUE); END;"],
+    ),
     "all queues": (
         ["BEGIN sys.dbms_aqadm.grant_system_privilege('DEQUEUE_ANY', '{n}', TRUE); END;"],
         ["BEGIN sys.dbms_aqadm.grant_system_privilege('DEQUEUE_ANY', '{n}', FALSE); END;"],
     ),
     "resource plans": (
-        [
-            "BEGIN sys.dbms_resource_manager_privs.grant_system_privilege("
-            "'{n}', 'ADMINISTER_RESOURCE_MANAGER', FALSE); END;"
-        ],
-        [
-            "BEGIN sys.dbms_resource_manager_privs.revoke_system_privilege('{n}', 'ADMINISTER_RESOURCE_MANAGER'); END;",
-        ],
+        ["BEGIN sys.dbms_resource_manager_privs.grant_system_privilege('{n}', " + f"{MANAGES}, FALSE); END;"],
+        ["BEGIN sys.dbms_resource_manager_privs.revoke_system_privilege('{n}', " + f"{MANAGES}); END;"],
     ),
     "several at once": (
         [
@@ -67,8 +70,7 @@ def managing(oracle: OracleLaboratory, stand_in: Server) -> None:
     admin = oracle.admin.username
     oracle.alter(
         f"BEGIN sys.dbms_aqadm.grant_system_privilege('DEQUEUE_ANY', '{admin}', TRUE); END;",
-        "BEGIN sys.dbms_resource_manager_privs.grant_system_privilege("
-        f"'{admin}', 'ADMINISTER_RESOURCE_MANAGER', TRUE); END;",
+        f"BEGIN sys.dbms_resource_manager_privs.grant_system_privilege('{admin}', {MANAGES}, TRUE); END;",
     )
     stand_in.database.object_grants[Held(admin, "SYS", "DBMS_AQADM", "EXECUTE", "", "SYS")] = Options()
 
@@ -82,15 +84,19 @@ def compared(oracle: OracleLaboratory, user: Credential, other: Credential) -> C
         return session.compare(user.username, other.username)
 
 
+def definitions(oracle: OracleLaboratory, *users: Credential) -> list[list[object]]:
+    """Return all that the dictionary says of each user."""
+    with oracle.session() as run:
+        return [[sorted(run(query, name_of(user))) for query in DEFINITION] for user in users]
+
+
 def refused(oracle: OracleLaboratory, user: Credential, other: Credential, record: RecordInMemory) -> Comparison:
     """Try to rotate; see that nothing was changed, and that the error has both statements of each difference."""
-    before, labels = [definition(oracle, one) for one in (user, other)], record.labels
+    before, labels = definitions(oracle, user, other), record.labels
     with pytest.raises(RightsDiffer) as raised:
         set_secret(oracle, user, other, pair=record)
-    assert [definition(oracle, one) for one in (user, other)] == before
+    assert definitions(oracle, user, other) == before
     assert record.labels == labels
-    assert oracle.logs_in(user)
-    assert oracle.logs_in(other)
     found = compared(oracle, user, other)
     assert found.differences
     for difference in found.differences:
@@ -102,72 +108,55 @@ def refused(oracle: OracleLaboratory, user: Credential, other: Credential, recor
 
 def rotated(oracle: OracleLaboratory, user: Credential, other: Credential, record: RecordInMemory) -> Credential:
     """Rotate, and see that the two are equal, and the user as it was; return the other one."""
-    before = definition(oracle, user)
+    [before] = definitions(oracle, user)
     pending = set_secret(oracle, user, other, pair=record)
-    assert definition(oracle, user) == definition(oracle, pending) == before
-    assert oracle.logs_in(user)
-    assert oracle.logs_in(pending)
+    assert definitions(oracle, user, pending) == [before, before]
     return pending
 
 
-@pytest.mark.parametrize("how", ["given", "changed"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_change_of_the_other_one_is_refused_until_it_is_made_at_both_or_undone(
-    oracle: OracleLaboratory, things: str, turn: Pair, kind: str, how: str
+    oracle: OracleLaboratory, things: str, turn: Pair, kind: str
 ) -> None:
     current, other = turn
-    record, (give, change) = RecordInMemory(), KINDS[kind]
-    if how == "changed":
-        alter(oracle, things, current, give)
-        alter(oracle, things, other, give)
-    other = rotated(oracle, current, other, record)
-    alter(oracle, things, other, change if how == "changed" else give)
-    for difference in refused(oracle, current, other, record).differences:
-        paste(oracle, difference.change_other)
-    assert not compared(oracle, current, other).differences
-    other = rotated(oracle, current, other, record)
-    alter(oracle, things, other, change if how == "changed" else give)
-    changed = definition(oracle, other)
-    for difference in refused(oracle, current, other, record).differences:
-        paste(oracle, difference.change_user)
+    give, change = KINDS[kind]
+    record, is_kept = RecordInMemory(), current.username < other.username
+    for statements in (give, change):
+        other = rotated(oracle, current, other, record)
+        alter(oracle, things, other, statements)
+        before = definitions(oracle, current, other)
+        for difference in refused(oracle, current, other, record).differences:
+            paste(oracle, difference.change_user if is_kept else difference.change_other)
+        [wanted] = before[is_kept:][:1]
+        assert definitions(oracle, current, other) == [wanted, wanted]
+        if not is_kept:
+            alter(oracle, things, current, give)
+        is_kept = not is_kept
     rotated(oracle, current, other, record)
-    assert definition(oracle, current) == changed
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_change_of_the_current_one_follows(oracle: OracleLaboratory, things: str, turn: Pair, kind: str) -> None:
-    current, other = turn
-    record = RecordInMemory()
-    other = rotated(oracle, current, other, record)
-    for statements in KINDS[kind]:
+def test_a_change_of_the_current_one_follows(oracle: OracleLaboratory, things: str, pair: Pair, kind: str) -> None:
+    current, other = pair
+    record, states = RecordInMemory(), set[str]()
+    for statements in ([], *KINDS[kind]):
         alter(oracle, things, current, statements)
-        current, other = rotated(oracle, current, other, record), current
+        other = rotated(oracle, current, other, record)
+        forth, back = compared(oracle, current, other), compared(oracle, other, current)
+        assert (forth.user_state, forth.other_state) == (back.other_state, back.user_state)
+        states.add(forth.user_state)
+        current, other = other, current
+    assert len(states) == 3, "each change changes the state"
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_same_change_of_both_is_no_difference(oracle: OracleLaboratory, things: str, turn: Pair, kind: str) -> None:
+def test_the_same_change_of_both_is_no_difference(oracle: OracleLaboratory, things: str, turn: Pair) -> None:
     current, other = turn
     record = RecordInMemory()
     other = rotated(oracle, current, other, record)
-    for statements in KINDS[kind]:
+    for statements in KINDS["several at once"]:
         alter(oracle, things, other, statements)
         alter(oracle, things, current, statements)
         other = rotated(oracle, current, other, record)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_state_changes_with_each_change_and_with_nothing_else(
-    oracle: OracleLaboratory, things: str, pair: Pair, kind: str
-) -> None:
-    user, clone = pair
-    record, states = RecordInMemory(), []
-    for statements in ([], *KINDS[kind]):
-        alter(oracle, things, user, statements)
-        clone = rotated(oracle, user, clone, record)
-        forth, back = compared(oracle, user, clone), compared(oracle, clone, user)
-        assert (forth.user_state, forth.other_state) == (back.other_state, back.user_state)
-        states.append(forth.user_state)
-    assert len(set(states)) == 3
 
 
 def test_without_a_record_differences_are_refused(oracle: OracleLaboratory, things: str, turn: Pair) -> None:
@@ -204,12 +193,11 @@ def test_no_statement_locks_the_current_one_out(oracle: OracleLaboratory, things
 # Locks
 
 
-@pytest.mark.parametrize("expired", ["", " PASSWORD EXPIRE"])
-def test_one_that_somebody_has_locked_stays_locked(oracle: OracleLaboratory, turn: Pair, expired: str) -> None:
+def test_one_that_somebody_has_locked_stays_locked(oracle: OracleLaboratory, turn: Pair) -> None:
     current, other = turn
     record = RecordInMemory()
     other = rotated(oracle, current, other, record)
-    oracle.alter(f"ALTER USER {account(other)}{expired} ACCOUNT LOCK")
+    oracle.alter(f"ALTER USER {account(other)} PASSWORD EXPIRE ACCOUNT LOCK")
     unlock = f"ALTER USER {account(other)} ACCOUNT UNLOCK"
     with pytest.raises(RightsDiffer, match=unlock):
         set_secret(oracle, current, pair=record)
@@ -219,11 +207,11 @@ def test_one_that_somebody_has_locked_stays_locked(oracle: OracleLaboratory, tur
 
 
 @pytest.mark.parametrize("lock_time", ["1", "UNLIMITED"])
-def test_one_that_the_server_has_locked_gets_in_again(oracle: OracleLaboratory, turn: Pair, lock_time: str) -> None:
+def test_one_that_the_server_has_locked_gets_in_again(oracle: OracleLaboratory, pair: Pair, lock_time: str) -> None:
     """Without a time the server's lock reads like that of an administrator."""
-    current, other = turn
+    current, other = pair
     profile = new_profile(oracle, f"FAILED_LOGIN_ATTEMPTS 2 PASSWORD_LOCK_TIME {lock_time}")
-    oracle.alter(*(f"ALTER USER {account(one)} PROFILE {profile}" for one in turn))
+    oracle.alter(*(f"ALTER USER {account(one)} PROFILE {profile}" for one in pair))
     record = RecordInMemory()
     other = rotated(oracle, current, other, record)
     for _ in range(2):
@@ -245,20 +233,30 @@ class CutOffError(Exception):
     """The process ended."""
 
 
-def cut(monkeypatch: pytest.MonkeyPatch, number: int) -> list[str]:
-    """End the process after so many statements that change something; return those that ran."""
-    execute, ran = OracleConnection.execute, list[str]()
+def after_each_change(monkeypatch: pytest.MonkeyPatch, act: Callable[[str], object]) -> None:
+    """Do something after each statement that changes something: what is left is what an interruption leaves."""
+    execute = OracleConnection.execute
 
-    def cut_off(connection: OracleConnection, operation: str, statement: str, *rest: object, **named: object) -> object:
-        if statement.startswith(("SELECT", "ALTER SESSION")):
-            return execute(connection, operation, statement, *rest, **named)  # type: ignore[arg-type] - handed on
-        if len(ran) == number:
+    def executed(
+        connection: OracleConnection, operation: str, statement: str, *rest: object, **named: object
+    ) -> object:
+        found = execute(connection, operation, statement, *rest, **named)
+        if not statement.startswith(("SELECT", "ALTER SESSION")):
+            act(statement)
+        return found
+
+    monkeypatch.setattr(OracleConnection, "execute", executed)
+
+
+def cut(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """End the process after so many statements that change something."""
+    left = itertools.count(number - 1, -1)
+
+    def count(_: str) -> None:
+        if not next(left):
             raise CutOffError
-        ran.append(statement)
-        return execute(connection, operation, statement, *rest, **named)  # type: ignore[arg-type] - handed on
 
-    monkeypatch.setattr(OracleConnection, "execute", cut_off)
-    return ran
+    after_each_change(monkeypatch, count)
 
 
 GRANTED_GROUP = "BEGIN sys.dbms_resource_manager_privs.grant_switch_consumer_group('{n}', '%s', %s); END;"
@@ -300,57 +298,64 @@ LATER_ROLES = {
 }
 
 
-@pytest.mark.parametrize("defaults", LATER_ROLES)
-@pytest.mark.parametrize("is_back", [False, True])
-def test_wherever_it_is_cut_off_the_next_one_ends_it(
-    oracle: OracleLaboratory, things: str, monkeypatch: pytest.MonkeyPatch, defaults: str, *, is_back: bool
+@pytest.fixture(params=[("ALL", False), ("a list", True), ("none", False)], ids=lambda param: param[0])
+def changing(request: pytest.FixtureRequest, oracle: OracleLaboratory, things: str) -> tuple[Pair, RecordInMemory]:
+    """A pair, the current one first, of which much was changed; and what is recorded of it."""
+    defaults, is_back = request.param
+    user, record = oracle.new_user(), RecordInMemory()
+    alter(oracle, things, user, [*FIRST, *LATER_ROLES[defaults]])
+    clone = set_secret(oracle, user, pair=record)
+    current, other = (clone, user) if is_back else (user, clone)
+    alter(oracle, things, current, THEN)
+    return (current, other), record
+
+
+def test_what_an_interruption_leaves_was_a_difference_or_passes(
+    oracle: OracleLaboratory, changing: tuple[Pair, RecordInMemory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in itertools.count():
-        user = oracle.new_user()
-        record = RecordInMemory()
-        alter(oracle, things, user, [*FIRST, *LATER_ROLES[defaults]])
-        clone = set_secret(oracle, user, pair=record)
-        current, other = (clone, user) if is_back else (user, clone)
-        alter(oracle, things, current, THEN)
-        before = compared(oracle, current, other)
-        with monkeypatch.context() as patch:
-            ran = cut(patch, number)
-            try:
-                set_secret(oracle, current, pair=record)
-            except CutOffError:
-                is_over = False
-            else:
-                is_over = True
-        left = compared(oracle, current, other).sentences
-        assert set(left) <= {*before.sentences, *before.passing}, ran
-        rotated(oracle, current, other, record)
-        if is_over:
-            break
-    assert number > 15
+    (current, other), _ = changing
+    left: list[tuple[str, set[str]]] = []
+    with (
+        oracle.engine.connect(oracle.admin, deadline()) as looking,
+        oracle.engine.connect(oracle.admin, deadline()) as session,
+    ):
+        before = session.compare(current.username, other.username)
+        after_each_change(
+            monkeypatch,
+            lambda text: left.append((text, set(looking.compare(current.username, other.username).sentences))),
+        )
+        session.mirror(current.username, other.username)
+    known = {*before.sentences, *before.passing}
+    assert [(text, found - known) for text, found in left if found - known] == []
+    assert left[-1][1] == set()
+    assert len(left) > 15
 
 
-@pytest.mark.parametrize("is_undone", [True, False])
+@pytest.mark.parametrize("number", [1, 7, 14])
+def test_an_interrupted_rotation_is_ended(
+    oracle: OracleLaboratory, changing: tuple[Pair, RecordInMemory], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    (current, other), record = changing
+    with monkeypatch.context() as patch:
+        cut(patch, number)
+        with pytest.raises(CutOffError):
+            set_secret(oracle, current, other, pair=record)
+    rotated(oracle, current, other, record)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 9])
 def test_an_interrupted_creation_is_ended(
-    oracle: OracleLaboratory, things: str, monkeypatch: pytest.MonkeyPatch, *, is_undone: bool
+    oracle: OracleLaboratory, things: str, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    for number in itertools.count():
-        user, record = oracle.new_user(), RecordInMemory()
-        alter(oracle, things, user, FIRST)
-        with monkeypatch.context() as patch:
-            cut(patch, number)
-            try:
-                set_secret(oracle, user, pair=record)
-            except CutOffError:
-                is_over = False
-            else:
-                is_over = True
-        if is_undone:
-            alter(oracle, things, user, THEN[:4])
-        clone = set_secret(oracle, user, pair=record)
-        assert definition(oracle, user) == definition(oracle, clone)
-        if is_over:
-            break
-    assert number > 8
+    user, record = oracle.new_user(), RecordInMemory()
+    alter(oracle, things, user, FIRST)
+    with monkeypatch.context() as patch:
+        cut(patch, number)
+        with pytest.raises(CutOffError):
+            set_secret(oracle, user, pair=record)
+    alter(oracle, things, user, THEN[:4])
+    clone = set_secret(oracle, user, pair=record)
+    assert len({repr(one) for one in definitions(oracle, user, clone)}) == 1
 
 
 # What the admin cannot revoke
@@ -441,11 +446,11 @@ def test_what_the_other_one_lacks_on_the_users_objects_is_granted_by_the_stateme
     owning(oracle, current)
     stand_in.database.objects[name_of(current), "JOBS"] = "QUEUE"
     found = refused(oracle, current, other, record).differences
+    queue = f"'{account(current)}.\"JOBS\"', '{name_of(other)}', FALSE); END;"
+    for_queue = [f"BEGIN dbms_aqadm.grant_queue_privilege('{name}', {queue}" for name in ("ENQUEUE", "DEQUEUE")]
     assert [one.change_other for one in found if one.what.startswith(f"{name_of(other)} has no right")] == [
         f'GRANT EXECUTE ON {account(current)}."CODE" TO {account(other)}',
-        f"BEGIN dbms_aqadm.grant_queue_privilege('ENQUEUE', '{account(current)}.\"JOBS\"', '{name_of(other)}', FALSE);"
-        f" END; BEGIN dbms_aqadm.grant_queue_privilege('DEQUEUE', '{account(current)}.\"JOBS\"', '{name_of(other)}',"
-        " FALSE); END;",
+        " ".join(for_queue),
         f'GRANT SELECT ON {account(current)}."NUMBERS" TO {account(other)}',
         f'GRANT SELECT, INSERT, UPDATE, DELETE ON {account(current)}."OWN" TO {account(other)}',
     ]
@@ -460,10 +465,10 @@ def test_nothing_is_changed_if_the_owner_must_share_more(oracle: OracleLaborator
     other = rotated(oracle, current, other, record)
     owning(oracle, current)
     oracle.allow(current.username, INVOICES)
-    before = definition(oracle, other)
+    before = definitions(oracle, other)
     with pytest.raises(Unsupported, match="the table OWN"):
         set_secret(oracle, current, other, pair=record)
-    assert definition(oracle, other) == before
+    assert definitions(oracle, other) == before
     assert oracle.logs_in(other)
 
 

@@ -18,6 +18,7 @@ from rotation.engines.oracle.definition import (
     Synonym,
     attribute_clauses,
     quota_size,
+    role_list,
 )
 from rotation.engines.oracle.packages import group_call, initial_group_call, package_call
 from rotation.engines.oracle.rights import (
@@ -51,6 +52,15 @@ ON_OWNED: Final = {
 
 
 @dataclass(frozen=True)
+class Side:
+    """One of the two users, and what it is to be like."""
+
+    name: str
+    has: Definition
+    like: Definition
+
+
+@dataclass(frozen=True)
 class ThingKind[T]:
     """A kind of thing that users can differ in."""
 
@@ -58,8 +68,8 @@ class ThingKind[T]:
     """What a user has of it, by what one statement is about."""
     phrase: Callable[[T, str], str]
     """What a sentence says of one, if the user of this name has it."""
-    change: Callable[[str, AbstractSet[T], AbstractSet[T], Definition], Iterable[str]]
-    """The statements that bring the user of this name from the first to the second, like the user of the definition."""
+    change: Callable[[Side, AbstractSet[T], AbstractSet[T]], Iterable[str]]
+    """The statements that bring a user from the first to the second."""
 
 
 def differences(user: str, other: str, user_has: Definition, other_has: Definition) -> list[Difference]:
@@ -114,8 +124,10 @@ class Pairing:
         for key in sorted(user_things.keys() | other_things.keys()):
             user_part, other_part = frozenset(user_things.get(key, ())), frozenset(other_things.get(key, ()))
             if user_part != other_part:
-                for_other = _joined(kind.change(self.other, other_part, user_part, self.user_has))
-                for_user = _joined(kind.change(self.user, user_part, other_part, self.other_has))
+                other_side = Side(self.other, self.other_has, self.user_has)
+                user_side = Side(self.user, self.user_has, self.other_has)
+                for_other = _joined(kind.change(other_side, other_part, user_part))
+                for_user = _joined(kind.change(user_side, user_part, other_part))
                 yield Difference(
                     self.sentence(kind, user_part, other_part),
                     said(for_other),
@@ -158,11 +170,11 @@ def _attributes(definition: Definition) -> Mapping[str, Collection[tuple[str, st
 
 
 def _change_attribute(
-    name: str, present: AbstractSet[tuple[str, str]], wanted: AbstractSet[tuple[str, str]], _: Definition
+    side: Side, present: AbstractSet[tuple[str, str]], wanted: AbstractSet[tuple[str, str]]
 ) -> Iterable[str]:
     if wanted:
-        return [f"ALTER USER {identifier(name)} {attribute_clauses(dict(wanted))}"]
-    return [f"take the {attribute} from {name}" for attribute in dict(present)]
+        return [f"ALTER USER {identifier(side.name)} {attribute_clauses(dict(wanted))}"]
+    return [f"take the {attribute} from {side.name}" for attribute in dict(present)]
 
 
 def _rights(definition: Definition) -> Mapping[Right, Collection[Right]]:
@@ -172,20 +184,31 @@ def _rights(definition: Definition) -> Mapping[Right, Collection[Right]]:
     return found
 
 
-def _change_right(name: str, present: AbstractSet[Right], wanted: AbstractSet[Right], _: Definition) -> Iterator[str]:
-    for statement, right in statements(frozenset(present), frozenset(wanted), name):
-        call = package_call(right, name, grants=statement.startswith("GRANT"))
-        yield str(call) if call else f"{statement}{on_rds(statement, right, name)}"
+def _change_right(side: Side, present: AbstractSet[Right], wanted: AbstractSet[Right]) -> Iterator[str]:
+    grants = False
+    for statement, right in statements(frozenset(present), frozenset(wanted), side.name):
+        grants = statement.startswith("GRANT")
+        call = package_call(right, side.name, grants=grants)
+        yield str(call) if call else f"{statement}{on_rds(statement, right, side.name)}"
+    if grants and right.kind is RightKind.ROLE:
+        yield from _change_default_role(side, right.name)
+
+
+def _change_default_role(side: Side, role: str) -> Iterator[str]:
+    """Yield what a GRANT of this role needs after it: whether the role is then a default role depends on the others."""
+    is_wanted = role in side.like.default_roles
+    if is_wanted != (side.has.default_role_clause == "ALL"):
+        others = side.has.default_roles & side.like.roles - {role}
+        clause = role_list(others | {role} if is_wanted else others)
+        yield f"ALTER USER {identifier(side.name)} DEFAULT ROLE {clause}"
 
 
 def _default_roles(definition: Definition) -> Mapping[str, Collection[str]]:
     return {"": definition.default_roles}
 
 
-def _change_default_roles(
-    name: str, _present: AbstractSet[str], _wanted: AbstractSet[str], like: Definition
-) -> Iterable[str]:
-    return [f"ALTER USER {identifier(name)} DEFAULT ROLE {like.default_role_clause}"]
+def _change_default_roles(side: Side, _present: AbstractSet[str], _wanted: AbstractSet[str]) -> Iterable[str]:
+    return [f"ALTER USER {identifier(side.name)} DEFAULT ROLE {side.like.default_role_clause}"]
 
 
 def _quotas(definition: Definition) -> Mapping[str, Collection[tuple[str, int]]]:
@@ -193,10 +216,10 @@ def _quotas(definition: Definition) -> Mapping[str, Collection[tuple[str, int]]]
 
 
 def _change_quota(
-    name: str, present: AbstractSet[tuple[str, int]], wanted: AbstractSet[tuple[str, int]], _: Definition
+    side: Side, present: AbstractSet[tuple[str, int]], wanted: AbstractSet[tuple[str, int]]
 ) -> Iterator[str]:
     for tablespace, quota in wanted or dict.fromkeys(dict(present), 0).items():
-        yield f"ALTER USER {identifier(name)} QUOTA {quota_size(quota)} ON {identifier(tablespace)}"
+        yield f"ALTER USER {identifier(side.name)} QUOTA {quota_size(quota)} ON {identifier(tablespace)}"
 
 
 def _groups(definition: Definition) -> Mapping[str, Collection[tuple[str, bool]]]:
@@ -204,22 +227,22 @@ def _groups(definition: Definition) -> Mapping[str, Collection[tuple[str, bool]]
 
 
 def _change_group(
-    name: str, present: AbstractSet[tuple[str, bool]], wanted: AbstractSet[tuple[str, bool]], _: Definition
+    side: Side, present: AbstractSet[tuple[str, bool]], wanted: AbstractSet[tuple[str, bool]]
 ) -> Iterator[str]:
     for group in dict(present):
-        yield str(group_call(name, group))
+        yield str(group_call(side.name, group))
     for group, option in wanted:
-        yield str(group_call(name, group, option=option))
+        yield str(group_call(side.name, group, option=option))
+        if group in dict(present) and group == side.like.initial_group:  # it was no longer the initial one
+            yield str(initial_group_call(side.name, group))
 
 
 def _initial_group(definition: Definition) -> Mapping[str, Collection[tuple[str]]]:
     return {"": {(definition.initial_group,)}}
 
 
-def _change_initial_group(
-    name: str, _present: AbstractSet[tuple[str]], wanted: AbstractSet[tuple[str]], _: Definition
-) -> Iterable[str]:
-    return [str(initial_group_call(name, group)) for (group,) in wanted]
+def _change_initial_group(side: Side, _: AbstractSet[tuple[str]], wanted: AbstractSet[tuple[str]]) -> Iterable[str]:
+    return [str(initial_group_call(side.name, group)) for (group,) in wanted]
 
 
 def _proxies(definition: Definition) -> Mapping[tuple[str, str], Collection[Proxy]]:
@@ -229,10 +252,10 @@ def _proxies(definition: Definition) -> Mapping[tuple[str, str], Collection[Prox
     return found
 
 
-def _change_proxy(name: str, present: AbstractSet[Proxy], wanted: AbstractSet[Proxy], _: Definition) -> Iterator[str]:
-    for proxy in (one.renamed(THE_USER, name) for one in sorted(present)[:1]):
+def _change_proxy(side: Side, present: AbstractSet[Proxy], wanted: AbstractSet[Proxy]) -> Iterator[str]:
+    for proxy in (one.renamed(THE_USER, side.name) for one in sorted(present)[:1]):
         yield f"ALTER USER {identifier(proxy.client)} REVOKE {proxy.through}"
-    for proxy in (one.renamed(THE_USER, name) for one in sorted(wanted)):
+    for proxy in (one.renamed(THE_USER, side.name) for one in sorted(wanted)):
         yield f"ALTER USER {identifier(proxy.client)} GRANT {proxy.through}{proxy.clauses}"
 
 
@@ -240,14 +263,12 @@ def _synonyms(definition: Definition) -> Mapping[str, Collection[Synonym]]:
     return {synonym.name: {synonym} for synonym in definition.synonyms}
 
 
-def _change_synonym(
-    name: str, present: AbstractSet[Synonym], wanted: AbstractSet[Synonym], _: Definition
-) -> Iterator[str]:
+def _change_synonym(side: Side, present: AbstractSet[Synonym], wanted: AbstractSet[Synonym]) -> Iterator[str]:
     for synonym in wanted:
-        place = f"{identifier(name)}.{identifier(synonym.name)}"
+        place = f"{identifier(side.name)}.{identifier(synonym.name)}"
         yield f"CREATE OR REPLACE SYNONYM {place} FOR {synonym.target}"
     for synonym in () if wanted else present:
-        yield f"DROP SYNONYM {identifier(name)}.{identifier(synonym.name)}"
+        yield f"DROP SYNONYM {identifier(side.name)}.{identifier(synonym.name)}"
 
 
 RIGHTS = ThingKind(_rights, lambda right, _: f"the {right}", _change_right)

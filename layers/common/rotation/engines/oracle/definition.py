@@ -112,9 +112,12 @@ class Definition:
     @property
     def default_role_clause(self) -> str:
         """What sets the default roles, in ALTER USER. ALL counts for roles that are granted later, too."""
-        roles = {right.name for right in self.rights if right.kind is RightKind.ROLE}
-        names = ", ".join(map(identifier, sorted(self.default_roles)))
-        return "ALL" if self.default_roles == roles else names or "NONE"
+        return "ALL" if self.default_roles == self.roles else role_list(self.default_roles)
+
+    @property
+    def roles(self) -> set[str]:
+        """The roles that the user has, default roles or not."""
+        return {right.name for right in self.rights if right.kind is RightKind.ROLE}
 
     def without(self, rights: AbstractSet[Right]) -> "Definition":
         """Return the same without some rights."""
@@ -131,6 +134,11 @@ def attribute_clauses(attributes: Mapping[str, str]) -> str:
     if "read_only" in attributes:
         clauses.append(READ_ONLY[attributes["read_only"]])
     return " ".join(clauses)
+
+
+def role_list(roles: AbstractSet[str]) -> str:
+    """Return roles as the clause DEFAULT ROLE takes them."""
+    return ", ".join(map(identifier, sorted(roles))) or "NONE"
 
 
 def quota_size(quota: int) -> str:

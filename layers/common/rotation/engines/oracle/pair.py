@@ -36,6 +36,7 @@ from rotation.engines.oracle.definition import (
     Proxy,
     attribute_clauses,
     quota_size,
+    role_list,
 )
 from rotation.engines.oracle.kind import KIND
 from rotation.engines.oracle.packages import (
@@ -323,7 +324,7 @@ class OraclePair:
             return
         clause = user_has.default_role_clause
         if clause == "ALL" and self._kept:  # a role that the other one keeps would be a default role as well
-            clause = ", ".join(map(identifier, sorted(user_has.default_roles))) or "NONE"
+            clause = role_list(user_has.default_roles)
         self._alter(self._copying("default roles"), self._other, f"DEFAULT ROLE {clause}", NO_SUCH_DEFAULT_ROLE)
 
     def _copy_quotas(self, user_has: Definition, other_has: Definition) -> None:
