@@ -3,6 +3,7 @@
 import itertools
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -222,6 +223,8 @@ def test_one_that_the_server_has_locked_gets_in_again(oracle: OracleLaboratory, 
     unlock = compared(oracle, current, other).unlock
     assert (unlock is None) is (lock_time == "1")
     if unlock:
+        with pytest.raises(RightsDiffer, match=unlock):
+            set_secret(oracle, current, other, pair=record)
         paste(oracle, unlock)
     rotated(oracle, current, other, record)
 
@@ -237,9 +240,7 @@ def after_each_change(monkeypatch: pytest.MonkeyPatch, act: Callable[[str], obje
     """Do something after each statement that changes something: what is left is what an interruption leaves."""
     execute = OracleConnection.execute
 
-    def executed(
-        connection: OracleConnection, operation: str, statement: str, *rest: object, **named: object
-    ) -> object:
+    def executed(connection: OracleConnection, operation: str, statement: str, *rest: Any, **named: Any) -> object:  # noqa: ANN401 - handed on
         found = execute(connection, operation, statement, *rest, **named)
         if not statement.startswith(("SELECT", "ALTER SESSION")):
             act(statement)
@@ -356,6 +357,26 @@ def test_an_interrupted_creation_is_ended(
     alter(oracle, things, user, THEN[:4])
     clone = set_secret(oracle, user, pair=record)
     assert len({repr(one) for one in definitions(oracle, user, clone)}) == 1
+
+
+@pytest.mark.parametrize("number", [1, 5, 11, 16, 22])
+@pytest.mark.parametrize("is_new", [False, True])
+def test_one_step_that_is_delivered_twice_at_once_ends_well_in_both(
+    oracle: OracleLaboratory, things: str, monkeypatch: pytest.MonkeyPatch, number: int, *, is_new: bool
+) -> None:
+    user, record, left = oracle.new_user(), RecordInMemory(), itertools.count(number - 1, -1)
+    clone = new_clone(user) if is_new else set_secret(oracle, user, pair=record)
+    alter(oracle, things, user, FIRST)
+
+    def deliver_again(_: str) -> None:
+        if not next(left):
+            set_secret(oracle, user, clone, pair=record)
+
+    with monkeypatch.context() as patch:
+        after_each_change(patch, deliver_again)
+        set_secret(oracle, user, clone, pair=record)
+    assert len({repr(one) for one in definitions(oracle, user, clone)}) == 1
+    rotated(oracle, user, clone, record)
 
 
 # What the admin cannot revoke

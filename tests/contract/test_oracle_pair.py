@@ -158,6 +158,26 @@ def test_what_a_trigger_of_the_server_refuses_is_named(
         stand_in.database.refuses.clear()
 
 
+@pytest.mark.parametrize("behind", [942, 1031, 4042, 22930])
+@pytest.mark.parametrize("verb", ["GRANT", "REVOKE"])
+def test_an_object_of_sys_behind_another_error_is_named_with_the_call_of_rds(
+    oracle: OracleLaboratory, stand_in: Server, pair: Pair, verb: str, behind: int
+) -> None:
+    who = pair[verb == "REVOKE"]
+    stand_in.database.object_grants[Held(name_of(who), "SYS", "V_$SESSION", "SELECT", "", "SYS")] = Options()
+    error = f"error occurred at recursive SQL level 1\n{OracleError(behind, 'not here')}\nORA-06512: at line 2"
+    call = rf"{verb.lower()}_sys_object\('V_\$SESSION', '{name_of(pair[1])}', 'SELECT'\); END;"
+    stand_in.database.refuses[f"{verb} SELECT"] = (604, error)
+    try:
+        with (
+            oracle.engine.connect(oracle.admin, deadline()) as session,
+            pytest.raises(NotPermitted, match=rf"BEGIN rdsadmin\.rdsadmin_util\.{call}"),
+        ):
+            session.mirror(*(one.username for one in pair))
+    finally:
+        stand_in.database.refuses.clear()
+
+
 def test_an_old_server_is_not_asked_for_what_came_later(monkeypatch: pytest.MonkeyPatch) -> None:
     with own((12, 1, 0, 2, 0)) as oracle:
         monkeypatch.setenv("DB_CA_BUNDLE", str(oracle.ca_bundle))
