@@ -100,7 +100,7 @@ RIGHTS = {
 """Each kind of thing that a pair shares: statements that give it to a user, and statements that change it then."""
 
 
-STATEMENT = re.compile(r"""BEGIN (?:[^'"]|'[^']*'|"[^"]*")*? END;|(?:[^;'"]|"[^"]*"|'[^']*')+""")
+STATEMENT = re.compile(r"""\s*BEGIN (?:[^'"]|'[^']*'|"[^"]*")*? END;|(?:[^;'"]|"[^"]*"|'[^']*')+""")
 
 
 def paste(oracle: OracleLaboratory, text: str) -> None:

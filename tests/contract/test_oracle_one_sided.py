@@ -121,8 +121,10 @@ def test_a_change_of_the_other_one_is_refused_until_it_is_made_at_both_or_undone
 ) -> None:
     current, other = turn
     give, change = KINDS[kind]
-    record, is_kept = RecordInMemory(), current.username < other.username
-    for statements in (give, change):
+    record, is_first_kept = RecordInMemory(), current.username < other.username
+    for statements, is_kept in ((give, is_first_kept), (change, not is_first_kept)):
+        if statements is change and not is_first_kept:
+            alter(oracle, things, current, give)
         other = rotated(oracle, current, other, record)
         alter(oracle, things, other, statements)
         before = definitions(oracle, current, other)
@@ -130,9 +132,6 @@ def test_a_change_of_the_other_one_is_refused_until_it_is_made_at_both_or_undone
             paste(oracle, difference.change_user if is_kept else difference.change_other)
         [wanted] = before[is_kept:][:1]
         assert definitions(oracle, current, other) == [wanted, wanted]
-        if not is_kept:
-            alter(oracle, things, current, give)
-        is_kept = not is_kept
     rotated(oracle, current, other, record)
 
 
