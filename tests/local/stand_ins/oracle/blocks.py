@@ -88,7 +88,7 @@ def revoke_switch(session: "Session", name: str, group: str) -> None:
     _manages(session)
     user = named(session, name)
     if user.groups.pop(group, None) is None:
-        raise OracleError(29399, "user does not have privilege to switch to consumer group")
+        raise OracleError(29366, "invalid CONSUMER_GROUP argument specified")  # no page says which number it is
     if user.initial_group == group:
         user.initial_group = DEFAULT_GROUP
 

@@ -24,8 +24,6 @@ from tests.local.stand_ins.oracle.vocabulary import (
     FIRST_WITH_ROLLOVER,
     LIMITS,
     LONG_PASSWORD,
-    LONGEST_DELAY,
-    MOST_AT_ONCE,
     NAMES_OF_SYS,
     NOT_FOR_SYS,
     PUBLIC,
@@ -151,7 +149,7 @@ class Database:
             raise OracleError(28000, "The account is locked.")
         if not accepted & frozenset(self.passwords(user.name)):
             user.failed += 1
-            self.elapsed += self._delay(user)
+            self.elapsed += user.delay
             limit = self.limit(user.profile, "FAILED_LOGIN_ATTEMPTS")
             if limit != UNLIMITED and user.failed >= int(limit):
                 # Without a time, the status is that of a lock by an administrator.
@@ -176,15 +174,6 @@ class Database:
         """Return a limit as a dictionary view shows it: a fraction without the zero, with the decimal separator."""
         value = self.limit(profile, name)
         return f"{float(value):.4f}".lstrip("0").rstrip("0").replace(".", self.decimal) if "." in value else value
-
-    @staticmethod
-    def _delay(user: User) -> float:
-        """Return how long the answer to a failed login is held back: from the fourth on, 10 seconds at most.
-
-        Oracle's Security Guide has had a second since 11g; people have measured up to 10. Nobody waits here: it is
-        later, in the same instant.
-        """
-        return float(min(max(user.failed - MOST_AT_ONCE, 0), LONGEST_DELAY))
 
     def _lock_days(self, user: User) -> float:
         """Return how many days failed logins lock a user; infinite if that is unlimited."""

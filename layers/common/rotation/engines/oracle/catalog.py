@@ -125,7 +125,7 @@ class OracleCatalog:
             irrevocable=frozenset(irrevocable),
             default_roles=frozenset(role for role, *_, default in roles if default == "YES"),
             quotas=self._quotas(user),
-            groups=self._groups(user),
+            groups=self.groups(user),
             initial_group=row["initial_rsrc_consumer_group"] or "",
             proxies=frozenset(self._proxies(user, other)),
             synonyms=frozenset(self._synonyms(user, other)),
@@ -136,6 +136,12 @@ class OracleCatalog:
         columns = ("granted_role", "admin_option", "delegate_option", "default_role")
         roles = [*self._rows(user, "roles", "dba_role_privs", "grantee", *columns)]
         return [*_role_rights(roles), *self._privileges(user)]
+
+    def groups(self, user: str) -> dict[str, bool]:
+        """Return the consumer groups that a user can switch to, and whether it can pass that on."""
+        view, columns = "dba_rsrc_consumer_group_privs", ("granted_group", "grant_option")
+        rows = self._rows(user, "consumer groups", view, "grantee", *columns)
+        return {group: option == "YES" for group, option in rows}
 
     def passed_on(self, user: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield to whom a user has passed on what: privilege, owner and object."""
@@ -240,11 +246,6 @@ class OracleCatalog:
     def _quotas(self, user: str) -> dict[str, int]:
         rows = self._rows(user, "quotas", "dba_ts_quotas", "username", "tablespace_name", "max_bytes", "dropped")
         return {name: int(size) for name, size, dropped in rows if dropped == "NO" and int(size)}
-
-    def _groups(self, user: str) -> dict[str, bool]:
-        view, columns = "dba_rsrc_consumer_group_privs", ("granted_group", "grant_option")
-        rows = self._rows(user, "consumer groups", view, "grantee", *columns)
-        return {group: option == "YES" for group, option in rows}
 
     def _all_proxies(self, user: str) -> Iterator[Proxy]:
         """Yield who can connect as the user, and as whom the user can connect."""

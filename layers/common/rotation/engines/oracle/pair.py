@@ -59,7 +59,7 @@ from rotation.engines.oracle.rights import (
     statements,
     whole,
 )
-from rotation.errors import RETRIED, NotPermitted, RightsDiffer, StatementFailed, Unsafe, Unsupported
+from rotation.errors import RETRIED, DatabaseError, NotPermitted, RightsDiffer, StatementFailed, Unsafe, Unsupported
 from rotation.redaction import said
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,6 @@ NOT_GRANTED = frozenset({"ORA-01951", "ORA-01952"})
 NO_SUCH_DEFAULT_ROLE = frozenset({"ORA-01955"})
 NO_SUCH_PROXY = frozenset({"ORA-28154"})
 NO_SUCH_SYNONYM = frozenset({"ORA-01434"})
-CANNOT_SWITCH = frozenset({"ORA-29399"})
 PENDING_AREA = frozenset({"ORA-29370"})
 """A session is changing resource plans; there is one pending area in a database."""
 MOST_TRIES = 20
@@ -337,10 +336,17 @@ class OraclePair:
     def _copy_groups(self, user_has: Definition, other_has: Definition) -> None:
         for group in _changed_groups(user_has, other_has):
             if group in other_has.groups:
-                with suppress(ExpectedError):
-                    self._manage_group(group_call(self._other, group), CANNOT_SWITCH)
+                self._revoke_group(group)
             if group in user_has.groups:
                 self._manage_group(group_call(self._other, group, option=user_has.groups[group]))
+
+    def _revoke_group(self, group: str) -> None:
+        """Revoke the right to switch to a group. No page says what the server answers if it was revoked already."""
+        try:
+            self._manage_group(group_call(self._other, group))
+        except DatabaseError:
+            if group in self._catalog.groups(self._other):
+                raise
 
     def _copy_initial_group(self, user_has: Definition, other_has: Definition) -> None:
         """Set the initial group; a user loses it with the right to switch to it
