@@ -88,7 +88,7 @@ def compared(oracle: OracleLaboratory, user: Credential, other: Credential) -> C
 def definitions(oracle: OracleLaboratory, *users: Credential) -> list[list[object]]:
     """Return all that the dictionary says of each user."""
     with oracle.session() as run:
-        return [[sorted(run(query, name_of(user))) for query in DEFINITION] for user in users]
+        return [[sorted(set(run(query, name_of(user)))) for query in DEFINITION] for user in users]
 
 
 def refused(oracle: OracleLaboratory, user: Credential, other: Credential, record: RecordInMemory) -> Comparison:

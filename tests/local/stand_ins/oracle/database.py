@@ -152,9 +152,8 @@ class Database:
             self.elapsed += user.delay
             limit = self.limit(user.profile, "FAILED_LOGIN_ATTEMPTS")
             if limit != UNLIMITED and user.failed >= int(limit):
-                # Without a time, the status is that of a lock by an administrator.
-                is_timed = self.limit(user.profile, "PASSWORD_LOCK_TIME") != UNLIMITED
-                user.locked, user.timed, user.locked_at = True, is_timed, self.now()
+                user.locked, user.locked_at = True, self.now()
+                user.timed = self._lock_days(user) != float("inf")  # else it reads like a lock by an administrator
             raise OracleError(1017, wrong)
         user.failed = 0
         if user.expired:
