@@ -415,6 +415,22 @@ def test_what_both_have_from_somebody_else_is_no_difference(oracle: OracleLabora
     rotated(oracle, current, other, RecordInMemory())
 
 
+def test_what_a_stranger_gives_to_the_other_one_is_named_with_the_statement_that_ends_it(
+    oracle: OracleLaboratory, turn: Pair
+) -> None:
+    """Nobody knows whether an administrator wanted it: so a stranger can stop a pair until somebody has run it."""
+    current, other = turn
+    record, stranger = RecordInMemory(), oracle.new_user()
+    other = rotated(oracle, current, other, record)
+    oracle.alter(f"CREATE TABLE {account(stranger)}.hers (id NUMBER)")
+    with oracle.session(stranger) as run:
+        run(f"GRANT SELECT ON hers TO {account(other)}")
+    [difference] = refused(oracle, current, other, record).differences
+    assert difference.change_other == f'REVOKE SELECT ON {account(stranger)}."HERS" FROM {account(other)}'  # noqa: S608 - compared, not run
+    paste(oracle, difference.change_other)
+    rotated(oracle, current, other, record)
+
+
 # What a user owns
 
 
