@@ -1,5 +1,6 @@
 """What do the contract tests of Oracle do alike, besides `tests.contract.pairs`?"""
 
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from rotation.credential import Credential
 from rotation.engine import CloneStatus, Unshared
 from tests.contract.pairs import differences, mirror
 from tests.laboratories import deadline, new_password
-from tests.laboratories.oracle import OracleLaboratory, known, quoted
+from tests.laboratories.oracle import ROLLOVER_PROFILE, OracleLaboratory, known, quoted
 
 LEAKS = pytest.mark.filterwarnings(
     r"ignore:Exception ignored in. <[\w.]*oracle\.\w+\.\w+:pytest.PytestUnraisableExceptionWarning"
@@ -22,6 +23,90 @@ MAPPING = (
     " sys.dbms_resource_manager.set_consumer_group_mapping(sys.dbms_resource_manager.oracle_user, '{n}', '{g}');"
     " sys.dbms_resource_manager.submit_pending_area; END;"
 )
+
+
+RIGHTS = {
+    "system privileges": (["GRANT CREATE TABLE, CREATE VIEW TO {}"], ["REVOKE CREATE VIEW FROM {}"]),
+    "a system privilege to pass on": (
+        ["GRANT CREATE TABLE TO {} WITH ADMIN OPTION"],
+        ["REVOKE CREATE TABLE FROM {}", "GRANT CREATE TABLE TO {}"],
+    ),
+    "it may be passed on later": (["GRANT CREATE TABLE TO {}"], ["GRANT CREATE TABLE TO {} WITH ADMIN OPTION"]),
+    "roles": (['GRANT {s}_ROLE, "{s} role; --" TO {}'], ["REVOKE {s}_ROLE FROM {}"]),
+    "a role to pass on": (
+        ["GRANT {s}_ROLE TO {} WITH ADMIN OPTION"],
+        ["REVOKE {s}_ROLE FROM {}", "GRANT {s}_ROLE TO {}"],
+    ),
+    "default roles": (
+        ['GRANT {s}_ROLE, "{s} role; --" TO {}', 'ALTER USER {} DEFAULT ROLE "{s} role; --"'],
+        ["ALTER USER {} DEFAULT ROLE NONE"],
+    ),
+    "default roles, all again": (
+        ["GRANT {s}_ROLE TO {}", "ALTER USER {} DEFAULT ROLE NONE"],
+        ["ALTER USER {} DEFAULT ROLE ALL"],
+    ),
+    "a role more, while only some are default roles": (
+        ['GRANT "{s} role; --" TO {}', "ALTER USER {} DEFAULT ROLE NONE"],
+        ["GRANT {s}_ROLE TO {}"],
+    ),
+    "objects": (
+        ['GRANT SELECT, INSERT, UPDATE ON {s}."t ON x TO y" TO {}', "GRANT SELECT ON {s}.numbers TO {}"],
+        ['REVOKE INSERT ON {s}."t ON x TO y" FROM {}'],
+    ),
+    "an object to pass on": (
+        ["GRANT SELECT, INSERT ON {s}.parts TO {} WITH GRANT OPTION"],
+        ["REVOKE SELECT ON {s}.parts FROM {}", "GRANT SELECT ON {s}.parts TO {}"],
+    ),
+    "a hierarchy": (["GRANT SELECT ON {s}.parts TO {} WITH HIERARCHY OPTION"], ["REVOKE SELECT ON {s}.parts FROM {}"]),
+    "columns": (
+        ['GRANT UPDATE (id, "co,l"), REFERENCES (id) ON {s}."t ON x TO y" TO {} WITH GRANT OPTION'],
+        ['REVOKE UPDATE ON {s}."t ON x TO y" FROM {}', 'GRANT UPDATE (id) ON {s}."t ON x TO y" TO {}'],
+    ),
+    "columns remain of a table": (
+        ["GRANT UPDATE ON {s}.parts TO {}", "GRANT UPDATE (price) ON {s}.parts TO {}"],
+        ["REVOKE UPDATE ON {s}.parts FROM {}", "GRANT UPDATE (price) ON {s}.parts TO {}"],
+    ),
+    "a schema (23ai)": (
+        ["GRANT SELECT ANY TABLE, INSERT ANY TABLE ON SCHEMA {s} TO {}"],
+        ["REVOKE INSERT ANY TABLE ON SCHEMA {s} FROM {}"],
+    ),
+    "quotas": (
+        ["ALTER USER {} QUOTA 10485760 ON users", "ALTER USER {} QUOTA UNLIMITED ON system"],
+        ["ALTER USER {} QUOTA UNLIMITED ON users", "ALTER USER {} QUOTA 0 ON system"],
+    ),
+    "profile": (["ALTER USER {} PROFILE " + ROLLOVER_PROFILE], ["ALTER USER {} PROFILE default"]),
+    "a collation": (["ALTER USER {} DEFAULT COLLATION BINARY_CI"], ["ALTER USER {} DEFAULT COLLATION USING_NLS_COMP"]),
+    "reading only (23ai)": (["ALTER USER {} READ ONLY"], ["ALTER USER {} READ WRITE"]),
+    "tablespaces": (["ALTER USER {} DEFAULT TABLESPACE system"], ["ALTER USER {} DEFAULT TABLESPACE users"]),
+    "synonyms": (
+        ["CREATE SYNONYM {}.parts FOR {s}.parts", 'CREATE SYNONYM {}."x y" FOR {s}."t ON x TO y"'],
+        ["DROP SYNONYM {}.parts", 'CREATE OR REPLACE SYNONYM {}."x y" FOR {s}.parts'],
+    ),
+    "consumer groups": (
+        [
+            "BEGIN sys.dbms_resource_manager_privs.grant_switch_consumer_group('{n}', 'BATCH_GROUP', TRUE); END;",
+            "BEGIN sys.dbms_resource_manager_privs.grant_switch_consumer_group('{n}', 'LOW_GROUP', FALSE); END;",
+        ],
+        [
+            "BEGIN sys.dbms_resource_manager_privs.revoke_switch_consumer_group('{n}', 'LOW_GROUP'); END;",
+            "BEGIN sys.dbms_resource_manager_privs.grant_switch_consumer_group('{n}', 'BATCH_GROUP', FALSE); END;",
+        ],
+    ),
+    "an initial consumer group": (
+        [MAPPING.replace("{g}", "BATCH_GROUP")],
+        [MAPPING.replace("{g}", "LOW_GROUP")],
+    ),
+}
+"""Each kind of thing that a pair shares: statements that give it to a user, and statements that change it then."""
+
+
+STATEMENT = re.compile(r"""\s*BEGIN (?:[^'"]|'[^']*'|"[^"]*")*? END;|(?:[^;'"]|"[^"]*"|'[^']*')+""")
+
+
+def paste(oracle: OracleLaboratory, text: str) -> None:
+    """Run the statements that an error names, one by one, as the superuser."""
+    found = [statement.strip() for statement in STATEMENT.findall(text)]
+    oracle.alter(*filter(None, found))
 
 
 def name_of(user: Credential) -> str:

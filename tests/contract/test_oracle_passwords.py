@@ -110,6 +110,19 @@ def test_a_lock_for_failed_logins_ends_by_itself(
     assert oracle.logs_in(clone)
 
 
+def test_a_user_that_logs_in_after_failed_logins_is_not_held_back(
+    oracle: OracleLaboratory, stand_in: oracle_server.Server, pair: Pair
+) -> None:
+    """The stand-in holds back the answers to failed logins, as the server does, from the fourth on."""
+    user, _ = pair
+    before = stand_in.database.elapsed
+    for _ in range(5):
+        assert not oracle.logs_in(changed(user))
+    assert stand_in.database.elapsed - before == 1 + 2
+    assert oracle.logs_in(user)
+    assert stand_in.database.elapsed - before == 1 + 2
+
+
 # Two passwords
 
 

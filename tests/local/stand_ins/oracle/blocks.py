@@ -8,7 +8,7 @@ from tests.local.stand_ins.oracle.dictionary import Binds
 from tests.local.stand_ins.oracle.sql import Kind, OracleError, Reader
 from tests.local.stand_ins.oracle.users import named
 from tests.local.stand_ins.oracle.views import Value
-from tests.local.stand_ins.oracle.vocabulary import DBA, SYS
+from tests.local.stand_ins.oracle.vocabulary import DBA, DEFAULT_GROUP, SYS
 
 if TYPE_CHECKING:
     from tests.local.stand_ins.oracle.statements import Session
@@ -83,10 +83,14 @@ def grant_switch(session: "Session", name: str, group: str, option: str) -> None
 
 
 def revoke_switch(session: "Session", name: str, group: str) -> None:
-    """DBMS_RESOURCE_MANAGER_PRIVS.REVOKE_SWITCH_CONSUMER_GROUP."""
+    """DBMS_RESOURCE_MANAGER_PRIVS.REVOKE_SWITCH_CONSUMER_GROUP; without it, the group is not the initial one
+    (https://docs.oracle.com/cd/A91202_01/901_doc/appdev.901/a89852/dbms_r5b.htm)."""  # noqa: D205, D209 - the link takes the line
     _manages(session)
-    if named(session, name).groups.pop(group, None) is None:
-        raise OracleError(29399, "user does not have privilege to switch to consumer group")
+    user = named(session, name)
+    if user.groups.pop(group, None) is None:
+        raise OracleError(29366, "invalid CONSUMER_GROUP argument specified")  # no page says which number it is
+    if user.initial_group == group:
+        user.initial_group = DEFAULT_GROUP
 
 
 def grant_manager(session: "Session", name: str, privilege: str, option: str) -> None:

@@ -149,9 +149,11 @@ class Database:
             raise OracleError(28000, "The account is locked.")
         if not accepted & frozenset(self.passwords(user.name)):
             user.failed += 1
+            self.elapsed += user.delay
             limit = self.limit(user.profile, "FAILED_LOGIN_ATTEMPTS")
             if limit != UNLIMITED and user.failed >= int(limit):
-                user.locked, user.timed, user.locked_at = True, True, self.now()
+                user.locked, user.locked_at = True, self.now()
+                user.timed = self._lock_days(user) != float("inf")  # else it reads like a lock by an administrator
             raise OracleError(1017, wrong)
         user.failed = 0
         if user.expired:

@@ -137,3 +137,5 @@ ROLLOVER = "PASSWORD_ROLLOVER_TIME"
 FIRST_WITH_ROLLOVER, FIRST_WITH_LONG_PASSWORDS = (19, 12), (23,)
 SHORT_PASSWORD, LONG_PASSWORD = 30, 1024
 DAY = 86400.0
+MOST_AT_ONCE, LONGEST_DELAY = 3, 10
+"""How many failed logins of a user are answered at once, and how many seconds a later one can take."""

@@ -74,6 +74,9 @@ ON_USERS = "USER"
 (https://docs.oracle.com/en/database/oracle/oracle-database/19/dbseg/managing-security-for-definer-rights-and-invoker-rights.html).
 The code still belongs to the grantee, so its clone does not need them."""
 
+PUBLIC = "PUBLIC"
+"""Everybody, as a grantee."""
+
 DROPPED = "BIN$"
 """How the names of dropped objects begin, which keep their grants."""
 
@@ -122,7 +125,7 @@ class OracleCatalog:
             irrevocable=frozenset(irrevocable),
             default_roles=frozenset(role for role, *_, default in roles if default == "YES"),
             quotas=self._quotas(user),
-            groups=self._groups(user),
+            groups=self.groups(user),
             initial_group=row["initial_rsrc_consumer_group"] or "",
             proxies=frozenset(self._proxies(user, other)),
             synonyms=frozenset(self._synonyms(user, other)),
@@ -133,6 +136,12 @@ class OracleCatalog:
         columns = ("granted_role", "admin_option", "delegate_option", "default_role")
         roles = [*self._rows(user, "roles", "dba_role_privs", "grantee", *columns)]
         return [*_role_rights(roles), *self._privileges(user)]
+
+    def groups(self, user: str) -> dict[str, bool]:
+        """Return the consumer groups that a user can switch to, and whether it can pass that on."""
+        view, columns = "dba_rsrc_consumer_group_privs", ("granted_group", "grant_option")
+        rows = self._rows(user, "consumer groups", view, "grantee", *columns)
+        return {group: option == "YES" for group, option in rows}
 
     def passed_on(self, user: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield to whom a user has passed on what: privilege, owner and object."""
@@ -150,8 +159,7 @@ class OracleCatalog:
 
     def is_untouched(self, user: str, row: User) -> bool:
         """Tell whether a user is locked, and has and owns nothing."""
-        status = row["account_status"]
-        if "LOCKED" not in status or "LOCKED(TIMED)" in status:
+        if not is_locked(row):
             return False
         roles = [*self._rows(user, "roles", "dba_role_privs", "grantee", "granted_role")]
         has = (roles, self._objects(user), list(self._privileges(user)), list(self._all_proxies(user)))
@@ -166,15 +174,36 @@ class OracleCatalog:
         ]
 
     def granted_on(self, user: str, other: str) -> set[str]:
-        """Return the objects of `user` on which `other` was granted something."""
-        return {right.item for right in self._privileges(other) if right.owner == user}
+        """Return the objects of `user` on which `other` can do something, or a role that `user` has, or PUBLIC.
 
-    def ungranted(self, user: str, other: str) -> list[str]:
-        """Return the objects that `user` owns, and on which `other` has no right."""
-        owned = {(item, kind) for kind, item in self.owned(user) if kind in GRANTABLE_TYPES}
-        owned -= {(item, "TABLE") for item in self._nested(user)} if owned else set()
+        The other one of a pair gets the roles of the current one.
+        """
+        operation, columns = f"reading who was granted what of {user}", ("grantee", "table_name")
+        granted = {
+            (grantee, item)
+            for view in ("dba_tab_privs", "dba_col_privs")
+            for _, grantee, item in self._admin.read(operation, view, ["owner"], columns, [user])
+        }
+        grantees = {other, PUBLIC, *(self._roles(user) if granted else ())}
+        return {item for grantee, item in granted if grantee in grantees}
+
+    def ungranted(self, user: str, other: str) -> list[tuple[str, str]]:
+        """Return type and name of the objects that `user` owns, and on which `other` has no right."""
+        owned = {(kind, item) for kind, item in self.owned(user) if kind in GRANTABLE_TYPES}
+        owned -= {("TABLE", item) for item in self._nested(user)} if owned else set()
         shared = self.granted_on(user, other) if owned else set()
-        return few([f"the {kind.lower()} {item}" for item, kind in sorted(owned) if item not in shared])
+        return sorted((kind, item) for kind, item in owned if item not in shared)
+
+    def _roles(self, user: str) -> set[str]:
+        """Return the roles that a user has, also through other roles."""
+        found, new = set[str](), {user}
+        while new:
+            rows = self._admin.read(
+                f"reading the roles of {user}", "dba_role_privs", ["grantee"], ["granted_role"], new
+            )
+            new = {role for _, role in rows} - found
+            found |= new
+        return found
 
     def _later_attributes(self) -> list[str]:
         """Return those that this version of the server has."""
@@ -218,11 +247,6 @@ class OracleCatalog:
         rows = self._rows(user, "quotas", "dba_ts_quotas", "username", "tablespace_name", "max_bytes", "dropped")
         return {name: int(size) for name, size, dropped in rows if dropped == "NO" and int(size)}
 
-    def _groups(self, user: str) -> dict[str, bool]:
-        view, columns = "dba_rsrc_consumer_group_privs", ("granted_group", "grant_option")
-        rows = self._rows(user, "consumer groups", view, "grantee", *columns)
-        return {group: option == "YES" for group, option in rows}
-
     def _all_proxies(self, user: str) -> Iterator[Proxy]:
         """Yield who can connect as the user, and as whom the user can connect."""
         operation, columns = f"reading the proxies of {user}", ("authentication", "authorization_constraint", "role")
@@ -257,6 +281,15 @@ class OracleCatalog:
     def _nested(self, user: str) -> list[str]:
         """Return the tables that hold a column of another table: a grant on that one is enough."""
         return [name for (name,) in self._rows(user, "nested tables", "dba_nested_tables", "owner", "table_name")]
+
+
+def is_locked(row: User) -> bool:
+    """Tell whether somebody has locked a user; the server itself locks it for a time, after failed logins.
+
+    https://docs.oracle.com/en/error-help/db/ora-28000/ has the two statuses. If PASSWORD_LOCK_TIME is UNLIMITED, the
+    server's lock reads the same as that of an administrator (seen in a published session: no page says so).
+    """
+    return bool(re.search(r"LOCKED(?!\(TIMED\))", row["account_status"]))
 
 
 def few(names: Sequence[str]) -> list[str]:

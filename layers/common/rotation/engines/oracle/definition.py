@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
-from rotation.engines.oracle.rights import Right, RightKind, identifier, whole
+from rotation.engines.oracle.rights import Right, RightKind, collected, identifier, whole
 
 NO_ROLES, ALL_ROLES = "NO CLIENT ROLES MAY BE ACTIVATED", "PROXY MAY ACTIVATE ALL CLIENT ROLES"
 ALL_EXCEPT = "PROXY MAY NOT ACTIVATE ROLE"
@@ -96,20 +96,28 @@ class Definition:
     proxies: frozenset[Proxy]
     synonyms: frozenset[Synonym]
 
-    def sentences(self) -> frozenset[str]:
-        """Describe the user, a phrase for each thing."""
-        return frozenset(
-            [
-                *(f"the {name} {value}" for name, value in self.attributes.items()),
-                *(f"the {right}" for right in self.rights),
-                *(f"{role} as a default role" for role in self.default_roles),
-                *(f"a quota of {quota_size(quota)} on {tablespace}" for tablespace, quota in self.quotas.items()),
-                *(f"the consumer group {group}{' to pass on' * option}" for group, option in self.groups.items()),
-                f"the initial consumer group {self.initial_group}",
-                *map(str, self.proxies),
-                *(f"the synonym {synonym.name} for {synonym.target}" for synonym in self.synonyms),
-            ]
-        )
+    def things(self) -> list[str]:
+        """Describe all that a rotation copies, a phrase for each thing, also what the admin cannot revoke."""
+        return [
+            *(f"the {name} {value}" for name, value in self.attributes.items()),
+            *(f"the {right}" for right in collected(self.rights | self.irrevocable)),
+            *(f"{role} as a default role" for role in self.default_roles),
+            *(f"a quota of {quota_size(quota)} on {tablespace}" for tablespace, quota in self.quotas.items()),
+            *(f"the consumer group {group}{' to pass on' * option}" for group, option in self.groups.items()),
+            f"the initial consumer group {self.initial_group}",
+            *map(str, self.proxies),
+            *(f"the synonym {synonym.name} for {synonym.target}" for synonym in self.synonyms),
+        ]
+
+    @property
+    def default_role_clause(self) -> str:
+        """What sets the default roles, in ALTER USER. ALL counts for roles that are granted later, too."""
+        return "ALL" if self.default_roles == self.roles else role_list(self.default_roles)
+
+    @property
+    def roles(self) -> set[str]:
+        """The roles that the user has, default roles or not."""
+        return {right.name for right in self.rights if right.kind is RightKind.ROLE}
 
     def without(self, rights: AbstractSet[Right]) -> "Definition":
         """Return the same without some rights."""
@@ -126,6 +134,11 @@ def attribute_clauses(attributes: Mapping[str, str]) -> str:
     if "read_only" in attributes:
         clauses.append(READ_ONLY[attributes["read_only"]])
     return " ".join(clauses)
+
+
+def role_list(roles: AbstractSet[str]) -> str:
+    """Return roles as the clause DEFAULT ROLE takes them."""
+    return ", ".join(map(identifier, sorted(roles))) or "NONE"
 
 
 def quota_size(quota: int) -> str:

@@ -59,6 +59,24 @@ def package_call(right: Right, user: str, *, grants: bool) -> PackageCall | None
     return None
 
 
+def group_call(user: str, group: str, *, option: bool | None = None) -> PackageCall:
+    """Return the call that lets a user switch to a consumer group, with an option or without; None: that ends it."""
+    verb, more = ("revoke", "") if option is None else ("grant", f", {WITH_OPTION if option else WITHOUT_OPTION}")
+    text = f"{RESOURCES}.{verb}_switch_consumer_group(:name, :grp{more});"
+    return PackageCall(text, {"name": packaged_name(user), "grp": group})
+
+
+def initial_group_call(user: str, group: str) -> PackageCall:
+    """Return the calls that set the consumer group in which a user's sessions begin."""
+    procedures = (
+        "create_pending_area",
+        "set_consumer_group_mapping(dbms_resource_manager.oracle_user, :name, :grp)",
+        "submit_pending_area",
+    )
+    text = " ".join(f"dbms_resource_manager.{procedure};" for procedure in procedures)
+    return PackageCall(text, {"name": packaged_name(user), "grp": group})
+
+
 def package_remedy(call: PackageCall, admin: str) -> str:
     """Return what lets the admin make a call."""
     package = call.text.partition(".")[0]

@@ -20,13 +20,14 @@ all other objects, the other one must have been granted something by hand. It ke
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
-from rotation.engine import CloneStatus
+from rotation.engine import CloneStatus, Comparison, state
 from rotation.engines.driver import ADMIN_HOST, ExpectedError, unread_password
 from rotation.engines.oracle.admin import NO_SUCH_TABLE, OracleAdmin
-from rotation.engines.oracle.catalog import OracleCatalog, User
+from rotation.engines.oracle.catalog import OracleCatalog, User, few, is_locked
+from rotation.engines.oracle.comparison import covered, differences, passing, unshared_difference
 from rotation.engines.oracle.definition import (
     ATTRIBUTES,
     NO_ROLES,
@@ -35,9 +36,17 @@ from rotation.engines.oracle.definition import (
     Proxy,
     attribute_clauses,
     quota_size,
+    role_list,
 )
 from rotation.engines.oracle.kind import KIND
-from rotation.engines.oracle.packages import package_call, package_remedy
+from rotation.engines.oracle.packages import (
+    RESOURCES,
+    PackageCall,
+    group_call,
+    initial_group_call,
+    package_call,
+    package_remedy,
+)
 from rotation.engines.oracle.problems import REFUSED_BY_TRIGGER
 from rotation.engines.oracle.rights import (
     SYS,
@@ -45,18 +54,15 @@ from rotation.engines.oracle.rights import (
     RightKind,
     grant,
     identifier,
-    packaged_name,
     remedy,
     revocation,
     statements,
     whole,
 )
-from rotation.errors import RETRIED, NotPermitted, StatementFailed, Unsafe, Unsupported
+from rotation.errors import RETRIED, DatabaseError, NotPermitted, RightsDiffer, StatementFailed, Unsafe, Unsupported
 from rotation.redaction import said
 
 log = logging.getLogger(__name__)
-
-GROUP_PRIVILEGES = "dbms_resource_manager_privs"
 
 GONE = frozenset({NO_SUCH_TABLE, "ORA-02289", "ORA-04042", "ORA-04043", "ORA-06564", "ORA-22930", "ORA-38802"})
 """There is no such table, sequence, procedure, other object, directory (two numbers) or edition; or none for this
@@ -70,7 +76,6 @@ NOT_GRANTED = frozenset({"ORA-01951", "ORA-01952"})
 NO_SUCH_DEFAULT_ROLE = frozenset({"ORA-01955"})
 NO_SUCH_PROXY = frozenset({"ORA-28154"})
 NO_SUCH_SYNONYM = frozenset({"ORA-01434"})
-CANNOT_SWITCH = frozenset({"ORA-29399"})
 PENDING_AREA = frozenset({"ORA-29370"})
 """A session is changing resource plans; there is one pending area in a database."""
 MOST_TRIES = 20
@@ -105,13 +110,14 @@ class OraclePair:
         """Make the other one what the user is; see `rotation.engine.Session`."""
         users = self._possible_users()
         self._require_mirrorable(users[self._user])
+        self._require_shared()
+        user_has = self._catalog.definition(self._user, self._other)
         if self._other not in users:
             self._create_locked(users[self._user])
+        other_has = self._other_definition()
+        self._require_nothing_lost(user_has, other_has)
         if not self._is_marked():
             self._mark()
-        self._require_shared()
-        user_has, other_has = self._definitions()
-        self._require_nothing_lost(user_has, other_has)
         self._copy_attributes(user_has, other_has)
         self._copy_rights(user_has, other_has)
         self._copy_default_roles(user_has, other_has)
@@ -121,24 +127,42 @@ class OraclePair:
         self._copy_proxies(user_has, other_has)
         self._copy_synonyms(user_has, other_has)
 
-    def differences(self) -> list[str]:
-        """Say in what the two differ; see `rotation.engine.Session`."""
+    def compare(self) -> Comparison:
+        """Compare the two; see `rotation.engine.Session`."""
         user, other = self._user, self._other
-        missing = [f"there is no user {name}" for name in (user, other) if name not in self._catalog.users(user, other)]
-        if missing:
-            return missing
-        user_has, other_has = (one.without(self._kept).sentences() for one in self._definitions())
-        return [
-            *(f"{other} lacks {phrase}" for phrase in sorted(user_has - other_has)),
-            *(f"{other} has {phrase}, {user} does not" for phrase in sorted(other_has - user_has)),
-            *(f"{other} has no right on {item}, which {user} owns" for item in self._catalog.ungranted(user, other)),
-        ]
+        users = self._catalog.users(user, other)
+        if missing := [name for name in (user, other) if name not in users]:
+            cause = f"there is no user {' and no user '.join(missing)}"
+            raise RightsDiffer(f"comparing the rights of {other} with those of {user}", cause, f"Create it. {RETRIED}")
+        all_of_user, all_of_other = self._catalog.definition(user, other), self._other_definition()
+        user_has, other_has = all_of_user.without(self._kept), all_of_other.without(self._kept)
+        ungranted = self._catalog.ungranted(user, other)
+        return Comparison(
+            [
+                *differences(user, other, user_has, other_has),
+                *(unshared_difference(user, other, object_type, item) for object_type, item in ungranted),
+            ],
+            state([*all_of_user.things(), *self._hidden(all_of_user, all_of_other)]),
+            state(all_of_other.things()),
+            f"ALTER USER {identifier(other)} ACCOUNT UNLOCK" if is_locked(users[other]) else None,
+            passing(user, other, user_has, other_has),
+        )
+
+    def _hidden(self, user_has: Definition, other_has: Definition) -> Iterator[str]:
+        """Yield what the other one keeps because the admin cannot revoke it.
+
+        Such a right is no difference, so the rotation goes on. But the two are not equal when it ends. So the state of
+        the user says so, and is no state of it in the next rotation, when the user is the other one: that rotation
+        does not grant what the user lacks, as somebody can have revoked it from the user.
+        """
+        held = {*other_has.irrevocable, *(right for right in other_has.rights if whole(right) in self._kept)}
+        for right in held - covered(held, user_has.rights):
+            yield f"{self._other} keeps the {right}"
 
     # What there is
 
-    def _definitions(self) -> tuple[Definition, Definition]:
-        user_has = self._catalog.definition(self._user, self._other)
-        return user_has, self._catalog.definition(self._other, self._user, self._admin.connection.username)
+    def _other_definition(self) -> Definition:
+        return self._catalog.definition(self._other, self._user, self._admin.connection.username)
 
     def _is_marked(self) -> bool:
         return self._catalog.is_marked(self._user, self._other)
@@ -168,13 +192,19 @@ class OraclePair:
             raise Unsupported(operation, cause, "Use a user with a password")
 
     def _require_shared(self) -> None:
-        if items := self._catalog.ungranted(self._user, self._other):
+        """Raise Unsupported if the other one has no right on something that the user owns. Changes nothing.
+
+        A role can be granted it before there is another one.
+        """
+        ungranted = self._catalog.ungranted(self._user, self._other)
+        if items := few([f"the {object_type.lower()} {said(item)}" for object_type, item in ungranted]):
             raise Unsupported(
                 f"preparing {self._other}, which takes turns with {self._user}",
                 f"{self._user} owns {', '.join(items)}, and nobody else can be given an owner's rights",
-                f"Grant {self._other} what it needs on them, and begin its sessions with ALTER SESSION SET"
-                f" CURRENT_SCHEMA = {identifier(self._user)}; or move them into a schema that nobody logs in to; or use"
-                " another strategy",
+                f"Grant {self._other} what it needs on them, or grant that to a role (CREATE ROLE …; GRANT … ON … TO …;"
+                f" GRANT … TO {identifier(self._user)}), and begin its sessions with ALTER SESSION SET CURRENT_SCHEMA ="
+                f" {identifier(self._user)}; or move them into a schema that nobody logs in to; or use the single-user"
+                " strategy",
             )
 
     def _require_nothing_lost(self, user_has: Definition, other_has: Definition) -> None:
@@ -288,12 +318,12 @@ class OraclePair:
 
     def _copy_default_roles(self, user_has: Definition, other_has: Definition) -> None:
         """Set the default roles; a role that was just granted is one by itself, or not."""
-        roles = {right.name for right in user_has.rights if right.kind is RightKind.ROLE}
         other_has = other_has.without(self._kept)
         if user_has.default_roles == other_has.default_roles and user_has.rights == other_has.rights:
             return
-        names = ", ".join(map(identifier, sorted(user_has.default_roles)))
-        clause = "ALL" if user_has.default_roles == roles and not self._kept else names or "NONE"
+        clause = user_has.default_role_clause
+        if clause == "ALL" and self._kept:  # a role that the other one keeps would be a default role as well
+            clause = role_list(user_has.default_roles)
         self._alter(self._copying("default roles"), self._other, f"DEFAULT ROLE {clause}", NO_SUCH_DEFAULT_ROLE)
 
     def _copy_quotas(self, user_has: Definition, other_has: Definition) -> None:
@@ -304,38 +334,37 @@ class OraclePair:
                 self._alter(self._copying("quotas"), self._other, clause)
 
     def _copy_groups(self, user_has: Definition, other_has: Definition) -> None:
-        for group in sorted(other_has.groups.keys() | user_has.groups.keys()):
-            if user_has.groups.get(group) == other_has.groups.get(group):
-                continue
+        for group in _changed_groups(user_has, other_has):
             if group in other_has.groups:
-                calls = f"{GROUP_PRIVILEGES}.revoke_switch_consumer_group(:name, :grp);"
-                with suppress(ExpectedError):
-                    self._manage_group(calls, group, CANNOT_SWITCH)
+                self._revoke_group(group)
             if group in user_has.groups:
-                option = "TRUE" if user_has.groups[group] else "FALSE"
-                self._manage_group(f"{GROUP_PRIVILEGES}.grant_switch_consumer_group(:name, :grp, {option});", group)
+                self._manage_group(group_call(self._other, group, option=user_has.groups[group]))
+
+    def _revoke_group(self, group: str) -> None:
+        """Revoke the right to switch to a group. No page says what the server answers if it was revoked already."""
+        try:
+            self._manage_group(group_call(self._other, group))
+        except DatabaseError:
+            if group in self._catalog.groups(self._other):
+                raise
 
     def _copy_initial_group(self, user_has: Definition, other_has: Definition) -> None:
-        if user_has.initial_group == other_has.initial_group:
+        """Set the initial group; a user loses it with the right to switch to it
+        (https://docs.oracle.com/en/database/oracle/oracle-database/19/arpls/DBMS_RESOURCE_MANAGER_PRIVS.html)."""  # noqa: D205, D209 - the link takes the line
+        group = user_has.initial_group
+        if group == other_has.initial_group and group not in _changed_groups(user_has, other_has):
             return
-        procedures = (
-            "create_pending_area",
-            "set_consumer_group_mapping(dbms_resource_manager.oracle_user, :name, :grp)",
-            "submit_pending_area",
-        )
-        calls = " ".join(f"dbms_resource_manager.{procedure};" for procedure in procedures)
         for _ in range(MOST_TRIES):
             with suppress(ExpectedError):
-                self._manage_group(calls, user_has.initial_group, PENDING_AREA)
+                self._manage_group(initial_group_call(self._other, group), PENDING_AREA)
                 return
         cause = "other sessions are changing resource plans"
         raise StatementFailed(self._copying("initial consumer group"), cause, f"Wait for them. {RETRIED}")
 
-    def _manage_group(self, calls: str, group: str, expected: frozenset[str] = frozenset()) -> None:
+    def _manage_group(self, call: PackageCall, expected: frozenset[str] = frozenset()) -> None:
         admin = self._admin.connection.username
-        needed = f"Grant {admin} ADMINISTER_RESOURCE_MANAGER with {GROUP_PRIVILEGES}.grant_system_privilege"
-        arguments = {"name": packaged_name(self._other), "grp": group}
-        self._admin.call_package(self._copying("consumer groups"), calls, arguments, needed, expected)
+        needed = f"Grant {admin} ADMINISTER_RESOURCE_MANAGER with {RESOURCES}.grant_system_privilege"
+        self._admin.call_package(self._copying("consumer groups"), call.text, call.arguments, needed, expected)
 
     def _copy_proxies(self, user_has: Definition, other_has: Definition) -> None:
         operation = self._copying("proxies")
@@ -357,3 +386,8 @@ class OraclePair:
         for synonym in sorted(user_has.synonyms - other_has.synonyms):
             name = f"{schema}.{identifier(synonym.name)}"
             self._change(operation, f"CREATE OR REPLACE SYNONYM {name} FOR {synonym.target}", needed)
+
+
+def _changed_groups(user_has: Definition, other_has: Definition) -> list[str]:
+    groups = user_has.groups.keys() | other_has.groups.keys()
+    return sorted(group for group in groups if user_has.groups.get(group) != other_has.groups.get(group))

@@ -60,7 +60,11 @@ class Right:
     def __str__(self) -> str:
         column = f" ({self.column})" if self.column else ""
         place = f" on {'.'.join(filter(None, (self.owner, self.item)))}" if self.item else ""
-        options = f"{' with the right to pass it on' if self.option else ''}{' to delegate' if self.delegate else ''}"
+        options = (
+            " with the right to pass it on" * self.option
+            + " with its hierarchy" * self.hierarchy
+            + " to delegate" * self.delegate
+        )
         return f"{self.kind} {self.name}{column}{place}{options}"
 
 
@@ -123,6 +127,18 @@ def revocation(right: Right, user: str) -> str:
     return f"REVOKE {_privilege(whole(right))}{_target(right)} FROM {identifier(user)}"
 
 
+def granted(rights: frozenset[Right], statement: str, right: Right) -> frozenset[Right]:
+    """Return what a user has after one of these statements gave it this right; a role gets one option at a time."""
+    delegates = right.kind is RightKind.ROLE and statement.endswith(" WITH DELEGATE OPTION")
+    one = replace(right, option=right.option and not delegates, delegate=right.delegate and delegates)
+    return collected([*rights, one])
+
+
+def covers(one: Right, other: Right) -> bool:
+    """Tell whether a right is the same as another one, with all its options."""
+    return _plain(one) == _plain(other) and not _is_weaker(one, other)
+
+
 def remedy(statement: str, right: Right, admin: str, user: str, other: str) -> str:
     """Return what lets the admin run a statement that gives `other` a right of `user`, or takes one from it."""
     if statement.startswith("GRANT"):
@@ -132,8 +148,8 @@ def remedy(statement: str, right: Right, admin: str, user: str, other: str) -> s
 
 def _needed(statement: str, right: Right, admin: str, other: str) -> str:
     if right.kind is RightKind.OBJECT and right.owner == SYS:
-        on_rds = "" if right.object_type in WITHOUT_SCHEMA else f" (on RDS: {_by_rds(statement, right, other)})"
-        return f"Grant {admin} the privilege WITH GRANT OPTION, or run by hand{on_rds}: {statement}"
+        by_hand = f"{statement}{on_rds(statement, right, other)}"
+        return f"Grant {admin} the privilege WITH GRANT OPTION, or run by hand: {by_hand}"
     needed = {
         RightKind.SYSTEM: "GRANT ANY PRIVILEGE, or the privilege WITH ADMIN OPTION",
         RightKind.SCHEMA: "GRANT ANY SCHEMA PRIVILEGE, or the privilege WITH ADMIN OPTION",
@@ -143,14 +159,20 @@ def _needed(statement: str, right: Right, admin: str, other: str) -> str:
     return f"Grant {admin} {needed}, for: {statement}"
 
 
-def _by_rds(statement: str, right: Right, other: str) -> str:
-    """Return the call with which the master user of RDS changes rights on objects of SYS
-    (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.Oracle.CommonDBATasks.TransferPrivileges.html)."""  # noqa: D205, D209 - the link takes the line
+def on_rds(statement: str, right: Right, user: str) -> str:
+    """Return what to run on RDS in place of a statement, in parentheses; empty if the statement can be run there.
+
+    Only SYS can pass on its objects, unless it gave somebody the option. RDS has a procedure for that, for directories
+    as well (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.Oracle.CommonDBATasks.TransferPrivileges.html
+    and https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.Oracle.CommonDBATasks.RevokePrivileges.html).
+    """
+    if right.kind is not RightKind.OBJECT or right.owner != SYS or right.object_type == "EDITION":
+        return ""
     grants = statement.startswith("GRANT")
-    arguments = ", ".join(map(literal, (right.item, packaged_name(other), right.name)))
+    arguments = ", ".join(map(literal, (right.item, packaged_name(user), right.name)))
     option = ", TRUE" if grants and right.option else ""
     verb = "grant" if grants else "revoke"
-    return f"BEGIN rdsadmin.rdsadmin_util.{verb}_sys_object({arguments}{option}); END;"
+    return f" (on RDS: BEGIN rdsadmin.rdsadmin_util.{verb}_sys_object({arguments}{option}); END;)"
 
 
 def _implied(present: frozenset[Right], wanted: frozenset[Right]) -> tuple[set[Right], set[Right]]:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import CloneStatus, Comparison, Difference, Proof, Unshared
+from rotation.engine import CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.driver import verify
 from rotation.engines.oracle.admin import OracleAdmin
 from rotation.engines.oracle.catalog import OracleCatalog
@@ -81,7 +81,7 @@ class OracleSession:
 
     def compare(self, user: str, other: str) -> Comparison:
         """Compare the two; see `rotation.engine.Session`."""
-        return Comparison([Difference(text, "", "") for text in self._pair(user, other).differences()], "", "")
+        return self._pair(user, other).compare()
 
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements, and roll everything back; see `rotation.engine.Session`."""
