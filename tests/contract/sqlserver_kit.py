@@ -36,7 +36,7 @@ def known(laboratory: SQLServerLaboratory, user: Credential, other: Credential) 
     """Return the record that a rotation would have left of these two, which are equal."""
     record = RecordInMemory()
     with laboratory.engine.connect(replace(laboratory.admin, database=user.database), deadline()) as session:
-        record.write_record(ended(session.compare(user.username, other.username)))
+        record.write_record(ended(session.compare(user.username, other.username), user.username, other.username))
     return record
 
 

@@ -181,7 +181,7 @@ GUARDS = [
     Guard(
         "what may undo a change of the other user is refused",
         "record",
-        "        if comparison.differences and comparison.other_state not in self.equal:",
+        "        if comparison.differences and _of(other, comparison.other_state) not in self.equal:",
         "        if False:",
         ALTERNATING,
     ),
@@ -218,8 +218,8 @@ GUARDS = [
     Guard(
         "what is recorded is how the rotation left the two",
         "strategies",
-        "    return ended(_require_equal(session, user, other))",
-        "    equal = ended(_require_equal(session, user, other))\n"
+        "    return ended(_require_equal(session, user, other), user, other)",
+        "    equal = ended(_require_equal(session, user, other), user, other)\n"
         "    return PairRecord(frozenset({before.other_state})) if before else equal",
         ALTERNATING,
     ),

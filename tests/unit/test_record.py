@@ -1,5 +1,7 @@
 """When does a rotation follow a change of rights, and when does it refuse to?"""
 
+from dataclasses import replace
+
 import pytest
 
 from rotation.engine import Comparison, Difference, state
@@ -13,7 +15,9 @@ def comparison(*whats: str, unlock: str | None = None, passing: tuple[str, ...] 
     return Comparison(differences, "APP", "CLONE", unlock, passing)
 
 
-EQUAL = PairRecord(frozenset({"APP", "CLONE"}))
+EQUAL = ended(comparison(), "app", "clone")
+CLONE_ONLY = ended(replace(comparison(), user_state="CHANGED"), "app", "clone")
+APP_ONLY = ended(replace(comparison(), other_state="CHANGED"), "app", "clone")
 OUTDATED = PairRecord(frozenset({"OLD"}))
 NOTHING = PairRecord()
 
@@ -33,7 +37,7 @@ def test_two_that_do_not_differ_need_no_record(record: PairRecord) -> None:
 
 def test_a_change_is_followed_if_the_other_user_is_as_it_was_recorded() -> None:
     require_known(EQUAL, comparison("SELECT"))
-    require_known(PairRecord(frozenset({"CLONE"})), comparison("SELECT"))
+    require_known(CLONE_ONLY, comparison("SELECT"))
 
 
 def test_what_a_rotation_began_is_ended() -> None:
@@ -65,19 +69,19 @@ def test_more_than_fits_into_a_label_is_everything() -> None:
 # What is refused
 
 
-@pytest.mark.parametrize("record", [NOTHING, OUTDATED, PairRecord(frozenset({"APP"}))])
+@pytest.mark.parametrize("record", [NOTHING, OUTDATED, APP_ONLY])
 def test_what_could_undo_a_change_of_the_other_user_is_refused(record: PairRecord) -> None:
     with pytest.raises(RightsDiffer) as caught:
         require_known(record, comparison("SELECT", "INSERT"))
     assert "(1) SELECT; (2) INSERT" in caught.value.cause
-    assert "(1) GRANT SELECT TO clone or REVOKE SELECT FROM app; (2) GRANT INSERT" in caught.value.remedy
+    assert "(1) GRANT SELECT TO clone or REVOKE SELECT FROM app (2) GRANT INSERT" in caught.value.remedy
 
 
 @pytest.mark.parametrize(
     ("record", "why"),
     [
         (NOTHING, "no rotation has recorded that they were equal"),
-        (PairRecord(frozenset({"APP"})), "and clone was changed since the last rotation"),
+        (APP_ONLY, "and clone was changed since the last rotation"),
         (OUTDATED, "and clone and app were changed since the last rotation"),
     ],
 )
@@ -115,17 +119,31 @@ def test_labels_keep_a_record(record: PairRecord) -> None:
 
 def test_a_label_fits_what_the_service_takes() -> None:
     states = (state(["a"]), state(["b"]))
-    begun = ended(Comparison([], *states)).beginning(comparison(*(f"right {n}" for n in range(MOST_HASHES))))
+    begun = ended(Comparison([], *states), "app", "clone").beginning(
+        comparison(*(f"right {n}" for n in range(MOST_HASHES)))
+    )
     assert all(len(label) <= 256 for label in begun.labels)
 
 
 def test_both_states_are_recorded_because_either_user_can_be_the_other_one_next() -> None:
-    assert ended(comparison()) == EQUAL
+    require_known(EQUAL, comparison("SELECT"))
+    EQUAL.require_known(replace(comparison("SELECT"), user_state="CLONE", other_state="APP"), "clone", "app")
+
+
+def test_a_state_of_one_user_says_nothing_about_the_other() -> None:
+    with pytest.raises(RightsDiffer):
+        require_known(EQUAL, replace(comparison("SELECT"), other_state="APP"))
+
+
+def test_what_a_rotation_cannot_end_is_refused_before_it_begins() -> None:
+    owned = Difference("clone owns t", "ALTER TABLE t OWNER TO app", "let app own another", can_follow=False)
+    with pytest.raises(RightsDiffer, match="not all of them can be ended by a rotation"):
+        require_known(EQUAL, replace(comparison("SELECT"), differences=[owned]))
 
 
 def test_an_interrupted_write_leaves_both_records_and_neither_is_lost() -> None:
     both = PairRecord.from_labels(EQUAL.labels | OUTDATED.labels)
-    assert both.equal == {"APP", "CLONE", "OLD"}
+    assert both.equal == EQUAL.equal | OUTDATED.equal
 
 
 def test_a_state_does_not_depend_on_the_order_and_differs_for_different_things() -> None:

@@ -63,6 +63,8 @@ class Difference:
     """The statement that ends the difference at the other user."""
     change_user: str
     """The statement that ends it at the user."""
+    can_follow: bool = True
+    """Whether `mirror` ends it. If not, somebody must."""
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,9 @@ class PairRecord:
             )
         if self._was_interrupted(comparison):
             return
-        if comparison.differences and comparison.other_state not in self.equal:
+        if not all(difference.can_follow for difference in comparison.differences):
+            raise differ(comparison.differences, user, other, "and not all of them can be ended by a rotation")
+        if comparison.differences and _of(other, comparison.other_state) not in self.equal:
             raise differ(comparison.differences, user, other, self._why(comparison, user, other))
 
     def _was_interrupted(self, comparison: Comparison) -> bool:
@@ -88,7 +90,8 @@ class PairRecord:
     def _why(self, comparison: Comparison, user: str, other: str) -> str:
         if not self.equal:
             return "and no rotation has recorded that they were equal, so the right one of the two is not known"
-        changed = f"{other} was changed" if comparison.user_state in self.equal else f"{other} and {user} were changed"
+        is_same = _of(user, comparison.user_state) in self.equal
+        changed = f"{other} was changed" if is_same else f"{other} and {user} were changed"
         return f"and {changed} since the last rotation, which would undo that"
 
 
@@ -97,9 +100,9 @@ def is_ours(label: str) -> bool:
     return label.startswith((EQUAL, BEGUN))
 
 
-def ended(comparison: Comparison) -> PairRecord:
+def ended(comparison: Comparison, user: str, other: str) -> PairRecord:
     """Return the record of a rotation that left the two equal."""
-    return PairRecord(frozenset({comparison.user_state, comparison.other_state}))
+    return PairRecord(frozenset({_of(user, comparison.user_state), _of(other, comparison.other_state)}))
 
 
 def differ(differences: Collection[Difference], user: str, other: str, why: str = "") -> RightsDiffer:
@@ -110,13 +113,18 @@ def differ(differences: Collection[Difference], user: str, other: str, why: str 
     return RightsDiffer(
         f"comparing the rights of {other} with those of {user}",
         "; ".join([*numbered, *([f"{more} more"] if more > 0 else []), *([why] if why else [])]),
-        f"Run one of the two statements for each difference: {'; '.join(statements)}. {RETRIED}",
+        f"Run one of the two statements for each difference: {' '.join(statements)}. {RETRIED}",
     )
 
 
 def _parts(prefix: str, labels: Collection[str]) -> frozenset[str]:
     found = (label.removeprefix(prefix).split("-") for label in labels if label.startswith(prefix))
     return frozenset(part for parts in found for part in parts if part)
+
+
+def _of(user: str, its_state: str) -> str:
+    """Return the state as one of this user: it is never compared with that of another one."""
+    return state([user, its_state])
 
 
 def _hash(sentence: str) -> str:

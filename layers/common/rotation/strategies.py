@@ -360,7 +360,7 @@ def _mirror(session: Session, user: str, other: str, pair: KeepsRecord, *, is_ne
     if not before or before.differences or before.unlock:
         pair.write_record(pair.record().beginning(before))
     session.mirror(user, other)
-    return ended(_require_equal(session, user, other))
+    return ended(_require_equal(session, user, other), user, other)
 
 
 def _require_known(session: Session, user: str, other: str, pair: KeepsRecord) -> Comparison:

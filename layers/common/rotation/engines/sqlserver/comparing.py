@@ -180,10 +180,15 @@ class ComparedPart:
             what = f"{self.other_name} owns {securable}{self._place}, {self.user_name} does not"
             if securable == THE_DATABASE:
                 leave = f"give the database {self.database} to another owner by hand"
-                yield Difference(what, leave, self._join(user, DB_OWNER, joins=True))
+                yield Difference(what, leave, self._join(user, DB_OWNER, joins=True), can_follow=False)
             else:
                 control = SQLServerRight("", securable, "CONTROL")
-                yield Difference(what, _give_away(other, securable), self._give(user, control, RightState.GRANTABLE))
+                yield Difference(
+                    what,
+                    _give_away(other, securable),
+                    self._give(user, control, RightState.GRANTABLE),
+                    can_follow=False,
+                )
 
     # Sentences and statements
 
