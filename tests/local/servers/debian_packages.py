@@ -53,9 +53,9 @@ class Packages:
     suite: str
     packages: tuple[str, ...]
     alone: tuple[str, ...] = ()
+    remedy: str = "name a server of your own on the command line"
     kept: tuple[str, ...] = ()
     """Folders of `usr/share` that are otherwise removed, like `locale`."""
-    remedy: str = "name a server of your own on the command line"
 
 
 @dataclass(frozen=True)

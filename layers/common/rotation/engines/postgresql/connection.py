@@ -15,6 +15,7 @@ from rotation.engines.network import open_socket
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.problems import (
     LOCK_CODES,
+    answer_at_the_end,
     cause,
     changed_meanwhile,
     lock_failure,
@@ -75,6 +76,8 @@ class PostgreSQLConnection:
         """Whether a statement raises ExpectedError if another session changed the same thing at the same time."""
         self._is_attempt = False
         """Whether a statement is allowed to fail."""
+        self._has_begun = False
+        """Whether there was a transaction: a pooler logs in to the server no earlier."""
         self._socket = BoundedSocket(open_socket(credential, deadline, operation))
         try:
             self._libpq = connect(credential, self._socket, deadline.allow(CONNECT_SECONDS, operation), operation)
@@ -130,6 +133,8 @@ class PostgreSQLConnection:
             return self._run(statement, arguments, seconds, operation)
         except psycopg2.Error as error:
             operation = f"{operation} as {self.username}"
+            if not self._has_begun and (answer := answer_at_the_end(error)).code:
+                raise login_failure(answer, self.credential, operation) from None
             if self.is_repeatable and not self._is_attempt and changed_meanwhile(error):
                 raise ExpectedError(error.pgcode or "") from None
             if error.pgcode in LOCK_CODES and not self._is_attempt and (sessions := self._lock_holders()):
@@ -202,7 +207,7 @@ class PostgreSQLConnection:
         # It sits idle while other sessions of ours work, or while this program is stopped; after that, nobody is there.
         idle = IDLE_TIMEOUT.format(Literal(int(1000 * self.deadline.left())))
         self.execute(operation, SQL("BEGIN {}; {}; {}; {}").format(mode, OWN_SETTINGS, idle, self._timeouts(timeout)))
-        self._statement_timeout = timeout
+        self._statement_timeout, self._has_begun = timeout, True
 
     def commit(self) -> None:
         """End the transaction, and keep what it did."""

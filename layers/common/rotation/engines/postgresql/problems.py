@@ -202,8 +202,17 @@ def statement_failure(
     if (error.diag.message_primary or "").startswith(CONCURRENTLY):
         otherwise = (StatementFailed, RETRIED)
     table = {**STATEMENT_PROBLEMS, **problems}
-    kind, advice = problem(table, error.pgcode or "", otherwise, remedy or lacks_right(username))
+    code = error.pgcode or answer_at_the_end(error).code
+    kind, advice = problem(table, code, otherwise, remedy or lacks_right(username))
     return kind(operation, cause(error), advice)
+
+
+def answer_at_the_end(error: psycopg2.Error) -> ServerError:
+    """Return what the server said when it ended the connection; without code if it said nothing.
+
+    If that came before the statement, libpq has no diagnostics of it, as if a login had failed.
+    """
+    return ServerError("" if error.pgcode else str(error), asked_for_password=True)
 
 
 def changed_meanwhile(error: psycopg2.Error) -> bool:
@@ -221,6 +230,8 @@ def lock_failure(error: psycopg2.Error, operation: str, holders: Sequence[tuple[
 
 def cause(error: psycopg2.Error) -> str:
     """Return what the server said about a statement, and its code."""
+    if (answer := answer_at_the_end(error)).code:
+        return said(answer.text) + _sqlstate(answer.code)
     # The detail of a violated constraint (class 23) quotes the values of a row.
     detail = "" if (error.pgcode or "").startswith("23") else error.diag.message_detail
     texts = filter(None, (error.diag.message_primary or str(error), detail))
