@@ -206,9 +206,11 @@ class PostgreSQLLaboratory:
 
 
 @contextmanager
-def own(major: int, settings: Mapping[str, str] | None = None) -> Iterator[PostgreSQLLaboratory]:
-    """Start a server of this version, with settings of its own."""
-    with postgresql_server.start(major, settings) as server:
+def own(
+    major: int, settings: Mapping[str, str] | None = None, build: postgresql_server.Build | None = None
+) -> Iterator[PostgreSQLLaboratory]:
+    """Start a server of this version, with settings of its own, in somebody else's build if one is given."""
+    with postgresql_server.start(major, settings, build=build) as server:
         superuser = Credential(
             engine="postgres",
             host=server.host,
