@@ -11,6 +11,7 @@ from psycopg2.sql import SQL, Identifier
 
 from rotation.credential import Credential
 from rotation.engines.postgresql import PostgreSQL
+from rotation.engines.postgresql.connection import PostgreSQLConnection
 from rotation.errors import (
     DatabaseError,
     LoginBlocked,
@@ -18,6 +19,7 @@ from rotation.errors import (
     NotPermitted,
     RotationError,
     Unreachable,
+    Unsupported,
     Untrusted,
 )
 from tests.contract import impostor
@@ -258,6 +260,18 @@ def test_an_event_trigger_that_fails_at_login_is_named(direct: PostgreSQLLaborat
     assert "event trigger on login" in error.remedy
 
 
+def test_a_session_that_the_server_ends_says_so(direct: PostgreSQLLaboratory) -> None:
+    user = direct.new_user()
+    connection = PostgreSQLConnection(user, deadline())
+    connection.begin()
+    [(number,)] = connection.execute("asking", "SELECT pg_backend_pid()")
+    direct.kill(number)
+    with pytest.raises(Unreachable, match="57P01") as raised:
+        connection.execute("asking again", "SELECT pg_sleep(1)")
+    connection.close()
+    assert "security groups" not in str(raised.value), "it answered"
+
+
 # What only a stand-in can be made to say
 
 
@@ -336,6 +350,23 @@ def test_the_sentence_of_a_pooler_says_what_its_code_does_not(sentence: str, cod
 def test_no_sentence_refuses_a_password_that_nobody_asked_for() -> None:
     for sentence in SENTENCES:
         assert type(told(saying("08P01", sentence, asked=False))) is LoginBlocked
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "shop.proxy-abcdefghijkl.eu-central-1.rds.amazonaws.com",
+        "reports.endpoint.proxy-abcdefghijkl.eu-central-1.rds.amazonaws.com",
+        "shop.proxy-abcdefghijkl.rds.cn-north-1.amazonaws.com.cn",
+    ],
+)
+def test_nobody_logs_in_to_rds_proxy_which_cannot_know_a_pending_password(host: str) -> None:
+    user = Credential(
+        engine="postgres", host=host, port=5432, database="shop", username="app", password=PASSWORD, tls=True
+    )
+    with pytest.raises(Unsupported, match="RDS Proxy") as raised, PostgreSQL().connect(user, deadline()):
+        pass
+    assert '"host"' in raised.value.remedy
 
 
 def test_no_answer_at_all_is_unreachable() -> None:

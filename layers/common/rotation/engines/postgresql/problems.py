@@ -72,7 +72,7 @@ POOLER_LOGIN = (
 )
 POOLER_DATABASE = 'Correct "dbname" in the secret, or add the database to the pooler'
 TLS_ONLY = 'Remove "ssl": false from the secret: the pooler requires TLS'
-RDS_PROXY = (
+NO_RDS_PROXY = (
     'Name the endpoint of the database itself in "host", not that of RDS Proxy, which knows no other password than that'
     " of AWSCURRENT; docs/behind-a-proxy.md says more"
 )
@@ -99,8 +99,8 @@ POOLER_PROBLEMS: Mapping[str, Problem] = {
     "no more connections allowed": (LoginBlocked, TOO_MANY),
     "query_wait_timeout": (LoginBlocked, BUSY),
     # RDS Proxy, https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy.troubleshooting.html
-    "The password that was provided for the role": (LoginRefused, RDS_PROXY),
-    "This RDS proxy has no credentials for the role": (LoginBlocked, RDS_PROXY),
+    "The password that was provided for the role": (LoginRefused, NO_RDS_PROXY),
+    "This RDS proxy has no credentials for the role": (LoginBlocked, NO_RDS_PROXY),
     "This RDS Proxy requires TLS connections": (LoginBlocked, TLS_ONLY),
     "The maximum number of client connections to the proxy exceeded": (LoginBlocked, TOO_MANY),
     "Rate of connection to proxy exceeded": (LoginBlocked, BUSY),
