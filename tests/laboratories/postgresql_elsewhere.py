@@ -27,11 +27,11 @@ def behind_pgbouncer(version: str) -> Iterator[PostgreSQLLaboratory]:
 
 @contextmanager
 def pooled(
-    direct: PostgreSQLLaboratory, version: str, users: Mapping[str, str] | None = None
+    direct: PostgreSQLLaboratory, version: str, users: Mapping[str, str] | None = None, **settings: str
 ) -> Iterator[PostgreSQLLaboratory]:
     """Start a PgBouncer before a server; see `pgbouncer.start`."""
     with (
-        pgbouncer.start(version, direct.dsn(direct.superuser), users=users) as pooler,
+        pgbouncer.start(version, direct.dsn(direct.superuser), settings, users) as pooler,
         tempfile.TemporaryDirectory() as directory,
     ):
         bundle = Path(directory) / "both.pem"
