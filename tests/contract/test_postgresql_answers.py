@@ -19,7 +19,6 @@ from rotation.errors import (
     NotPermitted,
     RotationError,
     Unreachable,
-    Unsupported,
     Untrusted,
 )
 from tests.contract import impostor
@@ -350,23 +349,6 @@ def test_the_sentence_of_a_pooler_says_what_its_code_does_not(sentence: str, cod
 def test_no_sentence_refuses_a_password_that_nobody_asked_for() -> None:
     for sentence in SENTENCES:
         assert type(told(saying("08P01", sentence, asked=False))) is LoginBlocked
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "shop.proxy-abcdefghijkl.eu-central-1.rds.amazonaws.com",
-        "reports.endpoint.proxy-abcdefghijkl.eu-central-1.rds.amazonaws.com",
-        "shop.proxy-abcdefghijkl.rds.cn-north-1.amazonaws.com.cn",
-    ],
-)
-def test_nobody_logs_in_to_rds_proxy_which_cannot_know_a_pending_password(host: str) -> None:
-    user = Credential(
-        engine="postgres", host=host, port=5432, database="shop", username="app", password=PASSWORD, tls=True
-    )
-    with pytest.raises(Unsupported, match="RDS Proxy") as raised, PostgreSQL().connect(user, deadline()):
-        pass
-    assert '"host"' in raised.value.remedy
 
 
 def test_no_answer_at_all_is_unreachable() -> None:

@@ -18,6 +18,7 @@ from rotation.engines.driver import (
     HOST_NAME,
     NO_ANSWER,
     NO_BUNDLE,
+    NO_RDS_PROXY,
     NO_TLS,
     REPLICA,
     STARTING,
@@ -72,10 +73,6 @@ POOLER_LOGIN = (
 )
 POOLER_DATABASE = 'Correct "dbname" in the secret, or add the database to the pooler'
 TLS_ONLY = 'Remove "ssl": false from the secret: the pooler requires TLS'
-NO_RDS_PROXY = (
-    'Name the endpoint of the database itself in "host", not that of RDS Proxy, which knows no other password than that'
-    " of AWSCURRENT; docs/behind-a-proxy.md says more"
-)
 
 CLIENT_PROBLEMS: Mapping[str, Problem] = {
     "certificate verify failed": (Untrusted, CERTIFICATE),

@@ -16,10 +16,8 @@ from rotation.engines.postgresql.connection import APPLICATION_SETTINGS, Postgre
 from rotation.engines.postgresql.expiry import require_valid
 from rotation.engines.postgresql.kind import KIND
 from rotation.engines.postgresql.pair import PostgreSQLPair
-from rotation.engines.postgresql.problems import NO_RDS_PROXY
 from rotation.engines.postgresql.roles import require_known
-from rotation.errors import RETRIED, PasswordRefused, StatementFailed, Unsafe, Unsupported
-from rotation.hosts import is_rds_proxy
+from rotation.errors import RETRIED, PasswordRefused, StatementFailed, Unsafe
 from rotation.redaction import said
 
 log = logging.getLogger(__name__)
@@ -45,16 +43,7 @@ class PostgreSQL:
 
     @contextmanager
     def connect(self, credential: Credential, deadline: Deadline) -> Iterator["PostgreSQLSession"]:
-        """Log in, in one transaction; see `rotation.engine.Engine.connect`.
-
-        Raises Unsupported for RDS Proxy. It compares each password with that of AWSCURRENT. So it would refuse the
-        pending one for ever, after the database has got it.
-        """
-        if is_rds_proxy(credential.host):
-            operation = f"logging in as {credential}"
-            raise Unsupported(
-                operation, "it is an endpoint of RDS Proxy, which refuses pending passwords", NO_RDS_PROXY
-            )
+        """Log in, in one transaction; see `rotation.engine.Engine.connect`."""
         with transaction(credential, deadline) as connection:
             yield PostgreSQLSession(connection)
 
