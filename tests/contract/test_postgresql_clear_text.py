@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -67,6 +68,19 @@ def test_a_password_that_the_policy_refuses_is_still_refused(credcheck: PostgreS
     ):
         session.change_own_password("no-digit-in-this-one")
     assert credcheck.logs_in(user)
+
+
+def test_no_password_goes_in_clear_without_tls(
+    credcheck: PostgreSQLLaboratory, caplog: pytest.LogCaptureFixture
+) -> None:
+    user = credcheck.new_user(password=f"{secrets.token_urlsafe()}1a")
+    with (
+        caplog.at_level(logging.WARNING, LOGGER),
+        pytest.raises(PasswordRefused, match="not a plain text"),
+        credcheck.engine.connect(replace(user, tls=False), deadline()) as session,
+    ):
+        session.change_own_password(f"{secrets.token_urlsafe()}2b")
+    assert caplog.records == []
 
 
 def test_no_other_refusal_gets_the_password_in_clear(postgresql: PostgreSQLLaboratory) -> None:

@@ -30,11 +30,12 @@ def direct() -> Iterator[PostgreSQLLaboratory]:
         pytest.skip(str(error))
 
 
-@pytest.mark.parametrize("mode", ["session", "transaction"])
+@pytest.mark.parametrize("auth_type", ["scram-sha-256", "md5"])
+@pytest.mark.parametrize("pool_mode", ["session", "transaction"])
 def test_a_pair_is_rotated_through_a_pool_of_sessions_and_one_of_transactions(
-    direct: PostgreSQLLaboratory, mode: str, monkeypatch: pytest.MonkeyPatch
+    direct: PostgreSQLLaboratory, pool_mode: str, auth_type: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pooled(direct, NEWEST, pool_mode=mode) as laboratory:
+    with pooled(direct, NEWEST, pool_mode=pool_mode, auth_type=auth_type) as laboratory:
         monkeypatch.setenv("DB_CA_BUNDLE", str(laboratory.ca_bundle))
         user = laboratory.new_user()
         clone = new_clone(user)

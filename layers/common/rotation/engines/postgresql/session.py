@@ -102,7 +102,7 @@ class PostgreSQLSession:
 
         The verifier is made here. So the password itself is neither in the server's statement log, which has a failed
         ALTER ROLE even with log_statement = none, nor in pg_stat_statements. A server that must judge the password gets
-        it in clear, after it has refused the verifier.
+        it in clear, after it has refused the verifier, but only inside of TLS.
         """
         operation = f"setting the password of {username}"
         if username != self.connection.username:
@@ -114,7 +114,7 @@ class PostgreSQLSession:
         try:
             self._alter_role(operation, username, verifier)
         except StatementFailed as refused:
-            if not IN_CLEAR_ONLY.search(refused.cause):
+            if not self.connection.credential.tls or not IN_CLEAR_ONLY.search(refused.cause):
                 raise
             log.warning(said(f"{operation}: the server refuses verifiers, so it gets the password in clear"))
             self.connection.execute(operation, "ROLLBACK TO SAVEPOINT attempt")
