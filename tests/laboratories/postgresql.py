@@ -89,7 +89,7 @@ class PostgreSQLLaboratory:
     def logs_in(self, credential: Credential) -> bool:
         """Log in, and out again."""
         try:
-            psycopg2.connect(self._dsn(credential)).close()
+            psycopg2.connect(self.dsn(credential)).close()
         except psycopg2.OperationalError:
             return False
         return True
@@ -142,7 +142,7 @@ class PostgreSQLLaboratory:
     @contextmanager
     def session(self, credential: Credential | None = None, database: str | None = None) -> Iterator[Run]:
         """Connect, as the superuser unless told otherwise, and run statements one by one."""
-        connection = psycopg2.connect(self._dsn(credential or self.superuser, database))
+        connection = psycopg2.connect(self.dsn(credential or self.superuser, database))
         connection.autocommit = True
 
         def run(statement: str | Composable, *arguments: object) -> list[tuple[Any, ...]]:
@@ -192,7 +192,8 @@ class PostgreSQLLaboratory:
         with self.session() as run:
             run(SQL("ALTER ROLE {} LOGIN").format(Identifier(username)))
 
-    def _dsn(self, credential: Credential, database: str | None = None) -> str:
+    def dsn(self, credential: Credential, database: str | None = None) -> str:
+        """How somebody connects, over verified TLS, as a connection string."""
         return psycopg2.extensions.make_dsn(
             host=credential.host,
             port=credential.port,
@@ -205,9 +206,11 @@ class PostgreSQLLaboratory:
 
 
 @contextmanager
-def own(major: int, settings: Mapping[str, str] | None = None) -> Iterator[PostgreSQLLaboratory]:
-    """Start a server of this version, with settings of its own."""
-    with postgresql_server.start(major, settings) as server:
+def own(
+    major: int, settings: Mapping[str, str] | None = None, build: postgresql_server.Build | None = None
+) -> Iterator[PostgreSQLLaboratory]:
+    """Start a server of this version, with settings of its own, in somebody else's build if one is given."""
+    with postgresql_server.start(major, settings, build=build) as server:
         superuser = Credential(
             engine="postgres",
             host=server.host,

@@ -29,7 +29,7 @@ def test_each_command_that_shows_what_happens_finds_its_tests() -> None:
     assert {name for name in names if not any(name in other for other in found)} == set()
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(CHECKOUT)))
 def test_every_link_leads_somewhere(document: Path) -> None:
     text = document.read_text()
     for target, _, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(#?)([^)]*)\)", text):

@@ -69,10 +69,10 @@ def test_an_engine_that_knows_its_comments_finds_the_first_word_after_them() -> 
 def test_a_password_that_nobody_reads_follows_the_functions_own_policy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PASSWORD_LENGTH", "40")
     monkeypatch.setenv("EXCLUDE_PUNCTUATION", "true")
-    password = unread_password(KIND)
+    password = unread_password(KIND, "app_clone")
     assert len(password) == 40
     assert password.isalnum()
-    assert password != unread_password(KIND)
+    assert password != unread_password(KIND, "app_clone")
 
 
 def test_only_a_refused_login_says_that_a_password_is_not_accepted() -> None:

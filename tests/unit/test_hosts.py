@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from rotation.errors import InvalidConfiguration, Unsafe
-from rotation.hosts import literal, require_ordinary, special_kind
+from rotation.hosts import is_rds_proxy, literal, require_ordinary, special_kind
 
 SPECIAL = {
     "loopback": (
@@ -127,3 +127,19 @@ def test_a_variable_that_is_neither_true_nor_false_is_an_error(monkeypatch: pyte
     monkeypatch.setenv("ALLOW_LOCAL_HOSTS", "perhaps")
     with pytest.raises(InvalidConfiguration, match="ALLOW_LOCAL_HOSTS"):
         require_ordinary(["127.0.0.1"], Unsafe, "looking")
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("shop.proxy-abcdefghijkl.eu-central-1.rds.amazonaws.com", True),
+        ("reports.endpoint.proxy-abcdefghijkl.us-gov-west-1.rds.amazonaws.com", True),
+        ("shop.proxy-abcdefghijkl.rds.cn-north-1.amazonaws.com.cn", True),
+        ("proxy-shop.abcdefghijkl.eu-central-1.rds.amazonaws.com", False),
+        ("shop.cluster-abcdefghijkl.eu-central-1.rds.amazonaws.com", False),
+        ("shop.proxy-abcdefghijkl.eu-central-1.rds.amazonaws.com.evil.example", False),
+        ("proxy-1.example.com", False),
+    ],
+)
+def test_an_endpoint_of_rds_proxy_is_known_by_its_end(host: str, *, expected: bool) -> None:
+    assert is_rds_proxy(host) is expected

@@ -10,6 +10,7 @@ An address is checked when the secret is read; the addresses of a name are check
 """
 
 import os
+import re
 import socket
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -36,6 +37,16 @@ https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.
 
 ENDING_IN_IPV4 = tuple(map(ip_network, ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")))
 """IPv6 addresses whose last 32 bits a kernel or a translator takes for an IPv4 address (RFC 4291, 2765, 6052, 8215)."""
+
+
+RDS_PROXY_END = re.compile(r"\.proxy-[a-z0-9]+\.([a-z0-9-]+\.rds|rds\.[a-z0-9-]+)\.amazonaws\.com(\.cn)?")
+"""How the endpoints of RDS Proxy end; an instance has the account's own word where these have proxy-…"""
+
+
+def is_rds_proxy(host: str) -> bool:
+    """Tell whether a host is an endpoint of RDS Proxy."""
+    found = RDS_PROXY_END.search(host)
+    return bool(found and found.end() == len(host))
 
 
 def require_ordinary(addresses: Iterable[str], error: type[RotationError], operation: str) -> None:

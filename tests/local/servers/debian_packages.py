@@ -54,6 +54,8 @@ class Packages:
     packages: tuple[str, ...]
     alone: tuple[str, ...] = ()
     remedy: str = "name a server of your own on the command line"
+    kept: tuple[str, ...] = ()
+    """Folders of `usr/share` that are otherwise removed, like `locale`."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def _unpack(wanted: Packages, archives: list[Path], root: Path) -> None:
     for archive in archives:
         _run(wanted, ["dpkg-deb", "--extract", str(archive), str(root)])
         manifest.append(_run(wanted, ["dpkg-deb", "--show", str(archive)]))
-    for folder in _USELESS:
+    for folder in set(_USELESS) - set(wanted.kept):
         shutil.rmtree(root / "usr/share" / folder, ignore_errors=True)
     (root / _MANIFEST).write_text("".join(manifest))
 

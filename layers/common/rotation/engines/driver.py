@@ -46,6 +46,10 @@ WRONG_DATABASE = 'Correct "dbname" in the secret, or grant the user something in
 STARTING = f"Wait until the database is up. {RETRIED}"
 UNKNOWN_SERVER = "Find out what answers at the host and port of the secret"
 NO_REDIRECT = 'Name the database server itself in "host", not a listener that redirects connections'
+NO_RDS_PROXY = (
+    'Name the endpoint of the database itself in "host", not that of RDS Proxy, which knows no other password than that'
+    " of AWSCURRENT; docs/behind-a-proxy.md says more"
+)
 ADMIN_HOST = 'Correct "host" in the admin secret: it must be the server that the user logs in to'
 CORRECT_CAUSE = f"Correct the cause. {RETRIED}"
 BUSY = f"Find out what the server is busy with. {RETRIED}"
@@ -132,7 +136,7 @@ def refuse_foreign_triggers(operation: str, names: Sequence[str]) -> None:
         )
 
 
-def unread_password(kind: EngineKind, username: str = "") -> str:
+def unread_password(kind: EngineKind, username: str) -> str:
     """Return a password that nobody will know, in which the server's policy finds what it finds in the others.
 
     It does not hold the name of the user that gets it: policies refuse that.

@@ -10,17 +10,21 @@ from pathlib import Path
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline, within
-from rotation.engines.driver import CONNECT_SECONDS, NO_ANSWER, NO_BUNDLE
-from rotation.errors import Unreachable, Unsafe, Untrusted
-from rotation.hosts import require_ordinary
+from rotation.engines.driver import CONNECT_SECONDS, NO_ANSWER, NO_BUNDLE, NO_RDS_PROXY
+from rotation.errors import Unreachable, Unsafe, Unsupported, Untrusted
+from rotation.hosts import is_rds_proxy, require_ordinary
 
 
 def look_up(credential: Credential, deadline: Deadline, operation: str) -> list[str]:
     """Return the addresses of the credential's host, at least one; raises Unreachable, or Unsafe: see `rotation.hosts`.
 
+    Raises Unsupported for RDS Proxy. It compares each password with that of AWSCURRENT. So it would refuse the pending
+    one for ever, after the database has got it.
     Connect to these, and not to the name: a second question can get another answer. getaddrinfo has no timeout of its
     own, so it runs in a thread that the deadline bounds.
     """
+    if is_rds_proxy(credential.host):
+        raise Unsupported(operation, "it is an endpoint of RDS Proxy, which refuses pending passwords", NO_RDS_PROXY)
     try:
         found = within(
             deadline.allow(CONNECT_SECONDS, operation),

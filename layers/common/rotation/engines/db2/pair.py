@@ -136,7 +136,9 @@ class Db2Pair:
         if not self._is_marked(user, other):
             self._add_groups(users, user, [(MARK + other).lower()])
         if not users.exists(other):
-            users.add(other, unread_password(KIND), [mark, *sorted(user_groups)], lambda: self._is_created(users))
+            users.add(
+                other, unread_password(KIND, other), [mark, *sorted(user_groups)], lambda: self._is_created(users)
+            )
             return
         other_groups = {name.lower() for name in self._groups(other, user)}
         missing = sorted(user_groups - other_groups) + ([] if self._is_marked(other, user) else [mark])

@@ -146,13 +146,13 @@ class MariaDBPair(MySQLPair):
         """Return the other account's own password, with the account's plugin, and what comes after it."""
         plugin = first_password(account, catalog.methods(self._connection, account)).plugin
         own = [method for method in self._own_methods(other) if method.plugin == plugin]
-        first = own[0] if own else Method(plugin, password_hash(plugin, unread_password(KIND)))
+        first = own[0] if own else Method(plugin, password_hash(plugin, unread_password(KIND, other.user)))
         return [first, *self._more_methods(account, other, hashes_refused=hashes_refused)]
 
     def _unread_methods(self, account: Account, other: Account, *, hashes_refused: bool) -> str:
         """Return the methods of a new account: a password that nobody reads, of the same plugin, and the rest."""
         plugin = first_password(account, catalog.methods(self._connection, account)).plugin
-        password = unread_password(KIND)
+        password = unread_password(KIND, other.user)
         first = Method(plugin, password_hash(plugin, password)).quoted
         if hashes_refused:
             first = f"{identifier(plugin)} USING PASSWORD({literal(password)})"

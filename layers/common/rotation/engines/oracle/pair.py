@@ -246,7 +246,9 @@ class OraclePair:
     def _create_locked(self, row: User) -> None:
         """Create a user that cannot log in; a policy can require a password, so it gets one that nobody keeps."""
         named = {name: row[name] for name in ATTRIBUTES}
-        clauses = f"IDENTIFIED BY {identifier(unread_password(KIND))} {attribute_clauses(named)} ACCOUNT LOCK"
+        clauses = (
+            f"IDENTIFIED BY {identifier(unread_password(KIND, self._other))} {attribute_clauses(named)} ACCOUNT LOCK"
+        )
         statement, operation = f"CREATE USER {identifier(self._other)} {clauses}", f"creating {self._other}, locked"
         needed = f"GRANT CREATE USER TO {self._admin.connection.username}"
         try:

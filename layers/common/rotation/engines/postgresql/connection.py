@@ -1,6 +1,5 @@
 """How is one connection to PostgreSQL opened, and what do its errors mean?"""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -11,96 +10,20 @@ from psycopg2.sql import SQL, Literal
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engines.driver import (
-    CERTIFICATE,
-    CONNECT_SECONDS,
-    CORRECT_CAUSE,
-    HOST_NAME,
-    NO_ANSWER,
-    NO_BUNDLE,
-    NO_TLS,
-    REPLICA,
-    STARTING,
-    STATEMENT_SECONDS,
-    TOO_MANY,
-    WRONG_DATABASE,
-    ExpectedError,
-    Problem,
-    find_lock_holder,
-    lacks_right,
-    problem,
-)
+from rotation.engines.driver import CONNECT_SECONDS, STATEMENT_SECONDS, ExpectedError, Problem
 from rotation.engines.network import open_socket
 from rotation.engines.postgresql import catalog
-from rotation.engines.postgresql.wire import BoundedSocket, connect, wait
-from rotation.errors import (
-    RETRIED,
-    WRONG_PASSWORD,
-    DatabaseError,
-    LoginBlocked,
-    LoginRefused,
-    NotPermitted,
-    RotationError,
-    StatementFailed,
-    Unreachable,
-    Untrusted,
+from rotation.engines.postgresql.problems import (
+    LOCK_CODES,
+    answer_at_the_end,
+    cause,
+    changed_meanwhile,
+    lock_failure,
+    login_failure,
+    statement_failure,
 )
-from rotation.redaction import said
-
-PREFIX = re.compile(r"^connection to server .*? failed: |^(FATAL|ERROR): +", re.MULTILINE)
-
-REFUSED = re.compile(
-    r"^(password|PAM|LDAP|RADIUS) authentication failed for user |^role \".*\" does not exist$", re.MULTILINE
-)
-"""What the server says if user or password are wrong. libpq gives no code for a failed connection, only text, so this
-and LOGIN_PROBLEMS are the only places that read text. A text that is not known here never means "refused"."""
-
-NO_PROOF = "Ask for SCRAM or md5 in pg_hba.conf: the server asked for no password, or for the password in clear"
-NO_ENTRY = "Allow this user, database and TLS setting in pg_hba.conf (on RDS: rds.force_ssl)"
-LOCKED = find_lock_holder("pg_locks")
-
-NOT_UTF8 = "Rename what has a name that is not UTF-8: a role, a schema, an object or a setting"
-
-LOGIN_PROBLEMS: Mapping[str, Problem] = {
-    "certificate verify failed": (Untrusted, CERTIFICATE),
-    "does not match host name": (Untrusted, HOST_NAME),
-    "server does not support SSL": (Untrusted, NO_TLS),
-    "root certificate file": (Untrusted, NO_BUNDLE),
-    "authentication method requirement": (Untrusted, NO_PROOF),
-    "no pg_hba.conf entry": (LoginBlocked, NO_ENTRY),
-    "is not permitted to log in": (LoginBlocked, "Give the role LOGIN"),
-    "does not exist": (LoginBlocked, WRONG_DATABASE),
-    "permission denied for database": (LoginBlocked, "Grant CONNECT on the database to the user"),
-    "too many connections": (LoginBlocked, TOO_MANY),
-    "too many clients": (LoginBlocked, TOO_MANY),
-    "remaining connection slots": (LoginBlocked, TOO_MANY),
-    "the database system is": (LoginBlocked, STARTING),
-}
-"""What else prevents a login, by a part of the text; the first part that is found counts."""
-
-STATEMENT_PROBLEMS: Mapping[str, Problem] = {
-    "": (Unreachable, NO_ANSWER),  # the connection was lost
-    "57P01": (Unreachable, NO_ANSWER),  # admin_shutdown
-    "57P02": (Unreachable, NO_ANSWER),  # crash_shutdown
-    "57P03": (Unreachable, NO_ANSWER),  # cannot_connect_now
-    "42501": (NotPermitted, ""),  # insufficient_privilege
-    "25006": (NotPermitted, REPLICA),  # read_only_sql_transaction
-    "57014": (StatementFailed, LOCKED),  # query_canceled
-    "55P03": (StatementFailed, LOCKED),  # lock_not_available
-    "22021": (StatementFailed, NOT_UTF8),  # character_not_in_repertoire
-    "22P05": (StatementFailed, NOT_UTF8),  # untranslatable_character
-    "40P01": (StatementFailed, RETRIED),  # deadlock_detected
-    "40001": (StatementFailed, RETRIED),  # serialization_failure
-}
-"""What a SQLSTATE means (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
-
-CONCURRENCY_CODES = frozenset({"23505", "40P01", "40001", "42710"})
-"""unique_violation, deadlock_detected, serialization_failure, duplicate_object."""
-
-LOCK_CODES = frozenset({"57014", "55P03"})
-"""query_canceled, lock_not_available."""
-
-LOST = "the connection was lost"
+from rotation.engines.postgresql.wire import BoundedSocket, ServerError, connect, wait
+from rotation.errors import NotPermitted, RotationError, StatementFailed
 
 NO_PROBLEMS: Mapping[str, Problem] = {}
 
@@ -120,6 +43,9 @@ TIMEOUTS = SQL("SET LOCAL statement_timeout TO {statement}; SET LOCAL lock_timeo
 IDLE_TIMEOUT = SQL("SET LOCAL idle_in_transaction_session_timeout TO {}")
 """If this program is gone, or stopped, the server ends the transaction, and with it the locks that others wait for."""
 
+IS_STANDBY = "SELECT pg_catalog.pg_is_in_recovery()"
+"""For servers before version 14, and poolers, which do not report it. It is asked outside of a transaction."""
+
 SHORT_LOCK_TIMEOUT = 2000
 """Milliseconds to wait for a lock for which others must wait behind us."""
 
@@ -129,9 +55,6 @@ type Statement = str | sql.Composable
 
 ROUNDS = 3
 """How often something is tried that another session changes at the same time."""
-
-CONCURRENTLY = "tuple concurrently"
-"""How the text of an internal error (XX000) begins if two sessions change one row of a catalog, in no language."""
 
 
 class PostgreSQLConnection:
@@ -154,13 +77,15 @@ class PostgreSQLConnection:
         """Whether a statement raises ExpectedError if another session changed the same thing at the same time."""
         self._is_attempt = False
         """Whether a statement is allowed to fail."""
+        self._has_begun = False
+        """Whether there was a transaction: a pooler logs in to the server no earlier."""
         self._socket = BoundedSocket(open_socket(credential, deadline, operation))
         try:
             self._libpq = connect(credential, self._socket, deadline.allow(CONNECT_SECONDS, operation), operation)
         except BaseException as error:
             self._socket.close()
-            if isinstance(error, psycopg2.Error):
-                raise login_failure(error, operation) from None
+            if isinstance(error, ServerError):
+                raise login_failure(error, credential, operation) from None
             raise
 
     def close(self) -> None:
@@ -209,12 +134,14 @@ class PostgreSQLConnection:
             return self._run(statement, arguments, seconds, operation)
         except psycopg2.Error as error:
             operation = f"{operation} as {self.username}"
+            if not self._has_begun and (answer := answer_at_the_end(error)).code:
+                raise login_failure(answer, self.credential, operation) from None
             if self.is_repeatable and not self._is_attempt and changed_meanwhile(error):
                 raise ExpectedError(error.pgcode or "") from None
             if error.pgcode in LOCK_CODES and not self._is_attempt and (sessions := self._lock_holders()):
                 raise lock_failure(error, operation, sessions) from None
             if error.diag.context and self.function_remedy:
-                raise StatementFailed(operation, _cause(error), self.function_remedy) from None
+                raise StatementFailed(operation, cause(error), self.function_remedy) from None
             raise statement_failure(error, operation, self.username, remedy, problems) from None
 
     def attempt(self, operation: str, statements: Sequence[Statement]) -> bool:
@@ -271,16 +198,17 @@ class PostgreSQLConnection:
 
     def begin(self) -> None:
         """Begin a transaction with our own settings, which the server ends if this program is gone."""
-        standby = self._libpq.info.parameter_status("in_hot_standby") == "on"
         operation, self._statement_timeout, self._lock_timeout = "beginning a transaction", 0, None
         timeout = _milliseconds(self.deadline.allow(STATEMENT_SECONDS, operation))
         mode = SQL(
-            "ISOLATION LEVEL READ COMMITTED, READ ONLY" if standby else "ISOLATION LEVEL READ COMMITTED, READ WRITE"
+            "ISOLATION LEVEL READ COMMITTED, READ ONLY"
+            if self._is_standby(operation)
+            else "ISOLATION LEVEL READ COMMITTED, READ WRITE"
         )
         # It sits idle while other sessions of ours work, or while this program is stopped; after that, nobody is there.
         idle = IDLE_TIMEOUT.format(Literal(int(1000 * self.deadline.left())))
         self.execute(operation, SQL("BEGIN {}; {}; {}; {}").format(mode, OWN_SETTINGS, idle, self._timeouts(timeout)))
-        self._statement_timeout = timeout
+        self._statement_timeout, self._has_begun = timeout, True
 
     def commit(self) -> None:
         """End the transaction, and keep what it did."""
@@ -297,6 +225,14 @@ class PostgreSQLConnection:
     def verifier(self, username: str, password: str, algorithm: str) -> str:
         """Return what the server keeps instead of a password."""
         return str(extensions.encrypt_password(password, username, scope=self._libpq, algorithm=algorithm))
+
+    def _is_standby(self, operation: str) -> bool:
+        """Return whether the server copies another one: nothing can be written, and READ WRITE is an error."""
+        reported = self._libpq.info.parameter_status("in_hot_standby")
+        if reported:
+            return bool(reported == "on")
+        [(is_standby,)] = self.execute(operation, IS_STANDBY)
+        return bool(is_standby)
 
     def _end(self, operation: str, statement: str) -> None:
         self._statement_timeout = 0  # a transaction that has failed takes no SET any more
@@ -339,49 +275,3 @@ def transaction(credential: Credential, deadline: Deadline) -> Iterator[PostgreS
 def _milliseconds(seconds: float) -> int:
     """Return how long the server may take if we wait for so many seconds: whole seconds if that is more than one."""
     return 1000 * int(0.9 * seconds) or int(900 * seconds)
-
-
-def login_failure(error: psycopg2.Error, operation: str) -> DatabaseError:
-    """Return what a login's failure means."""
-    cause = PREFIX.sub("", PREFIX.sub("", str(error))).strip()
-    if REFUSED.search(cause):
-        return LoginRefused(operation, said(cause), WRONG_PASSWORD)
-    part = next((part for part in LOGIN_PROBLEMS if part in cause), "")
-    kind, remedy = problem(LOGIN_PROBLEMS, part, (Unreachable, NO_ANSWER))
-    return kind(operation, said(cause) or LOST, remedy)
-
-
-def statement_failure(
-    error: psycopg2.Error, operation: str, username: str, remedy: str, problems: Mapping[str, Problem]
-) -> DatabaseError:
-    """Return what a statement's failure means; `problems` counts before the table.
-
-    `remedy` is for a user that is not permitted to do this, and for no other failure.
-    """
-    otherwise: Problem = (StatementFailed, CORRECT_CAUSE)
-    if (error.diag.message_primary or "").startswith(CONCURRENTLY):
-        otherwise = (StatementFailed, RETRIED)
-    table = {**STATEMENT_PROBLEMS, **problems}
-    kind, advice = problem(table, error.pgcode or "", otherwise, remedy or lacks_right(username))
-    return kind(operation, _cause(error), advice)
-
-
-def changed_meanwhile(error: psycopg2.Error) -> bool:
-    """Return whether another session has changed the same thing, so that the statement can be sent again."""
-    return error.pgcode in CONCURRENCY_CODES or (error.diag.message_primary or "").startswith(CONCURRENTLY)
-
-
-def lock_failure(error: psycopg2.Error, operation: str, holders: Sequence[tuple[int, str]]) -> StatementFailed:
-    """Return the failure of a statement that waited too long for what these sessions have locked."""
-    sessions = " and ".join(f"session {pid} of {name}" for pid, name in holders)
-    end = f"SELECT pg_terminate_backend({holders[0][0]})"
-    remedy = f"Wait until it ends, or run: {end}. {RETRIED}"
-    return StatementFailed(operation, f"{_cause(error)}; the lock is held by {sessions}", remedy)
-
-
-def _cause(error: psycopg2.Error) -> str:
-    # The detail of a violated constraint (class 23) quotes the values of a row.
-    detail = "" if (error.pgcode or "").startswith("23") else error.diag.message_detail
-    texts = filter(None, (error.diag.message_primary or str(error), detail))
-    code = f" (SQLSTATE {error.pgcode})" if error.pgcode else ""
-    return (": ".join(map(said, texts)).rstrip(".") or LOST) + code

@@ -1,5 +1,7 @@
 """PostgreSQL, Amazon RDS for PostgreSQL, and Aurora PostgreSQL (versions 13 to 18)."""
 
+import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -11,10 +13,14 @@ from rotation.engine import CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.driver import POLICY, Problem, verify
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import APPLICATION_SETTINGS, PostgreSQLConnection, transaction
+from rotation.engines.postgresql.expiry import require_valid
 from rotation.engines.postgresql.kind import KIND
 from rotation.engines.postgresql.pair import PostgreSQLPair
 from rotation.engines.postgresql.roles import require_known
-from rotation.errors import RETRIED, PasswordRefused, Unsafe
+from rotation.errors import RETRIED, PasswordRefused, StatementFailed, Unsafe
+from rotation.redaction import said
+
+log = logging.getLogger(__name__)
 
 PASSWORD_PROBLEMS: Mapping[str, Problem] = {
     "22023": (PasswordRefused, POLICY),  # invalid_parameter_value
@@ -22,6 +28,10 @@ PASSWORD_PROBLEMS: Mapping[str, Problem] = {
     "28P01": (PasswordRefused, POLICY),  # invalid_password
 }
 """The SQLSTATEs by which modules like passwordcheck refuse a password."""
+
+IN_CLEAR_ONLY = re.compile(r"password type is not a plain text|\(SQLSTATE 0A000\)")
+"""How modules refuse a verifier that could judge the password only. credcheck says this sentence, in no language but
+English, with one of several codes; feature_not_supported means nothing else if a password is set."""
 
 ONE_SERVER = "Name the server itself in the secret and in the admin secret, not a pooler that leads to several"
 
@@ -85,6 +95,7 @@ class PostgreSQLSession:
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is; see `rotation.engine.Session`."""
+        require_valid(self.connection, user)  # the other user gets the same date
         self._is_mirrored = False
         self._pair(user, other).mirror()
         self._is_mirrored = True
@@ -93,15 +104,24 @@ class PostgreSQLSession:
         """Give a user this password; see `rotation.engine.Session`.
 
         The verifier is made here. So the password itself is neither in the server's statement log, which has a failed
-        ALTER ROLE even with log_statement = none, nor in pg_stat_statements.
+        ALTER ROLE even with log_statement = none, nor in pg_stat_statements. A server that must judge the password gets
+        it in clear, after it has refused the verifier, but only inside of TLS.
         """
         operation = f"setting the password of {username}"
+        if username != self.connection.username:
+            require_valid(self.connection, username)
         [(encryption, source)] = self.connection.execute(operation, catalog.ENCRYPTION)
         # The owner of a database can set this for the database, to what pg_hba.conf accepts from nobody.
         is_md5 = encryption == "md5" and source != "database"
         verifier = self.connection.verifier(username, password, "md5" if is_md5 else "scram-sha-256")
-        statement = SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(username), Literal(verifier))
-        self.connection.execute_again(operation, statement, PASSWORD_PROBLEMS)
+        try:
+            self._alter_role(operation, username, verifier)
+        except StatementFailed as refused:
+            if not self.connection.credential.tls or not IN_CLEAR_ONLY.search(refused.cause):
+                raise
+            log.warning(said(f"{operation}: the server refuses verifiers, so it gets the password in clear"))
+            self.connection.execute(operation, "ROLLBACK TO SAVEPOINT attempt")
+            self._alter_role(operation, username, password)
         if username in self._known_oids:  # after the change, because from then on nobody else can change the role
             found = dict(self.connection.execute(operation, catalog.OID, (username,)))
             require_known([username], self._known_oids, found)
@@ -131,6 +151,11 @@ class PostgreSQLSession:
         """
         body = self.connection.quoted(SQL("BEGIN EXECUTE {}; END").format(Literal(statement)))
         self.connection.execute(operation, SQL("DO {}").format(Literal(body)))
+
+    def _alter_role(self, operation: str, username: str, password: str) -> None:
+        """Set a password, or its verifier. If the server refuses it, there is a savepoint to go back to."""
+        statement = SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(username), Literal(password))
+        self.connection.execute_again(operation, statement, PASSWORD_PROBLEMS)
 
     def _pair(self, user: str, other: str) -> PostgreSQLPair:
         return PostgreSQLPair(self.connection, user, other, self._known_oids)

@@ -5,10 +5,13 @@ libpq reads all that it is offered: a message can be 2 GB long, and rows and not
 So libpq connects to a port of this machine instead of the server's. Between the two stands a `BoundedSocket`: it
 forwards the bytes of both sides, and counts those of the server.
 
-Only public functions of psycopg2 are used, here and in all of this driver.
+Only public functions of psycopg2 and libpq are used, here and in all of this driver.
 """
 
+import ctypes
+import importlib.util
 import os
+import re
 import select
 import socket
 import time
@@ -33,11 +36,43 @@ CHUNK_BYTES = 65536
 
 EVENTS = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
 
+VERBOSE = 2
+"""libpq's PQERRORS_VERBOSE."""
+
+LIBPQ = ctypes.CDLL(getattr(importlib.util.find_spec("psycopg2._psycopg"), "origin", None))
+"""The libpq that psycopg2 uses: the functions of a library can be found through every library that needs it."""
+LIBPQ.PQsetErrorVerbosity.argtypes = (ctypes.c_void_p, ctypes.c_int)
+
+ANSWER = re.compile(
+    r"(?:connection to server [^\n]*? failed: )?[^\n:]+:  (?P<code>[0-9A-Z]{5}): (?P<text>.*)", re.DOTALL
+)
+"""How libpq repeats a server's error, if it is to be verbose: the severity in the server's language, the SQLSTATE …"""
+
+PLACE = re.compile(r"\nLOCATION:  (?:(?P<routine>\w+), )?[^\n]*\s*\Z")
+"""… and last the place in PostgreSQL's source."""
+
+PREFIX = re.compile(r"connection to server [^\n]*? failed: ")
+
 NOT_POSTGRESQL = "Check that it is a PostgreSQL server that answers at this host and port"
 
 
 class AnswerTooLarge(Exception):
     """The server has sent more than it may."""
+
+
+class ServerError(Exception):
+    """Why a login failed, as libpq reports it."""
+
+    def __init__(self, text: str, *, asked_for_password: bool) -> None:
+        answer, place = ANSWER.match(text), PLACE.search(text)
+        super().__init__(answer["code"] if answer else "")
+        self.code: str = answer["code"] if answer else ""
+        """The SQLSTATE; empty if this is no answer of a server."""
+        self.text: str = PLACE.sub("", answer["text"]) if answer else PREFIX.sub("", text, count=1)
+        self.routine: str = (place["routine"] or "") if place else ""
+        """The function of PostgreSQL that raised it; empty if it was not PostgreSQL."""
+        self.asked_for_password = asked_for_password
+        """Whether the server had asked for a password, and got a proof of it."""
 
 
 class BoundedSocket:
@@ -152,7 +187,7 @@ class _Stream:
 
 
 def connect(credential: Credential, bounded: BoundedSocket, seconds: float, operation: str) -> extensions.connection:
-    """Log in through this socket; raises Unreachable and psycopg2's errors."""
+    """Log in through this socket; raises Unreachable and ServerError."""
     connection: extensions.connection | None = None
     try:
         connection = psycopg2.connect(
@@ -171,11 +206,16 @@ def connect(credential: Credential, bounded: BoundedSocket, seconds: float, oper
             client_encoding="UTF8",
             application_name="secret-rotation",
         )
+        # A login that fails has no diagnostics, only a text. It names the SQLSTATE only if it is verbose.
+        LIBPQ.PQsetErrorVerbosity(connection.pgconn_ptr, VERBOSE)
         bounded.accept(connection.fileno())
         wait(connection, bounded, seconds, operation)
-    except BaseException:
+    except BaseException as error:
+        asked = bool(connection and connection.info.used_password)
         if connection:
             connection.close()
+        if isinstance(error, psycopg2.Error):
+            raise ServerError(str(error), asked_for_password=asked) from None
         raise
     return connection
 

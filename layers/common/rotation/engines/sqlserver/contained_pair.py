@@ -98,7 +98,7 @@ class SQLServerContainedPair(SQLServerPair):
 
     def _create(self, user: Principal) -> Principal:
         """Create the clone, with a password that nobody reads: so nobody can log in."""
-        sid, password = binary(clone_sid(user.sid)), literal(unread_password(KIND))
+        sid, password = binary(clone_sid(user.sid)), literal(unread_password(KIND, self.other))
         options = f"PASSWORD = {password}, SID = {sid}, {option_list(user.options)}"
         self._run(f"creating {self.other}", f"CREATE USER {identifier(self.other)} WITH {options}")
         return self._require(self.other)

@@ -169,7 +169,7 @@ class SQLServerLoginPair(SQLServerPair):
 
     def _create(self, user: Principal) -> Principal:
         """Create the clone, marked, and with a password that nobody reads: so nobody can log in."""
-        sid, password = binary(clone_sid(user.sid)), literal(unread_password(KIND))
+        sid, password = binary(clone_sid(user.sid)), literal(unread_password(KIND, self.other))
         # RDS advises against other default databases: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_SQLServerMultiAZ.html
         given = {option: value for option, value in user.options.items() if (option, value) != USUAL_DATABASE}
         options = f"PASSWORD = {password}, SID = {sid}, {option_list(given)}"
@@ -191,7 +191,7 @@ class SQLServerLoginPair(SQLServerPair):
         if any((user.options[check], other.options[check]) == ("OFF", "ON") for check in checks):
             [(must_change,)] = self._run(f"looking at {self.other}", catalog.MUST_CHANGE, (other.sid,))
             if must_change:
-                self._alter(other, f"WITH PASSWORD = {literal(unread_password(KIND))}")
+                self._alter(other, f"WITH PASSWORD = {literal(unread_password(KIND, self.other))}")
 
     def _changes_of_server(self, *, as_ours: bool) -> list[str]:
         user, other = self._require(self.user), self._require(self.other)
