@@ -34,8 +34,8 @@ class Grammar:
 
     def pasted(self, log: str, marker: str, names: set[str]) -> list[str]:
         """Return the statements in which the marker is anywhere but in a token that says one of the names."""
-        # A log that is read as text has one kind of line breaks.
-        whole = {_as_text(name) for name in names}
+        # A log that is read as text has one kind of line breaks, so a name with "\r\t" can look like a continued line.
+        whole = {text for name in map(_as_text, names) for text in (name, name.replace(self.continued, "\n"))}
         with_marker = (statement for statement in self.statements(_as_text(log)) if marker in statement)
         return [statement for statement in with_marker if not self._is_safe(statement, marker, whole)]
 

@@ -98,9 +98,13 @@ class Rotated:
 
         `pending` is a version that somebody has written before createSecret came.
         """
-        token, name = str(uuid.uuid4()), f"hostile-{secrets.token_hex(4)}"
         what = {"SecretBinary": value} if isinstance(value, bytes) else {"SecretString": value}
-        self.arn = self.client.create_secret(Name=name, **what)["ARN"]
+        self.arn = self.client.create_secret(Name=f"hostile-{secrets.token_hex(4)}", **what)["ARN"]
+        return self.rotate(pending)
+
+    def rotate(self, pending: Mapping[str, object] | None = None) -> RotationError | None:
+        """Rotate the secret that is stored."""
+        token = str(uuid.uuid4())
         function = self.service.register("hostile", lambda _: None)
         self.client.rotate_secret(SecretId=self.arn, RotationLambdaARN=function, ClientRequestToken=token)
         self.service.wait(self.arn)
@@ -256,7 +260,7 @@ def test_rights_on_objects_of_hostile_names_follow_on_postgresql(
     assert rotated.run(json.dumps(fields_of(postgresql, service, user, Strategy.ALTERNATING_USERS))) is None
     # What the clone is granted while it is the current user passes to the original, name by name.
     grant(str(rotated.read()["username"]))
-    assert rotated.run(json.dumps(rotated.read())) is None
+    assert rotated.rotate() is None
     now = rotated.read()
     assert now["username"] == user.username
     with postgresql.session(replace(user, password=str(now["password"]))) as run:

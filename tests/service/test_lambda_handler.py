@@ -382,7 +382,8 @@ def test_if_the_service_calls_it_the_handler_rotates_and_its_rotation_token_is_n
         calls.append(invoke(database, event))
 
     arn = service.register("handler", function)
-    scenario.client.rotate_secret(SecretId=scenario.arn, RotationLambdaARN=arn, ClientRequestToken=str(uuid.uuid4()))
+    scenario.token = str(uuid.uuid4())
+    scenario.client.rotate_secret(SecretId=scenario.arn, RotationLambdaARN=arn, ClientRequestToken=scenario.token)
     assert service.wait(scenario.arn).result == "succeeded"
     assert [call.line["step"] for call in calls] == STEPS
     assert database.accepts(scenario.secret().current().credential)
