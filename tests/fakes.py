@@ -67,6 +67,8 @@ class User:
     """The name of the user that this one takes turns with."""
     principal: str = field(default_factory=lambda: secrets.token_hex(8))
     """What no other account has, whatever its name."""
+    schema: str = "public"
+    """Where its session looks for names."""
     jobs: set[str] = field(default_factory=set)
     """What runs in the name of this user alone."""
 
@@ -173,6 +175,10 @@ class FakeSession:
     def proof(self) -> Proof:
         """Return who is logged in."""
         return Proof(self.username, self.password, self._user(self.username).principal)
+
+    def surroundings(self) -> Mapping[str, str]:
+        """Return the schema."""
+        return {"the schema": self._user(self.username).schema}
 
     def require_proven(self, proof: Proof) -> None:
         """Refuse another account of that name."""

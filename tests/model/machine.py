@@ -36,7 +36,7 @@ from tests.model.scenario import ADMIN, CLONE, TELLTALE, USERS, VICTIM, Scenario
 
 MOST_AT_ONCE = 3
 GAPLESS = {Strategy.ALTERNATING_USERS, Strategy.DUAL_PASSWORD}
-CONNECTIONS = 4
+CONNECTIONS = 5
 """How many a healthy rotation makes at most: the last is for a clone that has no mark."""
 
 ENDLESS = 200

@@ -375,7 +375,7 @@ def test_with_leave_nothing_is_repaired_that_works() -> None:
 def test_the_admin_logs_in_only_after_the_current_user_did() -> None:
     scenario = staged(Scenario(ALTERNATING))
     scenario.run(Step.SET)
-    assert scenario.users_tried() == [APP, "admin"]
+    assert scenario.users_tried() == [APP, "admin", CLONE]
 
 
 def test_without_the_current_users_password_the_admin_is_not_asked() -> None:
@@ -396,7 +396,7 @@ def test_an_earlier_password_of_the_current_user_proves_as_much() -> None:
     change_by_hand(scenario, APP, "password-0")
     staged(scenario).forget_connections()
     scenario.run(Step.SET)
-    assert scenario.users_tried() == [APP, APP, "admin"]
+    assert scenario.users_tried() == [APP, APP, "admin", CLONE]
     assert scenario.recovered == [BY_OTHER_VERSION]
     assert scenario.database.tried[0].password == now.credential.password
 
@@ -440,7 +440,7 @@ def test_somebody_elses_user_is_left_alone_however_often_the_rotation_begins_ane
 
 @pytest.mark.parametrize(
     ("may_lack_mark", "is_recorded", "tried"),
-    [(True, True, [APP, "admin", CLONE]), (True, False, [APP, "admin"]), (False, True, [APP, "admin"])],
+    [(True, True, [APP, "admin", CLONE, CLONE]), (True, False, [APP, "admin"]), (False, True, [APP, "admin"])],
 )
 def test_a_user_with_the_clones_name_meets_the_pending_password_only_if_a_mark_can_lack_and_we_began_to_make_it(
     may_lack_mark: bool, is_recorded: bool, tried: list[str]
@@ -507,7 +507,7 @@ def test_the_user_proves_itself_at_the_place_of_the_admin() -> None:
     scenario = Scenario(ALTERNATING, host="replica.test")
     scenario.database.new_replica("replica.test", lag=0)
     staged(scenario).run(Step.SET)
-    assert [credential.host for credential in scenario.database.tried] == [PRIMARY, PRIMARY]
+    assert [credential.host for credential in scenario.database.tried] == [PRIMARY] * 3
 
 
 def test_a_login_at_a_host_of_somebody_elses_proves_nothing_at_the_admins() -> None:
@@ -529,7 +529,8 @@ def test_the_proof_is_given_over_tls_if_one_of_the_two_has_it(
     scenario.admin = replace(scenario.admin, tls=admin)
     scenario.database.users[APP].may_change_own_password = False
     staged(scenario).run(Step.SET)
-    *_, proved, administered = scenario.database.tried
+    at = scenario.users_tried().index("admin")
+    proved, administered = scenario.database.tried[at - 1 : at + 1]
     assert (proved.username, proved.tls) == (APP, proof)
     assert (administered.username, administered.tls) == ("admin", admin)
 
@@ -670,3 +671,18 @@ def test_a_clone_that_another_delivery_marks_meanwhile_is_ours() -> None:
     scenario.database.before = mark
     scenario.run(Step.SET)
     assert scenario.may_log_in(scenario.secret.read("AWSPENDING"))
+
+
+def test_a_pair_whose_sessions_find_different_things_is_refused() -> None:
+    scenario = Scenario(ALTERNATING)
+    scenario.rotate()
+    scenario.rotate()
+    scenario.database.users[CLONE].schema = "another"
+    staged(scenario)
+    with pytest.raises(
+        RightsDiffer, match=f"as {CLONE} an application finds the schema to be another, as {APP} public"
+    ):
+        scenario.run(Step.SET)
+    scenario.database.users[APP].schema = "another"
+    scenario.run()
+    assert scenario.may_log_in(scenario.secret.read())

@@ -7,11 +7,11 @@ raises one of the `DatabaseError`s of `rotation.errors`.
 
 import base64
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
@@ -97,6 +97,10 @@ def state(things: Iterable[str]) -> str:
     return base64.b32encode(digest.digest()[:16]).decode().rstrip("=")
 
 
+OWN_NAME: Final = "the user's own name"
+"""Stands in surroundings for the name of the user that is logged in."""
+
+
 class Session(Protocol):
     """One authenticated connection."""
 
@@ -105,6 +109,13 @@ class Session(Protocol):
 
         Can be called after a statement that the server refused. Raises Unsafe if the server logged in an account that
         the credential does not name: an anonymous one, one of another kind, or one that a proxy put in its place.
+        """
+
+    def surroundings(self) -> Mapping[str, str]:
+        """Return what an application finds in this session and did not ask for, by name: schema, role, search path.
+
+        The user's own name is `OWN_NAME` in it, so that two users can be compared. Called before all others. Changes
+        nothing.
         """
 
     def require_proven(self, proof: Proof) -> None:

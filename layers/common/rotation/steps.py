@@ -207,6 +207,7 @@ def _test(rotation: Rotation, strategy: RotationStrategy, value: SecretValue) ->
             if value != rotation.secret.current():
                 raise
         session.verify(value.verify)
+        session.proof()
 
 
 def _test_when_replicated(

@@ -26,16 +26,17 @@ Which passwords are tried, and how many, is in `rotation.logins`.
 import contextlib
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from rotation.credential import Credential, SecretValue
 from rotation.engine import CloneStatus, Comparison, KeepsOldPassword, Proof, Session
-from rotation.errors import InvalidSecret, LoginRefused, NotPermitted, RightsDiffer, Unsafe, Unsupported
+from rotation.errors import RETRIED, InvalidSecret, LoginRefused, NotPermitted, RightsDiffer, Unsafe, Unsupported
 from rotation.kind import CLONE_SUFFIX, EngineKind, Strategy
 from rotation.logins import Context, KeepsRecord, at_admins_place, log_in, log_in_first, prove, same_login
 from rotation.record import PairRecord, differ, ended
+from rotation.redaction import said
 
 CLONE_PASSWORDS = 2
 """How many passwords of earlier versions are tried to find out whether a user without our mark is the clone."""
@@ -138,9 +139,9 @@ class AlternatingUsers(RotationStrategy):
     def set_password(self, current: SecretValue, pending: SecretValue, context: Context) -> str:
         """Prove that the current user logs in; let the admin mirror it, then set the other user's password, last."""
         user, other = current.credential.username, pending.credential.username
-        admin, proof = _admin(current, context, user, other), None
+        admin, proof, found = _admin(current, context, user, other), None, None
         try:
-            proof = log_in([current.credential], current, context, prove, admin)
+            found, proof = log_in([current.credential], current, context, _look_and_prove, admin)
         except LoginRefused as refused:
             _require_repair(refused, current, context)
         with context.engine.connect(admin, context.deadline) as session:
@@ -152,6 +153,8 @@ class AlternatingUsers(RotationStrategy):
             equal = _mirror(session, user, other, context.pair, is_new=status is CloneStatus.ABSENT)
             session.set_password(other, pending.credential.password)
         _record_end(context.pair, equal)
+        if found:
+            _require_same_surroundings(found, user, at_admins_place(pending.credential, admin, context), context)
         _let_replicate(current, admin, context)
         return f"{other} mirrors {user} and has the pending password"
 
@@ -333,6 +336,28 @@ def _prove_ours(current: SecretValue, pending: Credential, admin: Credential, co
         " it can belong to someone else",
         f"Rename or drop {other}, or use the single-user strategy",
     )
+
+
+def _look_and_prove(session: Session, _: Credential) -> tuple[Mapping[str, str], Proof]:
+    """Return what an application finds in the session, and whose it is."""
+    return session.surroundings(), session.proof()
+
+
+def _require_same_surroundings(found: Mapping[str, str], user: str, pending: Credential, context: Context) -> None:
+    """Log in as the other user, and raise RightsDiffer if an application would find something else there."""
+    with context.engine.connect(pending, context.deadline) as session:
+        others = session.surroundings()
+    differences = [
+        f"as {pending.username} an application finds {name} to be {said(others.get(name, ''))}, as {user} {said(value)}"
+        for name, value in found.items()
+        if others.get(name) != value
+    ]
+    if differences:
+        raise RightsDiffer(
+            f"comparing the sessions of {pending.username} and {user}",
+            "; ".join(differences),
+            f"Change the settings of either user in the database, so that both sessions find the same. {RETRIED}",
+        )
 
 
 def _require_shareable(session: Session, user: str, other: str, accepted: frozenset[str]) -> None:

@@ -74,6 +74,10 @@ class Data:
     def _register(self, tokens: Tokens) -> str:
         if tokens.take("CURRENT", "SERVER"):
             return self.session.database.name
+        if tokens.take("CURRENT", "SCHEMA"):
+            return self.session.authid
+        if tokens.take("CURRENT", "PATH"):
+            return f'"SYSIBM","SYSFUN","SYSPROC","SYSIBMADM","{self.session.authid}"'
         if tokens.take("SYSTEM_USER"):
             return self.session.system_user
         if tokens.take("SESSION_USER"):

@@ -60,6 +60,7 @@ class Session:
             "IDENTIFICATION_TYPE": self.identification,
             "AUTHENTICATION_METHOD": "PASSWORD",
             "PROXY_USER": self.proxy,
+            "CURRENT_EDITION_NAME": "ORA$BASE",
             "CON_NAME": self.database.container,
             "DB_UNIQUE_NAME": self.database.unique_name,
         }

@@ -26,7 +26,8 @@ from tests.local.stand_ins.sqlserver.tsql import Token, Tokens, syntax_error
 
 FUNCTIONS = frozenset({
     "HAS_DBACCESS", "HAS_PERMS_BY_NAME", "DB_ID", "DB_NAME", "DATABASE_PRINCIPAL_ID", "LOGINPROPERTY", "SUSER_ID",
-    "SUSER_SID", "OBJECT_DEFINITION", "DATABASEPROPERTYEX", "CHARINDEX", "QUOTENAME",
+    "SUSER_SID", "OBJECT_DEFINITION", "DATABASEPROPERTYEX", "CHARINDEX", "QUOTENAME", "USER_NAME",
+    "SCHEMA_NAME",
 })  # fmt: skip
 
 KEYWORDS = frozenset({
@@ -197,6 +198,12 @@ class Queries:
             return None
         return "READ_ONLY" if row[0][1] or row[0][2] else "READ_WRITE"
 
+    def _of_own_user(self, column: str) -> Value:
+        """Return a column of the viewer's user in its database; guest looks for names in the schema guest."""
+        user = self._catalog.user_in(self._viewer, self._viewer.database)
+        found: Value = self._catalog.get("database_principals", column, db=self._viewer.database, principal_id=user)
+        return found
+
     def _definition(self, number: int) -> str | None:
         """Return the text of a trigger or function of the current database, to those who see definitions."""
         if not self._catalog.allows(self._viewer, "VIEW DEFINITION"):
@@ -212,6 +219,8 @@ class Queries:
         define: Callable[[str, int, Callable[..., Value]], None] = self._catalog.sqlite.create_function
         define("current_database", 0, lambda: self._viewer.database)
         define("DB_NAME", 0, lambda: self._viewer.database)
+        define("USER_NAME", 0, lambda: self._of_own_user("name"))
+        define("SCHEMA_NAME", 0, lambda: self._of_own_user("default_schema_name"))
         define("DB_ID", 0, lambda: self._catalog.get("databases", "database_id", name=self._viewer.database))
         define("DB_ID", 1, lambda name: self._catalog.get("databases", "database_id", name=name))
         define("SPID", 0, lambda: self._viewer.session)

@@ -1,6 +1,6 @@
 """MySQL, Amazon RDS for MySQL, and Aurora MySQL (8.0.22 and later; single users from 5.7 on)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -79,6 +79,12 @@ class MySQLSession:
         found = Account(*account.rsplit("@", 1))
         remedy = f"REVOKE PROXY ON {found.quoted} FROM {proxy}" if proxy else f"DROP USER {found.quoted}"
         raise Unsafe(operation, f"the server logged it in as {account}, which is another account", remedy)
+
+    def surroundings(self) -> Mapping[str, str]:
+        """Return which roles and which database are active; see `rotation.engine.Session`."""
+        operation = f"asking the server what an application finds as {self.connection.username}"
+        [(role, database)] = self.connection.execute(operation, "SELECT CURRENT_ROLE(), DATABASE()")
+        return {"the active roles": str(role), "the database": str(database)}
 
     def require_proven(self, proof: Proof) -> None:
         """Bind this session, an admin's, to an account that logged in; see `rotation.engine.Session`."""

@@ -1,11 +1,11 @@
 """Oracle Database, Amazon RDS for Oracle, and RDS Custom for Oracle (12.1 and later, by the client in thin mode)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import CloneStatus, Comparison, Proof, Unshared
+from rotation.engine import OWN_NAME, CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.driver import verify
 from rotation.engines.oracle.admin import OracleAdmin
 from rotation.engines.oracle.catalog import OracleCatalog
@@ -16,6 +16,12 @@ from rotation.engines.oracle.passwords import OraclePasswords
 from rotation.engines.oracle.proof import OracleProofs
 from rotation.engines.oracle.rights import Right
 from rotation.engines.oracle.unshared import OracleUnshared
+
+SURROUNDINGS = (
+    "SELECT SYS_CONTEXT('USERENV', 'CURRENT_SCHEMA'), SYS_CONTEXT('USERENV', 'CURRENT_EDITION_NAME') FROM sys.dual"
+)
+"""Where an application looks for names
+(https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/SYS_CONTEXT.html)."""
 
 REVERSIBLE = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE")
 """What a statement of `verify` can begin with: a transaction can take these back. DDL commits, and PL/SQL can commit
@@ -48,6 +54,16 @@ class OracleSession:
     def proof(self) -> Proof:
         """Return who is logged in; see `rotation.engine.Session`."""
         return self._proofs.prove()
+
+    def surroundings(self) -> Mapping[str, str]:
+        """Return the current schema and edition; see `rotation.engine.Session`."""
+        connection = self._admin.connection
+        operation = f"asking the server what an application finds as {connection.username}"
+        [(schema, edition)] = connection.execute(operation, SURROUNDINGS)
+        return {
+            "the current schema": OWN_NAME if schema == connection.username else str(schema),
+            "the edition": str(edition),
+        }
 
     def require_proven(self, proof: Proof) -> None:
         """Bind this session to an account that logged in; see `rotation.engine.Session`."""

@@ -25,6 +25,12 @@ FLAGS = {
 SERVER = "to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
 """No two servers have this in common. A copy of a server has the same identifier, databases, roles and oids."""
 
+SURROUNDINGS = """
+    SELECT current_user, pg_catalog.current_setting('search_path'),
+        pg_catalog.array_to_string(pg_catalog.current_schemas(false), ', ')
+"""
+"""As whom an application acts, where it looks for names, and which schemas of these there are."""
+
 LOGGED_IN = f"SELECT rolname, oid, {SERVER} FROM pg_roles WHERE rolname = session_user"  # noqa: S608 - made of constants
 
 PRINCIPAL = f"SELECT oid, {SERVER} FROM pg_roles WHERE rolname = %s"  # noqa: S608 - the same

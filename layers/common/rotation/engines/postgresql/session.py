@@ -72,6 +72,15 @@ class PostgreSQLSession:
         [(_, oid, server)] = found
         return Proof(username, self.connection.credential.password, _principal(oid, server))
 
+    def surroundings(self) -> Mapping[str, str]:
+        """Return as whom an application acts, and where it looks for names; see `rotation.engine.Session`."""
+        operation = f"asking the server what an application finds as {self.connection.username}"
+        self.connection.execute(operation, APPLICATION_SETTINGS)
+        [(acting, path, schemas)] = self.connection.execute(operation, catalog.SURROUNDINGS)
+        self.connection.rollback()
+        self.connection.begin()
+        return {"the role that acts": acting, "search_path": path, "its schemas": schemas}
+
     def require_proven(self, proof: Proof) -> None:
         """Bind this session to a role that logged in; see `rotation.engine.Session`."""
         operation = f"looking as {self.connection.username} for {proof.username}, which has logged in"

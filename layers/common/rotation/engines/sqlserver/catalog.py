@@ -29,6 +29,9 @@ can see their own session"
 SUSER_SID() is the SID of a login (…/t-sql/functions/suser-sid-transact-sql). The SID of a contained user is in the
 database, where "any user can see their own user name"
 (…/system-catalog-views/sys-database-principals-transact-sql). Only those who create accounts can write any of this."""
+SURROUNDINGS = "SELECT DB_NAME(), USER_NAME(), SCHEMA_NAME()"
+"""What an application finds: the database, its user there, and where it looks for names
+(https://learn.microsoft.com/en-us/sql/t-sql/functions/schema-name-transact-sql)."""
 AUTHENTICATION = """
     SELECT d.containment, HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'VIEW DEFINITION'), p.authentication_type
     FROM sys.databases d LEFT JOIN sys.database_principals p ON p.name = %s

@@ -1,18 +1,18 @@
 """SQL Server, Amazon RDS for SQL Server, and RDS Custom for SQL Server (versions 2016 to 2025)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import CloneStatus, Comparison, Proof, Unshared
+from rotation.engine import OWN_NAME, CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.driver import verify
 from rotation.engines.sqlserver import catalog
 from rotation.engines.sqlserver.accounts import BY_SERVER, SQLServerAccount
 from rotation.engines.sqlserver.connection import SQLServerConnection
 from rotation.engines.sqlserver.contained_pair import SQLServerContainedPair, is_contained
 from rotation.engines.sqlserver.databases import SQLServerProof, own_databases
-from rotation.engines.sqlserver.kind import KIND
+from rotation.engines.sqlserver.kind import KIND, normal_name
 from rotation.engines.sqlserver.login_pair import SQLServerLoginPair
 from rotation.engines.sqlserver.pair import Known, SQLServerPair
 from rotation.engines.sqlserver.rights import identifier, literal
@@ -55,6 +55,18 @@ class SQLServerSession:
         account = self._own_account()
         databases = own_databases(self.connection) if account.database == BY_SERVER else None
         return SQLServerProof(self.connection.username, self._password, str(account), databases)
+
+    def surroundings(self) -> Mapping[str, str]:
+        """Return the database, its user, and the default schema; see `rotation.engine.Session`."""
+        username = self.connection.username
+        operation = f"asking the server what an application finds as {username}"
+        [(database, user, schema)] = self.connection.execute(operation, catalog.SURROUNDINGS)
+        own = {normal_name(username)}
+        return {
+            "the database": str(database),
+            "the user of the database": OWN_NAME if normal_name(str(user)) in own else str(user),
+            "the default schema": OWN_NAME if normal_name(str(schema)) in own else str(schema),
+        }
 
     def require_proven(self, proof: Proof) -> None:
         """Bind this session, an admin's, to an account; see `rotation.engine.Session`."""
