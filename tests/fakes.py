@@ -431,6 +431,12 @@ class FakeSecret:
         self._move_current(self.token)
         return True
 
+    def give_up(self) -> None:
+        """Take AWSPENDING from this version, if it has it."""
+        self.before("UpdateSecretVersionStage")
+        if self.labels.get(PENDING) == self.token:
+            del self.labels[PENDING]
+
     def record(self) -> PairRecord:
         """Return what is recorded about the pair."""
         return PairRecord.from_labels(self.labels.keys())

@@ -126,7 +126,8 @@ GUARDS = [
     Guard(
         "the current user logs in before the admin is used",
         "strategies",
-        "            found, proof = log_in([current.credential], current, context, _look_and_prove, admin)\n        except",
+        "            found, proof = log_in([current.credential], current, context, _look_and_prove, admin)\n"
+        "        except",
         "            pass\n        except",
         ALTERNATING,
     ),

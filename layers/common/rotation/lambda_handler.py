@@ -57,6 +57,7 @@ class _Invocation:
         self._deadline = Deadline(lambda: context.get_remaining_time_in_millis() / 1000)
         self._redactor = Redactor()
         self._redact = partial(self._redactor.said, most=LONGEST)
+        self._secret: SecretUnderRotation | None = None
         self._began = time.monotonic()
         self._fields = {
             "engine": engine.kind.name,
@@ -93,10 +94,11 @@ class _Invocation:
         allow_admin_repair = boolean(os.environ, "ALLOW_ADMIN_REPAIR", default=False)
         clients, kind, redactor = self._clients(event.secret_id), self._engine.kind, self._redactor
         client = clients.secrets_manager
+        self._secret = SecretUnderRotation(
+            client, event.secret_id, event.version_token, kind, redactor, self._deadline, event.rotation_token
+        )
         rotation = Rotation(
-            secret=SecretUnderRotation(
-                client, event.secret_id, event.version_token, kind, redactor, self._deadline, event.rotation_token
-            ),
+            secret=self._secret,
             engine=self._engine,
             deadline=self._deadline,
             admin=Admins(client, clients.rds, kind, redactor, self._deadline).find,
@@ -138,6 +140,11 @@ class _Invocation:
     def _give_up(self) -> str:
         """Say how to give up the pending version, which can never become current."""
         arn, token = shlex.quote(self._fields["secret_arn"]), shlex.quote(self._fields["version_token"])
+        if self._secret and self._secret.is_given_up:
+            return (
+                "This version is given up, and the next rotation makes another password; start it with"
+                f" aws secretsmanager rotate-secret --secret-id {arn}"
+            )
         return (
             "This version can never become current; give it up with aws secretsmanager update-secret-version-stage"
             f" --secret-id {arn} --version-stage AWSPENDING --remove-from-version-id {token}"

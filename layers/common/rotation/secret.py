@@ -137,6 +137,18 @@ class SecretUnderRotation:
         """
         return self._labels.promote()
 
+    def give_up(self) -> None:
+        """Take AWSPENDING from this version. Changes nothing if another version has the label, or none.
+
+        The version stays, with the labels of the pair's record; `newer` finds it.
+        """
+        self._labels.give_up()
+
+    @property
+    def is_given_up(self) -> bool:
+        """Tell whether this invocation has given the version up."""
+        return self._labels.is_given_up
+
     def record(self) -> PairRecord:
         """Return what earlier rotations recorded about the pair, as far as a call above has seen it."""
         return PairRecord.from_labels(self._labels.record.keys())

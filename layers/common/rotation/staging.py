@@ -43,6 +43,8 @@ class StagingLabels:
     """Whether rotation is on; known once `look` was called, like the rest."""
     current: str | None = None
     """The version that has AWSCURRENT."""
+    is_given_up: bool = False
+    """Whether this invocation has given the version up."""
     record: dict[str, str] = field(default_factory=dict)
     """The labels of the pair's record that were seen, and their versions."""
 
@@ -74,7 +76,8 @@ class StagingLabels:
         """Return the error for a version that is neither pending nor current."""
         return NotRotatable(
             f"looking at version {self.token} of {self.arn}",
-            "it has neither AWSPENDING nor AWSCURRENT: this rotation was abandoned, or it never began",
+            "it has neither AWSPENDING nor AWSCURRENT: this rotation was abandoned, or it never began, or it was given"
+            " up because the server refused its password",
             f"Run aws secretsmanager rotate-secret --secret-id {self.arn} to start a new rotation",
         )
 
@@ -96,9 +99,16 @@ class StagingLabels:
 
     def remove(self, label: str) -> None:
         """Remove a label of the record from the version where it was seen."""
+        self._remove(label, self.record.pop(label))
+
+    def give_up(self) -> None:
+        """Take AWSPENDING from this version. Changes nothing if another version has the label, or none."""
+        self._remove(PENDING, self.token)
+        self.is_given_up = True
+
+    def _remove(self, label: str, holder: str) -> None:
         with contextlib.suppress(ClientError):  # it is not there any more
-            self._update(label, {"RemoveFromVersionId": self.record[label]}, {WRONG})
-        del self.record[label]
+            self._update(label, {"RemoveFromVersionId": holder}, {WRONG})
 
     def _move(self, label: str, look: Callable[[], None], holder: Callable[[], str | None]) -> bool:
         """Move a label to this version, from where it was seen. Returns False if it is there already.

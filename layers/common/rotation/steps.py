@@ -29,6 +29,7 @@ Every line below keeps these rules:
 Which user gets the password, and who sets it, is decided in `rotation.strategies`.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -38,7 +39,7 @@ from rotation import strategies
 from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
 from rotation.engine import Engine
-from rotation.errors import LoginRefused, NotRotatable, RightsDiffer, Superseded
+from rotation.errors import LoginRefused, NotRotatable, PasswordRefused, RightsDiffer, RotationError, Superseded
 from rotation.logins import Context, ignore
 from rotation.record import PairRecord
 from rotation.strategies import RotationStrategy
@@ -88,6 +89,9 @@ class Secret(Protocol):
 
     def promote(self) -> bool:
         """Move AWSCURRENT to this version. Returns False, and changes nothing, if it is there already."""
+
+    def give_up(self) -> None:
+        """Take AWSPENDING from this version. Changes nothing if another version has the label, or none."""
 
     def newer(self) -> Iterator[SecretValue]:
         """Yield the values of the versions that are newer than AWSCURRENT, except this one, newest first."""
@@ -160,7 +164,11 @@ def set_secret(rotation: Rotation) -> str:
         return "the version is current already"
     strategy = rotation.strategy(current)
     _require_follows(pending, current, strategy)
-    return strategy.set_password(current, pending, rotation.context())
+    try:
+        return strategy.set_password(current, pending, rotation.context())
+    except PasswordRefused:
+        _give_up(rotation, current)
+        raise
 
 
 def test_secret(rotation: Rotation) -> str:
@@ -196,6 +204,18 @@ STEPS: dict[Step, Callable[[Rotation], str]] = {
 REPLICA_PAUSES = (4.0, 8.0)
 """Seconds until a login that a replica refused is tried again. So a step makes three such logins at most, fewer than a
 server with a limit of five failed logins takes; and setSecret has waited before the first."""
+
+
+def _give_up(rotation: Rotation, current: SecretValue) -> None:
+    """Give up a version whose password the server refuses, so that the next rotation makes another one.
+
+    Only if AWSCURRENT logs in after the refusal: then the application has lost nothing, even if another delivery of
+    this step has set the password. If it does not log in, the version stays pending.
+    """
+    with contextlib.suppress(RotationError):
+        with rotation.engine.connect(current.credential, rotation.deadline):
+            pass
+        rotation.secret.give_up()
 
 
 def _test(rotation: Rotation, strategy: RotationStrategy, value: SecretValue) -> None:
