@@ -35,6 +35,7 @@ from rotation.engines.oracle.definition import (
     Definition,
     Proxy,
     attribute_clauses,
+    changed_groups,
     quota_size,
     role_list,
 )
@@ -53,6 +54,7 @@ from rotation.engines.oracle.rights import (
     Right,
     RightKind,
     grant,
+    has_side_effects,
     identifier,
     remedy,
     revocation,
@@ -121,7 +123,7 @@ class OraclePair:
         self._copy_attributes(user_has, other_has)
         self._copy_rights(user_has, other_has)
         self._copy_default_roles(user_has, other_has)
-        self._copy_quotas(user_has, other_has)
+        self._copy_quotas(user_has, self._after_side_effects(user_has, other_has))
         self._copy_groups(user_has, other_has)
         self._copy_initial_group(user_has, other_has)
         self._copy_proxies(user_has, other_has)
@@ -279,6 +281,15 @@ class OraclePair:
         for statement, right in statements(other_has.rights, user_has.rights, self._other):
             self._copy_right(statement, right)
 
+    def _after_side_effects(self, user_has: Definition, other_has: Definition) -> Definition:
+        """Change again what some rights have brought or taken with them; return what the other one has then."""
+        if not any(map(has_side_effects, user_has.rights ^ other_has.rights)):
+            return other_has
+        changed = self._other_definition().without(self._kept)
+        for statement, right in statements(changed.rights, user_has.without(self._kept).rights, self._other):
+            self._copy_right(statement, right)
+        return self._other_definition()
+
     def _copy_right(self, statement: str, right: Right) -> None:
         grants, admin = statement.startswith("GRANT"), self._admin.connection.username
         call = package_call(right, self._other, grants=grants)
@@ -336,7 +347,7 @@ class OraclePair:
                 self._alter(self._copying("quotas"), self._other, clause)
 
     def _copy_groups(self, user_has: Definition, other_has: Definition) -> None:
-        for group in _changed_groups(user_has, other_has):
+        for group in changed_groups(user_has, other_has):
             if group in other_has.groups:
                 self._revoke_group(group)
             if group in user_has.groups:
@@ -354,7 +365,7 @@ class OraclePair:
         """Set the initial group; a user loses it with the right to switch to it
         (https://docs.oracle.com/en/database/oracle/oracle-database/19/arpls/DBMS_RESOURCE_MANAGER_PRIVS.html)."""  # noqa: D205, D209 - the link takes the line
         group = user_has.initial_group
-        if group == other_has.initial_group and group not in _changed_groups(user_has, other_has):
+        if group == other_has.initial_group and group not in changed_groups(user_has, other_has):
             return
         for _ in range(MOST_TRIES):
             with suppress(ExpectedError):
@@ -388,8 +399,3 @@ class OraclePair:
         for synonym in sorted(user_has.synonyms - other_has.synonyms):
             name = f"{schema}.{identifier(synonym.name)}"
             self._change(operation, f"CREATE OR REPLACE SYNONYM {name} FOR {synonym.target}", needed)
-
-
-def _changed_groups(user_has: Definition, other_has: Definition) -> list[str]:
-    groups = user_has.groups.keys() | other_has.groups.keys()
-    return sorted(group for group in groups if user_has.groups.get(group) != other_has.groups.get(group))

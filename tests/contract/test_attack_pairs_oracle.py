@@ -1,0 +1,54 @@
+"""What can an administrator of Oracle do to a pair, that a rotation must not lose or undo?"""
+
+import pytest
+
+from tests.contract.oracle_kit import paste
+from tests.contract.pairs import Pair, RecordInMemory
+from tests.contract.test_oracle_one_sided import alter, compared, definitions, refused, rotated
+from tests.laboratories.oracle import OracleLaboratory
+
+pytestmark = pytest.mark.engine("oracle")
+
+QUOTA = "ALTER USER {} QUOTA 10485760 ON users"
+UNLIMITED = {
+    "revoked": (["GRANT UNLIMITED TABLESPACE TO {}", QUOTA], ["REVOKE UNLIMITED TABLESPACE FROM {}", QUOTA]),
+    "stays without DBA": (
+        ["GRANT DBA TO {}", QUOTA],
+        ["REVOKE DBA FROM {}", "GRANT UNLIMITED TABLESPACE TO {}", QUOTA],
+    ),
+    "comes with DBA": ([QUOTA], ["GRANT DBA TO {}"]),
+    "is not wanted with DBA": ([QUOTA], ["GRANT DBA TO {}", "REVOKE UNLIMITED TABLESPACE FROM {}", QUOTA]),
+}
+"""With UNLIMITED TABLESPACE all quotas go, and it comes and goes with DBA: what a user has, and what changes then."""
+
+
+@pytest.mark.parametrize("kind", UNLIMITED)
+def test_quotas_outlast_unlimited_tablespace(oracle: OracleLaboratory, things: str, turn: Pair, kind: str) -> None:
+    current, other = turn
+    record = RecordInMemory()
+    for statements in UNLIMITED[kind]:
+        alter(oracle, things, current, statements)
+        if statements is UNLIMITED[kind][0]:
+            alter(oracle, things, other, statements)
+        other = rotated(oracle, current, other, record)
+        current, other = other, current
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+@pytest.mark.parametrize("kind", UNLIMITED)
+def test_statements_about_unlimited_tablespace_leave_quotas(
+    oracle: OracleLaboratory, things: str, turn: Pair, kind: str, *, is_kept: bool
+) -> None:
+    current, other = turn
+    first, then = UNLIMITED[kind]
+    record = RecordInMemory()
+    for one in (current, other):
+        alter(oracle, things, one, first)
+    other = rotated(oracle, current, other, record)
+    alter(oracle, things, other, then)
+    before = definitions(oracle, current, other)
+    for difference in refused(oracle, current, other, record).differences:
+        paste(oracle, difference.change_user if is_kept else difference.change_other)
+    assert definitions(oracle, current, other) == [before[is_kept]] * 2
+    rotated(oracle, current, other, record)
+    assert compared(oracle, current, other).differences == []
