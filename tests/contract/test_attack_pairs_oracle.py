@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.contract.oracle_kit import paste
-from tests.contract.pairs import Pair, RecordInMemory
+from rotation.errors import Unsupported
+from tests.contract.oracle_kit import account, name_of, paste
+from tests.contract.pairs import Pair, RecordInMemory, set_secret
 from tests.contract.test_oracle_one_sided import alter, compared, definitions, refused, rotated
 from tests.laboratories.oracle import OracleLaboratory
 
@@ -52,3 +53,21 @@ def test_statements_about_unlimited_tablespace_leave_quotas(
     assert definitions(oracle, current, other) == [before[is_kept]] * 2
     rotated(oracle, current, other, record)
     assert compared(oracle, current, other).differences == []
+
+
+def test_what_went_on_from_a_third_is_not_taken_from_a_fourth(
+    oracle: OracleLaboratory, things: str, turn: Pair
+) -> None:
+    """The third has the right from its owner as well, but without the option: the fourth would lose it."""
+    current, other = turn
+    third, fourth, record = oracle.new_user(), oracle.new_user(), RecordInMemory()
+    select = f"GRANT SELECT ON {things}.parts TO"
+    oracle.alter(*(f"{select} {account(one)} WITH GRANT OPTION" for one in turn), f"{select} {account(third)}")
+    other = rotated(oracle, current, other, record)
+    for one, grantee, option in ((other, third, " WITH GRANT OPTION"), (third, fourth, "")):
+        with oracle.session(one) as run:
+            run(f"{select} {account(grantee)}{option}")
+    oracle.alter(f"REVOKE SELECT ON {things}.parts FROM {account(current)}")  # noqa: S608 - made-up names
+    with pytest.raises(Unsupported, match=f"{name_of(third)} would lose.* WITH GRANT OPTION"):
+        set_secret(oracle, current, other, pair=record)
+    assert oracle.may_read(fourth, f"{things}.parts")

@@ -215,24 +215,24 @@ class OraclePair:
         REVOKE takes an object privilege from them, too
         (https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/REVOKE.html, "Revoking Object Privileges").
         """
-        changes = statements(other_has.rights, user_has.rights, self._other)
         revoked = {
             (right.name, right.owner, right.item): right
-            for statement, right in changes
+            for statement, right in statements(other_has.rights, user_has.rights, self._other)
             if statement.startswith("REVOKE") and right.kind is RightKind.OBJECT
         }
-        for grantee, what in self._catalog.passed_on(self._other) if revoked else ():
-            if what in revoked and not self._has_from_others(grantee, what):
+        for grantee, what, option in self._catalog.passed_on(self._other) if revoked else ():
+            if what in revoked and not self._has_from_others(grantee, what, option=option):
                 right = revoked[what]
                 raise Unsupported(
                     f"revoking from {self._other} what {self._user} does not have",
                     f"{said(grantee)} would lose the {said(str(right))}, which {self._other} has passed on",
-                    f"{said(grant(right, grantee))}, as its owner or an admin",
+                    f"{said(grant(right, grantee, ' WITH GRANT OPTION' * option))}, as its owner or an admin",
                 )
 
-    def _has_from_others(self, grantee: str, what: tuple[str, ...]) -> bool:
-        rights = self._catalog.rights(grantee)
-        return any((right.name, right.owner, right.item) == what and right.grantor != self._other for right in rights)
+    def _has_from_others(self, grantee: str, what: tuple[str, ...], *, option: bool) -> bool:
+        """Tell whether somebody else granted it, too: with the option, for those to whom the grantee passed it on."""
+        rights = [right for right in self._catalog.rights(grantee) if right.grantor != self._other]
+        return any((right.name, right.owner, right.item) == what and right.option >= option for right in rights)
 
     # What is done
 
@@ -271,8 +271,7 @@ class OraclePair:
         return f"giving {self._other} the {what} of {self._user}"
 
     def _copy_attributes(self, user_has: Definition, other_has: Definition) -> None:
-        missing = dict(user_has.attributes.items() - other_has.attributes.items())
-        if missing:
+        if missing := dict(user_has.attributes.items() - other_has.attributes.items()):
             self._alter(self._copying("attributes"), self._other, attribute_clauses(missing))
 
     def _copy_rights(self, user_has: Definition, other_has: Definition) -> None:
