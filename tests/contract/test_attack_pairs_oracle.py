@@ -3,10 +3,11 @@
 import pytest
 
 from rotation.errors import Unsupported
-from tests.contract.oracle_kit import account, name_of, paste
+from tests.contract.oracle_kit import account, name_of, paste, unshared
 from tests.contract.pairs import Pair, RecordInMemory, set_secret
 from tests.contract.test_oracle_one_sided import alter, compared, definitions, refused, rotated
 from tests.laboratories.oracle import OracleLaboratory
+from tests.local.stand_ins.oracle.server import Server
 
 pytestmark = pytest.mark.engine("oracle")
 
@@ -71,3 +72,28 @@ def test_what_went_on_from_a_third_is_not_taken_from_a_fourth(
     with pytest.raises(Unsupported, match=f"{name_of(third)} would lose.* WITH GRANT OPTION"):
         set_secret(oracle, current, other, pair=record)
     assert oracle.may_read(fourth, f"{things}.parts")
+
+
+@pytest.mark.parametrize("view", ["REDACTION_POLICIES", "REDACTION_EXPRESSIONS"])
+def test_a_redaction_that_depends_on_the_name_is_not_shared(
+    oracle: OracleLaboratory, stand_in: Server, pair: Pair, view: str
+) -> None:
+    """The other one would read stars in place of numbers of cards."""
+    user, clone = pair
+
+    def row(condition: str) -> dict[str, str | int | None]:
+        expression = f"SYS_CONTEXT('USERENV','SESSION_USER') NOT IN ({condition})"
+        return {"OBJECT_OWNER": "SHOP", "OBJECT_NAME": "CARDS", "EXPRESSION": expression, "ENABLE": "YES    "}
+
+    shown = stand_in.database.named[view]
+    shown[:] = [row(f"'{name_of(user)}', '{name_of(clone)}'")]
+    assert unshared(oracle, user, clone) == []
+    shown[:] = [row(f"'{name_of(user)}'")]
+    [lost] = unshared(oracle, user, clone)
+    assert (lost.kind, lost.what.partition(": ")[2]) == ("redaction policies", "SHOP.CARDS")
+    assert lost.kind in oracle.engine.kind.unshared_kinds
+    assert unshared(oracle, clone, user) == []
+    if view == "REDACTION_POLICIES":
+        shown[:] = [{**shown[0], "ENABLE": "NO     "}]
+        assert unshared(oracle, user, clone) == []
+    shown.clear()
