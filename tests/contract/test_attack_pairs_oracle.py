@@ -5,7 +5,8 @@ import pytest
 from rotation.errors import Unsupported
 from tests.contract.oracle_kit import account, name_of, paste, unshared
 from tests.contract.pairs import Pair, RecordInMemory, set_secret
-from tests.contract.test_oracle_one_sided import alter, compared, definitions, refused, rotated
+from tests.contract.test_oracle_one_sided import after_each_change, alter, compared, definitions, refused, rotated
+from tests.laboratories import deadline
 from tests.laboratories.oracle import OracleLaboratory
 from tests.local.stand_ins.oracle.server import Server
 
@@ -39,9 +40,9 @@ def test_quotas_outlast_unlimited_tablespace(oracle: OracleLaboratory, things: s
 @pytest.mark.parametrize("is_kept", [True, False])
 @pytest.mark.parametrize("kind", UNLIMITED)
 def test_statements_about_unlimited_tablespace_leave_quotas(
-    oracle: OracleLaboratory, things: str, turn: Pair, kind: str, *, is_kept: bool
+    oracle: OracleLaboratory, things: str, pair: Pair, kind: str, *, is_kept: bool
 ) -> None:
-    current, other = turn
+    current, other = pair
     first, then = UNLIMITED[kind]
     record = RecordInMemory()
     for one in (current, other):
@@ -56,14 +57,37 @@ def test_statements_about_unlimited_tablespace_leave_quotas(
     assert compared(oracle, current, other).differences == []
 
 
+@pytest.mark.parametrize("kind", UNLIMITED)
+def test_wherever_it_is_cut_off_the_next_rotation_goes_on(
+    oracle: OracleLaboratory, things: str, pair: Pair, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    current, other = pair
+    first, then = UNLIMITED[kind]
+    for one in pair:
+        alter(oracle, things, one, first)
+    alter(oracle, things, current, then)
+    left: list[str] = []
+    with (
+        oracle.engine.connect(oracle.admin, deadline()) as looking,
+        oracle.engine.connect(oracle.admin, deadline()) as session,
+    ):
+        before = session.compare(current.username, other.username)
+        after_each_change(
+            monkeypatch, lambda _: left.extend(looking.compare(current.username, other.username).sentences)
+        )
+        session.mirror(current.username, other.username)
+    assert set(left) <= {*before.sentences, *before.passing}
+    assert compared(oracle, current, other).sentences == []
+
+
 def test_what_went_on_from_a_third_is_not_taken_from_a_fourth(
-    oracle: OracleLaboratory, things: str, turn: Pair
+    oracle: OracleLaboratory, things: str, pair: Pair
 ) -> None:
     """The third has the right from its owner as well, but without the option: the fourth would lose it."""
-    current, other = turn
+    current, other = pair
     third, fourth, record = oracle.new_user(), oracle.new_user(), RecordInMemory()
     select = f"GRANT SELECT ON {things}.parts TO"
-    oracle.alter(*(f"{select} {account(one)} WITH GRANT OPTION" for one in turn), f"{select} {account(third)}")
+    oracle.alter(*(f"{select} {account(one)} WITH GRANT OPTION" for one in pair), f"{select} {account(third)}")
     other = rotated(oracle, current, other, record)
     for one, grantee, option in ((other, third, " WITH GRANT OPTION"), (third, fourth, "")):
         with oracle.session(one) as run:
