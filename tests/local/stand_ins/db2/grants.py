@@ -108,6 +108,33 @@ class Grants:
                 changed = self._take_privilege(item, where, grantee, grantee_kind)
         if not changed:
             raise Db2Error(-556, "42504", grantee)
+        if item.kind in {"TABLE", "ROLE"}:
+            self._end_dependents(item, grantee)
+
+    def _end_dependents(self, item: Item, owner: str) -> None:
+        """Make views and triggers inoperative whose owner has lost a right on a table that they use, or a role.
+
+        "All entries in the SYSCAT.TABDEP, SYSCAT.TABAUTH … catalog views are removed"
+        (https://www.ibm.com/docs/en/db2/11.5.x?topic=views-recovering-inoperative). Only for roles it is looked at, and
+        roughly, whether the owner has the right from elsewhere.
+        """
+        base = "BSCHEMA = ? AND BNAME = ?" if item.kind == "TABLE" else "? <> ''"
+        if item.kind == "ROLE":
+            base += (
+                ' AND NOT EXISTS (SELECT 1 FROM "SYSCAT.TABAUTH" A WHERE A.GRANTEE = OWNER'
+                " AND A.TABSCHEMA = BSCHEMA AND A.TABNAME = BNAME)"
+            )
+        found = self.store.execute(
+            f'SELECT TABSCHEMA, TABNAME FROM "SYSCAT.TABDEP" WHERE OWNER = ? AND {base}', (owner, *item.keys)
+        ).fetchall()
+        for place in found:
+            for view in ("TABDEP", "TABAUTH"):
+                self._delete(view, "TABSCHEMA = ? AND TABNAME = ?", *place)
+        self.store.execute(
+            "UPDATE \"SYSCAT.TRIGGERS\" AS T SET VALID = 'X' WHERE OWNER = ? AND EXISTS (SELECT 1 FROM"
+            f' "SYSCAT.TRIGDEP" D WHERE D.TRIGSCHEMA = T.TRIGSCHEMA AND D.TRIGNAME = T.TRIGNAME AND {base})',
+            (owner, *item.keys),
+        )
 
     def _take_privilege(self, item: Item, where: str, grantee: str, grantee_kind: str) -> int:
         if item.columns:

@@ -17,10 +17,12 @@ from tests.local.stand_ins.oracle.vocabulary import (
 )
 
 if TYPE_CHECKING:
+    from tests.local.stand_ins.oracle.database import Database
     from tests.local.stand_ins.oracle.statements import Session
 
 FIRST_WITH_SCHEMA_PRIVILEGES = (23,)
 WITHOUT_SCHEMA = ("DIRECTORY", "EDITION", "USER")
+DBA, UNLIMITED_TABLESPACE = "DBA", "UNLIMITED TABLESPACE"
 OBJECT_KINDS = (*WITHOUT_SCHEMA, "MINING MODEL", "JAVA SOURCE", "JAVA RESOURCE", "SQL TRANSLATION PROFILE")
 
 type Place = tuple[str | None, str | None, str]
@@ -106,11 +108,19 @@ def _system_right(session: "Session", name: str, who: str, to: str, *, admin: bo
 
     def act() -> None:
         if to == "FROM":
-            del database.system_grants[who, name]
+            _revoke_system_privilege(database, name, who)
         else:
             database.system_grants[who, name] = admin or database.system_grants.get((who, name), False)
 
     return act
+
+
+def _revoke_system_privilege(database: "Database", name: str, who: str) -> None:
+    """Revoke it. With UNLIMITED TABLESPACE go all quotas, since 11.2 (Doc ID 1169515.1; with the role DBA goes both:
+    https://mareklall.blogspot.com/2015/12/112-revoke-dba-resource-role-revokes.html)."""  # noqa: D205, D209
+    database.system_grants.pop((who, name), None)
+    if name == UNLIMITED_TABLESPACE and who in database.users:
+        database.users[who].quotas = {}
 
 
 def _role(session: "Session", role: str, who: str, to: str, *, admin: bool) -> Change:
@@ -128,8 +138,12 @@ def _role(session: "Session", role: str, who: str, to: str, *, admin: bool) -> C
             database.role_delegates.discard((who, role))
             if user and user.default_roles is not None:
                 user.default_roles -= {role}
+            if user and role == DBA:
+                _revoke_system_privilege(database, UNLIMITED_TABLESPACE, who)
         else:
             database.role_grants[who, role] = admin or database.role_grants.get((who, role), False)
+            if user and role == DBA:
+                database.system_grants.setdefault((who, UNLIMITED_TABLESPACE), False)
 
     return act
 

@@ -18,6 +18,7 @@ from rotation.engines.db2.access import read_access
 from rotation.engines.db2.by_rds import call
 from rotation.engines.db2.comparison import Db2Comparison, Side
 from rotation.engines.db2.connection import NOTHING_TO_REVOKE, UNKNOWN_NAME, Db2Connection
+from rotation.engines.db2.dependents import lost
 from rotation.engines.db2.kind import KIND, NAME, normal_name
 from rotation.engines.db2.rights import (
     VIEWS,
@@ -80,15 +81,19 @@ class Db2Pair:
         self._require_names()
         users = self._connect_to_users()
         self._warn_of_other_databases(users)
+        needed = self._changes()
+        self._require_nothing_lost(needed)
         self._mirror_groups(users)
         for left in reversed(range(MIRROR_ROUNDS)):
+            if not needed:
+                break
             try:
-                if not self._mirror_rights(users):
-                    break
+                self._mirror_rights(users, needed)
             except StatementFailed as error:
                 # The same step, delivered twice: one of the two was rolled back, and begins anew.
                 if not left or not DEADLOCK.search(error.cause):
                     raise
+            needed = self._changes()
 
     def compare(self) -> Comparison:
         """Compare the two; raises RightsDiffer if one of them is gone."""
@@ -191,9 +196,21 @@ class Db2Pair:
             cause = f"{error} is a right that is not known to this program"
             raise StatementFailed(operation, cause, "Use the single-user strategy, and report the right") from None
 
-    def _mirror_rights(self, users: Db2Users) -> bool:
-        """Make the rights the same; return False, and change nothing, if they are. Raises NotPermitted."""
-        needed = self._changes()
+    def _require_nothing_lost(self, needed: Sequence[Change]) -> None:
+        """Raise Unsupported if a view or trigger of the other user would become inoperative. Changes nothing."""
+        if all(change.grants for change in needed):
+            return
+        remedy, (_, other_rights) = remedy_to_read(self._connection), self._rights()
+        if found := lost(self._connection, self.other, other_rights, needed, remedy):
+            raise Unsupported(
+                f"revoking from {self.other} what {self.user} does not have",
+                said(f"{self.other} owns {', '.join(found)}, which would become inoperative"),
+                said(f"TRANSFER OWNERSHIP OF {found[0]} TO USER … PRESERVE PRIVILEGES, to one who has these rights")
+                + "; or DROP it",
+            )
+
+    def _mirror_rights(self, users: Db2Users, needed: Sequence[Change]) -> None:
+        """Make these changes. Raises NotPermitted."""
         refused: list[tuple[Change, NotPermitted]] = []
         for change in needed:
             try:
@@ -205,7 +222,6 @@ class Db2Pair:
         for change, refusal in refused:
             if not self._change_by_procedure(users, change):
                 raise refusal from None
-        return bool(needed)
 
     def _changes(self) -> list[Change]:
         return list(changes(*self._rights(), normal_name(self.other)))

@@ -62,6 +62,10 @@ class OracleAdmin:
         rows = self._query(operation, query, binds)
         return [row for row in rows if not set(binds.values()).isdisjoint(row[: len(keys)])]
 
+    def read_all(self, operation: str, view: str, columns: Sequence[str]) -> Rows:
+        """Return columns of all rows of a view of SYS."""
+        return self._query(operation, f"SELECT {', '.join(columns)} FROM sys.{view}", {})  # noqa: S608 - constants
+
     def change(self, operation: str, statement: str, remedy: str, expected: frozenset[str] = frozenset()) -> None:
         """Run a statement that changes another user; see `OracleConnection.execute`."""
         self._refuse_foreign_triggers(operation)

@@ -143,12 +143,12 @@ class OracleCatalog:
         rows = self._rows(user, "consumer groups", view, "grantee", *columns)
         return {group: option == "YES" for group, option in rows}
 
-    def passed_on(self, user: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Yield to whom a user has passed on what: privilege, owner and object."""
-        columns = ("grantee", "privilege", "owner", "table_name")
+    def passed_on(self, user: str) -> Iterator[tuple[str, tuple[str, ...], bool]]:
+        """Yield to whom a user has passed on what (privilege, owner and object), and whether with the option."""
+        columns = ("grantee", "privilege", "owner", "table_name", "grantable")
         for view in ("dba_tab_privs", "dba_col_privs"):
-            for grantee, *what in self._rows(user, "grants", view, "grantor", *columns):
-                yield grantee, tuple(what)
+            for grantee, *what, option in self._rows(user, "grants", view, "grantor", *columns):
+                yield grantee, tuple(what), option == "YES"
 
     def is_marked(self, user: str, other: str) -> bool:
         """Tell whether the pair carries our mark, in whichever direction."""

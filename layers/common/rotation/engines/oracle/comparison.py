@@ -22,13 +22,17 @@ from rotation.engines.oracle.definition import (
 )
 from rotation.engines.oracle.packages import group_call, initial_group_call, package_call
 from rotation.engines.oracle.rights import (
+    DBA,
+    UNLIMITED_TABLESPACE,
     Right,
     RightKind,
     collected,
     covers,
     granted,
+    has_side_effects,
     identifier,
     on_rds,
+    revocation,
     statements,
     whole,
 )
@@ -36,6 +40,7 @@ from rotation.redaction import said
 
 CREATE_SESSION: Final = "CREATE SESSION"
 DEFAULT_GROUP: Final = "DEFAULT_CONSUMER_GROUP"
+UNLIMITED: Final = Right(RightKind.SYSTEM, UNLIMITED_TABLESPACE)
 
 ON_OWNED: Final = {
     "ANALYTIC VIEW": "SELECT",
@@ -86,7 +91,7 @@ def passing(user: str, other: str, user_has: Definition, other_has: Definition) 
     not. What one statement does, as a whole or not at all, is not among them.
     """
     pair = Pairing(user, other, user_has, other_has)
-    return {*_passing_rights(pair), *_passing_default_roles(pair), *_passing_others(pair)}
+    return {*_passing_rights(pair), *_passing_quotas(pair), *_passing_default_roles(pair), *_passing_others(pair)}
 
 
 def unshared_difference(user: str, other: str, object_type: str, item: str) -> Difference:
@@ -192,6 +197,19 @@ def _change_right(side: Side, present: AbstractSet[Right], wanted: AbstractSet[R
         yield str(call) if call else f"{statement}{on_rds(statement, right, side.name)}"
     if grants and right.kind is RightKind.ROLE:
         yield from _change_default_role(side, right.name)
+    if has_side_effects(whole(right)):
+        yield from _without_side_effects(side, right, grants=grants)
+
+
+def _without_side_effects(side: Side, right: Right, *, grants: bool) -> Iterator[str]:
+    """Yield what leaves the user's quotas, and UNLIMITED TABLESPACE, as they were before this right changed."""
+    [*unlimited] = (one for one in side.has.rights if whole(one) == UNLIMITED)
+    if right.name == DBA and grants and not unlimited:
+        yield revocation(UNLIMITED, side.name)
+    if right.name == DBA and not grants and unlimited:
+        yield next(statement for statement, _ in statements(frozenset(), frozenset(unlimited), side.name))
+    if not grants or (right.name == DBA and not unlimited):
+        yield from _change_quotas(side.name, side.has.quotas)
 
 
 def _change_default_role(side: Side, role: str) -> Iterator[str]:
@@ -218,8 +236,12 @@ def _quotas(definition: Definition) -> Mapping[str, Collection[tuple[str, int]]]
 def _change_quota(
     side: Side, present: AbstractSet[tuple[str, int]], wanted: AbstractSet[tuple[str, int]]
 ) -> Iterator[str]:
-    for tablespace, quota in wanted or dict.fromkeys(dict(present), 0).items():
-        yield f"ALTER USER {identifier(side.name)} QUOTA {quota_size(quota)} ON {identifier(tablespace)}"
+    yield from _change_quotas(side.name, dict(wanted) or dict.fromkeys(dict(present), 0))
+
+
+def _change_quotas(user: str, quotas: Mapping[str, int]) -> Iterator[str]:
+    for tablespace, quota in sorted(quotas.items()):
+        yield f"ALTER USER {identifier(user)} QUOTA {quota_size(quota)} ON {identifier(tablespace)}"
 
 
 def _groups(definition: Definition) -> Mapping[str, Collection[tuple[str, bool]]]:
@@ -273,6 +295,7 @@ def _change_synonym(side: Side, present: AbstractSet[Synonym], wanted: AbstractS
 
 RIGHTS = ThingKind(_rights, lambda right, _: f"the {right}", _change_right)
 DEFAULT_ROLES = ThingKind(_default_roles, lambda role, _: f"{role} as a default role", _change_default_roles)
+QUOTAS = ThingKind(_quotas, lambda quota, _: f"a quota of {quota_size(quota[1])} on {quota[0]}", _change_quota)
 GROUPS = ThingKind(_groups, lambda group, _: f"the consumer group {group[0]}{' to pass on' * group[1]}", _change_group)
 INITIAL_GROUP = ThingKind(
     _initial_group, lambda group, _: f"the initial consumer group {group[0]}", _change_initial_group
@@ -282,7 +305,7 @@ KINDS: Final[tuple[ThingKind[Any], ...]] = (
     ThingKind(_attributes, lambda attribute, _: f"the {attribute[0]} {attribute[1]}", _change_attribute),
     RIGHTS,
     DEFAULT_ROLES,
-    ThingKind(_quotas, lambda quota, _: f"a quota of {quota_size(quota[1])} on {quota[0]}", _change_quota),
+    QUOTAS,
     GROUPS,
     INITIAL_GROUP,
     PROXIES,
@@ -310,6 +333,19 @@ def _steps(pair: Pairing) -> Iterator[tuple[tuple[frozenset[Right], frozenset[Ri
         after = granted(before, statement, right) if statement.startswith("GRANT") else frozenset[Right]()
         other_has[about] = set(after)
         yield (frozenset(user_has.get(about, ())), after), about
+
+
+def _passing_quotas(pair: Pairing) -> Iterator[str]:
+    """Yield what some rights take or bring on the way: quotas, and UNLIMITED TABLESPACE."""
+    changed = {right for _, right in statements(pair.other_has.rights, pair.user_has.rights, pair.other)}
+    if not any(map(has_side_effects, changed)):
+        return
+    for quota in pair.user_has.quotas.items():
+        yield pair.sentence(QUOTAS, frozenset({quota}), frozenset())
+    user_part = frozenset(right for right in pair.user_has.rights if whole(right) == UNLIMITED)
+    for other_part in (frozenset[Right](), frozenset({UNLIMITED})):
+        if user_part != other_part:
+            yield pair.sentence(RIGHTS, user_part, other_part)
 
 
 def _passing_default_roles(pair: Pairing) -> Iterator[str]:

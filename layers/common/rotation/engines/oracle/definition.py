@@ -136,6 +136,12 @@ def attribute_clauses(attributes: Mapping[str, str]) -> str:
     return " ".join(clauses)
 
 
+def changed_groups(user_has: Definition, other_has: Definition) -> list[str]:
+    """Return the consumer groups in which two users differ."""
+    groups = user_has.groups.keys() | other_has.groups.keys()
+    return sorted(group for group in groups if user_has.groups.get(group) != other_has.groups.get(group))
+
+
 def role_list(roles: AbstractSet[str]) -> str:
     """Return roles as the clause DEFAULT ROLE takes them."""
     return ", ".join(map(identifier, sorted(roles))) or "NONE"

@@ -78,6 +78,7 @@ KIND = EngineKind(
             "network acls",
             "other objects",
             "queue agents",
+            "redaction policies",
             "refresh groups",
             "scheduler objects",
             "triggers",

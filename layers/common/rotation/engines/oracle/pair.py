@@ -35,6 +35,7 @@ from rotation.engines.oracle.definition import (
     Definition,
     Proxy,
     attribute_clauses,
+    changed_groups,
     quota_size,
     role_list,
 )
@@ -53,6 +54,7 @@ from rotation.engines.oracle.rights import (
     Right,
     RightKind,
     grant,
+    has_side_effects,
     identifier,
     remedy,
     revocation,
@@ -121,7 +123,7 @@ class OraclePair:
         self._copy_attributes(user_has, other_has)
         self._copy_rights(user_has, other_has)
         self._copy_default_roles(user_has, other_has)
-        self._copy_quotas(user_has, other_has)
+        self._copy_quotas(user_has, self._after_side_effects(user_has, other_has))
         self._copy_groups(user_has, other_has)
         self._copy_initial_group(user_has, other_has)
         self._copy_proxies(user_has, other_has)
@@ -213,24 +215,24 @@ class OraclePair:
         REVOKE takes an object privilege from them, too
         (https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/REVOKE.html, "Revoking Object Privileges").
         """
-        changes = statements(other_has.rights, user_has.rights, self._other)
         revoked = {
             (right.name, right.owner, right.item): right
-            for statement, right in changes
+            for statement, right in statements(other_has.rights, user_has.rights, self._other)
             if statement.startswith("REVOKE") and right.kind is RightKind.OBJECT
         }
-        for grantee, what in self._catalog.passed_on(self._other) if revoked else ():
-            if what in revoked and not self._has_from_others(grantee, what):
+        for grantee, what, option in self._catalog.passed_on(self._other) if revoked else ():
+            if what in revoked and not self._has_from_others(grantee, what, option=option):
                 right = revoked[what]
                 raise Unsupported(
                     f"revoking from {self._other} what {self._user} does not have",
                     f"{said(grantee)} would lose the {said(str(right))}, which {self._other} has passed on",
-                    f"{said(grant(right, grantee))}, as its owner or an admin",
+                    f"{said(grant(right, grantee, ' WITH GRANT OPTION' * option))}, as its owner or an admin",
                 )
 
-    def _has_from_others(self, grantee: str, what: tuple[str, ...]) -> bool:
-        rights = self._catalog.rights(grantee)
-        return any((right.name, right.owner, right.item) == what and right.grantor != self._other for right in rights)
+    def _has_from_others(self, grantee: str, what: tuple[str, ...], *, option: bool) -> bool:
+        """Tell whether somebody else granted it, too: with the option, for those to whom the grantee passed it on."""
+        rights = [right for right in self._catalog.rights(grantee) if right.grantor != self._other]
+        return any((right.name, right.owner, right.item) == what and right.option >= option for right in rights)
 
     # What is done
 
@@ -269,8 +271,7 @@ class OraclePair:
         return f"giving {self._other} the {what} of {self._user}"
 
     def _copy_attributes(self, user_has: Definition, other_has: Definition) -> None:
-        missing = dict(user_has.attributes.items() - other_has.attributes.items())
-        if missing:
+        if missing := dict(user_has.attributes.items() - other_has.attributes.items()):
             self._alter(self._copying("attributes"), self._other, attribute_clauses(missing))
 
     def _copy_rights(self, user_has: Definition, other_has: Definition) -> None:
@@ -278,6 +279,15 @@ class OraclePair:
             self._warn(right, right.grantor, said(revocation(right, self._other)))
         for statement, right in statements(other_has.rights, user_has.rights, self._other):
             self._copy_right(statement, right)
+
+    def _after_side_effects(self, user_has: Definition, other_has: Definition) -> Definition:
+        """Change again what some rights have brought or taken with them; return what the other one has then."""
+        if not any(map(has_side_effects, user_has.rights ^ other_has.rights)):
+            return other_has
+        changed = self._other_definition().without(self._kept)
+        for statement, right in statements(changed.rights, user_has.without(self._kept).rights, self._other):
+            self._copy_right(statement, right)
+        return self._other_definition()
 
     def _copy_right(self, statement: str, right: Right) -> None:
         grants, admin = statement.startswith("GRANT"), self._admin.connection.username
@@ -336,7 +346,7 @@ class OraclePair:
                 self._alter(self._copying("quotas"), self._other, clause)
 
     def _copy_groups(self, user_has: Definition, other_has: Definition) -> None:
-        for group in _changed_groups(user_has, other_has):
+        for group in changed_groups(user_has, other_has):
             if group in other_has.groups:
                 self._revoke_group(group)
             if group in user_has.groups:
@@ -354,7 +364,7 @@ class OraclePair:
         """Set the initial group; a user loses it with the right to switch to it
         (https://docs.oracle.com/en/database/oracle/oracle-database/19/arpls/DBMS_RESOURCE_MANAGER_PRIVS.html)."""  # noqa: D205, D209 - the link takes the line
         group = user_has.initial_group
-        if group == other_has.initial_group and group not in _changed_groups(user_has, other_has):
+        if group == other_has.initial_group and group not in changed_groups(user_has, other_has):
             return
         for _ in range(MOST_TRIES):
             with suppress(ExpectedError):
@@ -388,8 +398,3 @@ class OraclePair:
         for synonym in sorted(user_has.synonyms - other_has.synonyms):
             name = f"{schema}.{identifier(synonym.name)}"
             self._change(operation, f"CREATE OR REPLACE SYNONYM {name} FOR {synonym.target}", needed)
-
-
-def _changed_groups(user_has: Definition, other_has: Definition) -> list[str]:
-    groups = user_has.groups.keys() | other_has.groups.keys()
-    return sorted(group for group in groups if user_has.groups.get(group) != other_has.groups.get(group))

@@ -20,6 +20,12 @@ NAMED_TYPES = frozenset(
 WITHOUT_SCHEMA = frozenset({"DIRECTORY", "EDITION"})
 
 
+DBA, UNLIMITED_TABLESPACE = "DBA", "UNLIMITED TABLESPACE"
+"""REVOKE UNLIMITED TABLESPACE ends all quotas of a user, too (Oracle's Doc ID 1169515.1). The role DBA brings this
+privilege to a user, and takes it and the quotas when it is revoked
+(https://mareklall.blogspot.com/2015/12/112-revoke-dba-resource-role-revokes.html; no page of Oracle's says so)."""
+
+
 class RightKind(StrEnum):
     """What a right is about; each kind has its own statements to grant and revoke."""
 
@@ -137,6 +143,11 @@ def granted(rights: frozenset[Right], statement: str, right: Right) -> frozenset
 def covers(one: Right, other: Right) -> bool:
     """Tell whether a right is the same as another one, with all its options."""
     return _plain(one) == _plain(other) and not _is_weaker(one, other)
+
+
+def has_side_effects(right: Right) -> bool:
+    """Tell whether to grant or revoke this right changes quotas, or UNLIMITED TABLESPACE, as well."""
+    return (right.kind, right.name) in {(RightKind.ROLE, DBA), (RightKind.SYSTEM, UNLIMITED_TABLESPACE)}
 
 
 def remedy(statement: str, right: Right, admin: str, user: str, other: str) -> str:

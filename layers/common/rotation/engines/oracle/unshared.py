@@ -1,8 +1,8 @@
 """What is bound to the name of a user of Oracle, so that the other one of its pair does not have it?
 
-Three sources: objects that only their owner can use, or that nobody was granted; entries of the dictionary that name
-the user; and triggers that fire for this user only. What both users have, because somebody created it for both by hand,
-is shared.
+Four sources: objects that only their owner can use, or that nobody was granted; entries of the dictionary that name
+the user; triggers that fire for this user only; and expressions of redaction policies that compare its name. What both
+users have, because somebody created it for both by hand, is shared.
 
 No catalog shows what code compares a user's name with: in the body of a trigger, a policy function, a view. Label
 Security, Database Vault and Real Application Security have views of their own, which their own admins read.
@@ -122,6 +122,15 @@ GRANTED_BY_SYS = ("sysdba", "sysoper", "sysbackup", "sysdg", "syskm")
 """The privileges that only SYS grants: columns of V$PWFILE_USERS, which are TRUE or FALSE."""
 PASSWORD_FILE = "v_$pwfile_users"  # noqa: S105 - a view
 
+REDACTION, REDACTION_POLICIES, REDACTION_EXPRESSIONS = (
+    "redaction policies",
+    "redaction_policies",
+    "redaction_expressions",
+)
+"""A policy redacts what a user reads if its expression says so, and the expression can compare SESSION_USER with a name
+(https://docs.oracle.com/en/database/oracle/oracle-database/26/dbred/using-expressions-define-conditions-data-redaction-policies.html).
+Since 12.2 a column can have an expression of its own (…/12.2/refrn/REDACTION_EXPRESSIONS.html)."""
+
 type Loss = tuple[str, str]
 """A kind, and the name of one thing of it."""
 
@@ -139,7 +148,7 @@ class OracleUnshared:
     def found(self) -> list[Unshared]:
         """Return it, one sentence for each kind; see `rotation.engine.Session.unshared`."""
         lost: dict[str, list[str]] = defaultdict(list)
-        for losses in (self._objects(), self._entries(), self._administrative(), self._triggers()):
+        for losses in (self._objects(), self._entries(), self._administrative(), self._triggers(), self._redacted()):
             for kind, name in losses:
                 lost[kind].append(said(name))
         return [
@@ -203,9 +212,23 @@ class OracleUnshared:
                 yield TRIGGERS, f"{owner}.{name}"
         yield from ((TRIGGERS, name) for name, events in on_user if events not in on_other)
 
+    def _redacted(self) -> Iterator[Loss]:
+        """Yield the objects with an expression that decides by the user's name what is redacted."""
+        place = ("object_owner", "object_name", "expression")
+        existing = self._existing([REDACTION_POLICIES, REDACTION_EXPRESSIONS])
+        found: list[tuple[str, str, str]] = []
+        if REDACTION_POLICIES in existing:
+            rows = self._admin.read_all(self._operation, REDACTION_POLICIES, (*place, "enable"))
+            found += [(owner, name, text) for owner, name, text, enabled in rows if enabled.strip() == "YES"]
+        if REDACTION_EXPRESSIONS in existing:
+            found += self._admin.read_all(self._operation, REDACTION_EXPRESSIONS, place)
+        for owner, name, text in found:
+            if self._names(text, self._user) and not self._names(text, self._other):
+                yield REDACTION, f"{owner}.{name}"
+
     @staticmethod
     def _names(condition: str | None, user: str) -> bool:
-        """Tell whether a WHEN clause has the user's name as a literal. Nothing of it is evaluated."""
+        """Tell whether a condition has the user's name as a literal. Nothing of it is evaluated."""
         return f"'{user}'".casefold() in (condition or "").casefold()
 
     def _pair_of_rows(self, view: str, key: str, columns: Sequence[str]) -> tuple[set[tuple[object, ...]], ...]:

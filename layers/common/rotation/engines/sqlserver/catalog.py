@@ -69,6 +69,13 @@ _USER = """
     FROM sys.database_principals"""
 USERS_BY_SID = f"{_USER} WHERE sid IN (%s, %s)"
 USER_OF_LOGIN_BY_NAME = f"{_USER} WHERE name = %s AND type = 'S' AND authentication_type = 1"
+NAMESAKE = """
+    SELECT n.type, n.authentication_type, n.sid FROM sys.database_principals n
+    WHERE n.name = %s AND EXISTS (SELECT 1 FROM sys.database_principals u WHERE u.sid = %s)
+      AND NOT EXISTS (SELECT 1 FROM sys.database_principals o WHERE o.sid = %s)"""
+"""Who has a name, if one SID has a user here and another one has none."""
+SQL_USER, BY_INSTANCE = "S", 1
+"""The `type`, and the `authentication_type`, of the user of a login with a password."""
 _CONTAINED = """
     SELECT principal_id, name, sid, default_schema_name, allow_encrypted_value_modifications, default_language_name,
         DB_ID()

@@ -93,6 +93,21 @@ class SQLServerDatabase:
         lost = f"{has} in the database {said(self.name)}, which {other} would not get, because {why}; {remedy}"
         return Unshared(DATABASES, lost)
 
+    def why_taken(self, user: str, other: str) -> Unshared:
+        """Return what the two cannot share, because somebody else has the name that the other user would get there."""
+        rename = f"USE {identifier(self.name)}; ALTER USER {identifier(other)} WITH NAME = …, or ALTER ROLE likewise"
+        why = f"because a role or another user there has its name; to end that, {rename}"
+        return Unshared(
+            DATABASES, f"{user} has a user in the database {said(self.name)}, which {other} would not get, {why}"
+        )
+
+    def why_owned(self, user: str, other: str, securable: str) -> Unshared:
+        """Return what the two cannot share, because the orphan that the other user would get owns something alone."""
+        orphan = f"the user {other} there belongs to no login, and owns {securable}, which {user} does not"
+        ends = f"to end that, USE {identifier(self.name)}; ALTER AUTHORIZATION ON {securable} TO …"
+        has = f"{user} has a user in the database {said(self.name)}"
+        return Unshared(DATABASES, f"{has}, which {other} would not get, because {orphan}; {ends}")
+
     def why_read_only(self, user: str, other: str) -> Unshared:
         """Return what the two cannot share, because a change that is necessary is not possible."""
         lost = f"in the database {self.name}: it is read-only, so {other} cannot get there what {user} has"

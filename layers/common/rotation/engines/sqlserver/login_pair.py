@@ -11,7 +11,7 @@ from rotation.engines.sqlserver.comparing import ComparedPart, compared
 from rotation.engines.sqlserver.databases import DATABASES_WITHOUT_USERS, SQLServerDatabase
 from rotation.engines.sqlserver.kind import DATABASES, KIND, normal_name
 from rotation.engines.sqlserver.pair import SID_DIGITS, SQLServerPair, clone_sid, database_user
-from rotation.engines.sqlserver.principals import DBO, Principal, changes, option_list
+from rotation.engines.sqlserver.principals import DBO, Principal, changes, option_list, owned_alone
 from rotation.engines.sqlserver.rights import binary, identifier, literal
 from rotation.engines.sqlserver.triggers import require_no_triggers
 from rotation.engines.sqlserver.unshared import bound_by_predicates, bound_to_login
@@ -62,7 +62,7 @@ class SQLServerLoginPair(SQLServerPair):
         for database, closed in self._databases():
             if not closed:
                 bound += bound_by_predicates(self._query, user, self.other, database.name)
-            if lost := closed or self._unwritable(database, user.sid, other_sid):
+            if lost := closed or self._unprepared(database, user.sid, other_sid):
                 self._known.left.add(database.name)
                 left.append(lost)
         self._go_back()
@@ -221,8 +221,16 @@ class SQLServerLoginPair(SQLServerPair):
         left = f"{self.other} is the user {name}{self._place}, but {self.user} has no user there"
         logger.warning(said(f"{left}. Nothing was changed there. To remove the user: DROP USER {identifier(name)}"))
 
-    def _unwritable(self, database: SQLServerDatabase, user_sid: bytes, other_sid: bytes) -> Unshared | None:
-        """Return what the two cannot share because this database, which was entered, cannot be changed."""
+    def _unprepared(self, database: SQLServerDatabase, user_sid: bytes, other_sid: bytes) -> Unshared | None:
+        """Return what the two cannot share because this database, which was entered, cannot be prepared."""
+        names = self._run("looking for the name", catalog.NAMESAKE, (self.other, user_sid, other_sid))
+        for kind, authentication, sid in names:
+            is_users = (kind, authentication) == (catalog.SQL_USER, catalog.BY_INSTANCE)
+            if not is_users or self._run("looking for a login", catalog.HAS_LOGIN, (sid,)):
+                return database.why_taken(self.user, self.other)
+            orphan = self._users(user_sid, other_sid)
+            if owned := owned_alone(orphan.user, orphan.other):
+                return database.why_owned(self.user, self.other, owned[0])
         if database.is_read_only and self._changes_here(self._users(user_sid, other_sid)):
             return database.why_read_only(self.user, self.other)
         return None
