@@ -126,7 +126,7 @@ GUARDS = [
     Guard(
         "the current user logs in before the admin is used",
         "strategies",
-        "            found, proof = log_in([current.credential], current, context, _look_and_prove, admin)\n"
+        "            found, proof = log_in([current.credential], current, context, look_and_prove, admin)\n"
         "        except",
         "            pass\n        except",
         ALTERNATING,
@@ -162,14 +162,15 @@ GUARDS = [
     Guard(
         "the password is written last",
         "strategies",
-        "            equal = _mirror(",
+        "            equal = mirror(",
         "            if status is CloneStatus.ABSENT:\n"
         "                context.pair.write_record(context.pair.record().beginning(None))\n"
         "                session.mirror(user, other)\n"
         "            else:\n"
+        "                from rotation.mirroring import _require_known\n"
         "                _require_known(session, user, other, context.pair)\n"
         "            session.set_password(other, pending.credential.password)\n"
-        "            equal = _mirror(",
+        "            equal = mirror(",
         ALTERNATING,
     ),
     Guard(
@@ -189,21 +190,22 @@ GUARDS = [
     Guard(
         "a user that an administrator locked stays locked",
         "record",
-        "        if comparison.unlock and self.begun != EVERYTHING:",
+        "        if comparison.unlock and self.begun != NEW:",
         "        if False:",
         ALTERNATING,
     ),
     Guard(
         "what a rotation begins to change is recorded first",
-        "strategies",
-        "        pair.write_record(pair.record().beginning(before))\n",
+        "mirroring",
+        "        pair.write_record(recorded.beginning(before))\n",
         "        pass\n",
         ALTERNATING,
     ),
     Guard(
         "only what a rotation had begun to change is ended without asking",
         "record",
-        "        return self.begun == EVERYTHING or {_hash(text) for text in comparison.sentences} <= self.begun",
+        "        return self.begun in (EVERYTHING, NEW) or {_hash(text) for text in comparison.sentences}"
+        " <= self.begun",
         "        return True",
         ALTERNATING,
     ),
@@ -211,16 +213,16 @@ GUARDS = [
         "the record says that the rotation has ended after the password only",
         "strategies",
         "            session.set_password(other, pending.credential.password)\n"
-        "        _record_end(context.pair, equal)\n",
-        "            _record_end(context.pair, equal)\n"
+        "        record_end(context.pair, equal)\n",
+        "            record_end(context.pair, equal)\n"
         "            session.set_password(other, pending.credential.password)\n",
         ALTERNATING,
     ),
     Guard(
         "what is recorded is how the rotation left the two",
-        "strategies",
-        "    return ended(_require_equal(session, user, other), user, other)",
-        "    equal = ended(_require_equal(session, user, other), user, other)\n"
+        "mirroring",
+        "    return ended(require_equal(session, user, other), user, other)",
+        "    equal = ended(require_equal(session, user, other), user, other)\n"
         "    return PairRecord(frozenset({before.other_state})) if before else equal",
         ALTERNATING,
     ),

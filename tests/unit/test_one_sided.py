@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rotation.errors import RightsDiffer, Unreachable
+from rotation.errors import RightsDiffer, Unreachable, Unsupported
 from rotation.steps import Step
 from tests.fakes import PRIMARY, FakeDatabase, reading
 from tests.laboratories import INVOICES, ORDERS
@@ -135,6 +135,46 @@ def test_a_rotation_that_was_abandoned_halfway_is_ended_by_the_next(scenario: Sc
     scenario.database.before = lambda _: None
     scenario.secret.abandon()
     scenario.rotate()
+    assert rights(scenario, current) == rights(scenario, other)
+
+
+def test_a_rotation_that_is_refused_before_it_changes_anything_has_not_begun(scenario: Scenario) -> None:
+    current, other = pair(scenario)
+    grant(scenario, current)
+    before = scenario.secret.record()
+
+    def refuse(statement: str) -> None:
+        if statement.startswith("GRANT"):
+            raise Unsupported("granting", "a trigger stands in the way", "Drop it")
+
+    scenario.begin()
+    scenario.run(Step.CREATE)
+    scenario.database.before = refuse
+    with pytest.raises(Unsupported):
+        scenario.run(Step.SET)
+    assert scenario.secret.record() == before
+    scenario.database.before = lambda _: None
+    scenario.database.users[other].verifiers = ()
+    with pytest.raises(RightsDiffer, match=f"somebody has locked {other}"):
+        scenario.run(Step.SET)
+
+
+def test_a_rotation_that_is_refused_halfway_has_begun(scenario: Scenario) -> None:
+    current, other = pair(scenario)
+    rights(scenario, current).update({reading("more"), reading("still more")})
+
+    def refuse(statement: str) -> None:
+        if statement.startswith("GRANT read still more"):
+            raise Unsupported("granting", "a trigger stands in the way", "Drop it")
+
+    scenario.begin()
+    scenario.run(Step.CREATE)
+    scenario.database.before = refuse
+    with pytest.raises(Unsupported):
+        scenario.run(Step.SET)
+    assert scenario.secret.record().begun
+    scenario.database.before = lambda _: None
+    scenario.run()
     assert rights(scenario, current) == rights(scenario, other)
 
 

@@ -26,17 +26,24 @@ Which passwords are tried, and how many, is in `rotation.logins`.
 import contextlib
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from rotation.credential import Credential, SecretValue
-from rotation.engine import CloneStatus, Comparison, KeepsOldPassword, Proof, Session
-from rotation.errors import RETRIED, InvalidSecret, LoginRefused, NotPermitted, RightsDiffer, Unsafe, Unsupported
+from rotation.engine import CloneStatus, KeepsOldPassword, Proof, Session
+from rotation.errors import InvalidSecret, LoginRefused, NotPermitted, Unsafe, Unsupported
 from rotation.kind import CLONE_SUFFIX, EngineKind, Strategy
-from rotation.logins import Context, KeepsRecord, at_admins_place, log_in, log_in_first, prove, same_login
-from rotation.record import PairRecord, differ, ended
-from rotation.redaction import said
+from rotation.logins import Context, at_admins_place, log_in, log_in_first, prove, same_login
+from rotation.mirroring import (
+    look_and_prove,
+    mirror,
+    record_end,
+    require_equal,
+    require_same_surroundings,
+    require_shareable,
+)
+from rotation.record import PairRecord
 
 CLONE_PASSWORDS = 2
 """How many passwords of earlier versions are tried to find out whether a user without our mark is the clone."""
@@ -141,7 +148,7 @@ class AlternatingUsers(RotationStrategy):
         user, other = current.credential.username, pending.credential.username
         admin, proof, found = _admin(current, context, user, other), None, None
         try:
-            found, proof = log_in([current.credential], current, context, _look_and_prove, admin)
+            found, proof = log_in([current.credential], current, context, look_and_prove, admin)
         except LoginRefused as refused:
             _require_repair(refused, current, context)
         with context.engine.connect(admin, context.deadline) as session:
@@ -149,12 +156,12 @@ class AlternatingUsers(RotationStrategy):
                 session.require_proven(proof)
             if (status := session.clone_status(user, other)) is CloneStatus.UNKNOWN:
                 _require_ours(session, current, pending.credential, admin, context)
-            _require_shareable(session, user, other, current.accept)
-            equal = _mirror(session, user, other, context.pair, is_new=status is CloneStatus.ABSENT)
+            require_shareable(session, user, other, current.accept)
+            equal = mirror(session, user, other, context.pair, is_new=status is CloneStatus.ABSENT)
             session.set_password(other, pending.credential.password)
-        _record_end(context.pair, equal)
+        record_end(context.pair, equal)
         if found:
-            _require_same_surroundings(found, user, at_admins_place(pending.credential, admin, context), context)
+            require_same_surroundings(found, user, at_admins_place(pending.credential, admin, context), context)
         _let_replicate(current, admin, context)
         return f"{other} mirrors {user} and has the pending password"
 
@@ -162,7 +169,7 @@ class AlternatingUsers(RotationStrategy):
         """Compare the pair as the pending user sees it. If only an admin can compare, setSecret has done it."""
         if self.kind.clone_sees_rights:
             other = pending.credential.username
-            _require_equal(session, self.kind.counterpart(other), other)
+            require_equal(session, self.kind.counterpart(other), other)
 
 
 class DualPassword(RotationStrategy):
@@ -336,80 +343,3 @@ def _prove_ours(current: SecretValue, pending: Credential, admin: Credential, co
         " it can belong to someone else",
         f"Rename or drop {other}, or use the single-user strategy",
     )
-
-
-def _look_and_prove(session: Session, _: Credential) -> tuple[Mapping[str, str], Proof]:
-    """Return what an application finds in the session, and whose it is."""
-    return session.surroundings(), session.proof()
-
-
-def _require_same_surroundings(found: Mapping[str, str], user: str, pending: Credential, context: Context) -> None:
-    """Log in as the other user, and raise RightsDiffer if an application would find something else there."""
-    with context.engine.connect(pending, context.deadline) as session:
-        others = session.surroundings()
-    differences = [
-        f"as {pending.username} an application finds {name} to be {said(others.get(name, ''))}, as {user} {said(value)}"
-        for name, value in found.items()
-        if others.get(name) != value
-    ]
-    if differences:
-        raise RightsDiffer(
-            f"comparing the sessions of {pending.username} and {user}",
-            "; ".join(differences),
-            f"Change the settings of either user in the database, so that both sessions find the same. {RETRIED}",
-        )
-
-
-def _require_shareable(session: Session, user: str, other: str, accepted: frozenset[str]) -> None:
-    """Raise Unsupported if the application would lose something when the other user is current.
-
-    Called before anything is changed, so AWSCURRENT and its user stay as they are.
-    """
-    lost = [one for one in session.unshared(user, other) if one.kind not in accepted]
-    if lost:
-        words = ", ".join(f'"{word}"' for word in sorted({one.kind for one in lost}))
-        raise Unsupported(
-            f"preparing {other}, which takes turns with {user}",
-            f"the two cannot share everything: {'; '.join(one.what for one in lost)}",
-            f'Use the single-user strategy; or, if the application can do without, add "accept": [{words}] to the'
-            ' "rotation" of the secret',
-        )
-
-
-def _mirror(session: Session, user: str, other: str, pair: KeepsRecord, *, is_new: bool) -> PairRecord:
-    """Make the other user what the user is, unless that could undo what somebody did to the other one.
-
-    Returns the record to write once all of it is committed.
-    """
-    before = None if is_new else _require_known(session, user, other, pair)
-    if not before or before.differences or before.unlock:
-        pair.write_record(pair.record().beginning(before))
-    session.mirror(user, other)
-    return ended(_require_equal(session, user, other), user, other)
-
-
-def _require_known(session: Session, user: str, other: str, pair: KeepsRecord) -> Comparison:
-    """Compare the two; raise RightsDiffer if to end the differences could undo what somebody did to the other one."""
-    comparison = session.compare(user, other)
-    with contextlib.suppress(RightsDiffer):
-        pair.record().require_known(comparison, user, other)
-        return comparison
-    # Another delivery of this step can be changing them right now. And a label can be on a version that was not read:
-    # that of an abandoned rotation whose setSecret still ran.
-    record, comparison = pair.read_record(), session.compare(user, other)
-    record.require_known(comparison, user, other)
-    return comparison
-
-
-def _record_end(pair: KeepsRecord, equal: PairRecord) -> None:
-    """Record how the rotation left the two, in place of all that was recorded, also meanwhile by another delivery."""
-    if pair.record() != equal:
-        pair.read_record()
-    pair.write_record(equal)
-
-
-def _require_equal(session: Session, user: str, other: str) -> Comparison:
-    comparison = session.compare(user, other)
-    if comparison.differences:
-        raise differ(comparison.differences, user, other)
-    return comparison
