@@ -83,7 +83,7 @@ class PostgreSQLLaboratory:
         )
         with self.session(self.admin) as run:
             run(SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(Identifier(user.username), Literal(user.password)))
-        self.allow(user.username, ORDERS)
+            run(SQL("GRANT SELECT ON public.{} TO {}").format(Identifier(ORDERS), Identifier(user.username)))
         return user
 
     def logs_in(self, credential: Credential) -> bool:
