@@ -195,6 +195,7 @@ IN_DATABASE: list[Kinds] = [
 ]
 
 
+@pytest.mark.thorough(kinds=IN_DATABASE[1:])
 @pytest.mark.parametrize("kinds", IN_DATABASE, ids=["all", "table"])
 def test_what_an_administrator_does_in_a_database_is_never_undone(turns: Turns, kinds: Kinds) -> None:
     follow_all(turns, kinds, turns.databases[1])
