@@ -397,6 +397,7 @@ def test_an_orphan_is_adopted_by_the_statement(turns: Turns) -> None:
 # Ownership
 
 
+@pytest.mark.thorough(thing=["ROLE::[r ]]]"])
 @pytest.mark.parametrize("thing", ["SCHEMA::[it's ]]]", "ROLE::[r ]]]", "OBJECT::dbo.t"])
 def test_the_control_that_stands_for_ownership_is_no_difference(turns: Turns, thing: str) -> None:
     place = turns.databases[1]
