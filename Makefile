@@ -47,9 +47,10 @@ test: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(HOST_BUILD) ## run all tests, 
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(or $(PYTEST_ARGS),--cov --cov-report=)
 	@$(if $(PYTEST_ARGS),,$(BIN)/python -m tests.local.coverage_floors)
 
-test-all: $(DEVELOPMENT) ## run the contract against PostgreSQL 13 to 18, MySQL 9, MariaDB 10.5, 10.11 and 11.8 (needs npm, for PostgreSQL 13)
+test-all: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## run what make test leaves out: more versions of servers, more cases (needs npm, for PostgreSQL 13)
 	@$(BIN)/python -m tests.local.servers.fetch --every-version
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --every-version tests/contract $(PYTEST_ARGS)
+	@$(if $(PYTEST_ARGS),,$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --thorough -m thorough --ignore tests/contract)
 
 faults: $(DEVELOPMENT) ## kill and cut off rotations at every message, on all cores; the table is kept in .local (PYTEST_ARGS="-k mysql")
 	@$(BIN)/python -m tests.local.servers.fetch

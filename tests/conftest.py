@@ -1,7 +1,7 @@
 """Which servers does a test run against? Each one of those that it asks for, started once, when the first test asks."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 
 import pytest
@@ -34,7 +34,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--every-version",
         action="store_true",
-        help="run against every version of PostgreSQL and MariaDB that can be had, not against some of them",
+        help="run against every version of PostgreSQL and MariaDB that can be had, not against some of them; thorough",
+    )
+    parser.addoption(
+        "--thorough",
+        action="store_true",
+        help="run the cases with the mark `thorough`, too",
     )
     parser.addoption(
         "--every-crash-point",
@@ -86,6 +91,42 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         ]
         names = ("every_laboratory", "strategy", "through_admin")
         metafunc.parametrize(names, combinations, indirect=names[:1], ids=ids)
+
+
+@pytest.hookimpl(tryfirst=True)  # before -k: it sees all cases of a test
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the cases that are marked `thorough`, unless the command line asks for them.
+
+    A test of which no other case is collected stays: each test runs at least once, and a case that is named runs.
+    """
+    if config.getoption("--thorough") or config.getoption("--every-version"):
+        return
+    others = {_test_of(item) for item in items if not _is_thorough(item)}
+    left_out = [item for item in items if _is_thorough(item) and _test_of(item) in others]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        gone = set(left_out)
+        items[:] = [item for item in items if item not in gone]
+
+
+def _test_of(case: pytest.Item) -> tuple[str, str, str]:
+    """Return the test of which this is a case, on which engine."""
+    engines = [name for name in _parameters(case) if name in servers.SERVERS]
+    server = str(_parameters(case).get("every_laboratory", ""))
+    return case.nodeid.partition("[")[0], "".join(engines), server.partition("-")[0]
+
+
+def _is_thorough(case: pytest.Item) -> bool:
+    """Tell whether a mark is about this case: one without arguments, or one that lists all its values of parameters."""
+    return any(
+        all(_parameters(case).get(name, pytest) in values for name, values in mark.kwargs.items())
+        for mark in case.iter_markers("thorough")
+    )
+
+
+def _parameters(case: pytest.Item) -> Mapping[str, object]:
+    callspec: object = getattr(case, "callspec", None)
+    return getattr(callspec, "params", {})
 
 
 def _available(config: pytest.Config) -> dict[str, dict[str, servers.Starter]]:

@@ -13,7 +13,11 @@ from tests.contract.test_db2_rights import prepare_objects
 from tests.laboratories.db2 import Db2Laboratory, quoted
 from tests.local.stand_ins.db2.database import Instance
 
-pytestmark = pytest.mark.engine("db2")
+pytestmark = [
+    pytest.mark.engine("db2"),
+    pytest.mark.thorough(turns=["original"], remedy=["change_user"]),
+    pytest.mark.thorough(turns=["clone"], remedy=["change_other"]),
+]
 
 
 @pytest.fixture
@@ -240,6 +244,7 @@ def test_what_dbadm_includes_is_no_difference_at_another_one_who_has_it(pair: Tu
     assert pair.compared().sentences == []
 
 
+@pytest.mark.thorough(turns=["clone"], what=["ROLE ROLE_NULLID_PACKAGES"])
 @pytest.mark.parametrize("what", ["CONNECT ON DATABASE", "ROLE ROLE_NULLID_PACKAGES"])
 def test_no_statement_locks_the_current_user_out(turns: Turns, what: str) -> None:
     take(turns, what, turns.other)

@@ -443,6 +443,7 @@ class TestMySQL(Family):
         recorded.rotate()
         assert hosts(laboratory, recorded.current) == ["%"]
 
+    @pytest.mark.thorough(recorded=[True], given=[given for given, _ in MYSQL.values()][1:])
     @pytest.mark.parametrize(("given", "taken"), MYSQL.values(), ids=list(MYSQL))
     def test_what_an_administrator_did_to_the_other_user_is_not_undone(
         self, recorded: RecordedPair, given: Sequence[str], taken: Sequence[str]
@@ -481,6 +482,7 @@ class TestMariaDB(Family):
                 run(f"GRANT {role} TO root@'%' WITH ADMIN OPTION")
         return mariadb
 
+    @pytest.mark.thorough(recorded=[True], given=[given for given, _ in MARIADB.values()][1:])
     @pytest.mark.parametrize(("given", "taken"), MARIADB.values(), ids=list(MARIADB))
     def test_what_an_administrator_did_to_the_other_user_is_not_undone(
         self, recorded: RecordedPair, given: Sequence[str], taken: Sequence[str]

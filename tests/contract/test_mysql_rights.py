@@ -138,6 +138,7 @@ THINGS = (
 )
 
 
+@pytest.mark.thorough(turn=[True], given=[given for given, _ in RIGHTS.values()][1:])
 @pytest.mark.parametrize(("given", "taken"), RIGHTS.values(), ids=list(RIGHTS))
 def test_rights_follow_the_current_user(
     mysql: MySQLLaboratory, turn: Pair, given: Sequence[str], taken: Sequence[str]
@@ -364,6 +365,7 @@ ATTRIBUTES = {
 }
 
 
+@pytest.mark.thorough(turn=[True], given=[given for given, _ in ATTRIBUTES.values()][1:])
 @pytest.mark.parametrize(("given", "taken"), ATTRIBUTES.values(), ids=list(ATTRIBUTES))
 def test_attributes_follow_the_current_user(mysql: MySQLLaboratory, turn: Pair, given: str, taken: str) -> None:
     current, other = turn

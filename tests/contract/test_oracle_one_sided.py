@@ -115,6 +115,7 @@ def rotated(oracle: OracleLaboratory, user: Credential, other: Credential, recor
     return pending
 
 
+@pytest.mark.thorough(turn=[True], kind=[kind for kind in KINDS if kind != "several at once"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_change_of_the_other_one_is_refused_until_it_is_made_at_both_or_undone(
     oracle: OracleLaboratory, things: str, turn: Pair, kind: str

@@ -34,6 +34,7 @@ pytestmark = pytest.mark.engine("oracle")
 # Rights
 
 
+@pytest.mark.thorough(turn=[True], sort=list(RIGHTS)[1:])
 @pytest.mark.parametrize("sort", RIGHTS)
 def test_rights_follow(oracle: OracleLaboratory, things: str, turn: Pair, sort: str) -> None:
     current, other = turn
@@ -42,6 +43,7 @@ def test_rights_follow(oracle: OracleLaboratory, things: str, turn: Pair, sort: 
         make_equal(oracle, current, other)
 
 
+@pytest.mark.thorough(turn=[False], sort=list(RIGHTS)[1:])
 @pytest.mark.parametrize("sort", RIGHTS)
 def test_what_the_other_alone_has_goes(oracle: OracleLaboratory, things: str, turn: Pair, sort: str) -> None:
     current, other = turn

@@ -14,7 +14,9 @@ from rotation.errors import NotPermitted, Unsafe
 from tests.contract.pairs import new_pair, proof_of
 from tests.contract.postgresql_kit import alter
 from tests.laboratories import Laboratory, deadline
-from tests.laboratories.postgresql import PostgreSQLLaboratory
+from tests.laboratories.postgresql import OLDER, PostgreSQLLaboratory
+
+pytestmark = pytest.mark.thorough(postgresql=OLDER)  # no version makes a difference here
 
 
 class ForgottenError(Exception):

@@ -16,7 +16,9 @@ from rotation.engines.postgresql.connection import PostgreSQLConnection
 from tests.contract.pairs import RecordInMemory, differences, mirror, new_pair, set_secret
 from tests.contract.postgresql_kit import alter
 from tests.laboratories import INVOICES, deadline
-from tests.laboratories.postgresql import PostgreSQLLaboratory
+from tests.laboratories.postgresql import OLDER, PostgreSQLLaboratory
+
+pytestmark = pytest.mark.thorough(postgresql=OLDER)  # no version makes a difference here
 
 type Work = Callable[[], None]
 

@@ -19,7 +19,7 @@ from rotation.errors import NotPermitted, RightsDiffer, StatementFailed
 from tests.contract.pairs import differences, mirror, new_pair, proof_of
 from tests.contract.postgresql_kit import alter, own_admin
 from tests.laboratories import deadline
-from tests.laboratories.postgresql import PostgreSQLLaboratory
+from tests.laboratories.postgresql import OLDER, PostgreSQLLaboratory
 
 BOTH_WAYS = pytest.mark.parametrize("current", [0, 1], ids=["from the original", "from the clone"])
 
@@ -332,6 +332,8 @@ KINDS = {
 }  # fmt: skip
 
 
+@pytest.mark.thorough(postgresql=OLDER, kind=list(KINDS)[1:])
+@pytest.mark.thorough(option=[" WITH GRANT OPTION"], kind=list(KINDS)[1:])
 @pytest.mark.parametrize("option", ["", " WITH GRANT OPTION"])
 @pytest.mark.parametrize("place", ["", " IN SCHEMA public"], ids=["everywhere", "in a schema"])
 @pytest.mark.parametrize("kind", KINDS)

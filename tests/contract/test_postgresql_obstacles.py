@@ -12,7 +12,9 @@ from rotation.errors import StatementFailed
 from tests.contract.pairs import differences, mirror, new_clone, new_pair, proof_of
 from tests.contract.postgresql_kit import alter
 from tests.laboratories import deadline
-from tests.laboratories.postgresql import PostgreSQLLaboratory
+from tests.laboratories.postgresql import OLDER, PostgreSQLLaboratory
+
+pytestmark = pytest.mark.thorough(postgresql=OLDER)  # no version makes a difference here
 
 
 def test_default_privileges_of_the_original_for_its_clone_say_nothing(postgresql: PostgreSQLLaboratory) -> None:

@@ -15,7 +15,7 @@ from rotation.errors import RightsDiffer, Unreachable
 from tests.contract.pairs import RecordInMemory, differences, set_secret
 from tests.contract.postgresql_kit import alter
 from tests.laboratories import INVOICES, deadline
-from tests.laboratories.postgresql import PostgreSQLLaboratory
+from tests.laboratories.postgresql import OLDER, PostgreSQLLaboratory
 
 STATEMENTS = pytest.mark.parametrize("statement", ["change_other", "change_user"])
 
@@ -152,6 +152,7 @@ def changes(request: pytest.FixtureRequest, postgresql: PostgreSQLLaboratory) ->
     return [f"ALTER ROLE {{}} {change}" for change in KINDS[kind]]
 
 
+@pytest.mark.thorough(postgresql=OLDER, changes=list(KINDS)[1:])
 def test_a_change_of_the_other_is_refused_until_one_of_the_statements_was_run(
     rotating: Rotating, changes: list[str]
 ) -> None:
@@ -165,6 +166,7 @@ def test_a_change_of_the_other_is_refused_until_one_of_the_statements_was_run(
         rotating.rotate()
 
 
+@pytest.mark.thorough(postgresql=OLDER, changes=list(KINDS)[1:])
 def test_a_change_of_the_current_user_follows_and_so_does_one_of_both(rotating: Rotating, changes: list[str]) -> None:
     for number, change in enumerate(dict.fromkeys(changes)):
         rotating.alter(change, rotating.current.username)
@@ -174,6 +176,7 @@ def test_a_change_of_the_current_user_follows_and_so_does_one_of_both(rotating: 
         rotating.rotate()
 
 
+@pytest.mark.thorough(postgresql=OLDER, changes=list(KINDS)[1:])
 def test_without_a_record_each_difference_is_refused(rotating: Rotating, changes: list[str]) -> None:
     rotating.record = RecordInMemory()
     rotating.alter(changes[0], rotating.current.username)
@@ -252,6 +255,7 @@ def give(request: pytest.FixtureRequest, rotating: Rotating) -> Callable[[], Non
     return give
 
 
+@pytest.mark.thorough(postgresql=OLDER, give=[gift for gift in GIFTS if "role" not in gift])
 def test_what_the_clone_was_given_is_refused_while_the_original_is_current(
     rotating: Rotating, give: Callable[[], None]
 ) -> None:
@@ -265,6 +269,7 @@ def test_what_the_clone_was_given_is_refused_while_the_original_is_current(
     rotating.rotate()
 
 
+@pytest.mark.thorough(postgresql=OLDER, give=[gift for gift in GIFTS if "role" not in gift])
 def test_what_the_clone_was_given_follows_while_it_is_current(rotating: Rotating, give: Callable[[], None]) -> None:
     give()
     [difference] = rotating.compare().differences

@@ -17,7 +17,7 @@ from rotation.errors import RightsDiffer, StatementFailed
 from tests.contract.pairs import differences, mirror, new_pair
 from tests.contract.postgresql_kit import alter
 from tests.laboratories import Run, deadline
-from tests.laboratories.postgresql import ADMINS, PostgreSQLLaboratory
+from tests.laboratories.postgresql import ADMINS, OLDER, PostgreSQLLaboratory
 
 LOGGER = "rotation.engines"
 
@@ -114,6 +114,7 @@ GIFTS = {
 }
 
 
+@pytest.mark.thorough(postgresql=OLDER, gift=list(GIFTS)[1:])
 @pytest.mark.parametrize("gift", GIFTS)
 def test_what_a_stranger_gives_the_clone_stops_nothing_gives_nothing_and_is_reported(
     scenario: Scenario, gift: str, caplog: pytest.LogCaptureFixture
@@ -129,6 +130,7 @@ def test_what_a_stranger_gives_the_clone_stops_nothing_gives_nothing_and_is_repo
 
 
 @FROM
+@pytest.mark.thorough(postgresql=OLDER, gift=list(GIFTS)[1:])
 @pytest.mark.parametrize("gift", GIFTS)
 def test_what_a_stranger_gives_the_clone_is_passed_on_if_the_admin_can_act_as_her(
     scenario: Scenario, gift: str, current: int
@@ -430,6 +432,7 @@ LOCKED_DOORS = {
 
 
 @FROM
+@pytest.mark.thorough(postgresql=OLDER, door=list(LOCKED_DOORS)[1:])
 @pytest.mark.parametrize("door", LOCKED_DOORS)
 def test_a_strangers_database_stops_nothing(
     scenario: Scenario, her_database: Credential, door: str, current: int

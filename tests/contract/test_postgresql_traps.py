@@ -16,7 +16,9 @@ from tests.contract import postgresql_traps as traps
 from tests.contract.pairs import differences, mirror, new_clone, new_pair, proof_of
 from tests.contract.postgresql_kit import alter
 from tests.laboratories import deadline
-from tests.laboratories.postgresql import PostgreSQLLaboratory
+from tests.laboratories.postgresql import OLDER, PostgreSQLLaboratory
+
+pytestmark = pytest.mark.thorough(postgresql=OLDER)  # no version makes a difference here
 
 
 @dataclass(frozen=True)

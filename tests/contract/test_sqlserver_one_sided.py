@@ -195,6 +195,7 @@ IN_DATABASE: list[Kinds] = [
 ]
 
 
+@pytest.mark.thorough(kinds=IN_DATABASE[1:])
 @pytest.mark.parametrize("kinds", IN_DATABASE, ids=["all", "table"])
 def test_what_an_administrator_does_in_a_database_is_never_undone(turns: Turns, kinds: Kinds) -> None:
     follow_all(turns, kinds, turns.databases[1])
@@ -396,6 +397,7 @@ def test_an_orphan_is_adopted_by_the_statement(turns: Turns) -> None:
 # Ownership
 
 
+@pytest.mark.thorough(thing=["ROLE::[r ]]]"])
 @pytest.mark.parametrize("thing", ["SCHEMA::[it's ]]]", "ROLE::[r ]]]", "OBJECT::dbo.t"])
 def test_the_control_that_stands_for_ownership_is_no_difference(turns: Turns, thing: str) -> None:
     place = turns.databases[1]

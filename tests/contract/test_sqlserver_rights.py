@@ -55,6 +55,7 @@ SERVER_STATEMENTS = [
 ]
 
 
+@pytest.mark.thorough(turn=[True], statement=list(SERVER_STATEMENTS)[1:])
 @pytest.mark.parametrize("statement", SERVER_STATEMENTS)
 def test_what_the_server_knows_of_the_current_one_the_other_one_has(
     sqlserver: SQLServerLaboratory, turn: Pair, statement: str
@@ -126,6 +127,7 @@ def furnished(sqlserver: SQLServerLaboratory, database: str) -> str:
     return database
 
 
+@pytest.mark.thorough(turn=[True], statement=list(DATABASE_STATEMENTS)[1:])
 @pytest.mark.parametrize("statement", DATABASE_STATEMENTS)
 def test_what_the_current_one_has_in_any_database_the_other_one_has(
     sqlserver: SQLServerLaboratory, turn: Pair, furnished: str, statement: str
@@ -207,6 +209,7 @@ def test_the_owner_of_a_database_is_matched_by_a_member_of_db_owner(
 OWNED = ["SCHEMA::[it's ]]]", "ROLE::[r ]]]", "OBJECT::dbo.t"]
 
 
+@pytest.mark.thorough(turn=[True], thing=list(OWNED)[1:])
 @pytest.mark.parametrize("thing", OWNED)
 def test_what_one_owns_the_other_one_controls(
     sqlserver: SQLServerLaboratory, turn: Pair, furnished: str, thing: str

@@ -250,6 +250,7 @@ GIFTS = [
 ]
 
 
+@pytest.mark.thorough(before=["GRANT SELECT ON {table} TO user"], gift=GIFTS[1:])
 @pytest.mark.parametrize("gift", GIFTS)
 @pytest.mark.parametrize("before", ["", "GRANT SELECT ON {table} TO user"], ids=["none", "granted"])
 def test_what_a_stranger_grants_on_what_is_hers_is_not_undone_and_ends_with_one_statement(

@@ -56,7 +56,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def postgresql() -> str:
+def quickest() -> str:
     """The engine that starts fastest, for tests of the demo itself."""
     return available("postgresql")
 
@@ -129,6 +129,7 @@ def test_it_shows_each_step_of_each_strategy_and_no_login_fails_but_of_a_single_
     assert not list(room.iterdir())
 
 
+@pytest.mark.thorough(engine=["mariadb"])  # it says what it says of MySQL
 def test_it_prints_no_password(room: Path, engine: str) -> None:
     """The passwords of all versions of all secrets are read from the demo's own Secrets Manager, while it runs."""
     with running(room, "--engine", engine, "--keep") as demo:
@@ -164,6 +165,7 @@ def all_passwords(environment: dict[str, str]) -> set[str]:
     return {json.loads(value)["password"] for value in values}
 
 
+@pytest.mark.thorough(engine=["mysql", "mariadb"])  # real servers, as PostgreSQL
 def test_after_an_interrupt_nothing_is_left(room: Path, engine: str) -> None:
     with running(room, "--engine", engine) as demo:
         read_until(demo, "✔ createSecret")
@@ -178,8 +180,8 @@ def test_after_an_interrupt_nothing_is_left(room: Path, engine: str) -> None:
     assert not list(room.iterdir())
 
 
-def test_ctrl_c_in_a_terminal_leaves_the_terminal_as_it_was(room: Path, postgresql: str) -> None:
-    with running(room, "--engine", postgresql, inside=IN_A_TERMINAL) as demo:
+def test_ctrl_c_in_a_terminal_leaves_the_terminal_as_it_was(room: Path, quickest: str) -> None:
+    with running(room, "--engine", quickest, inside=IN_A_TERMINAL) as demo:
         output = read_until(demo, "finishSecret")
         assert demo.stdin
         demo.stdin.write("\x03")

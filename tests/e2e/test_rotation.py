@@ -12,10 +12,13 @@ import pytest
 from rotation.credential import Credential
 from rotation.kind import Strategy
 from tests.laboratories import ORDERS, Laboratory, Logins
+from tests.laboratories.postgresql import OLDER
 from tests.local.aws import template
 from tests.local.aws.deployed import Stack
 from tests.local.aws.lambda_runtime import FunctionError, LambdaRuntime
 from tests.local.aws.secrets_manager import REGION, LocalSecretsManager, Outcome
+
+pytestmark = pytest.mark.thorough(every_laboratory=OLDER)  # the newest PostgreSQL has the same promises
 
 CALLS, CALLS_WITH_ADMIN = 8, 9
 

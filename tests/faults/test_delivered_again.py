@@ -9,7 +9,14 @@ from rotation.kind import Strategy
 from rotation.steps import Step
 from tests.faults.conftest import NewScenario
 from tests.laboratories import INVOICES
+from tests.laboratories.postgresql import OLDER
 from tests.local.aws.secrets_manager import Call, LocalSecretsManager, ServiceError
+
+pytestmark = [
+    # The newest PostgreSQL has the same promise, and a user of MySQL that keeps its old password by itself.
+    pytest.mark.thorough(every_laboratory=OLDER),
+    pytest.mark.thorough(every_laboratory=["mysql-9"], strategy=[Strategy.DUAL_PASSWORD], through_admin=[True]),
+]
 
 
 @pytest.mark.newest

@@ -118,7 +118,7 @@ class MySQLLaboratory:
         )
         with self.session() as run:
             run(f"CREATE USER {quoted(user.username)}@'%' IDENTIFIED BY {quoted(user.password)}")
-        self.allow(user.username, ORDERS)
+            run(f"GRANT SELECT ON {SCHEMA}.{ORDERS} TO {quoted(user.username)}@'%'")
         return replace(user, database=SCHEMA)
 
     def logs_in(self, credential: Credential) -> bool:

@@ -1,5 +1,6 @@
 """How do the tests look into an Oracle database?"""
 
+import functools
 import secrets
 import ssl
 from collections.abc import Iterator
@@ -180,7 +181,7 @@ class OracleLaboratory:
             port=user.port,
             service_name=user.database,
             protocol="tcps" if user.tls else "tcp",
-            ssl_context=self._trust() if user.tls else None,
+            ssl_context=_trust(self.ca_bundle) if user.tls else None,
             tcp_connect_timeout=10,
         )
 
@@ -192,8 +193,10 @@ class OracleLaboratory:
         with connection:
             yield run
 
-    def _trust(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=self.ca_bundle)
+
+@functools.cache
+def _trust(ca_bundle: Path | None) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=ca_bundle)
 
 
 @contextmanager

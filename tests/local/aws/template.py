@@ -8,7 +8,7 @@ import yaml
 SOURCE = Path(__file__).parents[3] / "template.yaml"
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):  # the one in C: it takes a tenth of the time
     """Reads YAML with CloudFormation's short forms."""
 
 

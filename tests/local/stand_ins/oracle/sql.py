@@ -1,5 +1,6 @@
 """How does the stand-in for Oracle parse a statement? Token by token: quoted names and literals can hold anything."""
 
+import functools
 import itertools
 import re
 from collections.abc import Callable
@@ -48,7 +49,8 @@ class Token:
     end: int
 
 
-def tokens(statement: str) -> list[Token]:
+@functools.lru_cache(maxsize=1000)  # the driver sends the same queries again and again
+def tokens(statement: str) -> tuple[Token, ...]:
     """Return the tokens of a statement. Raises OracleError."""
     found, place = [], 0
     while place < len(statement):
@@ -68,7 +70,7 @@ def tokens(statement: str) -> list[Token]:
             value = match[kind]
             value = {"word": value.upper(), "text": value.replace("''", "'")}.get(kind, value)
             found.append(Token(Kind[kind.upper()], value, match.start(), match.end()))
-    return found
+    return tuple(found)
 
 
 class Reader:
@@ -144,7 +146,7 @@ class Reader:
 
     def rest(self) -> list[Token]:
         """Take all tokens that are left."""
-        left, self._at = self._tokens[self._at :], len(self._tokens)
+        left, self._at = list(self._tokens[self._at :]), len(self._tokens)
         return left
 
     def end(self) -> None:

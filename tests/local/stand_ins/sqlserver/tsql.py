@@ -5,6 +5,7 @@ Identifiers in brackets or double quotes, texts, and the rest are distinguished 
 mistake is a mistake here, too.
 """
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Token:
 
 def statements(batch: str) -> Iterator["Tokens"]:
     """Yield the statements of a batch; here, semicolons separate them. A trigger's body is the rest of the batch."""
-    tokens, open_ = list(_tokens(batch)), list[Token]()
+    tokens, open_ = _tokens(batch), list[Token]()
     if [token.spelling.upper() for token in tokens[:2]] == ["CREATE", "TRIGGER"]:
         yield Tokens(tokens)
         return
@@ -63,8 +64,9 @@ def statements(batch: str) -> Iterator["Tokens"]:
         yield Tokens(open_)
 
 
-def _tokens(batch: str) -> Iterator[Token]:
-    at = 0
+@functools.lru_cache(maxsize=1000)  # the driver sends the same queries again and again
+def _tokens(batch: str) -> list[Token]:
+    found, at = list[Token](), 0
     while at < len(batch):
         match = TOKEN.match(batch, at)
         if not match:
@@ -75,7 +77,8 @@ def _tokens(batch: str) -> Iterator[Token]:
         if kind == "name" and len(token.name) > LONGEST_NAME:
             raise SqlError(103, "The identifier is too long. Maximum length is 128.", 15)
         if kind != "blank":
-            yield token
+            found.append(token)
+    return found
 
 
 def syntax_error(near: str) -> SqlError:
