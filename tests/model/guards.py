@@ -190,7 +190,7 @@ GUARDS = [
     Guard(
         "a user that an administrator locked stays locked",
         "record",
-        "        if comparison.unlock and self.begun != NEW:",
+        "        if comparison.unlock and not self._began_to_lock(comparison.unlock):",
         "        if False:",
         ALTERNATING,
     ),
@@ -204,8 +204,7 @@ GUARDS = [
     Guard(
         "only what a rotation had begun to change is ended without asking",
         "record",
-        "        return self.begun in (EVERYTHING, NEW) or {_hash(text) for text in comparison.sentences}"
-        " <= self.begun",
+        "        return self.begun == EVERYTHING or {_hash(text) for text in comparison.sentences} <= self.begun",
         "        return True",
         ALTERNATING,
     ),

@@ -6,8 +6,7 @@ alone do not say which of the two was changed. So each rotation records how it l
 version of the secret:
 
     RotationEqual-STATE-STATE     the two were equal, and had these states
-    RotationBegun-HASH-HASH-…     a rotation began to end these differences; RotationBegun-ALL: all that there are;
-                                  RotationBegun-NEW: it creates the other user
+    RotationBegun-HASH-HASH-…     a rotation began to end these differences; RotationBegun-ALL: all that there are
 
     the two do not differ                        → go on
     they differ, and a rotation had begun that   → it was interrupted: end it
@@ -30,9 +29,7 @@ from rotation.errors import RETRIED, RightsDiffer
 EQUAL: Final = "RotationEqual-"
 BEGUN: Final = "RotationBegun-"
 EVERYTHING = frozenset({"ALL"})
-"""What a rotation began to end, if that does not fit into a label."""
-NEW = frozenset({"NEW"})
-"""What a rotation began that creates the other user: all, and the user is locked until it gets its password."""
+"""What a rotation began to end, if that does not fit into a label, or if it created the other user."""
 
 HASH_LENGTH, MOST_HASHES = 6, 34
 """Letters of a hash, and how many of them fit into one label of 256 characters."""
@@ -64,9 +61,7 @@ class PairRecord:
 
     def beginning(self, comparison: Comparison | None) -> "PairRecord":
         """Return the record of a rotation that begins to end these differences; None: the other user is new."""
-        if comparison is None or self.begun == NEW:
-            return PairRecord(self.equal, NEW)
-        if self.begun == EVERYTHING:
+        if comparison is None or self.begun == EVERYTHING:
             return PairRecord(self.equal, EVERYTHING)
         sentences = {*comparison.sentences, *comparison.passing}
         begun = frozenset(map(_hash, sentences)) | (self.begun or frozenset())
@@ -74,7 +69,7 @@ class PairRecord:
 
     def require_known(self, comparison: Comparison, user: str, other: str) -> None:
         """Raise RightsDiffer if to end these differences could undo what somebody did to the other user."""
-        if comparison.unlock and self.begun != NEW:  # only one that was being created is locked by us
+        if comparison.unlock and not self._began_to_lock(comparison.unlock):
             raise RightsDiffer(
                 f"preparing {other}, which takes turns with {user}",
                 f"somebody has locked {other}, and the rotation would let it log in",
@@ -89,10 +84,14 @@ class PairRecord:
         if comparison.differences and _of(other, comparison.other_state) not in self.equal:
             raise differ(comparison.differences, user, other, self._why(comparison, user, other))
 
+    def _began_to_lock(self, unlock: str) -> bool:
+        """Tell whether a rotation locked the other user: it was creating it, or said so (`Comparison.passing`)."""
+        return self.begun is not None and (self.begun == EVERYTHING or _hash(unlock) in self.begun)
+
     def _was_interrupted(self, comparison: Comparison) -> bool:
         if self.begun is None:
             return False
-        return self.begun in (EVERYTHING, NEW) or {_hash(text) for text in comparison.sentences} <= self.begun
+        return self.begun == EVERYTHING or {_hash(text) for text in comparison.sentences} <= self.begun
 
     def _why(self, comparison: Comparison, user: str, other: str) -> str:
         if not self.equal:
