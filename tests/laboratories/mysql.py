@@ -50,7 +50,7 @@ PARTS = {
     "account": f"{TEXT}@{TEXT}",
     "role": f"{NAME}(?:@{NAME})?",
     "privileges": f"{PRIVILEGE}(?:, {PRIVILEGE})*",
-    "object": rf"(?:(?:TABLE|PROCEDURE|FUNCTION|PACKAGE|PACKAGE BODY) )?(?:\*|{NAME})\.(?:\*|{NAME})",
+    "object": rf"(?:(?:TABLE|PROCEDURE|FUNCTION|PACKAGE|PACKAGE BODY|LIBRARY) )?(?:\*|{NAME})\.(?:\*|{NAME})",
     "requirement": rf"NONE|SSL|X509|(?:(?:SUBJECT|ISSUER|CIPHER) {TEXT}(?: AND )?)+",
     "expiry": "DEFAULT|NEVER|INTERVAL [0-9]+ DAY",
     "limit": "DEFAULT|UNBOUNDED|[0-9]+",

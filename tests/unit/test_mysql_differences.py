@@ -92,12 +92,20 @@ def test_what_a_user_writes_into_its_attributes_is_one_text_in_each_sql_mode() -
 
 def test_a_proxy_that_can_be_granted_is_one_difference() -> None:
     proxied = Account("p", "%")
+    may_grant = frozenset(parse(["GRANT USAGE ON *.* TO `a`@`%` WITH GRANT OPTION"]))
     [difference] = AccountDifferences(
-        AccountState(USER, proxies={proxied: True}), AccountState(OTHER, proxies={proxied: False})
+        AccountState(USER, rights=may_grant, proxies={proxied: True}),
+        AccountState(OTHER, rights=may_grant, proxies={proxied: False}),
     )
     assert difference.what == "a@% has the right to grant the proxy p@%, a_clone@% does not"
     assert difference.change_other == "GRANT PROXY ON 'p'@'%' TO 'a_clone'@'%' WITH GRANT OPTION"
     assert difference.change_user == "REVOKE PROXY ON 'p'@'%' FROM 'a'@'%'; GRANT PROXY ON 'p'@'%' TO 'a'@'%'"
+
+
+def test_a_proxy_gives_no_right_that_neither_has() -> None:
+    [difference] = AccountDifferences(AccountState(USER, proxies={Account("p", "%"): True}), AccountState(OTHER))
+    grant = "GRANT PROXY ON 'p'@'%' TO 'a_clone'@'%' WITH GRANT OPTION"
+    assert difference.change_other == f"{grant}; REVOKE GRANT OPTION ON *.* FROM 'a_clone'@'%'"
 
 
 def test_a_method_without_a_password_is_named_and_what_it_compares_is_not() -> None:

@@ -26,7 +26,7 @@ from rotation.engines.mysql.connection import MAY_CREATE, MySQLConnection, conne
 from rotation.engines.mysql.definition import option_clause
 from rotation.engines.mysql.names import Account, identifier, literal
 from rotation.engines.mysql.pair import GONE, MySQLPair
-from rotation.engines.mysql.rights import Change
+from rotation.engines.mysql.rights import Change, Right
 from rotation.errors import Unsupported
 
 NO_TABLE = frozenset({1031, 1347})
@@ -135,6 +135,10 @@ class MariaDBPair(MySQLPair):
     def _default_roles(self, account: Account) -> list[str]:
         """Return the role that is active at login, as SHOW GRANTS prints it."""
         return catalog.default_roles(accounts.row(self._connection, account), self._rights(account))
+
+    def _unprinted(self, account: Account) -> frozenset[Right]:  # noqa: ARG002 - it lists everything
+        """Return nothing: SHOW GRANTS lists everything."""
+        return frozenset()
 
     def _own_methods(self, account: Account) -> list[Method]:
         """Return the methods of an account but for our marks."""

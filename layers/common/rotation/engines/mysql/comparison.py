@@ -1,6 +1,6 @@
 """In what do the two users of a pair differ, account by account? Pure: see `rotation.engine.Comparison`."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rotation.engine import Comparison, Difference, state
@@ -48,12 +48,16 @@ class AccountsCompared:
 
     def _passing(self) -> Iterator[str]:
         """Yield what can differ on the way: also all that an account lacks that is about to be created."""
+        locked: list[str] = []
         for account, other in self.found.pairs:
             user_state = self.states[account]
             compared = AccountDifferences(user_state, self.states.get(other, type(user_state)(other)))
             yield from compared.passing()
             if other not in self.states:
                 yield from (difference.what for difference in compared)
+            if (other not in self.states or compared.locks) and not user_state.is_locked:
+                locked.append(other.quoted)
+                yield _unlocking(locked)
 
     def _state(self, name: str) -> str:
         """Return what stands for the accounts of a name that belong to the pair, whichever of the two is current."""
@@ -71,7 +75,11 @@ class AccountsCompared:
             for account, other in self.found.pairs
             if other in self.states and self.states[other].is_locked and not self.states[account].is_locked
         ]
-        return f"ALTER USER {', '.join(locked)} ACCOUNT UNLOCK" if locked else None
+        return _unlocking(locked) if locked else None
+
+
+def _unlocking(accounts: Sequence[str]) -> str:
+    return f"ALTER USER {', '.join(accounts)} ACCOUNT UNLOCK"
 
 
 def missing_users(names: Collection[str], found: AccountPairs) -> list[str]:

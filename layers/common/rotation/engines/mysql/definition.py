@@ -74,6 +74,11 @@ def metadata(row: Row) -> dict[str, Any]:
     return found
 
 
+def unprinted_restrictions(row: Row) -> list[str]:
+    """Return the databases in which GRANT OPTION on everything does not count: SHOW GRANTS does not list them."""
+    return [one["Database"] for one in attributes(row).get("Restrictions", ()) if "GRANT" in one["Privileges"]]
+
+
 def notes(row: Row) -> dict[str, Any]:
     """Return the metadata without our mark."""
     return {key: value for key, value in metadata(row).items() if key != MARK}

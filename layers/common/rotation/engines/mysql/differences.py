@@ -7,13 +7,19 @@ statements for the other account are run, in this order, the two are equal; and 
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from rotation.engine import Difference
 from rotation.engines.mysql.definition import Options, attribute_clause, option_clause, patch
 from rotation.engines.mysql.names import Account, literal
 from rotation.engines.mysql.rights import ALL, GLOBAL, GRANT_OPTION, Right, RightKind, changes, implied
+
+SINGLE_USER = "use the single-user strategy"
+"""What to do if no statement ends a difference."""
+
+MAY_GRANT = Right(RightKind.PRIVILEGE, GRANT_OPTION, GLOBAL)
+"""The server gives this to whoever it gives a proxy WITH GRANT OPTION."""
 
 MOST_LETTERS = 1000
 """How long a statement with attributes can be: their user can write any text there."""
@@ -95,6 +101,13 @@ class AccountDifferences:
             what = f"{self.user.account} is locked, {self.other.account} is not"
             yield self._altered(what, "ACCOUNT LOCK", "ACCOUNT UNLOCK")
 
+    @property
+    def locks(self) -> bool:
+        """Whether `mirror` locks the other account, because for an instant it will have too many rights."""
+        restricts = any(right.kind is RightKind.RESTRICTION for right in self.user.rights - self.other.rights)
+        proxies = dict(self.user.proxies.items() - self.other.proxies.items())
+        return restricts or (any(proxies.values()) and MAY_GRANT not in self.user.rights)
+
     def passing(self) -> set[str]:
         """Return the sentences of all differences that `mirror` can make on its way."""
         user, other = self.user.rights, self.other.rights
@@ -104,6 +117,8 @@ class AccountDifferences:
         if any(right.kind is RightKind.ROLE for right in (user ^ other) | missing):
             sentences.add(self._default_roles_differ)
         proxies = dict(self.user.proxies.items() - self.other.proxies.items())
+        if any(proxies.values()):
+            sentences.add(self._has(MAY_GRANT))
         return sentences | {self._lacks_proxy(proxied) for proxied in proxies}
 
     def _altered(self, what: str, change_other: str, change_user: str) -> Difference:
@@ -156,11 +171,13 @@ class AccountDifferences:
         user, other = self.user, self.other
         for thing in _things(user.rights - self.gone, other.rights):
             what = self._lacks(thing.named) if thing.named in thing.lacked else self._has(thing.named)
-            yield Difference(
-                what,
-                _statements(other, (other.rights - thing.surplus) | thing.lacked),
-                _statements(user, (user.rights - thing.lacked) | thing.surplus),
-            )
+            change_other = _statements(other, (other.rights - thing.surplus) | thing.lacked)
+            change_user = _statements(user, (user.rights - thing.lacked) | thing.surplus)
+            if thing.named.name == other.account.as_role:  # no account is its own role
+                yield Difference(what, SINGLE_USER, change_user, can_follow=False)
+            else:
+                loops = thing.named.name == user.account.as_role
+                yield Difference(what, change_other, SINGLE_USER if loops else change_user)
 
     def _proxies(self) -> Iterator[Difference]:
         user, other = self.user, self.other
@@ -177,9 +194,15 @@ class AccountDifferences:
                 what = f"{holder} has the right to grant the proxy {proxied}, {lacking} does not"
             yield Difference(
                 what,
-                _proxy_statements(proxied, other.account, present, wanted),
-                _proxy_statements(proxied, user.account, wanted, present),
+                _proxy_statements(proxied, other.account, present, wanted) + self._without_option(wanted, other),
+                _proxy_statements(proxied, user.account, wanted, present) + self._without_option(present, user),
             )
+
+    def _without_option(self, wanted: bool | None, holder: AccountState) -> str:  # noqa: FBT001 - None: it has no such proxy
+        """Return what takes GRANT OPTION on everything back, if a proxy gives it to an account, and neither has it."""
+        if wanted and MAY_GRANT not in self.user.rights | self.other.rights:
+            return f"; REVOKE GRANT OPTION ON {GLOBAL} FROM {holder.account.quoted}"
+        return ""
 
     def _default_roles(self) -> Iterator[Difference]:
         user, other = self.user, self.other
@@ -217,10 +240,10 @@ def _things(user: frozenset[Right], other: frozenset[Right]) -> list[_Thing]:
     return things
 
 
-def _order(right: Right) -> tuple[bool, bool, bool, Right]:
+def _order(right: Right) -> tuple[bool, bool, bool, bool, Right]:
     """Order those first that take others with them, and of two the one with the option to grant it."""
     takes_options = (right.name, right.item) == (GRANT_OPTION, GLOBAL)
-    return (not takes_options, right.name != ALL, not right.grantable, right)
+    return (not takes_options, right.name != ALL, not right.is_forgotten, not right.grantable, right)
 
 
 def _belonging(named: Right, rights: set[Right]) -> Iterator[Right]:
@@ -230,6 +253,7 @@ def _belonging(named: Right, rights: set[Right]) -> Iterator[Right]:
             right == named
             or _is_replaced(named, right)
             or _is_restricted(named, right)
+            or (named.is_forgotten and right.item == named.item)
             or (right.kind, right.name, right.item, right.column) == (named.kind, named.name, named.item, named.column)
         ):
             yield right
@@ -249,10 +273,11 @@ def _is_restricted(named: Right, right: Right) -> bool:
 
 def _statements(holder: AccountState, wanted: frozenset[Right]) -> str:
     """Return what gives an account these rights; a role that is revoked on the way stays a default role."""
-    extended = {right for right in holder.rights if replace(right, grantable=True) in wanted}
-    statements = [change.statement for change in changes(holder.rights, wanted | extended, holder.account.quoted)]
+    account = holder.account.quoted
+    planned = changes(holder.rights, wanted, account)
+    statements = [(change.beside_create(account, holder.rights & wanted) or change).statement for change in planned]
     kept = {right.name for right in wanted if right.kind is RightKind.ROLE} & set(holder.default_roles)
-    if any(f"REVOKE {role} FROM {holder.account.quoted}" in statements for role in kept):
+    if any(f"REVOKE {role} FROM {account}" in statements for role in kept):
         statements.append(holder.with_default_roles(holder.default_roles))
     return "; ".join(statements)
 

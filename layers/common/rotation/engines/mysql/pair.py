@@ -38,11 +38,12 @@ from rotation.engines.mysql.definition import (
     option_clause,
     options,
     patch,
+    unprinted_restrictions,
 )
-from rotation.engines.mysql.differences import AccountState
+from rotation.engines.mysql.differences import MAY_GRANT, AccountState
 from rotation.engines.mysql.locks import take_turn
-from rotation.engines.mysql.names import Account, literal
-from rotation.engines.mysql.rights import GLOBAL, Change, Right, RightKind, cannot_grant, changes
+from rotation.engines.mysql.names import Account, identifier, literal
+from rotation.engines.mysql.rights import GLOBAL, GRANT_OPTION, Change, Right, RightKind, cannot_grant, changes
 from rotation.engines.mysql.two_passwords import PLUGINS
 from rotation.errors import RETRIED, NotPermitted, RightsDiffer, Unsafe, Unsupported
 from rotation.redaction import said
@@ -257,6 +258,12 @@ class MySQLPair:
         """Return the roles that are active at login, as SHOW GRANTS prints them."""
         return [role.as_role for role in catalog.default_roles(self._connection, account)]
 
+    def _unprinted(self, account: Account) -> frozenset[Right]:
+        """Return what SHOW GRANTS does not list of an account."""
+        databases = unprinted_restrictions(catalog.row(self._connection, account))
+        places = [f"{identifier(database)}.*" for database in databases]
+        return frozenset(Right(RightKind.RESTRICTION, GRANT_OPTION, place) for place in places)
+
     # What MySQL and MariaDB do alike
 
     def _require_droppable(self, left: Account) -> None:
@@ -313,8 +320,19 @@ class MySQLPair:
             one_by_one = change.single(other.quoted)
             for single in one_by_one:
                 self.change(single, account, other, gone)
-            if not one_by_one:
+            if not one_by_one and not self._change_beside_create(change, account, other, gone):
                 self._gone |= set(change.given)
+
+    def _change_beside_create(self, change: Change, account: Account, other: Account, gone: frozenset[int]) -> bool:
+        """Grant rights on a table that does not exist, if the other account has CREATE there; False if it has not."""
+        if not (beside := change.beside_create(other.quoted, self._rights(other))):
+            return False
+        operation = f"giving {other} the grants of {account}, {change.what}"
+        try:
+            self._connection.execute(operation, beside.statement, self._allow(beside, account, other), gone)
+        except ExpectedError:
+            return False
+        return True
 
     def _copy_lock(self, account: Account, other: Account) -> None:
         """Lock the other account if the user's is locked, so that no account of its name lets the same host in."""
@@ -328,6 +346,7 @@ class MySQLPair:
             self._connection.execute(f"locking {other}", f"ALTER USER {other.quoted} ACCOUNT LOCK")
 
     def _copy_rights(self, account: Account, other: Account) -> None:
+        self._copy_proxies(account, other)  # before the rights: a proxy can come with a right
         user_rights, other_rights = self._rights(account), self._rights(other)
         if any(right.kind is RightKind.RESTRICTION for right in user_rights - other_rights):
             self._lock(other)  # for an instant it will have too many rights
@@ -339,7 +358,6 @@ class MySQLPair:
                 self.change(change, account, other)
         if on_columns:
             self._grant_columns(on_columns, account, other)
-        self._copy_proxies(account, other)
 
     def _copy_proxies(self, account: Account, other: Account) -> None:
         user_proxies = catalog.proxies(self._connection, account)
@@ -348,7 +366,10 @@ class MySQLPair:
         operation = f"giving {other} the proxies of {account}"
         for proxied, _ in sorted(other_proxies - user_proxies):
             self._connection.execute(operation, f"REVOKE PROXY ON {proxied.quoted} FROM {other.quoted}", remedy)
-        for proxied, grantable in sorted(user_proxies - other_proxies):
+        granted = sorted(user_proxies - other_proxies)
+        if any(grantable for _, grantable in granted) and MAY_GRANT not in self._rights(account):
+            self._lock(other)  # for an instant it will have GRANT OPTION on everything
+        for proxied, grantable in granted:
             option = " WITH GRANT OPTION" if grantable else ""
             statement = f"GRANT PROXY ON {proxied.quoted} TO {other.quoted}{option}"
             self._connection.execute(operation, statement, remedy)
@@ -361,7 +382,7 @@ class MySQLPair:
             self._connection.execute(operation, self.state_type(other).with_default_roles(wanted))
 
     def _rights(self, account: Account) -> frozenset[Right]:
-        found = catalog.rights(self._connection, account)
+        found = catalog.rights(self._connection, account) | self._unprinted(account)
         return frozenset(right for right in found if right.kind is not RightKind.DEFAULT_ROLE)
 
     def _right_names(self, account: Account | None = None) -> set[str]:

@@ -12,7 +12,7 @@ also ` TO ` and ` ON `. Nothing is split at words. Pure: rows to rights, rights 
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
 
@@ -25,9 +25,9 @@ MOST_RIGHTS = 150_000
 are 60,000 rights."""
 
 GLOBAL = "*.*"
-USAGE, GRANT_OPTION, ALL = "USAGE", "GRANT OPTION", "ALL PRIVILEGES"
+CREATE, USAGE, GRANT_OPTION, ALL = "CREATE", "USAGE", "GRANT OPTION", "ALL PRIVILEGES"
 
-ROUTINES = ("PROCEDURE", "FUNCTION", "PACKAGE BODY", "PACKAGE")
+ROUTINES = ("PROCEDURE", "FUNCTION", "PACKAGE BODY", "PACKAGE", "LIBRARY")
 
 
 class RightKind(StrEnum):
@@ -54,6 +54,14 @@ class Right:
     grantable: bool = False
     """For roles and dynamic privileges. On objects, GRANT OPTION is a right of its own."""
 
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether MariaDB (11.3 and later) forgets it at each other change of the account's rights on the same routine.
+
+        Its tables do not hold this right on a routine.
+        """
+        return self.name == "SHOW CREATE ROUTINE" and self.item.startswith(ROUTINES)
+
     def __str__(self) -> str:
         column = f" ({self.column})" if self.column else ""
         place = f" on {self.item}" if self.item else ""
@@ -79,6 +87,16 @@ class Change:
     def taken_from(self, account: str) -> str:
         """Return the statement that revokes from an account what this one grants on columns."""
         return f"REVOKE {', '.join(map(_spelled, self.given))} ON {self.what} FROM {account}"
+
+    def beside_create(self, account: str, rights: frozenset[Right]) -> "Change | None":
+        """Return the same with CREATE, if an account that has these rights has it there.
+
+        The server takes rights on a table that does not exist only together with CREATE.
+        """
+        create = Right(RightKind.PRIVILEGE, CREATE, self.what)
+        if not self.given or self.is_for_columns or self.what.endswith(".*") or create not in rights:
+            return None
+        return Change(_granting([create, *self.given], account).statement, self.what, self.given)
 
     def single(self, account: str) -> list["Change"]:
         """Return one change for each right that is granted, if there are several."""
@@ -139,7 +157,8 @@ def _row(tokens: _Tokens) -> Iterator[Right]:
     elif tokens.took("REVOKE"):
         privileges = list(_privileges(tokens))
         place = _object(tokens)
-        yield from (Right(RightKind.RESTRICTION, privilege, place) for privilege, _ in privileges)
+        # MySQL prints the restriction of GRANT OPTION as nothing: see `rotation.engines.mysql.definition`.
+        yield from (Right(RightKind.RESTRICTION, privilege, place) for privilege, _ in privileges if privilege)
     elif not tokens.took("GRANT"):
         raise Unreadable
     elif tokens.peek().startswith("`"):
@@ -231,7 +250,7 @@ def changes(have: frozenset[Right], want: frozenset[Right], account: str) -> Ite
     for right in sorted(_of(missing, RightKind.RESTRICTION)):
         yield Change(f"REVOKE {right.name} ON {right.item} FROM {account}", right.item)
     for right in sorted(_of(surplus, RightKind.RESTRICTION)):
-        yield Change(f"GRANT {right.name} ON {right.item} TO {account}", right.item)
+        yield Change(_granting([right], account).statement, right.item)
 
 
 def _revoking(surplus: frozenset[Right], account: str) -> Iterator[Change]:
@@ -265,10 +284,14 @@ def implied(have: frozenset[Right], want: frozenset[Right]) -> tuple[frozenset[R
     - REVOKE of the global GRANT OPTION removes that of the dynamic privileges from the server's tables, but not from
       its memory. So they are revoked first, and granted again after it: at an interruption, memory and tables agree.
     - Revoking a privilege on a table revokes it on the columns, too; revoking ALL PRIVILEGES revokes every privilege.
+    - Granting a role or a dynamic privilege with the option to grant it adds the option. A mandatory role cannot be
+      revoked.
     - Granting ALL PRIVILEGES grants every privilege, so none of them needs to be revoked before.
+    - Any change of rights on a routine revokes SHOW CREATE ROUTINE there, on MariaDB.
     - A restriction ends with its global privilege.
     """
-    surplus, missing = have - want, want - have
+    missing = want - have
+    surplus = frozenset(right for right in have - want if replace(right, grantable=True) not in missing)
     if Right(RightKind.PRIVILEGE, GRANT_OPTION, GLOBAL) in surplus:
         grantable = frozenset(right for right in _of(have, RightKind.DYNAMIC) if right.grantable)
         surplus |= grantable
@@ -276,6 +299,8 @@ def implied(have: frozenset[Right], want: frozenset[Right]) -> tuple[frozenset[R
     taken = {(right.name, right.item) for right in _of(surplus, RightKind.PRIVILEGE) if not right.column}
     missing |= {right for right in want if right.column and (right.name, right.item) in taken}
     missing |= {right for right in _of(want, RightKind.PRIVILEGE) if (ALL, right.item) in taken}
+    changed = {right.item for right in surplus | missing}
+    missing |= {right for right in want if right.is_forgotten and right.item in changed}
     covered = {right.item for right in missing if right.name == ALL}
     surplus = frozenset(right for right in surplus if right.item not in covered or right.name in (ALL, GRANT_OPTION))
     ending = {right.name for right in have - want if right.kind is RightKind.PRIVILEGE and right.item == GLOBAL}

@@ -31,6 +31,10 @@ class DefaultPrivilege(NamedTuple):
         to = "itself" if self.grantee is None else self.grantee or "PUBLIC"
         return f"{self.privilege} on {DEFAULT_KEYWORDS[self.object_type]}{place} to {to}"
 
+    def with_other_option(self) -> "DefaultPrivilege":
+        """Return the same with the option to grant it, or without, as this one has not."""
+        return self._replace(grantable=not self.grantable)
+
     def statement(self, verb: str, preposition: str, role: str) -> Composable:
         """Return the statement that grants it for a role, or revokes it."""
         return altering_defaults(role, self.schema) + SQL(" {} {} ON {} {} {}{}").format(
@@ -39,7 +43,7 @@ class DefaultPrivilege(NamedTuple):
             SQL(DEFAULT_KEYWORDS[self.object_type]),
             SQL(preposition),
             SQL("PUBLIC") if self.grantee == "" else Identifier(self.grantee or role),
-            SQL(" WITH GRANT OPTION" if self.grantable and verb == "GRANT" else ""),
+            SQL(" WITH GRANT OPTION" if self.grantable and verb.startswith("GRANT") else ""),
         )
 
 
@@ -55,7 +59,10 @@ class PostgreSQLDefaultPrivileges:
         """Return which default privileges the clone lacks, and which it alone has."""
         clone, original = self._roles.clone, self._roles.original
         missing, extra = self._changes()
+        optional = sorted((one for one in extra if one.with_other_option() in missing), key=repr)
+        extra, missing = extra - {*optional}, missing - {one.with_other_option() for one in optional}
         return [
+            *map(self._option_difference, optional),
             *(
                 self._difference(
                     f"{clone} has the default privilege {default}, {original} has not", default, ("GRANT", "REVOKE")
@@ -85,6 +92,14 @@ class PostgreSQLDefaultPrivileges:
             for verb, name in zip(verbs, names, strict=True)
         )
         return self._roles.difference(what, original=at_original, clone=at_clone)
+
+    def _option_difference(self, clones: DefaultPrivilege) -> Difference:
+        """Return that the clone's is with GRANT OPTION, and the original's without, or the reverse."""
+        clone, original = self._roles.clone, self._roles.original
+        has, lacks = ("WITH GRANT OPTION", "without it") if clones.grantable else ("without GRANT OPTION", "with it")
+        verbs = ("GRANT", "REVOKE GRANT OPTION FOR") if clones.grantable else ("REVOKE GRANT OPTION FOR", "GRANT")
+        what = f"{clone} has the default privilege {clones} {has}, {original} has it {lacks}"
+        return self._difference(what, clones._replace(grantable=True), verbs)
 
     def align(self) -> None:
         """Give the clone the default privileges of its original."""

@@ -18,6 +18,9 @@ LISTS = frozenset({
 """Settings whose value is a list of names, each a literal of its own (variable_is_guc_list_quote in PostgreSQL's
 src/fe_utils/string_utils.c)."""
 
+FOLDED = frozenset({"search_path", "temp_tablespaces"})
+"""Lists of identifiers: without quotes, one stands for its lower case. All other lists are of files."""
+
 type Setting = tuple[str | None, str]
 """A database (None: all) and the name of a setting."""
 
@@ -129,7 +132,7 @@ class PostgreSQLSettings:
         )
         for role, database, entries in rows:
             parts = (entry.partition("=") for entry in entries)
-            settings[role] |= {(database, name): value for name, _, value in parts}
+            settings[role] |= {(database, name): canonical(name, value) for name, _, value in parts}
         return settings
 
 
@@ -152,5 +155,22 @@ def literals(name: str, value: str) -> Composable:
     """Return a setting's stored value as ALTER ROLE takes it."""
     if name.lower() not in LISTS:
         return Literal(value)
-    names = [quoted.replace('""', '"') or bare for quoted, bare in re.findall(r'"((?:[^"]|"")*)"|([^,\s]+)', value)]
-    return SQL(", ").join(map(Literal, names))
+    return SQL(", ").join(map(Literal, _names(name, value) or [""]))
+
+
+def canonical(name: str, value: str) -> str:
+    """Return a setting's stored value, lists as ALTER ROLE … SET stores them.
+
+    ALTER ROLE … SET … FROM CURRENT stores a list as somebody has written it: without quotes, or empty.
+    """
+    if name.lower() not in LISTS:
+        return value
+    return ", ".join(map(quoted, _names(name, value) or [""]))
+
+
+def _names(setting: str, value: str) -> list[str]:
+    found = re.findall(r'"((?:[^"]|"")*)"|([^,\s]+)', value)
+    return [
+        (bare.lower() if setting.lower() in FOLDED else bare) if bare else text.replace('""', '"')
+        for text, bare in found
+    ]
