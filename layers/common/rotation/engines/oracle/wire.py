@@ -71,7 +71,9 @@ class AnswerCheck:
         self._limit = LOGIN_BYTES
         self._count = 0
         self._header, self._body, self._missing = b"", bytearray(), 0
-        self._has_long_lengths = self._has_greeting = False
+        self._has_long_lengths = False
+        self.has_greeting = False
+        """Whether the server has said what it is, so that who answers is a server of Oracle's protocol."""
         self._answer = bytearray()
         self._problem: InvalidAnswer | None = None
 
@@ -148,11 +150,11 @@ class AnswerCheck:
             if (size := int.from_bytes(body[SDU])) > LARGEST_SDU:
                 raise InvalidAnswer(f"packets can have {size} bytes")
         if packet_type == REDIRECT:  # what follows is an address, to which nobody connects
-            self._has_greeting = True
+            self.has_greeting = True
         if packet_type == DATA and len(body) < FLAG_BYTES:
             raise InvalidAnswer("a packet has no flags")
-        if packet_type == DATA and not self._has_greeting:
-            self._has_greeting = True
+        if packet_type == DATA and not self.has_greeting:
+            self.has_greeting = True
             _require_greeting(body[FLAG_BYTES:])
         self._answer += body[FLAG_BYTES:]
         if any(len(rounds) > HASH_ROUNDS_DIGITS for rounds in HASH_ROUNDS.findall(self._answer)):
