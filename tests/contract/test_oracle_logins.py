@@ -167,7 +167,7 @@ def test_a_password_in_its_grace_period_logs_in(
 
 
 @pytest.mark.parametrize(("strategy", "through_admin"), STRATEGIES)
-def test_a_healthy_rotation_needs_no_more_than_one_login_of_the_limit(
+def test_a_healthy_rotation_works_with_a_limit_of_one(
     oracle: OracleLaboratory, strategy: Strategy, *, through_admin: bool
 ) -> None:
     secret = Rotated(oracle, strategy, through_admin=through_admin)
