@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from rotation.credential import Credential
+from rotation.engine import CloneStatus
 from rotation.engines.driver import CONNECT_SECONDS
 from rotation.engines.oracle import connection as oracle_connection
 from rotation.errors import (
@@ -18,7 +19,8 @@ from rotation.errors import (
     Unsupported,
 )
 from rotation.kind import Strategy
-from rotation.steps import Step
+from rotation.steps import Rotation, Step
+from tests.contract.impostor import SSL_REQUEST, Line, Talk, posing
 from tests.contract.oracle_kit import LEAKS, account, add, name_of, new_profile
 from tests.contract.pairs import Pair, changed
 from tests.contract.test_few_logins import Rotated
@@ -123,13 +125,24 @@ def test_a_verify_function_that_refuses_the_same_password_is_named(oracle: Oracl
         session.change_own_password(changed(user).password)
 
 
-def test_a_password_that_expires_before_test_secret_is_renewed(oracle: OracleLaboratory) -> None:
+def test_a_password_that_expires_before_test_secret_is_renewed(
+    oracle: OracleLaboratory, caplog: pytest.LogCaptureFixture
+) -> None:
     secret = rotated(oracle, SINGLE)
     secret.begin()
     secret.run(Step.CREATE, Step.SET)
     expire(oracle, current(secret))
     secret.run(Step.TEST, Step.FINISH)
     assert secret.logs_in()
+    assert "allows the same password once more" in caplog.text
+
+
+def test_an_admin_whose_password_has_expired_goes_on(oracle: OracleLaboratory) -> None:
+    user = oracle.new_user()
+    expire(oracle, oracle.admin)
+    with oracle.engine.connect(oracle.admin, deadline()) as session:
+        assert session.clone_status(user.username, f"{user.username}_clone") is CloneStatus.ABSENT
+    assert oracle.logs_in(oracle.admin)
 
 
 def test_a_step_that_is_delivered_again_finds_what_the_first_one_renewed(oracle: OracleLaboratory) -> None:
@@ -188,6 +201,24 @@ def test_a_single_user_with_a_limit_of_three_outlives_a_rotation_that_was_abando
     assert secret.logs_in()
 
 
+class Repaired(Rotated):
+    """A secret whose user the admin can repair."""
+
+    def _rotation(self) -> Rotation:
+        return replace(super()._rotation(), allow_admin_repair=True)
+
+
+def test_the_admin_repairs_a_wrong_secret_before_a_limit_of_three_locks_the_user(oracle: OracleLaboratory) -> None:
+    secret = Repaired(oracle, SINGLE, through_admin=True)
+    for _ in range(3):
+        secret.rotate()
+    limit(oracle, current(secret), "FAILED_LOGIN_ATTEMPTS 3")
+    oracle.change_password(changed(current(secret)))
+    secret.rotate()
+    assert secret.logs_in()
+    assert secret.refused() == 2
+
+
 def test_a_lock_is_reported_with_the_statement_that_ends_it(oracle: OracleLaboratory) -> None:
     user = oracle.new_user()
     oracle.alter(f"ALTER USER {account(user)} ACCOUNT LOCK")
@@ -205,8 +236,8 @@ def test_a_lock_is_reported_with_the_statement_that_ends_it(oracle: OracleLabora
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch, stand_in: oracle_server.Server) -> pytest.MonkeyPatch:
     """A server that answers a failed login three times later than a TCP connection can take."""
-    monkeypatch.setattr(oracle_connection, "CONNECT_SECONDS", 0.2)
-    monkeypatch.setattr(stand_in.database, "withheld", 0.6)
+    monkeypatch.setattr(oracle_connection, "CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(stand_in.database, "withheld", 0.3)
     return monkeypatch
 
 
@@ -226,7 +257,7 @@ def test_a_login_that_is_held_back_for_too_long_is_no_matter_of_the_network(
     oracle: OracleLaboratory, patience: pytest.MonkeyPatch
 ) -> None:
     user = changed(oracle.new_user())
-    patience.setattr(oracle_connection, "LOGIN_SECONDS", 0.4)
+    patience.setattr(oracle_connection, "LOGIN_SECONDS", 0.25)
     error = refusal(oracle, user)
     assert type(error) is LoginBlocked
     assert "wrong password" in error.remedy
@@ -296,6 +327,53 @@ def test_a_trigger_that_fails_at_the_login_is_named(oracle: OracleLaboratory, st
     assert type(error) is LoginBlocked
     assert "ORA-20001" in error.cause
     assert "DBA_TRIGGERS" in error.remedy
+
+
+# Other engines
+
+
+def greets(line: Line) -> None:
+    line.say(b"\x4a\0\0\0\x0a8.4.3\0" + bytes(66))
+
+
+def greets_as_mariadb(line: Line) -> None:
+    line.say(b"\x4a\0\0\0\x0a5.5.5-11.8.2-MariaDB\0" + bytes(54))
+
+
+def answers_as_postgresql(line: Line) -> None:
+    """Answer a request for TLS, and hang up on anything else."""
+    if line.hear() != SSL_REQUEST:
+        raise ConnectionError
+    line.say(b"S")
+
+
+def answers_as_sql_server(line: Line) -> None:
+    if not line.hear().startswith(b"\x12\x01"):
+        raise ConnectionError
+    line.say(b"\x04\x01\0\x1a" + bytes(22))
+
+
+@LEAKS
+@pytest.mark.usefixtures("collected")
+@pytest.mark.parametrize("tls", [True, False], ids=["with TLS", "without"])
+@pytest.mark.parametrize(
+    ("talk", "engine"),
+    [
+        (greets, "MySQL"),
+        (greets_as_mariadb, "MariaDB"),
+        (answers_as_postgresql, "PostgreSQL"),
+        (answers_as_sql_server, "SQL Server"),
+    ],
+)
+def test_a_server_of_another_engine_is_named_with_the_function_to_attach(
+    oracle: OracleLaboratory, talk: Talk, engine: str, *, tls: bool
+) -> None:
+    with posing(talk) as impostor:
+        error = refusal(oracle, replace(oracle.admin, port=impostor.port, tls=tls))
+    assert type(error) is LoginBlocked
+    assert error.cause == f"the server there is {engine}, and not Oracle"
+    assert f"attach the rotation function of {engine} to it" in error.remedy
+    assert oracle.admin.username.encode() not in impostor.heard
 
 
 # Passwords

@@ -61,6 +61,8 @@ class Conversation:
     def _accept(self) -> bool:
         """Connect as the listener does; return False if it refuses."""
         length = int.from_bytes(self.packets.exactly(2), "big")
+        if length < wire.HEADER:
+            return False
         packet = self.packets.exactly(length - 2)
         text = packet
         if int.from_bytes(packet[22:24], "big") > 230:  # long connect data has a packet of its own

@@ -31,6 +31,7 @@ from rotation.engines.driver import (
 )
 from rotation.engines.network import look_up, tls_context
 from rotation.engines.oracle.kind import normal_name
+from rotation.engines.oracle.other_engine import PROBE_SECONDS, other_engine
 from rotation.engines.oracle.problems import (
     EXPIRED_CODE,
     REUSED,
@@ -41,6 +42,7 @@ from rotation.engines.oracle.problems import (
     login_failure,
     not_renewed,
     statement_failure,
+    wrong_engine,
 )
 from rotation.engines.oracle.rights import identifier
 from rotation.engines.oracle.wire import AnswerCheck, checked, one_connection
@@ -130,14 +132,8 @@ class OracleConnection:
 
     def renew(self) -> None:
         """Make sure that the user can log in: give it its own password again, if that has expired."""
-        if self._opened:
-            return
-        operation = f"renewing the password of {self.credential}, which has expired"
-        try:
-            self.change_password(operation, self.credential.password, self.credential.password, REUSED)
-        except (ExpectedError, PasswordRefused) as refused:
-            raise not_renewed(refused, self.credential, operation) from None
-        log.warning(said(f"{operation}: its profile allows the same password once more"))
+        if not self._opened:
+            self._opened = self._renewed()
 
     def pause(self, seconds: float, operation: str) -> None:
         """Wait; see `rotation.deadline.Deadline.pause`."""
@@ -164,10 +160,18 @@ class OracleConnection:
     @property
     def _client(self) -> oracledb.Connection:
         """The client's connection; opens it if that has waited for a new password."""
-        self.renew()
         if not self._opened:
-            raise AssertionError
+            self._opened = self._renewed()
         return self._opened
+
+    def _renewed(self) -> oracledb.Connection:
+        operation = f"renewing the password of {self.credential}, which has expired"
+        try:
+            client = _open(self.credential, self._deadline, operation, REUSED, self.credential.password)
+        except (ExpectedError, PasswordRefused) as refused:
+            raise not_renewed(refused, self.credential, operation) from None
+        log.warning(said(f"{operation}: its profile allows the same password once more"))
+        return client
 
     def _fetch(self, statement: str, arguments: Mapping[str, str], at_once: int, most: int) -> Rows:
         """Run a statement; return its first rows."""
@@ -230,6 +234,8 @@ def _open(
             problem = ServerError.read(error)
             if problem.code in expected:
                 raise ExpectedError(problem.code) from None
+            if problem.is_no_answer:
+                _refuse_other_engine(addresses[0], credential.port, deadline, operation)
             if naming == "sid" or problem.code not in NO_SUCH_SERVICE:
                 raise (change_failure if new_password else login_failure)(problem, credential, operation) from None
     raise AssertionError
@@ -274,6 +280,12 @@ def _log_in(
         if check.has_greeting:
             raise held_back(seconds, operation) from None
         raise Unreachable(operation, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER) from None
+
+
+def _refuse_other_engine(address: str, port: int, deadline: Deadline, operation: str) -> None:
+    """Raise LoginBlocked if a server of another engine answers there."""
+    if deadline.outlasts(2 * PROBE_SECONDS) and (engine := other_engine(address, port)):
+        raise wrong_engine(engine, operation)
 
 
 def _milliseconds(seconds: float) -> int:

@@ -256,6 +256,16 @@ class ServerError:
         codes = codes[1:] if is_told else codes
         return cls(codes[0] if codes else "", said("\n".join(lines)), error, tuple(codes))
 
+    @property
+    def is_no_answer(self) -> bool:
+        """Whether somebody answered a login, or hung up, and not in Oracle's protocol, or not with TLS."""
+        match self.cause:
+            case ConnectionRefusedError() | TimeoutError() | UnexpectedRedirect() | ssl.SSLCertVerificationError():
+                return False
+            case OSError():
+                return True
+        return self.code == "DPY-4011"
+
     def of_statement(self) -> "ServerError":
         """Return the same with the code that says why a statement failed. A login's code stays: what a logon trigger
         met elsewhere, a wrong password for example, says nothing about this login."""  # noqa: D205, D209 - two facts
@@ -292,6 +302,15 @@ def change_failure(error: ServerError, credential: Credential, operation: str) -
     if found.code in STATEMENT_PROBLEMS.keys() - LOGIN_PROBLEMS.keys():
         return statement_failure(found, operation, "")
     return login_failure(error, credential, operation)
+
+
+def wrong_engine(engine: str, operation: str) -> LoginBlocked:
+    """Return the failure of a login to a server of another engine."""
+    return LoginBlocked(
+        operation,
+        f"the server there is {engine}, and not Oracle",
+        f'Correct "host" and "port" in the secret, or attach the rotation function of {engine} to it',
+    )
 
 
 def held_back(seconds: float, operation: str) -> LoginBlocked:

@@ -34,6 +34,8 @@ RECEIVED_AT_ONCE = 65536
 
 HEADER_BYTES, SHORTEST_PACKET = 8, 8
 ACCEPT, REDIRECT, DATA = 2, 5, 6
+MYSQL_GREETING = 10
+"""No type of Oracle's packets, but the protocol version in MySQL's greeting. The client would wait for its end."""
 FLAG_BYTES = 2
 """The flags with which the data of a packet begin."""
 PROTOCOL = 1
@@ -141,6 +143,8 @@ class AnswerCheck:
             length = int.from_bytes(self._header[: 4 if self._has_long_lengths else 2])
             if not SHORTEST_PACKET <= length <= self._limit:
                 raise InvalidAnswer(f"a packet has {length} bytes")
+            if self._header[4] == MYSQL_GREETING and not self._has_long_lengths:
+                raise InvalidAnswer("it begins like the greeting of MySQL")
             self._missing = length - HEADER_BYTES
         return data
 
