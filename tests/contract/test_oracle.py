@@ -283,7 +283,6 @@ def test_a_statement_that_hangs_ends_in_time(oracle: OracleLaboratory, stand_in:
     ("statement", "problem", "cause"),
     [
         ("ALTER USER {} ACCOUNT LOCK", LoginBlocked, "ORA-28000"),
-        ("ALTER USER {} PASSWORD EXPIRE", LoginBlocked, "ORA-28001"),
         ("REVOKE CREATE SESSION FROM {}", LoginBlocked, "ORA-01045"),
         ("DROP USER {}", LoginRefused, "ORA-01017"),
     ],
@@ -295,13 +294,6 @@ def test_what_keeps_a_login_out_is_no_wrong_password(
     oracle.alter(statement.format(account(user)))
     with pytest.raises(problem, match=cause), oracle.engine.connect(user, deadline()):
         pass
-
-
-def test_a_password_in_its_grace_period_logs_in(oracle: OracleLaboratory, stand_in: oracle_server.Server) -> None:
-    user = oracle.new_user()
-    stand_in.database.users[name_of(user)].grace = True
-    with oracle.engine.connect(user, deadline()) as session:
-        session.change_own_password(changed(user).password)
 
 
 # Whose user it is

@@ -54,3 +54,17 @@ def test_a_rule_that_the_function_keeps_is_met_by_another_password() -> None:
 )
 def test_any_other_text_leaves_the_general_remedy(text: str) -> None:
     assert refused(text).remedy == POLICY
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ORA-20003: Password contains the server name",
+        "ORA-20004: Password contains the database name",
+        "ORA-20006: Password too simple",
+    ],
+)
+def test_a_name_that_a_password_must_not_hold_can_be_forbidden(text: str) -> None:
+    error = refused(text)
+    assert error.remedy.startswith(ANOTHER_PASSWORD)
+    assert "PASSWORD_FORBIDDEN_PARTS" in error.remedy

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tests.local.stand_ins.oracle import wire
 from tests.local.stand_ins.oracle.database import Database
 from tests.local.stand_ins.oracle.listener import Listener
+from tests.local.stand_ins.oracle.logins import log_in
 from tests.local.stand_ins.oracle.packets import Packets
 from tests.local.stand_ins.oracle.sql import Kind, OracleError, Reader, tokens
 from tests.local.stand_ins.oracle.statements import Result, Session
@@ -29,6 +30,8 @@ class Conversation:
     session: Session | None = None
     key: bytes = b""
     name: str = ""
+    is_authenticated: bool = False
+    """Whether the client has sent a password, right or wrong."""
     program: str = ""
     challenge: Challenge = field(default_factory=Challenge)
     cursors: dict[int, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
@@ -45,11 +48,21 @@ class Conversation:
                 answer = self._answer(message)
             if answer is None:
                 return
+            if self.is_authenticated and not self.session:
+                threading.Event().wait(self.database.withheld)
+            if self._hangs(message):
+                self.packets.be_interrupted()
+                answer = Writer().ending(1013, "ORA-01013: user requested cancel of current operation\n")
             self.packets.send(wire.DATA, b"\0\0" + answer.data)
+
+    def _hangs(self, message: Reading) -> bool:
+        return any(statement.encode() in message.data for statement in self.database.hanging)
 
     def _accept(self) -> bool:
         """Connect as the listener does; return False if it refuses."""
         length = int.from_bytes(self.packets.exactly(2), "big")
+        if length < wire.HEADER:
+            return False
         packet = self.packets.exactly(length - 2)
         text = packet
         if int.from_bytes(packet[22:24], "big") > 230:  # long connect data has a packet of its own
@@ -57,6 +70,8 @@ class Conversation:
         if packet[2] != wire.CONNECT:
             return False
         service, sid = SERVICE.search(text), SID.search(text)
+        if self.listener.refuses:
+            return self._refuse(self.listener.refuses)
         if service:
             found = self.listener.choose(service[1].decode())
         else:
@@ -150,12 +165,13 @@ class Conversation:
             old, new = (opened for opened in map(self._opened, (pairs["AUTH_PASSWORD"], pairs["AUTH_NEWPASSWORD"])))
             self.session.change_password(old or "", new or "")
             return Writer().pairs([]).status()
-        accepted = []
+        self.is_authenticated, accepted = True, []
         for password in self.database.passwords(self.name):
             key = self.challenge.session_key(password, pairs["AUTH_SESSKEY"])
             if wire.opened(key, pairs["AUTH_PASSWORD"]) == password:
                 self.key, accepted = key, [password]
-        warning = self.database.log_in(self.name, accepted)
+        new = self._opened(pairs["AUTH_NEWPASSWORD"]) if accepted and mode & wire.CHANGES_PASSWORD else None
+        warning = log_in(self.database, self.name, accepted, new)
         self.session = self._session()
         self.listener.sessions.append(self.session)
         self.session.begin()

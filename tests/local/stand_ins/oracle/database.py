@@ -8,7 +8,7 @@ was never compared with a real server.
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tests.local.stand_ins.oracle.records import Connection, Held, Options, Trigger, User
@@ -73,6 +73,14 @@ class Database:
     connections: dict[tuple[str, str], Connection] = field(default_factory=dict)
     """Each proxy connection, by client and proxy."""
     audit: list[str] = field(default_factory=list)
+    has_clock_of_seconds: bool = False
+    """Whether a profile with a history refuses the second change of a password within a second."""
+    withheld: float = 0.0
+    """How many seconds of real time the answer to a failed login is held back."""
+    keeps_out: tuple[int, str] | None = None
+    """The error that ends each login with the right password."""
+    hanging: list[str] = field(default_factory=list)
+    """The statements that never end, unless the client cancels them."""
     decimal: str = "."
     """The decimal separator: the first of NLS_NUMERIC_CHARACTERS, a comma in most of Europe."""
     elapsed: float = 0.0
@@ -110,20 +118,6 @@ class Database:
 
     # Logins
 
-    def log_in(self, name: str, accepts: Iterable[str]) -> str | None:
-        """Log in a user with one of the passwords that the client proved to have; return a warning.
-
-        Raises OracleError.
-        """
-        user = self.users.get(name)
-        try:
-            warning = None if name in self.enterprise and accepts else self._admit(user, frozenset(accepts))
-        except OracleError as error:
-            self.audit.append(f"LOGON {name} {error.number}")
-            raise
-        self.audit.append(f"LOGON {name} 0")
-        return warning
-
     def passwords(self, name: str) -> list[str]:
         """Return the passwords that a user can log in with now."""
         if name in self.enterprise:
@@ -133,34 +127,6 @@ class Database:
             return []
         self.end_rollover(user)
         return [password for password in (user.password, user.old_password) if password is not None]
-
-    def _admit(self, user: User | None, accepted: frozenset[str]) -> str | None:
-        wrong = (
-            "invalid credential or not authorized; logon denied"
-            if self.version >= (23,)
-            else "invalid username/password; logon denied"
-        )
-        if user is None:
-            raise OracleError(1017, wrong)
-        if user.timed and self.now() >= user.locked_at + self._lock_days(user) * DAY:
-            user.locked = user.timed = False
-            user.failed = 0
-        if user.locked:
-            raise OracleError(28000, "The account is locked.")
-        if not accepted & frozenset(self.passwords(user.name)):
-            user.failed += 1
-            self.elapsed += user.delay
-            limit = self.limit(user.profile, "FAILED_LOGIN_ATTEMPTS")
-            if limit != UNLIMITED and user.failed >= int(limit):
-                user.locked, user.locked_at = True, self.now()
-                user.timed = self._lock_days(user) != float("inf")  # else it reads like a lock by an administrator
-            raise OracleError(1017, wrong)
-        user.failed = 0
-        if user.expired:
-            raise OracleError(28001, "The account has expired.")
-        if not self.may(user.name, "CREATE SESSION"):
-            raise OracleError(1045, f"Login denied. User {user.name} does not have CREATE SESSION privilege.")
-        return "ORA-28002: the password will expire within 7 days" if user.grace else None
 
     # Passwords
 
@@ -173,11 +139,6 @@ class Database:
         """Return a limit as a dictionary view shows it: a fraction without the zero, with the decimal separator."""
         value = self.limit(profile, name)
         return f"{float(value):.4f}".lstrip("0").rstrip("0").replace(".", self.decimal) if "." in value else value
-
-    def _lock_days(self, user: User) -> float:
-        """Return how many days failed logins lock a user; infinite if that is unlimited."""
-        limit = self.limit(user.profile, "PASSWORD_LOCK_TIME")
-        return float("inf") if limit == UNLIMITED else float(limit)
 
     @property
     def has_rollover(self) -> bool:
@@ -196,15 +157,22 @@ class Database:
 
     def set_password(self, user: User, password: str, old: str | None, *, expire: bool = False) -> None:
         """Give a user a password, as ALTER USER and OCIPasswordChange do. Raises OracleError."""
+        if user.common:
+            raise OracleError(65066, "The specified changes must apply to all containers")
         self.require_fit(user.name, user.profile, password, old)
         bounded = {self.limit(user.profile, f"PASSWORD_REUSE_{what}") for what in ("TIME", "MAX")} != {UNLIMITED}
         if bounded and password in (*user.history, user.password):
             raise OracleError(28007, "The password cannot be reused.")
+        if bounded and self.has_clock_of_seconds and self.now() < user.changed_at + 1:
+            raise OracleError(28007, "The password cannot be reused.")
         self.end_rollover(user)
         user.history.append(user.password)
-        if user.rollover_since is None and self.rollover_days(user) and user.authentication == "PASSWORD":
+        if user.expired:  # an expired password is gone with its change, and so is the one before it
+            user.old_password = user.rollover_since = None
+        elif user.rollover_since is None and self.rollover_days(user) and user.authentication == "PASSWORD":
             user.old_password, user.rollover_since = user.password, self.now()
-        user.password, user.authentication, user.expired, user.grace = password, "PASSWORD", False, False
+        user.password, user.authentication, user.expired, user.grace = password, "PASSWORD", False, ""
+        user.changed_at = self.now()
         if expire:
             user.old_password = user.rollover_since = None
 

@@ -13,6 +13,8 @@ class Listener:
     services: dict[str, list[Database]] = field(repr=False)
     sessions: list[Session] = field(default_factory=list, repr=False)
     """All sessions. Each holds its database, which a failed assertion must not print."""
+    refuses: int = 0
+    """The number of the error with which it refuses every connection; 0 if it does not."""
 
     def choose(self, service: str) -> Database | None:
         """Return the database for a connection. A listener can know several by one name, which take turns

@@ -28,6 +28,23 @@ class Packets:
             if length < wire.LARGEST:
                 return message
 
+    def be_interrupted(self) -> None:
+        """Wait until the client interrupts the call, and agree with it to begin again. Raises Closed."""
+        self._expect_marker(wire.INTERRUPT)
+        self._mark(wire.BREAK)
+        self._mark(wire.RESET)
+        self._expect_marker(wire.RESET)
+
+    def _expect_marker(self, what: int) -> None:
+        header = self.exactly(wire.HEADER)
+        body = self.exactly(int.from_bytes(header[:4], "big") - wire.HEADER)
+        if header[4] != wire.MARKER or body[2] != what:
+            raise Closed
+
+    def _mark(self, what: int) -> None:
+        body = bytes([1, 0, what])
+        self.sock.sendall((len(body) + wire.HEADER).to_bytes(4, "big") + bytes([wire.MARKER, 0, 0, 0]) + body)
+
     def send(self, kind: int, body: bytes) -> None:
         """Send a message, in several packets if it is long."""
         flags, data = body[:2], body[2:]

@@ -44,7 +44,9 @@ class User:
     """Locked by failed logins, for PASSWORD_LOCK_TIME."""
     locked_at: float = 0.0
     expired: bool = False
-    grace: bool = False
+    grace: str = ""
+    """The warning of a password that expires soon; empty if it does not."""
+    changed_at: float = 0.0
     failed: int = 0
     old_password: str | None = None
     """The password from before the rollover period."""

@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 # Packets
 CONNECT, ACCEPT, REFUSE, DATA, MARKER = 1, 2, 4, 6, 12
+BREAK, RESET, INTERRUPT = 1, 2, 3
+"""What a marker says."""
 HEADER = 8
 LARGEST = 8192
 PROTOCOL_VERSION = 315

@@ -1,8 +1,15 @@
 """How is one connection to Oracle opened, used within its time limits, and closed?
 
 What its errors mean is in `rotation.engines.oracle.problems`.
+
+**Expired passwords.** The server says ORA-28001 only after the right password
+(https://docs.oracle.com/en/database/oracle/oracle-database/19/dbseg/configuring-authentication.html, "Password Change
+Life Cycle"), and takes a new one at the next login, which is what SQL*Plus does. So such a connection is no refusal. It
+is opened later, with the first call. If that is a change of the password, it logs in with the new one. Any other call
+renews the password by itself, if the profile allows that.
 """
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -24,10 +31,29 @@ from rotation.engines.driver import (
 )
 from rotation.engines.network import look_up, tls_context
 from rotation.engines.oracle.kind import normal_name
-from rotation.engines.oracle.problems import WAS_LOST, ServerError, login_failure, statement_failure
+from rotation.engines.oracle.other_engine import PROBE_SECONDS, other_engine
+from rotation.engines.oracle.problems import (
+    EXPIRED_CODE,
+    REUSED,
+    WAS_LOST,
+    ServerError,
+    change_failure,
+    held_back,
+    login_failure,
+    not_renewed,
+    statement_failure,
+    wrong_engine,
+)
 from rotation.engines.oracle.rights import identifier
 from rotation.engines.oracle.wire import AnswerCheck, checked, one_connection
-from rotation.errors import InvalidSecret, StatementFailed, Unreachable
+from rotation.errors import InvalidSecret, PasswordRefused, StatementFailed, Unreachable
+from rotation.redaction import said
+
+log = logging.getLogger(__name__)
+
+LOGIN_SECONDS = 25.0
+"""How long a login can take, with its TCP connection. A server answers a failed login up to 10 s later, and lets no
+login of the same user pass meanwhile, also with the right password (Oracle's note 7715339.8)."""
 
 NO_SUCH_SERVICE = frozenset({"ORA-12514", "DPY-6001"})
 
@@ -47,8 +73,9 @@ type Rows = list[tuple[Any, ...]]
 class OracleConnection:
     """One connection. The server commits DDL at once, and nothing else is ever committed."""
 
-    def __init__(self, client: oracledb.Connection, credential: Credential, deadline: Deadline) -> None:
-        self._client = client
+    def __init__(self, client: oracledb.Connection | None, credential: Credential, deadline: Deadline) -> None:
+        """Take the client's connection; None if the password is right and has expired."""
+        self._opened = client
         self._deadline = deadline
         self.credential = credential
 
@@ -97,7 +124,20 @@ class OracleConnection:
 
     def change_password(self, operation: str, current: str, password: str, expected: frozenset[str]) -> None:
         """Change the password of the user who is logged in, over the wire protocol; see `execute`."""
-        self._call(operation, lambda: self._client.changepassword(current, password), expected=expected)
+        if self._opened:
+            client = self._opened
+            self._call(operation, lambda: client.changepassword(current, password), expected=expected)
+        else:
+            self._opened = _open(self.credential, self._deadline, operation, expected, password)
+
+    def renew(self) -> None:
+        """Make sure that the user can log in: give it its own password again, if that has expired."""
+        if not self._opened:
+            self._opened = self._renewed()
+
+    def pause(self, seconds: float, operation: str) -> None:
+        """Wait; see `rotation.deadline.Deadline.pause`."""
+        self._deadline.pause(seconds, operation)
 
     def accepts(self, username: str, password: str) -> bool:
         """Tell whether this server takes the password now; the name is as the server keeps it."""
@@ -110,10 +150,28 @@ class OracleConnection:
         The client waits for the server's answer, and without limit if no call has set one. On a lost connection no
         limit can be set: the process would end (tried with 26.1).
         """
+        if not self._opened:
+            return
         with suppress(oracledb.Error, OSError):
-            if self._client.is_healthy():
-                self._client.call_timeout = _milliseconds(min(CONNECT_SECONDS, self._deadline.left()))
-            self._client.close()
+            if self._opened.is_healthy():
+                self._opened.call_timeout = _milliseconds(min(CONNECT_SECONDS, self._deadline.left()))
+            self._opened.close()
+
+    @property
+    def _client(self) -> oracledb.Connection:
+        """The client's connection; opens it if that has waited for a new password."""
+        if not self._opened:
+            self._opened = self._renewed()
+        return self._opened
+
+    def _renewed(self) -> oracledb.Connection:
+        operation = f"renewing the password of {self.credential}, which has expired"
+        try:
+            client = _open(self.credential, self._deadline, operation, REUSED, self.credential.password)
+        except (ExpectedError, PasswordRefused) as refused:
+            raise not_renewed(refused, self.credential, operation) from None
+        log.warning(said(f"{operation}: its profile allows the same password once more"))
+        return client
 
     def _fetch(self, statement: str, arguments: Mapping[str, str], at_once: int, most: int) -> Rows:
         """Run a statement; return its first rows."""
@@ -144,30 +202,42 @@ class OracleConnection:
 def connect(credential: Credential, deadline: Deadline) -> Iterator[OracleConnection]:
     """Log in; see `rotation.engine.Engine.connect`."""
     operation = f"logging in as {credential} to {credential.database}"
-    connection = OracleConnection(_open(credential, deadline, operation), credential, deadline)
+    client = None
+    with suppress(ExpectedError):
+        client = _open(credential, deadline, operation, frozenset({EXPIRED_CODE}))
+    connection = OracleConnection(client, credential, deadline)
     try:
         yield connection
     finally:
         connection.close()
 
 
-def _open(credential: Credential, deadline: Deadline, operation: str) -> oracledb.Connection:
-    """Connect to the service that `dbname` names, or to the SID if the listener knows no such service."""
+def _open(
+    credential: Credential, deadline: Deadline, operation: str, expected: frozenset[str], new_password: str = ""
+) -> oracledb.Connection:
+    """Connect to the service that `dbname` names, or to the SID if the listener knows no such service.
+
+    With a new password, the login changes the one of the credential. Raises ExpectedError for the codes in `expected`.
+    """
     database = credential.database or ""
     if not SERVICE.fullmatch(database):
         cause = 'its "dbname" is missing' if not database else 'its "dbname" is neither a service name nor an SID'
         raise InvalidSecret(operation, cause, "Write a service name, or an SID, into the secret. On RDS: the DB name")
     addresses = look_up(credential, deadline, operation)
-    parameters = _parameters(credential)
+    parameters = _parameters(credential) | ({"newpassword": new_password} if new_password else {})
     for naming in ("service_name", "sid"):
         parameters["tcp_connect_timeout"] = deadline.share(CONNECT_SECONDS, len(addresses), operation)
         try:
-            seconds = deadline.allow(CONNECT_SECONDS, operation)
+            seconds = deadline.allow(LOGIN_SECONDS, operation)
             return _log_in({**parameters, naming: database}, addresses, seconds, operation)
         except (oracledb.Error, OSError, ValueError, LookupError) as error:  # the last two if it misreads an answer
             problem = ServerError.read(error)
+            if problem.code in expected:
+                raise ExpectedError(problem.code) from None
+            if problem.is_no_answer:
+                _refuse_other_engine(addresses[0], credential.port, deadline, operation)
             if naming == "sid" or problem.code not in NO_SUCH_SERVICE:
-                raise login_failure(problem, credential, operation) from None
+                raise (change_failure if new_password else login_failure)(problem, credential, operation) from None
     raise AssertionError
 
 
@@ -207,7 +277,15 @@ def _log_in(
         return within(seconds, log_in, lambda client: client.close())
     except TimeoutError:
         check.hang_up()
+        if check.has_greeting:
+            raise held_back(seconds, operation) from None
         raise Unreachable(operation, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER) from None
+
+
+def _refuse_other_engine(address: str, port: int, deadline: Deadline, operation: str) -> None:
+    """Raise LoginBlocked if a server of another engine answers there."""
+    if deadline.outlasts(2 * PROBE_SECONDS) and (engine := other_engine(address, port)):
+        raise wrong_engine(engine, operation)
 
 
 def _milliseconds(seconds: float) -> int:

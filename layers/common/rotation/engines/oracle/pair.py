@@ -48,7 +48,7 @@ from rotation.engines.oracle.packages import (
     package_call,
     package_remedy,
 )
-from rotation.engines.oracle.problems import REFUSED_BY_TRIGGER
+from rotation.engines.oracle.problems import COMMON_USER, REFUSED_BY_TRIGGER
 from rotation.engines.oracle.rights import (
     SYS,
     Right,
@@ -188,7 +188,7 @@ class OraclePair:
         operation = f"preparing the clone of {self._user}"
         if row["common"] == "YES":
             cause = f"{self._user} is a common user, of all containers"
-            raise Unsupported(operation, cause, "Use a local user, or the single-user strategy")
+            raise Unsupported(operation, cause, COMMON_USER)
         if row["authentication_type"] != "PASSWORD":
             cause = f"{self._user} logs in by {row['authentication_type']}, not with a password"
             raise Unsupported(operation, cause, "Use a user with a password")

@@ -13,14 +13,19 @@ rollover period, in which two passwords are accepted: the one from before the pe
 counted from its first change; later changes in it replace the newest password and keep the one from before
 (https://docs.oracle.com/en/database/oracle/oracle-database/19/dbseg/configuring-authentication.html, "Managing
 Gradual Database Password Rollover for Applications"). So the old password ends with the period, and not with the next
-rotation as on other engines.
+rotation as on other engines. The change of a password that has expired begins no period.
+
+A period ends in the same statement that sets the current password (IDENTIFIED BY … EXPIRE PASSWORD ROLLOVER PERIOD). In
+two calls, first the password over the wire and then EXPIRE alone, no statement would hold a password. But between the
+two, another delivery of the step could begin a new period, and EXPIRE would end the current password with it.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from rotation.engines.driver import ADMIN_HOST, ANOTHER_PASSWORD, ExpectedError
 from rotation.engines.oracle.admin import OracleAdmin
-from rotation.engines.oracle.problems import STATEMENT_PROBLEMS
+from rotation.engines.oracle.problems import REUSED, STATEMENT_PROBLEMS
 from rotation.engines.oracle.proof import OracleProofs
 from rotation.engines.oracle.rights import identifier
 from rotation.errors import InvalidSecret, NotPermitted, PasswordRefused, StatementFailed, Unsupported
@@ -28,8 +33,9 @@ from rotation.errors import InvalidSecret, NotPermitted, PasswordRefused, Statem
 ROLLOVER_TIME = "PASSWORD_ROLLOVER_TIME"
 IN_ROLLOVER = "IN ROLLOVER"
 
-REUSED = frozenset({"ORA-28007"})
-"""The profile does not allow a password a second time: an earlier invocation can have set it."""
+REUSED_SECONDS = 1.1
+"""How long until a password that is not allowed a second time is tried once more. It is said that a server refuses so
+also if the last change was less than a second ago; we found no page of Oracle's about it."""
 
 CHANGED_MEANWHILE = frozenset({"ORA-28008"})
 """The old password is no longer valid: another delivery of this step can have set the new one."""
@@ -57,12 +63,16 @@ class OraclePasswords:
     def set(self, user: str, password: str, operation: str, clauses: str = "") -> None:
         """Give another user this password, and what the clauses say; see `rotation.engine.Session.set_password`."""
         statement = f"ALTER USER {identifier(user)} IDENTIFIED BY {_literal(password, operation)} {clauses}"
-        try:
+
+        def change() -> None:
             self._alter(user, operation, statement.rstrip(), REUSED)
+
+        try:
+            change()
         except ExpectedError as refused:
             if clauses:
                 self._alter(user, operation, f"ALTER USER {identifier(user)} {clauses}")
-            self._require_accepted(user, password, refused, operation)
+            self._require_accepted(user, password, refused, operation, change)
 
     def require_two(self) -> None:
         """Raise Unsupported if the user cannot have two; see `rotation.engine.KeepsOldPassword`."""
@@ -139,19 +149,36 @@ class OraclePasswords:
             self._admin.change(operation, statement, remedy, expected)
 
     def _change_own(self, current: str, password: str, operation: str) -> None:
-        try:
+        def change() -> None:
             self._connection.change_password(operation, current, password, REUSED | CHANGED_MEANWHILE)
-        except ExpectedError as refused:
-            self._require_accepted(self._connection.username, password, refused, operation)
 
-    def _require_accepted(self, user: str, password: str, refused: ExpectedError, operation: str) -> None:
-        """Raise what the code means, unless the user has this password already: another invocation has set it."""
-        if not self._connection.accepts(user, password):
-            if refused.code in CHANGED_MEANWHILE:
-                cause = f"somebody has changed the password of {user} since the login ({refused.code})"
-                raise StatementFailed(operation, cause, STATEMENT_PROBLEMS[refused.code][1])
-            cause = f"the profile of {user} does not allow a password a second time ({refused.code})"
-            raise PasswordRefused(operation, cause, ANOTHER_PASSWORD)
+        try:
+            change()
+        except ExpectedError as refused:
+            self._require_accepted(self._connection.username, password, refused, operation, change)
+
+    def _require_accepted(
+        self, user: str, password: str, refused: ExpectedError, operation: str, change: Callable[[], None]
+    ) -> None:
+        """Raise what the code means, unless the user has this password already: another invocation has set it.
+
+        If it has another one, the change is tried once more.
+        """
+        if self._connection.accepts(user, password):
+            return
+        if refused.code in REUSED:
+            self._connection.pause(REUSED_SECONDS, f"waiting before {operation} again")
+            try:
+                change()
+            except ExpectedError as again:
+                refused = again
+            else:
+                return
+        if refused.code in CHANGED_MEANWHILE:
+            cause = f"somebody has changed the password of {user} since the login ({refused.code})"
+            raise StatementFailed(operation, cause, STATEMENT_PROBLEMS[str(refused.code)][1])
+        cause = f"the profile of {user} does not allow a password a second time ({refused.code})"
+        raise PasswordRefused(operation, cause, ANOTHER_PASSWORD)
 
     def _use_own_schema(self) -> None:
         """Resolve names in the user's own schema: views of the own account depend on it, and a trigger can set it."""

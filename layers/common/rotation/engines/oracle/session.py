@@ -101,6 +101,7 @@ class OracleSession:
 
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements, and roll everything back; see `rotation.engine.Session`."""
+        self.connection.renew()  # else the application could not log in, even if it has no statements
         verify(statements, self.connection.try_statement, REVERSIBLE)
         if statements:
             self.connection.roll_back()

@@ -14,6 +14,7 @@ from rotation.engines.password_rules import PasswordRules, Rule
 SETTING: Final = "the profile's PASSWORD_VERIFY_FUNCTION"
 LENGTH = re.compile(r"length less than (\d{1,4})", re.IGNORECASE)
 COUNT = re.compile(r"(?:at least (\d{1,4})|(\d{1,4}) or more) (uppercase|lowercase|digit|special)", re.IGNORECASE)
+NAMES = re.compile(r"contains? the (?:server|database) name|too simple|contains? .*oracle", re.IGNORECASE)
 CLASSES = {"uppercase": "UPPERCASE", "lowercase": "LOWERCASE", "digit": "NUMBERS", "special": "PUNCTUATION"}
 
 
@@ -22,3 +23,8 @@ def rules(text: str) -> PasswordRules:
     lengths = [Rule(SETTING, int(number)) for number in LENGTH.findall(text)]
     counts = [Rule(SETTING, int(one or other), CLASSES[kind.lower()]) for one, other, kind in COUNT.findall(text)]
     return PasswordRules([*lengths, *counts])
+
+
+def finds_name(text: str) -> bool:
+    """Tell whether the password holds a name that it must not hold: of the database, or of its server."""
+    return NAMES.search(text) is not None

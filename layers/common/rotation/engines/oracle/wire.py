@@ -34,6 +34,8 @@ RECEIVED_AT_ONCE = 65536
 
 HEADER_BYTES, SHORTEST_PACKET = 8, 8
 ACCEPT, REDIRECT, DATA = 2, 5, 6
+MYSQL_GREETING = 10
+"""No type of Oracle's packets, but the protocol version in MySQL's greeting. The client would wait for its end."""
 FLAG_BYTES = 2
 """The flags with which the data of a packet begin."""
 PROTOCOL = 1
@@ -71,7 +73,9 @@ class AnswerCheck:
         self._limit = LOGIN_BYTES
         self._count = 0
         self._header, self._body, self._missing = b"", bytearray(), 0
-        self._has_long_lengths = self._has_greeting = False
+        self._has_long_lengths = False
+        self.has_greeting = False
+        """Whether the server has said what it is, so that who answers is a server of Oracle's protocol."""
         self._answer = bytearray()
         self._problem: InvalidAnswer | None = None
 
@@ -139,6 +143,8 @@ class AnswerCheck:
             length = int.from_bytes(self._header[: 4 if self._has_long_lengths else 2])
             if not SHORTEST_PACKET <= length <= self._limit:
                 raise InvalidAnswer(f"a packet has {length} bytes")
+            if self._header[4] == MYSQL_GREETING and not self._has_long_lengths:
+                raise InvalidAnswer("it begins like the greeting of MySQL")
             self._missing = length - HEADER_BYTES
         return data
 
@@ -148,11 +154,11 @@ class AnswerCheck:
             if (size := int.from_bytes(body[SDU])) > LARGEST_SDU:
                 raise InvalidAnswer(f"packets can have {size} bytes")
         if packet_type == REDIRECT:  # what follows is an address, to which nobody connects
-            self._has_greeting = True
+            self.has_greeting = True
         if packet_type == DATA and len(body) < FLAG_BYTES:
             raise InvalidAnswer("a packet has no flags")
-        if packet_type == DATA and not self._has_greeting:
-            self._has_greeting = True
+        if packet_type == DATA and not self.has_greeting:
+            self.has_greeting = True
             _require_greeting(body[FLAG_BYTES:])
         self._answer += body[FLAG_BYTES:]
         if any(len(rounds) > HASH_ROUNDS_DIGITS for rounds in HASH_ROUNDS.findall(self._answer)):
