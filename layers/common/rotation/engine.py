@@ -80,7 +80,7 @@ class Comparison:
     unlock: str | None = None
     """The statement that lets the other user log in, if it cannot because somebody has locked it."""
     passing: Collection[str] = ()
-    """Sentences of differences that `mirror` can make on its way, and ends; and `unlock`, if it locks the other user."""
+    """Sentences of differences that `mirror` can make on its way, and ends; and `unlock`, if it locks the other."""
 
     @property
     def sentences(self) -> list[str]:
