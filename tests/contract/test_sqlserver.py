@@ -142,9 +142,9 @@ def test_a_login_that_is_blocked_is_not_a_wrong_password(
     began = time.monotonic()
     with (
         pytest.raises(LoginBlocked, match=f"{remedy}.*|.*{number}"),
-        sqlserver.engine.connect(user, deadline()),
+        sqlserver.engine.connect(user, deadline()) as session,
     ):
-        pass
+        session.verify([])
     assert time.monotonic() - began < 3, "python-tds tries again and again"
     with pytest.raises(LoginRefused), sqlserver.engine.connect(replace(user, password="wrong"), deadline()):
         pass

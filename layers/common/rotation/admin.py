@@ -134,8 +134,9 @@ class Admins:
         The listener's name need not contain that of the instance, so each of the two hosts is looked up.
         """
         return any(
-            bool(instance := self._instance_at(place)) and self._is_endpoint(instance, other)
+            self._is_endpoint(instance, other)
             for place, other in ((admin, user), (user, admin))
+            if (instance := self._instance_at(place))
         )
 
     def _is_copy(self, admin: Credential, user: Credential) -> bool:
