@@ -2,9 +2,11 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,8 @@ from rotation.errors import (
     NotPermitted,
     PasswordRefused,
     RotationError,
+    StatementFailed,
+    Unreachable,
     Unsafe,
 )
 from rotation.kind import Strategy
@@ -27,7 +31,9 @@ from tests.contract.sqlserver_kit import alter, needs_stand_in
 from tests.fakes import FakeSecret
 from tests.laboratories import deadline, new_password
 from tests.laboratories.sqlserver import CONTAINED, SQLServerLaboratory, bracketed, quoted
-from tests.local.stand_ins.sqlserver.backend import LoginError, SqlError
+from tests.local.stand_ins.sqlserver import messages as tds
+from tests.local.stand_ins.sqlserver import wire as tds_server
+from tests.local.stand_ins.sqlserver.backend import LoginError, Session, SqlError
 from tests.local.stand_ins.sqlserver.server import StandIn
 
 pytestmark = pytest.mark.engine("sqlserver")
@@ -268,6 +274,38 @@ def refuse(monkeypatch: pytest.MonkeyPatch, number: int, text: str, *, with_anot
 
 def test_an_expired_password_is_no_plain_refusal() -> None:
     assert {LOGIN_PROBLEMS[number][0] for number in EXPIRED_PASSWORDS} == {LoginBlocked}
+
+
+# A statement that takes too long
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_the_server_gives_up_a_statement_before_we_do(
+    sqlserver: SQLServerLaboratory, monkeypatch: pytest.MonkeyPatch, *, answers: bool
+) -> None:
+    needs_stand_in(sqlserver)
+    answer, heard = tds_server._Connection._answer, []  # noqa: SLF001 - how the stand-in answers is what is changed
+
+    def busy(connection: Any, session: Session, kind: int, body: bytes) -> None:  # noqa: ANN401 - see above
+        if "forever".encode("utf-16-le") not in body:
+            answer(connection, session, kind, body)
+            return
+        heard.append(connection._receive()[0])  # noqa: SLF001 - see above
+        if answers:
+            answer(connection, session, heard[-1], b"")
+
+    monkeypatch.setattr(tds_server._Connection, "_answer", busy)  # noqa: SLF001 - see above
+    failure, says = (
+        (StatementFailed, "had not finished this after .* cancelled") if answers else (Unreachable, "answer")
+    )
+    began = time.monotonic()
+    with (
+        pytest.raises(failure, match=f"running statement 1 of verify.*{says}"),
+        sqlserver.engine.connect(sqlserver.admin, deadline(2)) as session,
+    ):
+        session.verify(["SELECT 1 AS forever"])
+    assert heard == [tds.Packet.ATTENTION]
+    assert time.monotonic() - began < 3
 
 
 # Another engine

@@ -8,7 +8,7 @@ import pytds  # type: ignore[import-untyped]  # annotated, but not marked so (PE
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engines.driver import CONNECT_SECONDS, STATEMENT_SECONDS, ExpectedError
+from rotation.engines.driver import BUSY, CONNECT_SECONDS, STATEMENT_SECONDS, ExpectedError
 from rotation.engines.network import open_socket, tls_context
 from rotation.engines.sqlserver.problems import (
     UNREADABLE_ANSWER,
@@ -18,7 +18,10 @@ from rotation.engines.sqlserver.problems import (
     statement_failure,
 )
 from rotation.engines.sqlserver.wire import LOGIN_BYTES, AnswerTooLong, BoundedSocket, OtherEngine, UnexpectedRedirect
-from rotation.errors import DatabaseError, LoginRefused, Unsupported
+from rotation.errors import DatabaseError, LoginRefused, StatementFailed, Unsupported
+
+CANCEL_SECONDS = 2.0
+"""How long a server has to give up a statement that takes too long."""
 
 OVERTAKEN = frozenset({1205, 15023, 15025, 15063, 15151})
 """Errors of a statement whose work another invocation of the same step has just done, or undone: it was a deadlock's
@@ -60,7 +63,7 @@ class SQLServerConnection:
     def limit_locks(self) -> None:
         """Limit how long a statement waits for a lock, so that the server's error comes before our timeout."""
         operation = "setting the lock timeout"
-        milliseconds = int(900 * self._deadline.allow(STATEMENT_SECONDS, operation))
+        milliseconds = int(700 * self._deadline.allow(STATEMENT_SECONDS, operation))
         self.execute(operation, f"SET LOCK_TIMEOUT {milliseconds}")
 
     def execute(self, operation: str, statement: str, arguments: Arguments = (), remedy: str = "") -> Rows:
@@ -68,12 +71,17 @@ class SQLServerConnection:
 
         Raises a DatabaseError; `remedy` is what to do if the user lacks a right.
         """
-        self._socket.limit(self._deadline.allow(STATEMENT_SECONDS, operation), ANSWER_BYTES)
+        allowed = self._deadline.allow(STATEMENT_SECONDS, operation)
+        cancelling = min(CANCEL_SECONDS, allowed / 4)
+        self._socket.limit(allowed - cancelling, ANSWER_BYTES)
         try:
             return self._run(statement, arguments)
         except (pytds.Error, OSError, AnswerTooLong, *UNREADABLE_ANSWER) as error:
             if ServerError.read(error).number in self._expected:
                 raise ExpectedError(ServerError.read(error).number) from None
+            if isinstance(error, TimeoutError) and self._socket.cancel(cancelling):
+                cause = f"the server had not finished this after {allowed - cancelling:.0f} s, so it was cancelled"
+                raise StatementFailed(f"{operation} as {self.username}", cause, BUSY) from None
             raise statement_failure(error, f"{operation} as {self.username}", remedy, self.username) from None
 
     def in_transaction(self, operation: str, work: Callable[[], None]) -> None:

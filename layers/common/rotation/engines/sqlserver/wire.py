@@ -34,7 +34,7 @@ READ_IN: Final = "python-tds 1.17.1"
 
 HEADER = struct.Struct(">BBHHBB")
 """Of a packet: type, status, length with the header, channel, number, window."""
-LOGIN, PRELOGIN, REPLY, LAST = 0x10, 0x12, 0x04, 0x01
+LOGIN, PRELOGIN, REPLY, ATTENTION, LAST = 0x10, 0x12, 0x04, 0x06, 0x01
 OPTION = struct.Struct(">BHH")
 """Of a PRELOGIN message: what it is, where it begins, how long it is."""
 ENCRYPTION, END = 0x01, 0xFF
@@ -47,6 +47,8 @@ OPTIONS_AT, NEW_PASSWORD_AT, CHANGES_PASSWORD = 27, 86, 0x01
 """Where a LOGIN7 message has its OptionFlags3 and the place of a new password, and the flag for one ([MS-TDS] 2.2.6.4,
 fChangePassword, ibChangePassword)."""
 TLS_CHUNK_BYTES = 16384
+ATTENTION_BYTES = 64 * 1024
+"""How much of an answer to ATTENTION is read: the first byte says enough, and TLS reads whole records."""
 INFORMATION = 10
 """The highest severity of a message that is no error."""
 LARGEST_PACKET_BYTES = 32767
@@ -92,6 +94,7 @@ class BoundedSocket:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._pending = b""
         self._new_password: str | None = None
+        self._is_cancelled = False
 
     def change_password_at_login(self, password: str) -> None:
         """Let the login change the user's password: a server does that also if the old one has expired."""
@@ -100,6 +103,20 @@ class BoundedSocket:
     def limit(self, seconds: float, most_bytes: int) -> None:
         """Limit what comes from now on: TimeoutError is raised after the seconds, AnswerTooLong after the bytes."""
         self._ends_at, self._bytes_left = time.monotonic() + seconds, most_bytes
+
+    def cancel(self, seconds: float) -> bool:
+        """Let the server give up the statement that runs; tell whether it answers, so that it is there.
+
+        SQL Server has no limit of its own for statements. It answers ATTENTION at once ([MS-TDS] 2.2.1.7). python-tds
+        has sent it already if there was no answer at all.
+        """
+        self.limit(seconds, ATTENTION_BYTES)
+        try:
+            if not self._is_cancelled:
+                self.sendall(HEADER.pack(ATTENTION, LAST, HEADER.size, 0, 1, 0))
+            return bool(self._receive(1))
+        except (OSError, AnswerTooLong):
+            return False
 
     def begin_without_tls(self, operation: str) -> None:
         """Agree with the server not to use TLS; raises LoginBlocked, or OSError if there is no answer."""
@@ -132,6 +149,7 @@ class BoundedSocket:
             return
         if data[0] == LOGIN and self._new_password is not None:
             data = with_new_password(bytes(data), self._new_password)
+        self._is_cancelled = data[0] == ATTENTION
         if self._tls:
             self._tls.write(data)
             data = self._outgoing.read()
