@@ -63,7 +63,7 @@ class SQLServerConnection:
     def limit_locks(self) -> None:
         """Limit how long a statement waits for a lock, so that the server's error comes before our timeout."""
         operation = "setting the lock timeout"
-        milliseconds = int(700 * self._deadline.allow(STATEMENT_SECONDS, operation))
+        milliseconds = int(500 * self._deadline.allow(STATEMENT_SECONDS, operation))
         self.execute(operation, f"SET LOCK_TIMEOUT {milliseconds}")
 
     def execute(self, operation: str, statement: str, arguments: Arguments = (), remedy: str = "") -> Rows:
