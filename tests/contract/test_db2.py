@@ -241,9 +241,9 @@ class TestDb2Alone:
                 setattr(known, change, True)
             with (
                 pytest.raises(LoginBlocked, match=match),
-                laboratory.engine.connect(replace(user, database=database), deadline()),
+                laboratory.engine.connect(replace(user, database=database), deadline()) as session,
             ):
-                pass
+                session.verify([])
             if change:
                 setattr(known, change, False)
         assert laboratory.logs_in(user)

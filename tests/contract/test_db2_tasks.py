@@ -94,6 +94,45 @@ def test_a_failed_task_of_another_secret_fails_no_groups(
         assert session.compare(user.username, clone).sentences == []
 
 
+@pytest.mark.parametrize("kind", ["CHANGE_PASSWORD", "ADD_USER"])
+def test_a_success_of_another_secret_is_not_taken_for_ours(
+    laboratory: Db2Laboratory, instance: Instance, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    user = laboratory.new_user()
+    clone = replace(user, username=f"{user.username}_clone", password="Another-1")
+
+    def another_succeeds(run: Callable[[], Any]) -> Any:  # noqa: ANN401 - what the procedure returns
+        monkeypatch.setattr(instance, "hidden", 3)
+        monkeypatch.setattr(instance, "delay", 0.2)
+        number = run()
+        monkeypatch.setattr(instance, "hidden", 0)
+        monkeypatch.setattr(instance, "delay", None)
+        instance.submit(kind, "", lambda: None)
+        return number
+
+    with laboratory.engine.connect(laboratory.admin, deadline()) as session:
+        if kind == "ADD_USER":
+            around(monkeypatch, kind, another_succeeds)
+        session.mirror(user.username, clone.username)
+        if kind == "CHANGE_PASSWORD":
+            around(monkeypatch, kind, another_succeeds)
+        refused = instance.refused
+        session.set_password(clone.username, clone.password)
+        assert laboratory.logs_in(clone), "at once, not later"
+    assert instance.refused - refused <= 1, "a wrong password is tried once, at most"
+
+
+def test_what_rds_has_done_and_nobody_sees_yet_is_not_waited_for_for_ever(
+    laboratory: Db2Laboratory, instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = laboratory.new_user()
+    monkeypatch.setattr(User, "change_password", lambda *_: None)
+    refused = instance.refused
+    with laboratory.engine.connect(laboratory.admin, deadline()) as session:
+        session.set_password(user.username, "Another-1")
+    assert instance.refused - refused == 1
+
+
 def test_our_own_failed_task_fails_beside_a_success_of_another_secret(
     laboratory: Db2Laboratory, instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -343,9 +343,7 @@ class Family:
         pair.give(pair.other, ["GRANT UPDATE ON lab.* TO {}"])
         with pytest.raises(RightsDiffer, match="the right one of the two is not known") as refused:
             pair.rotate()
-        pasted = re.search(
-            r"\(1\) (.+?) or .+?; \(2\) .+? or (.+?)$", refused.value.remedy.removesuffix(f". {RETRIED}")
-        )
+        pasted = re.search(r"\(1\) (.+?) or .+? \(2\) .+? or (.+?)$", refused.value.remedy.removesuffix(f". {RETRIED}"))
         assert pasted
         pair.paste(*pasted.groups())
         pair.rotate()

@@ -13,6 +13,7 @@ from rotation.credential import Credential
 from rotation.engine import Comparison, Difference
 from rotation.engines.sqlserver.connection import Rows, SQLServerConnection
 from rotation.errors import RightsDiffer
+from rotation.record import ended
 from tests.contract.pairs import RecordInMemory, admin_for, new_clone, set_secret
 from tests.contract.sqlserver_kit import alter, asked, has_by, needs_stand_in
 from tests.laboratories import INVOICES, ORDERS, deadline
@@ -575,7 +576,8 @@ def test_wherever_a_rotation_is_cut_off_the_next_one_ends_it(turns: Turns, cut_a
         begun = fresh.compare()
         known = fresh.record.record()
         # The other one has what the dealer gave it, from before the record.
-        fresh.record.write_record(replace(known, equal=known.equal | {begun.other_state}))
+        names = (fresh.current.username, fresh.other.username)
+        fresh.record.write_record(replace(known, equal=known.equal | ended(begun, *names).equal))
         cut_after(count)
         try:
             set_secret(fresh.laboratory, fresh.current, pair=fresh.record)

@@ -1,6 +1,7 @@
 """Is the admin found, and found only where RDS says that it is the same database?
 
-RDS is moto's. It knows no custom endpoints: a test that needs one puts it into moto's answer, as RDS gives it.
+RDS is moto's. It knows no custom endpoints and no listeners: a test that needs one puts it into moto's answer, as RDS
+gives it.
 """
 
 import functools
@@ -223,6 +224,60 @@ def test_the_master_secret_of_another_database_is_refused(account: Account) -> N
     arn = f"arn:aws:rds:{REGION}:{account.service.account_id}:db:{account.name}"
     with pytest.raises(Unsafe):
         account.find(account.admin_secret({"aws:rds:primarydbinstancearn": arn}), "db.example.com")
+
+
+# The listener of the admin's instance (SQL Server, Always On)
+
+
+@pytest.mark.parametrize("name", ["{name}", "another-name"], ids=["named like the instance", "another name"])
+def test_a_listener_endpoint_has_the_instances_admin_in_either_direction(
+    account: Account, new_client: "Callable[[str], RDSClient]", name: str
+) -> None:
+    host = account.instance()
+    listener = f"{name.format(name=account.name)}.listener00000.{REGION}.rds.amazonaws.com"
+    rds = with_listener(new_client, account.name, listener.upper())
+    assert account.find(account.admin_secret(host=host), listener, rds=rds).host == host
+    assert account.find(account.admin_secret(host=listener), host, rds=rds).host == listener
+    with pytest.raises(Unsafe, match="RDS reports no relation"):
+        account.find(account.admin_secret(host=host), listener)
+
+
+def test_a_listener_endpoint_has_the_admin_that_rds_manages(
+    account: Account, new_client: "Callable[[str], RDSClient]"
+) -> None:
+    host = account.instance()
+    listener = f"listener.aaaaaaaaaa.{REGION}.rds.amazonaws.com"
+    arn = f"arn:aws:rds:{REGION}:{account.service.account_id}:db:{account.name}"
+    admin = account.admin_secret({"aws:rds:primarydbinstancearn": arn})
+    assert account.find(admin, listener, rds=with_listener(new_client, account.name, listener)).host == host
+
+
+def test_the_listener_of_another_instance_or_at_another_port_is_refused(
+    account: Account, new_client: "Callable[[str], RDSClient]"
+) -> None:
+    host, other = account.instance(), account.instance(f"{account.name}-other")
+    listener = f"listener.aaaaaaaaaa.{REGION}.rds.amazonaws.com"
+    rds = with_listener(new_client, account.name, listener)
+    with pytest.raises(Unsafe):
+        account.find(account.admin_secret(host=other), listener, rds=rds)
+    with pytest.raises(Unsafe):
+        account.find(account.admin_secret(host=host), listener, rds=rds, port=5433)
+
+
+def with_listener(new_client: "Callable[[str], RDSClient]", name: str, listener: str) -> "Callable[[str], RDSClient]":
+    """Return RDS, which says that this instance has a listener: moto knows none."""
+
+    def client(region: str) -> "RDSClient":
+        made = new_client(region)
+        made.meta.events.register("after-call.rds.DescribeDBInstances", add)
+        return made
+
+    def add(parsed: Any, **_: object) -> None:  # noqa: ANN401 - botocore's answer
+        for found in parsed.get("DBInstances", []):
+            if found["DBInstanceIdentifier"] == name:
+                found["ListenerEndpoint"] = {"Address": listener, "Port": found["Endpoint"]["Port"]}
+
+    return functools.cache(client)
 
 
 # Copies of the admin's instance

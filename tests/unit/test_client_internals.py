@@ -66,6 +66,8 @@ CLIENTS: dict[str, Internals] = {
             "send PRELOGIN": "0121b1c723a467dd",
             "resize packets": "78037c78f8fd1dce",
             "make an error": "05dee8aae1769ade",
+            "send LOGIN7": "b9c0c56de4463df0",
+            "raise an error": "a1c1c97ece36144d",
         },
         functions={
             "connect": pytds._connect,  # noqa: SLF001 - here and below: private parts are what this test is about
@@ -74,6 +76,8 @@ CLIENTS: dict[str, Internals] = {
             "send PRELOGIN": tds_session._TdsSession.send_prelogin,  # noqa: SLF001
             "resize packets": sqlserver_wire._resize,  # noqa: SLF001 - python-tds's own, which `wire` has replaced
             "make an error": tds_base._create_exception_by_message,  # noqa: SLF001
+            "send LOGIN7": tds_session._TdsSession.tds7_send_login,  # noqa: SLF001
+            "raise an error": sqlserver_wire._raise_db_exception,  # noqa: SLF001 - as above
         },
     ),
     "mysql": Internals(

@@ -11,8 +11,9 @@ import pytest
 from rotation.credential import Credential
 from rotation.engines.db2 import client as db2_client
 from rotation.engines.db2.client import ClientConnection, ServerError
-from rotation.engines.db2.connection import connection_string, login_failure, statement_failure
+from rotation.engines.db2.connection import connection_string
 from rotation.engines.db2.kind import KIND
+from rotation.engines.db2.problems import login_failure, statement_failure
 from rotation.errors import (
     InvalidSecret,
     LoginBlocked,
@@ -97,7 +98,7 @@ def test_a_master_that_rds_manages_logs_in_over_tls_at_the_port_that_the_secret_
             LoginBlocked,
             "state",
         ),
-        ('SQL30082N  Security processing failed with reason "2" ("PASSWORD INVALID").', LoginBlocked, "state"),
+        ('SQL30082N  Security processing failed with reason "2" ("PASSWORD INVALID").', LoginRefused, "real"),
         ('SQL30082N  Security processing failed with reason "7" ("USERID REVOKED").', LoginBlocked, "Enable"),
         ('SQL1060N  User "APP" does not have the CONNECT privilege.', LoginBlocked, "CONNECT"),
         (
@@ -120,12 +121,14 @@ def test_a_master_that_rds_manages_logs_in_over_tls_at_the_port_that_the_secret_
         ),
         ('SQL30081N  … "connect".  Protocol specific error code(s): "111", "*", "*".', Unreachable, "security groups"),
         ("SQL1040N  The maximum number of applications is already connected to the database.", LoginBlocked, "limit"),
-        ("SQL20157N  User failed to attach to a quiesced instance.", LoginBlocked, "state"),
+        ("SQL20157N  User failed to attach to a quiesced instance.", LoginBlocked, "UNQUIESCE"),
     ],
 )
 def test_a_login_that_fails_is_told_by_its_code(text: str, error: type[RotationError], remedy: str) -> None:
     code = text.partition("N ")[0].removeprefix("SQL")
-    found = login_failure(ServerError(f"{CLI}{text}  SQLSTATE=08001 SQLCODE=-{code}"), "logging in", is_change=False)
+    found = login_failure(
+        ServerError(f"{CLI}{text}  SQLSTATE=08001 SQLCODE=-{code}"), CREDENTIAL, "logging in", is_change=False
+    )
     assert type(found) is error
     assert remedy in found.remedy
     assert found.cause.startswith(f"SQL{code}N")
@@ -134,15 +137,15 @@ def test_a_login_that_fails_is_told_by_its_code(text: str, error: type[RotationE
 
 def test_a_bundle_that_does_not_exist_is_known_by_its_state() -> None:
     error = ServerError(f"{CLI}CLI0157E  Error opening a file. SQLSTATE=HY507 SQLCODE=-99999")
-    assert isinstance(login_failure(error, "logging in", is_change=False), Untrusted)
+    assert isinstance(login_failure(error, CREDENTIAL, "logging in", is_change=False), Untrusted)
     other = ServerError(f"{CLI}CLI0124E  Invalid argument value. SQLSTATE=HY009 SQLCODE=-99999")
-    assert isinstance(login_failure(other, "logging in", is_change=False), Unreachable)
+    assert isinstance(login_failure(other, CREDENTIAL, "logging in", is_change=False), Unreachable)
 
 
 @pytest.mark.parametrize("reason", ["17", "24", "15", "1"])
 def test_while_a_password_is_changed_no_refusal_means_a_wrong_one(reason: str) -> None:
     error = ServerError(f'{CLI}SQL30082N  failed with reason "{reason}".  SQLSTATE=08001 SQLCODE=-30082')
-    assert isinstance(login_failure(error, "changing", is_change=True), NotPermitted)
+    assert isinstance(login_failure(error, CREDENTIAL, "changing", is_change=True), NotPermitted)
 
 
 @pytest.mark.parametrize(

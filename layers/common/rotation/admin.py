@@ -7,6 +7,7 @@ returns the endpoint.
 The admin's password is sent to the admin's own host only. The secret must be for the same database: for that host, or
 for one that RDS reports as another endpoint or a copy of it:
 
+    a listener          the ListenerEndpoint of an instance of SQL Server (Always On), in either direction
     a replica           its ReadReplicaSourceDBInstanceIdentifier is the admin's instance (an ARN in another Region)
     a cluster           its endpoint, its reader endpoint, its custom endpoints, and the endpoint of each member
 
@@ -30,7 +31,7 @@ from rotation.redaction import Redactor
 
 if TYPE_CHECKING:
     from mypy_boto3_rds import RDSClient
-    from mypy_boto3_rds.type_defs import DBClusterTypeDef, DBInstanceTypeDef
+    from mypy_boto3_rds.type_defs import DBClusterTypeDef, DBInstanceTypeDef, EndpointTypeDef
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 INSTANCE_TAG, CLUSTER_TAG = "aws:rds:primarydbinstancearn", "aws:rds:primarydbclusterarn"
@@ -119,12 +120,23 @@ class Admins:
         return parse_credential({**found, **fields}, self.kind, operation)
 
     def _require_related(self, admin: Credential, user: Credential) -> None:
-        if self._is_copy(admin, user) or self._is_other_endpoint(admin, user):
+        if self._is_listener(admin, user) or self._is_copy(admin, user) or self._is_other_endpoint(admin, user):
             return
         raise Unsafe(
             f"looking for the admin of {user.host}:{user.port}",
             f"the admin secret is for {admin.host}:{admin.port}, and RDS reports no relation between the two",
             'Correct "masterarn", or "host" in the secret to that of the admin, of its replica, or of its cluster',
+        )
+
+    def _is_listener(self, admin: Credential, user: Credential) -> bool:
+        """Tell whether both hosts are endpoints of one instance: its own and its listener's.
+
+        The listener's name need not contain that of the instance, so each of the two hosts is looked up.
+        """
+        return any(
+            self._is_endpoint(instance, other)
+            for place, other in ((admin, user), (user, admin))
+            if (instance := self._instance_at(place))
         )
 
     def _is_copy(self, admin: Credential, user: Credential) -> bool:
@@ -160,7 +172,11 @@ class Admins:
     def _instance_at(self, place: Credential) -> "DBInstanceTypeDef | None":
         match = ENDPOINT.fullmatch(place.host)
         instance = self._instance(match["id"], match["region"]) if match else None
-        return instance if instance and self._is_at(_endpoint(instance), place) else None
+        return instance if instance and self._is_endpoint(instance, place) else None
+
+    def _is_endpoint(self, instance: "DBInstanceTypeDef", place: Credential) -> bool:
+        """Tell whether this is an endpoint of the instance: its own, or that of its listener."""
+        return any(self._is_at(endpoint, place) for endpoint in (_endpoint(instance), _listener(instance)))
 
     def _cluster_at(self, place: Credential) -> "DBClusterTypeDef | None":
         """Return the cluster that has this endpoint, or whose member has it."""
@@ -204,7 +220,19 @@ class Admins:
 
 
 def _endpoint(instance: "DBInstanceTypeDef") -> tuple[str, int]:
-    endpoint = instance.get("Endpoint", {})
+    return _place(instance.get("Endpoint", {}))
+
+
+def _listener(instance: "DBInstanceTypeDef") -> tuple[str, int]:
+    """Return the endpoint of the listener; without one a place that no secret names.
+
+    It leads to the primary of an Always On availability group
+    (https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DBInstance.html, ListenerEndpoint).
+    """
+    return _place(instance.get("ListenerEndpoint", {}))
+
+
+def _place(endpoint: "EndpointTypeDef") -> tuple[str, int]:
     return endpoint.get("Address", "").lower(), endpoint.get("Port", 0)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from rotation.credential import Credential
 from rotation.engine import CloneStatus, Comparison, Proof, Session
-from rotation.errors import RETRIED, DatabaseError, RightsDiffer, Unsafe, Unsupported
+from rotation.errors import RETRIED, DatabaseError, LoginBlocked, RightsDiffer, Unsafe, Unsupported
 from rotation.logins import Context, KeepsRecord
 from rotation.record import PairRecord, differ, ended
 from rotation.redaction import said
@@ -92,8 +92,11 @@ def require_equal(session: Session, user: str, other: str) -> Comparison:
 
 
 def look_and_prove(session: Session, _: Credential) -> tuple[Mapping[str, str], Proof]:
-    """Return what an application finds in the session, and whose it is."""
-    return session.surroundings(), session.proof()
+    """Return what an application finds in the session, and whose it is. If the password has expired, nothing is found."""
+    found: Mapping[str, str] = {}
+    with contextlib.suppress(LoginBlocked):
+        found = session.surroundings()
+    return found, session.proof()
 
 
 def require_same_surroundings(found: Mapping[str, str], user: str, pending: Credential, context: Context) -> None:

@@ -60,8 +60,11 @@ class Session(Protocol):
 class Backend(Protocol):
     """What is behind the wire."""
 
-    def log_in(self, user: str, password: str, database: str, program: str) -> Session:
-        """Log a user in; `program` is what the client calls itself. Raises LoginError."""
+    def log_in(self, user: str, password: str, database: str, program: str, new_password: str | None) -> Session:
+        """Log a user in; `program` is what the client calls itself. Raises LoginError.
+
+        `new_password` is the one that the login asks for; None if it asks for none.
+        """
 
 
 def new_transaction() -> int:

@@ -46,6 +46,8 @@ MORE, FAILED, COUNTED, ATTENDED = 0x01, 0x02, 0x10, 0x20
 DATABASE, LANGUAGE, SIZE, SQL_COLLATION, BEGIN, COMMIT, ROLLBACK = 1, 2, 4, 7, 8, 9, 10
 SP_EXECUTESQL = 10
 WIDEST = 8000
+CHANGES_PASSWORD = 1
+"""The flag fChangePassword of LOGIN7."""
 
 
 def descriptor(transaction: int) -> bytes:
@@ -76,6 +78,12 @@ def login_bytes(body: bytes, at: int) -> bytes:
     """Return the field of a LOGIN7 message whose place is noted at `at`."""
     offset, length = struct.unpack_from("<HH", body, at)
     return body[offset : offset + 2 * length]
+
+
+def login_password(body: bytes, at: int) -> str:
+    """Return a password of a LOGIN7 message, which the client has scrambled."""
+    clear = (byte ^ 0xA5 for byte in login_bytes(body, at))
+    return bytes(byte >> 4 | byte << 4 & 0xF0 for byte in clear).decode("utf-16-le")
 
 
 def login_text(body: bytes, at: int) -> str:

@@ -24,7 +24,7 @@ from tests.local.stand_ins.sqlserver.backend import LoginError, Rows, Session, S
 from tests.local.stand_ins.sqlserver.bound import new_msdb_tables
 from tests.local.stand_ins.sqlserver.catalog import Catalog
 from tests.local.stand_ins.sqlserver.databases import new_database
-from tests.local.stand_ins.sqlserver.passwords import hashed, matches
+from tests.local.stand_ins.sqlserver.passwords import hashed, matches, require_policy
 from tests.local.stand_ins.sqlserver.queries import Queries
 from tests.local.stand_ins.sqlserver.statement import Statement, record
 from tests.local.stand_ins.sqlserver.statements import run
@@ -52,6 +52,9 @@ RDS_MASTER_ROLES = ("processadmin", "setupadmin")
 """What the master user of RDS has on the server
 (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.MasterAccounts.html). That page does not say
 whether it can grant the permissions to others: here it cannot."""
+
+NUMBERS_AT_LOGIN = {15116: 18464, 15117: 18465, 15118: 18466}
+"""What refuses a new password at a login, by what refuses it in a statement."""
 
 LOCK_SECONDS = 10.0
 DEADLOCK = 1205
@@ -136,12 +139,12 @@ class StandIn:
             new_database(catalog, name, b"\x01", has_guest=int(name != "model"))
         new_msdb_tables(catalog)
 
-    def log_in(self, user: str, password: str, database: str, program: str) -> Session:
+    def log_in(self, user: str, password: str, database: str, program: str, new_password: str | None) -> Session:
         """Log a user in; see `backend.Backend`."""
         with self._catalog.lock:
             self.log.tried += 1
             try:
-                viewer = self._authenticate(user, password, database)
+                viewer = self._authenticate(user, password, database, new_password)
             except SqlError as error:
                 self.log.refused += 1
                 self.log.lines.append(f"login of {user} failed: {error.number}")
@@ -170,7 +173,7 @@ class StandIn:
             authenticating_database_id=home,
         )  # fmt: skip
 
-    def _authenticate(self, user: str, password: str, database: str) -> Viewer:
+    def _authenticate(self, user: str, password: str, database: str, new_password: str | None) -> Viewer:
         """Return who logs in: a contained user of the database that the login names, or else a login."""
         if self._catalog.get("databases", "containment", name=database):
             here = self._catalog.spelled(database)
@@ -182,9 +185,9 @@ class StandIn:
                 if not self._catalog.allows(viewer := Viewer(None, number, here), "CONNECT"):
                     raise SqlError(18456, f"Login failed for user '{user}'.", 14)
                 return viewer
-        return Viewer(self._authenticate_login(user, password), 0, "master")
+        return Viewer(self._authenticate_login(user, password, new_password), 0, "master")
 
-    def _authenticate_login(self, user: str, password: str) -> int:
+    def _authenticate_login(self, user: str, password: str, new_password: str | None) -> int:
         key = {"name": user, "type": "S"}
         columns = ("principal_id", "password", "is_disabled", "must_change", "is_policy_checked", "failures")
         number, kept, is_disabled, must_change, policy, failures = (
@@ -200,9 +203,28 @@ class StandIn:
             raise SqlError(18470, f"Login failed for user '{user}'. Reason: The account is disabled.", 14)
         if not self._catalog.allows_server(Viewer(number, 0, "master"), "CONNECT SQL"):
             raise SqlError(18456, f"Login failed for user '{user}'.", 14)
-        if must_change:
+        if new_password is not None:
+            self._renew(user, password, new_password, policy=bool(policy))
+        elif must_change:
             raise SqlError(18488, f"Login failed for user '{user}'. Reason: The password must be changed.", 14)
         return int(number)
+
+    def _renew(self, user: str, password: str, new_password: str, *, policy: bool) -> None:
+        """Change a password during the login, also one that must be changed."""
+        if policy:
+            try:
+                require_policy(user, new_password)
+            except SqlError as error:
+                number = NUMBERS_AT_LOGIN[error.number]
+                text = f"Login failed for user '{user}'. Reason: Password change failed."
+                raise SqlError(number, text, 14) from None
+            if new_password == password:
+                text = (
+                    f'The login failed for user "{user}". The password change failed. It cannot be used at this time.'
+                )
+                raise SqlError(18463, text, 14)
+        row: dict[str, Value] = {"password": hashed(new_password), "must_change": 0}
+        self._catalog.update("server_principals", row, name=user, type="S")
 
 
 class StandInSession:

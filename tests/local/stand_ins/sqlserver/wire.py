@@ -16,6 +16,7 @@ from tests.local.stand_ins.sqlserver.backend import Backend, LoginError, Rows, S
 from tests.local.stand_ins.sqlserver.messages import (
     ATTENDED,
     BEGIN,
+    CHANGES_PASSWORD,
     COLLATION,
     COMMIT,
     COUNTED,
@@ -40,7 +41,7 @@ from tests.local.stand_ins.sqlserver.messages import (
     done,
     environment,
     error_message,
-    login_bytes,
+    login_password,
     login_text,
     prelogin_message,
     read_call,
@@ -186,10 +187,10 @@ class _Connection:
         if kind != Packet.LOGIN7:
             return None
         user, database = login_text(body, 40), login_text(body, 68)
-        password = login_bytes(body, 44)
-        clear = bytes((byte ^ 0xA5) >> 4 | ((byte ^ 0xA5) << 4) & 0xF0 for byte in password).decode("utf-16-le")
+        program, password = login_text(body, 48), login_password(body, 44)
+        new_password = login_password(body, 86) if body[27] & CHANGES_PASSWORD else None
         try:
-            session = self._backend.log_in(user, clear, database, login_text(body, 48))
+            session = self._backend.log_in(user, password, database, program, new_password)
         except LoginError as error:
             self._send(b"".join(map(error_message, error.reasons)) + done(FAILED))
             return None

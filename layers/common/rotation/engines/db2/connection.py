@@ -1,132 +1,25 @@
-"""How does one connection to Db2 log in and run statements, and what do the server's errors mean?"""
+"""How does one connection to Db2 log in and run statements? What its errors mean is in `problems`."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.db2 import client as db2_client
-from rotation.engines.db2.client import CLIENT_CODE, ClientConnection, Row, ServerError
+from rotation.engines.db2.client import ClientConnection, Row, ServerError
 from rotation.engines.db2.kind import CREDENTIAL_BYTES
-from rotation.engines.driver import (
-    BUSY,
-    CERTIFICATE,
-    CONNECT_SECONDS,
-    CORRECT_CAUSE,
-    EXPIRED,
-    HOST_NAME,
-    NO_ANSWER,
-    NO_BUNDLE,
-    POLICY,
-    REPLICA,
-    STATEMENT_SECONDS,
-    TOO_MANY,
-    WRONG_DATABASE,
-    ExpectedError,
-    Problem,
-    find_lock_holder,
-    lacks_right,
-    problem,
-)
+from rotation.engines.db2.problems import login_failure, statement_failure
+from rotation.engines.driver import CONNECT_SECONDS, NO_ANSWER, STATEMENT_SECONDS, ExpectedError
 from rotation.engines.network import ca_bundle, open_socket
-from rotation.errors import (
-    RETRIED,
-    WRONG_PASSWORD,
-    DatabaseError,
-    InvalidSecret,
-    LoginBlocked,
-    LoginRefused,
-    NotPermitted,
-    StatementFailed,
-    Unreachable,
-    Untrusted,
-)
-from rotation.redaction import said
+from rotation.errors import InvalidSecret, LoginBlocked, Unreachable
 
 DATABASE: Final = re.compile(r"[A-Za-z@#$][A-Za-z0-9_@#$]{0,7}")
 """https://www.ibm.com/docs/en/db2/11.5?topic=rules-database-database-alias-naming"""
 
-NO_TLS = (
-    'Write the TLS port of the server into "port" (on RDS: the parameter ssl_svcename), or write "ssl": false into'
-    " the secret to send everything in clear"
-)
-NO_CONNECT = "GRANT CONNECT ON DATABASE to the user, or to a group or role of the user"
-NOT_NOW = f"Check the state of the database. {RETRIED}"
-DISABLED = "Enable the user, and find out what disabled it"
-LICENSE = "Correct the license of the server, or of the client"
-LOCKED = find_lock_holder("MON_GET_APPL_LOCKWAIT")
-BY_ADMIN = 'Name an admin in "masterarn", who sets the password'
-OTHER_PASSWORD = f'{POLICY}, or name an admin in "masterarn", who sets the password'
-WRONG_HOST = 'Correct "host" in the secret, or the DNS of the function\'s VPC'
-
-LOGIN_PROBLEMS: Final[Mapping[int, Problem]] = {
-    -1336: (Unreachable, WRONG_HOST),
-    -30081: (Unreachable, NO_ANSWER),
-    -1224: (Unreachable, NO_ANSWER),  # the database manager is stopping
-    -20576: (Untrusted, HOST_NAME),
-    -10013: (Untrusted, NO_BUNDLE),  # GSKit cannot read it
-    -1013: (LoginBlocked, WRONG_DATABASE),
-    -1031: (LoginBlocked, WRONG_DATABASE),
-    -30061: (LoginBlocked, WRONG_DATABASE),
-    -1060: (LoginBlocked, NO_CONNECT),
-    -30060: (LoginBlocked, NO_CONNECT),
-    -1040: (LoginBlocked, TOO_MANY),
-    -1226: (LoginBlocked, TOO_MANY),
-    -1643: (LoginBlocked, TOO_MANY),  # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/db2-troubleshooting.html
-    -1776: (LoginBlocked, REPLICA),
-    -8002: (LoginBlocked, LICENSE),
-    -1598: (LoginBlocked, LICENSE),
-}
-"""What the code of a refused connection means (https://www.ibm.com/docs/en/db2/11.5?topic=messages-sql). Other codes of
-the server mean: not now."""
-
-REASON_PROBLEMS: Final[Mapping[str, Problem]] = {
-    "24": (LoginRefused, WRONG_PASSWORD),
-    "1": (LoginBlocked, EXPIRED),
-    "7": (LoginBlocked, DISABLED),
-    "19": (LoginBlocked, DISABLED),
-    "25": (LoginBlocked, NO_CONNECT),
-}
-"""What the reason in SQL30082N means. Only 24 means that user or password are wrong: 15 means that the server could not
-find out (https://www.ibm.com/docs/en/db2/11.5?topic=messages-sql30000-sql30999)."""
-
-REASON = re.compile(r'reason\s+"(\d+)"')
-SECURITY_FAILED, CHANGE_FAILED = -30082, -30083
-
-NEW_PASSWORD_INVALID: Final = frozenset({(CHANGE_FAILED, "2"), (SECURITY_FAILED, "16")})
-"""The new password breaks the server's rules, according to IBM's messages for these reasons; 17 means that no password
-can be changed. RDS does not document which of them its servers answer. So this is not a PasswordRefused, which would be
-final."""
-
-TLS_HANDSHAKE = "sqlccSSLSocketSetup"
-GSKIT = re.compile(r'specific error code\(s\):\s+"(\d+)"')
-CERTIFICATE_ERRORS: Final = frozenset({"401", "402", "414", "415", "431", "433", "434"})
-"""GSKit's error codes about certificates (https://www.ibm.com/docs/en/ibm-mq/9.3?topic=codes-gskit-return)."""
-
-NO_FILE = "HY507"
-"""The SQLSTATE of the client's CLI0157E: the file cannot be opened."""
-
-STATEMENT_PROBLEMS: Final[Mapping[int, Problem]] = {
-    -551: (NotPermitted, ""),
-    -552: (NotPermitted, ""),
-    -1060: (NotPermitted, ""),
-    -1092: (NotPermitted, ""),
-    -911: (StatementFailed, LOCKED),
-    -913: (StatementFailed, LOCKED),
-    -952: (StatementFailed, BUSY),
-    -1773: (NotPermitted, REPLICA),
-    -1776: (NotPermitted, REPLICA),
-    -30081: (Unreachable, NO_ANSWER),
-    -1224: (Unreachable, NO_ANSWER),
-    -30108: (Unreachable, NO_ANSWER),  # the client reconnected; the transaction is lost
-}
-"""What the code of a refused statement means. On Db2 for z/OS, -567 and -553 are about
-rights. Here they say that a name is not valid (SQL0567N, SQL0553N; the client has the texts of all codes)."""
-
-UNKNOWN_NAME, UNKNOWN_ROUTINE, SYNTAX_ERROR, NOTHING_TO_REVOKE = -204, -440, -104, -556
+UNKNOWN_NAME, UNKNOWN_ROUTINE, NOTHING_TO_REVOKE = -204, -440, -556
 
 
 class Db2Connection:
@@ -210,6 +103,21 @@ class Db2Connection:
             raise statement_failure(error, operation, self.username, remedy) from None
 
 
+class ExpiredConnection(Db2Connection):
+    """The login of a user whose password has expired: it can be changed by another login, and nothing else can run."""
+
+    def __init__(self, credential: Credential, deadline: Deadline, failure: LoginBlocked) -> None:
+        """Keep what the login failed with."""
+        self.credential = credential
+        self.deadline = deadline
+        self._failure = failure
+
+    def _fail(self, *_: object, **__: object) -> NoReturn:
+        raise self._failure
+
+    execute = call = commit = rollback = _fail
+
+
 @contextmanager
 def connect(credential: Credential, deadline: Deadline, new_password: str | None = None) -> Iterator[Db2Connection]:
     """Log in, and give the user `new_password` if there is one; see `rotation.engine.Engine.connect`."""
@@ -240,7 +148,7 @@ def _log_in(credential: Credential, deadline: Deadline, operation: str, new_pass
     except TimeoutError:
         raise _no_answer(operation, seconds) from None
     except ServerError as error:
-        raise login_failure(error, operation, is_change=new_password is not None) from None
+        raise login_failure(error, credential, operation, is_change=new_password is not None) from None
 
 
 def connection_string(credential: Credential, seconds: float, new_password: str | None = None) -> str:
@@ -280,39 +188,3 @@ def _value(text: str, field: str, operation: str, unusable: str = ";") -> str:
 def _no_answer(operation: str, seconds: float) -> Unreachable:
     """Return the error for a call that took too long."""
     return Unreachable(operation, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER)
-
-
-def login_failure(error: ServerError, operation: str, *, is_change: bool) -> DatabaseError:
-    """Return what a failed login means; `is_change` tells whether the login was to change the password."""
-    kind, remedy = _login_problem(error, is_change=is_change)
-    return kind(operation, said(error.text) or "the client gave no reason", remedy)
-
-
-def _login_problem(error: ServerError, *, is_change: bool) -> Problem:
-    found = REASON.search(error.text)
-    reason = found[1] if found else ""
-    if error.code == CHANGE_FAILED or (is_change and error.code == SECURITY_FAILED):
-        # The same password logged in a moment ago. A server that never changes passwords has several codes for that. If
-        # the server refuses only this password, the admin gets an error, too.
-        is_invalid = (error.code, reason) in NEW_PASSWORD_INVALID
-        return NotPermitted, OTHER_PASSWORD if is_invalid else BY_ADMIN
-    if error.code == SECURITY_FAILED:
-        return problem(REASON_PROBLEMS, reason, (LoginBlocked, NOT_NOW))
-    if TLS_HANDSHAKE in error.text:
-        number = GSKIT.search(error.text)
-        return Untrusted, CERTIFICATE if number and number[1] in CERTIFICATE_ERRORS else NO_TLS
-    if (error.code, error.state) == (CLIENT_CODE, NO_FILE):
-        return Untrusted, NO_BUNDLE
-    usual: Problem = (Unreachable, NO_ANSWER) if error.code == CLIENT_CODE else (LoginBlocked, NOT_NOW)
-    return problem(LOGIN_PROBLEMS, error.code, usual)
-
-
-def statement_failure(error: ServerError, operation: str, username: str, remedy: str) -> DatabaseError:
-    """Return what a failed statement means; `remedy` counts if the table has none."""
-    if error.code == SYNTAX_ERROR:  # the server quotes the statement
-        return StatementFailed(
-            f"{operation} as {username}", "the statement has a syntax error (SQL0104N)", "Correct the statement"
-        )
-    kind, known = problem(STATEMENT_PROBLEMS, error.code, (StatementFailed, ""), remedy)
-    usual = lacks_right(username) if kind is NotPermitted else CORRECT_CAUSE
-    return kind(f"{operation} as {username}", said(error.text) or "the connection was lost", known or usual)

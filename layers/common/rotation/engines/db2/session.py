@@ -10,13 +10,15 @@ from rotation.deadline import Deadline
 from rotation.engine import OWN_NAME, CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.db2 import connection as db2_connection
 from rotation.engines.db2 import users as db2_users
-from rotation.engines.db2.connection import Db2Connection
+from rotation.engines.db2.connection import Db2Connection, ExpiredConnection
 from rotation.engines.db2.kind import KIND, normal_name
 from rotation.engines.db2.pair import Db2Pair, remedy_to_read
+from rotation.engines.db2.problems import HAS_EXPIRED
 from rotation.engines.db2.proof import read_proof, require_same_database
 from rotation.engines.db2.unshared import unshared
 from rotation.engines.db2.users import Db2Users
 from rotation.engines.driver import foreign_triggers_allowed, refuse_foreign_triggers, verify
+from rotation.errors import LoginBlocked
 
 SURROUNDINGS: Final = "VALUES (CURRENT SCHEMA, CURRENT PATH)"
 """Where an application looks for names (https://www.ibm.com/docs/en/db2/11.5?topic=elements-special-registers)."""
@@ -38,8 +40,15 @@ class Db2:
 
     @contextmanager
     def connect(self, credential: Credential, deadline: Deadline) -> Iterator["Db2Session"]:
-        """Log in; see `rotation.engine.Engine.connect`."""
-        with ExitStack() as stack, db2_connection.connect(credential, deadline) as connection:
+        """Log in; see `rotation.engine.Engine.connect`. If the password has expired, the session can renew it."""
+        with ExitStack() as stack, ExitStack() as login:
+            connection: Db2Connection
+            try:
+                connection = login.enter_context(db2_connection.connect(credential, deadline))
+            except LoginBlocked as failure:
+                if not HAS_EXPIRED.search(failure.cause):
+                    raise
+                connection = ExpiredConnection(credential, deadline, failure)
             yield Db2Session(connection, stack)
 
 
@@ -85,7 +94,8 @@ class Db2Session:
 
         Db2 changes a password only during a login (https://www.ibm.com/docs/en/db2/11.5?topic=commands-connect). RDS
         does not document whether its servers do so. In AWS's template for single users, the master user changes it. A
-        server that refuses keeps the old password.
+        server that refuses keeps the old password. The same login renews a password that has expired. But it proves
+        nothing that a password has expired: IBM does not say that only the right password is answered so.
         """
         credential, deadline = self.connection.credential, self.connection.deadline
         if password != credential.password:

@@ -25,6 +25,7 @@ from rotation.deadline import Deadline
 from rotation.engines.db2 import connection as db2_connection
 from rotation.engines.db2.client import Row
 from rotation.engines.db2.connection import UNKNOWN_ROUTINE, Db2Connection
+from rotation.engines.db2.problems import HAS_EXPIRED
 from rotation.engines.driver import ADMIN_HOST, CORRECT_CAUSE, ExpectedError, accepts
 from rotation.errors import LoginBlocked, NotPermitted, StatementFailed, Unsafe
 from rotation.redaction import said
@@ -37,7 +38,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 SUCCESS, ERROR = "SUCCESS", "ERROR"
 
 LATE_LOOKS: Final = 4
-"""How often we look again for our own task, after all others of its kind have ended, and one of them with an error."""
+"""How often we look again for our own task, after all others of its kind have ended, and what we want is not there."""
 
 type Effect = Callable[[], bool | None]
 """Tells whether what we want is there; None if nobody can see it."""
@@ -150,15 +151,15 @@ class Db2Users:
             if not tasks or _unfinished(tasks):
                 continue
             failed = _failed(tasks)
-            if len(tasks) == 1 and not failed:
-                return
             # The effect is looked at only if there is news: to look can be a login with a wrong password.
             there = is_there() if len(tasks) > seen else False
             if there or (there is None and not failed):
                 return
-            if failed and late == LATE_LOOKS:
-                raise _failure(failed[0], operation)
-            seen, late = len(tasks), late + len(failed[:1])
+            if late == LATE_LOOKS:
+                for task in failed:
+                    raise _failure(task, operation)
+                return  # RDS says that all is done. Another secret can have changed it since; testSecret decides
+            seen, late = len(tasks), late + 1
 
     def _looks(self, operation: str) -> Iterator[None]:
         """Yield whenever it is time to look again; raises OutOfTime."""
@@ -208,6 +209,8 @@ def connect(master: Credential, deadline: Deadline) -> Iterator[Db2Users]:
 
 
 def _not_the_master(error: LoginBlocked) -> NotPermitted | LoginBlocked:
+    if HAS_EXPIRED.search(error.cause):
+        return error
     remedy = "Put the master user of RDS into the admin secret: no other user administers users"
     if NO_CONNECT in error.cause:
         return NotPermitted(error.operation, error.cause, remedy)

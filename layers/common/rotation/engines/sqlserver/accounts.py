@@ -51,3 +51,7 @@ class SQLServerAccount:
 
     def __str__(self) -> str:
         return f"{self.database}:{self.sid.hex()}"
+
+
+UNNAMED_LOGIN = SQLServerAccount(BY_SERVER, b"")
+"""Stands for the one login of a name, if the server could not be asked for its SID."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rotation.engine import Comparison, Unshared
 from rotation.engines.driver import CORRECT_CAUSE, unread_password
 from rotation.engines.sqlserver import catalog
+from rotation.engines.sqlserver.accounts import SQLServerAccount
 from rotation.engines.sqlserver.comparing import ComparedPart, compared
 from rotation.engines.sqlserver.databases import DATABASES_WITHOUT_USERS, SQLServerDatabase
 from rotation.engines.sqlserver.kind import DATABASES, KIND, normal_name
@@ -48,6 +49,13 @@ class SQLServerLoginPair(SQLServerPair):
 
     keyword = "LOGIN"
     marked = catalog.MARKED_LOGINS
+
+    def account(self) -> SQLServerAccount:
+        """Return the account of the login `user`; raises Unsafe if there is none."""
+        found = self._find(self.user)
+        if not found:
+            raise self._not_found()
+        return found.account
 
     def unshared(self) -> list[Unshared]:
         """Return what `other` can never have; see `SQLServerPair`.

@@ -8,16 +8,17 @@ from rotation.deadline import Deadline
 from rotation.engine import OWN_NAME, CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.driver import verify
 from rotation.engines.sqlserver import catalog
-from rotation.engines.sqlserver.accounts import BY_SERVER, SQLServerAccount
-from rotation.engines.sqlserver.connection import SQLServerConnection
+from rotation.engines.sqlserver.accounts import BY_SERVER, UNNAMED_LOGIN, SQLServerAccount
+from rotation.engines.sqlserver.connection import ExpiredConnection, SQLServerConnection
 from rotation.engines.sqlserver.contained_pair import SQLServerContainedPair, is_contained
 from rotation.engines.sqlserver.databases import SQLServerProof, own_databases
 from rotation.engines.sqlserver.kind import KIND, normal_name
 from rotation.engines.sqlserver.login_pair import SQLServerLoginPair
 from rotation.engines.sqlserver.pair import Known, SQLServerPair
+from rotation.engines.sqlserver.problems import ExpiredPassword
 from rotation.engines.sqlserver.rights import identifier, literal
 from rotation.engines.sqlserver.statements import REVERSIBLE, first_word, lasting
-from rotation.errors import NotPermitted, Unsafe
+from rotation.errors import LoginRefused, NotPermitted, Unsafe
 
 
 class SQLServer:
@@ -27,8 +28,12 @@ class SQLServer:
 
     @contextmanager
     def connect(self, credential: Credential, deadline: Deadline) -> Iterator["SQLServerSession"]:
-        """Log in; see `rotation.engine.Engine.connect`."""
-        connection = SQLServerConnection(credential, deadline)
+        """Log in; see `rotation.engine.Engine.connect`. If the password has expired, the session can renew it."""
+        try:
+            connection = SQLServerConnection(credential, deadline)
+        except ExpiredPassword as expired:
+            yield SQLServerExpiredSession(ExpiredConnection(credential, deadline, expired.failure))
+            return
         try:
             connection.limit_locks()
             yield SQLServerSession(connection)
@@ -71,6 +76,8 @@ class SQLServerSession:
     def require_proven(self, proof: Proof) -> None:
         """Bind this session, an admin's, to an account; see `rotation.engine.Session`."""
         account = SQLServerAccount.parse(proof.principal)
+        if account == UNNAMED_LOGIN:
+            account = SQLServerLoginPair(self.connection, self._known, proof.username, proof.username).account()
         if account == self._own_account():
             cause = f"{proof.username} is the admin itself, {self.connection.username}"
             raise Unsafe(f"looking for {proof.username}", cause, "Put a user of the application into the secret")
@@ -147,3 +154,35 @@ class SQLServerSession:
         contained = account.database != BY_SERVER if account else is_contained(self.connection, user)
         pair = SQLServerContainedPair if contained else SQLServerLoginPair
         return pair(self.connection, self._known, user, other)
+
+
+class SQLServerExpiredSession(SQLServerSession):
+    """A session of a login whose password is right and has expired; everything but this raises LoginBlocked."""
+
+    def __init__(self, connection: ExpiredConnection) -> None:
+        super().__init__(connection)
+        self._expired = connection
+
+    def proof(self) -> Proof:
+        """Return who is logged in; see `rotation.engine.Session`.
+
+        The server says only to the right password that it has expired. It cannot be asked for the SID: but only logins
+        expire, and a server has one login of a name.
+        """
+        return SQLServerProof(self.connection.username, self._password, str(UNNAMED_LOGIN), None)
+
+    def change_own_password(self, password: str) -> None:
+        """Renew the password; see `rotation.engine.Session`.
+
+        Another invocation of the same step can have done it already.
+        """
+        try:
+            self._expired.renew(password)
+        except LoginRefused:
+            if not self.connection.accepts(password):
+                raise
+        self._password = password
+
+    def verify(self, statements: Sequence[str]) -> None:  # noqa: ARG002 - none can run
+        """Raise LoginBlocked: the application cannot log in."""
+        raise self._expired.failure

@@ -15,6 +15,7 @@ This is the only module that relies on private parts of python-tds.
 """
 
 import logging
+import re
 import socket
 import ssl
 import struct
@@ -22,6 +23,8 @@ import sys
 import time
 from typing import Any, Final, NoReturn
 
+from pytds.tds_base import Error  # type: ignore[import-untyped]  # annotated, but not marked so (PEP 561)
+from pytds.tds_session import _TdsSession  # type: ignore[import-untyped]  # as above
 from pytds.tds_writer import _TdsWriter  # type: ignore[import-untyped]  # annotated, but not marked so (PEP 561)
 
 from rotation.engines.driver import CERTIFICATE, NO_TLS
@@ -31,7 +34,7 @@ READ_IN: Final = "python-tds 1.17.1"
 
 HEADER = struct.Struct(">BBHHBB")
 """Of a packet: type, status, length with the header, channel, number, window."""
-PRELOGIN, REPLY, LAST = 0x12, 0x04, 0x01
+LOGIN, PRELOGIN, REPLY, ATTENTION, LAST = 0x10, 0x12, 0x04, 0x06, 0x01
 OPTION = struct.Struct(">BHH")
 """Of a PRELOGIN message: what it is, where it begins, how long it is."""
 ENCRYPTION, END = 0x01, 0xFF
@@ -40,9 +43,19 @@ GREETING = "00001a0006 0100200001 0200210001 0300220004 0400260001 ff 0000000000
 """A PRELOGIN message: version 0, encryption, no instance, thread 0, one request at a time."""
 ANSWER = bytes.fromhex("04 01 000f 0000 01 00 0100060001 ff 02")
 """A packet with the answer to one: encryption is not supported."""
+OPTIONS_AT, NEW_PASSWORD_AT, CHANGES_PASSWORD = 27, 86, 0x01
+"""Where a LOGIN7 message has its OptionFlags3 and the place of a new password, and the flag for one ([MS-TDS] 2.2.6.4,
+fChangePassword, ibChangePassword)."""
 TLS_CHUNK_BYTES = 16384
+ATTENTION_BYTES = 64 * 1024
+"""How much of an answer to ATTENTION is read: the first byte says enough, and TLS reads whole records."""
+INFORMATION = 10
+"""The highest severity of a message that is no error."""
 LARGEST_PACKET_BYTES = 32767
 """[MS-TDS] 2.2.6.4, PacketSize."""
+MYSQL_GREETING = re.compile(rb".{3}\0[\x0a\xff]", re.DOTALL)
+"""How a MySQL or MariaDB begins the conversation: the first packet is its greeting, version 10, or an error. The
+servers of the other engines close the connection, or stay silent."""
 LOGIN_BYTES = 128 * 1024
 """How much a server can send until a login is done: certificates, and an acknowledgement."""
 
@@ -55,6 +68,14 @@ class UnexpectedRedirect(Exception):
 
 class AnswerTooLong(Exception):
     """An answer has more bytes, or more values, than its limit."""
+
+
+class OtherEngine(Exception):
+    """What answers is a database server of another engine."""
+
+    def __init__(self, engine: str) -> None:
+        super().__init__(engine)
+        self.engine = engine
 
 
 class BoundedSocket:
@@ -72,10 +93,30 @@ class BoundedSocket:
         self._tls: ssl.SSLObject | None = None
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._pending = b""
+        self._new_password: str | None = None
+        self._is_cancelled = False
+
+    def change_password_at_login(self, password: str) -> None:
+        """Let the login change the user's password: a server does that also if the old one has expired."""
+        self._new_password = password
 
     def limit(self, seconds: float, most_bytes: int) -> None:
         """Limit what comes from now on: TimeoutError is raised after the seconds, AnswerTooLong after the bytes."""
         self._ends_at, self._bytes_left = time.monotonic() + seconds, most_bytes
+
+    def cancel(self, seconds: float) -> bool:
+        """Let the server give up the statement that runs; tell whether it answers, so that it is there.
+
+        SQL Server has no limit of its own for statements. It answers ATTENTION at once ([MS-TDS] 2.2.1.7). python-tds
+        has sent it already if there was no answer at all.
+        """
+        self.limit(seconds, ATTENTION_BYTES)
+        try:
+            if not self._is_cancelled:
+                self.sendall(HEADER.pack(ATTENTION, LAST, HEADER.size, 0, 1, 0))
+            return bool(self._receive(1))
+        except (OSError, AnswerTooLong):
+            return False
 
     def begin_without_tls(self, operation: str) -> None:
         """Agree with the server not to use TLS; raises LoginBlocked, or OSError if there is no answer."""
@@ -106,6 +147,9 @@ class BoundedSocket:
         if data[0] == PRELOGIN:
             self._pending = ANSWER
             return
+        if data[0] == LOGIN and self._new_password is not None:
+            data = with_new_password(bytes(data), self._new_password)
+        self._is_cancelled = data[0] == ATTENTION
         if self._tls:
             self._tls.write(data)
             data = self._outgoing.read()
@@ -158,9 +202,10 @@ class BoundedSocket:
     def _receive_message(self) -> bytes:
         body = b""
         while True:
-            kind, status, length, *_ = HEADER.unpack(self._receive_exactly(HEADER.size))
+            header = self._receive_exactly(HEADER.size)
+            kind, status, length, *_ = HEADER.unpack(header)
             if kind not in (PRELOGIN, REPLY):
-                raise ValueError(kind)
+                raise OtherEngine("MySQL or MariaDB") if MYSQL_GREETING.match(header) else ValueError(kind)
             body += self._receive_exactly(length - HEADER.size)
             if status & LAST:
                 return body
@@ -197,6 +242,20 @@ class BoundedSocket:
         self._socket.settimeout(max(0.001, self._ends_at - time.monotonic()))
 
 
+def with_new_password(packet: bytes, password: str) -> bytes:
+    """Return the packet of a login that also changes the password.
+
+    python-tds has a field for the new password, but sends it without the flag, and does not scramble it.
+    """
+    kind, status, _, *rest = HEADER.unpack_from(packet)
+    message = bytearray(packet[HEADER.size :])
+    message[OPTIONS_AT] |= CHANGES_PASSWORD
+    struct.pack_into("<HH", message, NEW_PASSWORD_AT, len(message), len(password))
+    message += bytes(((byte << 4 | byte >> 4) & 0xFF) ^ 0xA5 for byte in password.encode("utf-16-le"))
+    struct.pack_into("<I", message, 0, len(message))
+    return HEADER.pack(kind, status, HEADER.size + len(message), *rest) + bytes(message)
+
+
 def _encryption(message: bytes) -> int | None:
     """Return the encryption that a PRELOGIN message names; None if it names none."""
     for at in range(0, len(message) - OPTION.size, OPTION.size):
@@ -209,7 +268,7 @@ def _encryption(message: bytes) -> int | None:
 
 
 def _lost() -> NoReturn:
-    raise ConnectionError("the server closed the connection")
+    raise ConnectionError("the server closed the connection without an answer, as a server of another engine does")
 
 
 _resize = _TdsWriter.bufsize.fset
@@ -223,6 +282,26 @@ def _resize_within_limit(writer: Any, size: int) -> None:  # noqa: ANN401 - pyth
 
 
 _TdsWriter.bufsize = _TdsWriter.bufsize.setter(_resize_within_limit)
+
+_raise_db_exception = _TdsSession.raise_db_exception
+
+
+def _raise_with_numbers(session: Any) -> None:  # noqa: ANN401 - python-tds has no types
+    """Raise the error of the server's last message with the numbers of all: python-tds keeps that of the last one."""
+    try:
+        _raise_db_exception(session)
+    except Error as error:
+        error.numbers = tuple(message["msgno"] for message in session.messages if message["severity"] > INFORMATION)
+        raise
+
+
+_TdsSession.raise_db_exception = _raise_with_numbers
+
+
+def error_numbers(error: Exception) -> tuple[int, ...]:
+    """Return the numbers of all messages that make up a server's error."""
+    return getattr(error, "numbers", ())
+
 
 # python-tds logs the beginning of every statement at level INFO: a statement that sets a password has it there.
 logging.getLogger("pytds").disabled = True
