@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rotation.engines.mariadb.kind import KIND
 from rotation.engines.mysql.hashes import ED25519, NATIVE, PARSEC, ed25519, native
 from rotation.engines.mysql.names import Account, identifier, literal
 from rotation.errors import Unsupported
@@ -24,6 +25,9 @@ HASHED = (NATIVE, ED25519)
 
 PASSWORDS = (*HASHED, PARSEC)
 """The plugins whose hashes a policy can refuse."""
+
+INVALID = "invalid"
+"""What the server keeps instead of a hash if no password is to log in."""
 
 SOCKET = "unix_socket"
 
@@ -50,6 +54,12 @@ def parse(privileges: Mapping[str, Any]) -> list[Method]:
     # An empty entry stands for the method that the account has outside of the list.
     entries = [entry or privileges for entry in privileges.get("auth_or", [{}])]
     return [Method(entry.get("plugin", ""), entry.get("authentication_string", "")) for entry in entries]
+
+
+def passwords(methods: Iterable[Method], username: str) -> list[Method]:
+    """Return the methods that somebody can log in to with a password: the mark of a pair is none."""
+    ours = marks(KIND.counterpart(username))
+    return [one for one in methods if one.plugin in PASSWORDS and one.secret != INVALID and one not in ours]
 
 
 def first_password(account: Account, methods: Sequence[Method]) -> Method:
