@@ -362,6 +362,21 @@ class TestMySQL(Family):
             expire(mysql, user)
             assert mysql.logs_in(change(mysql, user))
 
+    @pytest.mark.parametrize("by_itself", [True, False])
+    def test_an_account_whose_hash_the_server_does_not_take_any_more_is_renewed(
+        self, mysql: MySQLLaboratory, *, by_itself: bool
+    ) -> None:
+        user = mysql.new_user()
+        mysql.allow_two_passwords(user.username, by_itself=by_itself)
+        with mysql.session() as run:  # which could not log in any more
+            run("SET GLOBAL caching_sha2_password_storage_format = PBKDF2_SHA512")
+            try:
+                run("SET GLOBAL caching_sha2_password_enforce_storage_format = ON")
+                assert mysql.logs_in(change(mysql, user))
+            finally:
+                run("SET GLOBAL caching_sha2_password_enforce_storage_format = OFF")
+                run("SET GLOBAL caching_sha2_password_storage_format = CRYPT5")
+
     def test_a_user_whose_password_expired_adds_one_by_itself(self, mysql: MySQLLaboratory) -> None:
         user = mysql.new_user()
         mysql.allow_two_passwords(user.username, by_itself=True)
@@ -454,6 +469,45 @@ class TestMariaDB(Family):
                 new = change(mariadb, user)
             assert mariadb.logs_in(new)
             assert (new.password in mariadb.log_text()) == bool(policy)
+
+    def test_a_server_that_refuses_used_passwords_cannot_keep_one(self, mariadb: MySQLLaboratory) -> None:
+        user = mariadb.new_user()
+        alter(mariadb, "INSTALL SONAME 'password_reuse_check'")
+        try:
+            with pytest.raises(Unsupported, match="UNINSTALL SONAME 'password_reuse_check'"):
+                add(mariadb, mariadb.admin, user, changed(user))
+        finally:
+            alter(mariadb, "UNINSTALL SONAME 'password_reuse_check'")
+        assert mariadb.logs_in(user)
+
+    def test_a_random_password_that_the_server_refuses_is_not_taken_for_the_pending_one(
+        self, mariadb: MySQLLaboratory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        user = mariadb.new_user()
+        clone = new_clone(user)
+        alter(mariadb, "INSTALL SONAME 'simple_password_check'")
+        try:
+            with setting(mariadb, "simple_password_check_digits", "9"):
+                with (
+                    pytest.raises(StatementFailed, match="random password") as raised,
+                    mariadb.engine.connect(mariadb.admin, deadline()) as session,
+                ):
+                    session.mirror(user.username, clone.username)
+                assert not raised.value.ends_version
+                assert "Set PASSWORD_MINIMUM_NUMBERS" in raised.value.remedy
+                monkeypatch.setenv("PASSWORD_MINIMUM_NUMBERS", "9")
+                with mariadb.engine.connect(mariadb.admin, deadline()) as session:
+                    session.mirror(user.username, clone.username)
+        finally:
+            alter(mariadb, "UNINSTALL SONAME 'simple_password_check'")
+
+    def test_a_name_that_is_too_long_for_this_version_has_a_remedy(self, mariadb: MySQLLaboratory) -> None:
+        user = mariadb.new_user()
+        alter(mariadb, f"GRANT CREATE USER ON *.* TO {account(user)}")
+        with mariadb.engine.connect(user, deadline()) as session:
+            assert isinstance(session, MySQLSession)
+            with pytest.raises(StatementFailed, match=r"error 1470.*Use a shorter user name"):
+                session.connection.execute("creating", f"CREATE USER {account('u' * 129)}")
 
     def test_a_plugin_that_the_client_lacks_is_named(self, mariadb: MySQLLaboratory) -> None:
         user = mariadb.new_user()

@@ -72,7 +72,12 @@ def own_plugins(connection: MySQLConnection, operation: str) -> list[str]:
 
 def refuses_hashes(connection: MySQLConnection, operation: str) -> bool:
     """Tell whether a policy refuses hashes, because it cannot judge the password."""
-    return bool(connection.execute(operation, POLICY))
+    return bool(policies(connection, operation))
+
+
+def policies(connection: MySQLConnection, operation: str) -> list[str]:
+    """Return the plugins that must judge each password."""
+    return [name for (name,) in connection.execute(operation, POLICY)]
 
 
 def password_clause(connection: MySQLConnection, plugin: str, password: str, operation: str) -> str:

@@ -56,10 +56,17 @@ def parse(privileges: Mapping[str, Any]) -> list[Method]:
     return [Method(entry.get("plugin", ""), entry.get("authentication_string", "")) for entry in entries]
 
 
-def passwords(methods: Iterable[Method], username: str) -> list[Method]:
-    """Return the methods that somebody can log in to with a password: the mark of a pair is none."""
-    ours = marks(KIND.counterpart(username))
-    return [one for one in methods if one.plugin in PASSWORDS and one.secret != INVALID and one not in ours]
+def passwords(methods: Sequence[Method], username: str) -> list[Method]:
+    """Return the methods that somebody can log in to with a password: the mark of a pair is none.
+
+    But what has the form of the mark, where the user itself can have written it, is one.
+    """
+    ours, writable = marks(KIND.counterpart(username)), _writable(methods)
+    return [
+        method
+        for at, method in enumerate(methods)
+        if method.plugin in PASSWORDS and method.secret != INVALID and (at <= writable or method not in ours)
+    ]
 
 
 def first_password(account: Account, methods: Sequence[Method]) -> Method:
@@ -107,5 +114,9 @@ def marks(other: str) -> list[Method]:
 
 def is_marked(methods: Sequence[Method], other: str) -> bool:
     """Tell whether these methods include our mark, and have it after the one that their user can write."""
-    writable = next((at for at, method in enumerate(methods) if method.plugin in HASHED), len(methods))
-    return any(each in methods[writable + 1 :] for each in marks(other))
+    return any(each in methods[_writable(methods) + 1 :] for each in marks(other))
+
+
+def _writable(methods: Sequence[Method]) -> int:
+    """Return the place of the method that SET PASSWORD writes."""
+    return next((at for at, method in enumerate(methods) if method.plugin in HASHED), len(methods))

@@ -37,6 +37,8 @@ from rotation.errors import NotPermitted, Unsupported
 STRICT = 1290
 """ER_OPTION_PREVENTS_STATEMENT: the server's strict_password_validation refuses hashes."""
 
+REUSE = "password_reuse_check"
+
 IN_CLIENT = {"client_ed25519": ED25519}
 """Plugins whose name is another one for the client."""
 
@@ -133,6 +135,9 @@ class MariaDBSession(MySQLSession):
             return False
         require_native(account, (method.plugin for method in methods), operation)
         if methods != wanted:
+            if REUSE in catalog.policies(self.connection, operation):
+                cause = f"{REUSE} refuses the current password, which the statement must name"
+                raise Unsupported(operation, cause, f"Use another strategy, or run UNINSTALL SONAME '{REUSE}'")
             both = " OR ".join(self._method(NATIVE, each, operation) for each in (password, current))
             statement = f"ALTER USER {account.quoted} IDENTIFIED VIA {both}"
             self.connection.execute(operation, statement, self.connection.needs(mysql.MAY_CREATE))

@@ -47,7 +47,7 @@ SETTINGS = f"sql_quote_show_create = 1, {APPLICATION_SQL_MODE} = @@SESSION.sql_m
 """These make what we send, and what the server prints, independent of the server's configuration. If the function is
 killed, the server ends an idle session, and the locks that it holds, after a minute."""
 
-STOP_SECONDS: Final = 2.0
+STOP_SECONDS: Final = 1.0
 """How long it can take to end a statement of `verify` that takes too long."""
 
 SHORTER: Final = "Make the statement of verify shorter, or take it out"
@@ -165,7 +165,7 @@ class MySQLConnection:
         `reserve` is the time to keep for what comes after it.
         """
         seconds = self.deadline.allow(STATEMENT_SECONDS, operation)
-        if self.deadline.outlasts(reserve):
+        if self.deadline.outlasts(2 * reserve):
             seconds = min(seconds, self.deadline.left() - reserve)
         try:
             server_limit = self._client.limit_time(seconds)
@@ -211,8 +211,8 @@ def connect(credential: Credential, deadline: Deadline, dialect: Dialect = MYSQL
 
 
 def _log_in(credential: Credential, deadline: Deadline, operation: str, dialect: Dialect) -> BoundedConnection:
-    socket = open_socket(credential, deadline, operation)
     client = _client(credential)
+    socket = open_socket(credential, deadline, operation)
     client.refuses_mariadb = not dialect.greeted_as
     try:
         seconds = client.limit_time(deadline.allow(STATEMENT_SECONDS, operation))

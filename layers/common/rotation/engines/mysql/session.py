@@ -111,9 +111,10 @@ class MySQLSession:
         if self.has_expired():
             self._renew(password, operation)
             self.proof()
+            if self.connection.credential.password == password:
+                return
         try:
-            if password != self.connection.credential.password:
-                self._change_own_password(password, operation)
+            self._change_own_password(password, operation)
         except PasswordRefused:
             # A policy refuses a password of the history: also one that another invocation has set since our login.
             is_ours = password == self.connection.credential.password
