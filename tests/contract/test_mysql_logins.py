@@ -358,9 +358,26 @@ class TestMySQL(Family):
         for policy in ("PASSWORD HISTORY 5", "PASSWORD REUSE INTERVAL 5 DAY", "PASSWORD REQUIRE CURRENT"):
             user = mysql.new_user()
             alter(mysql, f"ALTER USER {account(user)} {policy}")
+            mysql.allow_two_passwords(user.username, by_itself=True)
             user = change(mysql, user)
+            retain = f"IDENTIFIED BY {quoted(user.password + '1')} RETAIN CURRENT PASSWORD"
+            alter(mysql, f"ALTER USER {account(user)} {retain}")
+            second, user = user, replace(user, password=user.password + "1")
             expire(mysql, user)
             assert mysql.logs_in(change(mysql, user))
+            assert not mysql.logs_in(user)
+            assert not mysql.logs_in(second)
+
+    def test_who_logs_in_with_the_second_password_and_it_expired_needs_the_admin(self, mysql: MySQLLaboratory) -> None:
+        primary, user = retained(mysql, by_itself=True)
+        expire(mysql, user)
+        with pytest.raises(NotPermitted, match="has expired"):
+            change(mysql, user)
+        new, known = changed(user), proof_of(mysql, user)
+        with mysql.engine.connect(mysql.admin, deadline()) as session:
+            session.require_proven(known)
+            session.reset_password(user.username, new.password)
+        assert [mysql.logs_in(one) for one in (new, user, primary)] == [True, False, False]
 
     @pytest.mark.parametrize("by_itself", [True, False])
     def test_an_account_whose_hash_the_server_does_not_take_any_more_is_renewed(

@@ -143,6 +143,9 @@ class MariaDBSession(MySQLSession):
             self.connection.execute(operation, statement, self.connection.needs(mysql.MAY_CREATE))
         return True
 
+    def _end_own_second(self, operation: str) -> None:
+        """Do nothing: only an admin can."""
+
     def _end_second(self, account: Account, operation: str) -> None:
         """Do nothing: the statement that sets the password ends all others."""
 

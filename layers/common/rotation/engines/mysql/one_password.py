@@ -8,6 +8,8 @@ It ends before the new password is set: a rotation that is cut off in between is
 password is done. At every instant the password that logged in works.
 """
 
+from contextlib import suppress
+
 from rotation.engines.driver import ExpectedError
 from rotation.engines.mysql.connection import MySQLConnection
 from rotation.engines.mysql.locks import server_lock
@@ -38,6 +40,10 @@ class OnePassword:
             # We are logged in with the second password; or another invocation of this step has just set the new one.
             with server_lock(self._connection, self._connection.username, operation):
                 self._replace_orphan(password, operation)
+
+    def end_second(self, operation: str) -> None:
+        """End the second password, if the server lets the user do that."""
+        self._discard(operation, NEEDS_PRIVILEGE)
 
     def _replace(self, password: str, operation: str) -> None:
         """Raise ExpectedError if the password that logged in is not the primary one."""
@@ -85,5 +91,6 @@ class OnePassword:
             return int(refused.code)
         return None
 
-    def _discard(self, operation: str) -> None:
-        self._connection.execute(operation, f"{OWN} DISCARD OLD PASSWORD")
+    def _discard(self, operation: str, *expected: int) -> None:
+        with suppress(ExpectedError):
+            self._connection.execute(operation, f"{OWN} DISCARD OLD PASSWORD", expected=frozenset(expected))

@@ -19,7 +19,7 @@ from rotation.engines.mysql.names import Account, literal
 from rotation.engines.mysql.one_password import OnePassword
 from rotation.engines.mysql.pair import MySQLPair
 from rotation.engines.mysql.problems import RENEW, for_user
-from rotation.engines.mysql.two_passwords import IN_HISTORY, REPLACE, TwoPasswords, promote
+from rotation.engines.mysql.two_passwords import IN_HISTORY, REPLACE, WRONG_CURRENT, TwoPasswords, promote
 from rotation.engines.mysql.wire import EXPIRED_PASSWORD
 from rotation.errors import LoginBlocked, NotPermitted, PasswordRefused, StatementFailed, Unsafe
 
@@ -44,8 +44,8 @@ NOT_ROLLED_BACK = 1196
 NOT_SAID = ""
 """The principal of a user whose password has expired."""
 
-POLICIES = frozenset({1819, IN_HISTORY, 4165})
-"""The server's rules refuse a password."""
+POLICIES = frozenset({1819, WRONG_CURRENT, IN_HISTORY, 4165})
+"""The server's rules refuse a password, or the user logged in with the second one, which it cannot replace."""
 
 
 class MySQL:
@@ -112,6 +112,7 @@ class MySQLSession:
             self._renew(password, operation)
             self.proof()
             if self.connection.credential.password == password:
+                self._end_own_second(operation)
                 return
         try:
             self._change_own_password(password, operation)
@@ -215,6 +216,10 @@ class MySQLSession:
             raise ExpectedError(EXPIRED_PASSWORD)  # the session's sql_mode, which says how to quote, is not ours yet
         statement = f"ALTER USER USER() IDENTIFIED BY {literal(password)} REPLACE {literal(current)}"
         self.connection.execute(operation, statement, expected=POLICIES)
+
+    def _end_own_second(self, operation: str) -> None:
+        """End the second password of the user who is logged in, if the server lets it."""
+        OnePassword(self.connection).end_second(operation)
 
     def _change_own_password(self, password: str, operation: str) -> None:
         if self.connection.version() >= REPLACE:  # some accounts must give the current password, and the others may
