@@ -488,6 +488,8 @@ class TestMariaDB(Family):
             assert (new.password in mariadb.log_text()) == bool(policy)
 
     def test_a_server_that_refuses_used_passwords_cannot_keep_one(self, mariadb: MySQLLaboratory) -> None:
+        if mariadb.version.startswith(("10.4", "10.5", "10.6")):  # they have no such plugin
+            return
         user = mariadb.new_user()
         alter(mariadb, "INSTALL SONAME 'password_reuse_check'")
         try:
@@ -527,6 +529,8 @@ class TestMariaDB(Family):
                 session.connection.execute("creating", f"CREATE USER {account('u' * 129)}")
 
     def test_a_plugin_that_the_client_lacks_is_named(self, mariadb: MySQLLaboratory) -> None:
+        if mariadb.version.startswith("10."):  # it has no such plugin
+            return
         user = mariadb.new_user()
         alter(mariadb, "INSTALL SONAME 'auth_parsec'")
         try:
@@ -550,7 +554,8 @@ class TestMariaDB(Family):
             refused = log_in(mariadb, user)
             assert isinstance(refused, LoginBlocked)
             assert "error 4150" in refused.cause
-            alter(mariadb, f"ALTER USER {account(user)} ACCOUNT UNLOCK")
+            assert "FLUSH PRIVILEGES" in refused.remedy
+            alter(mariadb, "FLUSH PRIVILEGES")
             assert mariadb.logs_in(user)
 
 

@@ -67,6 +67,7 @@ REFUSED = (
 )
 REFUSED_IN_CLEAR = 'Remove "ssl": false from the secret, if the account has REQUIRE SSL; or '
 UNLOCK = "Run ALTER USER {user} ACCOUNT UNLOCK, with the account's host, and find out what locked it"
+UNBLOCK_USER = "Run FLUSH PRIVILEGES, so that {user} can log in again, and find out who sent wrong passwords"
 RENEW = f"{EXPIRED}, with ALTER USER {{user}} IDENTIFIED BY …"
 OTHER_PLUGIN = "Change the account's plugin to caching_sha2_password, or to another one that this function's client has"
 NO_REVEALING = "Change the account's plugin to caching_sha2_password, or to another one that sends no password"
@@ -115,7 +116,7 @@ LOGIN_PROBLEMS: Mapping[int, Problem] = {
     3159: (LoginBlocked, TLS_ONLY),  # ER_SECURE_TRANSPORT_REQUIRED
     3168: (LoginBlocked, STARTING),  # ER_SERVER_ISNT_AVAILABLE
     3955: (LoginBlocked, UNLOCK),  # ER_USER_ACCESS_DENIED_FOR_USER_ACCOUNT_BLOCKED_BY_PASSWORD_LOCK
-    4150: (LoginBlocked, UNLOCK),  # ER_USER_IS_BLOCKED in MariaDB
+    4150: (LoginBlocked, UNBLOCK_USER),  # ER_USER_IS_BLOCKED in MariaDB
     4151: (LoginBlocked, UNLOCK),  # ER_ACCOUNT_HAS_BEEN_LOCKED in MariaDB
     9001: (LoginBlocked, BUSY),  # ProxySQL: no connection to the server was free
     9501: (LoginBlocked, BUSY),  # RDS Proxy: the same
@@ -216,10 +217,11 @@ class Sibling:
     """The name of the other one."""
 
     def refusal(self, operation: str, version: str) -> Unsupported:
-        """Return the error for a server of the other kind."""
+        """Return the error for a server of the other kind. MariaDB before 11 greets with 5.5.5- before its version."""
+        found = f"{self.theirs} {said(version.removeprefix('5.5.5-'))}"
         return Unsupported(
             operation,
-            f"the server is {self.theirs} {said(version)}, and this function rotates {self.ours}",
+            f"the server is {found}, and this function rotates {self.ours}",
             f'Attach the function for {self.theirs} to the secret, and write "engine": "{self.theirs.lower()}" into it',
         )
 
