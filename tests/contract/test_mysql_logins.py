@@ -31,7 +31,7 @@ from rotation.steps import Step
 from tests.contract.mysql_kit import account, add, alter, asked, serving, setting
 from tests.contract.pairs import changed, new_clone, proof_of, set_secret
 from tests.contract.test_few_logins import Rotated
-from tests.laboratories import deadline
+from tests.laboratories import deadline, new_password
 from tests.laboratories.mysql import MySQLLaboratory, quoted
 
 BEFORE_THE_LOGIN = (1040, 1041, 1043, 1053, 1129, 1130, 1135, 3032, 3168, 9001, 9501)
@@ -283,6 +283,20 @@ class TestMySQL(Family):
         assert mysql.logs_in(new)
         assert not mysql.logs_in(user)
         assert not mysql.logs_in(second)
+
+    @pytest.mark.parametrize("by_itself", [True, False])
+    def test_a_password_that_does_not_meet_the_policy_any_more_is_replaced(
+        self, mysql: MySQLLaboratory, *, by_itself: bool
+    ) -> None:
+        user = mysql.new_user(password="simple")
+        mysql.allow_two_passwords(user.username, by_itself=by_itself)
+        unlike = "validate_password.changed_characters_percentage"
+        with mysql.password_policy(user.username), setting(mysql, unlike, "4"):
+            new = replace(user, password=new_password())
+            with mysql.engine.connect(user, deadline()) as session:
+                session.change_own_password(new.password)
+            newer = change(mysql, new)
+        assert [mysql.logs_in(one) for one in (newer, new, user)] == [True, False, False]
 
     def test_who_logs_in_with_the_second_password_keeps_only_the_new_one(self, mysql: MySQLLaboratory) -> None:
         primary, user = retained(mysql, by_itself=True)

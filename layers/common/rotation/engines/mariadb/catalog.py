@@ -23,7 +23,7 @@ POLICY = (
 
 METHODS_END = re.compile(r" REQUIRE | WITH | ACCOUNT | PASSWORD EXPIRE")
 
-METHOD = re.compile(r"(?:^VIA|\bOR) (\w+)(?: USING '([^']*)')?")
+METHOD = re.compile(r"(?:^VIA|\bOR) (\w+)(?:\sUSING\s'([^']*)')?")
 
 log = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ from rotation.engines.mysql.hashes import ED25519, NATIVE, native
 from rotation.engines.mysql.locks import take_turn
 from rotation.engines.mysql.names import Account, identifier, literal
 from rotation.engines.mysql.problems import for_user
-from rotation.engines.mysql.session import POLICIES, MySQLSession
+from rotation.engines.mysql.session import NOT_RENEWED, MySQLSession
 from rotation.engines.mysql.two_passwords import PUT_ADMIN
 from rotation.errors import NotPermitted, Unsupported
 
@@ -79,7 +79,7 @@ class MariaDBSession(MySQLSession):
 
     def _set_own(self, clause: str, operation: str, *expected: int) -> None:
         """Run SET PASSWORD; raises ExpectedError also if a policy refuses the password."""
-        self.connection.execute(operation, f"SET PASSWORD = {clause}", expected=frozenset({*POLICIES, *expected}))
+        self.connection.execute(operation, f"SET PASSWORD = {clause}", expected=frozenset({*NOT_RENEWED, *expected}))
 
     def _change_own_password(self, password: str, operation: str) -> None:
         """Let SET PASSWORD change the first method of the account, and keep its plugin.
@@ -91,11 +91,14 @@ class MariaDBSession(MySQLSession):
         found = [method.plugin for method in passwords(methods, username)]
         if len(found) > 1 or methods[0].plugin not in found:
             ways = " or ".join(method.plugin for method in methods)
-            alter = f"ALTER USER {{user}} IDENTIFIED VIA {(found or [NATIVE])[0]} USING PASSWORD('…')"
+            alter = f"ALTER USER {{user}} IDENTIFIED VIA {(found or [NATIVE])[0]} USING …"
             raise NotPermitted(
                 operation,
                 f"{username} logs in with {ways}, and SET PASSWORD can change no more than the first",
-                for_user(f"{PUT_ADMIN}; or run {alter} as an admin, and put that password into the secret", username),
+                for_user(
+                    f"{PUT_ADMIN}; or run {alter} as an admin, and put the new password into the secret",
+                    username,
+                ),
             )
         clause = catalog.password_clause(self.connection, methods[0].plugin, password, operation)
         self.connection.execute(operation, f"SET PASSWORD = {clause}")

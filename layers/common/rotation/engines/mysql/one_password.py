@@ -15,8 +15,8 @@ from rotation.engines.mysql.connection import MySQLConnection
 from rotation.engines.mysql.locks import server_lock
 from rotation.engines.mysql.names import literal
 from rotation.engines.mysql.problems import NEEDS_PRIVILEGE
-from rotation.engines.mysql.two_passwords import IN_HISTORY, RETAIN, WRONG_CURRENT, make_primary
-from rotation.errors import NotPermitted
+from rotation.engines.mysql.two_passwords import POLICIES, RETAIN, WRONG_CURRENT, make_primary
+from rotation.errors import RETRIED, NotPermitted, StatementFailed
 
 OWN = "ALTER USER USER()"
 
@@ -47,17 +47,17 @@ class OnePassword:
 
     def _replace(self, password: str, operation: str) -> None:
         """Raise ExpectedError if the password that logged in is not the primary one."""
-        current, refused = self._connection.credential.password, None
+        current, refused, is_set = self._connection.credential.password, NEEDS_PRIVILEGE, False
         if self._connection.version() >= RETAIN:
-            refused = self._retain(current, current, operation, NEEDS_PRIVILEGE, IN_HISTORY)
+            refused = self._retain(current, current, operation, NEEDS_PRIVILEGE, *POLICIES)
+        if refused in POLICIES:  # the server does not take the present password again: no other order is possible
+            refused = self._retain(current, password, operation, NEEDS_PRIVILEGE)
+            is_set = refused != NEEDS_PRIVILEGE
         self._may_end = refused != NEEDS_PRIVILEGE
-        if refused == IN_HISTORY:  # a policy allows no other order
-            self._retain(current, password, operation)
+        if self._may_end:
             self._discard(operation)
-            return
-        if self._may_end and self._connection.version() >= RETAIN:
-            self._discard(operation)
-        self._set(current, password, operation)
+        if not is_set:
+            self._set(current, password, operation)
 
     def _replace_orphan(self, password: str, operation: str) -> None:
         """Replace a primary password that an abandoned rotation, or somebody, has left."""
@@ -71,16 +71,19 @@ class OnePassword:
             right = self._connection.needs("APPLICATION_PASSWORD_ADMIN ON *.*")
             raise NotPermitted(operation, cause, f'{right}, or put an admin into "masterarn"')
         make_primary(self._connection, self._connection.credential.password, operation)
-        self._replace(password, operation)
+        try:
+            self._replace(password, operation)
+        except ExpectedError:
+            raise StatementFailed(operation, "another rotation changes the password", RETRIED) from None
 
     def _set(self, current: str, password: str, operation: str) -> None:
         statement = f"{OWN} IDENTIFIED BY {literal(password)} REPLACE {literal(current)}"
         self._connection.execute(operation, statement, expected=frozenset({WRONG_CURRENT}))
 
-    def _retain(self, current: str, password: str, operation: str, *expected: int) -> int | None:
+    def _retain(self, current: str, password: str, operation: str, *expected: int) -> int:
         """Let the password that logged in be the second one, in place of any other.
 
-        Return the number that refused it, if that is expected; raises ExpectedError if it is not the primary one.
+        Return the number that refused it, if that is expected, or 0; raises ExpectedError if it is not the primary one.
         """
         statement = f"{OWN} IDENTIFIED BY {literal(password)} REPLACE {literal(current)} RETAIN CURRENT PASSWORD"
         try:
@@ -89,7 +92,7 @@ class OnePassword:
             if refused.code not in expected:
                 raise
             return int(refused.code)
-        return None
+        return 0
 
     def _discard(self, operation: str, *expected: int) -> None:
         with suppress(ExpectedError):

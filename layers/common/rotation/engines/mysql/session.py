@@ -19,7 +19,7 @@ from rotation.engines.mysql.names import Account, literal
 from rotation.engines.mysql.one_password import OnePassword
 from rotation.engines.mysql.pair import MySQLPair
 from rotation.engines.mysql.problems import RENEW, for_user
-from rotation.engines.mysql.two_passwords import IN_HISTORY, REPLACE, WRONG_CURRENT, TwoPasswords, promote
+from rotation.engines.mysql.two_passwords import POLICIES, REPLACE, WRONG_CURRENT, TwoPasswords, promote
 from rotation.engines.mysql.wire import EXPIRED_PASSWORD
 from rotation.errors import LoginBlocked, NotPermitted, PasswordRefused, StatementFailed, Unsafe
 
@@ -44,7 +44,7 @@ NOT_ROLLED_BACK = 1196
 NOT_SAID = ""
 """The principal of a user whose password has expired."""
 
-POLICIES = frozenset({1819, WRONG_CURRENT, IN_HISTORY, 4165})
+NOT_RENEWED = POLICIES | {WRONG_CURRENT}
 """The server's rules refuse a password, or the user logged in with the second one, which it cannot replace."""
 
 
@@ -215,7 +215,7 @@ class MySQLSession:
         if literal(current + password) != f"'{current}{password}'":
             raise ExpectedError(EXPIRED_PASSWORD)  # the session's sql_mode, which says how to quote, is not ours yet
         statement = f"ALTER USER USER() IDENTIFIED BY {literal(password)} REPLACE {literal(current)}"
-        self.connection.execute(operation, statement, expected=POLICIES)
+        self.connection.execute(operation, statement, expected=NOT_RENEWED)
 
     def _end_own_second(self, operation: str) -> None:
         """End the second password of the user who is logged in, if the server lets it."""

@@ -29,6 +29,9 @@ WRONG_CURRENT, NEEDS_CURRENT, IN_HISTORY = 3891, 3892, 3638
 """REPLACE named a password that is not the primary one; the statement needs REPLACE; a policy refuses a password that
 the account had before."""
 
+POLICIES = frozenset({1819, IN_HISTORY, 4165})
+"""The server's rules refuse a password: for what it is, as one that the account had, or as too like the old one."""
+
 PUT_ADMIN = 'Put an admin into "masterarn"'
 OTHER_STRATEGY = "Use another strategy"
 
@@ -119,7 +122,7 @@ def make_primary(connection: MySQLConnection, current: str, operation: str) -> N
     """Replace the primary password by the second one, with which we are logged in and which stays valid."""
     try:
         statement = f"ALTER USER USER() IDENTIFIED BY {literal(current)}"
-        connection.execute(operation, statement, expected=frozenset({NEEDS_CURRENT, IN_HISTORY}))
+        connection.execute(operation, statement, expected=POLICIES | {NEEDS_CURRENT})
     except ExpectedError as expected:
         cause = f"an abandoned rotation left a password that the user may not replace (error {expected.code})"
         raise NotPermitted(operation, cause, PUT_ADMIN) from None
