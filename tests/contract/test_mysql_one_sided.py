@@ -387,13 +387,19 @@ def cut_off(pair: RecordedPair, survived: int, monkeypatch: pytest.MonkeyPatch) 
     """Rotate, and stop after so many statements that change something; False if that is the end of it."""
     left, execute = survived, MySQLConnection.execute
 
-    def dying(connection: MySQLConnection, operation: str, statement: str, *more: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401 - passed on
+    def dying(
+        connection: MySQLConnection,
+        operation: str,
+        statement: str,
+        *more: Any,  # noqa: ANN401 - passed on
+        **named: Any,  # noqa: ANN401 - passed on
+    ) -> list[tuple[Any, ...]]:
         nonlocal left
         if statement.startswith(("CREATE", "ALTER", "GRANT", "REVOKE", "DROP", "SET DEFAULT")):
             if not left:
                 raise Killed
             left -= 1
-        return execute(connection, operation, statement, *more)
+        return execute(connection, operation, statement, *more, **named)
 
     with monkeypatch.context() as patched:
         patched.setattr(MySQLConnection, "execute", dying)

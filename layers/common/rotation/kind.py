@@ -60,6 +60,8 @@ class EngineKind:
     """Whether some servers of this kind refuse the mark of a clone: then only its password proves it."""
     admin_sees_passwords: bool = False
     """Whether an admin's session can be one of `rotation.engine.SeesPasswords`."""
+    admin_sees_accounts: bool = False
+    """Whether a name can have accounts, and an account passwords, that only an admin sees: if one is named, it acts."""
     dual_password_needs_version: bool = False
     """Whether some versions in use cannot give a user a second password."""
     dual_password_needs_admin: bool = False

@@ -92,7 +92,10 @@ def require_equal(session: Session, user: str, other: str) -> Comparison:
 
 
 def look_and_prove(session: Session, _: Credential) -> tuple[Mapping[str, str], Proof]:
-    """Return what an application finds in the session, and whose it is. If the password has expired, nothing is found."""
+    """Return what an application finds in the session, and whose it is.
+
+    If the password has expired, nothing is found.
+    """
     found: Mapping[str, str] = {}
     with contextlib.suppress(LoginBlocked):
         found = session.surroundings()

@@ -28,6 +28,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 from rotation.credential import Credential, SecretValue
@@ -74,6 +75,23 @@ class RotationStrategy(ABC):
     def require_possible(self, current: SecretValue, context: Context) -> None:  # noqa: B027 - one password: every server
         """Raise Unsupported if this server cannot do it, before anything is staged; changes nothing."""
 
+    def _by_itself(
+        self, change: Callable[[], None], session: Session, credential: Credential, current: SecretValue
+    ) -> "_NeedsAdmin | None":
+        """Let the user make the change itself. If it cannot, return what an admin needs, or raise if there is no admin.
+
+        If only an admin can see all that belongs to the user, and one is named, it makes the change at once.
+        """
+        if current.admin_secret and self.kind.admin_sees_accounts:
+            return _NeedsAdmin(credential, session.proof())
+        try:
+            change()
+        except NotPermitted:
+            if not current.admin_secret:
+                raise
+            return _NeedsAdmin(credential, session.proof())
+        return None
+
     @abstractmethod
     def set_password(self, current: SecretValue, pending: SecretValue, context: Context) -> str:
         """Change the database so that `pending` logs in; return a sentence on what was done. Can be repeated."""
@@ -112,7 +130,7 @@ class SingleUser(RotationStrategy):
 
         def change(session: Session, credential: Credential) -> "_NeedsAdmin | None":
             if credential.password != password:
-                return _by_itself(lambda: session.change_own_password(password), session, credential, current)
+                return self._by_itself(lambda: session.change_own_password(password), session, credential, current)
             return None
 
         likely = [pending.credential, user] if context.is_resumed() else [user, pending.credential]
@@ -124,7 +142,7 @@ class SingleUser(RotationStrategy):
             return f"{user.username} has the pending password"
         with _admin_for(left, current, context) as session:
             session.reset_password(user.username, password)
-        return f"{user.username} got the pending password from the admin, because it cannot change its own"
+        return f"{user.username} got the pending password from the admin"
 
 
 class AlternatingUsers(RotationStrategy):
@@ -195,7 +213,8 @@ class DualPassword(RotationStrategy):
 
         def add(session: Session, credential: Credential) -> "_NeedsAdmin | None":
             if credential.password != password:
-                return _by_itself(lambda: _add_password(session, credential, password), session, credential, current)
+                add_own = partial(_add_password, session, credential, password)
+                return self._by_itself(add_own, session, credential, current)
             return None
 
         try:
@@ -218,19 +237,6 @@ class _NeedsAdmin:
 
     credential: Credential
     proof: Proof
-
-
-def _by_itself(
-    change: Callable[[], None], session: Session, credential: Credential, current: SecretValue
-) -> _NeedsAdmin | None:
-    """Let the user make the change itself. If it cannot, return what an admin needs, or raise if there is no admin."""
-    try:
-        change()
-    except NotPermitted:
-        if not current.admin_secret:
-            raise
-        return _NeedsAdmin(credential, session.proof())
-    return None
 
 
 def _add_password(session: Session, credential: Credential, password: str) -> None:

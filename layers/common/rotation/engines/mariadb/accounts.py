@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from rotation.engines.mariadb import catalog
-from rotation.engines.mariadb.methods import is_marked
+from rotation.engines.mariadb.methods import SOCKET, is_marked
 from rotation.engines.mysql.accounts import MySQLAccounts
-from rotation.engines.mysql.hashes import matches
+from rotation.engines.mysql.hashes import READABLE, matches
 from rotation.engines.mysql.names import Account
 
 
@@ -30,6 +30,13 @@ class MariaDBAccounts(MySQLAccounts):
         """Tell whether this password opens the account, as its hashes say."""
         methods = catalog.methods(self._connection, account)
         return any(matches(password, method.secret.encode(), method.plugin) for method in methods)
+
+    def shows_passwords(self, account: Account) -> bool:
+        """Tell whether the hashes of an account say which passwords open it."""
+        return all(
+            method.plugin in READABLE or method.plugin == SOCKET
+            for method in catalog.methods(self._connection, account)
+        )
 
     def _is_marked(self, account: Account, other: str) -> bool:
         return is_marked(catalog.methods(self._connection, account), other)

@@ -23,6 +23,8 @@ POLICY = (
 
 METHODS_END = re.compile(r" REQUIRE | WITH | ACCOUNT | PASSWORD EXPIRE")
 
+METHOD = re.compile(r"(?:^VIA|\bOR) (\w+)(?:\sUSING\s'([^']*)')?")
+
 log = logging.getLogger(__name__)
 
 
@@ -55,16 +57,27 @@ def default_roles(row: Row, rights: frozenset[Right]) -> list[str]:
     return [role] if role in {right.name for right in rights if right.kind is RightKind.ROLE} else []
 
 
-def own_plugins(connection: MySQLConnection, operation: str) -> list[str]:
-    """Return the plugins of the methods of the user who is logged in, in their order."""
+def own_methods(connection: MySQLConnection, operation: str) -> list[Method]:
+    """Return the methods of the user who is logged in, in their order."""
     definition = catalog.own_definition(connection, operation)
     text = METHODS_END.split(definition.partition(" IDENTIFIED ")[2])[0]
-    return re.findall(r"(?:^VIA|\bOR) (\w+)", text) or [NATIVE]
+    found = METHOD.findall(text) or [(NATIVE, "")]
+    return [Method(plugin, secret) for plugin, secret in found]
+
+
+def own_plugins(connection: MySQLConnection, operation: str) -> list[str]:
+    """Return the plugins of these methods."""
+    return [method.plugin for method in own_methods(connection, operation)]
 
 
 def refuses_hashes(connection: MySQLConnection, operation: str) -> bool:
     """Tell whether a policy refuses hashes, because it cannot judge the password."""
-    return bool(connection.execute(operation, POLICY))
+    return bool(policies(connection, operation))
+
+
+def policies(connection: MySQLConnection, operation: str) -> list[str]:
+    """Return the plugins that must judge each password."""
+    return [name for (name,) in connection.execute(operation, POLICY)]
 
 
 def password_clause(connection: MySQLConnection, plugin: str, password: str, operation: str) -> str:
@@ -72,6 +85,11 @@ def password_clause(connection: MySQLConnection, plugin: str, password: str, ope
     known = password_hash(plugin, password)
     if known and not refuses_hashes(connection, operation):
         return literal(known)
-    cause = f"the server's password policy, or the plugin {plugin}, requires the password in clear text"
-    log.warning(said(f"{operation}: {cause}"))
+    warn_of_clear_text(operation)
     return f"PASSWORD({literal(password)})"
+
+
+def warn_of_clear_text(operation: str) -> None:
+    """Write to the log that a password is sent in clear."""
+    cause = "the server's password policy, or the account's plugin, requires the password in clear text"
+    log.warning(said(f"{operation}: {cause}"))

@@ -14,4 +14,6 @@ KIND = EngineKind(
     clone_may_lack_mark=True,  # a strict password policy takes no hash, and so no mark
     dual_password_needs_admin=True,
     admin_needs_database=False,
+    admin_sees_accounts=True,
+    admin_sees_passwords=True,
 )

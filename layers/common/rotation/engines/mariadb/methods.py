@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rotation.engines.mariadb.kind import KIND
 from rotation.engines.mysql.hashes import ED25519, NATIVE, PARSEC, ed25519, native
 from rotation.engines.mysql.names import Account, identifier, literal
 from rotation.errors import Unsupported
@@ -24,6 +25,9 @@ HASHED = (NATIVE, ED25519)
 
 PASSWORDS = (*HASHED, PARSEC)
 """The plugins whose hashes a policy can refuse."""
+
+INVALID = "invalid"
+"""What the server keeps instead of a hash if no password is to log in."""
 
 SOCKET = "unix_socket"
 
@@ -50,6 +54,19 @@ def parse(privileges: Mapping[str, Any]) -> list[Method]:
     # An empty entry stands for the method that the account has outside of the list.
     entries = [entry or privileges for entry in privileges.get("auth_or", [{}])]
     return [Method(entry.get("plugin", ""), entry.get("authentication_string", "")) for entry in entries]
+
+
+def passwords(methods: Sequence[Method], username: str) -> list[Method]:
+    """Return the methods that somebody can log in to with a password: the mark of a pair is none.
+
+    But what has the form of the mark, where the user itself can have written it, is one.
+    """
+    ours, writable = marks(KIND.counterpart(username)), _writable(methods)
+    return [
+        method
+        for at, method in enumerate(methods)
+        if method.plugin in PASSWORDS and method.secret != INVALID and (at <= writable or method not in ours)
+    ]
 
 
 def first_password(account: Account, methods: Sequence[Method]) -> Method:
@@ -97,5 +114,9 @@ def marks(other: str) -> list[Method]:
 
 def is_marked(methods: Sequence[Method], other: str) -> bool:
     """Tell whether these methods include our mark, and have it after the one that their user can write."""
-    writable = next((at for at, method in enumerate(methods) if method.plugin in HASHED), len(methods))
-    return any(each in methods[writable + 1 :] for each in marks(other))
+    return any(each in methods[_writable(methods) + 1 :] for each in marks(other))
+
+
+def _writable(methods: Sequence[Method]) -> int:
+    """Return the place of the method that SET PASSWORD writes."""
+    return next((at for at, method in enumerate(methods) if method.plugin in HASHED), len(methods))

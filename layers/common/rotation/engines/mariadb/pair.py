@@ -4,11 +4,13 @@ The rest, and the order of all statements, is in `rotation.engines.mysql.pair`; 
 `rotation.engines.mariadb.methods`.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 from rotation.engines.driver import ExpectedError, unread_password
 from rotation.engines.mariadb import catalog
 from rotation.engines.mariadb.definers import MariaDBDefiners
+from rotation.engines.mariadb.dialect import MARIADB
 from rotation.engines.mariadb.kind import KIND
 from rotation.engines.mariadb.methods import (
     HASHED,
@@ -27,7 +29,7 @@ from rotation.engines.mysql.definition import option_clause
 from rotation.engines.mysql.names import Account, identifier, literal
 from rotation.engines.mysql.pair import GONE, MySQLPair
 from rotation.engines.mysql.rights import Change, Right
-from rotation.errors import Unsupported
+from rotation.errors import PasswordRefused, StatementFailed, Unsupported
 
 NO_TABLE = frozenset({1031, 1347})
 """ER_ILLEGAL_HA: the engine of the table cannot hold it; ER_WRONG_OBJECT: it is a view."""
@@ -59,7 +61,8 @@ class MariaDBPair(MySQLPair):
         hashes_refused = catalog.refuses_hashes(self._connection, operation)
         methods = self._unread_methods(account, other, hashes_refused=hashes_refused)
         statement = f"CREATE USER {other.quoted} IDENTIFIED VIA {methods} ACCOUNT LOCK"
-        self._connection.execute(operation, statement, self._connection.needs(MAY_CREATE))
+        with _unread():
+            self._connection.execute(operation, statement, self._connection.needs(MAY_CREATE))
 
     def _copy_attributes(self, account: Account, other: Account) -> None:
         """Give the other account methods with the mark, and all besides rights and password.
@@ -74,7 +77,8 @@ class MariaDBPair(MySQLPair):
             is_same = set(without_passwords(methods)) == set(without_passwords(more))
             if methods[0].plugin != first.plugin or not is_same:
                 unread = self._unread_methods(account, other, hashes_refused=True)
-                self._connection.execute(operation, f"{alter} IDENTIFIED VIA {unread}")
+                with _unread():
+                    self._connection.execute(operation, f"{alter} IDENTIFIED VIA {unread}")
         elif methods != [first, *more]:
             wanted = " OR ".join(method.quoted for method in (first, *more))
             self._connection.execute(operation, f"{alter} IDENTIFIED VIA {wanted}")
@@ -91,7 +95,7 @@ class MariaDBPair(MySQLPair):
         The server prepares a view to find its columns, and calls functions that are in it: with the admin's rights, if
         view and function run as their invoker. The second connection keeps the table from being replaced by a view.
         """
-        with connect(self._connection.credential, self._connection.deadline) as keeper:
+        with connect(self._connection.credential, self._connection.deadline, MARIADB) as keeper:
             for change in grants:
                 if self._hold(keeper, change, account, other):
                     self.change(change, account, other)
@@ -169,3 +173,13 @@ class MariaDBPair(MySQLPair):
         if is_marked(catalog.methods(self._connection, account), other.user):
             return more
         return [*more, mark(account.user, hashes_refused=hashes_refused)]
+
+
+@contextmanager
+def _unread() -> Iterator[None]:
+    """Say of a password that nobody reads, if the server refuses it, that it is not the pending one."""
+    try:
+        yield
+    except PasswordRefused as refused:
+        cause = f"the server refuses the random password with which an account begins: {refused.cause}"
+        raise StatementFailed(refused.operation, cause, refused.remedy) from None

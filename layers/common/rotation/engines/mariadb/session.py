@@ -10,22 +10,37 @@ from contextlib import contextmanager
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engines.driver import ADMIN_HOST
+from rotation.engines.driver import ADMIN_HOST, ExpectedError
 from rotation.engines.mariadb import catalog
 from rotation.engines.mariadb.accounts import MariaDBAccounts
+from rotation.engines.mariadb.dialect import MARIADB
 from rotation.engines.mariadb.kind import KIND
-from rotation.engines.mariadb.methods import PASSWORDS, Method, first_password, password_hash, require_native
+from rotation.engines.mariadb.methods import (
+    PASSWORDS,
+    Method,
+    first_password,
+    parse,
+    password_hash,
+    passwords,
+    require_native,
+)
 from rotation.engines.mariadb.pair import MariaDBPair
 from rotation.engines.mysql import connection as mysql
-from rotation.engines.mysql.hashes import NATIVE, native
+from rotation.engines.mysql.hashes import ED25519, NATIVE, native
 from rotation.engines.mysql.locks import take_turn
-from rotation.engines.mysql.names import Account, identifier
-from rotation.engines.mysql.session import MySQLSession
+from rotation.engines.mysql.names import Account, identifier, literal
+from rotation.engines.mysql.problems import for_user
+from rotation.engines.mysql.session import NOT_RENEWED, MySQLSession
 from rotation.engines.mysql.two_passwords import PUT_ADMIN
 from rotation.errors import NotPermitted, Unsupported
 
-LIMITS = f"{mysql.LIMITS}, max_statement_time = {{seconds}}"
-"""The first ones are for locks of tables and rows, the last one for the rest: ALTER USER behind a global read lock."""
+STRICT = 1290
+"""ER_OPTION_PREVENTS_STATEMENT: the server's strict_password_validation refuses hashes."""
+
+REUSE = "password_reuse_check"
+
+IN_CLIENT = {"client_ed25519": ED25519}
+"""Plugins whose name is another one for the client."""
 
 
 class MariaDB:
@@ -36,7 +51,7 @@ class MariaDB:
     @contextmanager
     def connect(self, credential: Credential, deadline: Deadline) -> Iterator["MariaDBSession"]:
         """Log in; see `rotation.engine.Engine.connect`."""
-        with mysql.connect(credential, deadline, LIMITS) as connection:
+        with mysql.connect(credential, deadline, MARIADB) as connection:
             yield MariaDBSession(connection)
 
 
@@ -46,10 +61,46 @@ class MariaDBSession(MySQLSession):
     accounts_type = MariaDBAccounts
     pair_type = MariaDBPair
 
+    def _set_expired(self, password: str, operation: str) -> None:
+        """Give the user, whose password has expired, this one; raises ExpectedError if a policy refuses it.
+
+        The server says neither the plugin nor the policy; but it has asked the client for the plugin.
+        """
+        _, asked = self.connection.greeting
+        known = password_hash(IN_CLIENT.get(asked, asked), password)
+        clear = f"PASSWORD({literal(password)})"
+        try:
+            self._set_own(literal(known) if known else clear, operation, STRICT)
+        except ExpectedError as refused:
+            if refused.code != STRICT:
+                raise
+            catalog.warn_of_clear_text(operation)
+            self._set_own(clear, operation)
+
+    def _set_own(self, clause: str, operation: str, *expected: int) -> None:
+        """Run SET PASSWORD; raises ExpectedError also if a policy refuses the password."""
+        self.connection.execute(operation, f"SET PASSWORD = {clause}", expected=frozenset({*NOT_RENEWED, *expected}))
+
     def _change_own_password(self, password: str, operation: str) -> None:
-        """Let SET PASSWORD change the first method of the account, and keep its plugin."""
-        plugin = catalog.own_plugins(self.connection, operation)[0]
-        clause = catalog.password_clause(self.connection, plugin, password, operation)
+        """Let SET PASSWORD change the first method of the account, and keep its plugin.
+
+        Only an admin can end a second password. And SET PASSWORD changes a password behind a method without one, but
+        answers that it does not.
+        """
+        methods, username = catalog.own_methods(self.connection, operation), self.connection.username
+        found = [method.plugin for method in passwords(methods, username)]
+        if len(found) > 1 or methods[0].plugin not in found:
+            ways = " or ".join(method.plugin for method in methods)
+            alter = f"ALTER USER {{user}} IDENTIFIED VIA {(found or [NATIVE])[0]} USING …"
+            raise NotPermitted(
+                operation,
+                f"{username} logs in with {ways}, and SET PASSWORD can change no more than the first",
+                for_user(
+                    f"{PUT_ADMIN}; or run {alter} as an admin, and put the new password into the secret",
+                    username,
+                ),
+            )
+        clause = catalog.password_clause(self.connection, methods[0].plugin, password, operation)
         self.connection.execute(operation, f"SET PASSWORD = {clause}")
 
     def require_two_passwords(self) -> None:
@@ -59,6 +110,8 @@ class MariaDBSession(MySQLSession):
         """
         username = self.connection.username
         operation = f"checking that {username} can have two passwords"
+        if self.has_expired():  # the server does not say
+            return
         require_native(username, catalog.own_plugins(self.connection, operation), operation)
 
     def add_password(self, username: str, current: str, password: str) -> None:
@@ -85,23 +138,35 @@ class MariaDBSession(MySQLSession):
             return False
         require_native(account, (method.plugin for method in methods), operation)
         if methods != wanted:
+            if REUSE in catalog.policies(self.connection, operation):
+                cause = f"{REUSE} refuses the current password, which the statement must name"
+                raise Unsupported(operation, cause, f"Use another strategy, or run UNINSTALL SONAME '{REUSE}'")
             both = " OR ".join(self._method(NATIVE, each, operation) for each in (password, current))
             statement = f"ALTER USER {account.quoted} IDENTIFIED VIA {both}"
             self.connection.execute(operation, statement, self.connection.needs(mysql.MAY_CREATE))
         return True
 
+    def _end_own_second(self, operation: str) -> None:
+        """Do nothing: only an admin can."""
+
+    def _end_second(self, account: Account, operation: str) -> None:
+        """Do nothing: the statement that sets the password ends all others."""
+
     def _with_password(self, account: Account, password: str, operation: str) -> str:
-        """Return the account as ALTER USER takes it; the password replaces the first one, if it is new."""
-        methods = catalog.methods(self.connection, account)
+        """Return the account as ALTER USER takes it; the password replaces all that there are, if it is new."""
+        privileges = catalog.privileges(self.connection, account)
+        methods = parse(privileges)
         first = first_password(account, methods)
-        if password_hash(first.plugin, password) == first.secret:
+        has_expired = privileges.get("password_last_changed") == 0
+        is_only = passwords(methods, account.user) == [first]
+        if password_hash(first.plugin, password) == first.secret and is_only and not has_expired:
             return account.quoted  # this step was repeated, and a policy can refuse the same password again
         # A policy that must judge passwords refuses the whole statement if one method is a hash.
         hashes_refused = catalog.refuses_hashes(self.connection, operation)
         kept = [
             method.quoted
             for method in methods
-            if method is not first and not (hashes_refused and method.plugin in PASSWORDS)
+            if method not in passwords(methods, account.user) and not (hashes_refused and method.plugin in PASSWORDS)
         ]
         changed = [self._method(first.plugin, password, operation), *kept]
         return f"{account.quoted} IDENTIFIED VIA {' OR '.join(changed)}"

@@ -14,13 +14,17 @@ from rotation.engines.driver import ADMIN_HOST
 from rotation.engines.mysql import catalog
 from rotation.engines.mysql.connection import MySQLConnection
 from rotation.engines.mysql.definition import has_password, nonces
+from rotation.engines.mysql.hashes import READABLE
 from rotation.engines.mysql.names import Account
-from rotation.errors import RETRIED, StatementFailed, Unsafe
+from rotation.errors import RETRIED, NotPermitted, StatementFailed, Unsafe
 from rotation.kind import CLONE_SUFFIX
 
 UNKNOWN_OWNER = (
     "was not created by this rotation, and no version of the secret has its password: it may belong to someone else"
 )
+
+MOST_ACCOUNTS = 20
+"""Of so many accounts of one name the hashes are computed, a few hundredths of a second each."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,9 @@ class MySQLAccounts:
 
     def require_proven(self, proof: Proof) -> None:
         """Bind a name to an account that logged in; see `rotation.engine.Session`."""
-        if proof.principal not in map(str, self.named(proof.username)):
+        if not any(self._logged_in(account, proof) for account in self.named(proof.username)):
             raise Unsafe(
-                f"looking for {proof.principal}, which logged in, as {self._connection.username}",
+                f"looking for {proof.principal or proof.username}, which logged in, as {self._connection.username}",
                 "the server that the admin is logged in to has no such account",
                 ADMIN_HOST,
             )
@@ -63,6 +67,24 @@ class MySQLAccounts:
     def is_proven(self, username: str) -> bool:
         """Tell whether an account of this name logged in."""
         return username in self._proofs
+
+    def proof_of(self, username: str) -> Proof | None:
+        """Return the proof that an account of this name logged in, if there is one."""
+        return self._proofs.get(username)
+
+    def accepted(self, username: str, passwords: Sequence[str]) -> Sequence[str] | None:
+        """Return those of the passwords that open an account of this name; None if the hashes do not say it."""
+        try:
+            accounts = self.named(username)
+            if len(accounts) > MOST_ACCOUNTS or not all(map(self.shows_passwords, accounts)):
+                return None
+            return [one for one in passwords if any(self.has_password(account, one) for account in accounts)]
+        except NotPermitted:
+            return None
+
+    def shows_passwords(self, account: Account) -> bool:
+        """Tell whether the hashes of an account say which passwords open it."""
+        return catalog.row(self._connection, account)["plugin"] in READABLE
 
     def named(self, username: str) -> list[Account]:
         """Return all accounts of a user name."""
@@ -127,7 +149,14 @@ class MySQLAccounts:
         proof = self._proofs.get(account.user)
         if not proof:
             return False
-        return str(account) == proof.principal or self.has_password(account, proof.password)
+        return self._logged_in(account, proof) or self.has_password(account, proof.password)
+
+    def _logged_in(self, account: Account, proof: Proof) -> bool:
+        """Tell whether it is this account that logged in.
+
+        If its password has expired, the server does not say which account it is: it is one that the password opens.
+        """
+        return str(account) == proof.principal if proof.principal else self.has_password(account, proof.password)
 
 
 def _require_known(unknown: set[Account], user: str, other: str) -> None:

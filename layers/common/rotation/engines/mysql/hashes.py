@@ -11,6 +11,9 @@ import re
 
 NATIVE, ED25519, PARSEC = "mysql_native_password", "ed25519", "parsec"
 
+READABLE = frozenset({NATIVE, "caching_sha2_password", "sha256_password", ED25519, PARSEC})
+"""The plugins whose hashes are known here."""
+
 ALPHABET = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 ORDER = (
     (0, 10, 20), (21, 1, 11), (12, 22, 2), (3, 13, 23), (24, 4, 14),

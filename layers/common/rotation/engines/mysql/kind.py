@@ -13,4 +13,6 @@ KIND = EngineKind(
     unshared_kinds=frozenset({"definers"}),
     dual_password_needs_version=True,
     admin_needs_database=False,
+    admin_sees_accounts=True,
+    admin_sees_passwords=True,
 )

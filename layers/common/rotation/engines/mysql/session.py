@@ -1,7 +1,7 @@
 """MySQL, Amazon RDS for MySQL, and Aurora MySQL (8.0.22 and later; single users from 5.7 on)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from rotation.credential import Credential
@@ -11,13 +11,17 @@ from rotation.engines.driver import ExpectedError, verify
 from rotation.engines.mysql import catalog
 from rotation.engines.mysql.accounts import MySQLAccounts
 from rotation.engines.mysql.connection import APPLICATION_SQL_MODE, MAY_CREATE, MySQLConnection, connect
-from rotation.engines.mysql.definition import needs_password
+from rotation.engines.mysql.definition import needs_password, secondary_hash
+from rotation.engines.mysql.hashes import matches
 from rotation.engines.mysql.kind import KIND
 from rotation.engines.mysql.locks import take_turn
 from rotation.engines.mysql.names import Account, literal
+from rotation.engines.mysql.one_password import OnePassword
 from rotation.engines.mysql.pair import MySQLPair
-from rotation.engines.mysql.two_passwords import REPLACE, WRONG_CURRENT, TwoPasswords
-from rotation.errors import PasswordRefused, StatementFailed, Unsafe
+from rotation.engines.mysql.problems import RENEW, for_user
+from rotation.engines.mysql.two_passwords import POLICIES, REPLACE, WRONG_CURRENT, TwoPasswords, promote
+from rotation.engines.mysql.wire import EXPIRED_PASSWORD
+from rotation.errors import LoginBlocked, NotPermitted, PasswordRefused, StatementFailed, Unsafe
 
 REVERSIBLE = (
     "SELECT",
@@ -37,6 +41,12 @@ REVERSIBLE = (
 NOT_ROLLED_BACK = 1196
 """ER_WARNING_NOT_COMPLETE_ROLLBACK, a warning: a table of an engine like MyISAM keeps what was done to it."""
 
+NOT_SAID = ""
+"""The principal of a user whose password has expired."""
+
+NOT_RENEWED = POLICIES | {WRONG_CURRENT}
+"""The server's rules refuse a password, or the user logged in with the second one, which it cannot replace."""
+
 
 class MySQL:
     """The engine; implements `rotation.engine.Engine`."""
@@ -51,7 +61,7 @@ class MySQL:
 
 
 class MySQLSession:
-    """One connection; implements `rotation.engine.Session` and `rotation.engine.KeepsOldPassword`.
+    """One connection; implements `Session`, `SeesPasswords` and `KeepsOldPassword` of `rotation.engine`.
 
     Passwords are sent in clear inside of TLS: the server masks them in its logs, also if a statement fails
     (https://dev.mysql.com/doc/refman/8.4/en/password-logging.html), and users may not set hashes for themselves.
@@ -69,11 +79,18 @@ class MySQLSession:
         """Return who is logged in; see `rotation.engine.Session`.
 
         The server lets an anonymous account in if it does not know the name, and replaces an account by another one
-        that it is a proxy of. Accounts of one name differ by their hosts.
+        that it is a proxy of. Accounts of one name differ by their hosts. If the password has expired, which the server
+        says after the right one only, it says nothing else: an admin finds the account by the password.
         """
         username = self.connection.username
         operation = f"checking which account {username} is logged in as"
-        [(account, proxy)] = self.connection.execute(operation, "SELECT CURRENT_USER(), @@proxy_user")
+        try:
+            rows = self.connection.execute(
+                operation, "SELECT CURRENT_USER(), @@proxy_user", expected=frozenset({EXPIRED_PASSWORD})
+            )
+        except ExpectedError:
+            return Proof(username, self.connection.credential.password, NOT_SAID)
+        [(account, proxy)] = rows
         if proxy is None and account.startswith(f"{username}@"):
             return Proof(username, self.connection.credential.password, account)
         found = Account(*account.rsplit("@", 1))
@@ -86,21 +103,35 @@ class MySQLSession:
         [(role, database)] = self.connection.execute(operation, "SELECT CURRENT_ROLE(), DATABASE()")
         return {"the active roles": str(role), "the database": str(database)}
 
+    def has_expired(self) -> bool:
+        """Tell whether the password of the user who is logged in has expired; raises Unsafe as `proof` does."""
+        return self.proof().principal == NOT_SAID
+
     def require_proven(self, proof: Proof) -> None:
         """Bind this session, an admin's, to an account that logged in; see `rotation.engine.Session`."""
         self.accounts.require_proven(proof)
 
     def change_own_password(self, password: str) -> None:
         """Give the user who is logged in this password; see `rotation.engine.Session`."""
-        self.proof()
+        operation = f"changing the password of {self.connection.username}"
+        if self.has_expired():
+            self._renew(password, operation)
+            self.proof()
+            if self.connection.credential.password == password:
+                self._end_own_second(operation)
+                return
         try:
-            self._change_own_password(password, f"changing the password of {self.connection.username}")
+            self._change_own_password(password, operation)
         except PasswordRefused:
             # A policy refuses a password of the history: also one that another invocation has set since our login.
             is_ours = password == self.connection.credential.password
             if is_ours or not self.connection.accepts(self.connection.username, password):
                 raise
         self.connection.credential = replace(self.connection.credential, password=password)
+
+    def accepted(self, username: str, passwords: Sequence[str]) -> Sequence[str] | None:
+        """Return which passwords log in, as the hashes say; see `rotation.engine.SeesPasswords`."""
+        return self.accounts.accepted(username, passwords)
 
     def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about the pair; see `rotation.engine.Session`."""
@@ -134,7 +165,9 @@ class MySQLSession:
         First the server says who acts: a proxy that a stranger has granted could have put another account in the place
         of this one.
         """
-        self.proof()
+        if self.has_expired():
+            operation = f"verifying as {self.connection.username}"
+            raise LoginBlocked(operation, "its password has expired", for_user(RENEW, self.connection.username))
         if not statements:
             return
         # As the application would: in its SQL mode, not in ours.
@@ -148,36 +181,78 @@ class MySQLSession:
         self.connection.execute("rolling back", "SET SESSION sql_mode = ''")
 
     def require_two_passwords(self) -> None:
-        """Raise Unsupported if the user cannot have two; see `rotation.engine.KeepsOldPassword`."""
-        TwoPasswords(self.connection, self.accounts).require_possible()
+        """Raise Unsupported if the user cannot have two; see `rotation.engine.KeepsOldPassword`.
+
+        If the password has expired, the server does not say. The user finds out when it adds a password.
+        """
+        if not self.has_expired():
+            TwoPasswords(self.connection, self.accounts).require_possible()
 
     def add_password(self, username: str, current: str, password: str) -> None:
         """Let the user log in with both; see `rotation.engine.KeepsOldPassword`."""
         passwords = TwoPasswords(self.connection, self.accounts)
         if username == self.connection.username:
-            self.proof()
+            if self.has_expired():
+                self._renew(current, f"giving {username} a second password")
+                self.proof()
+                passwords.require_possible()
             passwords.add_own(current, password)
         else:
             passwords.add_for(username, current, password)
 
-    def _change_own_password(self, password: str, operation: str) -> None:
-        statement = f"ALTER USER USER() IDENTIFIED BY {literal(password)}"
-        if self.connection.version() >= REPLACE:
-            try:
-                # Some accounts must give the current password, and the others may.
-                replacing = f"{statement} REPLACE {literal(self.connection.credential.password)}"
-                self.connection.execute(operation, replacing, expected=frozenset({WRONG_CURRENT}))
-            except ExpectedError:  # logged in with the secondary password, which stays: see `TwoPasswords`
-                self.connection.execute(operation, statement)
+    def _renew(self, password: str, operation: str) -> None:
+        """Renew the password that has expired; if a policy refuses it, give the user the other password.
+
+        Until then the server does nothing else for the session, and says nothing.
+        """
+        for one in (self.connection.credential.password, password):
+            with suppress(ExpectedError):
+                self._set_expired(one, operation)
+                break
         else:
+            cause = "its password has expired, and the server lets it set no other one"
+            raise NotPermitted(operation, cause, for_user(RENEW, self.connection.username))
+        self.connection.credential = replace(self.connection.credential, password=one)
+        self.connection.begin()
+
+    def _set_expired(self, password: str, operation: str) -> None:
+        """Give the user, whose password has expired, this one; raises ExpectedError if a policy refuses it."""
+        current = self.connection.credential.password
+        if literal(current + password) != f"'{current}{password}'":
+            raise ExpectedError(EXPIRED_PASSWORD)  # the session's sql_mode, which says how to quote, is not ours yet
+        statement = f"ALTER USER USER() IDENTIFIED BY {literal(password)} REPLACE {literal(current)}"
+        self.connection.execute(operation, statement, expected=NOT_RENEWED)
+
+    def _end_own_second(self, operation: str) -> None:
+        """End the second password of the user who is logged in, if the server lets it."""
+        OnePassword(self.connection).end_second(operation)
+
+    def _change_own_password(self, password: str, operation: str) -> None:
+        if self.connection.version() >= REPLACE:  # some accounts must give the current password, and the others may
+            OnePassword(self.connection).replace(password, operation)
+        else:
+            statement = f"ALTER USER USER() IDENTIFIED BY {literal(password)}"
             self.connection.execute(operation, statement)
 
     def _set_password(self, username: str, password: str, option: str = "") -> None:
         operation = f"setting the password of {username}"
         take_turn(self.connection, [username], operation)
         accounts = self.accounts.to_open(username)
+        for account in accounts:
+            self._end_second(account, operation)
         users = [self._with_password(account, password, operation) for account in accounts]
         statement = f"ALTER USER {', '.join(users)}{option}"
+        self.connection.execute(operation, statement, self.connection.needs(MAY_CREATE))
+
+    def _end_second(self, account: Account, operation: str) -> None:
+        """End the second password of an account. The one that logged in stays until it gets the new one."""
+        row, proof = catalog.row(self.connection, account), self.accounts.proof_of(account.user)
+        second = secondary_hash(row)
+        if not second:
+            return
+        if proof and needs_password(row, proof.password) and matches(proof.password, second, row["plugin"]):
+            promote(self.connection, account, row, operation)
+        statement = f"ALTER USER {account.quoted} DISCARD OLD PASSWORD"
         self.connection.execute(operation, statement, self.connection.needs(MAY_CREATE))
 
     def _with_password(self, account: Account, password: str, _operation: str) -> str:

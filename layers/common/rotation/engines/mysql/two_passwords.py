@@ -13,7 +13,7 @@ from rotation.engines.driver import ADMIN_HOST, ExpectedError
 from rotation.engines.mysql import catalog
 from rotation.engines.mysql.accounts import MySQLAccounts
 from rotation.engines.mysql.connection import MAY_CREATE, MySQLConnection
-from rotation.engines.mysql.definition import primary_hash, secondary_hash
+from rotation.engines.mysql.definition import Row, primary_hash, secondary_hash
 from rotation.engines.mysql.hashes import matches
 from rotation.engines.mysql.locks import server_lock
 from rotation.engines.mysql.names import Account, literal
@@ -28,6 +28,9 @@ PLUGINS = frozenset({"caching_sha2_password", "sha256_password", "mysql_native_p
 WRONG_CURRENT, NEEDS_CURRENT, IN_HISTORY = 3891, 3892, 3638
 """REPLACE named a password that is not the primary one; the statement needs REPLACE; a policy refuses a password that
 the account had before."""
+
+POLICIES = frozenset({1819, IN_HISTORY, 4165})
+"""The server's rules refuse a password: for what it is, as one that the account had, or as too like the old one."""
 
 PUT_ADMIN = 'Put an admin into "masterarn"'
 OTHER_STRATEGY = "Use another strategy"
@@ -86,21 +89,12 @@ class TwoPasswords:
 
     def _replace_abandoned(self, current: str, password: str, operation: str) -> None:
         """Add a password if an abandoned rotation left the primary one."""
-        self._make_primary(current, operation)
+        make_primary(self._connection, current, operation)
         with suppress(ExpectedError):  # from here on, the first statement of another invocation succeeds, too
             self._compare_and_set(current, password, operation)
             return
         if not self._connection.accepts(self._connection.username, password):
             raise StatementFailed(operation, "another rotation changes the password", RETRIED) from None
-
-    def _make_primary(self, current: str, operation: str) -> None:
-        """Replace the primary password by the secondary one, with which we are logged in and which stays valid."""
-        try:
-            statement = f"ALTER USER USER() IDENTIFIED BY {literal(current)}"
-            self._connection.execute(operation, statement, expected=frozenset({NEEDS_CURRENT, IN_HISTORY}))
-        except ExpectedError as expected:
-            cause = f"an abandoned rotation left a password that the user may not replace (error {expected.code})"
-            raise NotPermitted(operation, cause, PUT_ADMIN) from None
 
     def _add_to_account(self, account: Account, current: str, password: str, operation: str) -> bool:
         """Add the password to an account; False if it does not have the current one, and so is not the secret's."""
@@ -112,9 +106,23 @@ class TwoPasswords:
                 return False
             if matches(password, primary, plugin):
                 return True
-            # An abandoned rotation left the primary one. As a hash, the other one meets every password policy.
-            hashed = f"IDENTIFIED WITH {literal(plugin)} AS 0x{secondary.hex()}"
-            self._connection.execute(operation, f"{alter} {hashed}", remedy)
+            promote(self._connection, account, row, operation)  # an abandoned rotation left the primary one
         added = f"IDENTIFIED BY {literal(password)} RETAIN CURRENT PASSWORD"
         self._connection.execute(operation, f"{alter} {added}", remedy)
         return True
+
+
+def promote(connection: MySQLConnection, account: Account, row: Row, operation: str) -> None:
+    """Replace the primary password of an account by its second one. As a hash, it meets every password policy."""
+    hashed = f"IDENTIFIED WITH {literal(row['plugin'])} AS 0x{secondary_hash(row).hex()}"
+    connection.execute(operation, f"ALTER USER {account.quoted} {hashed}", connection.needs(MAY_CREATE))
+
+
+def make_primary(connection: MySQLConnection, current: str, operation: str) -> None:
+    """Replace the primary password by the second one, with which we are logged in and which stays valid."""
+    try:
+        statement = f"ALTER USER USER() IDENTIFIED BY {literal(current)}"
+        connection.execute(operation, statement, expected=POLICIES | {NEEDS_CURRENT})
+    except ExpectedError as expected:
+        cause = f"an abandoned rotation left a password that the user may not replace (error {expected.code})"
+        raise NotPermitted(operation, cause, PUT_ADMIN) from None

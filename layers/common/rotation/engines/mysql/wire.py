@@ -25,11 +25,17 @@ NO_HANDSHAKE, TOO_LARGE, MALFORMED, REVEALS = 2012, 2020, 2027, 2061
 """CR_SERVER_HANDSHAKE_ERR, CR_NET_PACKET_TOO_LARGE, CR_MALFORMED_PACKET, CR_AUTH_PLUGIN_ERR: errors of clients, which
 are raised here. No server sends them."""
 
+WRONG_SERVER: Final = 2007
+"""CR_VERSION_ERROR: the same."""
+
 LOST_CONNECTION: Final = 2013
 """CR_SERVER_LOST."""
 
 ACCESS_DENIED, NO_PASSWORD_ACCESS = 1045, 1698
 """ER_ACCESS_DENIED_ERROR, ER_ACCESS_DENIED_NO_PASSWORD_ERROR: wrong user or password."""
+
+EXPIRED_PASSWORD, UNKNOWN_VARIABLE = 1820, 1193
+"""ER_MUST_CHANGE_PASSWORD, ER_UNKNOWN_SYSTEM_VARIABLE."""
 
 LOGIN_BYTES, LOGIN_PACKETS = 64 * 1024, 32
 """How much is read until the login is done. A whole login takes less than 4 KB, in about ten packets."""
@@ -52,10 +58,19 @@ class BoundedConnection(pymysql.Connection):
     The client's own time limit is for a piece of an answer: a server that sends a byte now and then never exceeds it.
     """
 
+    plugin = ""
+    """The authentication plugin that the server asked for."""
+    refuses_mariadb = False
+    """Whether to leave a server that greets as MariaDB, before it learns anything."""
+
+    server_version: str
+
+    _auth_plugin_name: str
     _sock: socket.socket
     _rfile: io.BufferedReader
     _result: Any
 
+    _left: tuple[str, str | None] | None = None
     _until = 0.0
     _server_limit = int(STATEMENT_SECONDS)
     _bytes, _packets = LOGIN_BYTES, LOGIN_PACKETS
@@ -73,6 +88,44 @@ class BoundedConnection(pymysql.Connection):
     def limit_size(self, size: int = ANSWER_BYTES, packets: int = ANSWER_PACKETS) -> None:
         """Limit the size of what comes next."""
         self._bytes, self._packets = size, packets
+
+    @property
+    def greets_as_mariadb(self) -> bool:
+        """Whether the server said so when it greeted us."""
+        return "mariadb" in self.server_version.lower()
+
+    @property
+    def number(self) -> int:
+        """The number of the connection, by which KILL names it."""
+        return int(self.thread_id())  # type: ignore[no-untyped-call]  # its stubs leave types out
+
+    @property
+    def is_late(self) -> bool:
+        """Whether what came last has used up its time."""
+        return time.monotonic() >= self._until
+
+    def set_character_set(self, charset: str, collation: str | None = None) -> None:
+        """Begin the session, which the client does with this, unless the password has expired.
+
+        MySQL accepts nothing then but a new password: the rest of what the client sends is left for `begin`.
+        """
+        try:
+            super().set_character_set(charset, collation)
+        except pymysql.MySQLError as error:
+            if error.args[:1] != (EXPIRED_PASSWORD,):
+                raise
+            self._left = (charset, self.init_command)
+            self.init_command = self.autocommit_mode = None
+
+    def begin(self) -> None:
+        """Send what `set_character_set` has left, if it has."""
+        if self._left:
+            charset, command = self._left
+            self._left = None
+            super().set_character_set(charset)
+            for statement in filter(None, (command, "SET AUTOCOMMIT = 1")):
+                with self.cursor() as cursor:
+                    cursor.execute(statement)
 
     def _write_bytes(self, data: bytes) -> None:
         # The TLS handshake, too, begins with the timeout that is set here.
@@ -92,6 +145,9 @@ class BoundedConnection(pymysql.Connection):
                 cause = "the server refused the login before it knew user and password"
                 raise pymysql.OperationalError(NO_HANDSHAKE, cause) from None
             raise
+        if self.refuses_mariadb and self.greets_as_mariadb:
+            raise pymysql.OperationalError(WRONG_SERVER, "the server is MariaDB")
+        self.plugin = self._auth_plugin_name
 
     def _request_authentication(self) -> None:
         """Log in.
@@ -106,6 +162,12 @@ class BoundedConnection(pymysql.Connection):
                 cause = "the server refused the first authentication method of the account"
                 raise pymysql.OperationalError(ACCESS_DENIED, cause) from None
             raise
+
+    def _process_auth(self, plugin_name: bytes, auth_packet: MysqlPacket, handler: object = None) -> MysqlPacket:
+        """Answer a request to switch to another plugin, and remember which."""
+        self.plugin = plugin_name.decode("ascii", "replace")
+        packet: MysqlPacket = super()._process_auth(plugin_name, auth_packet, handler)  # type: ignore[misc]  # private: its stubs leave it out
+        return packet
 
     def _read_packet(self, packet_type: type[MysqlPacket] = MysqlPacket) -> MysqlPacket:
         if self._packets <= 0:

@@ -1,0 +1,26 @@
+"""What must who logs in to a MariaDB server know of it? See `rotation.engines.mysql.dialect`."""
+
+from typing import Final
+
+from rotation.engines.mysql.dialect import LIMITS, Dialect
+from rotation.engines.mysql.problems import LOGIN_PROBLEMS, Sibling
+from rotation.errors import LoginBlocked, Untrusted
+
+FLUSH_HOSTS = "Run FLUSH HOSTS: the server blocks the function's address"
+OTHER_PLUGIN = (
+    "Change the account's plugin to ed25519 or mysql_native_password: this function's client lacks the one it has"
+)
+NO_REVEALING = "Change the account's plugin to ed25519 or mysql_native_password: they send no password"
+
+MARIADB: Final = Dialect(
+    sibling=Sibling(ours="MariaDB", theirs="MySQL"),
+    limits=f"{LIMITS}, max_statement_time = {{seconds}}",  # for the rest: ALTER USER behind a global read lock
+    login_problems={
+        **LOGIN_PROBLEMS,
+        1129: (LoginBlocked, FLUSH_HOSTS),
+        1251: (LoginBlocked, OTHER_PLUGIN),
+        2059: (LoginBlocked, OTHER_PLUGIN),
+        2061: (Untrusted, NO_REVEALING),
+    },
+    greeted_as=True,
+)

@@ -1,0 +1,32 @@
+"""In what do MySQL and MariaDB differ for who logs in?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from rotation.engines.driver import Problem
+from rotation.engines.mysql.problems import LOGIN_PROBLEMS, Sibling
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What a login must know of the kind of server."""
+
+    sibling: Sibling
+    """The other kind. A server that does not know one of the `limits` is one of those."""
+    limits: str
+    """The settings that limit how long the server takes for a statement; a few of them are a year otherwise."""
+    login_problems: Mapping[int, Problem]
+    greeted_as: bool
+    """Whether this kind says MariaDB in its greeting. A proxy can greet for it, and then says what it likes."""
+
+
+LIMITS: Final = "lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}"
+"""For locks of tables and rows: the defaults are a year, and 50 seconds."""
+
+MYSQL: Final = Dialect(
+    sibling=Sibling(ours="MySQL", theirs="MariaDB"),
+    limits=f"{LIMITS}, max_execution_time = {{seconds}}000",  # in milliseconds; for SELECT alone
+    login_problems=LOGIN_PROBLEMS,
+    greeted_as=False,
+)
