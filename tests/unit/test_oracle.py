@@ -23,6 +23,7 @@ from rotation.engines.oracle.unshared import (
     NAME_BOUND,
     OBJECT_KINDS,
     OTHER_OBJECTS,
+    REDACTION,
     TRIGGERS,
     USED_THROUGH_OTHERS,
 )
@@ -339,6 +340,13 @@ def test_a_syntax_error_does_not_repeat_the_statement() -> None:
 
 
 def test_the_words_for_what_a_pair_cannot_share_are_all_known() -> None:
-    found = {ADMINISTRATIVE, OTHER_OBJECTS, TRIGGERS, *OBJECT_KINDS.values(), *(bound.kind for bound in NAME_BOUND)}
+    found = {
+        ADMINISTRATIVE,
+        OTHER_OBJECTS,
+        REDACTION,
+        TRIGGERS,
+        *OBJECT_KINDS.values(),
+        *(bound.kind for bound in NAME_BOUND),
+    }
     assert KIND.unshared_kinds == found
     assert not (OBJECT_KINDS.keys() | USED_THROUGH_OTHERS) & GRANTABLE_TYPES

@@ -53,7 +53,7 @@ UNLOCK = (
     " as an admin, run: ALTER USER {user} ACCOUNT UNLOCK"
 )
 NEW_PASSWORD = (
-    'Run as an admin: ALTER USER {user} IDENTIFIED BY "…". Write this password into the secret, as a new version, and'  # noqa: S105 - a remedy
+    'Run as an admin: ALTER USER {user} IDENTIFIED BY "***". Write this password into the secret, as a new version, and'  # noqa: S105 - a remedy
     " rotate again"
 )
 BY_ITSELF = f"Use the single-user strategy, which changes an expired password by itself; or: {NEW_PASSWORD}"

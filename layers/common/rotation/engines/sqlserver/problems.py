@@ -52,9 +52,9 @@ from rotation.redaction import said
 
 NO_USER = f"{WRONG_DATABASE} (CREATE USER {{login}} FOR LOGIN {{login}}, in the database)"
 NO_DEFAULT = "ALTER LOGIN {login} WITH DEFAULT_DATABASE = [master]"
-NEW_PASSWORD = f"{EXPIRED} (ALTER LOGIN {{login}} WITH PASSWORD = '…')"
+NEW_PASSWORD = f"{EXPIRED} (ALTER LOGIN {{login}} WITH PASSWORD = '***')"
 DISABLED = "ALTER LOGIN {login} ENABLE, and find out who disabled it"
-UNLOCK = "ALTER LOGIN {login} WITH PASSWORD = '…' UNLOCK, and find out what locked it"
+UNLOCK = "ALTER LOGIN {login} WITH PASSWORD = '***' UNLOCK, and find out what locked it"
 WINDOWS_ONLY = "Switch the server to mixed authentication: it accepts logins of Windows only"
 TRIGGER = "Check the server's logon triggers (sys.server_triggers): one of them refuses the function"
 UPGRADING = f"Wait until the upgrade of the server has ended. {RETRIED}"
