@@ -44,6 +44,11 @@ def test_keys_that_a_secret_does_not_have_get_the_engines_defaults() -> None:
     )
 
 
+def test_a_port_that_was_assumed_is_said() -> None:
+    assert str(credential(port=5433)) == "app at db.example.com:5433"
+    assert str(credential()) == "app at db.example.com:5000 (the default port: the secret names none)"
+
+
 @pytest.mark.parametrize(("port", "expected"), [(5433, 5433), ("5433", 5433), (1, 1), ("65535", 65535)], ids=repr)
 def test_a_port_is_a_number_or_a_string_of_digits(port: object, expected: int) -> None:
     assert credential(port=port).port == expected

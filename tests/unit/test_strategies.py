@@ -6,7 +6,16 @@ from dataclasses import replace
 import pytest
 
 from rotation.engines.postgresql import kind as postgresql
-from rotation.errors import LoginRefused, NotPermitted, OutOfTime, RightsDiffer, Unreachable, Unsafe, Unsupported
+from rotation.errors import (
+    LoginBlocked,
+    LoginRefused,
+    NotPermitted,
+    OutOfTime,
+    RightsDiffer,
+    Unreachable,
+    Unsafe,
+    Unsupported,
+)
 from rotation.kind import Strategy, counterpart
 from rotation.logins import BY_OTHER_VERSION, MORE_PASSWORDS, NEWER_PASSWORDS, log_in_first
 from rotation.record import PairRecord
@@ -280,7 +289,7 @@ def test_without_leave_the_admin_is_not_asked_and_the_error_says_what_there_is_a
     scenario = locked_out(strategy, allowed=False)
     with pytest.raises(LoginRefused) as caught:
         scenario.run(Step.SET)
-    assert caught.value.operation == f"logging in as {APP} at {PRIMARY}:5000"
+    assert caught.value.operation.startswith(f"logging in as {APP} at {PRIMARY}:5000")
     assert "ALLOW_ADMIN_REPAIR (parameter AllowAdminRepair)" in caught.value.remedy
     assert "everybody who can write the secret could then take over any user" in caught.value.remedy
     assert "admin" not in scenario.users_tried()
@@ -482,6 +491,20 @@ def test_if_the_admin_sees_nothing_the_likeliest_password_is_tried() -> None:
     scenario.run(Step.SET)
     scenario.run(Step.SET)
     assert [credential.password for credential in scenario.database.refused] == ["password-0"]
+
+
+@pytest.mark.parametrize("strategy", ["single-user", "alternating-users"])
+def test_a_wrong_password_of_the_admin_is_about_the_admin_secret(strategy: str) -> None:
+    database = FakeDatabase(replace(KIND, admin_sees_passwords=True))
+    scenario = staged(
+        Scenario(ALTERNATING, database=database, masterarn="arn:admin", rotation={"strategy": strategy})
+    )
+    change_by_hand(scenario, "admin", "another")
+    with pytest.raises(LoginBlocked, match="Put the real password of admin into the admin secret arn:admin") as caught:
+        scenario.run(Step.SET)
+    assert "logging in as admin" in caught.value.operation
+    assert [credential.username for credential in scenario.database.refused] == ["admin"]
+    assert not written(scenario)
 
 
 def seeing() -> Scenario:

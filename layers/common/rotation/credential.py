@@ -86,9 +86,12 @@ class Credential:
     password: str = field(repr=False)
     tls: bool
     """Whether the server's certificate is verified; False sends everything in clear, because the secret says so."""
+    port_is_default: bool = field(default=False, compare=False)
+    """Whether the JSON names no port, so that the engine's default port is used."""
 
     def __str__(self) -> str:
-        return f"{self.username} at {self.host}:{self.port}"
+        assumed = " (the default port: the secret names none)" if self.port_is_default else ""
+        return f"{self.username} at {self.host}:{self.port}{assumed}"
 
     @property
     def public(self) -> Sequence[str]:
@@ -210,6 +213,7 @@ def parse_credential(fields: Mapping[str, object], kind: EngineKind, operation: 
         engine=engine,
         host=host,
         port=_port(fields.get("port", kind.default_port), operation),
+        port_is_default="port" not in fields,
         database=kind.default_database if database in (None, "") else _text({"dbname": database}, "dbname", operation),
         username=_text(fields, "username", operation),
         password=_text(fields, "password", operation, CONTROLS),

@@ -17,6 +17,7 @@ The user logs in at the admin's host if an admin will use the result. A host tha
 accept any password, and so could somebody in the middle of a connection without TLS.
 """
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from typing import Protocol
 from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
 from rotation.engine import Engine, Proof, SeesPasswords, Session
-from rotation.errors import WRONG_PASSWORD, LoginRefused
+from rotation.errors import WRONG_PASSWORD, LoginBlocked, LoginRefused
 from rotation.record import PairRecord
 
 NEWER_PASSWORDS = 2
@@ -130,7 +131,7 @@ def _accepted(groups: Sequence[Iterable[Credential]], current: SecretValue, cont
     If no password of the secret is accepted, none is sent. Raises LoginRefused then.
     """
     user = current.credential
-    with context.engine.connect(context.admin(current), context.deadline) as session:
+    with as_admin(context.admin(current), current, context) as session:
         if not isinstance(session, SeesPasswords):
             raise TypeError(type(session).__name__)
         for group in groups:
@@ -147,6 +148,25 @@ def _accepted(groups: Sequence[Iterable[Credential]], current: SecretValue, cont
     )
 
 
+@contextlib.contextmanager
+def as_admin(admin: Credential, current: SecretValue, context: Context) -> Iterator[Session]:
+    """Log in as the admin that the secret names; as `Engine.connect`, but raises LoginBlocked if the server refuses it.
+
+    LoginRefused would be taken for the answer to a password of the secret, and another of its passwords would be tried.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            session = stack.enter_context(context.engine.connect(admin, context.deadline))
+        except LoginRefused as refused:
+            raise LoginBlocked(
+                f"{refused.operation}, the admin",
+                refused.cause,
+                f"Put the real password of {admin.username} into the admin secret {current.admin_secret},"
+                " and rotate this secret again",
+            ) from None
+        yield session
+
+
 def prove(session: Session, _: Credential) -> Proof:
     """Return the proof of a session, as a `use` of `log_in`."""
     return session.proof()
@@ -160,8 +180,14 @@ def at_admins_place(user: Credential, admin: Credential, context: Context) -> Cr
     has no TLS. On RDS, where those two ports can differ, a host is one server.
     """
     keeps_port = context.engine.kind.tls_has_own_port and user.tls and not admin.tls
-    port = user.port if keeps_port else admin.port
-    return replace(user, host=admin.host, port=port, tls=user.tls or admin.tls)
+    door = user if keeps_port else admin
+    return replace(
+        user,
+        host=admin.host,
+        port=door.port,
+        port_is_default=door.port_is_default,
+        tls=user.tls or admin.tls,
+    )
 
 
 def other_passwords(current: SecretValue, context: Context) -> Iterator[Credential]:

@@ -35,7 +35,7 @@ from rotation.credential import Credential, SecretValue
 from rotation.engine import CloneStatus, KeepsOldPassword, Proof, Session
 from rotation.errors import InvalidSecret, LoginRefused, NotPermitted, Unsafe, Unsupported
 from rotation.kind import CLONE_SUFFIX, EngineKind, Strategy
-from rotation.logins import Context, at_admins_place, log_in, log_in_first, prove, same_login
+from rotation.logins import Context, as_admin, at_admins_place, log_in, log_in_first, prove, same_login
 from rotation.mirroring import (
     look_and_prove,
     mirror,
@@ -169,7 +169,7 @@ class AlternatingUsers(RotationStrategy):
             found, proof = log_in([current.credential], current, context, look_and_prove, admin)
         except LoginRefused as refused:
             _require_repair(refused, current, context)
-        with context.engine.connect(admin, context.deadline) as session:
+        with as_admin(admin, current, context) as session:
             if proof:
                 session.require_proven(proof)
             if (status := session.clone_status(user, other)) is CloneStatus.UNKNOWN:
@@ -274,7 +274,7 @@ def _admin_for(user: _NeedsAdmin, current: SecretValue, context: Context) -> Ite
     there = at_admins_place(user.credential, admin, context)
     if there != user.credential:
         proof = log_in_first([there], context, prove)
-    with context.engine.connect(admin, context.deadline) as session:
+    with as_admin(admin, current, context) as session:
         session.require_proven(proof)
         yield session
     _let_replicate(current, admin, context)
@@ -290,7 +290,7 @@ def _repair(refused: LoginRefused, current: SecretValue, pending: SecretValue, c
     """Let the admin set the pending password although no password logs in, if that is allowed."""
     user = current.credential.username
     _require_repair(refused, current, context)
-    with context.engine.connect(_admin(current, context, user), context.deadline) as session:
+    with as_admin(_admin(current, context, user), current, context) as session:
         session.reset_password(user, pending.credential.password)
     return f"{user} got the pending password from the admin, because nothing else logs in"
 
