@@ -22,6 +22,7 @@ from rotation.errors import (
     Unreachable,
     Unsafe,
 )
+from rotation.finding import Finding, failed, passed, warned
 from rotation.kind import EngineKind, Strategy
 from rotation.record import PairRecord, is_ours
 from tests.laboratories import ORDERS, THINGS, Logins
@@ -131,6 +132,14 @@ class FakeDatabase:
             self.refused.append(credential)
             raise LoginRefused(operation, "wrong user or password", "Put the real password into the secret")
         yield FakeSession(self, server, credential.username, credential.password, deadline)
+
+    def reach(self, credential: Credential, deadline: Deadline) -> Iterator[Finding]:
+        """Say whether the host is up."""
+        operation = f"looking for {credential.host}"
+        deadline.allow(1.0, operation)
+        if credential.host not in self._servers or credential.host in self.unreachable:
+            raise Unreachable(operation, "the server gave no answer", "Look whether it is up")
+        yield passed("TCP", f"{credential.host} answers")
 
     # What an operator does
 
@@ -266,6 +275,21 @@ class FakeSession:
             if not match or match[1] not in THINGS:
                 raise StatementFailed(operation, "it is no SELECT from a thing that there is", "Correct it")
             self._require(operation, may=reading(match[1]) in self._user(self.username).rights)
+
+    def inspect_server(self) -> Iterator[Finding]:
+        """Say whether it takes changes."""
+        if self.server.primary:
+            yield warned("replica", "this server is a replica", "Name the primary")
+        else:
+            yield passed("replica", "this server takes changes")
+
+    def inspect_rights(self, strategy: Strategy, user: str, other: str) -> Iterator[Finding]:  # noqa: ARG002 - one right for all
+        """Say whether who is logged in may set a password."""
+        may = self._user(self.username).may_change_own_password if self.username == user else self._is_admin
+        if may:
+            yield passed("rights", f"{self.username} may")
+        else:
+            yield failed("rights", f"{self.username} may not", "Give it the right to")
 
     @property
     def _is_admin(self) -> bool:

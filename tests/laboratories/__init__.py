@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import Engine
+from rotation.engine import InspectedEngine
 
 ORDERS, INVOICES = THINGS = ("lab_orders", "lab_invoices")
 """What can be read: a new user has the right to read the orders."""
@@ -29,7 +29,7 @@ class Laboratory(Protocol):
     """A database server, its admin, and a look into it from outside."""
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> InspectedEngine:
         """The driver under test."""
 
     @property

@@ -32,7 +32,18 @@ COMMON = {"rotation.engines.driver", "rotation.engines.network", "rotation.engin
 DECISIONS = ["rotation.steps", "rotation.strategies"]
 ENGINE_CAN_IMPORT = {
     f"rotation.{name}"
-    for name in ("engine", "credential", "deadline", "environment", "errors", "hosts", "kind", "passwords", "redaction")
+    for name in (
+        "engine",
+        "credential",
+        "deadline",
+        "environment",
+        "errors",
+        "finding",
+        "hosts",
+        "kind",
+        "passwords",
+        "redaction",
+    )
 }
 ENGINES = sorted(name for name in MODULES if name.startswith("rotation.engines."))
 

@@ -7,7 +7,7 @@ raises one of the `DatabaseError`s of `rotation.errors`.
 
 import base64
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -15,7 +15,8 @@ from typing import Final, Protocol, runtime_checkable
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.kind import EngineKind
+from rotation.finding import Finding
+from rotation.kind import EngineKind, Strategy
 
 
 @dataclass(frozen=True)
@@ -205,4 +206,34 @@ class Engine(Protocol):
         The server proves its identity before it learns anything about the password, unless the credential switches TLS
         off. Nothing waits beyond the deadline. Raises LoginRefused only if the server said that user or password are
         wrong.
+        """
+
+
+class InspectedSession(Session, Protocol):
+    """A session that can also be asked, before anything is changed, whether a rotation would succeed."""
+
+    def inspect_server(self) -> Iterator[Finding]:
+        """Say what the server shows this session about itself, as far as a rotation depends on it. Changes nothing.
+
+        The items are version, replica, password rules, and lockout. What is not shown to this session is a finding too.
+        """
+
+    def inspect_rights(self, strategy: Strategy, user: str, other: str) -> Iterator[Finding]:
+        """Say whether who is logged in, `user` or an admin, may do its part in this strategy. Changes nothing.
+
+        `other` is who gets the new password: `user` itself, or the other user of a pair. The items are rights, and what
+        the engine needs besides.
+        """
+
+
+class InspectedEngine(Engine, Protocol):
+    """An engine whose sessions can be asked that: every engine of this application."""
+
+    def connect(self, credential: Credential, deadline: Deadline) -> AbstractContextManager[InspectedSession]:
+        """As `Engine.connect`."""
+
+    def reach(self, credential: Credential, deadline: Deadline) -> Iterator[Finding]:
+        """Say how far one gets to the credential's host without a login: DNS, TCP, TLS with the certificate.
+
+        Sends nothing of the credential. Raises what `connect` raises if there is no way.
         """

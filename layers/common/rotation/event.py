@@ -1,7 +1,8 @@
-"""What does Secrets Manager ask for?"""
+"""What does Secrets Manager, or an operator, ask for?"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Self
 
 from rotation.errors import InvalidEvent
@@ -38,6 +39,28 @@ class RotationEvent:
             raise _invalid(f'its "ClientRequestToken" is not {TOKEN_LENGTH[0]} to {TOKEN_LENGTH[-1]} characters long')
         rotation_token = _text(event, "RotationToken") if event.get("RotationToken") is not None else None
         return cls(Step(step), _text(event, "SecretId"), token, rotation_token)
+
+
+class Look(StrEnum):
+    """What an operator can ask for, by its name in the event. It changes nothing."""
+
+    PREFLIGHT = "preflight"
+
+
+@dataclass(frozen=True)
+class LookEvent:
+    """One invocation by an operator."""
+
+    look: Look
+    secret_id: str
+    """The ARN or the name of the secret."""
+
+    @classmethod
+    def parse(cls, event: object) -> "Self | None":
+        """Read an invocation's event; None if it asks for no look. Raises InvalidEvent."""
+        if not isinstance(event, Mapping) or event.get("Step") not in set(Look):
+            return None
+        return cls(Look(event["Step"]), _text(event, "SecretId"))
 
 
 def _text(event: Mapping[str, object], key: str) -> str:

@@ -12,10 +12,10 @@ from aws_lambda_powertools.metrics import MetricUnit
 from rotation.admin import Admins
 from rotation.aws import Clients, own_clients
 from rotation.deadline import Deadline
-from rotation.engine import Engine
+from rotation.engine import InspectedEngine
 from rotation.environment import boolean
 from rotation.errors import RotationError, Unexpected
-from rotation.event import RotationEvent
+from rotation.event import LookEvent, RotationEvent
 from rotation.passwords import PasswordPolicy
 from rotation.redaction import LONGEST, Redactor, redacting
 from rotation.roles import SecretRoles, clients_in_role
@@ -28,22 +28,27 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+    from rotation.preflight.preflight import Answer
+
 logger = Logger(service=os.environ.get("POWERTOOLS_SERVICE_NAME", "rotation"))
 NAMESPACE = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "SecretRotation")
 
 
-def rotation_handler(engine: Engine) -> "Callable[[object, LambdaContext], None]":
-    """Return the function that Lambda calls; it does one step for a secret of this engine.
+def rotation_handler(engine: InspectedEngine) -> "Callable[[object, LambdaContext], Answer | None]":
+    """Return the function that Lambda calls; it does one step for a secret of this engine, and returns nothing.
 
-    Each call logs one line and measures its duration in the metric StepDuration. If it fails, it counts in the metric
-    StepFailed and raises the error for Secrets Manager. Nothing that is logged or raised holds a secret.
+    An operator can ask it for a look instead (`rotation.event.Look`), and gets what was found as JSON. Each call logs one
+    line and measures its duration in the metric StepDuration. If it fails, it counts in the metric StepFailed and raises
+    the error for Secrets Manager. Nothing that is logged, raised or returned holds a secret.
     """
 
-    def handler(event: object, context: "LambdaContext") -> None:
-        failure = _Invocation(engine, context).run(event)
+    def handler(event: object, context: "LambdaContext") -> "Answer | None":
+        invocation = _Invocation(engine, context)
+        failure = invocation.run(event)
         # Raised here, outside of any `except`: the error carries no chain to an exception that may hold a secret.
         if failure:
             raise failure
+        return invocation.answer
 
     return handler
 
@@ -51,12 +56,14 @@ def rotation_handler(engine: Engine) -> "Callable[[object, LambdaContext], None]
 class _Invocation:
     """One call of the function."""
 
-    def __init__(self, engine: Engine, context: "LambdaContext") -> None:
+    def __init__(self, engine: InspectedEngine, context: "LambdaContext") -> None:
         self._engine = engine
         self._context = context
         self._deadline = Deadline(lambda: context.get_remaining_time_in_millis() / 1000)
         self._redactor = Redactor()
         self._redact = partial(self._redactor.said, most=LONGEST)
+        self.answer: Answer | None = None
+        """What Lambda returns to an operator who asked for a look."""
         self._secret: SecretUnderRotation | None = None
         self._began = time.monotonic()
         self._fields = {
@@ -82,6 +89,8 @@ class _Invocation:
 
     def _step(self, raw: object) -> str:
         self._redactor.add_secret(raw.get("RotationToken") if isinstance(raw, dict) else None)
+        if asked := LookEvent.parse(raw):
+            return self._look(asked)
         event = RotationEvent.parse(raw)
         self._redactor.release(event.secret_id, event.version_token)
         self._fields |= {
@@ -109,6 +118,24 @@ class _Invocation:
             recovered=self._recovered,
         )
         return STEPS[event.step](rotation)
+
+    def _look(self, event: LookEvent) -> str:
+        """Look at what an operator asks for; changes nothing."""
+        # Imported here: rotations do without it, and should start as fast as they can.
+        from rotation.preflight import preflight  # noqa: PLC0415
+
+        self._redactor.release(event.secret_id)
+        self._fields |= {"step": event.look, "secret_arn": event.secret_id}
+        findings = preflight.preflight(
+            event.secret_id,
+            engine=self._engine,
+            clients=self._clients(event.secret_id),
+            redactor=self._redactor,
+            deadline=self._deadline,
+            function_arn=":".join(self._context.invoked_function_arn.split(":")[:7]),
+        )
+        self.answer = preflight.answer(event.secret_id, findings, self._redact)
+        return preflight.summary(findings)
 
     def _clients(self, secret_arn: str) -> Clients:
         """Return the clients for every call about this secret."""

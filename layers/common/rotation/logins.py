@@ -57,6 +57,18 @@ class KeepsRecord(Protocol):
         """Replace what is recorded, as far as it was read. Can be repeated; if it is cut off, both can be there."""
 
 
+class Connects(Protocol):
+    """What a login needs besides a credential."""
+
+    @property
+    def engine(self) -> Engine:
+        """The engine to log in to."""
+
+    @property
+    def deadline(self) -> Deadline:
+        """The time that is left."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What a strategy can use."""
@@ -149,7 +161,7 @@ def _accepted(groups: Sequence[Iterable[Credential]], current: SecretValue, cont
 
 
 @contextlib.contextmanager
-def as_admin(admin: Credential, current: SecretValue, context: Context) -> Iterator[Session]:
+def as_admin(admin: Credential, current: SecretValue, context: Connects) -> Iterator[Session]:
     """Log in as the admin that the secret names; as `Engine.connect`, but raises LoginBlocked if the server refuses it.
 
     LoginRefused would be taken for the answer to a password of the secret, and another of its passwords would be tried.
@@ -172,7 +184,7 @@ def prove(session: Session, _: Credential) -> Proof:
     return session.proof()
 
 
-def at_admins_place(user: Credential, admin: Credential, context: Context) -> Credential:
+def at_admins_place(user: Credential, admin: Credential, context: Connects) -> Credential:
     """Return the same login at the admin's host and port, over TLS if either of the two uses TLS.
 
     Only a login there proves something to the admin. The user's own TLS stays on: its password is never sent in clear

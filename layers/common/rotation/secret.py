@@ -26,9 +26,7 @@ from rotation.staging import CURRENT, PENDING, PREVIOUS, StagingLabels, is_stage
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
-    from mypy_boto3_secretsmanager.type_defs import (
-        SecretVersionsListEntryTypeDef,
-    )
+    from mypy_boto3_secretsmanager.type_defs import GetSecretValueResponseTypeDef, SecretVersionsListEntryTypeDef
 
 MOST_VERSIONS_READ = 10
 """How many newer versions, and how many earlier ones, are read at most."""
@@ -242,13 +240,21 @@ class SecretUnderRotation:
             )
         except ClientError:
             return None
-        if "SecretString" not in answer:
-            raise InvalidSecret(operation, "it holds binary data", "Store the credential as JSON text")
-        self.redactor.read(answer["SecretString"])
-        value = SecretValue.parse(answer["SecretString"], self.kind, operation)
-        self.redactor.release(*value.public)
+        value = parsed(answer, self.kind, self.redactor, operation)
         labels = answer.get("VersionStages", [])
         self._labels.note(version, labels)
         if version == self.token:
             self._created.append(answer["CreatedDate"].timestamp())
         return value, labels
+
+
+def parsed(
+    answer: "GetSecretValueResponseTypeDef", kind: EngineKind, redactor: Redactor, operation: str
+) -> SecretValue:
+    """Return the value in an answer, once the redactor knows it; raises InvalidSecret."""
+    if "SecretString" not in answer:
+        raise InvalidSecret(operation, "it holds binary data", "Store the credential as JSON text")
+    redactor.read(answer["SecretString"])
+    value = SecretValue.parse(answer["SecretString"], kind, operation)
+    redactor.release(*value.public)
+    return value

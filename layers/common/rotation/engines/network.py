@@ -6,12 +6,23 @@ What drivers share after that, once they are connected, is in `rotation.engines.
 import os
 import socket
 import ssl
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline, within
-from rotation.engines.driver import CONNECT_SECONDS, NO_ANSWER, NO_BUNDLE, NO_RDS_PROXY
+from rotation.engines.driver import (
+    CERTIFICATE,
+    CONNECT_SECONDS,
+    HOST_NAME,
+    NO_ANSWER,
+    NO_BUNDLE,
+    NO_RDS_PROXY,
+    UNKNOWN_SERVER,
+)
 from rotation.errors import Unreachable, Unsafe, Unsupported, Untrusted
+from rotation.finding import Finding, passed, warned
 from rotation.hosts import is_rds_proxy, require_ordinary
 
 
@@ -72,3 +83,49 @@ def tls_context() -> ssl.SSLContext:
     # Whether RDS's certificates have the strict form of RFC 5280 is not ours to judge.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
+
+
+MISMATCHES = frozenset({62, 64})
+"""OpenSSL's codes for a certificate of another host name, or address (X509_V_ERR_HOSTNAME_MISMATCH, IP_ADDRESS_…)."""
+
+SOON = timedelta(days=30)
+"""How long before its end a certificate is worth a warning."""
+
+type BeginTls = Callable[[socket.socket, ssl.SSLContext, str], ssl.SSLObject | ssl.SSLSocket]
+"""Takes a connection, what verifies, and the host name; does what the engine wants before TLS, and the handshake.
+Raises OSError, of which ssl.SSLError is one, and Untrusted if the server has no TLS."""
+
+
+def reach(credential: Credential, deadline: Deadline, begin_tls: BeginTls) -> Iterator[Finding]:
+    """Say how far one gets to the credential's host; see `rotation.engine.Engine.reach`."""
+    operation = f"looking for {credential.host}:{credential.port}"
+    yield passed("DNS", f"{credential.host} is {', '.join(look_up(credential, deadline, operation))}")
+    with open_socket(credential, deadline, operation) as connected:
+        yield passed("TCP", f"{connected.getpeername()[0]} answers at port {credential.port}")
+        if not credential.tls:
+            cause = "the secret says that nothing is encrypted or verified"
+            yield warned("TLS", cause, 'Remove "ssl": false from the secret, once the server has TLS')
+            return
+        connected.settimeout(deadline.allow(CONNECT_SECONDS, operation))
+        yield from _tls(credential, connected, begin_tls)
+
+
+def _tls(credential: Credential, connected: socket.socket, begin_tls: BeginTls) -> Iterator[Finding]:
+    operation = f"verifying {credential.host}:{credential.port}"
+    try:
+        tls = begin_tls(connected, tls_context(), credential.host)
+    except ssl.SSLCertVerificationError as error:
+        remedy = HOST_NAME if error.verify_code in MISMATCHES else CERTIFICATE
+        raise Untrusted(operation, error.verify_message, remedy) from None
+    except (OSError, EOFError) as error:
+        cause = f"there was no TLS handshake ({type(error).__name__})"
+        raise Untrusted(operation, cause, UNKNOWN_SERVER) from None
+    certificate = tls.getpeercert() or {}
+    end = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
+    said = f"{tls.version()}, and a certificate for {credential.host} that is valid until {end:%Y-%m-%d}"
+    if end - datetime.now(UTC) < SOON:
+        yield warned(
+            "TLS", said, "Renew the server's certificate (on RDS: modify-db-instance --ca-certificate-identifier)"
+        )
+    else:
+        yield passed("TLS", said)

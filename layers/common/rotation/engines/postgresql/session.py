@@ -11,13 +11,16 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.driver import POLICY, Problem, verify
-from rotation.engines.postgresql import catalog
+from rotation.engines.network import reach
+from rotation.engines.postgresql import catalog, inspection
 from rotation.engines.postgresql.connection import APPLICATION_SETTINGS, PostgreSQLConnection, transaction
 from rotation.engines.postgresql.expiry import require_valid
 from rotation.engines.postgresql.kind import KIND
 from rotation.engines.postgresql.pair import PostgreSQLPair
 from rotation.engines.postgresql.roles import require_known
 from rotation.errors import RETRIED, PasswordRefused, StatementFailed, Unsafe
+from rotation.finding import Finding
+from rotation.kind import Strategy
 from rotation.redaction import said
 
 log = logging.getLogger(__name__)
@@ -46,6 +49,10 @@ class PostgreSQL:
         """Log in, in one transaction; see `rotation.engine.Engine.connect`."""
         with transaction(credential, deadline) as connection:
             yield PostgreSQLSession(connection)
+
+    def reach(self, credential: Credential, deadline: Deadline) -> Iterator[Finding]:
+        """Say how far one gets without a login; see `rotation.engine.Engine`."""
+        return reach(credential, deadline, inspection.begin_tls)
 
 
 class PostgreSQLSession:
@@ -165,6 +172,14 @@ class PostgreSQLSession:
         """Set a password, or its verifier. If the server refuses it, there is a savepoint to go back to."""
         statement = SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(username), Literal(password))
         self.connection.execute_again(operation, statement, PASSWORD_PROBLEMS)
+
+    def inspect_server(self) -> Iterator[Finding]:
+        """Say what the server shows; see `rotation.engine.Session`."""
+        return inspection.inspect_server(self.connection)
+
+    def inspect_rights(self, strategy: Strategy, user: str, other: str) -> Iterator[Finding]:
+        """Say whether who is logged in may do its part; see `rotation.engine.Session`."""
+        return inspection.inspect_rights(self.connection, strategy, user, other)
 
     def _pair(self, user: str, other: str) -> PostgreSQLPair:
         return PostgreSQLPair(self.connection, user, other, self._known_oids)

@@ -1,0 +1,116 @@
+"""What does Secrets Manager say of a secret, besides its value?"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Self
+
+from rotation.finding import Finding, failed, passed, warned
+from rotation.record import PairRecord
+from rotation.staging import CURRENT, PENDING
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
+
+DOCTOR = "Run make doctor for this secret"
+GRACE = timedelta(hours=1)
+"""Time for the rotation itself after its date."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """The answer of DescribeSecret, as far as a rotation depends on it."""
+
+    arn: str
+    owner: str
+    """The AWS service that manages the secret; empty: none."""
+    primary_region: str
+    """Where the secret is that this one is a replica of; empty if it is none."""
+    is_deleted: bool
+    is_enabled: bool
+    function_arn: str
+    """Without version and alias; empty if none was attached."""
+    schedule: str
+    next_rotation: datetime | None
+    stages: Mapping[str, Sequence[str]]
+    """The labels of each version."""
+
+    @classmethod
+    def parse(cls, answer: "DescribeSecretResponseTypeDef") -> Self:
+        """Read the answer."""
+        rules, date = answer.get("RotationRules", {}), answer.get("NextRotationDate")
+        days, primary, arn = rules.get("AutomaticallyAfterDays"), answer.get("PrimaryRegion", ""), answer["ARN"]
+        return cls(
+            arn=arn,
+            owner=answer.get("OwningService", ""),
+            primary_region=primary if primary != arn.split(":")[3] else "",
+            is_deleted="DeletedDate" in answer,
+            is_enabled=answer.get("RotationEnabled", False),
+            function_arn=":".join(answer.get("RotationLambdaARN", "").split(":")[:7]),
+            schedule=rules.get("ScheduleExpression") or (f"every {days} days" if days else ""),
+            next_rotation=date and date.astimezone(UTC),
+            stages=answer.get("VersionIdsToStages", {}),
+        )
+
+    @property
+    def record(self) -> PairRecord:
+        """What earlier rotations recorded about the pair."""
+        return PairRecord.from_labels({label for labels in self.stages.values() for label in labels})
+
+    def secret(self) -> Iterator[Finding]:
+        """Say whether the secret is one that a function of ours can rotate."""
+        if self.owner:
+            yield failed(
+                "secret",
+                f"{self.arn} is managed by {self.owner}, which rotates it",
+                "Attach the function to a secret of your own; this one can be its masterarn",
+            )
+        elif self.primary_region:
+            yield failed(
+                "secret",
+                f"{self.arn} is a replica of the secret in {self.primary_region}",
+                f"Attach the function of {self.primary_region} to the secret there",
+            )
+        elif self.is_deleted:
+            yield failed(
+                "secret",
+                f"{self.arn} is scheduled for deletion",
+                f"Run aws secretsmanager restore-secret --secret-id {self.arn}",
+            )
+        else:
+            yield passed("secret", f"{self.arn} can be described")
+
+    def rotation(self, function_arn: str, now: datetime) -> Iterator[Finding]:
+        """Say whether, by which function, and when the secret rotates."""
+        if not self.function_arn:
+            yield warned("rotation", "no rotation function is attached", f"Run make attach SECRET={self.arn}")
+        elif self.function_arn != function_arn:
+            yield warned(
+                "rotation",
+                f"another function is attached: {self.function_arn}",
+                f"Run make attach SECRET={self.arn}, if this one shall rotate it",
+            )
+        elif not self.is_enabled:
+            yield warned("rotation", "this function is attached, and rotation is off", self._rotate("to switch it on"))
+        elif self.next_rotation and now - self.next_rotation > GRACE:
+            yield warned("rotation", f"a rotation was due by {self.next_rotation} and has not happened", DOCTOR)
+        else:
+            when = f"; the next one is due by {self.next_rotation}" if self.next_rotation else ""
+            yield passed("rotation", f"this function is attached and on: {self.schedule or 'no schedule'}{when}")
+
+    def labels(self) -> Iterator[Finding]:
+        """Say whether a version is current, and none is pending."""
+        current = self._with(CURRENT)
+        pending = self._with(PENDING)
+        if not current:
+            yield failed("labels", "no version has AWSCURRENT", "Put the user's login into the secret")
+        elif pending and pending != current:
+            yield warned("labels", f"version {pending} has AWSPENDING: a rotation goes on, or was interrupted", DOCTOR)
+        else:
+            yield passed("labels", f"version {current} has AWSCURRENT, and none is pending")
+
+    def _with(self, label: str) -> str:
+        return next((version for version, labels in self.stages.items() if label in labels), "")
+
+    def _rotate(self, purpose: str) -> str:
+        return f"Run aws secretsmanager rotate-secret --secret-id {self.arn} --rotation-rules … {purpose}"
