@@ -37,9 +37,9 @@ NAMESPACE = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "SecretRotation")
 def rotation_handler(engine: InspectedEngine) -> "Callable[[object, LambdaContext], Answer | None]":
     """Return the function that Lambda calls; it does one step for a secret of this engine, and returns nothing.
 
-    An operator can ask it for a look instead (`rotation.event.Look`), and gets what was found as JSON. Each call logs one
-    line and measures its duration in the metric StepDuration. If it fails, it counts in the metric StepFailed and raises
-    the error for Secrets Manager. Nothing that is logged, raised or returned holds a secret.
+    An operator can ask it for a look instead (`rotation.event.Look`), and gets what was found as JSON. Each call logs
+    one line and measures its duration in the metric StepDuration. If it fails, it counts in the metric StepFailed and
+    raises the error for Secrets Manager. Nothing that is logged, raised or returned holds a secret.
     """
 
     def handler(event: object, context: "LambdaContext") -> "Answer | None":
