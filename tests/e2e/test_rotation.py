@@ -34,7 +34,7 @@ CONNECTIONS = {
     "mariadb-dual-password-through-admin": 4,  # look for the password as the admin, prove, change as the admin, test
     "oracle-dual-password": 3,  # ask whether the profile allows it, change, test
     "db2-single-user": 3,  # prove, change while logging in once more, test
-    "db2-alternating-users-through-admin": 6,  # as others, where RDS makes users, and whether its task has set the password
+    "db2-alternating-users-through-admin": 6,  # as others, in RDSADMIN, and whether RDS's task is done
 }
 """The number of connections of a healthy rotation. A rotation with an admin in its secret needs the admin."""
 
