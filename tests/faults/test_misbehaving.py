@@ -99,8 +99,7 @@ def test_a_server_that_falls_silent_at_any_time_ends_the_step_in_time(
         endings = at_once(Scenario.run, scenarios)
         for scenario, relay, ending, before in zip(scenarios, relays, endings, cached, strict=True):
             # What has fallen silent can hold a lock that another one waits for, until its own time is up.
-            waited = isinstance(ending.error, OutOfTime) or (ending.error and "holds the lock" in ending.error.remedy)
-            assert relay.is_stalled or not ending.error or waited, ending.error
+            waited = ending.error and "holds the lock" in ending.error.remedy
             if ending.error:
                 # Oracle answers a login late after others were refused, so there silence is first taken for that.
                 ending.require(Unreachable, OutOfTime, LoginBlocked, *([StatementFailed] if waited else []))
