@@ -68,14 +68,16 @@ def set_secret(
     *earlier: Credential,
     accept: frozenset[str] = frozenset(),
     pair: KeepsRecord | None = None,
+    password: str | None = None,
 ) -> Credential:
     """Do what setSecret does for a secret of this user with alternating users, and return what is pending.
 
-    `earlier` are what older versions of the secret hold, `accept` is what the secret accepts, `pair` keeps the record.
+    `earlier` are what older versions of the secret hold, `accept` is what the secret accepts, `pair` keeps the record,
+    and `password` is the one of the pending version; none: a new one.
     """
     kind = laboratory.engine.kind
     current = SecretValue(credential=user, admin_secret="arn", strategy=None, verify=(), fields={}, accept=accept)
-    pending = current.successor(kind.counterpart(user.username), new_password())
+    pending = current.successor(kind.counterpart(user.username), password or new_password())
     context = Context(
         engine=laboratory.engine,
         deadline=deadline(),

@@ -11,7 +11,7 @@ from rotation.errors import RightsDiffer
 from tests.contract.db2_turns import Turns, change_many, prepare_many
 from tests.contract.pairs import RecordInMemory, set_secret
 from tests.contract.test_db2_rights import prepare_objects
-from tests.laboratories import INVOICES
+from tests.laboratories import INVOICES, new_password
 from tests.laboratories.db2 import Db2Laboratory
 from tests.local.stand_ins.db2.database import Instance
 from tests.local.stand_ins.db2.session import Session as Inside
@@ -42,7 +42,12 @@ def test_a_step_that_is_delivered_twice_at_the_same_time_ends_well_in_both(
     if not is_new:
         turns.rotate()
     laboratory.allow(turns.current.username, INVOICES)
-    at_the_same_time(*[lambda: set_secret(laboratory, turns.current, *turns.earlier, pair=turns.record)] * 2)
+    password = new_password()
+
+    def deliver() -> None:
+        set_secret(laboratory, turns.current, *turns.earlier, pair=turns.record, password=password)
+
+    at_the_same_time(deliver, deliver)
     assert turns.held(turns.current.username) == turns.held(turns.other)
     turns.rotate()
 

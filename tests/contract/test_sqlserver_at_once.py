@@ -89,10 +89,11 @@ def test_a_step_that_is_delivered_twice_at_once_ends_well_in_both(
     user = sqlserver.new_contained_user() if is_contained else sqlserver.new_user()
     record, place = RecordInMemory(), CONTAINED if is_contained else DATABASE
     meet("CREATE USER" if is_contained else "CREATE LOGIN")
-    twice(lambda: set_secret(sqlserver, user, pair=record))
+    first, second = new_password(), new_password()
+    twice(lambda: set_secret(sqlserver, user, pair=record, password=first))
     alter(sqlserver, f"GRANT INSERT ON dbo.{INVOICES} TO {user.username}", database=place)
     meet("GRANT")
-    twice(lambda: set_secret(sqlserver, user, pair=record))
+    twice(lambda: set_secret(sqlserver, user, pair=record, password=second))
     clone = set_secret(sqlserver, user, pair=record)
     assert sqlserver.logs_in(clone)
     assert has(sqlserver, clone.username, place) == has(sqlserver, user.username, place)

@@ -20,17 +20,21 @@ from tests.local.aws.secrets_manager import REGION, LocalSecretsManager, Outcome
 
 pytestmark = pytest.mark.thorough(every_laboratory=OLDER)  # the newest PostgreSQL has the same promises
 
-CALLS, CALLS_WITH_ADMIN = 8, 9
+CALLS, CALLS_OF_PAIR = 9, 10
+CALLS_OF_NEW_PAIR = 14
+"""Four more: the record of the pair is begun and ended."""
+CALLS_THAT_SEE = 11
+"""The admin looks for the password that works, and then changes it: its secret is read twice."""
 
 CONNECTIONS = {
     "single-user": 2,  # change, test
-    "alternating-users-through-admin": 3,  # prove, mirror as the admin, test
+    "alternating-users-through-admin": 4,  # prove, mirror as the admin, look at what the other user finds, test
     "mysql-dual-password": 3,  # ask whether the server can do it, change, test
-    "mysql-dual-password-through-admin": 4,  # ask, prove and be refused the change, change as the admin, test
-    "mariadb-dual-password-through-admin": 3,  # prove, change as the admin, test
+    "mysql-dual-password-through-admin": 5,  # ask, look for the password as the admin, prove, change as the admin, test
+    "mariadb-dual-password-through-admin": 4,  # look for the password as the admin, prove, change as the admin, test
     "oracle-dual-password": 3,  # ask whether the profile allows it, change, test
     "db2-single-user": 3,  # prove, change while logging in once more, test
-    "db2-alternating-users-through-admin": 4,  # prove, as the admin in the database and where RDS makes users, test
+    "db2-alternating-users-through-admin": 6,  # as others, in RDSADMIN, and whether RDS's task is done
 }
 """The number of connections of a healthy rotation. A rotation with an admin in its secret needs the admin."""
 
@@ -84,6 +88,22 @@ class Scenario:
         """The number of connections of a healthy rotation."""
         way = f"{self.strategy}{'-through-admin' if self.through_admin else ''}"
         return CONNECTIONS.get(f"{self.laboratory.engine.kind.name.lower()}-{way}") or CONNECTIONS[way]
+
+    @property
+    def admin_sees(self) -> bool:
+        """Whether an admin looks for the password that works, so that the server refuses none."""
+        return self.through_admin and self.laboratory.engine.kind.admin_sees_passwords and not self.is_pair
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether two users take turns."""
+        return self.strategy is Strategy.ALTERNATING_USERS
+
+    def calls(self, *, is_first: bool) -> int:
+        """Return the number of calls of a healthy rotation to Secrets Manager."""
+        if self.is_pair:
+            return CALLS_OF_NEW_PAIR if is_first else CALLS_OF_PAIR
+        return CALLS_THAT_SEE if self.admin_sees else CALLS
 
     def rotate(self, arn: str) -> Outcome:
         """Rotate, as an operator does, and wait for the end."""
@@ -193,7 +213,7 @@ def test_a_healthy_rotation_makes_few_calls_and_no_failed_login(scenario: Scenar
         outcome = scenario.rotate(arn)
         assert (outcome.result, outcome.attempts, outcome.error) == ("succeeded", 1, None)
         made = [call.operation for call in scenario.service.calls if call.operation != "RotateSecret"]
-        assert len(made) == (CALLS_WITH_ADMIN if scenario.through_admin else CALLS), made
+        assert len(made) == scenario.calls(is_first=number == 0), made
         if (now := scenario.laboratory.logins()) and logged:
             assert now - logged == Logins(scenario.connections, 0)
         before, value = current, scenario.read(arn)
@@ -242,14 +262,19 @@ def test_a_failure_says_cause_and_remedy_and_recovers_when_the_cause_is_gone(sce
     outcome = scenario.rotate(arn)
     assert outcome.result == "failed"
     assert "LoginRefused" in str(outcome.error)
-    assert f"logging in as {user.username} at {user.host}:{user.port}" in str(outcome.error)
+    doing = "looking for the password of" if scenario.admin_sees else "logging in as"
+    assert f"{doing} {user.username} at {user.host}:{user.port}" in str(outcome.error)
     assert "Put the user's real password into the secret" in str(outcome.error)
     [failure, *_] = [line for line in scenario.lines() if line["level"] == "ERROR"]
     assert failure["error"] == "LoginRefused"
     assert failure["step"] == "setSecret"
     if (now := scenario.laboratory.logins()) and logged:
         refusals = now - logged
-        assert 0 < refusals.refused == refusals.tried, "no admin is asked, and refusals can be seen"
+        if scenario.admin_sees:
+            asked = outcome.attempts if scenario.laboratory.engine.kind.dual_password_needs_version else 0
+            assert refusals.refused == asked, "createSecret asks the server, and the admin sees that no password works"
+        else:
+            assert 0 < refusals.refused == refusals.tried, "no admin is asked, and refusals can be seen"
     scenario.write(arn, password=user.password)
     assert scenario.rotate(arn).result == "succeeded"
 

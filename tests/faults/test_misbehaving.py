@@ -98,10 +98,11 @@ def test_a_server_that_falls_silent_at_any_time_ends_the_step_in_time(
             relay.stall_after(place)
         endings = at_once(Scenario.run, scenarios)
         for scenario, relay, ending, before in zip(scenarios, relays, endings, cached, strict=True):
-            # What has fallen silent may hold a lock that another one waits for.
-            assert relay.is_stalled or not ending.error or "holds the lock" in ending.error.remedy
+            # What has fallen silent can hold a lock that another one waits for, until its own time is up.
+            waited = ending.error and "holds the lock" in ending.error.remedy
             if ending.error:
-                ending.require(Unreachable, OutOfTime, *([] if relay.is_stalled else [StatementFailed]))
+                # Oracle answers a login late after others were refused, so there silence is first taken for that.
+                ending.require(Unreachable, OutOfTime, LoginBlocked, *([StatementFailed] if waited else []))
             assert every_laboratory.logs_in(before)
             assert every_laboratory.logs_in(scenario.read())
             relay.stall_after(None)

@@ -115,8 +115,8 @@ class Session(Protocol):
     def surroundings(self) -> Mapping[str, str]:
         """Return what an application finds in this session and did not ask for, by name: schema, role, search path.
 
-        The user's own name is `OWN_NAME` in it, so that two users can be compared. Called before all others. Changes
-        nothing.
+        The user's own name is `OWN_NAME` in it, so that two users can be compared: in what both sessions name. Called
+        before all others. Changes nothing.
         """
 
     def require_proven(self, proof: Proof) -> None:

@@ -107,9 +107,9 @@ def require_same_surroundings(found: Mapping[str, str], user: str, pending: Cred
     with context.engine.connect(pending, context.deadline) as session:
         others = session.surroundings()
     differences = [
-        f"as {pending.username} an application finds {name} to be {said(others.get(name, ''))}, as {user} {said(value)}"
+        f"as {pending.username} an application finds {name} to be {said(others[name])}, as {user} {said(value)}"
         for name, value in found.items()
-        if others.get(name) != value
+        if name in others and others[name] != value
     ]
     if differences:
         raise RightsDiffer(

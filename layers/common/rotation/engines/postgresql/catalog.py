@@ -27,9 +27,12 @@ SERVER = "to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH2
 
 SURROUNDINGS = """
     SELECT current_user, pg_catalog.current_setting('search_path'),
-        pg_catalog.array_to_string(pg_catalog.current_schemas(false), ', ')
+        pg_catalog.array_to_string(pg_catalog.current_schemas(false), ', '),
+        EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = session_user AND 'role' = ANY (
+            SELECT pg_catalog.split_part(setting, '=', 1) FROM pg_catalog.unnest(rolconfig) AS setting))
 """
-"""As whom an application acts, where it looks for names, and which schemas of these there are."""
+"""As whom an application acts, where it looks for names, which schemas of these there are, and whether a setting of the
+user says as whom it acts."""
 
 LOGGED_IN = f"SELECT rolname, oid, {SERVER} FROM pg_roles WHERE rolname = session_user"  # noqa: S608 - made of constants
 

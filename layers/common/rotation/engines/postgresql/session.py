@@ -18,9 +18,10 @@ from rotation.engines.postgresql.expiry import require_valid
 from rotation.engines.postgresql.kind import KIND
 from rotation.engines.postgresql.pair import PostgreSQLPair
 from rotation.engines.postgresql.roles import require_known
+from rotation.engines.postgresql.settings import canonical
 from rotation.errors import RETRIED, PasswordRefused, StatementFailed, Unsafe
 from rotation.finding import Finding
-from rotation.kind import Strategy
+from rotation.kind import CLONE_SUFFIX, Strategy
 from rotation.redaction import said
 
 log = logging.getLogger(__name__)
@@ -80,13 +81,20 @@ class PostgreSQLSession:
         return Proof(username, self.connection.credential.password, _principal(oid, server))
 
     def surroundings(self) -> Mapping[str, str]:
-        """Return as whom an application acts, and where it looks for names; see `rotation.engine.Session`."""
+        """Return as whom an application acts, and where it looks for names; see `rotation.engine.Session`.
+
+        A clone that AWS's template made acts as itself, until a rotation makes it act as its original. As whom it acts,
+        and which schemas it finds then, is left out: that is about to change, and testSecret asks (`PostgreSQLActing`).
+        """
         operation = f"asking the server what an application finds as {self.connection.username}"
         self.connection.execute(operation, APPLICATION_SETTINGS)
-        [(acting, path, schemas)] = self.connection.execute(operation, catalog.SURROUNDINGS)
+        [(acting, path, schemas, is_set)] = self.connection.execute(operation, catalog.SURROUNDINGS)
         self.connection.rollback()
         self.connection.begin()
-        return {"the role that acts": acting, "search_path": path, "its schemas": schemas}
+        where = {"search_path": canonical("search_path", path)}
+        if acting.endswith(CLONE_SUFFIX) and not is_set:
+            return where
+        return {**where, "the role that acts": acting, "its schemas": schemas}
 
     def require_proven(self, proof: Proof) -> None:
         """Bind this session to a role that logged in; see `rotation.engine.Session`."""

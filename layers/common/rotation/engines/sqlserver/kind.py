@@ -10,6 +10,10 @@ EDITIONS = ("ee", "se", "ex", "web", "dev-ee", "dev-se")
 CUSTOM_EDITIONS = ("ee", "se", "web", "dev")
 
 
+SHARED_USERS = frozenset({"dbo", "guest"})
+"""Users of a database that several logins can be."""
+
+
 def normal_name(name: str) -> str:
     """Return a name as the server's usual collation compares it: upper and lower case are the same.
 

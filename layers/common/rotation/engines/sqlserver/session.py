@@ -12,7 +12,7 @@ from rotation.engines.sqlserver.accounts import BY_SERVER, UNNAMED_LOGIN, SQLSer
 from rotation.engines.sqlserver.connection import ExpiredConnection, SQLServerConnection
 from rotation.engines.sqlserver.contained_pair import SQLServerContainedPair, is_contained
 from rotation.engines.sqlserver.databases import SQLServerProof, own_databases
-from rotation.engines.sqlserver.kind import KIND, normal_name
+from rotation.engines.sqlserver.kind import KIND, SHARED_USERS, normal_name
 from rotation.engines.sqlserver.login_pair import SQLServerLoginPair
 from rotation.engines.sqlserver.pair import Known, SQLServerPair
 from rotation.engines.sqlserver.problems import ExpiredPassword
@@ -62,14 +62,17 @@ class SQLServerSession:
         return SQLServerProof(self.connection.username, self._password, str(account), databases)
 
     def surroundings(self) -> Mapping[str, str]:
-        """Return the database, its user, and the default schema; see `rotation.engine.Session`."""
+        """Return the database, whether its user is a login's own, and the default schema; see `Session`.
+
+        A login's own user can have any name. The users that logins share have the names of `SHARED_USERS`.
+        """
         username = self.connection.username
         operation = f"asking the server what an application finds as {username}"
         [(database, user, schema)] = self.connection.execute(operation, catalog.SURROUNDINGS)
         own = {normal_name(username)}
         return {
             "the database": str(database),
-            "the user of the database": OWN_NAME if normal_name(str(user)) in own else str(user),
+            "the user of the database": str(user) if normal_name(str(user)) in SHARED_USERS else OWN_NAME,
             "the default schema": OWN_NAME if normal_name(str(schema)) in own else str(schema),
         }
 
