@@ -121,6 +121,8 @@ def _tls(credential: Credential, connected: socket.socket, begin_tls: BeginTls) 
         cause = f"there was no TLS handshake ({type(error).__name__})"
         raise Untrusted(operation, cause, UNKNOWN_SERVER) from None
     certificate = tls.getpeercert() or {}
+    if isinstance(tls, ssl.SSLSocket):
+        tls.close()  # it has taken the connection over
     end = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
     said = f"{tls.version()}, and a certificate for {credential.host} that is valid until {end:%Y-%m-%d}"
     if end - datetime.now(UTC) < SOON:
