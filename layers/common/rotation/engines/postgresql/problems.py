@@ -20,6 +20,7 @@ from rotation.engines.driver import (
     NO_BUNDLE,
     NO_RDS_PROXY,
     NO_TLS,
+    OTHER_TLS,
     REPLICA,
     STARTING,
     TOO_MANY,
@@ -58,6 +59,7 @@ IN_CLEAR = (
 NO_ENTRY = (
     "Allow this user, database and TLS setting in pg_hba.conf, without a client certificate (on RDS: rds.force_ssl)"
 )
+TLS_FAILED = f"Run SHOW ssl_max_protocol_version and SHOW ssl_ciphers, {OTHER_TLS}"
 NO_LOGIN = "ALTER ROLE {user} LOGIN"
 NO_CONNECT = "GRANT CONNECT ON DATABASE {database} TO {user}"
 CLOSED = 'ALTER DATABASE {database} ALLOW_CONNECTIONS true; or name another database in the secret, as "dbname"'
@@ -79,6 +81,7 @@ CLIENT_PROBLEMS: Mapping[str, Problem] = {
     "does not match host name": (Untrusted, HOST_NAME),
     "server does not support SSL": (Untrusted, NO_TLS),
     "root certificate file": (Untrusted, NO_BUNDLE),
+    "SSL error: ": (Untrusted, TLS_FAILED),
     "server requested a cleartext password": (Untrusted, IN_CLEAR),
     "authentication method requirement": (Untrusted, NO_PROOF),
 }
