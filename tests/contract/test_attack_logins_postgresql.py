@@ -2,19 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from psycopg2.sql import SQL, Identifier
 
 from rotation.engines.postgresql import PostgreSQL
-from rotation.errors import Untrusted
+from rotation.errors import LoginBlocked, NotPermitted, Untrusted
 from rotation.kind import Strategy
 from rotation.steps import Step
 from tests.contract.impostor import SSL_REQUEST, TLS, Line
 from tests.contract.postgresql_kit import alter
 from tests.contract.test_few_logins import Rotated
-from tests.contract.test_postgresql_answers import entry, log_in
+from tests.contract.test_postgresql_answers import entry, log_in, saying, told
 from tests.contract.test_tls import try_to_log_in
+from tests.laboratories import deadline, new_password
 from tests.laboratories.postgresql import PostgreSQLLaboratory, own
 from tests.laboratories.postgresql_elsewhere import MAJOR
 
@@ -127,3 +129,38 @@ def test_a_server_without_a_common_cipher_is_no_silence() -> None:
     error, _ = try_to_log_in(PostgreSQL(), talk)
     assert isinstance(error, Untrusted)
     assert "SHOW ssl_ciphers" in error.remedy
+
+
+def test_a_function_of_pg_tle_that_refuses_a_login_is_named() -> None:
+    """It runs whatever the password is, so this is no answer to the password."""
+    for asked in (True, False):
+        error = told(saying("08000", "app is locked after 5 wrong passwords", asked=asked))
+        assert type(error) is LoginBlocked
+        assert "app is locked after 5 wrong passwords" in error.cause
+        assert "pgtle.enable_clientauth" in error.remedy
+
+
+def test_a_user_that_may_not_change_its_password_is_told_what_rds_wants(server: PostgreSQLLaboratory) -> None:
+    """RDS can restrict that (rds.restrict_password_commands); here another role has got the name meanwhile."""
+    user = server.new_user()
+    with server.engine.connect(user, deadline()) as session:
+        session.proof()
+        alter(server, "ALTER ROLE {} RENAME TO {}", user.username, f"{user.username}_before")
+        alter(server, "CREATE ROLE {}", user.username)
+        with pytest.raises(NotPermitted) as raised:
+            session.change_own_password(new_password())
+    assert raised.value.remedy.endswith(f'GRANT rds_password TO "{user.username}"')
+    assert '"masterarn"' in raised.value.remedy
+
+
+def test_an_admin_that_may_not_set_a_password_is_told_the_statement(server: PostgreSQLLaboratory) -> None:
+    user, weak, new = server.new_user(), server.new_user(), new_password()
+    with server.session() as run:
+        run(SQL("ALTER ROLE {} CREATEROLE").format(Identifier(weak.username)))
+    with pytest.raises(NotPermitted) as raised, server.engine.connect(weak, deadline()) as session:
+        session.reset_password(user.username, new)
+    with server.session() as run:
+        run(raised.value.remedy.partition(": ")[2])
+    with server.engine.connect(weak, deadline()) as session:
+        session.reset_password(user.username, new)
+    assert server.logs_in(replace(user, password=new))

@@ -162,17 +162,17 @@ class PostgreSQLConnection:
         return True
 
     def execute_again(
-        self, operation: str, statement: Statement, problems: Mapping[str, Problem] = NO_PROBLEMS
+        self, operation: str, statement: Statement, remedy: str = "", problems: Mapping[str, Problem] = NO_PROBLEMS
     ) -> None:
-        """Run a statement; if another session changed the same thing meanwhile, run it again."""
+        """Run a statement as `execute` does; if another session changed the same thing meanwhile, run it again."""
         for _ in range(ROUNDS - 1):
             self.execute(operation, "SAVEPOINT attempt")
             with self.repeatable():
-                self.execute(operation, statement, problems=problems)
+                self.execute(operation, statement, remedy=remedy, problems=problems)
                 self.execute(operation, "RELEASE SAVEPOINT attempt")
                 return
             self.execute(operation, "ROLLBACK TO SAVEPOINT attempt")
-        self.execute(operation, statement, problems=problems)
+        self.execute(operation, statement, remedy=remedy, problems=problems)
 
     @contextmanager
     def repeatable(self) -> Iterator[None]:

@@ -12,11 +12,12 @@ from rotation.deadline import Deadline
 from rotation.engine import CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.driver import POLICY, Problem, verify
 from rotation.engines.postgresql import catalog
+from rotation.engines.postgresql.admin import admin_option
 from rotation.engines.postgresql.connection import APPLICATION_SETTINGS, PostgreSQLConnection, transaction
 from rotation.engines.postgresql.expiry import require_valid
 from rotation.engines.postgresql.kind import KIND
 from rotation.engines.postgresql.pair import PostgreSQLPair
-from rotation.engines.postgresql.roles import require_known
+from rotation.engines.postgresql.roles import quoted, require_known
 from rotation.engines.postgresql.wire import SCRAM
 from rotation.errors import RETRIED, PasswordRefused, StatementFailed, Unsafe
 from rotation.redaction import said
@@ -180,7 +181,22 @@ class PostgreSQLSession:
     def _alter_role(self, operation: str, username: str, password: str) -> None:
         """Set a password, or its verifier. If the server refuses it, there is a savepoint to go back to."""
         statement = SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(username), Literal(password))
-        self.connection.execute_again(operation, statement, PASSWORD_PROBLEMS)
+        self.connection.execute_again(operation, statement, self._needed_for(username), PASSWORD_PROBLEMS)
+
+    def _needed_for(self, username: str) -> str:
+        """Return the remedy if the user who is logged in may not set the password of this one.
+
+        Everybody may set its own, but for RDS's rds.restrict_password_commands
+        (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.RestrictPasswordMgmt.html).
+        """
+        own = self.connection.username
+        if username == own:
+            return (
+                f'Put an admin into "masterarn"; or run on RDS, as the master user: GRANT rds_password TO {quoted(own)}'
+            )
+        if self.connection.memberships_have_options:
+            return admin_option(own, username)
+        return f"Run as a superuser: ALTER ROLE {quoted(own)} CREATEROLE"
 
     def _pair(self, user: str, other: str) -> PostgreSQLPair:
         return PostgreSQLPair(self.connection, user, other, self._known_oids)
