@@ -41,6 +41,7 @@ CERTIFICATE = (
 )
 HOST_NAME = "Write the host name that the certificate is for into the secret, not an alias"
 NO_TLS = 'Switch TLS on at the server, or write "ssl": false into the secret to send everything in clear'
+OTHER_TLS = "and let the server speak TLS 1.2 or later, with a cipher of today (on RDS, by parameters of these names)"
 NO_BUNDLE = "Correct DB_CA_BUNDLE: it must name a readable PEM file"
 WRONG_DATABASE = 'Correct "dbname" in the secret, or grant the user something in that database'
 STARTING = f"Wait until the database is up. {RETRIED}"

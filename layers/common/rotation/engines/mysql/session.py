@@ -1,5 +1,6 @@
 """MySQL, Amazon RDS for MySQL, and Aurora MySQL (8.0.22 and later; single users from 5.7 on)."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -46,6 +47,10 @@ NOT_SAID = ""
 
 NOT_RENEWED = POLICIES | {WRONG_CURRENT}
 """The server's rules refuse a password, or the user logged in with the second one, which it cannot replace."""
+
+HISTORY = re.compile(r"\(error 3638\)|\(password_reuse_check\)")
+"""How MySQL, and a plugin of MariaDB, say that the account had the password before. For other reasons, a password that
+is refused cannot be the account's, and a login with it would only be a refused one."""
 
 
 class MySQL:
@@ -122,10 +127,14 @@ class MySQLSession:
                 return
         try:
             self._change_own_password(password, operation)
-        except PasswordRefused:
+        except PasswordRefused as refused:
             # A policy refuses a password of the history: also one that another invocation has set since our login.
             is_ours = password == self.connection.credential.password
-            if is_ours or not self.connection.accepts(self.connection.username, password):
+            if (
+                is_ours
+                or not HISTORY.search(refused.cause)
+                or not self.connection.accepts(self.connection.username, password)
+            ):
                 raise
         self.connection.credential = replace(self.connection.credential, password=password)
 
