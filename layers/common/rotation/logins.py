@@ -117,12 +117,24 @@ def log_in[T](
         return use(session, credential)
 
     others = (credential for credential in other_passwords(current, context) if credential not in likely)
-    candidates: Iterable[Credential] = itertools.chain(likely, others)
+    candidates = _in_order(likely, others, context)
     if not admin and current.admin_secret and context.engine.kind.admin_sees_passwords:
-        candidates = _accepted([likely, others], current, context)
+        candidates = iter(_accepted([likely, others], current, context))
     if admin:
         return log_in_first((at_admins_place(one, admin, context) for one in candidates), context, note_and_use)
     return log_in_first(candidates, context, note_and_use)
+
+
+def _in_order(likely: Sequence[Credential], others: Iterator[Credential], context: Context) -> Iterator[Credential]:
+    """Yield the likely credentials, and the others of the same user.
+
+    createSecret can have met the refusal of the first one already (`RotationStrategy.password_rules`). If nothing is
+    resumed, an abandoned rotation is the usual reason, and its password comes next: so it is rare that three
+    are refused in a row.
+    """
+    if context.is_resumed() or context.try_more_passwords:
+        return itertools.chain(likely, others)
+    return itertools.chain(likely[:1], others, likely[1:])
 
 
 def _accepted(groups: Sequence[Iterable[Credential]], current: SecretValue, context: Context) -> Sequence[Credential]:
