@@ -27,11 +27,11 @@ CONNECTIONS = {
     "alternating-users-through-admin": 3,  # prove, mirror as the admin, test
     "mysql-single-user": 3,  # ask for the password policy, change, test
     "mariadb-single-user": 3,
-    "mysql-alternating-users-through-admin": 4,  # ask, prove, mirror as the admin, test
-    "mariadb-alternating-users-through-admin": 4,
+    "mysql-alternating-users-through-admin": 5,  # ask, prove, mirror as the admin, compare what is found, test
+    "mariadb-alternating-users-through-admin": 5,
     "mysql-dual-password": 3,  # ask for the policy, and whether the server can do it, change, test
     "mysql-dual-password-through-admin": 4,  # ask, prove and be refused the change, change as the admin, test
-    "mariadb-dual-password-through-admin": 4,  # ask, prove, change as the admin, test
+    "mariadb-dual-password-through-admin": 5,  # ask, prove, prove where the admin is, change as the admin, test
     "oracle-dual-password": 3,  # ask whether the profile allows it, change, test
     "db2-single-user": 3,  # prove, change while logging in once more, test
     "db2-alternating-users-through-admin": 4,  # prove, as the admin in the database and where RDS makes users, test

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from rotation.engines.mysql import policy
 from rotation.errors import InvalidConfiguration, LoginBlocked, Unsupported
 from rotation.kind import Strategy
 from rotation.passwords import CLASSES, PasswordPolicy, Rule
@@ -150,3 +151,8 @@ def test_what_no_password_can_meet_is_said_before_anything_is_staged(
     assert str(rule) in caught.value.cause
     assert caught.value.remedy == remedy
     assert scenario.secret.versions[scenario.secret.token] is None
+
+
+def test_a_value_that_is_no_number_asks_for_nothing() -> None:
+    variables = {"validate_password.length": "9" * 5000, "simple_password_check_digits": "ten", "x.policy": "1"}
+    assert not policy.rules_for_clear_text(variables)
