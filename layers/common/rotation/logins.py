@@ -4,14 +4,14 @@ AWSCURRENT holds a password that should work. If the server refuses it, an earli
 abandoned, and another version of the secret holds the password that works:
 
     AWSCURRENT              the usual case
-    the pending version     an earlier try of this step changed the password and was cut off
     newer versions          an abandoned rotation changed the password; the newest 2 are tried
+    the pending version     another delivery of this step changed the password, or an earlier try that was cut off
     more versions           older ones too, up to 7, only if the operator allows it (`Context.try_more_passwords`)
 
 A server can lock a user after a few refused logins. So few passwords are tried, the likeliest first, and only a refused
 login leads to the next one: an unreachable server ends the step. If the pending version was written well before this
-try, the database can have it already. If the server shows an admin what it checks passwords with, and the secret names
-an admin, the admin finds the password that works, and no login is refused.
+try, the database can have it already: it comes first then. If the server shows an admin what it checks passwords with,
+and the secret names an admin, the admin finds the password that works, and no login is refused.
 
 The user logs in at the admin's host if an admin will use the result. A host that the owner of the secret chose could
 accept any password, and so could somebody in the middle of a connection without TLS.
