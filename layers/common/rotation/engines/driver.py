@@ -14,7 +14,7 @@ from rotation.deadline import Deadline
 from rotation.environment import boolean
 from rotation.errors import RETRIED, DatabaseError, LoginRefused, StatementFailed, Unsafe
 from rotation.kind import EngineKind
-from rotation.passwords import PasswordPolicy
+from rotation.passwords import PasswordPolicy, Rule
 from rotation.redaction import concealed, said
 
 CONNECT_SECONDS: Final = 10.0
@@ -137,12 +137,12 @@ def refuse_foreign_triggers(operation: str, names: Sequence[str]) -> None:
         )
 
 
-def unread_password(kind: EngineKind, username: str) -> str:
+def unread_password(kind: EngineKind, username: str, rules: Sequence[Rule] = ()) -> str:
     """Return a password that nobody will know, in which the server's policy finds what it finds in the others.
 
-    It does not hold the name of the user that gets it: policies refuse that.
+    It meets the rules, and does not hold the name of the user that gets it: policies refuse that.
     """
-    return concealed(PasswordPolicy.from_environment(os.environ, kind).generate(username))
+    return concealed(PasswordPolicy.from_environment(os.environ, kind).generate(username, rules))
 
 
 def accepts(

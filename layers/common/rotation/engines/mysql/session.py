@@ -23,6 +23,7 @@ from rotation.engines.mysql.problems import RENEW, for_user
 from rotation.engines.mysql.two_passwords import POLICIES, REPLACE, WRONG_CURRENT, TwoPasswords, promote
 from rotation.engines.mysql.wire import EXPIRED_PASSWORD
 from rotation.errors import LoginBlocked, NotPermitted, PasswordRefused, StatementFailed, Unsafe
+from rotation.passwords import Rule
 
 REVERSIBLE = (
     "SELECT",
@@ -66,7 +67,7 @@ class MySQL:
 
 
 class MySQLSession:
-    """One connection; implements `Session`, `SeesPasswords` and `KeepsOldPassword` of `rotation.engine`.
+    """One connection; implements all the protocols of sessions in `rotation.engine`.
 
     Passwords are sent in clear inside of TLS: the server masks them in its logs, also if a statement fails
     (https://dev.mysql.com/doc/refman/8.4/en/password-logging.html), and users may not set hashes for themselves.
@@ -141,6 +142,10 @@ class MySQLSession:
     def accepted(self, username: str, passwords: Sequence[str]) -> Sequence[str] | None:
         """Return which passwords log in, as the hashes say; see `rotation.engine.SeesPasswords`."""
         return self.accounts.accepted(username, passwords)
+
+    def password_rules(self) -> Sequence[Rule]:
+        """Return what the server's plugins ask of passwords; see `rotation.engine.ShowsPasswordRules`."""
+        return self.connection.rules_for_clear_text()
 
     def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about the pair; see `rotation.engine.Session`."""
