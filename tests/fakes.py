@@ -24,6 +24,7 @@ from rotation.errors import (
 )
 from rotation.finding import Finding, failed, passed, warned
 from rotation.kind import EngineKind, Strategy
+from rotation.passwords import Rule
 from rotation.record import PairRecord, is_ours
 from tests.laboratories import ORDERS, THINGS, Logins
 
@@ -106,6 +107,7 @@ class FakeDatabase:
         self.kind = kind
         self.before: Hook = undisturbed
         self.shows_passwords = True
+        self.password_rules: Sequence[Rule] = ()
         self.tried: list[Credential] = []
         self.refused: list[Credential] = []
         self.log: list[str] = []
@@ -197,6 +199,10 @@ class FakeSession:
     def change_own_password(self, password: str) -> None:
         """Give the user who is logged in this password."""
         self._set_password(self.username, password, may=self._user(self.username).may_change_own_password)
+
+    def password_rules(self) -> Sequence[Rule]:
+        """Return what the database was told to ask for."""
+        return self.database.password_rules
 
     def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about the pair."""

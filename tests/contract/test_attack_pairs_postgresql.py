@@ -6,7 +6,9 @@ import pytest
 from psycopg2.sql import SQL, Identifier
 
 from tests.contract.test_postgresql_one_sided import Rotating
-from tests.laboratories.postgresql import PostgreSQLLaboratory
+from tests.laboratories.postgresql import OLDER, PostgreSQLLaboratory
+
+pytestmark = pytest.mark.thorough(postgresql=OLDER)  # the contract runs on all versions
 
 
 @pytest.fixture

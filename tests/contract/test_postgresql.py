@@ -302,6 +302,8 @@ def test_a_clone_without_its_original_is_refused(postgresql: PostgreSQLLaborator
 def test_a_verifier_is_of_the_kind_that_the_server_asks_for(postgresql: PostgreSQLLaboratory, encryption: str) -> None:
     user = postgresql.new_user()
     alter(postgresql, f"ALTER ROLE {{}} SET password_encryption TO '{encryption}'", user.username)
+    with postgresql.session(user) as run:
+        run(SQL("ALTER ROLE {} PASSWORD %s").format(Identifier(user.username)), user.password)
     changed = replace(user, password=secrets.token_urlsafe())
     with postgresql.engine.connect(user, deadline()) as session:
         session.change_own_password(changed.password)

@@ -21,6 +21,8 @@ from tests.contract.postgresql_kit import alter, own_admin
 from tests.laboratories import deadline
 from tests.laboratories.postgresql import OLDER, PostgreSQLLaboratory
 
+pytestmark = pytest.mark.thorough(postgresql=OLDER)  # the contract runs on all versions
+
 BOTH_WAYS = pytest.mark.parametrize("current", [0, 1], ids=["from the original", "from the clone"])
 
 

@@ -17,6 +17,8 @@ from tests.contract.postgresql_kit import alter
 from tests.laboratories import INVOICES, deadline
 from tests.laboratories.postgresql import OLDER, PostgreSQLLaboratory
 
+pytestmark = pytest.mark.thorough(postgresql=OLDER)  # the contract runs on all versions
+
 STATEMENTS = pytest.mark.parametrize("statement", ["change_other", "change_user"])
 
 

@@ -12,7 +12,9 @@ from rotation.errors import NotPermitted, StatementFailed
 from tests.contract.pairs import differences, mirror, new_pair, proof_of
 from tests.contract.postgresql_kit import alter, own_admin
 from tests.laboratories import INVOICES, deadline
-from tests.laboratories.postgresql import PostgreSQLLaboratory
+from tests.laboratories.postgresql import OLDER, PostgreSQLLaboratory
+
+pytestmark = pytest.mark.thorough(postgresql=OLDER)  # the contract runs on all versions
 
 
 @contextmanager

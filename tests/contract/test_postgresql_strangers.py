@@ -19,6 +19,8 @@ from tests.contract.postgresql_kit import alter
 from tests.laboratories import Run, deadline
 from tests.laboratories.postgresql import ADMINS, OLDER, PostgreSQLLaboratory
 
+pytestmark = pytest.mark.thorough(postgresql=OLDER)  # the contract runs on all versions
+
 LOGGER = "rotation.engines"
 
 

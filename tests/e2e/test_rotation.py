@@ -29,9 +29,13 @@ CALLS_THAT_SEE = 11
 CONNECTIONS = {
     "single-user": 2,  # change, test
     "alternating-users-through-admin": 4,  # prove, mirror as the admin, look at what the other user finds, test
-    "mysql-dual-password": 3,  # ask whether the server can do it, change, test
+    "mysql-single-user": 3,  # ask for the password policy, change, test
+    "mariadb-single-user": 3,
+    "mysql-alternating-users-through-admin": 5,  # ask for the password policy, and as others
+    "mariadb-alternating-users-through-admin": 5,
+    "mysql-dual-password": 3,  # ask for the policy, and whether the server can do it, change, test
     "mysql-dual-password-through-admin": 5,  # ask, look for the password as the admin, prove, change as the admin, test
-    "mariadb-dual-password-through-admin": 4,  # look for the password as the admin, prove, change as the admin, test
+    "mariadb-dual-password-through-admin": 5,  # the same
     "oracle-dual-password": 3,  # ask whether the profile allows it, change, test
     "db2-single-user": 3,  # prove, change while logging in once more, test
     "db2-alternating-users-through-admin": 6,  # as others, in RDSADMIN, and whether RDS's task is done
@@ -271,7 +275,7 @@ def test_a_failure_says_cause_and_remedy_and_recovers_when_the_cause_is_gone(sce
     if (now := scenario.laboratory.logins()) and logged:
         refusals = now - logged
         if scenario.admin_sees:
-            asked = outcome.attempts if scenario.laboratory.engine.kind.dual_password_needs_version else 0
+            asked = outcome.attempts
             assert refusals.refused == asked, "createSecret asks the server, and the admin sees that no password works"
         else:
             assert 0 < refusals.refused == refusals.tried, "no admin is asked, and refusals can be seen"

@@ -236,7 +236,7 @@ class Scenario:
             engine=self.database,
             deadline=deadline,
             admin=Admins(self.client, _no_rds, KIND, Redactor(), deadline).find,
-            new_password=lambda _: self.new_password(),
+            new_password=lambda *_: self.new_password(),
             annotate=lambda _: None,
         )
 

@@ -496,7 +496,7 @@ def rotate(
             engine=database,
             deadline=deadline(),
             admin=Admins(client, lambda _: service.rds(), KIND, Redactor(), deadline()).find,
-            new_password=lambda _: f"made for {token}",
+            new_password=lambda *_: f"made for {token}",
             annotate=lambda _: None,
         )
         STEPS[Step(str(event["Step"]))](rotation)

@@ -72,7 +72,7 @@ class Scenario:
             engine=self.database,
             deadline=Deadline(self.clock.seconds_left),
             admin=self._admin,
-            new_password=lambda _: next(self._passwords),
+            new_password=lambda *_: next(self._passwords),
             annotate=lambda strategy: self.annotated.append(strategy.name),
             try_more_passwords=self.try_more_passwords,
             allow_admin_repair=self.allow_admin_repair,

@@ -200,6 +200,7 @@ def test_all_passwords_that_the_policy_allows_are_equally_likely() -> None:
     """Compared with a list of all of them: the characters are few, and the name excludes some strings."""
     policy = PasswordPolicy(
         length=4,
+        longest=4,
         classes=(
             CharacterClass(name="LOWERCASE", characters="abc", minimum=1),
             CharacterClass(name="NUMBERS", characters="12", minimum=0),

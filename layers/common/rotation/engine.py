@@ -17,6 +17,7 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.finding import Finding
 from rotation.kind import EngineKind, Strategy
+from rotation.passwords import Rule
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,17 @@ class SeesPasswords(Protocol):
         """Return those of the passwords that log in as the user, without a login; None if this server does not show it.
 
         Changes nothing. An expired password counts as one that logs in.
+        """
+
+
+@runtime_checkable
+class ShowsPasswordRules(Protocol):
+    """A session on an engine that shows every user what it asks of passwords."""
+
+    def password_rules(self) -> Sequence[Rule]:
+        """Return what the server asks of every password, as far as numbers say it; nothing if it does not answer.
+
+        Changes nothing.
         """
 
 

@@ -58,6 +58,9 @@ class EngineKind:
     """Whether every user can call `Session.differences` about itself; else only an admin can."""
     clone_may_lack_mark: bool = False
     """Whether some servers of this kind refuse the mark of a clone: then only its password proves it."""
+    shows_password_rules: bool = False
+    """Whether createSecret logs in to read what the server asks of passwords: the sessions are
+    `rotation.engine.ShowsPasswordRules`."""
     admin_sees_passwords: bool = False
     """Whether an admin's session can be one of `rotation.engine.SeesPasswords`."""
     admin_sees_accounts: bool = False

@@ -4,14 +4,14 @@ AWSCURRENT holds a password that should work. If the server refuses it, an earli
 abandoned, and another version of the secret holds the password that works:
 
     AWSCURRENT              the usual case
-    the pending version     an earlier try of this step changed the password and was cut off
     newer versions          an abandoned rotation changed the password; the newest 2 are tried
+    the pending version     another delivery of this step changed the password, or an earlier try that was cut off
     more versions           older ones too, up to 7, only if the operator allows it (`Context.try_more_passwords`)
 
 A server can lock a user after a few refused logins. So few passwords are tried, the likeliest first, and only a refused
 login leads to the next one: an unreachable server ends the step. If the pending version was written well before this
-try, the database can have it already. If the server shows an admin what it checks passwords with, and the secret names
-an admin, the admin finds the password that works, and no login is refused.
+try, the database can have it already: it comes first then. If the server shows an admin what it checks passwords with,
+and the secret names an admin, the admin finds the password that works, and no login is refused.
 
 The user logs in at the admin's host if an admin will use the result. A host that the owner of the secret chose could
 accept any password, and so could somebody in the middle of a connection without TLS.
@@ -129,12 +129,24 @@ def log_in[T](
         return use(session, credential)
 
     others = (credential for credential in other_passwords(current, context) if credential not in likely)
-    candidates: Iterable[Credential] = itertools.chain(likely, others)
+    candidates = _in_order(likely, others, context)
     if not admin and current.admin_secret and context.engine.kind.admin_sees_passwords:
-        candidates = _accepted([likely, others], current, context)
+        candidates = iter(_accepted([likely, others], current, context))
     if admin:
         return log_in_first((at_admins_place(one, admin, context) for one in candidates), context, note_and_use)
     return log_in_first(candidates, context, note_and_use)
+
+
+def _in_order(likely: Sequence[Credential], others: Iterator[Credential], context: Context) -> Iterator[Credential]:
+    """Yield the likely credentials, and the others of the same user.
+
+    createSecret can have met the refusal of the first one already (`RotationStrategy.password_rules`). If nothing is
+    resumed, an abandoned rotation is the usual reason, and its password comes next: so it is rare that three
+    are refused in a row.
+    """
+    if context.is_resumed() or context.try_more_passwords:
+        return itertools.chain(likely, others)
+    return itertools.chain(likely[:1], others, likely[1:])
 
 
 def _accepted(groups: Sequence[Iterable[Credential]], current: SecretValue, context: Context) -> Sequence[Credential]:

@@ -42,8 +42,19 @@ DEFAULT_EXCLUDED = "/@\"'\\"
 DEFAULT_MINIMUM = 2
 """Of each class: Oracle's ORA12C_STRONG_VERIFY_FUNCTION asks for as many, and no other usual policy for more."""
 
+NAMES = {
+    "LOWERCASE": "lower-case letters",
+    "UPPERCASE": "capital letters",
+    "NUMBERS": "digits",
+    "PUNCTUATION": "punctuation characters",
+}
+"""What each class is called in a sentence."""
+
 SHORTEST_PASSWORD = 8
 MOST_CANDIDATES = 1000
+
+GENERATING = "generating a password"
+"""What is being done if an error says so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +74,39 @@ class CharacterClass:
         return comb(length, count) * len(self.characters) ** count if count >= self.minimum else 0
 
 
+@dataclass(frozen=True)
+class Rule:
+    """A number that a server asks for."""
+
+    setting: str
+    """The server's name for it."""
+    minimum: int
+    characters: str = ""
+    """A class of `CLASSES`; empty if the rule is about the length."""
+
+    def __str__(self) -> str:
+        return f"at least {self.minimum} {NAMES.get(self.characters, 'characters')} ({self.setting})"
+
+    def remedy(self, policy: "PasswordPolicy") -> str:
+        """Return what to set, so that passwords meet this rule; empty if they do."""
+        if not self.characters:
+            return _set("PASSWORD_LENGTH", self.minimum) if policy.length < self.minimum else ""
+        minimums = {each.name: each.minimum for each in policy.classes}
+        if minimums.get(self.characters, 0) >= self.minimum:
+            return ""
+        if self.characters in minimums:
+            return _set(MINIMUMS[self.characters], self.minimum)
+        variables = f"{_named(EXCLUDES[self.characters])} and {_named('EXCLUDE_CHARACTERS')}"
+        return f"Allow {NAMES[self.characters]} in {variables}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class PasswordPolicy:
     """Which passwords are generated."""
 
     length: int
+    longest: int
+    """The engine's limit."""
     classes: tuple[CharacterClass, ...]
     """None is empty, and their minimums fit into the length."""
     forbidden: frozenset[str] = frozenset()
@@ -97,19 +136,50 @@ class PasswordPolicy:
             cause = f"{length} is less than the minimums of all classes (PASSWORD_MINIMUM_…) together: {least}"
             raise invalid("PASSWORD_LENGTH", cause)
         forbidden = frozenset(word.lower() for word in words(environment, "PASSWORD_FORBIDDEN_PARTS"))
-        policy = cls(length=length, classes=classes, forbidden=forbidden, normal_name=kind.normal_name)
+        policy = cls(
+            length=length,
+            longest=kind.password_limit,
+            classes=classes,
+            forbidden=forbidden,
+            normal_name=kind.normal_name,
+        )
         if forbidden:
             policy.generate("")  # raises if they leave no password
         return policy
 
-    def generate(self, username: str) -> str:
-        """Return a new password for this user; all that the policy allows are equally likely.
+    def meeting(self, rules: Sequence[Rule]) -> Self:
+        """Return the policy that meets a server's rules too: of its passwords, or of longer ones.
+
+        Raises InvalidConfiguration if no password of the engine meets both.
+        """
+        asked = [rule for rule in rules if rule.minimum > 0]
+        names = {"", *(each.name for each in self.classes)}
+        for rule in asked:
+            if rule.characters not in names:
+                cause = f"the server asks for {rule}, and the function's variables leave them out"
+                raise InvalidConfiguration(GENERATING, cause, rule.remedy(self))
+        most = {name: max((rule.minimum for rule in asked if rule.characters == name), default=0) for name in names}
+        classes = tuple(replace(each, minimum=max(each.minimum, most[each.name])) for each in self.classes)
+        length = max(self.length, most[""], sum(each.minimum for each in classes))
+        if length > self.longest:
+            cause = f"the server asks for {', '.join(map(str, asked))}"
+            cause += f"; such a password has {length} characters, and the engine's limit is {self.longest}"
+            settings = ", ".join(dict.fromkeys(rule.setting for rule in asked if rule.remedy(self)))
+            raise InvalidConfiguration(GENERATING, cause, f"Lower {settings} on the server")
+        return replace(self, length=length, classes=classes)
+
+    def generate(self, username: str, rules: Sequence[Rule] = ()) -> str:
+        """Return a new password for this user that meets these rules of its server; see `meeting`.
+
+        All that the policy allows are equally likely.
 
         It holds no forbidden part, and not the user's name, forwards or backwards, in capitals or not. Only parts of
         two characters and more need several candidates: characters that are forbidden alone are never chosen. It ends
         after 1,000 candidates at the latest. With the default policy and a name of two letters, 3 in 100 candidates
         hold the name; 1,000 in a row do not occur. Raises InvalidConfiguration if all do.
         """
+        if rules:
+            return self.meeting(rules).generate(username)
         name = self.normal_name(username).lower() if username else ""
         parts = (self.forbidden | {name, name[::-1]}) - {""}
         classes = [each.without({part for part in parts if len(part) == 1}) for each in self.classes]
@@ -119,10 +189,18 @@ class PasswordPolicy:
                 if not any(part in password.lower() for part in parts):
                     return password
         raise InvalidConfiguration(
-            "generating a password",
+            GENERATING,
             "PASSWORD_FORBIDDEN_PARTS, or the user's name, occurs in every password that the other variables allow",
             "Allow more characters: shorten EXCLUDE_CHARACTERS or PASSWORD_FORBIDDEN_PARTS",
         )
+
+
+def _set(variable: str, value: int) -> str:
+    return f"Set {_named(variable)} to {value} or more"
+
+
+def _named(variable: str) -> str:
+    return f"{variable} (parameter {variable.title().replace('_', '')})"
 
 
 def _read_class(environment: Mapping[str, str], name: str, excluded: str) -> CharacterClass:

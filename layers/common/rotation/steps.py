@@ -30,7 +30,7 @@ Which user gets the password, and who sets it, is decided in `rotation.strategie
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
@@ -41,6 +41,7 @@ from rotation.deadline import Deadline
 from rotation.engine import Engine
 from rotation.errors import LoginRefused, NotRotatable, PasswordRefused, RightsDiffer, RotationError, Superseded
 from rotation.logins import Context, ignore
+from rotation.passwords import Rule
 from rotation.record import PairRecord
 from rotation.strategies import RotationStrategy
 
@@ -108,8 +109,8 @@ class Rotation:
     engine: Engine
     deadline: Deadline
     admin: Callable[[SecretValue], Credential]
-    new_password: Callable[[str], str]
-    """Returns a new password for the user of this name."""
+    new_password: Callable[[str, Sequence[Rule]], str]
+    """Returns a new password for the user of this name that meets these rules of the server."""
     annotate: Callable[[RotationStrategy], None]
     """Notes the strategy for the log, as soon as it is known."""
     try_more_passwords: bool = False
@@ -146,9 +147,9 @@ def create_secret(rotation: Rotation) -> str:
         return "the version is current already"
     current = rotation.secret.current()
     strategy = rotation.strategy(current)
-    strategy.require_possible(current, rotation.context())
     username = strategy.next_username(current)
-    successor = current.successor(username, rotation.new_password(username))
+    rules = strategy.password_rules(current, rotation.context())
+    successor = current.successor(username, rotation.new_password(username, rules))
     if rotation.secret.stage(successor):
         return f"wrote a new password for {successor.credential.username}"
     pending = _required(rotation.secret.pending())

@@ -26,13 +26,14 @@ Which passwords are tried, and how many, is in `rotation.logins`.
 import contextlib
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
 from rotation.credential import Credential, SecretValue
-from rotation.engine import CloneStatus, KeepsOldPassword, Proof, Session
+from rotation.engine import CloneStatus, KeepsOldPassword, Proof, Session, ShowsPasswordRules
 from rotation.errors import InvalidSecret, LoginRefused, NotPermitted, Unsafe, Unsupported
 from rotation.kind import CLONE_SUFFIX, EngineKind, Strategy
 from rotation.logins import Context, as_admin, at_admins_place, log_in, log_in_first, prove, same_login
@@ -44,6 +45,7 @@ from rotation.mirroring import (
     require_same_surroundings,
     require_shareable,
 )
+from rotation.passwords import Rule
 from rotation.record import PairRecord
 
 CLONE_PASSWORDS = 2
@@ -72,8 +74,29 @@ class RotationStrategy(ABC):
     def require_equal_rights(self, pending: SecretValue, session: Session) -> None:  # noqa: B027 - one user: nothing to compare
         """Raise RightsDiffer if the pending user cannot do what the current user can; changes nothing."""
 
-    def require_possible(self, current: SecretValue, context: Context) -> None:  # noqa: B027 - one password: every server
-        """Raise Unsupported if this server cannot do it, before anything is staged; changes nothing."""
+    def password_rules(self, current: SecretValue, context: Context) -> Sequence[Rule]:
+        """Return what the server asks of passwords, as far as it shows; changes nothing.
+
+        Raises Unsupported if this server cannot do what the strategy needs, before anything is staged. Asks for both in
+        one login. If the server refuses that login, setSecret finds the password that works.
+        """
+        if self.needs_version or self.kind.shows_password_rules:
+            with contextlib.suppress(LoginRefused), self._asking(current, context) as session:
+                self.require_possible(session)
+                return session.password_rules() if isinstance(session, ShowsPasswordRules) else ()
+        return ()
+
+    @property
+    def needs_version(self) -> bool:
+        """Whether some servers of the engine cannot do what the strategy needs."""
+        return False
+
+    def require_possible(self, session: Session) -> None:  # noqa: B027 - one password: every server
+        """Raise Unsupported if this server cannot do what the strategy needs; changes nothing."""
+
+    def _asking(self, current: SecretValue, context: Context) -> AbstractContextManager[Session]:
+        """Log in to ask, before anything is staged: as the user that AWSCURRENT names."""
+        return context.engine.connect(current.credential, context.deadline)
 
     def _by_itself(
         self, change: Callable[[], None], session: Session, credential: Credential, current: SecretValue
@@ -123,6 +146,12 @@ class SingleUser(RotationStrategy):
     """The user changes its own password."""
 
     name = Strategy.SINGLE_USER
+
+    def _asking(self, current: SecretValue, context: Context) -> AbstractContextManager[Session]:
+        """Log in as the admin, if it sees passwords: so no login of the user is refused, whatever AWSCURRENT holds."""
+        if current.admin_secret and self.kind.admin_sees_passwords:
+            return as_admin(context.admin(current), current, context)
+        return super()._asking(current, context)
 
     def set_password(self, current: SecretValue, pending: SecretValue, context: Context) -> str:
         """Log in with the credential that is likeliest to work, and change the password to that of `pending`."""
@@ -195,17 +224,15 @@ class DualPassword(RotationStrategy):
 
     name = Strategy.DUAL_PASSWORD
 
-    def require_possible(self, current: SecretValue, context: Context) -> None:
-        """Ask the server, if some servers of the engine cannot do it.
+    @property
+    def needs_version(self) -> bool:
+        """Whether some servers of the engine cannot keep the old password."""
+        return self.kind.dual_password_needs_version
 
-        If the server refuses the login, setSecret finds the password that works.
-        """
-        if self.kind.dual_password_needs_version:
-            with (
-                contextlib.suppress(LoginRefused),
-                context.engine.connect(current.credential, context.deadline) as session,
-            ):
-                _two_passwords(session).require_two_passwords()
+    def require_possible(self, session: Session) -> None:
+        """Ask the server whether the user can have two passwords, if some servers of the engine cannot do it."""
+        if self.needs_version:
+            _two_passwords(session).require_two_passwords()
 
     def set_password(self, current: SecretValue, pending: SecretValue, context: Context) -> str:
         """Log in with the credential that is likeliest to work, and add the pending password, or let the admin."""

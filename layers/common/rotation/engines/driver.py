@@ -14,7 +14,7 @@ from rotation.deadline import Deadline
 from rotation.environment import boolean
 from rotation.errors import RETRIED, DatabaseError, LoginRefused, StatementFailed, Unsafe
 from rotation.kind import EngineKind
-from rotation.passwords import PasswordPolicy
+from rotation.passwords import PasswordPolicy, Rule
 from rotation.redaction import concealed, said
 
 CONNECT_SECONDS: Final = 10.0
@@ -41,6 +41,7 @@ CERTIFICATE = (
 )
 HOST_NAME = "Write the host name that the certificate is for into the secret, not an alias"
 NO_TLS = 'Switch TLS on at the server, or write "ssl": false into the secret to send everything in clear'
+OTHER_TLS = "and let the server speak TLS 1.2 or later, with a cipher of today (on RDS, by parameters of these names)"
 NO_BUNDLE = "Correct DB_CA_BUNDLE: it must name a readable PEM file"
 WRONG_DATABASE = 'Correct "dbname" in the secret, or grant the user something in that database'
 STARTING = f"Wait until the database is up. {RETRIED}"
@@ -136,12 +137,12 @@ def refuse_foreign_triggers(operation: str, names: Sequence[str]) -> None:
         )
 
 
-def unread_password(kind: EngineKind, username: str) -> str:
+def unread_password(kind: EngineKind, username: str, rules: Sequence[Rule] = ()) -> str:
     """Return a password that nobody will know, in which the server's policy finds what it finds in the others.
 
-    It does not hold the name of the user that gets it: policies refuse that.
+    It meets the rules, and does not hold the name of the user that gets it: policies refuse that.
     """
-    return concealed(PasswordPolicy.from_environment(os.environ, kind).generate(username))
+    return concealed(PasswordPolicy.from_environment(os.environ, kind).generate(username, rules))
 
 
 def accepts(

@@ -1,6 +1,7 @@
 """What does a server ask of every password, as far as it shows, and which setting of the function meets it?
 
-Sessions read it only after the server has refused a password: so it costs a rotation no login and no statement.
+If the engine shows it to every user (`EngineKind.shows_password_rules`), createSecret reads it before it makes a
+password. A session reads it again after the server has refused a password: it can have changed since.
 """
 
 import os
@@ -10,40 +11,7 @@ from dataclasses import dataclass
 from rotation.engines.driver import ANOTHER_PASSWORD
 from rotation.errors import PasswordRefused
 from rotation.kind import EngineKind
-from rotation.passwords import EXCLUDES, MINIMUMS, PasswordPolicy
-
-NAMES = {
-    "LOWERCASE": "lower-case letters",
-    "UPPERCASE": "capital letters",
-    "NUMBERS": "digits",
-    "PUNCTUATION": "punctuation characters",
-}
-"""What each class of `rotation.passwords.CLASSES` is called in a sentence."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A number that a server asks for."""
-
-    setting: str
-    """The server's name for it."""
-    minimum: int
-    characters: str = ""
-    """A class of `rotation.passwords.CLASSES`; empty if the rule is about the length."""
-
-    def __str__(self) -> str:
-        return f"at least {self.minimum} {NAMES.get(self.characters, 'characters')} ({self.setting})"
-
-    def remedy(self, policy: PasswordPolicy) -> str:
-        """Return what to set, so that passwords meet this rule; empty if they do."""
-        if not self.characters:
-            return _set("PASSWORD_LENGTH", str(self.minimum)) if policy.length < self.minimum else ""
-        minimums = {each.name: each.minimum for each in policy.classes}
-        if minimums.get(self.characters, 0) >= self.minimum:
-            return ""
-        if self.characters in minimums:
-            return _set(MINIMUMS[self.characters], str(self.minimum))
-        return f"Allow {NAMES[self.characters]} in {EXCLUDES[self.characters]} and EXCLUDE_CHARACTERS"
+from rotation.passwords import PasswordPolicy, Rule
 
 
 @dataclass(frozen=True)
@@ -69,8 +37,3 @@ class PasswordRules:
         settings = ", ".join(self.others)
         cause += f", and the server also checks {settings}"
         return PasswordRefused(refused.operation, cause, f"{ANOTHER_PASSWORD}; or relax {settings}")
-
-
-def _set(variable: str, value: str) -> str:
-    parameter = variable.title().replace("_", "")
-    return f"Set {variable} (parameter {parameter}) to {value} or more"

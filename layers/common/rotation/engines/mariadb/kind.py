@@ -16,4 +16,5 @@ KIND = EngineKind(
     admin_needs_database=False,
     admin_sees_accounts=True,
     admin_sees_passwords=True,
+    shows_password_rules=True,
 )

@@ -160,10 +160,11 @@ class MariaDBPair(MySQLPair):
     def _unread_methods(self, account: Account, other: Account, *, hashes_refused: bool) -> str:
         """Return the methods of a new account: a password that nobody reads, of the same plugin, and the rest."""
         plugin = first_password(account, catalog.methods(self._connection, account)).plugin
-        password = unread_password(KIND, other.user)
-        first = Method(plugin, password_hash(plugin, password)).quoted
         if hashes_refused:
+            password = unread_password(KIND, other.user, self._connection.rules_for_clear_text())
             first = f"{identifier(plugin)} USING PASSWORD({literal(password)})"
+        else:
+            first = Method(plugin, password_hash(plugin, unread_password(KIND, other.user))).quoted
         more = self._more_methods(account, other, hashes_refused=hashes_refused)
         return " OR ".join([first, *(method.quoted for method in more)])
 

@@ -134,7 +134,7 @@ class MariaDBSession(MySQLSession):
         """Give an account both passwords; False if it has neither, and so is not the secret's."""
         methods = catalog.methods(self.connection, account)
         wanted = [Method(NATIVE, native(password)), Method(NATIVE, native(current))]
-        if not set(methods) & set(wanted):
+        if not any(self.accounts.has_password(account, each) for each in (current, password)):
             return False
         require_native(account, (method.plugin for method in methods), operation)
         if methods != wanted:

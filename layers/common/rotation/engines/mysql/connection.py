@@ -23,6 +23,7 @@ from rotation.engines.mysql.problems import (
     statement_failure,
 )
 from rotation.engines.mysql.wire import (
+    EXPIRED_PASSWORD,
     REVEALING,
     UNKNOWN_VARIABLE,
     VERIFY_BYTES,
@@ -35,6 +36,7 @@ from rotation.engines.mysql.wire import (
 from rotation.engines.network import open_socket, tls_context
 from rotation.engines.password_rules import PasswordRules
 from rotation.errors import DatabaseError, StatementFailed, Unreachable, Unsupported
+from rotation.passwords import Rule
 
 MAY_READ, MAY_CREATE = "SELECT ON mysql.*", "CREATE USER ON *.*"
 """The rights that an admin needs: to read about accounts, and to change them."""
@@ -119,6 +121,17 @@ class MySQLConnection:
                 return policy.rules(dict(cursor.fetchall()))
         except (pymysql.MySQLError, OSError):
             return PasswordRules()
+
+    def rules_for_clear_text(self) -> Sequence[Rule]:
+        """Return what the server asks of passwords that it gets in clear, and of others nothing.
+
+        If the password of the user has expired, the server does not say.
+        """
+        expired = frozenset({EXPIRED_PASSWORD})
+        with suppress(ExpectedError):
+            rows = self.execute("reading what the server asks of passwords", policy.VARIABLES, expected=expired)
+            return policy.rules_for_clear_text(dict(rows))
+        return ()
 
     def version(self) -> tuple[int, ...]:
         """Return the server's version, such as (8, 4, 3); Aurora reports the version of MySQL that it matches."""

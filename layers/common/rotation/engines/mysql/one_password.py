@@ -15,7 +15,7 @@ from rotation.engines.mysql.connection import MySQLConnection
 from rotation.engines.mysql.locks import server_lock
 from rotation.engines.mysql.names import literal
 from rotation.engines.mysql.problems import NEEDS_PRIVILEGE
-from rotation.engines.mysql.two_passwords import POLICIES, RETAIN, WRONG_CURRENT, make_primary
+from rotation.engines.mysql.two_passwords import POLICIES, RETAIN, WRONG_CURRENT, is_primary, make_primary
 from rotation.errors import RETRIED, NotPermitted, StatementFailed
 
 OWN = "ALTER USER USER()"
@@ -62,7 +62,7 @@ class OnePassword:
     def _replace_orphan(self, password: str, operation: str) -> None:
         """Replace a primary password that an abandoned rotation, or somebody, has left."""
         username = self._connection.username
-        if self._connection.accepts(username, password):
+        if is_primary(self._connection, password, operation):
             if self._may_end:
                 self._discard(operation)
             return

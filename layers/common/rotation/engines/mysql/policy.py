@@ -4,12 +4,16 @@ Every user can read their variables (https://dev.mysql.com/doc/refman/8.4/en/val
 https://mariadb.com/docs/server/reference/plugins/password-validation-plugins).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from rotation.engines.password_rules import PasswordRules, Rule
+from rotation.engines.password_rules import PasswordRules
+from rotation.passwords import Rule
 
-PATTERNS = ("validate_password%", "%_password_check%", "password_reuse_check%")
+STRICT = "strict_password_validation"
+"""MariaDB takes no hashes if it is on, because a plugin cannot judge them."""
+
+PATTERNS = ("validate_password%", "%_password_check%", "password_reuse_check%", STRICT)
 VARIABLES: Final = "SHOW GLOBAL VARIABLES WHERE " + " OR ".join(f"variable_name LIKE '{each}'" for each in PATTERNS)
 
 LENGTHS = ("validate_password.length", "validate_password_length", "simple_password_check_minimal_length")
@@ -32,11 +36,22 @@ OTHERS = {
 """Variables that can refuse a password by what it is, each with the value that switches it off, if one does."""
 
 
+MOST_DIGITS = 10
+"""The server's numbers have 32 bits; what has more is none of them."""
+
+
+def rules_for_clear_text(variables: Mapping[str, str]) -> Sequence[Rule]:
+    """Return what these variables ask for; nothing if the server gets hashes, which it does not judge."""
+    return () if variables.get(STRICT) == "OFF" else rules(variables).rules
+
+
 def rules(variables: Mapping[str, str]) -> PasswordRules:
     """Return what these variables of a server ask for."""
     found: list[Rule] = []
     policy = next((value for name, value in variables.items() if name.endswith("policy")), "")
     for name, value in variables.items():
+        if not value.isdecimal() or len(value) > MOST_DIGITS:
+            continue
         if name in LENGTHS:
             found.append(Rule(name, int(value)))
         elif policy.upper() not in {"LOW", "0"}:

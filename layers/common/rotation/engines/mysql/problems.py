@@ -22,6 +22,7 @@ from rotation.engines.driver import (
     HOST_NAME,
     NO_ANSWER,
     NO_TLS,
+    OTHER_TLS,
     POLICY,
     REPLICA,
     STARTING,
@@ -79,6 +80,7 @@ UNBLOCK = (
 NO_HOST = "Create an account whose host part matches the function's address"
 INIT_CONNECT = "Correct the server's init_connect, or grant {user} what it needs: SELECT @@init_connect"
 TLS_ONLY = 'Take "ssl": false out of the secret: the server requires TLS'
+TLS_FAILED = f"Run SELECT @@tls_version, @@ssl_cipher, {OTHER_TLS}"
 OFFLINE = f"Wait until the server's offline mode ends. {RETRIED}"
 RESOURCES = f"Give the server more memory or threads, or close connections. {RETRIED}"
 LONGER_NAME = "Use a shorter user name: MySQL takes 32 characters, MariaDB 128, and MariaDB 10.5 and older 80"
@@ -232,8 +234,7 @@ def login_failure(
     """Return what it means that a login failed."""
     cause, found = getattr(error, "original_exception", error), ServerError.of(error)
     if isinstance(cause, ssl.SSLError):
-        text = said(getattr(cause, "verify_message", "") or cause.reason or "the TLS handshake failed")
-        return Untrusted(operation, text, HOST_NAME if getattr(cause, "verify_code", 0) in MISMATCHES else CERTIFICATE)
+        return _tls_failure(cause, operation)
     if isinstance(error, RuntimeError):
         return Unsupported(operation, found.text, 'Remove "ssl": false from the secret, or use another plugin')
     if "SSL connection error" in found.raw or "server doesn't support" in found.raw.lower():
@@ -246,6 +247,16 @@ def login_failure(
         remedy = f"{REFUSED_IN_CLEAR}{remedy[0].lower()}{remedy[1:]}"
     text = f"{found.text} (error {found.number})" if found.number else found.text or "no answer"
     return kind(operation, text, for_user(remedy, credential.username))
+
+
+def _tls_failure(error: ssl.SSLError, operation: str) -> DatabaseError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        remedy = HOST_NAME if error.verify_code in MISMATCHES else CERTIFICATE
+        return Untrusted(operation, said(error.verify_message), remedy)
+    text = said(error.reason or "the TLS handshake failed")
+    if isinstance(error, ssl.SSLEOFError):
+        return Unreachable(operation, f"the server closed the connection in the TLS handshake: {text}", NO_ANSWER)
+    return Untrusted(operation, text, TLS_FAILED)
 
 
 def for_user(remedy: str, username: str) -> str:

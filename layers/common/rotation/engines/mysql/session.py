@@ -1,5 +1,6 @@
 """MySQL, Amazon RDS for MySQL, and Aurora MySQL (8.0.22 and later; single users from 5.7 on)."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -22,6 +23,7 @@ from rotation.engines.mysql.problems import RENEW, for_user
 from rotation.engines.mysql.two_passwords import POLICIES, REPLACE, WRONG_CURRENT, TwoPasswords, promote
 from rotation.engines.mysql.wire import EXPIRED_PASSWORD
 from rotation.errors import LoginBlocked, NotPermitted, PasswordRefused, StatementFailed, Unsafe
+from rotation.passwords import Rule
 
 REVERSIBLE = (
     "SELECT",
@@ -47,6 +49,10 @@ NOT_SAID = ""
 NOT_RENEWED = POLICIES | {WRONG_CURRENT}
 """The server's rules refuse a password, or the user logged in with the second one, which it cannot replace."""
 
+HISTORY = re.compile(r"\(error 3638\)|\(password_reuse_check\)")
+"""How MySQL, and a plugin of MariaDB, say that the account had the password before. For other reasons, a password that
+is refused cannot be the account's, and a login with it would only be a refused one."""
+
 
 class MySQL:
     """The engine; implements `rotation.engine.Engine`."""
@@ -61,7 +67,7 @@ class MySQL:
 
 
 class MySQLSession:
-    """One connection; implements `Session`, `SeesPasswords` and `KeepsOldPassword` of `rotation.engine`.
+    """One connection; implements all the protocols of sessions in `rotation.engine`.
 
     Passwords are sent in clear inside of TLS: the server masks them in its logs, also if a statement fails
     (https://dev.mysql.com/doc/refman/8.4/en/password-logging.html), and users may not set hashes for themselves.
@@ -122,16 +128,24 @@ class MySQLSession:
                 return
         try:
             self._change_own_password(password, operation)
-        except PasswordRefused:
+        except PasswordRefused as refused:
             # A policy refuses a password of the history: also one that another invocation has set since our login.
             is_ours = password == self.connection.credential.password
-            if is_ours or not self.connection.accepts(self.connection.username, password):
+            if (
+                is_ours
+                or not HISTORY.search(refused.cause)
+                or not self.connection.accepts(self.connection.username, password)
+            ):
                 raise
         self.connection.credential = replace(self.connection.credential, password=password)
 
     def accepted(self, username: str, passwords: Sequence[str]) -> Sequence[str] | None:
         """Return which passwords log in, as the hashes say; see `rotation.engine.SeesPasswords`."""
         return self.accounts.accepted(username, passwords)
+
+    def password_rules(self) -> Sequence[Rule]:
+        """Return what the server's plugins ask of passwords; see `rotation.engine.ShowsPasswordRules`."""
+        return self.connection.rules_for_clear_text()
 
     def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about the pair; see `rotation.engine.Session`."""

@@ -29,7 +29,10 @@ WRONG_CURRENT, NEEDS_CURRENT, IN_HISTORY = 3891, 3892, 3638
 """REPLACE named a password that is not the primary one; the statement needs REPLACE; a policy refuses a password that
 the account had before."""
 
-POLICIES = frozenset({1819, IN_HISTORY, 4165})
+TOO_ALIKE = 4165
+"""The password is too like the old one: the server says so after it has compared the one that REPLACE names."""
+
+POLICIES = frozenset({1819, IN_HISTORY, TOO_ALIKE})
 """The server's rules refuse a password: for what it is, as one that the account had, or as too like the old one."""
 
 PUT_ADMIN = 'Put an admin into "masterarn"'
@@ -62,10 +65,11 @@ class TwoPasswords:
         try:
             self._compare_and_set(current, password, operation)
         except ExpectedError:
-            # The primary one is the new password already, or an abandoned rotation left it. To replace that one does
-            # not compare, so it could undo what another invocation of this step has just done: one at a time.
+            # The primary one is the new password already, or an abandoned rotation left it. (A server with a history
+            # of passwords says that the new one is in it before it compares.) To replace that one does not compare, so
+            # it could undo what another invocation of this step has just done: one at a time.
             with server_lock(self._connection, username, operation):
-                if not self._connection.accepts(username, password):
+                if not is_primary(self._connection, password, operation):
                     self._replace_abandoned(current, password, operation)
 
     def add_for(self, username: str, current: str, password: str) -> None:
@@ -80,12 +84,12 @@ class TwoPasswords:
             raise Unsupported(operation, cause, f"{ADMIN_HOST}. Or use another strategy or plugin")
 
     def _compare_and_set(self, current: str, password: str, operation: str) -> None:
-        """Raise ExpectedError if the current password is not the primary one."""
+        """Raise ExpectedError if the current password is not the primary one, or the account had the new one before."""
         statement = (
             f"ALTER USER USER() IDENTIFIED BY {literal(password)} REPLACE {literal(current)} RETAIN CURRENT PASSWORD"
         )
         remedy = f'{self._connection.needs("APPLICATION_PASSWORD_ADMIN ON *.*")}, or put an admin into "masterarn"'
-        self._connection.execute(operation, statement, remedy, frozenset({WRONG_CURRENT}))
+        self._connection.execute(operation, statement, remedy, frozenset({WRONG_CURRENT, IN_HISTORY}))
 
     def _replace_abandoned(self, current: str, password: str, operation: str) -> None:
         """Add a password if an abandoned rotation left the primary one."""
@@ -93,7 +97,7 @@ class TwoPasswords:
         with suppress(ExpectedError):  # from here on, the first statement of another invocation succeeds, too
             self._compare_and_set(current, password, operation)
             return
-        if not self._connection.accepts(self._connection.username, password):
+        if not is_primary(self._connection, password, operation):
             raise StatementFailed(operation, "another rotation changes the password", RETRIED) from None
 
     def _add_to_account(self, account: Account, current: str, password: str, operation: str) -> bool:
@@ -116,6 +120,21 @@ def promote(connection: MySQLConnection, account: Account, row: Row, operation: 
     """Replace the primary password of an account by its second one. As a hash, it meets every password policy."""
     hashed = f"IDENTIFIED WITH {literal(row['plugin'])} AS 0x{secondary_hash(row).hex()}"
     connection.execute(operation, f"ALTER USER {account.quoted} {hashed}", connection.needs(MAY_CREATE))
+
+
+def is_primary(connection: MySQLConnection, password: str, operation: str) -> bool:
+    """Tell whether this is the primary password of the user who is logged in; the second one stays.
+
+    The server compares before it sets the same password again. So that is no login, which could be a refused one.
+    """
+    statement = f"ALTER USER USER() IDENTIFIED BY {literal(password)} REPLACE {literal(password)}"
+    try:
+        connection.execute(operation, statement, expected=frozenset({WRONG_CURRENT, IN_HISTORY, TOO_ALIKE}))
+    except ExpectedError as refused:
+        if refused.code == IN_HISTORY:  # which the server says before it compares: the account had this password once
+            return connection.accepts(connection.username, password)
+        return refused.code == TOO_ALIKE
+    return True
 
 
 def make_primary(connection: MySQLConnection, current: str, operation: str) -> None:

@@ -9,7 +9,8 @@ messages ORA-28206 to ORA-28217 in newer ones, "password must contain 2 or more 
 import re
 from typing import Final
 
-from rotation.engines.password_rules import PasswordRules, Rule
+from rotation.engines.password_rules import PasswordRules
+from rotation.passwords import Rule
 
 SETTING: Final = "the profile's PASSWORD_VERIFY_FUNCTION"
 LENGTH = re.compile(r"length less than (\d{1,4})", re.IGNORECASE)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import psycopg2
@@ -22,8 +23,8 @@ from rotation.engines.postgresql.problems import (
     login_failure,
     statement_failure,
 )
-from rotation.engines.postgresql.wire import BoundedSocket, ServerError, connect, wait
-from rotation.errors import NotPermitted, RotationError, StatementFailed
+from rotation.engines.postgresql.wire import METHODS, SCRAM, BoundedSocket, ServerError, connect, wait
+from rotation.errors import LoginBlocked, NotPermitted, RotationError, StatementFailed, Untrusted
 
 NO_PROBLEMS: Mapping[str, Problem] = {}
 
@@ -60,8 +61,8 @@ ROUNDS = 3
 class PostgreSQLConnection:
     """One connection, in one transaction."""
 
-    def __init__(self, credential: Credential, deadline: Deadline) -> None:
-        """Log in."""
+    def __init__(self, credential: Credential, deadline: Deadline, methods: str = METHODS) -> None:
+        """Log in, by one of these methods."""
         operation = f"logging in as {credential} to {credential.database}"
         self.credential = credential
         self.deadline = deadline
@@ -81,7 +82,8 @@ class PostgreSQLConnection:
         """Whether there was a transaction: a pooler logs in to the server no earlier."""
         self._socket = BoundedSocket(open_socket(credential, deadline, operation))
         try:
-            self._libpq = connect(credential, self._socket, deadline.allow(CONNECT_SECONDS, operation), operation)
+            seconds = deadline.allow(CONNECT_SECONDS, operation)
+            self._libpq = connect(credential, self._socket, seconds, operation, methods)
         except BaseException as error:
             self._socket.close()
             if isinstance(error, ServerError):
@@ -160,17 +162,17 @@ class PostgreSQLConnection:
         return True
 
     def execute_again(
-        self, operation: str, statement: Statement, problems: Mapping[str, Problem] = NO_PROBLEMS
+        self, operation: str, statement: Statement, remedy: str = "", problems: Mapping[str, Problem] = NO_PROBLEMS
     ) -> None:
-        """Run a statement; if another session changed the same thing meanwhile, run it again."""
+        """Run a statement as `execute` does; if another session changed the same thing meanwhile, run it again."""
         for _ in range(ROUNDS - 1):
             self.execute(operation, "SAVEPOINT attempt")
             with self.repeatable():
-                self.execute(operation, statement, problems=problems)
+                self.execute(operation, statement, remedy=remedy, problems=problems)
                 self.execute(operation, "RELEASE SAVEPOINT attempt")
                 return
             self.execute(operation, "ROLLBACK TO SAVEPOINT attempt")
-        self.execute(operation, statement, problems=problems)
+        self.execute(operation, statement, remedy=remedy, problems=problems)
 
     @contextmanager
     def repeatable(self) -> Iterator[None]:
@@ -221,6 +223,17 @@ class PostgreSQLConnection:
     def quoted(self, part: sql.Composable) -> str:
         """Return the text of a part of a statement, quoted for this server."""
         return part.as_string(self._libpq)
+
+    def logs_in_by_scram(self, username: str, password: str) -> bool:
+        """Tell whether the server asks this user, who has just logged in, for SCRAM. No password is sent otherwise."""
+        user = replace(self.credential, username=username, password=password)
+        try:
+            PostgreSQLConnection(user, self.deadline, SCRAM).close()
+        except Untrusted:
+            return False
+        except LoginBlocked:  # what blocks it, such as a limit of connections, comes after the password
+            return True
+        return True
 
     def verifier(self, username: str, password: str, algorithm: str) -> str:
         """Return what the server keeps instead of a password."""

@@ -20,6 +20,7 @@ from rotation.engines.driver import (
     NO_BUNDLE,
     NO_RDS_PROXY,
     NO_TLS,
+    OTHER_TLS,
     REPLICA,
     STARTING,
     TOO_MANY,
@@ -58,10 +59,15 @@ IN_CLEAR = (
 NO_ENTRY = (
     "Allow this user, database and TLS setting in pg_hba.conf, without a client certificate (on RDS: rds.force_ssl)"
 )
+TLS_FAILED = f"Run SHOW ssl_max_protocol_version and SHOW ssl_ciphers, {OTHER_TLS}"
 NO_LOGIN = "ALTER ROLE {user} LOGIN"
 NO_CONNECT = "GRANT CONNECT ON DATABASE {database} TO {user}"
 CLOSED = 'ALTER DATABASE {database} ALLOW_CONNECTIONS true; or name another database in the secret, as "dbname"'
 LOGIN_TRIGGER = f"Correct, or disable, the event trigger on login that runs this function. {RETRIED}"
+LOGIN_FUNCTION = (
+    "Let the function that pg_tle runs at each login (pgtle.enable_clientauth) accept {user}: the sentence is its own."
+    f" {RETRIED}"
+)
 LOCKED = find_lock_holder("pg_locks")
 NOT_UTF8 = "Rename what has a name that is not UTF-8: a role, a schema, an object or a setting"
 
@@ -79,6 +85,7 @@ CLIENT_PROBLEMS: Mapping[str, Problem] = {
     "does not match host name": (Untrusted, HOST_NAME),
     "server does not support SSL": (Untrusted, NO_TLS),
     "root certificate file": (Untrusted, NO_BUNDLE),
+    "SSL error: ": (Untrusted, TLS_FAILED),
     "server requested a cleartext password": (Untrusted, IN_CLEAR),
     "authentication method requirement": (Untrusted, NO_PROOF),
 }
@@ -106,6 +113,7 @@ POOLER_PROBLEMS: Mapping[str, Problem] = {
 """What a pooler means, by how its sentence begins. Only a pooler names no place in the source of PostgreSQL."""
 
 LOGIN_PROBLEMS: Mapping[str, Problem] = {
+    "08000": (LoginBlocked, LOGIN_FUNCTION),  # connection_exception: all that pg_tle says
     "08P01": (LoginBlocked, POOLER),  # protocol_violation: all that PgBouncer says
     "28000": (LoginBlocked, NO_ENTRY),  # invalid_authorization_specification, see is_refusal
     "28P01": (LoginBlocked, NO_PROOF),  # invalid_password, see is_refusal

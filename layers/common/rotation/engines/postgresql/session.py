@@ -13,12 +13,14 @@ from rotation.engine import CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.driver import POLICY, Problem, verify
 from rotation.engines.network import reach
 from rotation.engines.postgresql import catalog, inspection
+from rotation.engines.postgresql.admin import admin_option
 from rotation.engines.postgresql.connection import APPLICATION_SETTINGS, PostgreSQLConnection, transaction
 from rotation.engines.postgresql.expiry import require_valid
 from rotation.engines.postgresql.kind import KIND
 from rotation.engines.postgresql.pair import PostgreSQLPair
-from rotation.engines.postgresql.roles import require_known
+from rotation.engines.postgresql.roles import quoted, require_known
 from rotation.engines.postgresql.settings import canonical
+from rotation.engines.postgresql.wire import SCRAM
 from rotation.errors import RETRIED, PasswordRefused, StatementFailed, Unsafe
 from rotation.finding import Finding
 from rotation.kind import CLONE_SUFFIX, Strategy
@@ -64,6 +66,7 @@ class PostgreSQLSession:
         self.connection = connection
         self._known_oids: dict[str, int] = {}
         """Which roles the names of proven and of mirrored users must stand for."""
+        self._proof: Proof | None = None
         self._is_mirrored = False
 
     def proof(self) -> Proof:
@@ -103,7 +106,7 @@ class PostgreSQLSession:
         if [_principal(oid, server) for oid, server in found] != [proof.principal]:
             cause = "here it is another role, or this is another server, or the server was restarted meanwhile"
             raise Unsafe(operation, cause, f"{ONE_SERVER}. {RETRIED}")
-        self._known_oids[proof.username] = found[0][0]
+        self._known_oids[proof.username], self._proof = found[0][0], proof
 
     def change_own_password(self, password: str) -> None:
         """Give the user who is logged in this password; see `rotation.engine.Session`."""
@@ -134,10 +137,9 @@ class PostgreSQLSession:
         operation = f"setting the password of {username}"
         if username != self.connection.username:
             require_valid(self.connection, username)
-        [(encryption, source)] = self.connection.execute(operation, catalog.ENCRYPTION)
-        # The owner of a database can set this for the database, to what pg_hba.conf accepts from nobody.
-        is_md5 = encryption == "md5" and source != "database"
-        verifier = self.connection.verifier(username, password, "md5" if is_md5 else "scram-sha-256")
+        verifier = self.connection.verifier(
+            username, password, "md5" if self._wants_md5(username, operation) else SCRAM
+        )
         try:
             self._alter_role(operation, username, verifier)
         except StatementFailed as refused:
@@ -176,10 +178,40 @@ class PostgreSQLSession:
         body = self.connection.quoted(SQL("BEGIN EXECUTE {}; END").format(Literal(statement)))
         self.connection.execute(operation, SQL("DO {}").format(Literal(body)))
 
+    def _wants_md5(self, username: str, operation: str) -> bool:
+        """Tell whether the server keeps passwords as md5, and lets users of such a verifier log in.
+
+        The owner of a database can set password_encryption for the database, to what pg_hba.conf accepts from nobody.
+        An operator can have left it at md5 although pg_hba.conf asks for SCRAM (on RDS
+        rds.accepted_password_auth_method): nobody could log in with the new password. So who logs in by SCRAM now gets
+        a verifier for it. Such a verifier opens both kinds of entries.
+        """
+        [(encryption, source)] = self.connection.execute(operation, catalog.ENCRYPTION)
+        if encryption != "md5" or source == "database":
+            return False
+        own = self.connection.credential
+        user = own if username == self.connection.username else self._proof
+        return not (user and self.connection.logs_in_by_scram(user.username, user.password))
+
     def _alter_role(self, operation: str, username: str, password: str) -> None:
         """Set a password, or its verifier. If the server refuses it, there is a savepoint to go back to."""
         statement = SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(username), Literal(password))
-        self.connection.execute_again(operation, statement, PASSWORD_PROBLEMS)
+        self.connection.execute_again(operation, statement, self._needed_for(username), PASSWORD_PROBLEMS)
+
+    def _needed_for(self, username: str) -> str:
+        """Return the remedy if the user who is logged in may not set the password of this one.
+
+        Everybody may set its own, but for RDS's rds.restrict_password_commands
+        (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.RestrictPasswordMgmt.html).
+        """
+        own = self.connection.username
+        if username == own:
+            return (
+                f'Put an admin into "masterarn"; or run on RDS, as the master user: GRANT rds_password TO {quoted(own)}'
+            )
+        if self.connection.memberships_have_options:
+            return admin_option(own, username)
+        return f"Run as a superuser: ALTER ROLE {quoted(own)} CREATEROLE"
 
     def inspect_server(self) -> Iterator[Finding]:
         """Say what the server shows; see `rotation.engine.Session`."""

@@ -36,6 +36,11 @@ CHUNK_BYTES = 65536
 
 EVENTS = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
 
+SCRAM = "scram-sha-256"
+METHODS = f"{SCRAM},md5"
+"""How a user can log in. A server that asks for no password has proved nothing. One that asks for it in clear must not
+learn it."""
+
 VERBOSE = 2
 """libpq's PQERRORS_VERBOSE."""
 
@@ -186,8 +191,10 @@ class _Stream:
             return len(self._pending)  # nobody receives it any more
 
 
-def connect(credential: Credential, bounded: BoundedSocket, seconds: float, operation: str) -> extensions.connection:
-    """Log in through this socket; raises Unreachable and ServerError."""
+def connect(
+    credential: Credential, bounded: BoundedSocket, seconds: float, operation: str, methods: str = METHODS
+) -> extensions.connection:
+    """Log in through this socket, by one of these methods; raises Unreachable and ServerError."""
     connection: extensions.connection | None = None
     try:
         connection = psycopg2.connect(
@@ -200,8 +207,7 @@ def connect(credential: Credential, bounded: BoundedSocket, seconds: float, oper
             password=credential.password,
             sslmode="verify-full" if credential.tls else "disable",
             sslrootcert=ca_bundle(),
-            # A server that asks for no password has proved nothing. One that asks for it in clear must not learn it.
-            require_auth="scram-sha-256,md5",
+            require_auth=methods,
             gssencmode="disable",
             client_encoding="UTF8",
             application_name="secret-rotation",
