@@ -31,7 +31,6 @@ from rotation.engines.sqlserver.rights import identifier
 from rotation.engines.sqlserver.wire import (
     REQUIRES_TLS,
     AnswerTooLong,
-    OtherEngine,
     UnexpectedRedirect,
     error_numbers,
 )
@@ -64,7 +63,6 @@ RECOVER = "Run RESTORE DATABASE {database} WITH RECOVERY, unless it is the copy 
 ONLINE = "ALTER DATABASE {database} SET ONLINE (on RDS: EXEC rdsadmin.dbo.rds_set_database_online {database})"
 REPAIR = "Repair the database, or restore it from a backup: the server cannot open its files"
 NO_SQL_SERVER = 'Correct "host", "port", "username" and "password" in the secret'
-OTHER_FUNCTION = 'Correct "host" and "port" in the secret, or attach the rotation function of {engine} to it'
 TAKEN = "Rename or drop that user in the database: it has the name of the clone, and belongs to another login"
 READ_ONLY = (
     "ALTER DATABASE … SET READ_WRITE until a rotation has ended; or, if this host is a replica, name the primary in"
@@ -225,9 +223,6 @@ def login_failure(
     if isinstance(error, UnexpectedRedirect):
         cause = "the server redirects the login to another server, or its answer makes no sense"
         return LoginBlocked(operation, cause, NO_REDIRECT)
-    if isinstance(error, OtherEngine):
-        cause = f"the server there is {error.engine}, and not SQL Server"
-        return LoginBlocked(operation, cause, OTHER_FUNCTION.format(engine=error.engine))
     if isinstance(error, (AnswerTooLong, *UNREADABLE_ANSWER)):
         cause = f"this is no SQL Server, or no login of one ({type(error).__name__})"
         return LoginBlocked(operation, cause, NO_SQL_SERVER)
