@@ -14,6 +14,7 @@ from rotation.engines.other_engine import ENGINE_VALUES
 from rotation.errors import LoginBlocked, Unreachable
 from tests import servers
 from tests.contract.impostor import Line, Talk, posing
+from tests.contract.oracle_kit import LEAKS
 from tests.laboratories import Laboratory
 
 SECONDS = 4.5
@@ -31,6 +32,7 @@ def soon() -> Deadline:
     return Deadline(lambda: until - time.monotonic())
 
 
+@LEAKS
 @pytest.mark.usefixtures("collected")
 @pytest.mark.thorough(tls=[False])
 @pytest.mark.parametrize("tls", [True, False], ids=["with TLS", "without"])
