@@ -124,7 +124,8 @@ def of_mysql(version: str) -> str:
 def _ask(credential: Credential, deadline: Deadline, operation: str) -> str:
     """Return which engine answers; empty if it is none of these, or if there is no time to ask."""
     brief = deadline.at_most(PROBE_SECONDS)
-    for left, question in zip(range(len(QUESTIONS), 0, -1), QUESTIONS, strict=True):
+    # One share is left over: at the end, the step still has to say what happened.
+    for left, question in zip(range(len(QUESTIONS) + 1, 1, -1), QUESTIONS, strict=True):
         try:
             answer = _answer(question, credential, brief.at_most(brief.share(PROBE_SECONDS, left, operation)))
         except OutOfTime:
