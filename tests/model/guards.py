@@ -47,7 +47,7 @@ GUARDS = [
         "steps",
         "    if not rotation.secret.is_staged():",
         "    if False:",
-        SINGLE,
+        ALTERNATING,
     ),
     Guard(
         "a version without AWSPENDING is not read",

@@ -72,6 +72,8 @@ class Invocation:
     """Whether its version was the current one from the beginning."""
     rights_changed: bool = False
     """Whether somebody has changed rights since it began."""
+    began_after: float = 0.0
+    """From when the oldest answer can be that it gets, in seconds."""
     began_at: int = 0
     read_at: int = 0
     """When it began to read, the last time, what is recorded about the pair."""

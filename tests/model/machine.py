@@ -591,6 +591,7 @@ class RotationMachine(RuleBasedStateMachine):
     def _deliver(self, token: str, step: Step) -> Invocation:
         invocation = self.scenario.invoke(token, step)
         invocation.began_at = self._tick()
+        invocation.began_after = self.scenario.service.now - WINDOW
         self._describe(invocation)
         self.under_way.append(invocation)
         if invocation.is_over:
@@ -635,8 +636,8 @@ class RotationMachine(RuleBasedStateMachine):
     def _note_shown(self, invocation: Invocation, call: str) -> None:
         """Note whether the last answer was from the past, and nothing in it says so.
 
-        setSecret believes that another version is current only if two answers say so. That its own is, it believes once:
-        then it does nothing.
+        setSecret believes that another version is current only if two answers say so. If one says that its own version
+        is current, it does nothing.
         """
         shown, labels = self.scenario.service.shown, self.scenario.labels
         invocation.saw_past = invocation.saw_past or shown is not None
@@ -797,7 +798,7 @@ class RotationMachine(RuleBasedStateMachine):
             assert who.host in self.scenario.held_at(who.password), (
                 f"nobody else's user: a password was sent to {who.host}"
             )
-            if self.scenario.is_admin(who) and not invocation.was_overtaken:
+            if self.scenario.is_admin(who) and not (invocation.was_overtaken or invocation.was_deceived):
                 assert proved, "nobody else's user: the admin was used before the secret's user had logged in"
             proved = proved or (login.answer == "accepted" and who.username == invocation.login_user)
 

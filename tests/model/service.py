@@ -5,7 +5,6 @@ import itertools
 import json
 import time
 from collections.abc import Iterable, Iterator
-from copy import deepcopy
 from datetime import UTC, datetime
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -132,7 +131,7 @@ class Service:
     def _remember(self, secret: str) -> None:
         """Keep the state that a call is about to change."""
         found = self.rules.secrets[secret]
-        self._past = [*filter(self._is_recent, self._past), (self.now, found.arn, deepcopy(found.versions))]
+        self._past = [*filter(self._is_recent, self._past), (self.now, found.arn, _copied(found.versions))]
 
     def _versions(self, secret: FakeSecret) -> dict[str, dict[str, Any]]:
         """Return what the next read is answered from."""
@@ -185,6 +184,10 @@ class _Client:
     describe_secret = functools.partialmethod(_call, "DescribeSecret")
     list_secret_version_ids = functools.partialmethod(_call, "ListSecretVersionIds")
     update_secret_version_stage = functools.partialmethod(_call, "UpdateSecretVersionStage")
+
+
+def _copied(versions: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {token: {**version, "version_stages": [*version["version_stages"]]} for token, version in versions.items()}
 
 
 @functools.cache
