@@ -142,11 +142,3 @@ def test_a_step_that_comes_again_and_sees_only_the_past_harms_nobody(story: Stor
     story.finish(again)
     assert again.was_deceived
     assert story.scenario.logs_in(story.scenario.read())
-
-
-def test_the_value_of_a_newer_version_is_waited_for(story: Story) -> None:
-    for _ in range(2):
-        story.an_operator_puts_a_password_that_is_right()
-    story.scenario.service.answer_from_the_past([0, 4])
-    story.an_operator_rolls_back()
-    story.rotate()
