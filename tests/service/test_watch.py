@@ -1,4 +1,4 @@
-"""Is a secret seen that does not rotate, is CloudFormation always answered, and does the address of the answer stay unseen?"""
+"""Is a secret seen that does not rotate? Is CloudFormation always answered, and the address of the answer unseen?"""
 
 import json
 import os

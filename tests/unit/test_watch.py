@@ -1,4 +1,4 @@
-"""Is a secret that does not rotate told from one that is not due, and a function that is needed from one that can go?"""
+"""Is a secret that does not rotate told from one that is not due, and a needed function from one that can go?"""
 
 import io
 from collections.abc import Collection, Sequence
@@ -16,8 +16,8 @@ from rotation.watch import custom_resource
 from rotation.watch.attached import OFF_INTENDED, AttachedSecret, attached_secrets, functions_of_stack
 from rotation.watch.custom_resource import LONGEST_REASON, answer
 from rotation.watch.guard import verdict
-from rotation.watch.invocation import attempted
 from rotation.watch.health import GRACE, INTERVAL, State, days_since_rotation, health, is_overdue
+from rotation.watch.invocation import attempted
 from tests.laboratories import deadline
 from tests.unit.scenario import Clock
 
