@@ -39,7 +39,7 @@ SOURCES := template.yaml samconfig.toml $(shell find functions layers supply ! -
 
 export SAM_CLI_TELEMETRY := 0
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all faults check audit format build libraries renew validate invoke aws deploy uninstall clean
+.PHONY: help demo test test-all faults check audit format build libraries renew validate invoke aws dashboard deploy uninstall clean
 
 help: ## list these tasks
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,6 +96,9 @@ invoke: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## run one step, on this machine
 
 aws: $(DEVELOPMENT) $(HOST_BUILD) ## run a laptop-sized AWS until Ctrl-C, for `sam local invoke` (ENGINE=mysql ADDRESS=172.17.0.1)
 	@$(BIN)/python -m tests.local.invoke.waiting_rotation --engine $(ENGINE) --address $(ADDRESS)
+
+dashboard: $(DEVELOPMENT) ## draw what the stack's dashboard shows on the fortieth day, into .local/dashboard.svg
+	@PYTHONPATH=layers/common $(BIN)/python -m tests.local.dashboard
 
 deploy: ## build, show what would change in your AWS account, ask, deploy, protect from deletion (ENV=default, staging or production)
 	@test -z "$(ARCHITECTURE)" || { echo "Name the architecture in samconfig.toml instead: build and deployment must use the same one every time."; exit 1; }
