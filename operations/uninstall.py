@@ -77,6 +77,8 @@ class Uninstall:
         self._delete(stack)
         for secret, rules in later:
             self._hand_over(secret, choice.new_function, rules)
+        # CloudFormation turned them off with their schedules. If not, nobody would notice.
+        self._release([] if later else scheduled, stack, choice)
         self._say_what_stays(stack)
 
     def _attached(self, stack: stacks.Stack) -> list[AttachedSecret]:

@@ -30,6 +30,7 @@ class CloudFormation:
         self.status, self.is_protected = "UPDATE_COMPLETE", True
         self.accounts = ""
         self.schedules: list[str] = []
+        self.turns_off = True
         self.fails_on: str | None = None
         self._secrets = service.client()
 
@@ -75,7 +76,7 @@ class CloudFormation:
         self._find(StackName)
         if self.is_protected:
             raise refused("ValidationError", "Stack cannot be deleted while TerminationProtection is enabled")
-        for arn in self.schedules:
+        for arn in self.schedules if self.turns_off else ():
             self._secrets.cancel_rotate_secret(SecretId=arn)
         self.status = "DELETE_FAILED" if self.fails_on else "DELETE_COMPLETE"
         return {}
@@ -258,6 +259,14 @@ def test_a_secret_of_the_stacks_own_schedule_is_not_lost_unsaid(deployed: Deploy
     deployed.cloudformation.schedules = [secret]
     with pytest.raises(Stopped, match="still rotate with it"):
         deployed.uninstall(Person(), asks=False)
+    deployed.uninstall(Person(), Choice(), asks=False)
+    assert not deployed.described(secret)["RotationEnabled"]
+
+
+def test_a_schedule_that_goes_and_leaves_its_secret_on_is_turned_off_all_the_same(deployed: Deployed) -> None:
+    secret = deployed.attach()
+    deployed.cloudformation.schedules = [secret]
+    deployed.cloudformation.turns_off = False
     deployed.uninstall(Person(), Choice(), asks=False)
     assert not deployed.described(secret)["RotationEnabled"]
 
