@@ -239,6 +239,8 @@ def test_secrets_that_are_handed_over_keep_their_schedule_and_are_only_tested(de
     found = deployed.described(secret)
     assert (found["RotationEnabled"], found["RotationLambdaARN"]) == (True, other)
     assert found["RotationRules"] == MONTHLY
+    [call] = [call for call in deployed.service.calls if call.parameters.get("RotationLambdaARN") == other]
+    assert (call.parameters["RotateImmediately"], call.parameters["RotationRules"]) == (False, MONTHLY)
     assert deployed.cloudformation.status == "DELETE_COMPLETE"
 
 
