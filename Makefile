@@ -8,6 +8,8 @@ EVENT ?= create-secret#            invoke: create-secret, set-secret, test-secre
 AWS ?=#                            invoke: laptop; or account: that of your credentials, or of AWS_ENDPOINT_URL
 ADDRESS ?= host.docker.internal#   aws: the address at which a container reaches this machine
 AUDIT_REQUIRED ?=#                 check, audit: true: it is an error if vulnerabilities cannot be looked up
+STACK ?=#                          uninstall: the name of the stack
+UNINSTALL_ARGS ?=#                 uninstall: --detach, --hand-over-to ARN, --yes, --profile NAME, --region NAME
 PYTEST_ARGS ?=#                    test: -k alternating, --durations=15, -n 0 (one process instead of one per core) …
 
 # Each installation is a virtual environment of Python 3.13. It sees no other package of this machine.
@@ -23,6 +25,9 @@ COMPILE := UV_CUSTOM_COMPILE_COMMAND="make renew" .local/uv/bin/uv pip compile -
 	--emit-build-options --python .local/uv/bin/python --python-version 3.13
 INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-input --require-hashes
 
+# The operator's commands need boto3, which comes with SAM, and the package of the layer.
+OPERATION := PYTHONPATH=layers/common .local/sam/bin/python -m operations
+
 # Tests and demo run the same artifacts as are deployed, built for this machine's processor, in a folder of their own.
 HOST_ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 HOST_BUILD := .local/build/template.yaml
@@ -34,7 +39,7 @@ SOURCES := template.yaml samconfig.toml $(shell find functions layers supply ! -
 
 export SAM_CLI_TELEMETRY := 0
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all faults check audit format build libraries renew validate invoke aws deploy clean
+.PHONY: help demo test test-all faults check audit format build libraries renew validate invoke aws dashboard deploy uninstall clean
 
 help: ## list these tasks
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,10 +97,17 @@ invoke: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## run one step, on this machine
 aws: $(DEVELOPMENT) $(HOST_BUILD) ## run a laptop-sized AWS until Ctrl-C, for `sam local invoke` (ENGINE=mysql ADDRESS=172.17.0.1)
 	@$(BIN)/python -m tests.local.invoke.waiting_rotation --engine $(ENGINE) --address $(ADDRESS)
 
-deploy: ## build, show what would change in your AWS account, ask, deploy (ENV=default, staging or production)
+dashboard: $(DEVELOPMENT) ## draw what the stack's dashboard shows on the fortieth day, into .local/dashboard.svg
+	@PYTHONPATH=layers/common $(BIN)/python -m tests.local.dashboard
+
+deploy: ## build, show what would change in your AWS account, ask, deploy, protect from deletion (ENV=default, staging or production)
 	@test -z "$(ARCHITECTURE)" || { echo "Name the architecture in samconfig.toml instead: build and deployment must use the same one every time."; exit 1; }
 	@$(MAKE) build
 	.local/sam/bin/sam deploy --config-env $(ENV)
+	@$(OPERATION).protect --config-env $(ENV)
+
+uninstall: $(SAM) ## show which secrets a stack still rotates, ask, and delete it (STACK=name; UNINSTALL_ARGS="--help")
+	@$(OPERATION).uninstall $(UNINSTALL_ARGS) $(STACK)
 
 clean: ## remove everything that these tasks built or installed
 	rm -rf .aws-sam .local

@@ -4,18 +4,22 @@ What the functions may do, and whether they use it, is asked in tests/e2e/test_p
 """
 
 import copy
+import importlib
 import importlib.util
 import json
 import re
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rotation.event import RotationEvent
+from rotation.kind import EngineKind
 from rotation.passwords import EXCLUDES, MINIMUMS, PasswordPolicy
 from rotation.steps import Step
+from rotation.watch.health import INTERVAL
 from tests.fakes import KIND
 from tests.local.aws import template
 from tests.local.aws.deployed import Stack
@@ -214,15 +218,13 @@ def test_a_function_can_be_found_after_deployment(engine: str) -> None:
     assert output["Export"]["Name"] == {"Fn::Sub": f"${{AWS::StackName}}-{engine}FunctionArn"}
 
 
-def test_the_guard_knows_all_functions_and_goes_before_what_they_need() -> None:
+def test_the_guard_knows_all_functions_and_goes_before_them() -> None:
     """CloudFormation deletes the guard before what its properties refer to."""
     guard = TEMPLATE["Resources"]["Guard"]["Properties"]
     arns = [value["Fn::If"][1] for value in guard["FunctionArns"]]
     assert arns == [{"Fn::GetAtt": f"{name}.Arn"} for name in FUNCTIONS]
     scheduled = guard["ScheduledSecretArns"]["Fn::Split"][1]["Fn::Join"][1]
     assert [value["Fn::If"][0] for value in scheduled] == [f"{engine}Scheduled" for engine in ENGINES]
-    kept = {value["Fn::If"][1]["Ref"] for value in guard["Keeps"]}
-    assert kept == {f"{each}Permission" for each in ENGINES} | {"DatabaseRule", "SecretsManagerEndpoint", "RdsEndpoint"}
 
 
 # ------------------------------------------------------------------------------------------------------- permissions
@@ -457,7 +459,7 @@ def test_alarms_and_failed_rotations_are_told_to_one_topic(*, own: bool) -> None
     stack = deployed(**{} if own else {"AlarmTopicArn": "arn:topic"})
     topic = stack.resolver.arn("AlarmTopic") if own else "arn:topic"
     alarms = stack.of_type("AWS::CloudWatch::Alarm")
-    assert len(alarms) == len(ENGINES) + 1
+    assert len(alarms) == len(ENGINES) + 3
     for name in alarms:
         assert stack.properties(name)["AlarmActions"] == [topic]
     [target] = stack.properties("RotationFailedRule")["Targets"]
@@ -470,16 +472,37 @@ def test_metrics_are_those_that_the_code_writes() -> None:
     stack = deployed()
     widgets = json.loads(stack.properties("Dashboard")["DashboardBody"])["widgets"]
     metrics = [metric for widget in widgets for metric in widget["properties"].get("metrics", [])]
-    searches = [metric[0]["expression"] for metric in metrics if len(metric) == 1]
-    names = {metric[1] for metric in metrics if len(metric) > 1}
-    names |= {name for search in searches for name in re.findall(r'MetricName="(\w+)"', search)}
-    assert names == {"StepDuration", "StepFailed", "SecretsAttached", "SecretsOverdue"}
+    names = {metric[1] for metric in metrics}
+    counts = {"SecretsOff", "SecretsFailed", "SecretsOverdue"}
+    assert names == {"StepDuration", "SecretsAttached", "DaysSinceRotation", *counts}
     assert [name for name in names if f'"{name}"' not in CODE] == []
-    alarm = stack.properties("OverdueAlarm")
-    assert f'"{alarm["MetricName"]}"' in CODE
-    assert alarm["Dimensions"] == [{"Name": "service", "Value": "rotation"}]
-    schemas = {schema for search in searches for schema in re.findall(r"\{([\w,]+)\}", search)}
-    assert schemas == {"SecretRotation,engine,service,step", "SecretRotation,engine,error,service,step"}
+    alarms = [stack.properties(name) for name in ("OverdueAlarm", "SecretsOffAlarm", "SecretsFailedAlarm")]
+    assert {alarm["MetricName"] for alarm in alarms} == counts
+    for alarm in alarms:
+        assert alarm["Dimensions"] == [{"Name": "service", "Value": "rotation"}]
+
+
+def kind_of(engine: str) -> EngineKind:
+    """Return what the code says of an engine of the template."""
+    kind = importlib.import_module(f"rotation.engines.{engine.lower()}.kind").KIND
+    assert isinstance(kind, EngineKind)
+    return kind
+
+
+def test_the_dashboard_shows_every_engine_and_asks_for_no_metrics_by_search() -> None:
+    """CloudWatch's SEARCH finds only metrics that were written within two weeks: a rotation can be older."""
+    text = deployed().properties("Dashboard")["DashboardBody"]
+    assert "SEARCH(" not in text
+    metrics = [metric for widget in json.loads(text)["widgets"] for metric in widget["properties"].get("metrics", [])]
+    for step in ("finishSecret", "setSecret"):
+        assert [metric[3] for metric in metrics if step in metric] == [kind_of(engine).name for engine in ENGINES]
+
+
+def test_the_watch_runs_in_the_first_minute_of_each_quarter_of_an_hour() -> None:
+    """Its code tells from the clock what it said before."""
+    schedule = deployed().properties("OverdueSchedule")["ScheduleExpression"]
+    assert schedule == "cron(0/15 * * * ? *)"
+    assert timedelta(minutes=15) == INTERVAL
 
 
 def test_code_signing_boundary_and_concurrency_reach_what_they_are_for() -> None:

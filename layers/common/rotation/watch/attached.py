@@ -1,6 +1,6 @@
 """Which secrets have one of these functions as their rotation function?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from rotation.aws import call_aws
 from rotation.deadline import Deadline
 from rotation.errors import ServiceFailed
+from rotation.staging import CURRENT, PENDING
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -15,13 +16,21 @@ if TYPE_CHECKING:
 
 OPERATION = "listing the secrets of this account and their rotation functions"
 
+OFF_INTENDED = "secret-rotation-off"
+"""The key of a tag that says: the rotation of this secret is off on purpose. Its value is for people."""
+
 type IsOurs = Callable[[str], bool]
 """Tells whether a function is one of ours, by its ARN without version and alias."""
 
 
 @dataclass(frozen=True)
 class AttachedSecret:
-    """A secret that names a rotation function."""
+    """A secret that names a rotation function.
+
+    A secret that was never configured for rotation names none. So if the rotation of one that does is off, somebody
+    turned it off, or CloudFormation did, by deleting its schedule
+    (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html).
+    """
 
     arn: str
     function_arn: str
@@ -29,18 +38,30 @@ class AttachedSecret:
     rotation_enabled: bool
     """If it is off, the secret still names the function, but Secrets Manager never calls it."""
     next_rotation: datetime | None
-    """The date by which it is to be rotated; in the past if that failed
-    (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html)."""
+    """The date by which it is to be rotated; in the past if that failed."""
+    last_rotation: datetime | None = None
+    """When a rotation last succeeded; None if none has."""
+    created: datetime | None = None
+    last_changed: datetime | None = None
+    """When anything of it was last changed: a value, a label, a tag, the rotation."""
+    unfinished_version: str | None = None
+    """The version that a rotation has begun and not finished: it has AWSPENDING, and not AWSCURRENT."""
+    off_is_intended: bool = False
+    """Whether a tag says that the rotation is off on purpose."""
 
     @classmethod
     def parse(cls, entry: "SecretListEntryTypeDef") -> Self:
         """Read an entry of the list; the function's ARN is empty if the secret names none."""
-        next_rotation = entry.get("NextRotationDate")
         return cls(
             entry["ARN"],
             unqualified(entry.get("RotationLambdaARN", "")),
             entry.get("RotationEnabled", False),
-            next_rotation and next_rotation.astimezone(UTC),
+            next_rotation=_utc(entry.get("NextRotationDate")),
+            last_rotation=_utc(entry.get("LastRotatedDate")),
+            created=_utc(entry.get("CreatedDate")),
+            last_changed=_utc(entry.get("LastChangedDate")),
+            unfinished_version=_unfinished(entry.get("SecretVersionsToStages", {})),
+            off_is_intended=any(tag.get("Key") == OFF_INTENDED for tag in entry.get("Tags", [])),
         )
 
     @property
@@ -77,6 +98,16 @@ def functions_of_stack(prefix: str) -> IsOurs:
 def unqualified(function_arn: str) -> str:
     """Return the function's ARN without version or alias, which is the eighth part."""
     return ":".join(function_arn.split(":")[:7])
+
+
+def _utc(date: datetime | None) -> datetime | None:
+    return date and date.astimezone(UTC)
+
+
+def _unfinished(labels: Mapping[str, Sequence[str]]) -> str | None:
+    """Return the version that has AWSPENDING, unless it is current."""
+    pending = [version for version, own in labels.items() if PENDING in own and CURRENT not in own]
+    return pending[0] if pending else None
 
 
 def _entries(client: "SecretsManagerClient", deadline: Deadline) -> "Iterator[SecretListEntryTypeDef]":
