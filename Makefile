@@ -95,7 +95,8 @@ aws: $(DEVELOPMENT) $(HOST_BUILD) ## run a laptop-sized AWS until Ctrl-C, for `s
 deploy: ## build, show what would change in your AWS account, ask, deploy (ENV=default, staging or production)
 	@test -z "$(ARCHITECTURE)" || { echo "Name the architecture in samconfig.toml instead: build and deployment must use the same one every time."; exit 1; }
 	@$(MAKE) build
-	.local/sam/bin/sam deploy --config-env $(ENV)
+	@.local/sam/bin/python supply/parameters.py $(ENV) > .aws-sam/parameters.yaml # all of them: a value that was removed is gone
+	.local/sam/bin/sam deploy --config-env $(ENV) --parameter-overrides file://.aws-sam/parameters.yaml
 
 clean: ## remove everything that these tasks built or installed
 	rm -rf .aws-sam .local
