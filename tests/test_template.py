@@ -201,7 +201,7 @@ def test_a_schedule_waits_for_the_permission_and_does_not_rotate_at_once(engine:
     assert {stack.properties(name)["SecretId"] for name in schedules} == set(arns)
     for name in schedules:
         assert stack.resources[name]["DependsOn"] == f"{engine}Permission"
-        assert stack.resources[name]["Metadata"]["After"]["Fn::If"] == ["HasWatch", {"Ref": "Guard"}, "nothing"]
+        assert stack.resolver.resolve(stack.resources[name]["Metadata"]["After"]) == stack.resolver.name("Guard")
         properties = stack.properties(name)
         assert properties["RotationLambdaARN"] == stack.resolver.arn(f"{engine}Function")
         assert properties["RotateImmediatelyOnUpdate"] == "false"
@@ -209,7 +209,7 @@ def test_a_schedule_waits_for_the_permission_and_does_not_rotate_at_once(engine:
 
 
 def test_a_function_can_be_found_after_deployment(engine: str) -> None:
-    """Its ARN, which a secret is told, and its role's, which policies name, are outputs that other stacks can import."""
+    """Its ARN, which a secret is told, and its role's, which policies name, are outputs for other stacks."""
     for kind in ("Function", "Role"):
         output = TEMPLATE["Outputs"][f"{engine}{kind}Arn"]
         assert output["Value"] == {"Fn::GetAtt": f"{engine}{kind}.Arn"}
@@ -342,7 +342,7 @@ def test_no_port_is_open_for_an_engine_that_is_not_deployed(engine: str) -> None
 
 @pytest.mark.parametrize("wanted", ["true", "false"])
 def test_each_database_is_let_in_on_its_port_and_no_rule_is_there_twice(wanted: str) -> None:
-    """Usual port or not, any number of groups. EC2 takes no rule twice. With IPv6, each other rule is there for it, too."""
+    """Usual port or not, any number of groups. EC2 takes no rule twice. With IPv6, the others are there for it too."""
     databases = {("sg-0a", 5432), ("sg-0a", 6432), ("sg-0b", 6432), ("sg-0c", 443)}
     parameters = {
         "DatabaseSecurityGroups": ",".join(f"{group}:{port}" for group, port in databases),
@@ -463,8 +463,9 @@ def test_the_watch_runs_where_it_was_asked_to(where: str) -> None:
     if made:
         request = Request("ec2:CreateNetworkInterface", "*", {"lambda:sourcefunctionarn": None})
         assert stack.roles["WatchRole"].allows(request) is (where == "in-vpc")
-    for name in stack.resources:
+    for name, resource in stack.resources.items():
         stack.properties(name)  # nothing refers to what is not there
+        stack.resolver.resolve(resource.get("Metadata", {}).get("After"))
     roles = stack.properties("SecretsManagerEndpoint")["PolicyDocument"]["Statement"][0]["Condition"]["ArnEquals"]
     let_in = "role/rotation-WatchRole" in str(roles)
     assert let_in is (where == "in-vpc")

@@ -39,7 +39,7 @@ def guided(template: Mapping[str, Any], said: Mapping[str, str]) -> Sent:
         whole = click.Context(click.Group("sam"), info_name="sam")
         command = click.Context(click.Command("deploy"), info_name="deploy", parent=whole)
         with CliRunner().isolation(input=typed), command as context:
-            context.samconfig_dir = folder  # type: ignore[attr-defined] - SAM's own addition
+            context.samconfig_dir = folder  # type: ignore[attr-defined]  # SAM's own addition
             answers = GuidedContext.prompt_parameters(
                 GuidedContext(*[None] * 13), template["Parameters"], {}, start_bold="", end_bold=""
             )
