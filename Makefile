@@ -103,7 +103,8 @@ dashboard: $(DEVELOPMENT) ## draw what the stack's dashboard shows on the fortie
 deploy: ## build, show what would change in your AWS account, ask, deploy, protect from deletion (ENV=default, staging or production)
 	@test -z "$(ARCHITECTURE)" || { echo "Name the architecture in samconfig.toml instead: build and deployment must use the same one every time."; exit 1; }
 	@$(MAKE) build
-	.local/sam/bin/sam deploy --config-env $(ENV)
+	@.local/sam/bin/python supply/parameters.py $(ENV) > .aws-sam/parameters.yaml # all of them: a value that was removed is gone
+	.local/sam/bin/sam deploy --config-env $(ENV) --parameter-overrides file://.aws-sam/parameters.yaml
 	@$(OPERATION).protect --config-env $(ENV)
 
 uninstall: $(SAM) ## show which secrets a stack still rotates, ask, and delete it (STACK=name; UNINSTALL_ARGS="--help")

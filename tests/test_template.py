@@ -160,7 +160,7 @@ def test_nothing_is_there_of_an_engine_that_is_not_wanted(engine: str, wanted: s
     parameters = {f"Deploy{engine}": wanted, f"{engine}SecretArns": secret, "SecretAccountIds": "210987654321"}
     stack = deployed(**parameters)
     made = {name.removeprefix(engine) for name in stack.resources if name.startswith(engine)}
-    everything = {"Function", "Role", "Permission", "FailedAlarm", "Permission210987654321"}
+    everything = {"Function", "Role", "Permission", "FailedAlarm", "AccountPermission210987654321"}
     schedule = "Schedule" + re.sub(r"\W", "", secret)
     assert made == ({*everything, schedule} if wanted == "true" else set())
 
@@ -204,7 +204,8 @@ def test_a_schedule_waits_for_the_permission_and_does_not_rotate_at_once(engine:
     schedules = stack.of_type("AWS::SecretsManager::RotationSchedule")
     assert {stack.properties(name)["SecretId"] for name in schedules} == set(arns)
     for name in schedules:
-        assert set(stack.resources[name]["DependsOn"]) == {f"{engine}Permission", "Guard"}
+        assert stack.resources[name]["DependsOn"] == f"{engine}Permission"
+        assert stack.resolver.resolve(stack.resources[name]["Metadata"]["After"]) == stack.resolver.name("Guard")
         properties = stack.properties(name)
         assert properties["RotationLambdaARN"] == stack.resolver.arn(f"{engine}Function")
         assert properties["RotateImmediatelyOnUpdate"] == "false"
@@ -212,10 +213,11 @@ def test_a_schedule_waits_for_the_permission_and_does_not_rotate_at_once(engine:
 
 
 def test_a_function_can_be_found_after_deployment(engine: str) -> None:
-    """Its ARN, which a secret is told, is an output that other stacks can import."""
-    output = TEMPLATE["Outputs"][f"{engine}FunctionArn"]
-    assert output["Value"] == {"Fn::GetAtt": f"{engine}Function.Arn"}
-    assert output["Export"]["Name"] == {"Fn::Sub": f"${{AWS::StackName}}-{engine}FunctionArn"}
+    """Its ARN, which a secret is told, and its role's, which policies name, are outputs for other stacks."""
+    for kind in ("Function", "Role"):
+        output = TEMPLATE["Outputs"][f"{engine}{kind}Arn"]
+        assert output["Value"] == {"Fn::GetAtt": f"{engine}{kind}.Arn"}
+        assert output["Export"]["Name"] == {"Fn::Sub": f"${{AWS::StackName}}-{engine}{kind}Arn"}
 
 
 def test_the_guard_knows_all_functions_and_goes_before_them() -> None:
@@ -304,14 +306,19 @@ type Rule = tuple[str, int, str]
 
 
 def ways_out(**parameters: str) -> list[Rule]:
-    """Where the security group lets the functions out that the stack makes."""
+    """Where the security group lets the functions out that the stack makes, and which databases it lets them into."""
     stack = deployed(VpcId="vpc-1", VpcSubnetIds="subnet-1", **parameters)
-    rules = []
-    for rule in stack.properties("FunctionSecurityGroup")["SecurityGroupEgress"]:
-        [target] = rule.keys() - {"Description", "IpProtocol", "FromPort", "ToPort"}
-        assert int(rule["FromPort"]) == int(rule["ToPort"])
-        rules.append((rule["IpProtocol"], int(rule["FromPort"]), rule[target]))
-    return rules
+    rules = stack.properties("FunctionSecurityGroup")["SecurityGroupEgress"]
+    ways = [stack.properties(name) for name in stack.of_type("AWS::EC2::SecurityGroupEgress")]
+    assert {way["GroupId"] for way in ways} <= {stack.resolver.name("FunctionSecurityGroup")}
+    return [as_rule(rule) for rule in [*rules, *ways]]
+
+
+def as_rule(rule: dict[str, Any]) -> Rule:
+    """What a rule lets out."""
+    [target] = rule.keys() - {"Description", "GroupId", "IpProtocol", "FromPort", "ToPort"}
+    assert int(rule["FromPort"]) == int(rule["ToPort"])
+    return rule["IpProtocol"], int(rule["FromPort"]), rule[target]
 
 
 def ports(rules: list[Rule]) -> set[int]:
@@ -330,22 +337,29 @@ def test_the_functions_get_out_to_databases_dns_and_https_only() -> None:
 def test_no_port_is_open_for_an_engine_that_is_not_deployed(engine: str) -> None:
     """Alone, an engine has its own ports; without it, the others have theirs."""
     others = [other for other in ENGINES if other != engine]
-    alone = ways_out(**{f"Deploy{other}": "false" for other in others}, DatabasePort=str(min(USUAL_PORTS[engine])))
-    assert ports(alone) == USUAL_PORTS[engine]
+    assert ports(ways_out(**{f"Deploy{other}": "false" for other in others})) == USUAL_PORTS[engine]
     of_others = set().union(*(USUAL_PORTS[other] for other in others))
-    assert ports(ways_out(**{f"Deploy{engine}": "false"}, DatabasePort=str(min(of_others)))) == of_others
+    assert ports(ways_out(**{f"Deploy{engine}": "false"})) == of_others
 
 
-@pytest.mark.parametrize("port", sorted({53, 443, 6432}.union(*USUAL_PORTS.values())))
 @pytest.mark.parametrize("wanted", ["true", "false"])
-def test_the_port_that_was_given_is_open_and_no_rule_is_there_twice(port: int, wanted: str) -> None:
-    """EC2 takes no rule twice. With IPv6, each rule is there for it, too."""
-    engines = {f"Deploy{engine}": wanted for engine in ENGINES}
-    rules = ways_out(DatabasePort=str(port), IpAddressType="dualstack", **engines)
+def test_each_database_is_let_in_on_its_port_and_no_rule_is_there_twice(wanted: str) -> None:
+    """Usual port or not, any number of groups. EC2 takes no rule twice. With IPv6, the others are there for it too."""
+    databases = {("sg-0a", 5432), ("sg-0a", 6432), ("sg-0b", 6432), ("sg-0c", 443)}
+    parameters = {
+        "DatabaseSecurityGroups": ",".join(f"{group}:{port}" for group, port in databases),
+        "IpAddressType": "dualstack",
+        **{f"Deploy{engine}": wanted for engine in ENGINES},
+    }
+    rules = ways_out(**parameters)
     assert len(rules) == len(set(rules))
-    assert ("tcp", port, "0.0.0.0/0") in rules
-    of_ipv6 = [(protocol, port, "0.0.0.0/0") for protocol, port, target in rules if target == "::/0"]
-    assert sorted(of_ipv6) == sorted(rule for rule in rules if rule[2] != "::/0")
+    assert {(target, port) for _, port, target in rules if target.startswith("sg-")} == databases
+    anywhere = [(protocol, port, "0.0.0.0/0") for protocol, port, target in rules if target == "::/0"]
+    assert sorted(anywhere) == sorted(rule for rule in rules if rule[2] == "0.0.0.0/0")
+    stack = deployed(VpcId="vpc-1", VpcSubnetIds="subnet-1", **parameters)
+    ingress = [stack.properties(name) for name in stack.of_type("AWS::EC2::SecurityGroupIngress")]
+    assert {(rule["GroupId"], int(rule["FromPort"])) for rule in ingress} == databases
+    assert {rule["SourceSecurityGroupId"] for rule in ingress} == {stack.resolver.name("FunctionSecurityGroup")}
 
 
 @pytest.mark.parametrize(
@@ -355,8 +369,9 @@ def test_the_port_that_was_given_is_open_and_no_rule_is_there_twice(port: int, w
         ({"CreateRdsEndpoint": "true"}, "rotation-EndpointSecurityGroup"),
         ({"DescribeDatabases": "true", "CreateRdsEndpoint": "true"}, "0.0.0.0/0"),
         ({"SecretRoleArns": "arn:aws:iam::210987654321:role/rotation"}, "0.0.0.0/0"),
+        ({"WatchFunctions": "in-vpc"}, "0.0.0.0/0"),
     ],
-    ids=["Secrets Manager", "an endpoint that is not used", "RDS, in any Region", "STS"],
+    ids=["Secrets Manager", "an endpoint that is not used", "RDS, in any Region", "STS", "CloudFormation"],
 )
 @pytest.mark.parametrize("network", ["ipv4", "dualstack"])
 def test_if_the_endpoint_is_all_that_is_called_https_goes_to_it_only(
@@ -376,30 +391,81 @@ def test_outside_a_vpc_there_is_nothing_of_a_network() -> None:
 
 
 def test_the_network_is_made_if_there_is_none() -> None:
-    """Its own security group, the rule that lets it in to the databases, and the endpoints."""
+    """Its own security group, and the endpoints, which the functions call by their own names."""
     stack = deployed(
         VpcId="vpc-1",
         VpcSubnetIds="subnet-1,subnet-2",
-        DatabaseSecurityGroupId="sg-database",
-        DatabasePort="3306",
         CreateSecretsManagerEndpoint="true",
         CreateRdsEndpoint="true",
         IpAddressType="dualstack",
     )
-    group = stack.resolver.name("FunctionSecurityGroup")
     assert stack.properties("PostgreSqlFunction")["VpcConfig"] == {
         "SubnetIds": ["subnet-1", "subnet-2"],
-        "SecurityGroupIds": [group],
+        "SecurityGroupIds": [stack.resolver.name("FunctionSecurityGroup")],
         "Ipv6AllowedForDualStack": True,
     }
-    rule = stack.properties("DatabaseRule")
-    assert (rule["GroupId"], str(rule["FromPort"]), str(rule["ToPort"])) == ("sg-database", "3306", "3306")
-    assert rule["SourceSecurityGroupId"] == group
-    for name, service in {"SecretsManagerEndpoint": "secretsmanager", "RdsEndpoint": "rds"}.items():
+    environment = stack.environment("PostgreSqlFunction")
+    for variable, (name, service) in {
+        "SECRETS_MANAGER_ENDPOINT": ("SecretsManagerEndpoint", "secretsmanager"),
+        "RDS_ENDPOINT": ("RdsEndpoint", "rds"),
+    }.items():
         endpoint = stack.properties(name)
         assert endpoint["ServiceName"] == f"com.amazonaws.{REGION}.{service}"
-        assert endpoint["PrivateDnsEnabled"] is True
+        assert endpoint["PrivateDnsEnabled"] is False
         assert endpoint["IpAddressType"] == "dualstack"
+        assert environment[variable] == f"https://rotation-{name.lower()}.vpce.amazonaws.com"
+    assert {stack.environment(name)["SECRETS_MANAGER_ENDPOINT"] for name in WATCH} == {""}
+
+
+@pytest.mark.parametrize("groups", ["", "sg-1,sg-2"])
+def test_only_the_functions_get_into_the_endpoints(groups: str) -> None:
+    """By their group, and by the roles that they have or assume; and nothing gets out."""
+    role = "arn:aws:iam::210987654321:role/rotation"
+    stack = deployed(
+        VpcId="vpc-1",
+        VpcSubnetIds="subnet-1",
+        VpcSecurityGroupIds=groups,
+        CreateSecretsManagerEndpoint="true",
+        CreateRdsEndpoint="true",
+        SecretRoleArns=role,
+        DeployOracle="false",
+    )
+    group = stack.properties("EndpointSecurityGroup")
+    assert "SecurityGroupIngress" not in group
+    assert [rule["CidrIp"] for rule in group["SecurityGroupEgress"]] == ["127.0.0.1/32"]
+    [rule] = [stack.properties(name) for name in stack.of_type("AWS::EC2::SecurityGroupIngress")]
+    assert (rule["GroupId"], rule["FromPort"]) == (stack.resolver.name("EndpointSecurityGroup"), 443)
+    own = stack.resolver.name("FunctionSecurityGroup") if not groups else "sg-1"
+    assert rule["SourceSecurityGroupId"] == own
+    roles = {stack.resolver.arn(f"{engine}Role") for engine in ENGINES if engine != "Oracle"}
+    for name in ("SecretsManagerEndpoint", "RdsEndpoint"):
+        statements = stack.properties(name)["PolicyDocument"]["Statement"]
+        let_in = [arn for one in statements for arn in as_list(one["Condition"]["ArnEquals"]["aws:PrincipalArn"])]
+        assert set(let_in) == {*roles, role}
+
+
+@pytest.mark.parametrize("where", ["outside-vpc", "in-vpc", "none"])
+def test_the_watch_runs_where_it_was_asked_to(where: str) -> None:
+    """In the functions' subnets with what that needs, or outside; or nothing is there of it."""
+    stack = deployed(
+        VpcId="vpc-1",
+        VpcSubnetIds="subnet-1",
+        CreateSecretsManagerEndpoint="true",
+        WatchFunctions=where,
+        PostgreSqlSecretArns=f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:one-AbCdEf",
+    )
+    made = {name for name in WATCH if name in stack.resources}
+    assert made == (set() if where == "none" else set(WATCH))
+    configurations = [stack.properties(name).get("VpcConfig") for name in made]
+    rotating = stack.properties("PostgreSqlFunction")["VpcConfig"]
+    assert all(each == (rotating if where == "in-vpc" else None) for each in configurations)
+    assert {stack.environment(name)["SECRETS_MANAGER_ENDPOINT"] for name in made} <= {""}
+    if made:
+        request = Request("ec2:CreateNetworkInterface", "*", {"lambda:sourcefunctionarn": None})
+        assert stack.roles["WatchRole"].allows(request) is (where == "in-vpc")
+    for name, resource in stack.resources.items():
+        stack.properties(name)  # nothing refers to what is not there
+        stack.resolver.resolve(resource.get("Metadata", {}).get("After"))
 
 
 def test_security_groups_that_were_given_are_used() -> None:
@@ -408,11 +474,29 @@ def test_security_groups_that_were_given_are_used() -> None:
         VpcId="vpc-1",
         VpcSubnetIds="subnet-1",
         VpcSecurityGroupIds="sg-1,sg-2",
-        DatabaseSecurityGroupId="sg-database",
+        DatabaseSecurityGroups="sg-0d:5432",
     )
     assert stack.of_type("AWS::EC2::SecurityGroup") == []
+    assert stack.of_type("AWS::EC2::SecurityGroupEgress") == []
     assert stack.properties("PostgreSqlFunction")["VpcConfig"]["SecurityGroupIds"] == ["sg-1", "sg-2"]
-    assert stack.properties("DatabaseRule")["SourceSecurityGroupId"] == "sg-1"
+    [rule] = [stack.properties(name) for name in stack.of_type("AWS::EC2::SecurityGroupIngress")]
+    assert (rule["GroupId"], rule["SourceSecurityGroupId"]) == ("sg-0d", "sg-1")
+    output = TEMPLATE["Outputs"]["SecurityGroupId"]["Value"]
+    assert stack.resolver.resolve(output) == "sg-1"
+
+
+def test_functions_have_the_prefix_that_was_asked_for(engine: str) -> None:
+    """The function, the secrets that it may rotate, and the watch, all by that name; it fits into 64 characters."""
+    prefix = "a" * 53
+    stack = deployed(NamePrefix=prefix)
+    name = f"{prefix}-{engine}"
+    assert stack.properties(f"{engine}Function")["FunctionName"] == name
+    assert len(name) <= 64
+    [statement] = stack.properties(f"{engine}Role")["Policies"][0]["PolicyDocument"]["Statement"]
+    condition = statement["Condition"]["StringEquals"]
+    arn = stack.resolver.arn(f"{engine}Function")
+    assert condition == {"secretsmanager:resource/AllowRotationLambdaArn": arn}
+    assert arn.startswith(stack.environment("OverdueFunction")["ROTATION_FUNCTION_PREFIX"])
 
 
 def test_in_another_partition_everything_is_called_as_there() -> None:
@@ -430,14 +514,15 @@ def test_in_another_partition_everything_is_called_as_there() -> None:
             "VpcId": "vpc-1",
             "VpcSubnetIds": "subnet-1",
             "CreateSecretsManagerEndpoint": "true",
+            "CreateRdsEndpoint": "true",
         },
     )
     everything = json.dumps([stack.properties(name) for name in stack.resources])
     assert "arn:aws:" not in everything
     [keys] = statements(stack)["UseKeys"]
     assert keys["Condition"]["StringEquals"]["kms:ViaService"] == "secretsmanager.cn-north-1.amazonaws.com.cn"
-    service = stack.properties("SecretsManagerEndpoint")["ServiceName"]
-    assert service == "cn.com.amazonaws.cn-north-1.secretsmanager"
+    assert stack.properties("SecretsManagerEndpoint")["ServiceName"] == "com.amazonaws.cn-north-1.secretsmanager"
+    assert stack.properties("RdsEndpoint")["ServiceName"] == "cn.com.amazonaws.cn-north-1.rds"
     assert stack.environment("GuardFunction")["URL_SUFFIX"] == "amazonaws.com.cn"
 
 
@@ -541,21 +626,13 @@ def test_the_parameters_of_passwords_have_the_defaults_of_the_functions() -> Non
         assert policy == PasswordPolicy.from_environment({"PASSWORD_LENGTH": "30"}, KIND)
 
 
-def test_readme_explains_every_parameter() -> None:
-    """Each has its row."""
-    readme = (CHECKOUT / "README.md").read_text()
-    rows = {name for line in readme.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)`", line)}
-    assert set(TEMPLATE["Parameters"]) - rows == set()
-
-
 @pytest.mark.parametrize("environment", ["default", "staging", "production"])
 def test_each_environment_builds_and_deploys(environment: str) -> None:
     """It says all that `sam` must be told, and no parameter that the template does not have."""
     tables = CONFIGURATION[environment]
     common = tables["global"]["parameters"]
     assert common["language_extensions"] is True
-    named = {value.partition("=")[0] for value in common.get("parameter_overrides", [])}
-    assert named <= set(TEMPLATE["Parameters"])
+    assert set(common.get("parameter_overrides", {})) <= set(TEMPLATE["Parameters"])
     assert tables["deploy"]["parameters"]["capabilities"] == ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
     assert len({each["global"]["parameters"]["stack_name"] for each in list(CONFIGURATION.values())[1:]}) == 3
 
