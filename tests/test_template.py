@@ -18,7 +18,7 @@ from rotation.passwords import EXCLUDES, MINIMUMS, PasswordPolicy
 from rotation.steps import Step
 from tests.fakes import KIND
 from tests.local.aws import template
-from tests.local.aws.deployed import Stack
+from tests.local.aws.deployed import Stack, document_of
 from tests.local.aws.iam import Request
 
 CHECKOUT = Path(__file__).parents[1]
@@ -69,8 +69,8 @@ def statements(stack: Stack) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for name in [*stack.of_type("AWS::IAM::Role"), *stack.of_type("AWS::IAM::ManagedPolicy")]:
         properties = stack.properties(name)
-        inline = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
-        for document in [*inline, *filter(None, [properties.get("PolicyDocument")])]:
+        policies = [*properties.get("Policies", []), *([properties] if "PolicyDocument" in properties else [])]
+        for document in map(document_of, policies):
             for statement in document["Statement"]:
                 found.setdefault(statement["Sid"], []).append(statement)
     return found
@@ -289,7 +289,7 @@ def test_network_interfaces_are_made_by_lambda_and_not_by_the_functions_code(eng
 
 def test_no_parameter_lets_secrets_name_hosts_on_the_functions_own_side() -> None:
     """Who deploys the stack does not switch it on by mistake; `sam local invoke` may set what is there."""
-    stack = deployed()
+    stack = deployed(AttachTagKey="secret-rotation")
     assert {stack.environment(name).get("ALLOW_LOCAL_HOSTS") for name in FUNCTIONS} == {"false"}
     assert not [name for name in WATCH if "ALLOW_LOCAL_HOSTS" in stack.environment(name)]
 
@@ -484,7 +484,12 @@ def test_metrics_are_those_that_the_code_writes() -> None:
 
 def test_code_signing_boundary_and_concurrency_reach_what_they_are_for() -> None:
     """Every function is signed, every role is bounded; concurrency is set aside for the engines."""
-    stack = deployed(CodeSigningConfigArn="csc", PermissionsBoundaryArn="boundary", ReservedConcurrency="2")
+    stack = deployed(
+        CodeSigningConfigArn="csc",
+        PermissionsBoundaryArn="boundary",
+        ReservedConcurrency="2",
+        AttachTagKey="secret-rotation",
+    )
     functions = stack.of_type("AWS::Lambda::Function")
     assert len(functions) == len(FUNCTIONS) + len(WATCH)
     assert {stack.properties(name)["CodeSigningConfigArn"] for name in functions} == {"csc"}
