@@ -19,8 +19,8 @@ moto keeps the secrets. Where moto and the service differ, the service's rules h
   secret, with RDS, with STS and with Lambda; everybody else may do everything.
 
 It is a stand-in: one account and one Region, no policies of secrets and keys, no encryption, no quotas (but see
-quotas.py), no schedule that fires, and versions are never pruned. What nobody wrote down about the service is our choice:
-a `RotationToken` that is not the rotation's own is an InvalidParameterException; no step begins once the rotation
+quotas.py), no schedule that fires, and versions are never pruned. What nobody wrote down is our choice: a
+`RotationToken` that is not the rotation's own is an InvalidParameterException; no step begins once the rotation
 is cancelled or abandoned; a refused `RotateSecret` starts no new attempt. moto's RDS and STS answer at the same
 endpoint, as moto has them.
 """
@@ -184,6 +184,11 @@ class LocalSecretsManager:
         """Return the environment of a process that has a role."""
         self._gate.roles[role.name] = role
         return {**self.environment, "AWS_ACCESS_KEY_ID": role.name}
+
+    def forget(self) -> None:
+        """Remove every secret, also those that no call can delete."""
+        with self._lock:
+            self._store.secrets.clear()
 
     def replicate_here(self, name: str, region: str, tags: Mapping[str, str]) -> str:
         """Make a secret in another Region with a replica in this one; return the replica's ARN."""

@@ -21,7 +21,7 @@ from rotation.watch.attached import functions_of_stack
 from rotation.watch.attaching import Attaching
 from rotation.watch.by_tag import ACTS, Act, Stack, TaggedSecret, decide
 from rotation.watch.invocation import attempted, seconds_left
-from rotation.watch.tags import Rules, TagKeys
+from rotation.watch.tags import VARIABLES, Rules, TagKeys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,11 +54,10 @@ def attach_handler() -> "Callable[[object, LambdaContext], None]":
 
 def stack_from(environment: Mapping[str, str]) -> Stack:
     """Read what the template says; raises InvalidConfiguration."""
-    functions = dict(pair.split("=", 1) for pair in _given(environment, "ATTACH_FUNCTION_ARNS").split(","))
     return Stack(
         TagKeys(_given(environment, "ATTACH_TAG_KEY")),
         Rules(_given(environment, "ATTACH_SCHEDULE"), _given(environment, "ATTACH_WINDOW")),
-        functions,
+        {engine: arn for engine, name in VARIABLES.items() if (arn := environment.get(name))},
         functions_of_stack(_given(environment, "ROTATION_FUNCTION_PREFIX")),
     )
 

@@ -32,6 +32,16 @@ ENGINES = {
 }
 """The values of the tag, and how RDS's names of that engine begin."""
 
+VARIABLES = {
+    "postgresql": "POSTGRESQL_FUNCTION_ARN",
+    "mysql": "MYSQL_FUNCTION_ARN",
+    "mariadb": "MARIADB_FUNCTION_ARN",
+    "oracle": "ORACLE_FUNCTION_ARN",
+    "sqlserver": "SQLSERVER_FUNCTION_ARN",
+    "db2": "DB2_FUNCTION_ARN",
+}
+"""The environment variables with the functions' ARNs; one is empty if its engine is not deployed."""
+
 SHORT = re.compile(r"[1-9][0-9]* (hours?|days?)")
 EXPRESSION = re.compile(r"(rate|cron)\(.+\)")
 WINDOW = re.compile(r"([1-9]|1[0-9]|2[0-4])h")
