@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from moto.secretsmanager.exceptions import OperationNotPermittedOnReplica, SecretNotFoundException
-from moto.secretsmanager.models import FakeSecret, SecretsManagerBackend
+from moto.secretsmanager.models import FakeSecret, ReplicaSecret, SecretsManagerBackend, SecretsStore
 
 from tests.local.aws.secrets_manager_versions import (
     CURRENT,
@@ -29,8 +29,6 @@ from tests.local.aws.secrets_manager_versions import (
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from moto.secretsmanager.models import ReplicaSecret
-
 type Interruption = Literal["abandoned", "cancelled"]
 
 _MOST_PER_PAGE: Final = 100
@@ -41,6 +39,24 @@ _MOST_TAGS, _LONGEST_KEY, _LONGEST_TAG = 50, 128, 256
 _RATE: Final = re.compile(r"rate\((\d+) (day|hour)s?\)")
 
 
+class _Store(SecretsStore):
+    """Finds a secret by its name or its whole ARN at once, where moto looks at each of thousands."""
+
+    def __getitem__(self, key: str) -> FakeSecret | ReplicaSecret:
+        return self._known(key) or super().__getitem__(key)
+
+    def __contains__(self, key: str) -> bool:  # type: ignore[override]
+        return self._known(key) is not None or super().__contains__(key)
+
+    def get(self, key: str) -> FakeSecret | ReplicaSecret | None:  # type: ignore[override]
+        return self._known(key) or super().get(key)
+
+    def _known(self, key: str) -> FakeSecret | ReplicaSecret | None:
+        name = key.partition(":secret:")[2][:-7]
+        secret = dict.get(self, name) if name else dict.get(self, key)
+        return secret if secret and key in {secret.arn, secret.name} else None
+
+
 class SecretsManagerRules(SecretsManagerBackend):
     """moto's store of secrets, with the service's rules for versions, labels and rotations.
 
@@ -49,6 +65,7 @@ class SecretsManagerRules(SecretsManagerBackend):
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
+        self.secrets = _Store()
         # moto makes its FakeSecret by name, so what it has no room for is kept here, by ARN.
         self._schedules: dict[str, dict[str, Any]] = {}
 

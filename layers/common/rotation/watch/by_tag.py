@@ -171,7 +171,7 @@ def _replica(secret: TaggedSecret, stack: Stack) -> Act:
     raise NotAttachable(
         operation(secret),
         f"it is a replica of a secret in {secret.primary_region}, and only that one can be attached",
-        f"Deploy this stack in {secret.primary_region} with the same AttachTagKey",
+        f"Create this stack in {secret.primary_region}, too, with the same AttachTagKey",
     )
 
 
