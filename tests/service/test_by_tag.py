@@ -417,15 +417,7 @@ def test_a_replica_is_an_error_unless_its_primary_is_attached_by_tag(account: Ac
 
 
 def test_a_secret_that_a_service_manages_is_an_error(account: Account) -> None:
-    account.service.rds().create_db_instance(
-        DBInstanceIdentifier=f"db-{uuid4().hex[:8]}",
-        DBInstanceClass="db.t4g.micro",
-        Engine="postgres",
-        MasterUsername="admin",
-        ManageMasterUserPassword=True,
-        AllocatedStorage=20,
-    )
-    [arn] = [secret["ARN"] for secret in account.client.list_secrets()["SecretList"]]
+    arn = account.service.manage_here(f"rds!db-{uuid4()}", "rds")
     account.tag(arn, "postgresql")
     said = account.run()
     assert said.error["remedy"] == f"Remove the tag {KEY} from the secret"

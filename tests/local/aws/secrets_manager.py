@@ -198,6 +198,11 @@ class LocalSecretsManager:
             source.create_secret(name, "{}", None, None, said, None, None, [{"Region": REGION}], force_overwrite=False)
             return self._store.secrets[name].arn
 
+    def manage_here(self, name: str, owner: str) -> str:
+        """Make a secret that a service manages; return its ARN."""
+        with self._lock:
+            return self._store.create_managed_secret(owner, name, "{}").arn
+
     def register(self, function_name: str, function: Function) -> str:
         """Let RotateSecret invoke the function, an exception being its failure; return the function's ARN."""
         arn = f"arn:aws:lambda:{REGION}:{self.account_id}:function:{function_name}"
