@@ -148,17 +148,10 @@ class _One:
 
     def _function(self, secret: TaggedSecret, wish: Wish) -> str:
         if wish.engine != AUTO:
-            return self.stack.functions[wish.engine]
+            return self.stack.function_of(wish.engine, secret)
         if is_attached_by_tag(secret, self.stack):
             return secret.function_arn
-        named = replace(wish, engine=engine_of(secret, self.deadline))
-        if named.engine not in self.stack.functions:
-            raise NotAttachable(
-                operation(secret),
-                f"this stack has no function for {named.engine}",
-                "Set the parameter Deploy… of this engine to true, and deploy",
-            )
-        return self.stack.functions[named.engine]
+        return self.stack.function_of(engine_of(secret, self.deadline), secret)
 
     def _write(self, secret: TaggedSecret, mark: Mark) -> None:
         tag = {"Key": self.stack.keys.attached, "Value": str(mark)}

@@ -103,6 +103,16 @@ class Stack:
         mark = Mark.parse(secret.tags.get(self.keys.attached, ""))
         return mark if self.is_ours(mark.function_arn) else Mark()
 
+    def function_of(self, engine: str, secret: TaggedSecret) -> str:
+        """Return the ARN of an engine's function; raises NotAttachable if the engine is not deployed."""
+        if function_arn := self.functions.get(engine):
+            return function_arn
+        raise NotAttachable(
+            operation(secret),
+            f"this stack has no function for {engine}",
+            "Set the parameter Deploy… of this engine to true, and deploy",
+        )
+
     def fits(self, engine: str, function_arn: str) -> bool:
         """Tell whether a function can be the right one; with AUTO, each of ours can."""
         return self.is_ours(function_arn) if engine == AUTO else self.functions.get(engine) == function_arn
@@ -142,12 +152,8 @@ def _without_tag(secret: TaggedSecret, stack: Stack) -> Act:
 
 def _with_tag(secret: TaggedSecret, stack: Stack, wish: Wish) -> Act:
     mark = stack.mark(secret)
-    if wish.engine != AUTO and wish.engine not in stack.functions:
-        raise NotAttachable(
-            operation(secret),
-            f"this stack has no function for {wish.engine}",
-            "Set the parameter Deploy… of this engine to true, and deploy",
-        )
+    if wish.engine != AUTO:
+        stack.function_of(wish.engine, secret)
     if is_attached_by_tag(secret, stack):
         same = stack.fits(wish.engine, secret.function_arn) and mark.digest == wish.rules.digest
         return Act.KEEP if same else Act.ATTACH
