@@ -20,9 +20,10 @@ from rotation.kind import EngineKind
 from rotation.passwords import EXCLUDES, MINIMUMS, PasswordPolicy
 from rotation.steps import Step
 from rotation.watch.health import INTERVAL
+from rotation.watch.tags import VARIABLES
 from tests.fakes import KIND
 from tests.local.aws import template
-from tests.local.aws.deployed import Stack
+from tests.local.aws.deployed import Stack, document_of
 from tests.local.aws.iam import Request
 
 CHECKOUT = Path(__file__).parents[1]
@@ -73,8 +74,8 @@ def statements(stack: Stack) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for name in [*stack.of_type("AWS::IAM::Role"), *stack.of_type("AWS::IAM::ManagedPolicy")]:
         properties = stack.properties(name)
-        inline = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
-        for document in [*inline, *filter(None, [properties.get("PolicyDocument")])]:
+        policies = [*properties.get("Policies", []), *([properties] if "PolicyDocument" in properties else [])]
+        for document in map(document_of, policies):
             for statement in document["Statement"]:
                 found.setdefault(statement["Sid"], []).append(statement)
     return found
@@ -244,9 +245,10 @@ def test_nothing_is_allowed_on_everything_without_a_reason() -> None:
             AdminKmsKeyArns=arn,
             SecretRoleArns="arn:aws:iam::210987654321:role/rotation",
             PostgreSqlAdminSecretArns=f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:admin-AbCdEf",
+            AttachTagKey="secret-rotation",
         )
     )
-    assert len(everything) == 10
+    assert len(everything) == 18
     for sid, same in everything.items():
         for statement in same:
             assert not [action for action in as_list(statement["Action"]) if "*" in action]
@@ -262,6 +264,10 @@ def test_nothing_is_allowed_on_everything_without_a_reason() -> None:
         ("AdminKmsKeyArns", "arn:aws:kms:eu-central-1:123456789012:key/1", "DecryptAdminSecrets"),
         ("DescribeDatabases", "true", "FindDatabases"),
         ("SecretRoleArns", "arn:aws:iam::210987654321:role/rotation", "AssumeSecretRoles"),
+        ("AttachTagKey", "secret-rotation", "AttachTaggedSecrets"),
+        ("AttachTagKey", "secret-rotation", "DetachSecretsAttachedByTag"),
+        ("AttachTagKey", "secret-rotation", "RememberAttachedSecrets"),
+        ("AttachTagKey", "secret-rotation", "ReadTaggedSecrets"),
     ],
 )
 def test_a_statement_is_there_only_if_it_is_needed(parameter: str, value: str, sid: str) -> None:
@@ -293,7 +299,7 @@ def test_network_interfaces_are_made_by_lambda_and_not_by_the_functions_code(eng
 
 def test_no_parameter_lets_secrets_name_hosts_on_the_functions_own_side() -> None:
     """Who deploys the stack does not switch it on by mistake; `sam local invoke` may set what is there."""
-    stack = deployed()
+    stack = deployed(AttachTagKey="secret-rotation")
     assert {stack.environment(name).get("ALLOW_LOCAL_HOSTS") for name in FUNCTIONS} == {"false"}
     assert not [name for name in WATCH if "ALLOW_LOCAL_HOSTS" in stack.environment(name)]
 
@@ -592,12 +598,68 @@ def test_the_watch_runs_in_the_first_minute_of_each_quarter_of_an_hour() -> None
 
 def test_code_signing_boundary_and_concurrency_reach_what_they_are_for() -> None:
     """Every function is signed, every role is bounded; concurrency is set aside for the engines."""
-    stack = deployed(CodeSigningConfigArn="csc", PermissionsBoundaryArn="boundary", ReservedConcurrency="2")
+    stack = deployed(
+        CodeSigningConfigArn="csc",
+        PermissionsBoundaryArn="boundary",
+        ReservedConcurrency="2",
+        AttachTagKey="secret-rotation",
+    )
     functions = stack.of_type("AWS::Lambda::Function")
     assert len(functions) == len(FUNCTIONS) + len(WATCH)
     assert {stack.properties(name)["CodeSigningConfigArn"] for name in functions} == {"csc"}
     assert {stack.properties(name)["PermissionsBoundary"] for name in stack.of_type("AWS::IAM::Role")} == {"boundary"}
     assert {stack.properties(name)["ReservedConcurrentExecutions"] for name in FUNCTIONS} == {"2"}
+
+
+# ------------------------------------------------------------------------------------------------------- tags
+
+
+def test_without_a_key_there_is_nothing_that_attaches_by_tag() -> None:
+    """Neither a function nor a role; what may do what is asked in tests/service/test_by_tag.py."""
+    more = set(deployed(AttachTagKey="secret-rotation").resources) - set(deployed().resources)
+    assert {name for name in TEMPLATE["Resources"] if name.startswith(("Attach", "Engine"))} == more
+
+
+def test_the_function_that_attaches_knows_each_engine_that_is_deployed() -> None:
+    """By the tag's value; an engine that is not deployed has no function there."""
+    stack = deployed(AttachTagKey="secret-rotation", DeployOracle="false")
+    environment = stack.environment("AttachFunction")
+    assert set(VARIABLES) == {engine.lower() for engine in ENGINES}
+    for engine in ENGINES:
+        expected = "" if engine == "Oracle" else stack.resolver.arn(f"{engine}Function")
+        assert environment[VARIABLES[engine.lower()]] == expected
+    assert (environment["ATTACH_TAG_KEY"], environment["ATTACH_SCHEDULE"]) == ("secret-rotation", "rate(30 days)")
+
+
+def test_runs_that_attach_do_not_start_each_other_and_do_not_overlap() -> None:
+    """The function writes tags; CloudTrail's events about these would invoke it for ever."""
+    stack = deployed(AttachTagKey="secret-rotation")
+    detail = stack.properties("AttachRule")["EventPattern"]["detail"]
+    arns = [one["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"] for one in detail["$or"]]
+    assert arns == [[{"exists": False}], [{"anything-but": [stack.resolver.arn("AttachRole")]}]]
+    assert {"CreateSecret", "TagResource", "UntagResource"} <= set(detail["eventName"])
+    assert stack.properties("AttachFunction")["ReservedConcurrentExecutions"] == 1
+    for rule in ("AttachRule", "AttachSchedule"):
+        [target] = stack.properties(rule)["Targets"]
+        assert target["Arn"] == stack.resolver.arn("AttachFunction")
+        permission = stack.properties(f"{rule}Permission")
+        assert (permission["Principal"], permission["SourceArn"]) == ("events.amazonaws.com", stack.resolver.arn(rule))
+
+
+def test_what_cannot_be_attached_sets_off_an_alarm() -> None:
+    """By a metric that the code writes."""
+    alarm = deployed(AttachTagKey="secret-rotation").properties("AttachAlarm")
+    assert f'"{alarm["MetricName"]}"' in CODE
+    assert alarm["Dimensions"] == [{"Name": "service", "Value": "rotation"}]
+
+
+@pytest.mark.parametrize(("key", "taken"), [("secret-rotation", True), ("", True), ("a b", False), ("aws:x", False)])
+def test_the_key_of_the_tag_leaves_room_for_the_others_and_is_no_json(key: str, *, taken: bool) -> None:
+    """It stands in the text of a policy; the longest of the other keys has 12 characters more, and AWS takes 128."""
+    pattern = TEMPLATE["Parameters"]["AttachTagKey"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, key)) is taken
+    assert not [character for character in '"\\${}*?' if re.fullmatch(pattern, f"a{character}")]
+    assert not re.fullmatch(pattern, "k" * (129 - len("-immediately")))
 
 
 # ------------------------------------------------------------------------------------------------------- for its users
