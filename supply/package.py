@@ -1,8 +1,8 @@
 """Makes a folder that deploys without SAM and without a macro: a plain template, and the zip files that it names.
 
-For what takes no macro, or no SAM: StackSets with service-managed permissions, Service Catalog, the CDK, Terraform. Copy the
-folder into a bucket, and name the bucket in the template's parameter. A zip file is named by its content, so that
-CloudFormation sees what changed.
+For what takes no macro, or no SAM: StackSets with service-managed permissions, Service Catalog, the CDK, Terraform.
+Copy the folder into a bucket, and name the bucket in the template's parameter. A zip file is named by its content, so
+that CloudFormation sees what changed.
 
 A program of its own, run with the Python that has SAM, whose translator also CloudFormation runs.
 """
@@ -42,7 +42,7 @@ _PARAMETERS = {
         "Type": "String",
         "Default": "",
         "AllowedPattern": "([^/].*/)?",
-        "Description": "The folder of the zip files in the bucket, with a slash at its end. Empty: they are at the top.",
+        "Description": "The folder of the zip files in the bucket, with a slash at its end. Empty: the top.",
     },
 }
 _CONDITION = {"HasBucketPerRegion": {"Fn::Equals": [{"Ref": "ArtifactBucketPerRegion"}, "true"]}}

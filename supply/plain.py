@@ -25,9 +25,7 @@ class NotPlain(ValueError):
 def without_loops(template: Mapping[str, Any]) -> dict[str, Any]:
     """Return the template as it is for the defaults of the parameters that its loops run over. Raises NotPlain."""
     fixed = {name: _default(template, name) for name in _looped_over(template)}
-    conditions = {
-        name: _folded(value, template["Conditions"], fixed) for name, value in template["Conditions"].items()
-    }
+    conditions = {name: _folded(value, template["Conditions"], fixed) for name, value in template["Conditions"].items()}
     decided = {name: value for name, value in conditions.items() if isinstance(value, bool)}
     plain = {
         **template,
@@ -41,17 +39,14 @@ def references(value: Any) -> set[str]:  # noqa: ANN401 - whatever stands in a t
     """Return all that a value names: parameters, resources and pseudo parameters, conditions included."""
     match value:
         case {"Ref": str(name)} | {"Condition": str(name)}:
-            return {name} | references([one for key, one in value.items() if key not in {"Ref", "Condition"}])
+            return {name, *references([one for key, one in value.items() if key not in {"Ref", "Condition"}])}
         case {"Fn::If": [str(name), *branches]}:
-            return {name} | references(branches)
-        case {"Fn::Sub": str(text)}:
-            return _placeholders(text)
-        case {"Fn::Sub": [str(text), own]}:
+            return {name, *references(branches)}
+        case {"Fn::Sub": [str(text), own]} | {"Fn::Sub": str(text) as own}:
             return _placeholders(text) | references(own)
-        case dict():
-            return references(list(value.values()))
-        case list():
-            return {name for one in value for name in references(one)}
+        case dict() | list():
+            parts = value.values() if isinstance(value, dict) else value
+            return {name for one in parts for name in references(one)}
         case _:
             return set()
 
