@@ -34,7 +34,7 @@ SOURCES := template.yaml samconfig.toml $(shell find functions layers supply ! -
 
 export SAM_CLI_TELEMETRY := 0
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all faults check audit format build libraries package renew validate invoke aws deploy clean
+.PHONY: help demo test test-all faults check audit format build libraries package deployer renew validate invoke aws deploy clean
 
 help: ## list these tasks
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ libraries: build ## build, and print the C libraries inside, with their versions
 
 package: build ## make a plain template, without loops and macros, and its zip files, in .aws-sam/package (ARCHITECTURE=…)
 	@.local/sam/bin/python -m supply.package .aws-sam/build .aws-sam/package
+
+deployer: $(SUPPLY) ## print a template of the IAM role with which CloudFormation deploys, found from the resources: docs/deploying.md
+	@.local/supply/bin/python -m supply.deployer
 
 renew: $(UV) ## rewrite every requirements file with the newest versions, and their hashes
 	@for file in functions/*/requirements.in layers/*/requirements.in tests/requirements/*.in; do \
