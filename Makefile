@@ -18,6 +18,7 @@ RUNTIME := .local/runtime/.complete
 CHECKOV := .local/checkov/.complete
 AWS_STAND_IN := .local/aws/.complete
 SUPPLY := .local/supply/.complete
+EXAMPLES := .local/examples/.complete
 UV := .local/uv/.complete
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make renew" .local/uv/bin/uv pip compile --quiet --upgrade --universal --generate-hashes \
 	--emit-build-options --python .local/uv/bin/python --python-version 3.13
@@ -47,7 +48,7 @@ test: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(HOST_BUILD) ## run all tests, 
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(or $(PYTEST_ARGS),--cov --cov-report=)
 	@$(if $(PYTEST_ARGS),,$(BIN)/python -m tests.local.coverage_floors)
 
-test-all: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## run what make test leaves out: more versions of servers, more cases (needs npm, for PostgreSQL 13)
+test-all: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(EXAMPLES) $(HOST_BUILD) ## run what make test leaves out: more versions, more cases, the examples (needs npm)
 	@$(BIN)/python -m tests.local.servers.fetch --every-version
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --every-version tests/contract $(PYTEST_ARGS)
 	@$(if $(PYTEST_ARGS),,$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --thorough -m thorough --ignore tests/contract)
@@ -122,7 +123,7 @@ $(DEVELOPMENT): tests/requirements/development.txt
 	@touch $@
 
 # SAM, the security linter, the AWS of a test's deployment …: each has its own environment, because they pin many versions.
-$(SAM) $(CHECKOV) $(AWS_STAND_IN) $(SUPPLY) $(UV): .local/%/.complete: tests/requirements/%.txt
+$(SAM) $(CHECKOV) $(AWS_STAND_IN) $(SUPPLY) $(EXAMPLES) $(UV): .local/%/.complete: tests/requirements/%.txt
 	@echo "Installing $(basename $(notdir $<)) into $(@D), once …"
 	@rm -rf $(@D)
 	@python=$$(tests/local/find-python.sh) && "$$python" -m venv $(@D)
