@@ -29,66 +29,74 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
     return Package.of_the_build(tmp_path_factory.mktemp("package"), without=artifacts())
 
 
-def test_every_example_names_parameters_and_resources_of_the_template(package: Package) -> None:
-    plain = package.read()
+def test_every_example_names_parameters_of_the_template(package: Package) -> None:
     apps = "".join(path.read_text() for path in EXAMPLES.glob("cdk-*/*") if path.suffix in {".py", ".ts"})
-    named = set(
-        re.findall(
-            r"\b(Deploy\w+|Vpc\w+Ids?|VpcId|KmsKeyArns|Artifact(?:Bucket\w*|Prefix))\b\"?(?:: | +=)", apps + TERRAFORM
-        )
-    )
-    assert {"ArtifactBucket", "KmsKeyArns", "VpcSubnetIds"} < named <= plain["Parameters"].keys()
-    assert {"Guard", "FunctionSecurityGroup", "PostgreSqlFunction", "PostgreSqlPermission"} <= plain["Resources"].keys()
+    names = r"\b(Deploy\w+|VpcId|VpcSubnetIds|KmsKeyArns|ArtifactBucket\w*|ArtifactPrefix)\b\"?(?:: | +=)"
+    named = set(re.findall(names, apps + TERRAFORM))
+    assert {"ArtifactBucket", "KmsKeyArns", "VpcSubnetIds"} < named <= package.read()["Parameters"].keys()
 
 
-def test_the_terraform_module_names_outputs_and_engines_of_the_template(package: Package) -> None:
-    assert {"AlarmTopicArn", *(f"{engine}FunctionArn" for engine in template.engines())} <= package.read()[
-        "Outputs"
-    ].keys()
+@pytest.mark.thorough(example=["parsed terraform", "cdk-python", "cdk-typescript"])
+@pytest.mark.parametrize("example", ["terraform", "parsed terraform", "cdk-python", "cdk-typescript"])
+def test_an_example_fits_the_template(example: str, package: Package, tmp_path: Path) -> None:
+    match example:
+        case "terraform":
+            check_module(package)
+        case "parsed terraform":
+            parse_module()
+        case "cdk-python":
+            check_app(in_python(package, tmp_path), tmp_path / "python")
+        case _:
+            made = in_typescript(package, tmp_path)
+            check_app(made, tmp_path / "typescript")
+            assert made == in_python(package, tmp_path)
+
+
+def check_module(package: Package) -> None:
+    """The module names engines and outputs as the template does, and needs no other capability."""
+    plain = package.read()
+    assert {"AlarmTopicArn", *(f"{engine}FunctionArn" for engine in template.engines())} <= plain["Outputs"].keys()
     assert f"named as in the template: {', '.join(template.engines())}." in TERRAFORM
     assert 'capabilities = ["CAPABILITY_IAM"]' in TERRAFORM
-    kinds = template.resources(package.read(), "AWS::IAM::Role") | template.resources(
-        package.read(), "AWS::IAM::ManagedPolicy"
-    )
-    assert not any({"RoleName", "ManagedPolicyName"} & properties.keys() for properties in kinds.values())
+    roles = template.resources(plain, "AWS::IAM::Role") | template.resources(plain, "AWS::IAM::ManagedPolicy")
+    assert not any({"RoleName", "ManagedPolicyName"} & properties.keys() for properties in roles.values())
 
 
-@pytest.mark.thorough
-def test_the_terraform_module_can_be_parsed() -> None:
-    program = "import hcl2, json, pathlib, sys; [hcl2.loads(pathlib.Path(f).read_text()) for f in sys.argv[1:]]"
+def parse_module() -> None:
+    """A parser of Terraform's language reads the module. Raises CalledProcessError."""
+    program = "import hcl2, pathlib, sys; [hcl2.loads(pathlib.Path(name).read_text()) for name in sys.argv[1:]]"
     files = sorted((EXAMPLES / "terraform").glob("*.tf"))
-    assert len(files) == len({"main", "variables", "outputs"})
+    assert [file.stem for file in files] == ["main", "outputs", "variables"]
     subprocess.run([PYTHON, "-c", program, *files], check=True)  # noqa: S603 - the words are ours
 
 
-@pytest.mark.thorough
-def test_the_cdk_apps_attach_grant_and_tag_alike(package: Package, tmp_path: Path) -> None:
-    """Both apps are synthesised from the packaged template, and say the same."""
-    in_python = synthesised(package, tmp_path / "python", EXAMPLES / "cdk-python", [str(PYTHON), "app.py"])
-    in_typescript = synthesised(package, tmp_path / "typescript", typescript(tmp_path), ["npm", "run", "synth"])
-    assert in_python == in_typescript
-    resources = in_python["Resources"]
+def check_app(made: dict[str, Any], assets: Path) -> None:
+    """What an app makes attaches, grants and tags; its functions have their zip files."""
+    resources = made["Resources"]
     for name in ("PostgreSqlFunction", "OverdueFunction", "GuardFunction"):
         key = resources[name]["Properties"]["Code"]["S3Key"]
-        assert (tmp_path / "python" / f"asset.{key}").exists()
+        assert (assets / f"asset.{key}").exists()
     assert {"Key": "team", "Value": "platform"} in resources["PostgreSqlFunction"]["Properties"]["Tags"]
-    [schedule] = template.resources(in_python, "AWS::SecretsManager::RotationSchedule").values()
+    [schedule] = template.resources(made, "AWS::SecretsManager::RotationSchedule").values()
     assert schedule["RotationLambdaARN"] == {"Fn::GetAtt": ["PostgreSqlFunction", "Arn"]}
-    [attached] = [
-        name for name, one in resources.items() if one["Type"] == "AWS::SecretsManager::SecretTargetAttachment"
-    ]
+    [attached] = template.resources(made, "AWS::SecretsManager::SecretTargetAttachment")
     assert schedule["SecretId"] == {"Ref": attached}
-    assert "secretsmanager:RotateSecret" in json.dumps(template.resources(in_python, "AWS::IAM::Policy"))
-    rules = template.resources(in_python, "AWS::EC2::SecurityGroupIngress").values()
+    assert "secretsmanager:RotateSecret" in json.dumps(template.resources(made, "AWS::IAM::Policy"))
+    rules = template.resources(made, "AWS::EC2::SecurityGroupIngress").values()
     assert {"Fn::GetAtt": ["FunctionSecurityGroup", "GroupId"]} in [rule["SourceSecurityGroupId"] for rule in rules]
 
 
-def typescript(scratch: Path) -> Path:
-    """Return a copy of the TypeScript app with its packages, as its lock file has them."""
+def in_python(package: Package, scratch: Path) -> dict[str, Any]:
+    """Return the template that the Python app makes of the package."""
+    return synthesised(package, scratch / "python", EXAMPLES / "cdk-python", [str(PYTHON), "app.py"])
+
+
+def in_typescript(package: Package, scratch: Path) -> dict[str, Any]:
+    """Return what the TypeScript app makes of it, with the packages that its lock file has."""
     app = scratch / "app"
     shutil.copytree(EXAMPLES / "cdk-typescript", app, ignore=shutil.ignore_patterns("node_modules"))
     subprocess.run(["npm", "ci", "--silent", "--ignore-scripts"], cwd=app, check=True)  # noqa: S607 - whichever npm there is
-    return app
+    return synthesised(package, scratch / "typescript", app, ["npm", "run", "synth"])
 
 
 def synthesised(package: Package, into: Path, app: Path, command: list[str]) -> dict[str, Any]:
