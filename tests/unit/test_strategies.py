@@ -496,7 +496,9 @@ def test_if_the_admin_sees_nothing_the_likeliest_password_is_tried() -> None:
 @pytest.mark.parametrize("strategy", ["single-user", "alternating-users"])
 def test_a_wrong_password_of_the_admin_is_about_the_admin_secret(strategy: str) -> None:
     database = FakeDatabase(replace(KIND, admin_sees_passwords=True))
-    scenario = staged(Scenario(ALTERNATING, database=database, masterarn="arn:admin", rotation={"strategy": strategy}))
+    scenario = staged(
+        Scenario(ALTERNATING, database=database, masterarn="arn:admin", rotation={"strategy": strategy})
+    )
     change_by_hand(scenario, "admin", "another")
     with pytest.raises(LoginBlocked, match="Put the real password of admin into the admin secret arn:admin") as caught:
         scenario.run(Step.SET)
