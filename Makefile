@@ -20,6 +20,7 @@ RUNTIME := .local/runtime/.complete
 CHECKOV := .local/checkov/.complete
 AWS_STAND_IN := .local/aws/.complete
 SUPPLY := .local/supply/.complete
+EXAMPLES := .local/examples/.complete
 UV := .local/uv/.complete
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make renew" .local/uv/bin/uv pip compile --quiet --upgrade --universal --generate-hashes \
 	--emit-build-options --python .local/uv/bin/python --python-version 3.13
@@ -39,7 +40,8 @@ SOURCES := template.yaml samconfig.toml $(shell find functions layers supply ! -
 
 export SAM_CLI_TELEMETRY := 0
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all faults check audit format build libraries renew validate invoke aws dashboard deploy uninstall clean
+.PHONY: help demo test test-all faults check audit format build libraries package deployer renew validate invoke aws dashboard deploy \
+	uninstall clean
 
 help: ## list these tasks
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,7 +54,7 @@ test: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(HOST_BUILD) ## run all tests, 
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(or $(PYTEST_ARGS),--cov --cov-report=)
 	@$(if $(PYTEST_ARGS),,$(BIN)/python -m tests.local.coverage_floors)
 
-test-all: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## run what make test leaves out: more versions of servers, more cases (needs npm, for PostgreSQL 13)
+test-all: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(EXAMPLES) $(HOST_BUILD) ## run what make test leaves out: more versions, more cases, the examples (needs npm)
 	@$(BIN)/python -m tests.local.servers.fetch --every-version
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --every-version tests/contract $(PYTEST_ARGS)
 	@$(if $(PYTEST_ARGS),,$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --thorough -m thorough --ignore tests/contract)
@@ -80,6 +82,12 @@ build: $(SUPPLY) $(SAM) ## build the artifacts into .aws-sam/build, and their bi
 
 libraries: build ## build, and print the C libraries inside, with their versions (ARCHITECTURE=arm64 or x86_64)
 	@.local/supply/bin/python -m supply.libraries .aws-sam/sbom/*.json
+
+package: build ## make a plain template, without loops and macros, and its zip files, in .aws-sam/package (ARCHITECTURE=…)
+	@.local/sam/bin/python -m supply.package .aws-sam/build .aws-sam/package
+
+deployer: $(SUPPLY) ## print a template of the IAM role with which CloudFormation deploys, found from the resources: docs/deploying.md
+	@.local/supply/bin/python -m supply.deployer
 
 renew: $(UV) ## rewrite every requirements file with the newest versions, and their hashes
 	@for file in functions/*/requirements.in layers/*/requirements.in tests/requirements/*.in; do \
@@ -129,7 +137,7 @@ $(DEVELOPMENT): tests/requirements/development.txt
 	@touch $@
 
 # SAM, the security linter, the AWS of a test's deployment …: each has its own environment, because they pin many versions.
-$(SAM) $(CHECKOV) $(AWS_STAND_IN) $(SUPPLY) $(UV): .local/%/.complete: tests/requirements/%.txt
+$(SAM) $(CHECKOV) $(AWS_STAND_IN) $(SUPPLY) $(EXAMPLES) $(UV): .local/%/.complete: tests/requirements/%.txt
 	@echo "Installing $(basename $(notdir $<)) into $(@D), once …"
 	@rm -rf $(@D)
 	@python=$$(tests/local/find-python.sh) && "$$python" -m venv $(@D)
