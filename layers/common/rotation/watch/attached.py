@@ -12,12 +12,15 @@ from rotation.staging import CURRENT, PENDING
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
-    from mypy_boto3_secretsmanager.type_defs import SecretListEntryTypeDef
+    from mypy_boto3_secretsmanager.type_defs import SecretListEntryTypeDef, TagTypeDef
 
 OPERATION = "listing the secrets of this account and their rotation functions"
 
 OFF_INTENDED = "secret-rotation-off"
 """The key of a tag that says: the rotation of this secret is off on purpose. Its value is for people."""
+
+MARK_SUFFIX, DETACHED = "-attached", "detached"
+"""The end of the key, and the value, of a tag that says: a secret that was attached by its tag lost it (`tags`)."""
 
 type IsOurs = Callable[[str], bool]
 """Tells whether a function is one of ours, by its ARN without version and alias."""
@@ -47,7 +50,7 @@ class AttachedSecret:
     unfinished_version: str | None = None
     """The version that a rotation has begun and not finished: it has AWSPENDING, and not AWSCURRENT."""
     off_is_intended: bool = False
-    """Whether a tag says that the rotation is off on purpose."""
+    """Whether a tag says that the rotation is off on purpose, or that the secret was detached by its tag."""
 
     @classmethod
     def parse(cls, entry: "SecretListEntryTypeDef") -> Self:
@@ -61,13 +64,18 @@ class AttachedSecret:
             created=_utc(entry.get("CreatedDate")),
             last_changed=_utc(entry.get("LastChangedDate")),
             unfinished_version=_unfinished(entry.get("SecretVersionsToStages", {})),
-            off_is_intended=any(tag.get("Key") == OFF_INTENDED for tag in entry.get("Tags", [])),
+            off_is_intended=any(_says_off(tag) for tag in entry.get("Tags", [])),
         )
 
     @property
     def name(self) -> str:
         """The part of the ARN after `secret:`, without the hyphen and six characters at its end."""
         return self.arn.partition(":secret:")[2][:-7]
+
+
+def _says_off(tag: "TagTypeDef") -> bool:
+    key, value = tag.get("Key", ""), tag.get("Value")
+    return key == OFF_INTENDED or (key.endswith(MARK_SUFFIX) and value == DETACHED)
 
 
 def attached_secrets(client: "SecretsManagerClient", is_ours: IsOurs, deadline: Deadline) -> list[AttachedSecret]:

@@ -20,6 +20,7 @@ from typing import Self
 
 from rotation.environment import BOOLEANS
 from rotation.errors import NotAttachable
+from rotation.watch.attached import DETACHED, MARK_SUFFIX
 
 AUTO = "auto"
 ENGINES = {
@@ -46,7 +47,7 @@ SHORT = re.compile(r"[1-9][0-9]* (hours?|days?)")
 EXPRESSION = re.compile(r"(rate|cron)\(.+\)")
 WINDOW = re.compile(r"([1-9]|1[0-9]|2[0-4])h")
 
-UNFINISHED, DETACHED = "attaching", "detached"
+UNFINISHED = "attaching"
 MARK = re.compile(rf"(?:{UNFINISHED} )?(?P<function>arn:[^ ]+)(?: (?P<digest>[0-9a-f]{{8}}))?")
 
 
@@ -87,7 +88,7 @@ class TagKeys:
     @property
     def attached(self) -> str:
         """Holds our mark."""
-        return f"{self.engine}-attached"
+        return f"{self.engine}{MARK_SUFFIX}"
 
 
 @dataclass(frozen=True)
