@@ -404,6 +404,7 @@ def test_the_network_is_made_if_there_is_none() -> None:
         CreateSecretsManagerEndpoint="true",
         CreateRdsEndpoint="true",
         IpAddressType="dualstack",
+        AttachTagKey="secret-rotation",
     )
     assert stack.properties("PostgreSqlFunction")["VpcConfig"] == {
         "SubnetIds": ["subnet-1", "subnet-2"],

@@ -30,6 +30,7 @@ CALLED_FOR = {
     "AWS::SNS::Subscription": "sns:Subscribe",
     "AWS::EC2::SecurityGroup": "ec2:CreateSecurityGroup",
     "AWS::EC2::SecurityGroupIngress": "ec2:AuthorizeSecurityGroupIngress",
+    "AWS::EC2::SecurityGroupEgress": "ec2:AuthorizeSecurityGroupEgress",
     "AWS::EC2::VPCEndpoint": "ec2:CreateVpcEndpoint",
     "AWS::SecretsManager::RotationSchedule": "secretsmanager:RotateSecret",
     "Custom::AttachedSecrets": "lambda:InvokeFunction",
