@@ -8,6 +8,8 @@ EVENT ?= create-secret#            invoke: create-secret, set-secret, test-secre
 AWS ?=#                            invoke: laptop; or account: that of your credentials, or of AWS_ENDPOINT_URL
 ADDRESS ?= host.docker.internal#   aws: the address at which a container reaches this machine
 AUDIT_REQUIRED ?=#                 check, audit: true: it is an error if vulnerabilities cannot be looked up
+STACK ?=#                          uninstall: the name of the stack
+UNINSTALL_ARGS ?=#                 uninstall: --detach, --hand-over-to ARN, --yes, --profile NAME, --region NAME
 PYTEST_ARGS ?=#                    test: -k alternating, --durations=15, -n 0 (one process instead of one per core) …
 
 # Each installation is a virtual environment of Python 3.13. It sees no other package of this machine.
@@ -18,10 +20,14 @@ RUNTIME := .local/runtime/.complete
 CHECKOV := .local/checkov/.complete
 AWS_STAND_IN := .local/aws/.complete
 SUPPLY := .local/supply/.complete
+EXAMPLES := .local/examples/.complete
 UV := .local/uv/.complete
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make renew" .local/uv/bin/uv pip compile --quiet --upgrade --universal --generate-hashes \
 	--emit-build-options --python .local/uv/bin/python --python-version 3.13
 INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-input --require-hashes
+
+# The operator's commands need boto3, which comes with SAM, and the package of the layer.
+OPERATION := PYTHONPATH=layers/common .local/sam/bin/python -m operations
 
 # Tests and demo run the same artifacts as are deployed, built for this machine's processor, in a folder of their own.
 HOST_ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
@@ -34,7 +40,8 @@ SOURCES := template.yaml samconfig.toml $(shell find functions layers supply ! -
 
 export SAM_CLI_TELEMETRY := 0
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all faults check audit format build libraries renew validate invoke aws deploy clean
+.PHONY: help demo test test-all faults check audit format build libraries package deployer renew validate invoke aws dashboard deploy \
+	preflight attach uninstall clean
 
 help: ## list these tasks
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,7 +54,7 @@ test: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(HOST_BUILD) ## run all tests, 
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(or $(PYTEST_ARGS),--cov --cov-report=)
 	@$(if $(PYTEST_ARGS),,$(BIN)/python -m tests.local.coverage_floors)
 
-test-all: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## run what make test leaves out: more versions of servers, more cases (needs npm, for PostgreSQL 13)
+test-all: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(EXAMPLES) $(HOST_BUILD) ## run what make test leaves out: more versions, more cases, the examples (needs npm)
 	@$(BIN)/python -m tests.local.servers.fetch --every-version
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --every-version tests/contract $(PYTEST_ARGS)
 	@$(if $(PYTEST_ARGS),,$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --thorough -m thorough --ignore tests/contract)
@@ -76,6 +83,12 @@ build: $(SUPPLY) $(SAM) ## build the artifacts into .aws-sam/build, and their bi
 libraries: build ## build, and print the C libraries inside, with their versions (ARCHITECTURE=arm64 or x86_64)
 	@.local/supply/bin/python -m supply.libraries .aws-sam/sbom/*.json
 
+package: build ## make a plain template, without loops and macros, and its zip files, in .aws-sam/package (ARCHITECTURE=…)
+	@.local/sam/bin/python -m supply.package .aws-sam/build .aws-sam/package
+
+deployer: $(SUPPLY) ## print a template of the IAM role with which CloudFormation deploys, found from the resources: docs/deploying.md
+	@.local/supply/bin/python -m supply.deployer
+
 renew: $(UV) ## rewrite every requirements file with the newest versions, and their hashes
 	@for file in functions/*/requirements.in layers/*/requirements.in tests/requirements/*.in; do \
 		echo "Renewing $${file%in}txt …"; $(COMPILE) $$file --output-file $${file%in}txt || exit 1; done
@@ -92,10 +105,24 @@ invoke: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## run one step, on this machine
 aws: $(DEVELOPMENT) $(HOST_BUILD) ## run a laptop-sized AWS until Ctrl-C, for `sam local invoke` (ENGINE=mysql ADDRESS=172.17.0.1)
 	@$(BIN)/python -m tests.local.invoke.waiting_rotation --engine $(ENGINE) --address $(ADDRESS)
 
-deploy: ## build, show what would change in your AWS account, ask, deploy (ENV=default, staging or production)
+dashboard: $(DEVELOPMENT) ## draw what the stack's dashboard shows on the fortieth day, into .local/dashboard.svg
+	@PYTHONPATH=layers/common $(BIN)/python -m tests.local.dashboard
+
+deploy: ## build, show what would change in your AWS account, ask, deploy, protect from deletion (ENV=default, staging or production)
 	@test -z "$(ARCHITECTURE)" || { echo "Name the architecture in samconfig.toml instead: build and deployment must use the same one every time."; exit 1; }
 	@$(MAKE) build
-	.local/sam/bin/sam deploy --config-env $(ENV)
+	@.local/sam/bin/python supply/parameters.py $(ENV) > .aws-sam/parameters.yaml # all of them: a value that was removed is gone
+	.local/sam/bin/sam deploy --config-env $(ENV) --parameter-overrides file://.aws-sam/parameters.yaml
+	@$(OPERATION).protect --config-env $(ENV)
+
+preflight: $(SAM) ## ask the function that is attached to a secret whether a rotation would succeed (SECRET=name; OPERATION_ARGS="--help")
+	@$(OPERATION).preflight $(OPERATION_ARGS) $(SECRET)
+
+attach: $(SAM) ## attach a rotation function to a secret, without rotating it (SECRET=name ENGINE=mysql; OPERATION_ARGS="--help")
+	@$(OPERATION).attach $(OPERATION_ARGS) --engine $(ENGINE) $(SECRET)
+
+uninstall: $(SAM) ## show which secrets a stack still rotates, ask, and delete it (STACK=name; UNINSTALL_ARGS="--help")
+	@$(OPERATION).uninstall $(UNINSTALL_ARGS) $(STACK)
 
 clean: ## remove everything that these tasks built or installed
 	rm -rf .aws-sam .local
@@ -116,7 +143,7 @@ $(DEVELOPMENT): tests/requirements/development.txt
 	@touch $@
 
 # SAM, the security linter, the AWS of a test's deployment …: each has its own environment, because they pin many versions.
-$(SAM) $(CHECKOV) $(AWS_STAND_IN) $(SUPPLY) $(UV): .local/%/.complete: tests/requirements/%.txt
+$(SAM) $(CHECKOV) $(AWS_STAND_IN) $(SUPPLY) $(EXAMPLES) $(UV): .local/%/.complete: tests/requirements/%.txt
 	@echo "Installing $(basename $(notdir $<)) into $(@D), once …"
 	@rm -rf $(@D)
 	@python=$$(tests/local/find-python.sh) && "$$python" -m venv $(@D)

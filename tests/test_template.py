@@ -4,21 +4,26 @@ What the functions may do, and whether they use it, is asked in tests/e2e/test_p
 """
 
 import copy
+import importlib
 import importlib.util
 import json
 import re
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rotation.event import RotationEvent
+from rotation.kind import EngineKind
 from rotation.passwords import EXCLUDES, MINIMUMS, PasswordPolicy
 from rotation.steps import Step
+from rotation.watch.health import INTERVAL
+from rotation.watch.tags import VARIABLES
 from tests.fakes import KIND
 from tests.local.aws import template
-from tests.local.aws.deployed import Stack
+from tests.local.aws.deployed import Stack, document_of
 from tests.local.aws.iam import Request
 
 CHECKOUT = Path(__file__).parents[1]
@@ -69,8 +74,8 @@ def statements(stack: Stack) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for name in [*stack.of_type("AWS::IAM::Role"), *stack.of_type("AWS::IAM::ManagedPolicy")]:
         properties = stack.properties(name)
-        inline = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
-        for document in [*inline, *filter(None, [properties.get("PolicyDocument")])]:
+        policies = [*properties.get("Policies", []), *([properties] if "PolicyDocument" in properties else [])]
+        for document in map(document_of, policies):
             for statement in document["Statement"]:
                 found.setdefault(statement["Sid"], []).append(statement)
     return found
@@ -156,7 +161,7 @@ def test_nothing_is_there_of_an_engine_that_is_not_wanted(engine: str, wanted: s
     parameters = {f"Deploy{engine}": wanted, f"{engine}SecretArns": secret, "SecretAccountIds": "210987654321"}
     stack = deployed(**parameters)
     made = {name.removeprefix(engine) for name in stack.resources if name.startswith(engine)}
-    everything = {"Function", "Role", "Permission", "FailedAlarm", "Permission210987654321"}
+    everything = {"Function", "Role", "Permission", "FailedAlarm", "AccountPermission210987654321"}
     schedule = "Schedule" + re.sub(r"\W", "", secret)
     assert made == ({*everything, schedule} if wanted == "true" else set())
 
@@ -200,7 +205,8 @@ def test_a_schedule_waits_for_the_permission_and_does_not_rotate_at_once(engine:
     schedules = stack.of_type("AWS::SecretsManager::RotationSchedule")
     assert {stack.properties(name)["SecretId"] for name in schedules} == set(arns)
     for name in schedules:
-        assert set(stack.resources[name]["DependsOn"]) == {f"{engine}Permission", "Guard"}
+        assert stack.resources[name]["DependsOn"] == f"{engine}Permission"
+        assert stack.resolver.resolve(stack.resources[name]["Metadata"]["After"]) == stack.resolver.name("Guard")
         properties = stack.properties(name)
         assert properties["RotationLambdaARN"] == stack.resolver.arn(f"{engine}Function")
         assert properties["RotateImmediatelyOnUpdate"] == "false"
@@ -208,21 +214,20 @@ def test_a_schedule_waits_for_the_permission_and_does_not_rotate_at_once(engine:
 
 
 def test_a_function_can_be_found_after_deployment(engine: str) -> None:
-    """Its ARN, which a secret is told, is an output that other stacks can import."""
-    output = TEMPLATE["Outputs"][f"{engine}FunctionArn"]
-    assert output["Value"] == {"Fn::GetAtt": f"{engine}Function.Arn"}
-    assert output["Export"]["Name"] == {"Fn::Sub": f"${{AWS::StackName}}-{engine}FunctionArn"}
+    """Its ARN, which a secret is told, and its role's, which policies name, are outputs for other stacks."""
+    for kind in ("Function", "Role"):
+        output = TEMPLATE["Outputs"][f"{engine}{kind}Arn"]
+        assert output["Value"] == {"Fn::GetAtt": f"{engine}{kind}.Arn"}
+        assert output["Export"]["Name"] == {"Fn::Sub": f"${{AWS::StackName}}-{engine}{kind}Arn"}
 
 
-def test_the_guard_knows_all_functions_and_goes_before_what_they_need() -> None:
+def test_the_guard_knows_all_functions_and_goes_before_them() -> None:
     """CloudFormation deletes the guard before what its properties refer to."""
     guard = TEMPLATE["Resources"]["Guard"]["Properties"]
     arns = [value["Fn::If"][1] for value in guard["FunctionArns"]]
     assert arns == [{"Fn::GetAtt": f"{name}.Arn"} for name in FUNCTIONS]
     scheduled = guard["ScheduledSecretArns"]["Fn::Split"][1]["Fn::Join"][1]
     assert [value["Fn::If"][0] for value in scheduled] == [f"{engine}Scheduled" for engine in ENGINES]
-    kept = {value["Fn::If"][1]["Ref"] for value in guard["Keeps"]}
-    assert kept == {f"{each}Permission" for each in ENGINES} | {"DatabaseRule", "SecretsManagerEndpoint", "RdsEndpoint"}
 
 
 # ------------------------------------------------------------------------------------------------------- permissions
@@ -240,9 +245,10 @@ def test_nothing_is_allowed_on_everything_without_a_reason() -> None:
             AdminKmsKeyArns=arn,
             SecretRoleArns="arn:aws:iam::210987654321:role/rotation",
             PostgreSqlAdminSecretArns=f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:admin-AbCdEf",
+            AttachTagKey="secret-rotation",
         )
     )
-    assert len(everything) == 10
+    assert len(everything) == 18
     for sid, same in everything.items():
         for statement in same:
             assert not [action for action in as_list(statement["Action"]) if "*" in action]
@@ -258,6 +264,10 @@ def test_nothing_is_allowed_on_everything_without_a_reason() -> None:
         ("AdminKmsKeyArns", "arn:aws:kms:eu-central-1:123456789012:key/1", "DecryptAdminSecrets"),
         ("DescribeDatabases", "true", "FindDatabases"),
         ("SecretRoleArns", "arn:aws:iam::210987654321:role/rotation", "AssumeSecretRoles"),
+        ("AttachTagKey", "secret-rotation", "AttachTaggedSecrets"),
+        ("AttachTagKey", "secret-rotation", "DetachSecretsAttachedByTag"),
+        ("AttachTagKey", "secret-rotation", "RememberAttachedSecrets"),
+        ("AttachTagKey", "secret-rotation", "ReadTaggedSecrets"),
     ],
 )
 def test_a_statement_is_there_only_if_it_is_needed(parameter: str, value: str, sid: str) -> None:
@@ -289,7 +299,7 @@ def test_network_interfaces_are_made_by_lambda_and_not_by_the_functions_code(eng
 
 def test_no_parameter_lets_secrets_name_hosts_on_the_functions_own_side() -> None:
     """Who deploys the stack does not switch it on by mistake; `sam local invoke` may set what is there."""
-    stack = deployed()
+    stack = deployed(AttachTagKey="secret-rotation")
     assert {stack.environment(name).get("ALLOW_LOCAL_HOSTS") for name in FUNCTIONS} == {"false"}
     assert not [name for name in WATCH if "ALLOW_LOCAL_HOSTS" in stack.environment(name)]
 
@@ -302,14 +312,19 @@ type Rule = tuple[str, int, str]
 
 
 def ways_out(**parameters: str) -> list[Rule]:
-    """Where the security group lets the functions out that the stack makes."""
+    """Where the security group lets the functions out that the stack makes, and which databases it lets them into."""
     stack = deployed(VpcId="vpc-1", VpcSubnetIds="subnet-1", **parameters)
-    rules = []
-    for rule in stack.properties("FunctionSecurityGroup")["SecurityGroupEgress"]:
-        [target] = rule.keys() - {"Description", "IpProtocol", "FromPort", "ToPort"}
-        assert int(rule["FromPort"]) == int(rule["ToPort"])
-        rules.append((rule["IpProtocol"], int(rule["FromPort"]), rule[target]))
-    return rules
+    rules = stack.properties("FunctionSecurityGroup")["SecurityGroupEgress"]
+    ways = [stack.properties(name) for name in stack.of_type("AWS::EC2::SecurityGroupEgress")]
+    assert {way["GroupId"] for way in ways} <= {stack.resolver.name("FunctionSecurityGroup")}
+    return [as_rule(rule) for rule in [*rules, *ways]]
+
+
+def as_rule(rule: dict[str, Any]) -> Rule:
+    """What a rule lets out."""
+    [target] = rule.keys() - {"Description", "GroupId", "IpProtocol", "FromPort", "ToPort"}
+    assert int(rule["FromPort"]) == int(rule["ToPort"])
+    return rule["IpProtocol"], int(rule["FromPort"]), rule[target]
 
 
 def ports(rules: list[Rule]) -> set[int]:
@@ -328,22 +343,29 @@ def test_the_functions_get_out_to_databases_dns_and_https_only() -> None:
 def test_no_port_is_open_for_an_engine_that_is_not_deployed(engine: str) -> None:
     """Alone, an engine has its own ports; without it, the others have theirs."""
     others = [other for other in ENGINES if other != engine]
-    alone = ways_out(**{f"Deploy{other}": "false" for other in others}, DatabasePort=str(min(USUAL_PORTS[engine])))
-    assert ports(alone) == USUAL_PORTS[engine]
+    assert ports(ways_out(**{f"Deploy{other}": "false" for other in others})) == USUAL_PORTS[engine]
     of_others = set().union(*(USUAL_PORTS[other] for other in others))
-    assert ports(ways_out(**{f"Deploy{engine}": "false"}, DatabasePort=str(min(of_others)))) == of_others
+    assert ports(ways_out(**{f"Deploy{engine}": "false"})) == of_others
 
 
-@pytest.mark.parametrize("port", sorted({53, 443, 6432}.union(*USUAL_PORTS.values())))
 @pytest.mark.parametrize("wanted", ["true", "false"])
-def test_the_port_that_was_given_is_open_and_no_rule_is_there_twice(port: int, wanted: str) -> None:
-    """EC2 takes no rule twice. With IPv6, each rule is there for it, too."""
-    engines = {f"Deploy{engine}": wanted for engine in ENGINES}
-    rules = ways_out(DatabasePort=str(port), IpAddressType="dualstack", **engines)
+def test_each_database_is_let_in_on_its_port_and_no_rule_is_there_twice(wanted: str) -> None:
+    """Usual port or not, any number of groups. EC2 takes no rule twice. With IPv6, the others are there for it too."""
+    databases = {("sg-0a", 5432), ("sg-0a", 6432), ("sg-0b", 6432), ("sg-0c", 443)}
+    parameters = {
+        "DatabaseSecurityGroups": ",".join(f"{group}:{port}" for group, port in databases),
+        "IpAddressType": "dualstack",
+        **{f"Deploy{engine}": wanted for engine in ENGINES},
+    }
+    rules = ways_out(**parameters)
     assert len(rules) == len(set(rules))
-    assert ("tcp", port, "0.0.0.0/0") in rules
-    of_ipv6 = [(protocol, port, "0.0.0.0/0") for protocol, port, target in rules if target == "::/0"]
-    assert sorted(of_ipv6) == sorted(rule for rule in rules if rule[2] != "::/0")
+    assert {(target, port) for _, port, target in rules if target.startswith("sg-")} == databases
+    anywhere = [(protocol, port, "0.0.0.0/0") for protocol, port, target in rules if target == "::/0"]
+    assert sorted(anywhere) == sorted(rule for rule in rules if rule[2] == "0.0.0.0/0")
+    stack = deployed(VpcId="vpc-1", VpcSubnetIds="subnet-1", **parameters)
+    ingress = [stack.properties(name) for name in stack.of_type("AWS::EC2::SecurityGroupIngress")]
+    assert {(rule["GroupId"], int(rule["FromPort"])) for rule in ingress} == databases
+    assert {rule["SourceSecurityGroupId"] for rule in ingress} == {stack.resolver.name("FunctionSecurityGroup")}
 
 
 @pytest.mark.parametrize(
@@ -353,8 +375,9 @@ def test_the_port_that_was_given_is_open_and_no_rule_is_there_twice(port: int, w
         ({"CreateRdsEndpoint": "true"}, "rotation-EndpointSecurityGroup"),
         ({"DescribeDatabases": "true", "CreateRdsEndpoint": "true"}, "0.0.0.0/0"),
         ({"SecretRoleArns": "arn:aws:iam::210987654321:role/rotation"}, "0.0.0.0/0"),
+        ({"WatchFunctions": "in-vpc"}, "0.0.0.0/0"),
     ],
-    ids=["Secrets Manager", "an endpoint that is not used", "RDS, in any Region", "STS"],
+    ids=["Secrets Manager", "an endpoint that is not used", "RDS, in any Region", "STS", "CloudFormation"],
 )
 @pytest.mark.parametrize("network", ["ipv4", "dualstack"])
 def test_if_the_endpoint_is_all_that_is_called_https_goes_to_it_only(
@@ -374,30 +397,83 @@ def test_outside_a_vpc_there_is_nothing_of_a_network() -> None:
 
 
 def test_the_network_is_made_if_there_is_none() -> None:
-    """Its own security group, the rule that lets it in to the databases, and the endpoints."""
+    """Its own security group, and the endpoints, which the functions call by their own names."""
     stack = deployed(
         VpcId="vpc-1",
         VpcSubnetIds="subnet-1,subnet-2",
-        DatabaseSecurityGroupId="sg-database",
-        DatabasePort="3306",
         CreateSecretsManagerEndpoint="true",
         CreateRdsEndpoint="true",
         IpAddressType="dualstack",
+        AttachTagKey="secret-rotation",
     )
-    group = stack.resolver.name("FunctionSecurityGroup")
     assert stack.properties("PostgreSqlFunction")["VpcConfig"] == {
         "SubnetIds": ["subnet-1", "subnet-2"],
-        "SecurityGroupIds": [group],
+        "SecurityGroupIds": [stack.resolver.name("FunctionSecurityGroup")],
         "Ipv6AllowedForDualStack": True,
     }
-    rule = stack.properties("DatabaseRule")
-    assert (rule["GroupId"], str(rule["FromPort"]), str(rule["ToPort"])) == ("sg-database", "3306", "3306")
-    assert rule["SourceSecurityGroupId"] == group
-    for name, service in {"SecretsManagerEndpoint": "secretsmanager", "RdsEndpoint": "rds"}.items():
+    environment = stack.environment("PostgreSqlFunction")
+    for variable, (name, service) in {
+        "SECRETS_MANAGER_ENDPOINT": ("SecretsManagerEndpoint", "secretsmanager"),
+        "RDS_ENDPOINT": ("RdsEndpoint", "rds"),
+    }.items():
         endpoint = stack.properties(name)
         assert endpoint["ServiceName"] == f"com.amazonaws.{REGION}.{service}"
-        assert endpoint["PrivateDnsEnabled"] is True
+        assert endpoint["PrivateDnsEnabled"] is False
         assert endpoint["IpAddressType"] == "dualstack"
+        assert environment[variable] == f"https://rotation-{name.lower()}.vpce.amazonaws.com"
+    assert {stack.environment(name)["SECRETS_MANAGER_ENDPOINT"] for name in WATCH} == {""}
+
+
+@pytest.mark.parametrize("groups", ["", "sg-1,sg-2"])
+def test_only_the_functions_get_into_the_endpoints(groups: str) -> None:
+    """By their group, and by the roles that they have or assume; and nothing gets out."""
+    role = "arn:aws:iam::210987654321:role/rotation"
+    stack = deployed(
+        VpcId="vpc-1",
+        VpcSubnetIds="subnet-1",
+        VpcSecurityGroupIds=groups,
+        CreateSecretsManagerEndpoint="true",
+        CreateRdsEndpoint="true",
+        SecretRoleArns=role,
+        DeployOracle="false",
+    )
+    group = stack.properties("EndpointSecurityGroup")
+    assert "SecurityGroupIngress" not in group
+    assert [rule["CidrIp"] for rule in group["SecurityGroupEgress"]] == ["127.0.0.1/32"]
+    [rule] = [stack.properties(name) for name in stack.of_type("AWS::EC2::SecurityGroupIngress")]
+    assert (rule["GroupId"], rule["FromPort"]) == (stack.resolver.name("EndpointSecurityGroup"), 443)
+    own = stack.resolver.name("FunctionSecurityGroup") if not groups else "sg-1"
+    assert rule["SourceSecurityGroupId"] == own
+    roles = {stack.resolver.arn(f"{engine}Role") for engine in ENGINES if engine != "Oracle"}
+    for name in ("SecretsManagerEndpoint", "RdsEndpoint"):
+        statements = stack.properties(name)["PolicyDocument"]["Statement"]
+        let_in = [arn for one in statements for arn in as_list(one["Condition"]["ArnEquals"]["aws:PrincipalArn"])]
+        assert set(let_in) == {*roles, role}
+
+
+@pytest.mark.parametrize("where", ["outside-vpc", "in-vpc", "none"])
+def test_the_watch_runs_where_it_was_asked_to(where: str) -> None:
+    """In the functions' subnets with what that needs, or outside; or nothing is there of it."""
+    stack = deployed(
+        VpcId="vpc-1",
+        VpcSubnetIds="subnet-1",
+        CreateSecretsManagerEndpoint="true",
+        WatchFunctions=where,
+        AttachTagKey="secret-rotation",
+        PostgreSqlSecretArns=f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:one-AbCdEf",
+    )
+    made = {name for name in WATCH if name in stack.resources}
+    assert made == (set() if where == "none" else set(WATCH))
+    configurations = [stack.properties(name).get("VpcConfig") for name in made]
+    rotating = stack.properties("PostgreSqlFunction")["VpcConfig"]
+    assert all(each == (rotating if where == "in-vpc" else None) for each in configurations)
+    assert {stack.environment(name)["SECRETS_MANAGER_ENDPOINT"] for name in made} <= {""}
+    if made:
+        request = Request("ec2:CreateNetworkInterface", "*", {"lambda:sourcefunctionarn": None})
+        assert stack.roles["WatchRole"].allows(request) is (where == "in-vpc")
+    for name, resource in stack.resources.items():
+        stack.properties(name)  # nothing refers to what is not there
+        stack.resolver.resolve(resource.get("Metadata", {}).get("After"))
 
 
 def test_security_groups_that_were_given_are_used() -> None:
@@ -406,11 +482,29 @@ def test_security_groups_that_were_given_are_used() -> None:
         VpcId="vpc-1",
         VpcSubnetIds="subnet-1",
         VpcSecurityGroupIds="sg-1,sg-2",
-        DatabaseSecurityGroupId="sg-database",
+        DatabaseSecurityGroups="sg-0d:5432",
     )
     assert stack.of_type("AWS::EC2::SecurityGroup") == []
+    assert stack.of_type("AWS::EC2::SecurityGroupEgress") == []
     assert stack.properties("PostgreSqlFunction")["VpcConfig"]["SecurityGroupIds"] == ["sg-1", "sg-2"]
-    assert stack.properties("DatabaseRule")["SourceSecurityGroupId"] == "sg-1"
+    [rule] = [stack.properties(name) for name in stack.of_type("AWS::EC2::SecurityGroupIngress")]
+    assert (rule["GroupId"], rule["SourceSecurityGroupId"]) == ("sg-0d", "sg-1")
+    output = TEMPLATE["Outputs"]["SecurityGroupId"]["Value"]
+    assert stack.resolver.resolve(output) == "sg-1"
+
+
+def test_functions_have_the_prefix_that_was_asked_for(engine: str) -> None:
+    """The function, the secrets that it may rotate, and the watch, all by that name; it fits into 64 characters."""
+    prefix = "a" * 53
+    stack = deployed(NamePrefix=prefix)
+    name = f"{prefix}-{engine}"
+    assert stack.properties(f"{engine}Function")["FunctionName"] == name
+    assert len(name) <= 64
+    [statement] = stack.properties(f"{engine}Role")["Policies"][0]["PolicyDocument"]["Statement"]
+    condition = statement["Condition"]["StringEquals"]
+    arn = stack.resolver.arn(f"{engine}Function")
+    assert condition == {"secretsmanager:resource/AllowRotationLambdaArn": arn}
+    assert arn.startswith(stack.environment("OverdueFunction")["ROTATION_FUNCTION_PREFIX"])
 
 
 def test_in_another_partition_everything_is_called_as_there() -> None:
@@ -428,14 +522,15 @@ def test_in_another_partition_everything_is_called_as_there() -> None:
             "VpcId": "vpc-1",
             "VpcSubnetIds": "subnet-1",
             "CreateSecretsManagerEndpoint": "true",
+            "CreateRdsEndpoint": "true",
         },
     )
     everything = json.dumps([stack.properties(name) for name in stack.resources])
     assert "arn:aws:" not in everything
     [keys] = statements(stack)["UseKeys"]
     assert keys["Condition"]["StringEquals"]["kms:ViaService"] == "secretsmanager.cn-north-1.amazonaws.com.cn"
-    service = stack.properties("SecretsManagerEndpoint")["ServiceName"]
-    assert service == "cn.com.amazonaws.cn-north-1.secretsmanager"
+    assert stack.properties("SecretsManagerEndpoint")["ServiceName"] == "com.amazonaws.cn-north-1.secretsmanager"
+    assert stack.properties("RdsEndpoint")["ServiceName"] == "cn.com.amazonaws.cn-north-1.rds"
     assert stack.environment("GuardFunction")["URL_SUFFIX"] == "amazonaws.com.cn"
 
 
@@ -457,7 +552,7 @@ def test_alarms_and_failed_rotations_are_told_to_one_topic(*, own: bool) -> None
     stack = deployed(**{} if own else {"AlarmTopicArn": "arn:topic"})
     topic = stack.resolver.arn("AlarmTopic") if own else "arn:topic"
     alarms = stack.of_type("AWS::CloudWatch::Alarm")
-    assert len(alarms) == len(ENGINES) + 1
+    assert len(alarms) == len(ENGINES) + 3
     for name in alarms:
         assert stack.properties(name)["AlarmActions"] == [topic]
     [target] = stack.properties("RotationFailedRule")["Targets"]
@@ -470,26 +565,103 @@ def test_metrics_are_those_that_the_code_writes() -> None:
     stack = deployed()
     widgets = json.loads(stack.properties("Dashboard")["DashboardBody"])["widgets"]
     metrics = [metric for widget in widgets for metric in widget["properties"].get("metrics", [])]
-    searches = [metric[0]["expression"] for metric in metrics if len(metric) == 1]
-    names = {metric[1] for metric in metrics if len(metric) > 1}
-    names |= {name for search in searches for name in re.findall(r'MetricName="(\w+)"', search)}
-    assert names == {"StepDuration", "StepFailed", "SecretsAttached", "SecretsOverdue"}
+    names = {metric[1] for metric in metrics}
+    counts = {"SecretsOff", "SecretsFailed", "SecretsOverdue"}
+    assert names == {"StepDuration", "SecretsAttached", "DaysSinceRotation", *counts}
     assert [name for name in names if f'"{name}"' not in CODE] == []
-    alarm = stack.properties("OverdueAlarm")
-    assert f'"{alarm["MetricName"]}"' in CODE
-    assert alarm["Dimensions"] == [{"Name": "service", "Value": "rotation"}]
-    schemas = {schema for search in searches for schema in re.findall(r"\{([\w,]+)\}", search)}
-    assert schemas == {"SecretRotation,engine,service,step", "SecretRotation,engine,error,service,step"}
+    alarms = [stack.properties(name) for name in ("OverdueAlarm", "SecretsOffAlarm", "SecretsFailedAlarm")]
+    assert {alarm["MetricName"] for alarm in alarms} == counts
+    for alarm in alarms:
+        assert alarm["Dimensions"] == [{"Name": "service", "Value": "rotation"}]
+
+
+def kind_of(engine: str) -> EngineKind:
+    """Return what the code says of an engine of the template."""
+    kind = importlib.import_module(f"rotation.engines.{engine.lower()}.kind").KIND
+    assert isinstance(kind, EngineKind)
+    return kind
+
+
+def test_the_dashboard_shows_every_engine_and_asks_for_no_metrics_by_search() -> None:
+    """CloudWatch's SEARCH finds only metrics that were written within two weeks: a rotation can be older."""
+    text = deployed().properties("Dashboard")["DashboardBody"]
+    assert "SEARCH(" not in text
+    metrics = [metric for widget in json.loads(text)["widgets"] for metric in widget["properties"].get("metrics", [])]
+    for step in ("finishSecret", "setSecret"):
+        assert [metric[3] for metric in metrics if step in metric] == [kind_of(engine).name for engine in ENGINES]
+
+
+def test_the_watch_runs_in_the_first_minute_of_each_quarter_of_an_hour() -> None:
+    """Its code tells from the clock what it said before."""
+    schedule = deployed().properties("OverdueSchedule")["ScheduleExpression"]
+    assert schedule == "cron(0/15 * * * ? *)"
+    assert timedelta(minutes=15) == INTERVAL
 
 
 def test_code_signing_boundary_and_concurrency_reach_what_they_are_for() -> None:
     """Every function is signed, every role is bounded; concurrency is set aside for the engines."""
-    stack = deployed(CodeSigningConfigArn="csc", PermissionsBoundaryArn="boundary", ReservedConcurrency="2")
+    stack = deployed(
+        CodeSigningConfigArn="csc",
+        PermissionsBoundaryArn="boundary",
+        ReservedConcurrency="2",
+        AttachTagKey="secret-rotation",
+    )
     functions = stack.of_type("AWS::Lambda::Function")
     assert len(functions) == len(FUNCTIONS) + len(WATCH)
     assert {stack.properties(name)["CodeSigningConfigArn"] for name in functions} == {"csc"}
     assert {stack.properties(name)["PermissionsBoundary"] for name in stack.of_type("AWS::IAM::Role")} == {"boundary"}
     assert {stack.properties(name)["ReservedConcurrentExecutions"] for name in FUNCTIONS} == {"2"}
+
+
+# ------------------------------------------------------------------------------------------------------- tags
+
+
+def test_without_a_key_there_is_nothing_that_attaches_by_tag() -> None:
+    """Neither a function nor a role; what may do what is asked in tests/service/test_by_tag.py."""
+    more = set(deployed(AttachTagKey="secret-rotation").resources) - set(deployed().resources)
+    assert {name for name in TEMPLATE["Resources"] if name.startswith(("Attach", "Engine"))} == more
+
+
+def test_the_function_that_attaches_knows_each_engine_that_is_deployed() -> None:
+    """By the tag's value; an engine that is not deployed has no function there."""
+    stack = deployed(AttachTagKey="secret-rotation", DeployOracle="false")
+    environment = stack.environment("AttachFunction")
+    assert set(VARIABLES) == {engine.lower() for engine in ENGINES}
+    for engine in ENGINES:
+        expected = "" if engine == "Oracle" else stack.resolver.arn(f"{engine}Function")
+        assert environment[VARIABLES[engine.lower()]] == expected
+    assert (environment["ATTACH_TAG_KEY"], environment["ATTACH_SCHEDULE"]) == ("secret-rotation", "rate(30 days)")
+
+
+def test_runs_that_attach_do_not_start_each_other_and_do_not_overlap() -> None:
+    """The function writes tags; CloudTrail's events about these would invoke it for ever."""
+    stack = deployed(AttachTagKey="secret-rotation")
+    detail = stack.properties("AttachRule")["EventPattern"]["detail"]
+    arns = [one["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"] for one in detail["$or"]]
+    assert arns == [[{"exists": False}], [{"anything-but": [stack.resolver.arn("AttachRole")]}]]
+    assert {"CreateSecret", "TagResource", "UntagResource"} <= set(detail["eventName"])
+    assert stack.properties("AttachFunction")["ReservedConcurrentExecutions"] == 1
+    for rule in ("AttachRule", "AttachSchedule"):
+        [target] = stack.properties(rule)["Targets"]
+        assert target["Arn"] == stack.resolver.arn("AttachFunction")
+        permission = stack.properties(f"{rule}Permission")
+        assert (permission["Principal"], permission["SourceArn"]) == ("events.amazonaws.com", stack.resolver.arn(rule))
+
+
+def test_what_cannot_be_attached_sets_off_an_alarm() -> None:
+    """By a metric that the code writes."""
+    alarm = deployed(AttachTagKey="secret-rotation").properties("AttachAlarm")
+    assert f'"{alarm["MetricName"]}"' in CODE
+    assert alarm["Dimensions"] == [{"Name": "service", "Value": "rotation"}]
+
+
+@pytest.mark.parametrize(("key", "taken"), [("secret-rotation", True), ("", True), ("a b", False), ("aws:x", False)])
+def test_the_key_of_the_tag_leaves_room_for_the_others_and_is_no_json(key: str, *, taken: bool) -> None:
+    """It stands in the text of a policy; the longest of the other keys has 12 characters more, and AWS takes 128."""
+    pattern = TEMPLATE["Parameters"]["AttachTagKey"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, key)) is taken
+    assert not [character for character in '"\\${}*?' if re.fullmatch(pattern, f"a{character}")]
+    assert not re.fullmatch(pattern, "k" * (129 - len("-immediately")))
 
 
 # ------------------------------------------------------------------------------------------------------- for its users
@@ -518,33 +690,15 @@ def test_the_parameters_of_passwords_have_the_defaults_of_the_functions() -> Non
         assert policy == PasswordPolicy.from_environment({"PASSWORD_LENGTH": "30"}, KIND)
 
 
-def test_readme_explains_every_parameter() -> None:
-    """Each has its row."""
-    readme = (CHECKOUT / "README.md").read_text()
-    rows = {name for line in readme.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)`", line)}
-    assert set(TEMPLATE["Parameters"]) - rows == set()
-
-
 @pytest.mark.parametrize("environment", ["default", "staging", "production"])
 def test_each_environment_builds_and_deploys(environment: str) -> None:
     """It says all that `sam` must be told, and no parameter that the template does not have."""
     tables = CONFIGURATION[environment]
     common = tables["global"]["parameters"]
     assert common["language_extensions"] is True
-    named = {value.partition("=")[0] for value in common.get("parameter_overrides", [])}
-    assert named <= set(TEMPLATE["Parameters"])
+    assert set(common.get("parameter_overrides", {})) <= set(TEMPLATE["Parameters"])
     assert tables["deploy"]["parameters"]["capabilities"] == ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
     assert len({each["global"]["parameters"]["stack_name"] for each in list(CONFIGURATION.values())[1:]}) == 3
-
-
-def test_one_version_everywhere() -> None:
-    """What is published is what pyproject.toml says."""
-    application = TEMPLATE["Metadata"]["AWS::ServerlessRepo::Application"]
-    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-    assert application["SemanticVersion"] == project["version"]
-    assert application["SpdxLicenseId"] == project["license"]
-    for file in (application["LicenseUrl"], application["ReadmeUrl"]):
-        assert (CHECKOUT / file).is_file()
 
 
 @pytest.mark.parametrize("step", Step)

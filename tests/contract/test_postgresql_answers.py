@@ -218,6 +218,15 @@ def test_an_entry_that_rejects_is_no_silence(direct: PostgreSQLLaboratory) -> No
     assert "pg_hba.conf" in error.remedy
 
 
+def test_a_server_that_takes_tls_only_says_so_to_a_secret_without(direct: PostgreSQLLaboratory) -> None:
+    user = direct.new_user()
+    with entry(direct, f"hostnossl all {user.username} 127.0.0.1/32 reject"):
+        error = log_in(direct, replace(user, tls=False))
+        assert direct.logs_in(user)
+    assert isinstance(error, LoginBlocked), error
+    assert error.remedy.startswith('Remove "ssl": false from the secret')
+
+
 def test_an_entry_that_wants_a_certificate_of_the_client_is_no_silence(direct: PostgreSQLLaboratory) -> None:
     user = direct.new_user()
     with direct.session() as run:

@@ -311,26 +311,6 @@ def test_the_server_gives_up_a_statement_before_we_do(
 # Another engine
 
 
-@pytest.mark.parametrize(
-    "greeting",
-    [
-        b"J\0\0\0\n8.0.36\0" + bytes(60),
-        b"Z\0\0\0\n5.5.5-10.11.6-MariaDB\0" + bytes(60),
-        b"G\0\0\0\xff\x6a\x04Host '10.0.0.1' is not allowed to connect to this MySQL server",
-    ],
-    ids=["MySQL", "MariaDB", "MySQL that refuses the host"],
-)
-@pytest.mark.parametrize("tls", [True, False])
-def test_a_server_of_another_engine_is_named_with_the_function_to_attach(greeting: bytes, *, tls: bool) -> None:
-    with answering(greeting) as port:
-        user = stranger(port, tls=tls)
-        with (
-            pytest.raises(LoginBlocked, match=r"MySQL or MariaDB, and not SQL Server.*attach the rotation function of"),
-            SQLServer().connect(user, deadline()),
-        ):
-            pass
-
-
 @pytest.mark.parametrize("tls", [True, False])
 def test_a_server_that_hangs_up_at_once_can_be_of_another_engine(*, tls: bool) -> None:
     with answering(b"") as port:

@@ -8,13 +8,14 @@ import json
 import secrets
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import takewhile
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from botocore.exceptions import WaiterError
+from botocore.exceptions import ClientError, WaiterError
 
+from operations import protect
+from operations.uninstall import Choice, Uninstall
 from rotation.credential import Credential
 from tests.laboratories.postgresql import PostgreSQLLaboratory
 from tests.local.aws import cloudformation, template
@@ -71,10 +72,36 @@ class Stack:
         found = self.cloudformation.describe_stack_resource(StackName=self.name, LogicalResourceId=logical_id)
         return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
+    def update(self, **parameters: str) -> None:
+        """Update its parameters, and wait until that is done or undone."""
+        given = {one["ParameterKey"]: one["ParameterValue"] for one in self.description["Parameters"]} | parameters
+        self.cloudformation.update_stack(
+            StackName=self.name,
+            TemplateURL=url_of_template(self.aws),
+            Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in given.items()],
+            Capabilities=self.description["Capabilities"],
+        )
+        self.cloudformation.get_waiter("stack_rollback_complete").wait(StackName=self.name, WaiterConfig=AT_ONCE)
+
     def delete(self) -> None:
         """Delete it. Raises WaiterError if that fails."""
         self.cloudformation.delete_stack(StackName=self.name)
         self.cloudformation.get_waiter("stack_delete_complete").wait(StackName=self.name, WaiterConfig=AT_ONCE)
+
+
+@dataclass
+class Person:
+    """Runs a command, and is asked nothing."""
+
+    told: list[str] = field(default_factory=list)
+
+    def tell(self, text: str) -> None:
+        """Remember what is shown."""
+        self.told.append(text)
+
+    def ask(self, question: str) -> str:
+        """Fail: there is nobody."""
+        raise AssertionError(question)
 
 
 @pytest.fixture(scope="module")
@@ -162,30 +189,64 @@ def test_the_deployed_watch_writes_its_figures_into_the_log_of_the_stack(
     attach(service, stack)
     stack.aws.invoke(stack.physical_id("OverdueFunction"), {})
     figures = [json.loads(line) for line in logged(stack, stack.outputs["LogGroupName"]) if '"_aws"' in line]
-    [*_, attached, overdue] = [line for line in figures if line["service"] == stack.name and "step" not in line]
-    assert attached["SecretsAttached"] >= [1]
-    assert overdue["SecretsOverdue"] == [0]
+    counts = {name: line[name] for line in figures if line["service"] == stack.name for name in line}
+    assert counts["SecretsAttached"] >= [1]
+    assert [counts[f"Secrets{what}"] for what in ("Off", "Failed", "Overdue")] == [[0], [0], [0]]
+    assert counts["DaysSinceRotation"][0] < 1
 
 
-def test_a_stack_stays_while_a_secret_needs_its_function(brief_stack: Stack, service: LocalSecretsManager) -> None:
-    secret = attach(service, brief_stack)
-    with pytest.raises(WaiterError, match="DELETE_FAILED"):
-        brief_stack.delete()
-    [(_, _, reason)] = [event for event in brief_stack.events if event[:2] == ("Guard", "DELETE_FAILED")]
-    assert f"Nothing would rotate these secrets any more: {secret}." in reason
-    # CloudFormation then keeps all that the guard needs. The stand-in does not, but it asked the guard before.
-    before = takewhile(lambda event: event[:2] != ("Guard", "DELETE_FAILED"), brief_stack.events)
-    gone = {logical_id for logical_id, status, _ in before if status == "DELETE_COMPLETE"}
-    assert not gone & {"PostgreSqlFunction", "PostgreSqlPermission", "PostgreSqlRole", "FunctionPolicy", "LogGroup"}
-
-
-def test_a_stack_goes_once_no_secret_needs_its_function_and_leaves_its_log(
+def test_an_engine_that_a_secret_needs_is_not_turned_off_and_a_deletion_says_what_it_leaves_behind(
     brief_stack: Stack, service: LocalSecretsManager
 ) -> None:
-    log_group = brief_stack.outputs["LogGroupName"]
-    service.client().cancel_rotate_secret(SecretId=attach(service, brief_stack))
+    """A refused update is rolled back before anything is deleted. A deletion would go on: so it is not refused."""
+    secret, log_group = attach(service, brief_stack), brief_stack.outputs["LogGroupName"]
+    functions = brief_stack.functions
+    brief_stack.update(DeployPostgreSql="false", DeployMySql="true")
+    assert brief_stack.description["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    [(_, _, reason)] = [event for event in brief_stack.events if event[:2] == ("Guard", "UPDATE_FAILED")]
+    assert f"Nothing would rotate these secrets any more: {secret}." in reason
+    assert brief_stack.functions == functions
     brief_stack.delete()
     assert not brief_stack.functions
+    assert service.client().describe_secret(SecretId=secret)["RotationEnabled"]
+    assert any(
+        "nothing rotates these secrets any more" in line and secret in line for line in logged(brief_stack, log_group)
+    )
+
+
+def test_a_resource_that_cannot_be_deleted_keeps_nothing_that_it_depends_on(brief_stack: Stack) -> None:
+    """So the guard must not refuse a deletion: what it would keep goes all the same, and its own function with it."""
+    brief_stack.aws.client("lambda").delete_function(FunctionName=brief_stack.physical_id("GuardFunction"))
+    with pytest.raises(WaiterError, match="DELETE_FAILED"):
+        brief_stack.delete()
+    assert [event[0] for event in brief_stack.events if event[1] == "DELETE_FAILED"][:1] == ["Guard"]
+    assert not brief_stack.functions
+
+
+def test_a_protected_stack_is_deleted_by_uninstall_once_no_secret_needs_it_and_leaves_its_log(
+    brief_stack: Stack, service: LocalSecretsManager, stack: Stack
+) -> None:
+    log_group, functions = brief_stack.outputs["LogGroupName"], brief_stack.functions
+    kept, given = attach(service, brief_stack), attach(service, brief_stack)
+    for secret in (kept, given):
+        service.client().update_secret_version_stage(**unfinished(service, secret))
+    protect.protected({"stack_name": brief_stack.name}, brief_stack.cloudformation)
+    with pytest.raises(ClientError, match="TerminationProtection is enabled"):
+        brief_stack.delete()
+    assert brief_stack.functions == functions
+    service.client().rotate_secret(
+        SecretId=given, RotationLambdaARN=stack.outputs["PostgreSqlFunctionArn"], RotateImmediately=False
+    )
+    person = Person()
+    uninstall = Uninstall(
+        brief_stack.cloudformation, service.client(), person, Choice(), asks=False, seconds_between_looks=0.1
+    )
+    uninstall.run(brief_stack.name)
+    assert any(kept in line for line in person.told)
+    assert not any(given in line for line in person.told)
+    assert not brief_stack.functions
+    assert not service.client().describe_secret(SecretId=kept)["RotationEnabled"]
+    assert service.client().describe_secret(SecretId=given)["RotationEnabled"]
     assert any("createSecret" in line for line in logged(brief_stack, log_group))
 
 
@@ -198,6 +259,13 @@ def value_for(user: Credential) -> dict[str, str]:
         "username": user.username,
         "password": user.password,
     }
+
+
+def unfinished(service: LocalSecretsManager, secret: str) -> dict[str, str]:
+    """Return what takes AWSPENDING from the version that a failed rotation left."""
+    labels = service.client().describe_secret(SecretId=secret)["VersionIdsToStages"]
+    [version] = [version for version, own in labels.items() if "AWSPENDING" in own]
+    return {"SecretId": secret, "VersionStage": "AWSPENDING", "RemoveFromVersionId": version}
 
 
 def trust(stack: Stack, laboratory: PostgreSQLLaboratory) -> None:

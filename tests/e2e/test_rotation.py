@@ -229,6 +229,7 @@ def test_a_healthy_rotation_makes_few_calls_and_no_failed_login(scenario: Scenar
         assert scenario.laboratory.logs_in(before) == (scenario.strategy is not Strategy.SINGLE_USER)
 
 
+@pytest.mark.thorough(strategy=[Strategy.SINGLE_USER, Strategy.DUAL_PASSWORD])  # no strategy makes a difference here
 def test_all_else_in_the_secret_stays(scenario: Scenario) -> None:
     arn = scenario.secret(scenario.new_user(), **{"owner's own": ["kept", 1]})
     before = scenario.read(arn)
@@ -238,6 +239,7 @@ def test_all_else_in_the_secret_stays(scenario: Scenario) -> None:
     assert {key for key in before | after if before.get(key) != after.get(key)} == changed
 
 
+@pytest.mark.thorough(strategy=[Strategy.SINGLE_USER, Strategy.DUAL_PASSWORD])  # no strategy makes a difference here
 def test_without_tls_it_rotates_if_the_secret_says_so(scenario: Scenario) -> None:
     arn = scenario.secret(scenario.new_user(), ssl=False)
     for _ in range(2):
@@ -245,6 +247,7 @@ def test_without_tls_it_rotates_if_the_secret_says_so(scenario: Scenario) -> Non
         assert (outcome.result, outcome.attempts, outcome.error) == ("succeeded", 1, None)
 
 
+@pytest.mark.thorough(strategy=[Strategy.SINGLE_USER, Strategy.DUAL_PASSWORD])  # no strategy makes a difference here
 def test_one_line_tells_an_operator_what_was_done(scenario: Scenario) -> None:
     arn = scenario.secret(scenario.new_user())
     outcome = scenario.rotate(arn)
@@ -283,6 +286,7 @@ def test_a_failure_says_cause_and_remedy_and_recovers_when_the_cause_is_gone(sce
     assert scenario.rotate(arn).result == "succeeded"
 
 
+@pytest.mark.thorough(strategy=[Strategy.SINGLE_USER])  # the user of a pair and the admin print and log what it does
 def test_no_secret_is_in_what_the_function_prints_or_the_server_logs(scenario: Scenario) -> None:
     user = scenario.new_user()
     theirs, ours = {user.password, scenario.laboratory.admin.password}, set()
@@ -304,6 +308,7 @@ def test_no_secret_is_in_what_the_function_prints_or_the_server_logs(scenario: S
     assert "RotationToken" not in printed
 
 
+@pytest.mark.thorough(strategy=[Strategy.SINGLE_USER, Strategy.DUAL_PASSWORD])  # no strategy makes a difference here
 def test_an_error_of_a_verified_statement_names_it(scenario: Scenario) -> None:
     arn = scenario.secret(scenario.new_user())
     scenario.write(
@@ -315,6 +320,7 @@ def test_an_error_of_a_verified_statement_names_it(scenario: Scenario) -> None:
     assert "nothing_here" in str(outcome.error).casefold()
 
 
+@pytest.mark.thorough(strategy=[Strategy.SINGLE_USER, Strategy.DUAL_PASSWORD])  # no strategy makes a difference here
 def test_what_is_not_a_rotation_event_is_refused(scenario: Scenario) -> None:
     for event in ({}, {"Step": "setSecret"}, {"Step": "drop", "SecretId": "a", "ClientRequestToken": "b"}):
         with pytest.raises(FunctionError) as raised:
@@ -322,6 +328,7 @@ def test_what_is_not_a_rotation_event_is_refused(scenario: Scenario) -> None:
         assert raised.value.error_type == "InvalidEvent"
 
 
+@pytest.mark.thorough(strategy=[Strategy.SINGLE_USER, Strategy.DUAL_PASSWORD])  # no strategy makes a difference here
 def test_a_schedule_that_is_saved_without_rotating_only_tests(scenario: Scenario) -> None:
     arn = scenario.secret(scenario.new_user())
     before = scenario.read(arn)

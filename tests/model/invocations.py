@@ -59,13 +59,21 @@ class Invocation:
     was_disturbed: bool = False
     """Whether a fault has happened to it."""
     was_overtaken: bool = False
-    """Whether labels were moved since it looked at them: what it does from then on nobody can hold it to."""
+    """Whether labels were moved since the state that it saw: what it does from then on nobody can hold it to."""
+    saw_past: bool = False
+    """Whether an answer was from the past."""
+    believed: str | None = None
+    """The version that had AWSCURRENT in the last answer of the past that said where all labels are."""
+    was_deceived: bool = False
+    """Whether it was shown a state from before its own version became current. It cannot know that it comes again."""
     was_staged: bool = True
     """Whether its version had AWSPENDING or AWSCURRENT at the beginning."""
     was_current: bool = False
     """Whether its version was the current one from the beginning."""
     rights_changed: bool = False
     """Whether somebody has changed rights since it began."""
+    began_after: float = 0.0
+    """From when the oldest answer can be that it gets, in seconds."""
     began_at: int = 0
     read_at: int = 0
     """When it began to read, the last time, what is recorded about the pair."""

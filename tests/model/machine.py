@@ -33,6 +33,7 @@ from tests.model.database import IMPOSTOR, KIND
 from tests.model.invocations import Fault, Invocation
 from tests.model.pair import Pair
 from tests.model.scenario import ADMIN, CLONE, TELLTALE, USERS, VICTIM, Scenario
+from tests.model.service import WINDOW
 
 MOST_AT_ONCE = 3
 GAPLESS = {Strategy.ALTERNATING_USERS, Strategy.DUAL_PASSWORD}
@@ -99,6 +100,8 @@ class RotationMachine(RuleBasedStateMachine):
         self.listed: list[tuple[str, ...]] = []
         """The statements of the last RightsDiffer."""
         self.under_way: list[Invocation] = []
+        self.was_misled = False
+        """Whether a step of the last rotation was shown labels that somebody had moved."""
         self.tokens = [self.scenario.labels[CURRENT]]
         self.succeeded: dict[str, dict[Step, int]] = {self.tokens[0]: dict.fromkeys(Step, 0)}
         """Which steps of which versions did, and when the last of them began."""
@@ -235,6 +238,10 @@ class RotationMachine(RuleBasedStateMachine):
             setting.kill()
             self.under_way.remove(setting)
         self._do(what, username)
+
+    @rule(ages=st.lists(st.integers(0, 5), min_size=1, max_size=8))
+    def the_service_answers_from_the_past(self, ages: list[int]) -> None:
+        self.scenario.service.answer_from_the_past(ages)
 
     # What operators and others do
 
@@ -388,6 +395,10 @@ class RotationMachine(RuleBasedStateMachine):
         other = scenario.database.users.get(counterpart(former.credential.username))
         is_locked = other and not other.verifiers
         error = self._run_all(token)
+        if self.was_misled and (error or scenario.labels[CURRENT] != token):
+            # An operator moved a label a moment ago, and an answer did not show that: the service tries again, later.
+            self.scenario.service.now += WINDOW
+            error = self._run_all(token)
         if isinstance(error, RightsDiffer) and not must_rotate:
             listed = {match[0] for match in STATEMENT.finditer(error.remedy)}
             assert is_locked or not statements or listed == statements, f"it lists {listed} instead of {statements}"
@@ -424,23 +435,27 @@ class RotationMachine(RuleBasedStateMachine):
 
     def _is_unproven(self, other: str) -> bool:
         """Tell whether nothing says that the user whose turn it is belongs to the secret."""
-        if self.strategy is not Strategy.ALTERNATING_USERS or self.scenario.database.has_marks:
+        users, current = self.scenario.database.users, self.scenario.read().credential.username
+        if self.strategy is not Strategy.ALTERNATING_USERS or other not in users or current not in users:
             return False
-        user = self.scenario.database.users.get(other)
-        return bool(user and user.verifiers) and not self.scenario.holds_clone(other)
+        is_marked = users[other].mark == current or users[current].mark == other
+        is_marked = is_marked and (self.scenario.database.has_marks or not users[other].verifiers)
+        is_in_use = bool(users[other].verifiers or users[other].rights)
+        return is_in_use and not is_marked and not self.scenario.holds_clone(other)
 
     def _run_all(self, token: str) -> RotationError | None:
         """Do the four steps, undisturbed, up to the first that fails."""
-        is_healthy = self._is_healthy(token)
+        is_healthy, self.was_misled = self._is_healthy(token), False
         is_recorded = self._is_pair and self.pair.is_recorded() and self.scenario.value(token) is None
         logins = []
         for step in Step:
             invocation = self._deliver(token, step)
             self._finish(invocation)
             logins += invocation.logins
+            self.was_misled = self.was_misled or invocation.was_overtaken
             if invocation.error:
                 return invocation.error
-            if is_recorded and step is Step.SET:
+            if is_recorded and step is Step.SET and not invocation.saw_past:
                 assert "UpdateSecretVersionStage" not in invocation.made, "few calls: it moves labels of its record"
         if is_healthy:
             refused = [login.credential for login in logins if login.answer == "refused"]
@@ -576,6 +591,7 @@ class RotationMachine(RuleBasedStateMachine):
     def _deliver(self, token: str, step: Step) -> Invocation:
         invocation = self.scenario.invoke(token, step)
         invocation.began_at = self._tick()
+        invocation.began_after = self.scenario.service.now - WINDOW
         self._describe(invocation)
         self.under_way.append(invocation)
         if invocation.is_over:
@@ -599,7 +615,9 @@ class RotationMachine(RuleBasedStateMachine):
         """Make one call, and see what has become of the promises."""
         before, call = self._look(invocation), invocation.next_call
         self.pair.note_call(invocation, call, fault, self._tick())
+        self.scenario.service.shown = None
         self.scenario.go_on(invocation, fault)
+        self._note_shown(invocation, call)
         if self.scenario.labels != before.labels:
             for other in self.under_way:
                 if other.token != invocation.token:
@@ -614,6 +632,24 @@ class RotationMachine(RuleBasedStateMachine):
         self._require_nobody_else_touched(before, call)
         if invocation.is_over:
             self._examine(invocation)
+
+    def _note_shown(self, invocation: Invocation, call: str) -> None:
+        """Note whether the last answer was from the past, and nothing in it says so.
+
+        setSecret believes that another version is current only if two answers say so. If one says that its own version
+        is current, it does nothing.
+        """
+        shown, labels = self.scenario.service.shown, self.scenario.labels
+        invocation.saw_past = invocation.saw_past or shown is not None
+        if not shown or invocation.token not in (shown.get(CURRENT), shown.get(PENDING)):
+            return
+        is_old = shown.get(CURRENT) != labels[CURRENT]
+        is_half = invocation.step is Step.SET and shown.get(CURRENT) not in (invocation.believed, invocation.token)
+        if call == "DescribeSecret":
+            invocation.believed = shown.get(CURRENT)
+        if (is_old and not is_half) or (not is_old and shown.get(PENDING) != labels.get(PENDING)):
+            invocation.was_deceived = invocation.was_deceived or labels[CURRENT] == invocation.token
+            invocation.was_overtaken = invocation.was_overtaken or labels[CURRENT] != invocation.token
 
     def _look(self, invocation: Invocation) -> Snapshot:
         scenario = self.scenario
@@ -694,7 +730,7 @@ class RotationMachine(RuleBasedStateMachine):
                 assert not isinstance(invocation.error, wrong), (
                     f"one cause, one message: it blames what is well: {invocation.error!r}"
                 )
-        if invocation.was_current:
+        if invocation.was_current and not invocation.was_deceived:
             assert not invocation.writes, f"any step can be repeated: a step that came again wrote {invocation.writes}"
             if invocation.step is not Step.TEST and not invocation.was_disturbed:
                 assert invocation.error is None, (
@@ -762,7 +798,7 @@ class RotationMachine(RuleBasedStateMachine):
             assert who.host in self.scenario.held_at(who.password), (
                 f"nobody else's user: a password was sent to {who.host}"
             )
-            if self.scenario.is_admin(who) and not invocation.was_overtaken:
+            if self.scenario.is_admin(who) and not (invocation.was_overtaken or invocation.was_deceived):
                 assert proved, "nobody else's user: the admin was used before the secret's user had logged in"
             proved = proved or (login.answer == "accepted" and who.username == invocation.login_user)
 

@@ -55,6 +55,8 @@ class Pair:
     """How rotations left the two: one, unless a rotation was interrupted when it recorded it."""
     begun: list[Trace] = field(default_factory=list)
     """What rotations began to change, and did not end."""
+    ended: list[tuple[float, Trace]] = field(default_factory=list)
+    """What rotations began to change, and ended, and when in seconds: answers from the past can still show it."""
     acted_at: int = -1
     is_touched: bool = False
     """Whether anybody has changed one of the two since a rotation last left them equal."""
@@ -175,9 +177,10 @@ class Pair:
         """Tell whether an administrator did something where the program cannot know that it was one."""
         if invocation.compared_at is not None and at > invocation.compared_at:
             return True
+        seen = [trace for ended, trace in self.ended if invocation.saw_past and ended > invocation.began_after]
         return any(
             trace.at < at and (trace.rights is None or (trace.other == name and right in trace.rights))
-            for trace in self.begun
+            for trace in [*self.begun, *seen]
         )
 
     # What rotations do
@@ -224,6 +227,7 @@ class Pair:
             is_under_way = any(trace.invocation is other for other in under_way)
             return trace.invocation is not invocation and (is_under_way or trace.recorded_at > read_at)
 
+        self.ended += [(self.scenario.service.now, trace) for trace in self.begun if not can_be_recorded(trace)]
         self.equal = [equal, *filter(can_be_recorded, self.equal)]
         self.begun = [*filter(can_be_recorded, self.begun)]
         self.acts = {key: act for key, act in self.acts.items() if act.at > equal.at}

@@ -23,7 +23,7 @@ from tests.fakes import CURRENT, PENDING, PREVIOUS, PRIMARY, User, reading, veri
 from tests.laboratories import INVOICES, ORDERS
 from tests.model.database import KIND, ModelDatabase
 from tests.model.invocations import Fault, Invocation
-from tests.model.service import Service
+from tests.model.service import CALL_SECONDS, Service
 
 SECRET, ADMIN_SECRET = "app", "app-admin"
 APP, CLONE, ADMIN, VICTIM = "app", "app_clone", "admin", "victim"
@@ -37,6 +37,7 @@ class Clock:
     """Stands in for the module `time`: nobody waits, and to whoever does, the time passes."""
 
     running: ClassVar[Invocation | None] = None
+    service: ClassVar[Service | None] = None
 
     @classmethod
     def sleep(cls, seconds: float) -> None:
@@ -44,6 +45,8 @@ class Clock:
         if invocation := cls.running:
             invocation.pause("wait")
             invocation.seconds -= seconds
+        if cls.service:
+            cls.service.now += seconds
 
 
 class Scenario:
@@ -53,7 +56,7 @@ class Scenario:
         """Make it all. With `through_admin`, users may not change their own passwords."""
         self.strategy = strategy
         self.running: Invocation | None = None
-        self.service = Service()
+        self.service = Clock.service = Service()
         self.client = self.service.client(self._pause)
         self.database = ModelDatabase(self._pause, lambda: self.running)
         self.database.has_marks = has_marks
@@ -248,6 +251,7 @@ class Scenario:
             self.running = Clock.running = None
 
     def _pause(self, call: str) -> Fault | None:
+        self.service.now += CALL_SECONDS
         return self.running.pause(call) if self.running else None
 
     def _number(self) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from rotation import deadline
+from rotation.errors import Unsafe
 from rotation.steps import Step
 from tests.fakes import PENDING
 from tests.model.invocations import Invocation
@@ -29,6 +30,10 @@ class Story(AlternatingUsersMachine):
     def set_again(self) -> Invocation:
         """Begin setSecret."""
         return self._deliver(self.scenario.labels[PENDING], Step.SET)
+
+    def come_again(self, step: Step) -> Invocation:
+        """Begin a step of the version that was made last."""
+        return self._deliver(self.tokens[-1], step)
 
     def deliver(self, step: Step) -> None:
         """Do a step, undisturbed."""
@@ -114,3 +119,26 @@ def test_what_another_delivery_began_is_not_recorded_after_the_rotation(story: S
     story.an_administrator_changes_either_user(username=APP, right=RIGHTS[0], may=True)
     story.rotate()
     assert RIGHTS[0] in story.scenario.rights(APP)
+
+
+def test_a_rollback_that_one_answer_does_not_show_changes_no_password(story: Story) -> None:
+    """DescribeSecret says that the clone is current; the version of the clone says that it is not."""
+    story.rotate()
+    story.a_rotation_begins()
+    story.deliver(Step.CREATE)
+    setting = story.set_again()
+    story.an_operator_rolls_back()
+    story.scenario.service.answer_from_the_past([0, 1, 0])
+    before = story.scenario.users()
+    story.it_comes_to_its_end(story.under_way.index(setting))
+    assert isinstance(setting.error, Unsafe)
+    assert story.scenario.users() == before
+
+
+def test_a_step_that_comes_again_and_sees_only_the_past_harms_nobody(story: Story) -> None:
+    story.rotate()
+    again = story.come_again(Step.SET)
+    story.scenario.service.answer_from_the_past([1])
+    story.finish(again)
+    assert again.was_deceived
+    assert story.scenario.logs_in(story.scenario.read())

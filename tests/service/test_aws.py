@@ -14,7 +14,7 @@ import pytest
 
 import rotation.aws
 import rotation.deadline
-from rotation.aws import CONFIG, call_aws
+from rotation.aws import CONFIG, call_aws, new_clients
 from rotation.deadline import RESERVED_SECONDS, Deadline
 from rotation.errors import OutOfTime, ServiceFailed
 from tests.unit.scenario import Clock
@@ -214,3 +214,22 @@ def test_without_time_nothing_is_asked(service: Misbehaving, client: "SecretsMan
     with pytest.raises(OutOfTime, match=DOING):
         look(client, clock)
     assert service.requests == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "called"),
+    [
+        (None, ["https://rds.eu-central-1.amazonaws.com", "https://rds.us-east-1.amazonaws.com"]),
+        ("", ["https://rds.eu-central-1.amazonaws.com", "https://rds.us-east-1.amazonaws.com"]),
+        ("https://vpce-1.example", ["https://vpce-1.example", "https://rds.us-east-1.amazonaws.com"]),
+    ],
+)
+def test_an_endpoint_of_rds_is_called_for_the_functions_own_region_only(
+    said: str | None, called: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1"}.items():
+        monkeypatch.setenv(name, value)
+    if said is not None:
+        monkeypatch.setenv("RDS_ENDPOINT", said)
+    clients = new_clients(aws_access_key_id="test", aws_secret_access_key="test")
+    assert [clients.rds(region).meta.endpoint_url for region in ("eu-central-1", "us-east-1")] == called

@@ -1,4 +1,4 @@
-"""Is an overdue rotation seen, is CloudFormation always answered, and does the address of the answer stay unseen?"""
+"""Is a secret seen that does not rotate? Is CloudFormation always answered, and the address of the answer unseen?"""
 
 import json
 import os
@@ -26,6 +26,7 @@ from tests.unit.scenario import Clock
 
 STACK = "arn:aws:cloudformation:us-east-1:123456789012:stack/secret-rotation/5b918d10-cd98-11ea-90d5-0a9cd3354c10"
 MONTHLY: Any = {"ScheduleExpression": "rate(30 days)"}
+FIGURES = ("Secrets", "DaysSinceRotation")
 SIGNATURE = "Ksigned7x%2Fand%3Dso+on"
 
 
@@ -56,6 +57,16 @@ class Said:
         """The one line in the log."""
         [line] = self.lines
         return line
+
+    @property
+    def counts(self) -> tuple[float, ...]:
+        """How many secrets are attached, off, failed, overdue."""
+        names = ("SecretsAttached", "SecretsOff", "SecretsFailed", "SecretsOverdue")
+        return tuple(count for name in names for count in self.metrics[name])
+
+    def lines_of(self, secret: str) -> list[dict[str, Any]]:
+        """Return the lines about a secret."""
+        return [line for line in self.lines if line.get("secret_arn") == secret]
 
 
 type Invoke = Callable[..., Said]
@@ -123,14 +134,14 @@ def invoke(_connected: None, capsys: pytest.CaptureFixture[str], caplog: pytest.
         return Said(
             error,
             [line for line in printed if "_aws" not in line],
-            {name: line[name] for line in printed if "_aws" in line for name in line if name.startswith("Secrets")},
+            {name: line[name] for line in printed if "_aws" in line for name in line if name.startswith(FIGURES)},
             "\n".join(said),
         )
 
     return invoke
 
 
-# What is overdue
+# What does not rotate
 
 
 def later(**delta: float) -> Callable[..., None]:
@@ -138,19 +149,45 @@ def later(**delta: float) -> Callable[..., None]:
     return overdue_handler(lambda: datetime.now(UTC) + timedelta(**delta))
 
 
-def test_if_nothing_is_overdue_one_line_says_so_and_the_metrics_are_there(invoke: Invoke, stack: Stack) -> None:
+def first_of_the_day(days: int) -> Callable[..., None]:
+    """Return the handler as it first runs on a day to come."""
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0) + timedelta(days=days)
+    return overdue_handler(lambda: midnight + timedelta(seconds=7))
+
+
+def runs_of_a_day(days: int) -> list[Callable[..., None]]:
+    """Return the handler as it runs on a day to come: 96 times."""
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0) + timedelta(days=days)
+    return [overdue_handler(partial(midnight.__add__, number * timedelta(minutes=15))) for number in range(96)]
+
+
+def stick(stack: Stack, secret: str) -> str:
+    """Begin a rotation that fails; return the version that it leaves."""
+
+    def fail(_event: object) -> None:
+        raise RuntimeError
+
+    stack.service.register(f"{stack.name}-PostgreSql", fail)
+    stack.client.rotate_secret(SecretId=secret)
+    return stack.service.wait(secret).version_token
+
+
+def test_the_metrics_are_there_and_one_line_has_the_counts(invoke: Invoke, stack: Stack) -> None:
     stack.new_secret("PostgreSql", RotationRules=MONTHLY)
     stack.new_secret("MySql", RotationRules=MONTHLY)
     stack.new_secret()
-    said = invoke(app.overdue, {"source": "aws.scheduler"})
+    said = invoke(later(days=3), {"source": "aws.scheduler"})
     assert said.error is None
-    assert said.line["level"] == "INFO"
-    assert "2" in said.line["message"]
-    assert said.metrics == {"SecretsAttached": [2.0], "SecretsOverdue": [0.0]}
+    line = said.lines[-1]
+    assert line["level"] == "INFO"
+    assert line["message"].startswith("2 secrets have a rotation function of this stack: 0 are off")
+    assert said.counts == (2, 0, 0, 0)
+    assert said.metrics["DaysSinceRotation"] == [pytest.approx(3, abs=0.01)]
 
 
 def test_a_stack_without_secrets_measures_zero(invoke: Invoke, stack: Stack) -> None:
-    assert invoke(app.overdue).metrics == {"SecretsAttached": [0.0], "SecretsOverdue": [0.0]}
+    said = invoke(app.overdue)
+    assert (said.counts, said.metrics["DaysSinceRotation"]) == ((0, 0, 0, 0), [0])
     assert stack.service.calls
 
 
@@ -158,44 +195,100 @@ def test_each_overdue_secret_is_reported_with_the_date_and_the_remedy(invoke: In
     overdue = {stack.new_secret(engine, RotationRules=MONTHLY) for engine in ("PostgreSql", "MySql")}
     stack.new_secret("MySql", RotationRules={"ScheduleExpression": "rate(60 days)"})
     stack.new_secret("MySql")
-    said = invoke(later(days=30, hours=1, minutes=1))
+    said = invoke(first_of_the_day(32))
     assert said.error is None
-    assert {line["secret_arn"] for line in said.lines} == overdue
-    for line in said.lines:
+    errors = [line for line in said.lines if line["level"] == "ERROR"]
+    assert {line["secret_arn"] for line in errors} == overdue
+    for line in errors:
         arn = line["secret_arn"]
         due = stack.client.describe_secret(SecretId=arn)["NextRotationDate"].astimezone(UTC)
-        assert line["level"] == "ERROR"
+        assert line["state"] == "overdue"
         assert line["function_arn"] in line["remedy"]
         assert str(due) in line["cause"]
         assert line["message"] == f"watching {arn}: {line['cause']}. {line['remedy']}"
-        for command in (f"rotate-secret --secret-id {arn}", f"update-secret-version-stage --secret-id {arn}"):
-            assert command in line["remedy"]
-    assert said.metrics == {"SecretsAttached": [4.0], "SecretsOverdue": [2.0]}
+        assert f"rotate-secret --secret-id {arn}" in line["remedy"]
+    assert said.counts == (4, 0, 0, 2)
+
+
+def test_the_first_run_of_a_day_lists_every_attached_secret(invoke: Invoke, stack: Stack) -> None:
+    secrets = [stack.new_secret("PostgreSql", RotationRules=MONTHLY), stack.new_secret("MySql")]
+    said = invoke(first_of_the_day(8))
+    for secret in secrets:
+        [line] = said.lines_of(secret)
+        assert (line["level"], line["state"]) == ("INFO", "rotates")
+        assert 7 <= line["days_since_rotation"] <= 8
+        assert "last_rotation" not in line  # there was none
+
+
+def test_a_secret_that_does_not_rotate_is_an_error_once_a_day(invoke: Invoke, stack: Stack) -> None:
+    overdue = stack.new_secret("PostgreSql", RotationRules=MONTHLY)
+    off = stack.new_secret("PostgreSql")
+    stack.client.cancel_rotate_secret(SecretId=off)
+    lines: list[dict[str, Any]] = []
+    for handler in runs_of_a_day(32):
+        lines += invoke(handler).lines
+    for secret, state in ((overdue, "overdue"), (off, "off")):
+        assert [line["state"] for line in lines if line.get("secret_arn") == secret] == [state]
+    assert sum(line["level"] == "ERROR" for line in lines) == 2
 
 
 def test_a_rotation_is_given_an_hour(invoke: Invoke, stack: Stack) -> None:
     stack.new_secret("PostgreSql", RotationRules=MONTHLY)
-    assert invoke(later(days=30, minutes=59)).metrics["SecretsOverdue"] == [0.0]
-    assert invoke(later(days=30, minutes=61)).metrics["SecretsOverdue"] == [1.0]
+    assert invoke(later(days=30, minutes=59)).counts == (1, 0, 0, 0)
+    assert invoke(later(days=30, minutes=61)).counts == (1, 0, 0, 1)
 
 
 def test_a_rotation_that_succeeds_late_ends_the_alarm(invoke: Invoke, stack: Stack) -> None:
     secret = stack.new_secret("PostgreSql", RotationRules=MONTHLY)
-    assert invoke(later(days=40)).metrics["SecretsOverdue"] == [1.0]
+    assert invoke(later(days=40)).counts == (1, 0, 0, 1)
     stack.attach(secret, "PostgreSql", RotationRules={"ScheduleExpression": "rate(60 days)"})
-    assert invoke(later(days=40)).metrics["SecretsOverdue"] == [0.0]
+    assert invoke(later(days=40)).counts == (1, 0, 0, 0)
 
 
-def test_a_secret_whose_rotation_was_turned_off_is_attached_but_not_overdue(invoke: Invoke, stack: Stack) -> None:
-    stack.client.cancel_rotate_secret(SecretId=stack.new_secret("PostgreSql", RotationRules=MONTHLY))
-    assert invoke(later(days=40)).metrics == {"SecretsAttached": [1.0], "SecretsOverdue": [0.0]}
+def test_a_secret_whose_rotation_was_turned_off_is_reported_until_it_is_on(invoke: Invoke, stack: Stack) -> None:
+    secret = stack.new_secret("PostgreSql", RotationRules=MONTHLY)
+    stack.client.cancel_rotate_secret(SecretId=secret)
+    said = invoke(first_of_the_day(40))
+    assert said.counts == (1, 1, 0, 0)
+    assert said.metrics["DaysSinceRotation"] == [0]
+    [line] = said.lines_of(secret)
+    assert (line["level"], line["state"]) == ("ERROR", "off")
+    stack.attach(secret, "PostgreSql")
+    assert invoke(later(days=1)).counts == (1, 0, 0, 0)
+
+
+def test_a_secret_whose_rotation_is_off_on_purpose_is_no_error(invoke: Invoke, stack: Stack) -> None:
+    secret = stack.new_secret("PostgreSql", RotationRules=MONTHLY)
+    stack.client.cancel_rotate_secret(SecretId=secret)
+    stack.client.tag_resource(SecretId=secret, Tags=[{"Key": "secret-rotation-off", "Value": "until May"}])
+    said = invoke(first_of_the_day(40))
+    assert said.counts == (1, 0, 0, 0)
+    [line] = said.lines_of(secret)
+    assert (line["level"], line["state"]) == ("INFO", "left off")
+
+
+def test_a_secret_that_was_never_attached_is_nobodys(invoke: Invoke, stack: Stack) -> None:
+    """Off, and never on: it names no function."""
+    assert "RotationLambdaARN" not in stack.client.describe_secret(SecretId=stack.new_secret())
+    assert invoke(later(days=40)).counts == (0, 0, 0, 0)
+
+
+def test_a_rotation_that_was_given_up_is_reported_before_it_is_overdue(invoke: Invoke, stack: Stack) -> None:
+    secret = stack.new_secret("PostgreSql", RotationRules=MONTHLY)
+    version = stick(stack, secret)
+    assert invoke(later(minutes=59)).counts == (1, 0, 0, 0)
+    said = invoke(first_of_the_day(2))
+    assert said.counts == (1, 0, 1, 0)
+    [line] = said.lines_of(secret)
+    assert (line["level"], line["state"]) == ("ERROR", "failed")
+    assert f"--secret-id {secret} --version-stage AWSPENDING --remove-from-version-id {version}" in line["remedy"]
 
 
 def test_secrets_of_a_stack_whose_name_begins_with_this_ones_are_left_to_it(invoke: Invoke, stack: Stack) -> None:
     production = Stack(stack.service, f"{stack.name}-production")
     production.new_secret("PostgreSql", RotationRules=MONTHLY)
     stack.new_secret("MySql:live", RotationRules=MONTHLY)
-    assert invoke(later(days=40)).metrics == {"SecretsAttached": [1.0], "SecretsOverdue": [1.0]}
+    assert invoke(later(days=40)).counts == (1, 0, 0, 1)
 
 
 def test_more_than_a_hundred_secrets_are_all_looked_at(
@@ -206,8 +299,8 @@ def test_more_than_a_hundred_secrets_are_all_looked_at(
         stack.new_secret()
     after = stack.new_secret("PostgreSql", RotationRules=MONTHLY)
     service.calls.clear()
-    said = invoke(later(days=40))
-    assert {line["secret_arn"] for line in said.lines} == {before, after}
+    said = invoke(first_of_the_day(40))
+    assert {line["secret_arn"] for line in said.lines if "secret_arn" in line} == {before, after}
     assert len(service.calls) > 1
     assert {(call.operation, call.parameters["MaxResults"]) for call in service.calls} == {("ListSecrets", 100)}
 
@@ -361,11 +454,16 @@ def test_the_resource_stays_the_one_that_it_was(
     assert cloudformation.answer["PhysicalResourceId"] == "as-it-was"
 
 
-def test_a_stack_is_not_deleted_while_a_secret_needs_its_function(
+def turned_off(stack: Stack, *engines: str) -> dict[str, object]:
+    """Return the rest of the event of an update that turns engines off."""
+    return {"now": functions(), "before": functions(*map(stack.arn_of, engines))}
+
+
+def test_an_engine_is_not_turned_off_while_a_secret_needs_its_function(
     guard: Invoke, stack: Stack, cloudformation: CloudFormation
 ) -> None:
     secret = stack.new_secret("MySql")
-    said = guard(cloudformation.asks("Delete", functions(stack.arn_of("PostgreSql"), stack.arn_of("MySql"))))
+    said = guard(cloudformation.asks("Update", **turned_off(stack, "PostgreSql", "MySql")))
     assert cloudformation.answer["Status"] == "FAILED"
     assert cloudformation.answer["PhysicalResourceId"] == "as-it-was"
     assert stack.client.describe_secret(SecretId=secret)["Name"] in cloudformation.answer["Reason"]
@@ -374,8 +472,18 @@ def test_a_stack_is_not_deleted_while_a_secret_needs_its_function(
     assert said.line["secret_arns"] == [secret]
 
 
+def test_the_deletion_of_a_stack_is_not_refused_and_the_log_names_what_is_left_behind(
+    guard: Invoke, stack: Stack, cloudformation: CloudFormation
+) -> None:
+    secret = stack.new_secret("PostgreSql")
+    said = guard(cloudformation.asks("Delete", functions(stack.arn_of("PostgreSql"))))
+    assert cloudformation.answer["Status"] == "SUCCESS"
+    assert (said.error, said.line["level"]) == (None, "ERROR")
+    assert said.line["secret_arns"] == [secret]
+
+
 @pytest.mark.parametrize("remedy", ["another function", "rotation off", "secret deleted"])
-def test_once_the_reason_is_gone_the_stack_can_be_deleted(
+def test_once_the_reason_is_gone_the_engine_can_be_turned_off(
     guard: Invoke, stack: Stack, cloudformation: CloudFormation, remedy: str
 ) -> None:
     secret = stack.new_secret("PostgreSql")
@@ -386,7 +494,7 @@ def test_once_the_reason_is_gone_the_stack_can_be_deleted(
             stack.client.cancel_rotate_secret(SecretId=secret)
         case "secret deleted":
             stack.client.delete_secret(SecretId=secret)
-    guard(cloudformation.asks("Delete", functions(stack.arn_of("PostgreSql"))))
+    guard(cloudformation.asks("Update", **turned_off(stack, "PostgreSql")))
     assert cloudformation.answer["Status"] == "SUCCESS"
 
 
@@ -434,24 +542,33 @@ def test_if_nobody_can_tell_what_is_attached_nothing_goes_and_the_remedy_is_name
     guard: Invoke, stack: Stack, service: LocalSecretsManager, cloudformation: CloudFormation
 ) -> None:
     service.intercept = denied
-    said = guard(cloudformation.asks("Delete", functions(stack.arn_of("PostgreSql"))))
+    said = guard(cloudformation.asks("Update", **turned_off(stack, "PostgreSql")))
     assert cloudformation.answer["Status"] == "FAILED"
     reason = cloudformation.answer["Reason"]
-    for part in ("AccessDeniedException", "Allow secretsmanager:ListSecrets", "--retain-resources Guard"):
+    for part in ("AccessDeniedException", "Allow secretsmanager:ListSecrets", "Then deploy again."):
         assert part in reason
-    assert "FORCE_DELETE_STACK" in reason
     assert len(reason) < LONGEST_REASON
     assert (said.error, said.line["level"]) == (None, "ERROR")
+
+
+def test_if_nobody_can_tell_what_is_attached_the_stack_goes_and_the_log_says_so(
+    guard: Invoke, stack: Stack, service: LocalSecretsManager, cloudformation: CloudFormation
+) -> None:
+    service.intercept = denied
+    said = guard(cloudformation.asks("Delete", functions(stack.arn_of("PostgreSql"))))
+    assert cloudformation.answer["Status"] == "SUCCESS"
+    assert (said.error, said.line["level"]) == (None, "ERROR")
+    assert "secrets can be left behind" in said.line["message"]
 
 
 def test_what_aws_says_at_length_leaves_room_for_the_remedy(
     guard: Invoke, stack: Stack, service: LocalSecretsManager, cloudformation: CloudFormation
 ) -> None:
     service.intercept = partial(denied, why="語" * 1500)
-    said = guard(cloudformation.asks("Delete", functions(stack.arn_of("PostgreSql"))))
+    said = guard(cloudformation.asks("Update", **turned_off(stack, "PostgreSql")))
     assert said.line["message"] == cloudformation.answer["Reason"]
     assert "語…" in said.line["message"]
-    assert "--retain-resources" in said.line["message"]
+    assert "Then deploy again." in said.line["message"]
 
 
 def test_an_answer_is_cut_where_cloudformation_would_not_take_it(cloudformation: CloudFormation) -> None:
@@ -463,14 +580,14 @@ def test_what_others_say_of_the_address_is_masked(
     guard: Invoke, stack: Stack, service: LocalSecretsManager, cloudformation: CloudFormation
 ) -> None:
     service.intercept = partial(denied, why=f"called for {cloudformation.url} with ?Expires=7200&Signature={SIGNATURE}")
-    guard(cloudformation.asks("Delete", functions(stack.arn_of("PostgreSql"))))
+    guard(cloudformation.asks("Update", **turned_off(stack, "PostgreSql")))
     assert "called for *** with ?***" in cloudformation.answer["Reason"]
 
 
 def test_no_page_is_asked_for_that_could_leave_no_time_for_the_answer(
     guard: Invoke, stack: Stack, cloudformation: CloudFormation
 ) -> None:
-    guard(cloudformation.asks("Delete", functions(stack.arn_of("PostgreSql"))), seconds=40)
+    guard(cloudformation.asks("Update", **turned_off(stack, "PostgreSql")), seconds=40)
     assert cloudformation.answer["Status"] == "FAILED"
     assert "timeout is too near" in cloudformation.answer["Reason"]
     assert not stack.service.calls
@@ -506,7 +623,7 @@ def test_a_defect_is_answered_all_the_same_and_shows_nothing_but_its_place(
         raise KeyError(cloudformation.url)
 
     monkeypatch.setattr("rotation.watch.guard.own_clients", defect)
-    guard(cloudformation.asks("Delete", functions(stack.arn_of("PostgreSql"))))
+    guard(cloudformation.asks("Update", **turned_off(stack, "PostgreSql")))
     assert cloudformation.answer["Status"] == "FAILED"
     assert "KeyError in test_watch.py" in cloudformation.answer["Reason"]
 
@@ -526,7 +643,7 @@ def test_an_answer_that_is_never_taken_is_an_error_so_that_lambda_tries_again(
 ) -> None:
     cloudformation.statuses = iter([500] * 9)
     stack.new_secret("PostgreSql")
-    said = guard(cloudformation.asks("Delete", functions(stack.arn_of("PostgreSql"))))
+    said = guard(cloudformation.asks("Update", **turned_off(stack, "PostgreSql")))
     assert isinstance(said.error, ServiceFailed)
     assert said.error.cause == "the answer was refused with HTTP 500"
     assert len(cloudformation.tries) == 4
@@ -569,7 +686,7 @@ def test_what_stands_in_for_cloudformation_is_answered_on_this_machine_only(
     """All addresses are in tests/unit/test_watch.py."""
     monkeypatch.delenv("ALLOW_LOCAL_HOSTS")
     stack.new_secret("PostgreSql")
-    said = guard(cloudformation.asks("Delete", functions(stack.arn_of("PostgreSql"))))
+    said = guard(cloudformation.asks("Update", **turned_off(stack, "PostgreSql")))
     assert isinstance(said.error, InvalidEvent)
     assert not cloudformation.tries
 

@@ -58,6 +58,8 @@ class Scenario:
         self.secret = FakeSecret(value, self.database.kind)
         self.clock = Clock()
         self.asked_for_admin = 0
+        self.earlier_admins: list[Credential] = []
+        """What the admin secret holds when it is read first, and next: it changes with each read."""
         self.annotated: list[Strategy] = []
         self.try_more_passwords = False
         self.allow_admin_repair = False
@@ -117,7 +119,7 @@ class Scenario:
 
     def _admin(self, _: SecretValue) -> Credential:
         self.asked_for_admin += 1
-        return self.admin
+        return self.earlier_admins.pop(0) if self.earlier_admins else self.admin
 
 
 def stop_clocks(monkeypatch: pytest.MonkeyPatch, scenario: Scenario) -> None:

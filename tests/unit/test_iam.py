@@ -131,7 +131,7 @@ def test_all_conditions_hold_with_one_of_their_values(
         {"Sid": ""},
         {"Condition": {"StringNotEquals": {ATTACHED: FUNCTION}}},
         {"Condition": {"StringEqualsIfExists": {ATTACHED: FUNCTION}}},
-        {"Condition": {"ForAllValues:StringEquals": {ATTACHED: FUNCTION}}},
+        {"Condition": {"ForAnyValue:StringEquals": {ATTACHED: FUNCTION}}},
         {"Condition": {"StringLike": {ATTACHED: "*:${aws:username}"}}},
         {"Resource": "arn:aws:s3:::${aws:username}"},
     ],
@@ -164,3 +164,30 @@ def test_a_refused_call_uses_nothing() -> None:
     with pytest.raises(AccessDenied):
         used.authorize(read_request())
     assert used.used == {}
+
+
+@pytest.mark.parametrize(
+    ("keys", "allowed"), [(("one",), True), (("one", "two"), True), (("one", "three"), False), ((), True)]
+)
+def test_for_all_values_each_value_of_the_call_has_to_be_one_of_the_conditions(
+    keys: tuple[str, ...], *, allowed: bool
+) -> None:
+    """Also if the call has none, as IAM warns."""
+    statement = {"Condition": {"ForAllValues:StringEquals": {"aws:TagKeys": ["one", "two"]}}}
+    request = Request("secretsmanager:GetSecretValue", SECRET, {"aws:TagKeys": keys})
+    assert role(statement).allows(request) is allowed
+
+
+def test_a_key_with_several_values_is_not_compared_as_if_it_had_one() -> None:
+    request = Request("secretsmanager:GetSecretValue", SECRET, {"aws:TagKeys": ("one",)})
+    with pytest.raises(Unsupported):
+        role({"Condition": {"StringEquals": {"aws:TagKeys": "one"}}}).allows(request)
+
+
+def test_a_tag_that_is_not_there_has_no_value_if_all_tags_are_known() -> None:
+    absent = role({"Condition": {"Null": {"aws:ResourceTag/team": "true"}}})
+    known = {"aws:ResourceTag/*": None}
+    assert absent.allows(Request("secretsmanager:GetSecretValue", SECRET, known))
+    assert not absent.allows(Request("secretsmanager:GetSecretValue", SECRET, {**known, "aws:ResourceTag/team": "a"}))
+    with pytest.raises(Unsupported):
+        absent.allows(read_request())

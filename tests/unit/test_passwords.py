@@ -84,11 +84,15 @@ def test_the_operators_excluded_characters_replace_the_default() -> None:
 
 
 def test_the_operator_can_exclude_nothing() -> None:
-    assert set("".join(passwords({"EXCLUDE_CHARACTERS": "", "PASSWORD_LENGTH": "64"}))) & set("/@\"'\\")
+    assert set("".join(passwords({"EXCLUDE_CHARACTERS": "none", "PASSWORD_LENGTH": "64"}))) >= set("/@\"'\\none")
+
+
+def test_empty_means_the_default() -> None:
+    assert not set("".join(passwords({"EXCLUDE_CHARACTERS": "", "PASSWORD_LENGTH": "64"}))) & set("/@\"'\\")
 
 
 def test_characters_that_the_engine_cannot_take_are_always_excluded() -> None:
-    assert "#" not in "".join(passwords({"EXCLUDE_CHARACTERS": "", "PASSWORD_LENGTH": "64"}))
+    assert "#" not in "".join(passwords({"EXCLUDE_CHARACTERS": "none", "PASSWORD_LENGTH": "64"}))
     assert "%" not in "".join(passwords({}, replace(KIND, unusable_in_passwords="%")))
 
 

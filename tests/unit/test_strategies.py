@@ -505,6 +505,45 @@ def test_a_wrong_password_of_the_admin_is_about_the_admin_secret(strategy: str) 
     assert not written(scenario)
 
 
+def through_admin(strategy: str) -> Scenario:
+    """Bring a user whose admin sees passwords to where setSecret begins, before the admin's own password changes."""
+    database = FakeDatabase(replace(KIND, admin_sees_passwords=True))
+    scenario = staged(Scenario(ALTERNATING, database=database, masterarn="arn:admin", rotation={"strategy": strategy}))
+    scenario.earlier_admins = [scenario.admin]
+    change_by_hand(scenario, "admin", "rotated")
+    return scenario
+
+
+@pytest.mark.parametrize("strategy", ["single-user", "alternating-users"])
+def test_an_admin_secret_that_was_rotated_after_it_was_read_is_read_again(strategy: str) -> None:
+    scenario = through_admin(strategy)
+    scenario.admin = replace(scenario.admin, password="rotated")
+    scenario.run(Step.SET)
+    assert [credential.username for credential in scenario.database.refused] == ["admin"]
+    assert scenario.database.accepts(scenario.secret.read("AWSPENDING").credential)
+
+
+@pytest.mark.parametrize(
+    ("username", "password", "host", "logins"),
+    [
+        ("admin", "wrong as well", PRIMARY, 2),
+        ("admin", "admin-password", PRIMARY, 1),
+        ("other", "rotated", PRIMARY, 1),
+        ("admin", "rotated", "elsewhere", 1),
+    ],
+    ids=["another wrong password", "no change", "another user", "another host"],
+)
+def test_an_admin_secret_is_read_again_once_and_only_another_password_is_tried(
+    username: str, password: str, host: str, logins: int
+) -> None:
+    scenario = through_admin("single-user")
+    scenario.admin = replace(scenario.admin, username=username, password=password, host=host)
+    with pytest.raises(LoginBlocked, match="Put the real password of admin into the admin secret arn:admin"):
+        scenario.run(Step.SET)
+    assert [credential.username for credential in scenario.database.tried] == ["admin"] * logins
+    assert scenario.asked_for_admin == 2
+
+
 def seeing() -> Scenario:
     """Bring a single user whose admin sees passwords to where setSecret begins."""
     database = FakeDatabase(replace(KIND, admin_sees_passwords=True))

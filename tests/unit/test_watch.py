@@ -1,4 +1,4 @@
-"""Is a rotation that never ran told from one that is not due, and a function that is needed from one that may go?"""
+"""Is a secret that does not rotate told from one that is not due, and a needed function from one that can go?"""
 
 import io
 from collections.abc import Collection, Sequence
@@ -13,15 +13,16 @@ from rotation.deadline import RESERVED_SECONDS, Deadline
 from rotation.errors import InvalidEvent, OutOfTime, RotationError, Unexpected
 from rotation.redaction import Redactor
 from rotation.watch import custom_resource
-from rotation.watch.attached import AttachedSecret, attached_secrets, functions_of_stack
+from rotation.watch.attached import OFF_INTENDED, AttachedSecret, attached_secrets, functions_of_stack
 from rotation.watch.custom_resource import LONGEST_REASON, answer
 from rotation.watch.guard import verdict
+from rotation.watch.health import GRACE, INTERVAL, State, days_since_rotation, health, is_overdue
 from rotation.watch.invocation import attempted
-from rotation.watch.overdue import GRACE, is_overdue
 from tests.laboratories import deadline
 from tests.unit.scenario import Clock
 
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
 FUNCTION = "arn:aws:lambda:eu-west-1:123456789012:function:"
 POSTGRESQL, MYSQL = f"{FUNCTION}secret-rotation-PostgreSql", f"{FUNCTION}secret-rotation-MySql"
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:"
@@ -64,6 +65,28 @@ def test_a_secret_is_read_as_the_service_lists_it() -> None:
     [secret] = attached([entry])
     assert secret == DUE
     assert secret.name == "orders/app"
+
+
+def test_dates_labels_and_tags_are_read_as_the_service_lists_them() -> None:
+    entry = listed(
+        "orders/app",
+        POSTGRESQL,
+        LastRotatedDate=NOW - 3 * DAY,
+        CreatedDate=NOW - 9 * DAY,
+        LastChangedDate=NOW - DAY,
+        SecretVersionsToStages={"1": ["AWSPREVIOUS"], "2": ["AWSCURRENT"], "3": ["AWSPENDING", "RotationBegun-7"]},
+        Tags=[{"Key": "team", "Value": "orders"}, {"Key": OFF_INTENDED, "Value": "until May"}],
+    )
+    [secret] = attached([entry])
+    assert (secret.last_rotation, secret.created, secret.last_changed) == (NOW - 3 * DAY, NOW - 9 * DAY, NOW - DAY)
+    assert secret.unfinished_version == "3"
+    assert secret.off_is_intended
+
+
+def test_a_version_that_is_current_too_is_finished() -> None:
+    labels = {"1": ["AWSPREVIOUS"], "2": ["AWSCURRENT", "AWSPENDING"]}
+    [secret] = attached([listed("app", POSTGRESQL, SecretVersionsToStages=labels)])
+    assert secret.unfinished_version is None
 
 
 def test_dates_are_told_in_utc_wherever_the_function_runs() -> None:
@@ -150,6 +173,71 @@ def test_a_secret_without_a_date_is_never_overdue() -> None:
     assert not is_overdue(replace(DUE, next_rotation=None), NOW)
 
 
+# Which rotate
+
+
+UNFINISHED = replace(DUE, unfinished_version="pending-version", last_changed=NOW)
+
+
+@pytest.mark.parametrize(
+    ("secret", "state"),
+    [
+        (replace(DUE, next_rotation=NOW + 9 * DAY), State.ROTATES),
+        (DUE, State.OVERDUE),
+        (UNFINISHED, State.FAILED),
+        (replace(UNFINISHED, last_changed=None), State.FAILED),
+        (replace(UNFINISHED, next_rotation=NOW + 9 * DAY), State.FAILED),
+        (replace(UNFINISHED, rotation_enabled=False), State.OFF),
+        (replace(DUE, rotation_enabled=False, next_rotation=None), State.OFF),
+        (replace(DUE, rotation_enabled=False, off_is_intended=True), State.LEFT_OFF),
+        (replace(DUE, off_is_intended=True), State.OVERDUE),
+    ],
+    ids=["", "due", "unfinished", "of no date", "and not due", "and off", "off", "on purpose", "on, with the tag"],
+)
+def test_a_secret_is_in_one_state(secret: AttachedSecret, state: State) -> None:
+    assert health(secret, NOW + DAY).state is state
+
+
+def test_a_rotation_that_was_at_work_within_the_hour_has_not_failed() -> None:
+    unfinished = replace(UNFINISHED, next_rotation=NOW + DAY)
+    assert health(unfinished, NOW + GRACE).state is State.ROTATES
+    assert health(unfinished, NOW + GRACE + timedelta(seconds=1)).state is State.FAILED
+
+
+@pytest.mark.parametrize("secret", [DUE, UNFINISHED, replace(DUE, rotation_enabled=False)])
+def test_what_does_not_rotate_has_a_command_that_names_the_secret(secret: AttachedSecret) -> None:
+    found = health(secret, NOW + DAY)
+    assert f"aws secretsmanager rotate-secret --secret-id {DUE.arn}" in found.remedy
+    stuck = "--version-stage AWSPENDING --remove-from-version-id pending-version, then run" in found.remedy
+    assert stuck is (found.state is State.FAILED)
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 59])
+@pytest.mark.parametrize("minutes", [0, 1, 7, 14.9, 15, 22])
+def test_what_does_not_rotate_is_said_once_when_it_begins_and_once_a_day(minutes: float, seconds: float) -> None:
+    """Whenever it begins, and in whichever second of its minute the function runs."""
+    secret = replace(DUE, next_rotation=NOW + timedelta(minutes=minutes))
+    midnight = NOW.replace(hour=0)
+    runs = [midnight + number * INTERVAL + timedelta(seconds=seconds) for number in range(4 * 96)]
+    said = [run for run in runs if is_overdue(secret, run) and health(secret, run).is_to_be_said(run)]
+    begins = NOW + timedelta(minutes=minutes) + GRACE
+    assert begins < said[0] <= begins + 2 * INTERVAL
+    assert said[1:] == [midnight + number * DAY + timedelta(seconds=seconds) for number in (1, 2, 3)]
+
+
+def test_what_rotates_is_said_once_a_day() -> None:
+    secret = replace(DUE, next_rotation=NOW + 30 * DAY)
+    runs = [NOW + number * INTERVAL for number in range(4 * 96)]
+    assert sum(health(secret, run).is_to_be_said(run) for run in runs) == 4
+
+
+def test_a_password_is_as_old_as_its_rotation_or_as_the_secret() -> None:
+    rotated = replace(DUE, created=NOW - 90 * DAY, last_rotation=NOW - 12 * DAY)
+    assert days_since_rotation(rotated, NOW) == 12
+    assert days_since_rotation(replace(rotated, last_rotation=None), NOW) == 90
+    assert days_since_rotation(DUE, NOW) is None
+
+
 # Which functions may go
 
 
@@ -162,6 +250,9 @@ def request(kind: str, now: object, before: object = None) -> dict[str, Any]:
     """Return what CloudFormation asks, with the resource's properties and, in an update, those before."""
     old = {} if before is None else {"OldResourceProperties": before}
     return {"RequestType": kind, "ResourceProperties": now, **old}
+
+
+TURNED_OFF = request("Update", named(MYSQL), named(POSTGRESQL, MYSQL))
 
 
 @dataclass
@@ -199,19 +290,28 @@ def test_if_no_function_goes_the_secrets_are_not_even_looked_at(event: dict[str,
 @pytest.mark.parametrize(
     "event",
     [
-        request("Delete", named(POSTGRESQL, MYSQL)),
         request("Update", named(MYSQL), named(POSTGRESQL, MYSQL)),
-        request("Delete", named(f"{POSTGRESQL}:live")),
+        request("Update", named(), named(f"{POSTGRESQL}:live")),
     ],
-    ids=["stack deleted", "engine turned off", "alias deleted"],
+    ids=["engine turned off", "alias deleted"],
 )
-def test_a_function_that_a_secret_needs_cannot_go(event: dict[str, Any]) -> None:
+def test_an_engine_that_a_secret_needs_cannot_be_turned_off(event: dict[str, Any]) -> None:
     refused = verdict(event, Account().attached)
     assert refused.is_refusal
     assert refused.secret_arns == [DUE.arn]
     assert "orders/app." in refused.text
     for remedy in ("--rotation-lambda-arn", "cancel-rotate-secret", "SecretArns"):
         assert remedy in refused.text
+
+
+def test_the_deletion_of_a_stack_is_not_refused_and_says_what_it_leaves_behind() -> None:
+    """To refuse would keep nothing: CloudFormation goes on to delete what the guard depends on."""
+    found = verdict(request("Delete", named(POSTGRESQL, MYSQL)), Account().attached)
+    assert not found.is_refusal
+    assert found.is_problem
+    assert found.secret_arns == [DUE.arn]
+    for part in ("orders/app.", "--rotation-lambda-arn", "cancel-rotate-secret"):
+        assert part in found.text
 
 
 def test_a_function_can_go_whose_engine_no_secret_needs() -> None:
@@ -222,7 +322,7 @@ def test_a_function_can_go_whose_engine_no_secret_needs() -> None:
 
 def test_a_secret_whose_rotation_is_off_does_not_hold_its_function() -> None:
     account = Account([replace(DUE, rotation_enabled=False)])
-    assert not verdict(request("Delete", named(POSTGRESQL)), account.attached).is_refusal
+    assert not verdict(TURNED_OFF, account.attached).is_problem
 
 
 @pytest.mark.parametrize(
@@ -235,7 +335,7 @@ def test_a_secret_whose_rotation_is_off_does_not_hold_its_function() -> None:
     ids=["stack deleted", "engine turned off, or an update that adds it rolled back", "moved to another engine"],
 )
 def test_a_secret_that_the_stack_itself_attached_does_not_hold_its_function(event: dict[str, Any]) -> None:
-    assert not verdict(event, Account().attached).is_refusal
+    assert not verdict(event, Account().attached).is_problem
     other = replace(DUE, arn=f"{SECRET}by-hand-a1B2c3")
     assert verdict(event, Account([DUE, other]).attached).secret_arns == [other.arn]
 
@@ -243,7 +343,7 @@ def test_a_secret_that_the_stack_itself_attached_does_not_hold_its_function(even
 @pytest.mark.parametrize("count", [5, 6, 5000])
 def test_a_refusal_names_five_secrets_and_counts_the_rest(count: int) -> None:
     secrets = [replace(DUE, arn=f"{SECRET}{number:04}{'x' * 500}-a1B2c3") for number in range(count)]
-    refused = verdict(request("Delete", named(POSTGRESQL)), Account(secrets).attached)
+    refused = verdict(TURNED_OFF, Account(secrets).attached)
     assert [f"{number:04}xxx" in refused.text for number in range(6)] == [True] * 5 + [False]
     assert (f" and {count - 5} more." in refused.text) is (count > 5)
     assert len(refused.text) <= LONGEST_REASON

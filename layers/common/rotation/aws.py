@@ -103,8 +103,14 @@ def new_clients(**credentials: Unpack[Credentials]) -> Clients:
     endpoint = os.environ.get("SECRETS_MANAGER_ENDPOINT") or None
     return Clients(
         boto3.client("secretsmanager", config=CONFIG, endpoint_url=endpoint, **credentials),
-        functools.cache(lambda region: boto3.client("rds", region_name=region, config=CONFIG, **credentials)),
+        functools.cache(lambda region: _rds(region, credentials)),
     )
+
+
+def _rds(region: str, credentials: Credentials) -> "RDSClient":
+    """Return RDS's client of a Region. RDS_ENDPOINT is for the function's own: an endpoint serves one Region."""
+    endpoint = os.environ.get("RDS_ENDPOINT") if region == os.environ.get("AWS_REGION") else None
+    return boto3.client("rds", region_name=region, config=CONFIG, endpoint_url=endpoint or None, **credentials)
 
 
 @functools.cache

@@ -52,6 +52,11 @@ class Deadline:
         """
         return self.allow(seconds, operation) / among
 
+    def at_most(self, seconds: float) -> "Deadline":
+        """Return a deadline that ends after so many seconds, or with this one if that is earlier."""
+        kept_back = max(0.0, self.left() - seconds)
+        return Deadline(lambda: self._seconds_left() - kept_back)
+
     def outlasts(self, seconds: float) -> bool:
         """Tell whether something can still start after a pause of so many seconds."""
         return self.left() - seconds >= SHORTEST_ATTEMPT_SECONDS

@@ -205,6 +205,17 @@ class KeepsOldPassword(Protocol):
         """
 
 
+@runtime_checkable
+class EndsOldPassword(Protocol):
+    """A session on an engine whose users can have a second password, and cannot see whether they have one."""
+
+    def end_old_password(self) -> None:
+        """End every password but the one that logged in. Can be repeated.
+
+        Raises NotPermitted, and changes nothing, if the user that is logged in cannot do this, and an admin can.
+        """
+
+
 class Engine(Protocol):
     """A kind of database."""
 

@@ -5,6 +5,7 @@
     ├── InvalidConfiguration    an environment variable of the function has an impossible value
     ├── InvalidSecret           the secret's JSON lacks a field, or names another engine
     ├── NotRotatable            rotation is off, or this version is not staged
+    ├── NotAttachable           a tagged secret cannot be attached to a rotation function
     ├── Unsafe                  going on could change, or disclose, somebody else's credential
     │   └── Superseded          the pending version does not follow from the current one
     ├── Unsupported             the engine cannot do what the strategy needs
@@ -75,6 +76,10 @@ class InvalidSecret(RotationError):
 
 class NotRotatable(RotationError):
     """Rotation is off, or this version is not staged."""
+
+
+class NotAttachable(RotationError):
+    """A tagged secret cannot be attached to a rotation function."""
 
 
 class Unsafe(RotationError):

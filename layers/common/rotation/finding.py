@@ -1,7 +1,7 @@
 """What does a look at a secret, or at its database, tell an operator?"""
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 
 from rotation.errors import RotationError
@@ -37,7 +37,8 @@ class Finding:
 
     def to_json(self) -> dict[str, str]:
         """Return what a machine reads."""
-        return {key: str(value) for key, value in asdict(self).items() if value}
+        said = {"Item": self.item, "Outcome": str(self.outcome), "Found": self.said}
+        return {**said, "Remedy": self.remedy} if self.remedy else said
 
 
 def passed(item: str, said: str) -> Finding:

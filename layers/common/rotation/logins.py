@@ -27,6 +27,7 @@ from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
 from rotation.engine import Engine, Proof, SeesPasswords, Session
 from rotation.errors import WRONG_PASSWORD, LoginBlocked, LoginRefused
+from rotation.kind import Strategy
 from rotation.record import PairRecord
 
 NEWER_PASSWORDS = 2
@@ -177,18 +178,37 @@ def as_admin(admin: Credential, current: SecretValue, context: Connects) -> Iter
     """Log in as the admin that the secret names; as `Engine.connect`, but raises LoginBlocked if the server refuses it.
 
     LoginRefused would be taken for the answer to a password of the secret, and another of its passwords would be tried.
+    An admin secret is rotated, too, by RDS every week. It can have been read just before that. So it is read again,
+    once, and if it has another password by now, that one is tried.
     """
     with contextlib.ExitStack() as stack:
         try:
-            session = stack.enter_context(context.engine.connect(admin, context.deadline))
+            session = _enter(stack, admin, context)
         except LoginRefused as refused:
-            raise LoginBlocked(
-                f"{refused.operation}, the admin",
-                refused.cause,
-                f"Put the real password of {admin.username} into the admin secret {current.admin_secret},"
-                " and rotate this secret again",
-            ) from None
+            session = _enter_again(stack, refused, admin, current, context)
         yield session
+
+
+def _enter(stack: contextlib.ExitStack, admin: Credential, context: Context) -> Session:
+    return stack.enter_context(context.engine.connect(admin, context.deadline))
+
+
+def _enter_again(
+    stack: contextlib.ExitStack, refused: LoginRefused, admin: Credential, current: SecretValue, context: Context
+) -> Session:
+    """Log in with the password that the admin secret has now, if it is another one; raises LoginBlocked."""
+    now = context.admin(current)
+    if now.password != admin.password and replace(now, password=admin.password) == admin:
+        try:
+            return _enter(stack, now, context)
+        except LoginRefused as error:
+            refused = error
+    raise LoginBlocked(
+        f"{refused.operation}, the admin",
+        refused.cause,
+        f"Put the real password of {admin.username} into the admin secret {current.admin_secret},"
+        " and rotate this secret again",
+    ) from None
 
 
 def prove(session: Session, _: Credential) -> Proof:
@@ -224,6 +244,28 @@ def other_passwords(current: SecretValue, context: Context) -> Iterator[Credenti
     if context.try_more_passwords:
         versions, limit = itertools.chain(versions, context.earlier()), MORE_PASSWORDS
     yield from itertools.islice(same_login(current.credential, versions, context), limit)
+
+
+def has_old_password(user: Credential, context: Context) -> bool:
+    """Tell whether a rotation with two passwords left one that still logs in besides the user's.
+
+    It is tried only if such a rotation has made the user's password, as the versions say: it is the one before.
+    """
+    was_added = False
+    for value in context.earlier():
+        if value.credential.password != user.password:
+            old = list(same_login(user, [value], context))
+            return was_added and bool(old) and _logs_in(old[0], context)
+        was_added = was_added or value.strategy is Strategy.DUAL_PASSWORD
+    return False
+
+
+def _logs_in(credential: Credential, context: Context) -> bool:
+    try:
+        with context.engine.connect(credential, context.deadline):
+            return True
+    except LoginRefused:
+        return False
 
 
 def same_login(user: Credential, versions: Iterable[SecretValue], context: Context) -> Iterator[Credential]:

@@ -4,6 +4,8 @@ The environment variables and their defaults are those of AWS's rotation templat
 replace theirs
 (https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_available-rotation-templates.html).
 AWS has none for a minimum per class, and none for forbidden parts: those variables are ours, and begin with PASSWORD_.
+One value differs: an empty EXCLUDE_CHARACTERS is the default, so that no parameter of a stack needs quotes and
+backslashes as its own. "none" excludes nothing.
 """
 
 import secrets
@@ -39,6 +41,7 @@ MINIMUMS = {
 
 DEFAULT_LENGTH = 32
 DEFAULT_EXCLUDED = "/@\"'\\"
+NOTHING_EXCLUDED = "none"
 DEFAULT_MINIMUM = 2
 """Of each class: Oracle's ORA12C_STRONG_VERIFY_FUNCTION asks for as many, and no other usual policy for more."""
 
@@ -126,7 +129,7 @@ class PasswordPolicy:
                 "PASSWORD_LENGTH",
                 f"{length} is not from {SHORTEST_PASSWORD} to {kind.password_limit}, the most that {kind.name} takes",
             )
-        excluded = environment.get("EXCLUDE_CHARACTERS", DEFAULT_EXCLUDED) + kind.unusable_in_passwords
+        excluded = _read_excluded(environment) + kind.unusable_in_passwords
         found = [_read_class(environment, name, excluded) for name in CLASSES]
         classes = tuple(each for each in found if each.characters)
         if not classes:
@@ -201,6 +204,12 @@ def _set(variable: str, value: int) -> str:
 
 def _named(variable: str) -> str:
     return f"{variable} (parameter {variable.title().replace('_', '')})"
+
+
+def _read_excluded(environment: Mapping[str, str]) -> str:
+    """Return the characters that no password has; empty: AWS's set."""
+    said = environment.get("EXCLUDE_CHARACTERS") or DEFAULT_EXCLUDED
+    return "" if said == NOTHING_EXCLUDED else said
 
 
 def _read_class(environment: Mapping[str, str], name: str, excluded: str) -> CharacterClass:

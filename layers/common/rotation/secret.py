@@ -73,21 +73,36 @@ class SecretUnderRotation:
     def current(self) -> SecretValue:
         """Return the value of the version that has AWSCURRENT; raises InvalidSecret, NotRotatable or ServiceFailed.
 
-        It is read by its id, which an answer that is too old cannot confuse with another version.
+        Two answers have to agree which version that is: one to DescribeSecret, and one to GetSecretValue. Either can be
+        too old, if somebody has just moved AWSCURRENT. Reads both again, while time is left.
         """
+        operation = f"reading the current version of {self.arn}"
         if not self._labels.current:
             self._labels.look()
-        operation = f"reading the current version of {self.arn}"
-        value = self._settled(self._labels.current, operation) if self._labels.current else None
+        value = settled(lambda: self._current(operation), lambda value: value is not None, self.deadline, operation)
         if not value:
             raise NotRotatable(
                 operation, "no version has AWSCURRENT, or it has no value", "Put the user's login into the secret"
             )
-        return value[0]
+        return value
+
+    def _current(self, operation: str) -> SecretValue | None:
+        """Return the value of the version that seems to have AWSCURRENT. If its own labels deny that, looks again."""
+        found = self._get(self._labels.current, operation) if self._labels.current else None
+        if found and CURRENT in found[1]:
+            return found[0]
+        self._labels.look()
+        return None
 
     def pending(self) -> SecretValue | None:
         """Return the value of this version, or None if it has none yet; raises NotRotatable if it is not staged."""
-        found = self._settled(self.token, f"reading version {self.token} of {self.arn}")
+        operation = f"reading version {self.token} of {self.arn}"
+        found = settled(
+            lambda: self._get(self.token, operation),
+            lambda found: found is not None and is_staged(found[1]),
+            self.deadline,
+            operation,
+        )
         if not found:
             self.is_staged()
             return None
@@ -98,7 +113,7 @@ class SecretUnderRotation:
 
     def is_resumed(self) -> bool:
         """Tell whether `pending` found a version that an earlier try has written, and not this one."""
-        return bool(self._created) and time.time() - self._created[-1] > RESUMED_SECONDS
+        return bool(self._created) and not is_recent(self._created[-1])
 
     def stage(self, value: SecretValue) -> bool:
         """Write the value of this version, and move the record of the pair to it.
@@ -153,7 +168,7 @@ class SecretUnderRotation:
 
     def read_record(self) -> PairRecord:
         """Return what is recorded about the pair now, on all versions."""
-        self._labels.refresh()
+        self._labels.look_at_record()
         return self.record()
 
     def write_record(self, record: PairRecord) -> None:
@@ -203,9 +218,16 @@ class SecretUnderRotation:
             and are_newer == (current is not None and v["CreatedDate"] >= current)
         ]
         others.sort(key=lambda v: (PREVIOUS in v.get("VersionStages", ()), v["CreatedDate"]), reverse=True)
+        late = []
         for version in others[:MOST_VERSIONS_READ]:
             with contextlib.suppress(InvalidSecret):
                 if found := self._get(version["VersionId"], operation):
+                    yield found[0]
+                elif is_recent(version["CreatedDate"].timestamp()):
+                    late.append(version["VersionId"])
+        for identity in late:
+            with contextlib.suppress(InvalidSecret):
+                if found := self._settled(identity, operation):
                     yield found[0]
 
     def _versions(self, operation: str) -> "Iterator[SecretVersionsListEntryTypeDef]":
@@ -258,3 +280,8 @@ def parsed(
     value = SecretValue.parse(answer["SecretString"], kind, operation)
     redactor.release(*value.public)
     return value
+
+
+def is_recent(created: float) -> bool:
+    """Tell whether a version was created a short time ago: the step that is to write it can have run just now."""
+    return time.time() - created <= RESUMED_SECONDS

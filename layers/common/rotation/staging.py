@@ -47,6 +47,8 @@ class StagingLabels:
     """Whether this invocation has given the version up."""
     record: dict[str, str] = field(default_factory=dict)
     """The labels of the pair's record that were seen, and their versions."""
+    _added: set[str] = field(default_factory=set)
+    """The labels of the record that this invocation has added."""
 
     def look(self) -> None:
         """Read all labels. Raises NotRotatable if this version has neither AWSPENDING nor AWSCURRENT.
@@ -72,6 +74,10 @@ class StagingLabels:
         for version, labels in self._stages.items():
             self.note(version, labels)
 
+    def look_at_record(self) -> None:
+        """Read all labels. Reads again first, while time is left, if what this invocation has added is missing."""
+        settled(self.refresh, lambda _: self._added <= self.record.keys(), self.deadline, f"looking at {self.arn}")
+
     def not_staged(self) -> NotRotatable:
         """Return the error for a version that is neither pending nor current."""
         return NotRotatable(
@@ -82,7 +88,9 @@ class StagingLabels:
         )
 
     def note(self, version: str, labels: Iterable[str]) -> None:
-        """Note what an answer says of one version."""
+        """Note what an answer says of one version. This one cannot become current by an answer that is too old."""
+        if version == self.token and CURRENT in labels:
+            self.current = version
         self.record |= {label: version for label in labels if is_ours(label)}
 
     def promote(self) -> bool:
@@ -96,10 +104,12 @@ class StagingLabels:
         """Move a label of the record to this version, from whichever has it."""
         self._move(label, self.refresh, lambda: self.record.get(label))
         self.record[label] = self.token
+        self._added.add(label)
 
     def remove(self, label: str) -> None:
         """Remove a label of the record from the version where it was seen."""
         self._remove(label, self.record.pop(label))
+        self._added.discard(label)
 
     def give_up(self) -> None:
         """Take AWSPENDING from this version. Changes nothing if another version has the label, or none."""

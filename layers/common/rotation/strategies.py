@@ -33,10 +33,19 @@ from functools import partial
 from typing import ClassVar
 
 from rotation.credential import Credential, SecretValue
-from rotation.engine import CloneStatus, KeepsOldPassword, Proof, Session, ShowsPasswordRules
+from rotation.engine import CloneStatus, EndsOldPassword, KeepsOldPassword, Proof, Session, ShowsPasswordRules
 from rotation.errors import InvalidSecret, LoginRefused, NotPermitted, Unsafe, Unsupported
 from rotation.kind import CLONE_SUFFIX, EngineKind, Strategy
-from rotation.logins import Context, as_admin, at_admins_place, log_in, log_in_first, prove, same_login
+from rotation.logins import (
+    Context,
+    as_admin,
+    at_admins_place,
+    has_old_password,
+    log_in,
+    log_in_first,
+    prove,
+    same_login,
+)
 from rotation.mirroring import (
     look_and_prove,
     mirror,
@@ -158,9 +167,10 @@ class SingleUser(RotationStrategy):
         user, password = current.credential, pending.credential.password
 
         def change(session: Session, credential: Credential) -> "_NeedsAdmin | None":
-            if credential.password != password:
-                return self._by_itself(lambda: session.change_own_password(password), session, credential, current)
-            return None
+            if credential.password == password:
+                return None
+            self._end_old_password(session, credential, current, context)
+            return self._by_itself(lambda: session.change_own_password(password), session, credential, current)
 
         likely = [pending.credential, user] if context.is_resumed() else [user, pending.credential]
         try:
@@ -172,6 +182,15 @@ class SingleUser(RotationStrategy):
         with _admin_for(left, current, context) as session:
             session.reset_password(user.username, password)
         return f"{user.username} got the pending password from the admin"
+
+    def _end_old_password(
+        self, session: Session, credential: Credential, current: SecretValue, context: Context
+    ) -> None:
+        """End what a rotation with two passwords has left, or raise NotPermitted. An admin ends it in any case."""
+        if current.admin_secret or self.kind.dual_password_needs_admin or not isinstance(session, EndsOldPassword):
+            return
+        if has_old_password(credential, context):
+            session.end_old_password()
 
 
 class AlternatingUsers(RotationStrategy):

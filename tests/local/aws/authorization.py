@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape
 from werkzeug.wrappers import Request as HttpRequest
 from werkzeug.wrappers import Response
 
-from tests.local.aws.iam import AccessDenied, Request, Role
+from tests.local.aws.iam import AccessDenied, Request, Role, Value
 from tests.local.aws.secrets_manager_versions import ServiceError
 
 if TYPE_CHECKING:
@@ -60,14 +60,18 @@ class Gate:
     """By access key id."""
 
     def check_call(
-        self, environ: WSGIEnvironment, operation: str, secret_id: str | None, secrets: SecretsStore
+        self, environ: WSGIEnvironment, operation: str, parameters: Mapping[str, Any], secrets: SecretsStore
     ) -> None:
         """Let a call of Secrets Manager in, or raise its refusal."""
         if not (caller := self._caller(environ)):
             return
-        secret = secrets.get(secret_id) if secret_id else None
+        secret = secrets.get(secret_id) if (secret_id := parameters.get("SecretId")) else None
         try:
-            caller.role.authorize(_call(operation, secret_id, secret, caller.region, self.account_id))
+            caller.role.authorize(_call(operation, parameters, secret, caller.region, self.account_id))
+            if operation == "RotateSecret":
+                # https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html
+                function = parameters.get("RotationLambdaARN") or getattr(secret, "rotation_lambda_arn", None) or ""
+                caller.role.authorize(Request("lambda:InvokeFunction", function))
         except AccessDenied as error:
             raise ServiceError("AccessDeniedException", str(error)) from None
         try:
@@ -75,6 +79,14 @@ class Gate:
                 caller.role.authorize(request)
         except AccessDenied:
             raise ServiceError("AccessDeniedException", "Access to KMS is not allowed") from None
+
+    def check_invocation(self, environ: WSGIEnvironment, function_arn: str) -> None:
+        """Let somebody invoke a function, or raise the refusal."""
+        if caller := self._caller(environ):
+            try:
+                caller.role.authorize(Request("lambda:InvokeFunction", function_arn))
+            except AccessDenied as error:
+                raise ServiceError("AccessDeniedException", str(error), 403) from None
 
     def refuse_query(self, environ: WSGIEnvironment) -> Response | None:
         """Let a call of RDS or STS in, or return its refusal."""
@@ -104,9 +116,13 @@ class _Caller:
 
 
 def _call(
-    operation: str, secret_id: str | None, secret: FakeSecret | ReplicaSecret | None, region: str, account_id: str
+    operation: str,
+    parameters: Mapping[str, Any],
+    secret: FakeSecret | ReplicaSecret | None,
+    region: str,
+    account_id: str,
 ) -> Request:
-    action = f"secretsmanager:{operation}"
+    action, secret_id = f"secretsmanager:{operation}", parameters.get("SecretId")
     if secret_id is None or operation in _WITHOUT_RESOURCE:
         return Request(action, "*")
     arn = (
@@ -114,8 +130,14 @@ def _call(
         if secret_id.startswith("arn:")
         else f"arn:aws:secretsmanager:{region}:{account_id}:secret:{secret_id}"
     )
-    function = getattr(secret, "rotation_lambda_arn", None) or None
-    return Request(action, secret.arn if secret else arn, {_CHOSEN_FUNCTION: function})
+    context: dict[str, Value] = {_CHOSEN_FUNCTION: getattr(secret, "rotation_lambda_arn", None) or None}
+    context["aws:ResourceTag/*"] = None
+    context |= {f"aws:ResourceTag/{tag['Key']}": tag["Value"] for tag in getattr(secret, "tags", None) or []}
+    if operation == "RotateSecret":
+        context["secretsmanager:RotationLambdaARN"] = parameters.get("RotationLambdaARN")
+    if operation == "TagResource":
+        context["aws:TagKeys"] = tuple(tag["Key"] for tag in parameters["Tags"])
+    return Request(action, secret.arn if secret else arn, context)
 
 
 def _uses_of_key(operation: str, secret: FakeSecret | ReplicaSecret | None, region: str) -> Iterator[Request]:

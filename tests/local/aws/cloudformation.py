@@ -5,7 +5,8 @@ the functions that rotate; so what is deployed is led to ours, which calls funct
 
 It is a stand-in: it runs functions in its own Python, beside its own packages, asks no role for permission and connects
 nothing to a VPC. It knows no AWS::SecretsManager::RotationSchedule, and sees no change where nothing but a condition
-changes. If a resource cannot be deleted, it goes on to delete what that resource needs.
+changes. If a resource cannot be deleted, it goes on to delete what that resource needs, as CloudFormation does
+(https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/852).
 """
 
 import json

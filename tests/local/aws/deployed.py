@@ -102,14 +102,21 @@ class Stack:
         """Yield the documents of a role's policies, wherever the template says them. Raises Unsupported."""
         if others := {one["Type"] for one in self.resources.values() if "::IAM::" in one["Type"]} - _GRANTS:
             raise Unsupported(f"policies in resources of the types {', '.join(sorted(others))}")
-        yield from (policy["PolicyDocument"] for policy in role.get("Policies", []))
+        yield from (document_of(policy) for policy in role.get("Policies", []))
         managed = {self.resolver.arn(one): self.properties(one) for one in self.of_type("AWS::IAM::ManagedPolicy")}
         if any("Roles" in policy for policy in managed.values()):
             raise Unsupported("a policy that names its roles, instead of roles that name their policies")
         for arn in role.get("ManagedPolicyArns", []):
             if arn not in managed:
                 raise Unsupported(f"the policy {arn}, which is not in the template")
-            yield managed[arn]["PolicyDocument"]
+            yield document_of(managed[arn])
+
+
+def document_of(policy: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the document of a policy, which can be written as a text."""
+    document = policy["PolicyDocument"]
+    parsed: dict[str, Any] = json.loads(document) if isinstance(document, str) else document
+    return parsed
 
 
 @functools.cache

@@ -11,7 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+FOR_ALL = "ForAllValues:"
 ELEMENTS = frozenset({"Sid", "Effect", "Action", "Resource", "Condition"})
+
+
+type Value = str | tuple[str, ...] | None
+"""What a call has for a key: some keys have several values."""
 
 
 class Unsupported(Exception):
@@ -25,8 +30,10 @@ class Request:
     action: str
     resource: str
     """The ARN; `*` if the action has no resource."""
-    context: Mapping[str, str | None] = field(default_factory=dict)
-    """What conditions may ask for: every key that is known of such a call, None if this one has no value for it."""
+    context: Mapping[str, Value] = field(default_factory=dict)
+    """What conditions may ask for: every key that is known of such a call, None if this one has no value for it.
+
+    `aws:ResourceTag/*` says that all tags are known: a tag that is not there has no value."""
 
 
 class AccessDenied(Exception):
@@ -94,16 +101,25 @@ class Condition:
     @classmethod
     def parse(cls, operator: str, key: str, values: object) -> Self:
         """Read a condition. Raises Unsupported."""
-        if operator not in OPERATORS:
+        if operator.removeprefix(FOR_ALL) not in OPERATORS:
             raise Unsupported(f"the condition operator {operator}")
         return cls(operator, key, tuple(map(_checked, as_tuple(values))))
 
     def holds(self, request: Request) -> bool:
         """Compare with the call. Raises Unsupported: nobody knows what the call's value is."""
         context = {key.lower(): value for key, value in request.context.items()}
-        if self.key.lower() not in context:
+        known = {self.key.lower(), f"{self.key.lower().partition('/')[0]}/*"}
+        if not known & context.keys():
             raise Unsupported(f"a condition on {self.key}, which nobody knows of a call of {request.action}")
-        value, matches = context[self.key.lower()], OPERATORS[self.operator]
+        value = context.get(self.key.lower())
+        if self.operator.startswith(FOR_ALL):
+            return all(self._matches(one) for one in as_tuple(value or []))
+        if isinstance(value, tuple):
+            raise Unsupported(f"the operator {self.operator} on {self.key}, which has several values")
+        return self._matches(value)
+
+    def _matches(self, value: str | None) -> bool:
+        matches = OPERATORS[self.operator.removeprefix(FOR_ALL)]
         return any(matches(wanted, value) for wanted in self.values)
 
 
@@ -156,7 +172,7 @@ class Role:
 
 def as_tuple(value: object) -> tuple[str, ...]:
     """One or several, as several."""
-    return tuple(map(str, value)) if isinstance(value, list) else (str(value),)
+    return tuple(map(str, value)) if isinstance(value, (list, tuple)) else (str(value),)
 
 
 def _permissions(statement: Statement, request: Request) -> Iterator[Permission]:

@@ -47,6 +47,9 @@ _KINDS = {
 
 _FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
     "Fn::And": lambda *conditions: all(conditions),
+    "Fn::Contains": lambda items, item: str(item) in map(str, items),
+    "Fn::EachMemberEquals": lambda items, item: all(each == item for each in items),
+    "Fn::EachMemberIn": lambda items, others: all(each in others for each in items),
     "Fn::Equals": lambda one, other: str(one) == str(other),
     "Fn::Join": lambda separator, items: separator.join(map(str, items)),
     "Fn::Not": lambda condition: not condition,
@@ -54,7 +57,7 @@ _FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
     "Fn::Select": lambda index, items: items[int(index)],
     "Fn::Split": lambda separator, text: text.split(separator),
 }
-"""Those that need nothing but their arguments."""
+"""Those that need nothing but their arguments. Contains and EachMember… are for Rules only."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,9 @@ class Resolver:
             case _:
                 raise Unresolvable(f"{name} of {argument}")
 
-    def _attribute(self, logical_id: str, attribute: str) -> str:
+    def _attribute(self, logical_id: str, attribute: str) -> str | list[str]:
+        if attribute == "DnsEntries":
+            return [f"Z1:{self.name(logical_id).lower()}.vpce.{self._value('AWS::URLSuffix')}", "Z1:of-one-zone"]
         if attribute not in {"Arn", "TopicArn"}:
             raise Unresolvable(f"the attribute {attribute} of {logical_id}")
         return self.arn(logical_id)
@@ -146,7 +151,7 @@ class Resolver:
             if name in own:
                 return str(own[name])
             if "." in name:
-                return self._attribute(*name.split(".", 1))
+                return str(self._attribute(*name.split(".", 1)))
             return str(self._reference(name))
 
         return _PLACEHOLDER.sub(value, text)

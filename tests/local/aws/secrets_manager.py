@@ -13,11 +13,13 @@ moto keeps the secrets. Where moto and the service differ, the service's rules h
   runs testSecret only, on a temporary version.
 - *Answers.* Refusals are HTTP 400 with the service's names and words. A value has at most 64 KiB, a version
   at most 20 labels.
+- *Tags.* At most 50, of 128 and 256 characters; none that begins with `aws:` can be written. A replica has those of
+  its primary.
 - *Permissions.* A process `acting_as` a role may do what the role's policies allow, also with the KMS key of a
-  secret, with RDS and with STS; everybody else may do everything.
+  secret, with RDS, with STS and with Lambda; everybody else may do everything.
 
-It is a stand-in: one account and one Region, no policies of secrets and keys, no encryption, no quotas, no
-schedule that fires, and versions are never pruned. What nobody wrote down about the service is our choice: a
+It is a stand-in: one account and one Region, no policies of secrets and keys, no encryption, no quotas (but see
+quotas.py), no schedule that fires, and versions are never pruned. What nobody wrote down is our choice: a
 `RotationToken` that is not the rotation's own is an InvalidParameterException; no step begins once the rotation
 is cancelled or abandoned; a refused `RotateSecret` starts no new attempt. moto's RDS and STS answer at the same
 endpoint, as moto has them.
@@ -27,6 +29,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -69,6 +72,7 @@ type Intercept = Callable[[Call, Phase], object]
 type Staleness = Callable[[Call], int]
 
 _TARGET: Final = "secretsmanager."
+_INVOCATION: Final = re.compile(r"/2015-03-31/functions/(?P<function>.+)/invocations")
 _NOT_FOUND: Final = 404
 _READING: Final = {"DescribeSecret", "GetSecretValue", "ListSecretVersionIds"}
 _OPERATOR: Final = "operator"
@@ -181,6 +185,24 @@ class LocalSecretsManager:
         self._gate.roles[role.name] = role
         return {**self.environment, "AWS_ACCESS_KEY_ID": role.name}
 
+    def forget(self) -> None:
+        """Remove every secret, also those that no call can delete."""
+        with self._lock:
+            self._store.secrets.clear()
+
+    def replicate_here(self, name: str, region: str, tags: Mapping[str, str]) -> str:
+        """Make a secret in another Region with a replica in this one; return the replica's ARN."""
+        source = secretsmanager_backends[self.account_id][region]
+        said = [{"Key": key, "Value": value} for key, value in tags.items()]
+        with self._lock:
+            source.create_secret(name, "{}", None, None, said, None, None, [{"Region": REGION}], force_overwrite=False)
+            return self._store.secrets[name].arn
+
+    def manage_here(self, name: str, owner: str) -> str:
+        """Make a secret that a service manages; return its ARN."""
+        with self._lock:
+            return self._store.create_managed_secret(owner, name, "{}").arn
+
     def register(self, function_name: str, function: Function) -> str:
         """Let RotateSecret invoke the function, an exception being its failure; return the function's ARN."""
         arn = f"arn:aws:lambda:{REGION}:{self.account_id}:function:{function_name}"
@@ -222,6 +244,8 @@ class LocalSecretsManager:
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         target: str = environ.get("HTTP_X_AMZ_TARGET", "")
+        if match := _INVOCATION.fullmatch(environ.get("PATH_INFO", "")):
+            return self._invoked(match["function"], environ)(environ, start_response)
         if not target.startswith(_TARGET):
             return self._answer_as_moto(environ, start_response)
         parameters = json.loads(Request(environ).get_data())
@@ -233,6 +257,19 @@ class LocalSecretsManager:
         response = Response(body, status, content_type="application/x-amz-json-1.1")
         response.headers["x-amzn-RequestId"] = str(uuid4())
         return response(environ, start_response)
+
+    def _invoked(self, function_arn: str, environ: WSGIEnvironment) -> Response:
+        """Answer for Lambda: invoke a function that was registered, and return what it returns."""
+        try:
+            self._gate.check_invocation(environ, function_arn)
+        except ServiceError as error:
+            return Response(error.description, error.code, {"x-amzn-ErrorType": error.error_type})
+        try:
+            answer = self._rotations.functions[function_arn](json.loads(Request(environ).get_data()))
+        except Exception as error:  # noqa: BLE001 - the caller is told, as Lambda does it
+            said = {"errorMessage": str(error), "errorType": type(error).__name__}
+            return Response(json.dumps(said), 200, {"X-Amz-Function-Error": "Unhandled"})
+        return Response(json.dumps(answer), 200)
 
     def _answer_as_moto(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ["HTTP_X_MOTO_ACCOUNT_ID"] = self.account_id
@@ -248,7 +285,7 @@ class LocalSecretsManager:
         if self.intercept:
             self.intercept(call, "before")
         with self._lock:
-            self._gate.check_call(environ, operation, call.secret_id, self._store.secrets)
+            self._gate.check_call(environ, operation, parameters, self._store.secrets)
             with self._as_it_was(call):
                 body = SecretsManagerApi(self._rotations, parameters).perform(operation)
         if self.rotate_before_answering and operation == "RotateSecret":

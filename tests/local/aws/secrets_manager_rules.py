@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from moto.secretsmanager.exceptions import OperationNotPermittedOnReplica, SecretNotFoundException
-from moto.secretsmanager.models import FakeSecret, SecretsManagerBackend
+from moto.secretsmanager.models import FakeSecret, ReplicaSecret, SecretsManagerBackend, SecretsStore
 
 from tests.local.aws.secrets_manager_versions import (
     CURRENT,
@@ -29,13 +29,32 @@ from tests.local.aws.secrets_manager_versions import (
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from moto.secretsmanager.models import ReplicaSecret
-
 type Interruption = Literal["abandoned", "cancelled"]
 
 _MOST_PER_PAGE: Final = 100
 _DAY: Final = 86_400
+_EXPRESSION: Final = re.compile(r"(rate|cron)\(.+\)")
+# https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_TagResource.html
+_MOST_TAGS, _LONGEST_KEY, _LONGEST_TAG = 50, 128, 256
 _RATE: Final = re.compile(r"rate\((\d+) (day|hour)s?\)")
+
+
+class _Store(SecretsStore):
+    """Finds a secret by its name or its whole ARN at once, where moto looks at each of thousands."""
+
+    def __getitem__(self, key: str) -> FakeSecret | ReplicaSecret:
+        return self._known(key) or super().__getitem__(key)
+
+    def __contains__(self, key: str) -> bool:  # type: ignore[override]
+        return self._known(key) is not None or super().__contains__(key)
+
+    def get(self, key: str) -> FakeSecret | ReplicaSecret | None:  # type: ignore[override]
+        return self._known(key) or super().get(key)
+
+    def _known(self, key: str) -> FakeSecret | ReplicaSecret | None:
+        name = key.partition(":secret:")[2][:-7]
+        secret = dict.get(self, name) if name else dict.get(self, key)
+        return secret if secret and key in {secret.arn, secret.name} else None
 
 
 class SecretsManagerRules(SecretsManagerBackend):
@@ -46,6 +65,7 @@ class SecretsManagerRules(SecretsManagerBackend):
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
+        self.secrets = _Store()
         # moto makes its FakeSecret by name, so what it has no room for is kept here, by ARN.
         self._schedules: dict[str, dict[str, Any]] = {}
 
@@ -198,6 +218,20 @@ class SecretsManagerRules(SecretsManagerBackend):
         secret.last_changed_date = now()
         return secret.arn, secret.name
 
+    def tag_resource(self, arn: str, tags: dict[str, str]) -> None:
+        """Write tags, within the service's limits."""
+        secret = self._writable(arn)
+        if any(key.lower().startswith("aws:") for key in tags):
+            message = "Tag keys that begin with aws: are reserved for AWS."
+            raise invalid(message)
+        if any(not 0 < len(key) <= _LONGEST_KEY or len(value) > _LONGEST_TAG for key, value in tags.items()):
+            message = f"A tag's key has 1 to {_LONGEST_KEY} characters, its value at most {_LONGEST_TAG}."
+            raise invalid(message)
+        if len(tags.keys() | {tag["Key"] for tag in secret.tags or []}) > _MOST_TAGS:
+            message = f"A secret has at most {_MOST_TAGS} tags."
+            raise ServiceError("LimitExceededException", message)
+        super().tag_resource(arn, tags)
+
     # Rotation
 
     def begin_rotation(  # noqa: PLR0913 - what RotateSecret is given
@@ -218,6 +252,10 @@ class SecretsManagerRules(SecretsManagerBackend):
         secret = self._writable(secret_id)
         function_arn = function_arn or secret.rotation_lambda_arn
         token = self._from_client_request_token(version_token)
+        expression = (schedule or {}).get("ScheduleExpression")
+        if expression and not _EXPRESSION.fullmatch(expression):
+            message = f"The schedule expression {expression} isn't valid."
+            raise invalid(message)
         if not function_arn:
             raise refused("No Lambda rotation function ARN is associated with this secret.")
         if function_arn not in functions:

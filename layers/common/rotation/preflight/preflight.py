@@ -16,6 +16,13 @@ from rotation.preflight.inspection import Inspection, Means
 from rotation.redaction import Redactor
 from rotation.secret import parsed
 
+NOT_ATTACHED = (
+    "Attach the function first, without rotating (make attach, or aws secretsmanager rotate-secret --secret-id …"
+    " --rotation-lambda-arn … --no-rotate-immediately): it can read only secrets that chose it. If it is attached,"
+    " allow the use of the secret's KMS key"
+)
+"""What to do if the function cannot look at a secret."""
+
 type Answer = dict[str, Any]
 """A JSON object: the secret, the worst outcome, and all findings."""
 
@@ -39,13 +46,18 @@ def preflight(  # noqa: PLR0913 - all that one invocation has
                 deadline,
                 f"looking at {secret_id}",
                 "secretsmanager:DescribeSecret",
+                if_denied=NOT_ATTACHED,
             )
         )
 
     def read() -> SecretValue:
         operation = f"reading the current version of {secret_id}"
         answer = call_aws(
-            lambda: client.get_secret_value(SecretId=secret_id), deadline, operation, "secretsmanager:GetSecretValue"
+            lambda: client.get_secret_value(SecretId=secret_id),
+            deadline,
+            operation,
+            "secretsmanager:GetSecretValue",
+            if_denied=NOT_ATTACHED,
         )
         return parsed(answer, kind, redactor, operation)
 

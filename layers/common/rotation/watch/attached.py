@@ -1,6 +1,6 @@
 """Which secrets have one of these functions as their rotation function?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING, Self
 from rotation.aws import call_aws
 from rotation.deadline import Deadline
 from rotation.errors import ServiceFailed
+from rotation.staging import CURRENT, PENDING
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
-    from mypy_boto3_secretsmanager.type_defs import SecretListEntryTypeDef
+    from mypy_boto3_secretsmanager.type_defs import SecretListEntryTypeDef, TagTypeDef
 
 OPERATION = "listing the secrets of this account and their rotation functions"
+
+OFF_INTENDED = "secret-rotation-off"
+"""The key of a tag that says: the rotation of this secret is off on purpose. Its value is for people."""
+
+MARK_SUFFIX, DETACHED = "-attached", "detached"
+"""The end of the key, and the value, of a tag that says: a secret that was attached by its tag lost it (`tags`)."""
 
 type IsOurs = Callable[[str], bool]
 """Tells whether a function is one of ours, by its ARN without version and alias."""
@@ -21,7 +28,12 @@ type IsOurs = Callable[[str], bool]
 
 @dataclass(frozen=True)
 class AttachedSecret:
-    """A secret that names a rotation function."""
+    """A secret that names a rotation function.
+
+    A secret that was never configured for rotation names none. So if the rotation of one that does is off, somebody
+    turned it off, or CloudFormation did, by deleting its schedule
+    (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html).
+    """
 
     arn: str
     function_arn: str
@@ -29,24 +41,41 @@ class AttachedSecret:
     rotation_enabled: bool
     """If it is off, the secret still names the function, but Secrets Manager never calls it."""
     next_rotation: datetime | None
-    """The date by which it is to be rotated; in the past if that failed
-    (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html)."""
+    """The date by which it is to be rotated; in the past if that failed."""
+    last_rotation: datetime | None = None
+    """When a rotation last succeeded; None if none has."""
+    created: datetime | None = None
+    last_changed: datetime | None = None
+    """When anything of it was last changed: a value, a label, a tag, the rotation."""
+    unfinished_version: str | None = None
+    """The version that a rotation has begun and not finished: it has AWSPENDING, and not AWSCURRENT."""
+    off_is_intended: bool = False
+    """Whether a tag says that the rotation is off on purpose, or that the secret was detached by its tag."""
 
     @classmethod
     def parse(cls, entry: "SecretListEntryTypeDef") -> Self:
         """Read an entry of the list; the function's ARN is empty if the secret names none."""
-        next_rotation = entry.get("NextRotationDate")
         return cls(
             entry["ARN"],
             unqualified(entry.get("RotationLambdaARN", "")),
             entry.get("RotationEnabled", False),
-            next_rotation and next_rotation.astimezone(UTC),
+            next_rotation=_utc(entry.get("NextRotationDate")),
+            last_rotation=_utc(entry.get("LastRotatedDate")),
+            created=_utc(entry.get("CreatedDate")),
+            last_changed=_utc(entry.get("LastChangedDate")),
+            unfinished_version=_unfinished(entry.get("SecretVersionsToStages", {})),
+            off_is_intended=any(_says_off(tag) for tag in entry.get("Tags", [])),
         )
 
     @property
     def name(self) -> str:
         """The part of the ARN after `secret:`, without the hyphen and six characters at its end."""
         return self.arn.partition(":secret:")[2][:-7]
+
+
+def _says_off(tag: "TagTypeDef") -> bool:
+    key, value = tag.get("Key", ""), tag.get("Value")
+    return key == OFF_INTENDED or (key.endswith(MARK_SUFFIX) and value == DETACHED)
 
 
 def attached_secrets(client: "SecretsManagerClient", is_ours: IsOurs, deadline: Deadline) -> list[AttachedSecret]:
@@ -77,6 +106,16 @@ def functions_of_stack(prefix: str) -> IsOurs:
 def unqualified(function_arn: str) -> str:
     """Return the function's ARN without version or alias, which is the eighth part."""
     return ":".join(function_arn.split(":")[:7])
+
+
+def _utc(date: datetime | None) -> datetime | None:
+    return date and date.astimezone(UTC)
+
+
+def _unfinished(labels: Mapping[str, Sequence[str]]) -> str | None:
+    """Return the version that has AWSPENDING, unless it is current."""
+    pending = [version for version, own in labels.items() if PENDING in own and CURRENT not in own]
+    return pending[0] if pending else None
 
 
 def _entries(client: "SecretsManagerClient", deadline: Deadline) -> "Iterator[SecretListEntryTypeDef]":

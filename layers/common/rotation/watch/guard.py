@@ -4,7 +4,15 @@ If a rotation function is deleted, its secrets still name it, and nothing rotate
 until a password is needed. So the stack has a resource, Custom::AttachedSecrets, that lists the functions as
 FunctionArns and depends on them: CloudFormation calls this function before it deletes one.
 
-Two kinds of secrets do not block a deletion: those whose rotation is off, and those that the stack itself attached
+*An update that turns an engine off* is refused while a secret needs the engine's function. CloudFormation then rolls
+the update back. It deletes what an update leaves over only after all else succeeded, so nothing is gone.
+
+*The deletion of the stack* is never refused. CloudFormation would take the refusal for a failure of this one resource,
+and go on to delete all that it depends on: the rotation functions, and this function, without which no second attempt
+could succeed (https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/852). The stack's
+termination protection prevents its deletion; the guard only logs which secrets are left behind.
+
+Two kinds of secrets do not count: those whose rotation is off, and those that the stack itself attached
 (ScheduledSecretArns). The schedules of the latter are deleted with the function, and that turns the rotation off. The
 list of secrets would show this too late; and if an update is rolled back, its new schedules are deleted last.
 """
@@ -32,6 +40,12 @@ the secrets."""
 MOST_NAMED = 5
 LONGEST_NAME = 80
 
+EACH = (
+    "Give each another function (aws secretsmanager rotate-secret --secret-id … --rotation-lambda-arn …), or turn its "
+    "rotation off (aws secretsmanager cancel-rotate-secret --secret-id …)."
+)
+"""What to do about secrets that need a function."""
+
 NEW, OLD = "ResourceProperties", "OldResourceProperties"
 
 type Attached = Callable[[Collection[str]], Sequence[AttachedSecret]]
@@ -40,16 +54,18 @@ type Attached = Callable[[Collection[str]], Sequence[AttachedSecret]]
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer to CloudFormation."""
+    """What to say, and whether to refuse."""
 
     text: str
     is_refusal: bool = False
+    is_problem: bool = False
+    """Whether secrets are left behind, or could be: an error in the log."""
     secret_arns: Sequence[str] = ()
-    """The secrets that block the deletion."""
+    """The secrets that need a function that is about to be deleted."""
 
 
 def guard_handler() -> "Callable[[object, LambdaContext], None]":
-    """Return the function that CloudFormation calls; it refuses to delete a function that a secret needs.
+    """Return the function that CloudFormation calls; it refuses an update that deletes a function that a secret needs.
 
     Each call logs one line. CloudFormation gets an answer in every case; if that cannot be delivered, an error is
     raised, so that Lambda tries again. The address of the answer is neither logged nor raised.
@@ -73,7 +89,9 @@ def verdict(event: Event, attached: Attached) -> Verdict:
     needed = [secret for secret in attached(deleted) if secret.rotation_enabled and secret.arn not in scheduled]
     if not needed:
         return Verdict("no secret needs the rotation functions that are about to be deleted")
-    return Verdict(_refusal(needed), is_refusal=True, secret_arns=[secret.arn for secret in needed])
+    refuses = not _is_deletion(event)
+    text = _refusal(needed) if refuses else _left_behind(needed)
+    return Verdict(text, refuses, is_problem=True, secret_arns=[secret.arn for secret in needed])
 
 
 class _Invocation:
@@ -96,13 +114,13 @@ class _Invocation:
         self._redactor.read(str(url))
         found = attempted(partial(verdict, self._event, self._attached), self._redactor)
         if isinstance(found, RotationError):
-            found = Verdict(f"{found} {self._next()}", is_refusal=True)
+            found = _unknown(found, self._event)
         text, fields = self._redact(found.text), {name: self._redact(value) for name, value in self._fields.items()}
         refusal = text if found.is_refusal else None
         failure = attempted(partial(answer, self._event, refusal, Deadline(self._seconds_left)), self._redactor)
         if failure:
             logger.error(f"{failure} The answer was to be: {text}", extra=fields)
-        elif refusal:
+        elif found.is_problem:
             logger.error(text, extra={**fields, "secret_arns": found.secret_arns})
         else:
             logger.info(text, extra=fields)
@@ -112,14 +130,17 @@ class _Invocation:
         deadline = Deadline(lambda: self._seconds_left() - ANSWER_SECONDS)
         return attached_secrets(own_clients().secrets_manager, functions.__contains__, deadline)
 
-    def _next(self) -> str:
-        if self._event.get("RequestType") != "Delete":
-            return "Then deploy again."
-        return (
-            "Then delete the stack again; or delete it although secrets can still need its functions, with aws "
-            f"cloudformation delete-stack and --retain-resources {self._event.get('LogicalResourceId')} or "
-            "--deletion-mode FORCE_DELETE_STACK."
-        )
+
+def _unknown(error: RotationError, event: Event) -> Verdict:
+    """Return what to answer if nobody can tell which secrets need the functions."""
+    if _is_deletion(event):
+        text = f"{error} The stack is deleted all the same; secrets can be left behind that name one of its functions."
+        return Verdict(text, is_problem=True)
+    return Verdict(f"{error} Then deploy again.", is_refusal=True, is_problem=True)
+
+
+def _is_deletion(event: Event) -> bool:
+    return event.get("RequestType") == "Delete"
 
 
 def _deleted(event: Event) -> frozenset[str]:
@@ -155,14 +176,21 @@ def _texts(event: Event, properties: str, name: str) -> frozenset[str] | None:
 
 
 def _refusal(needed: Sequence[AttachedSecret]) -> str:
-    named = ", ".join(_shortened(secret.name) for secret in needed[:MOST_NAMED])
-    more = f" and {len(needed) - MOST_NAMED} more" if len(needed) > MOST_NAMED else ""
     return (
-        f"Nothing would rotate these secrets any more: {named}{more}. Give each another function (aws secretsmanager "
-        "rotate-secret --secret-id … --rotation-lambda-arn …), or turn its rotation off (aws secretsmanager "
-        "cancel-rotate-secret --secret-id …), or, if it is in a …SecretArns parameter of this stack, remove it there "
-        "and deploy that first. Then wait five minutes and try again: the list of secrets can be that old."
+        f"Nothing would rotate these secrets any more: {_named(needed)}. {EACH} Or, if it is in a …SecretArns "
+        "parameter of this stack, remove it there and deploy that first. Then wait five minutes and deploy again: the "
+        "list of secrets can be that old."
     )
+
+
+def _left_behind(needed: Sequence[AttachedSecret]) -> str:
+    return f"The stack is deleted, and nothing rotates these secrets any more: {_named(needed)}. {EACH}"
+
+
+def _named(secrets: Sequence[AttachedSecret]) -> str:
+    named = ", ".join(_shortened(secret.name) for secret in secrets[:MOST_NAMED])
+    more = f" and {len(secrets) - MOST_NAMED} more" if len(secrets) > MOST_NAMED else ""
+    return f"{named}{more}"
 
 
 def _shortened(name: str) -> str:

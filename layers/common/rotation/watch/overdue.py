@@ -1,12 +1,16 @@
-"""Which rotations are overdue?
+"""Which rotations are off, have failed, or are overdue?
 
 A function that fails logs its error. A function that is never called, or cannot be loaded, logs nothing: only the
-secret shows that the date of its next rotation has passed.
+secret shows that its rotation is off, or that the date of its next rotation has passed.
+
+This function runs every quarter of an hour. Each run measures; each secret gets one line a day, and one more when it
+stops rotating. The lines of a day are the list of all attached secrets, which the dashboard shows.
 """
 
 import os
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,15 +22,14 @@ from rotation.deadline import Deadline
 from rotation.errors import InvalidConfiguration, RotationError
 from rotation.lambda_handler import NAMESPACE, logger
 from rotation.watch.attached import AttachedSecret, attached_secrets, functions_of_stack
+from rotation.watch.health import Health, State, days_since_rotation, health
 from rotation.watch.invocation import attempted, seconds_left
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-GRACE = timedelta(hours=1)
-"""Time for the rotation itself, and until the list of secrets shows it."""
-
 type Clock = Callable[[], datetime]
+type Healths = Mapping[AttachedSecret, Health]
 
 
 def system_clock() -> datetime:
@@ -37,8 +40,10 @@ def system_clock() -> datetime:
 def overdue_handler(now: Clock = system_clock) -> "Callable[[object, LambdaContext], None]":
     """Return the function that Lambda calls on a schedule, with any event.
 
-    It logs each overdue secret, or one line if there is none, and counts them in the metrics SecretsOverdue and
-    SecretsAttached, also if the count is 0. If the secrets cannot be listed, it logs and raises the error.
+    Each run writes the metrics, also if a count is 0, and a line with the counts. A secret's own line is an error if
+    it does not rotate; the first run of a day (UTC) writes it, and the first run after the secret stopped rotating.
+    If that run fails, the secret's line is written on the next day. If the secrets cannot be listed, the error is
+    logged and raised.
     """
 
     def handler(_event: object, context: "LambdaContext") -> None:
@@ -51,14 +56,9 @@ def overdue_handler(now: Clock = system_clock) -> "Callable[[object, LambdaConte
             )
             raise secrets
         moment = now()
-        _report(secrets, [secret for secret in secrets if is_overdue(secret, moment)])
+        _report({secret: health(secret, moment) for secret in secrets}, moment)
 
     return handler
-
-
-def is_overdue(secret: AttachedSecret, now: datetime) -> bool:
-    """Tell whether the secret should have been rotated by now; False if its rotation is off or has no date."""
-    return secret.rotation_enabled and secret.next_rotation is not None and now - secret.next_rotation > GRACE
 
 
 def _secrets_of_stack(deadline: Deadline) -> Sequence[AttachedSecret]:
@@ -72,22 +72,45 @@ def _secrets_of_stack(deadline: Deadline) -> Sequence[AttachedSecret]:
     return attached_secrets(own_clients().secrets_manager, functions_of_stack(prefix), deadline)
 
 
-def _report(secrets: Sequence[AttachedSecret], overdue: Sequence[AttachedSecret]) -> None:
-    for secret in overdue:
-        cause = f"its rotation was due by {secret.next_rotation} and has not happened"
-        remedy = (
-            f"Find the cause in the log of {secret.function_arn}; if no line is there, check that the function exists "
-            "and that Secrets Manager can invoke it. Once the cause is gone, remove AWSPENDING from the unfinished "
-            f"version, if it has that label (aws secretsmanager update-secret-version-stage --secret-id {secret.arn} "
-            "--version-stage AWSPENDING --remove-from-version-id …), then run aws secretsmanager rotate-secret "
-            f"--secret-id {secret.arn}"
-        )
-        logger.error(
-            f"watching {secret.arn}: {cause}. {remedy}",
-            extra={"secret_arn": secret.arn, "function_arn": secret.function_arn, "cause": cause, "remedy": remedy},
-        )
-    if not overdue:
-        logger.info(f"no rotation is overdue; {len(secrets)} secrets have a rotation function of this stack")
-    for name, value in {"SecretsAttached": len(secrets), "SecretsOverdue": len(overdue)}.items():
+def _report(healths: Healths, now: datetime) -> None:
+    for secret, found in healths.items():
+        if found.is_to_be_said(now):
+            _say(secret, found, now)
+    _measure(healths, now)
+
+
+def _say(secret: AttachedSecret, found: Health, now: datetime) -> None:
+    """Log a secret's line: the dashboard's list is made of them."""
+    days = days_since_rotation(secret, now)
+    fields = {
+        "secret_arn": secret.arn,
+        "function_arn": secret.function_arn,
+        "state": found.state,
+        "days_since_rotation": None if days is None else round(days, 1),
+        "last_rotation": secret.last_rotation and str(secret.last_rotation),
+        "next_rotation": secret.next_rotation and str(secret.next_rotation),
+    }
+    if found.cause:
+        message = f"watching {secret.arn}: {found.cause}. {found.remedy}"
+        logger.error(message, extra={**fields, "cause": found.cause, "remedy": found.remedy})
+    else:
+        logger.info(f"watching {secret.arn}: {found.state}", extra=fields)
+
+
+def _measure(healths: Healths, now: datetime) -> None:
+    counts = Counter(found.state for found in healths.values())
+    ages = [days_since_rotation(secret, now) for secret in healths if secret.rotation_enabled]
+    figures = {
+        "SecretsAttached": len(healths),
+        "SecretsOff": counts[State.OFF],
+        "SecretsFailed": counts[State.FAILED],
+        "SecretsOverdue": counts[State.OVERDUE],
+        "DaysSinceRotation": max((days for days in ages if days is not None), default=0),
+    }
+    logger.info(
+        f"{len(healths)} secrets have a rotation function of this stack: {counts[State.OFF]} are off, "
+        f"{counts[State.FAILED]} have failed, {counts[State.OVERDUE]} are overdue"
+    )
+    for name, value in figures.items():
         with single_metric(name=name, unit=MetricUnit.Count, value=value, namespace=NAMESPACE):
             pass

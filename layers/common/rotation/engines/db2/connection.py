@@ -10,11 +10,12 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.db2 import client as db2_client
 from rotation.engines.db2.client import ClientConnection, Row, ServerError
-from rotation.engines.db2.kind import CREDENTIAL_BYTES
-from rotation.engines.db2.problems import login_failure, statement_failure
+from rotation.engines.db2.kind import CREDENTIAL_BYTES, KIND
+from rotation.engines.db2.problems import is_answer, login_failure, statement_failure
 from rotation.engines.driver import CONNECT_SECONDS, NO_ANSWER, STATEMENT_SECONDS, ExpectedError
 from rotation.engines.network import ca_bundle, open_socket
-from rotation.errors import InvalidSecret, LoginBlocked, Unreachable
+from rotation.engines.other_engine import login_seconds, name_engine
+from rotation.errors import DatabaseError, InvalidSecret, LoginBlocked, Unreachable
 
 DATABASE: Final = re.compile(r"[A-Za-z@#$][A-Za-z0-9_@#$]{0,7}")
 """https://www.ibm.com/docs/en/db2/11.5?topic=rules-database-database-alias-naming"""
@@ -141,14 +142,17 @@ def _log_in(credential: Credential, deadline: Deadline, operation: str, new_pass
         # The client would look the name up again, and could get another address. With TLS it needs the name, because
         # the certificate is for the name: another server then learns only that somebody wants TLS.
         credential = replace(credential, host=address)
-    seconds = deadline.allow(CONNECT_SECONDS, operation)
+    seconds = login_seconds(CONNECT_SECONDS, deadline, operation)
     keywords = connection_string(credential, seconds, new_password)
     try:
         return db2_client.connect(keywords, seconds)
     except TimeoutError:
-        raise _no_answer(operation, seconds) from None
+        failure: DatabaseError = _no_answer(operation, seconds)
     except ServerError as error:
-        raise login_failure(error, credential, operation, is_change=new_password is not None) from None
+        failure = login_failure(error, credential, operation, is_change=new_password is not None)
+        if is_answer(error):
+            raise failure from None
+    raise name_engine(failure, credential, KIND, deadline)
 
 
 def connection_string(credential: Credential, seconds: float, new_password: str | None = None) -> str:

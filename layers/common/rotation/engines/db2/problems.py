@@ -166,6 +166,11 @@ for z/OS, -567 and -553 are about rights. Here they say that a name is not valid
 SYNTAX_ERROR: Final = -104
 
 
+def is_answer(error: ServerError) -> bool:
+    """Tell whether somebody has answered a login as a server of Db2 does. Others have certificates, too."""
+    return _login_problem(error, is_change=False)[0] is not Unreachable and TLS_HANDSHAKE not in error.text
+
+
 def login_failure(error: ServerError, credential: Credential, operation: str, *, is_change: bool) -> DatabaseError:
     """Return what a failed login means; `is_change` tells whether the login was to change the password."""
     kind, remedy = _login_problem(error, is_change=is_change)

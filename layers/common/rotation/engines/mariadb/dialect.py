@@ -2,8 +2,10 @@
 
 from typing import Final
 
+from rotation.engines.mariadb.kind import KIND
 from rotation.engines.mysql.dialect import LIMITS, Dialect
-from rotation.engines.mysql.problems import LOGIN_PROBLEMS, Sibling
+from rotation.engines.mysql.problems import LOGIN_PROBLEMS
+from rotation.engines.other_engine import MYSQL
 from rotation.errors import LoginBlocked, Untrusted
 
 FLUSH_HOSTS = "Run FLUSH HOSTS: the server blocks the function's address"
@@ -13,7 +15,8 @@ OTHER_PLUGIN = (
 NO_REVEALING = "Change the account's plugin to ed25519 or mysql_native_password: they send no password"
 
 MARIADB: Final = Dialect(
-    sibling=Sibling(ours="MariaDB", theirs="MySQL"),
+    kind=KIND,
+    sibling=MYSQL,
     limits=f"{LIMITS}, max_statement_time = {{seconds}}",  # for the rest: ALTER USER behind a global read lock
     login_problems={
         **LOGIN_PROBLEMS,

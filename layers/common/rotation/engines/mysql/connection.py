@@ -34,6 +34,7 @@ from rotation.engines.mysql.wire import (
     understood,
 )
 from rotation.engines.network import open_socket, tls_context
+from rotation.engines.other_engine import login_seconds, name_engine, of_mysql, wrong_engine
 from rotation.engines.password_rules import PasswordRules
 from rotation.errors import DatabaseError, StatementFailed, Unreachable, Unsupported
 from rotation.passwords import Rule
@@ -228,13 +229,16 @@ def _log_in(credential: Credential, deadline: Deadline, operation: str, dialect:
     socket = open_socket(credential, deadline, operation)
     client.refuses_mariadb = not dialect.greeted_as
     try:
-        seconds = client.limit_time(deadline.allow(STATEMENT_SECONDS, operation))
+        seconds = client.limit_time(login_seconds(STATEMENT_SECONDS, deadline, operation))
         client.init_command = f"SET SESSION {SETTINGS}, {dialect.limits.format(seconds=seconds)}"
         with understood():
             client.connect(socket)
     except (pymysql.MySQLError, OSError, RuntimeError) as error:
         socket.close()
-        raise _failure(error, client, credential, operation, dialect) from None
+        failure = _failure(error, client, credential, operation, dialect)
+        if isinstance(failure, Unreachable) and not client.server_version:
+            raise name_engine(failure, credential, dialect.kind, deadline) from None
+        raise failure from None
     except BaseException:
         socket.close()
         raise
@@ -262,5 +266,7 @@ def _failure(
 ) -> DatabaseError | Unsupported:
     """Return what it means that a login failed. A server of the other kind does not know one of our limits."""
     if ServerError.of(error).number in {WRONG_SERVER, UNKNOWN_VARIABLE}:
-        return dialect.sibling.refusal(operation, client.server_version)
+        found = of_mysql(client.server_version)
+        found = dialect.sibling if found.startswith(dialect.kind.name) else found  # a proxy greets as it likes
+        return wrong_engine(found, credential, dialect.kind, operation)
     return login_failure(error, credential, operation, dialect.login_problems)

@@ -5,15 +5,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from rotation.engines.driver import Problem
-from rotation.engines.mysql.problems import LOGIN_PROBLEMS, Sibling
+from rotation.engines.mysql.kind import KIND
+from rotation.engines.mysql.problems import LOGIN_PROBLEMS
+from rotation.engines.other_engine import MARIADB
+from rotation.kind import EngineKind
 
 
 @dataclass(frozen=True)
 class Dialect:
     """What a login must know of the kind of server."""
 
-    sibling: Sibling
-    """The other kind. A server that does not know one of the `limits` is one of those."""
+    kind: EngineKind
+    sibling: str
+    """The name of the other kind. A server that does not know one of the `limits` is one of those."""
     limits: str
     """The settings that limit how long the server takes for a statement; a few of them are a year otherwise."""
     login_problems: Mapping[int, Problem]
@@ -25,7 +29,8 @@ LIMITS: Final = "lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seco
 """For locks of tables and rows: the defaults are a year, and 50 seconds."""
 
 MYSQL: Final = Dialect(
-    sibling=Sibling(ours="MySQL", theirs="MariaDB"),
+    kind=KIND,
+    sibling=MARIADB,
     limits=f"{LIMITS}, max_execution_time = {{seconds}}000",  # in milliseconds; for SELECT alone
     login_problems=LOGIN_PROBLEMS,
     greeted_as=False,

@@ -13,7 +13,7 @@ from contextlib import suppress
 from rotation.engines.driver import ExpectedError
 from rotation.engines.mysql.connection import MySQLConnection
 from rotation.engines.mysql.locks import server_lock
-from rotation.engines.mysql.names import literal
+from rotation.engines.mysql.names import Account, literal
 from rotation.engines.mysql.problems import NEEDS_PRIVILEGE
 from rotation.engines.mysql.two_passwords import POLICIES, RETAIN, WRONG_CURRENT, is_primary, make_primary
 from rotation.errors import RETRIED, NotPermitted, StatementFailed
@@ -44,6 +44,18 @@ class OnePassword:
     def end_second(self, operation: str) -> None:
         """End the second password, if the server lets the user do that."""
         self._discard(operation, NEEDS_PRIVILEGE)
+
+    def end_other(self, account: Account, operation: str) -> None:
+        """Let the second password be the one that logged in, so that no other one is left.
+
+        Changes nothing if a policy refuses that, or if it is the second one that logged in: `replace` ends it then.
+        """
+        current = self._connection.credential.password
+        with suppress(ExpectedError):
+            if self._retain(current, current, operation, NEEDS_PRIVILEGE, *POLICIES) == NEEDS_PRIVILEGE:
+                cause = "the password of an earlier rotation logs in as well, and the user cannot end it"
+                discard = f"ALTER USER {account.quoted} DISCARD OLD PASSWORD"
+                raise NotPermitted(operation, cause, f'Run {discard} as an admin, or put one into "masterarn"')
 
     def _replace(self, password: str, operation: str) -> None:
         """Raise ExpectedError if the password that logged in is not the primary one."""

@@ -209,25 +209,6 @@ class ServerError:
         return said(self.raw)
 
 
-@dataclass(frozen=True)
-class Sibling:
-    """The other one of MySQL and MariaDB, which a secret can name by mistake."""
-
-    ours: str
-    """The name of the engine of this function."""
-    theirs: str
-    """The name of the other one."""
-
-    def refusal(self, operation: str, version: str) -> Unsupported:
-        """Return the error for a server of the other kind. MariaDB before 11 greets with 5.5.5- before its version."""
-        found = f"{self.theirs} {said(version.removeprefix('5.5.5-'))}"
-        return Unsupported(
-            operation,
-            f"the server is {found}, and this function rotates {self.ours}",
-            f'Attach the function for {self.theirs} to the secret, and write "engine": "{self.theirs.lower()}" into it',
-        )
-
-
 def login_failure(
     error: Exception, credential: Credential, operation: str, problems: Mapping[int, Problem] = LOGIN_PROBLEMS
 ) -> DatabaseError | Unsupported:

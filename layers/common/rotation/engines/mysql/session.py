@@ -20,7 +20,7 @@ from rotation.engines.mysql.names import Account, literal
 from rotation.engines.mysql.one_password import OnePassword
 from rotation.engines.mysql.pair import MySQLPair
 from rotation.engines.mysql.problems import RENEW, for_user
-from rotation.engines.mysql.two_passwords import POLICIES, REPLACE, WRONG_CURRENT, TwoPasswords, promote
+from rotation.engines.mysql.two_passwords import POLICIES, REPLACE, RETAIN, WRONG_CURRENT, TwoPasswords, promote
 from rotation.engines.mysql.wire import EXPIRED_PASSWORD
 from rotation.errors import LoginBlocked, NotPermitted, PasswordRefused, StatementFailed, Unsafe
 from rotation.passwords import Rule
@@ -138,6 +138,12 @@ class MySQLSession:
             ):
                 raise
         self.connection.credential = replace(self.connection.credential, password=password)
+
+    def end_old_password(self) -> None:
+        """End the second password of the user who is logged in; see `rotation.engine.EndsOldPassword`."""
+        operation = f"ending the second password of {self.connection.username}"
+        if not self.has_expired() and self.connection.version() >= RETAIN:
+            OnePassword(self.connection).end_other(Account(*self.proof().principal.rsplit("@", 1)), operation)
 
     def accepted(self, username: str, passwords: Sequence[str]) -> Sequence[str] | None:
         """Return which passwords log in, as the hashes say; see `rotation.engine.SeesPasswords`."""

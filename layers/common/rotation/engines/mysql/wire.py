@@ -63,7 +63,8 @@ class BoundedConnection(pymysql.Connection):
     refuses_mariadb = False
     """Whether to leave a server that greets as MariaDB, before it learns anything."""
 
-    server_version: str
+    server_version = ""
+    """Of the greeting; empty if there was none."""
 
     _auth_plugin_name: str
     _sock: socket.socket

@@ -30,8 +30,7 @@ from rotation.engines.driver import (
     lacks_right,
 )
 from rotation.engines.network import look_up, tls_context
-from rotation.engines.oracle.kind import normal_name
-from rotation.engines.oracle.other_engine import PROBE_SECONDS, other_engine
+from rotation.engines.oracle.kind import KIND, normal_name
 from rotation.engines.oracle.problems import (
     EXPIRED_CODE,
     REUSED,
@@ -42,10 +41,10 @@ from rotation.engines.oracle.problems import (
     login_failure,
     not_renewed,
     statement_failure,
-    wrong_engine,
 )
 from rotation.engines.oracle.rights import identifier
 from rotation.engines.oracle.wire import AnswerCheck, checked, one_connection
+from rotation.engines.other_engine import login_seconds, name_engine
 from rotation.errors import InvalidSecret, PasswordRefused, StatementFailed, Unreachable
 from rotation.redaction import said
 
@@ -228,16 +227,19 @@ def _open(
     for naming in ("service_name", "sid"):
         parameters["tcp_connect_timeout"] = deadline.share(CONNECT_SECONDS, len(addresses), operation)
         try:
-            seconds = deadline.allow(LOGIN_SECONDS, operation)
+            seconds = login_seconds(LOGIN_SECONDS, deadline, operation)
             return _log_in({**parameters, naming: database}, addresses, seconds, operation)
         except (oracledb.Error, OSError, ValueError, LookupError) as error:  # the last two if it misreads an answer
             problem = ServerError.read(error)
             if problem.code in expected:
                 raise ExpectedError(problem.code) from None
-            if problem.is_no_answer:
-                _refuse_other_engine(addresses[0], credential.port, deadline, operation)
             if naming == "sid" or problem.code not in NO_SUCH_SERVICE:
-                raise (change_failure if new_password else login_failure)(problem, credential, operation) from None
+                failure = (change_failure if new_password else login_failure)(problem, credential, operation)
+                if problem.is_no_answer:
+                    failure = name_engine(failure, credential, KIND, deadline)
+                raise failure from None
+        except Unreachable as silence:
+            raise name_engine(silence, credential, KIND, deadline) from None
     raise AssertionError
 
 
@@ -280,12 +282,6 @@ def _log_in(
         if check.has_greeting:
             raise held_back(seconds, operation) from None
         raise Unreachable(operation, f"the server gave no answer within {seconds:.0f} s", NO_ANSWER) from None
-
-
-def _refuse_other_engine(address: str, port: int, deadline: Deadline, operation: str) -> None:
-    """Raise LoginBlocked if a server of another engine answers there."""
-    if deadline.outlasts(2 * PROBE_SECONDS) and (engine := other_engine(address, port)):
-        raise wrong_engine(engine, operation)
 
 
 def _milliseconds(seconds: float) -> int:

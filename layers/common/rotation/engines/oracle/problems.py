@@ -304,15 +304,6 @@ def change_failure(error: ServerError, credential: Credential, operation: str) -
     return login_failure(error, credential, operation)
 
 
-def wrong_engine(engine: str, operation: str) -> LoginBlocked:
-    """Return the failure of a login to a server of another engine."""
-    return LoginBlocked(
-        operation,
-        f"the server there is {engine}, and not Oracle",
-        f'Correct "host" and "port" in the secret, or attach the rotation function of {engine} to it',
-    )
-
-
 def held_back(seconds: float, operation: str) -> LoginBlocked:
     """Return the failure of a login to a server that has answered, and then did not end the login."""
     cause = f"the server has answered, but did not finish the login within {seconds:.0f} s"

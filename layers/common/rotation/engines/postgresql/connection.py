@@ -13,7 +13,9 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.driver import CONNECT_SECONDS, STATEMENT_SECONDS, ExpectedError, Problem
 from rotation.engines.network import open_socket
+from rotation.engines.other_engine import login_seconds, name_engine
 from rotation.engines.postgresql import catalog
+from rotation.engines.postgresql.kind import KIND
 from rotation.engines.postgresql.problems import (
     LOCK_CODES,
     answer_at_the_end,
@@ -24,7 +26,7 @@ from rotation.engines.postgresql.problems import (
     statement_failure,
 )
 from rotation.engines.postgresql.wire import METHODS, SCRAM, BoundedSocket, ServerError, connect, wait
-from rotation.errors import LoginBlocked, NotPermitted, RotationError, StatementFailed, Untrusted
+from rotation.errors import LoginBlocked, NotPermitted, RotationError, StatementFailed, Unreachable, Untrusted
 
 NO_PROBLEMS: Mapping[str, Problem] = {}
 
@@ -82,12 +84,9 @@ class PostgreSQLConnection:
         """Whether there was a transaction: a pooler logs in to the server no earlier."""
         self._socket = BoundedSocket(open_socket(credential, deadline, operation))
         try:
-            seconds = deadline.allow(CONNECT_SECONDS, operation)
-            self._libpq = connect(credential, self._socket, seconds, operation, methods)
-        except BaseException as error:
+            self._libpq = self._log_in(operation, methods)
+        except BaseException:
             self._socket.close()
-            if isinstance(error, ServerError):
-                raise login_failure(error, credential, operation) from None
             raise
 
     def close(self) -> None:
@@ -238,6 +237,18 @@ class PostgreSQLConnection:
     def verifier(self, username: str, password: str, algorithm: str) -> str:
         """Return what the server keeps instead of a password."""
         return str(extensions.encrypt_password(password, username, scope=self._libpq, algorithm=algorithm))
+
+    def _log_in(self, operation: str, methods: str) -> extensions.connection:
+        seconds = login_seconds(CONNECT_SECONDS, self.deadline, operation)
+        try:
+            return connect(self.credential, self._socket, seconds, operation, methods)
+        except ServerError as error:
+            failure = login_failure(error, self.credential, operation)
+        except Unreachable as silence:
+            failure = silence
+        if isinstance(failure, Unreachable):
+            failure = name_engine(failure, self.credential, KIND, self.deadline)
+        raise failure
 
     def _is_standby(self, operation: str) -> bool:
         """Return whether the server copies another one: nothing can be written, and READ WRITE is an error."""

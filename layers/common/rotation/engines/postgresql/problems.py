@@ -60,6 +60,8 @@ NO_ENTRY = (
     "Allow this user, database and TLS setting in pg_hba.conf, without a client certificate (on RDS: rds.force_ssl)"
 )
 TLS_FAILED = f"Run SHOW ssl_max_protocol_version and SHOW ssl_ciphers, {OTHER_TLS}"
+IN_CLEAR_ONLY = 'Remove "ssl": false from the secret, if the server takes TLS only (rds.force_ssl, hostssl); or '
+FULL_DISK = "Make room on the disk of the server (on RDS: raise the allocated storage)"
 NO_LOGIN = "ALTER ROLE {user} LOGIN"
 NO_CONNECT = "GRANT CONNECT ON DATABASE {database} TO {user}"
 CLOSED = 'ALTER DATABASE {database} ALLOW_CONNECTIONS true; or name another database in the secret, as "dbname"'
@@ -119,6 +121,8 @@ LOGIN_PROBLEMS: Mapping[str, Problem] = {
     "28P01": (LoginBlocked, NO_PROOF),  # invalid_password, see is_refusal
     "3D000": (LoginBlocked, WRONG_DATABASE),  # invalid_catalog_name
     "42501": (LoginBlocked, NO_CONNECT),  # insufficient_privilege
+    "53100": (LoginBlocked, FULL_DISK),  # disk_full
+    "53200": (LoginBlocked, BUSY),  # out_of_memory
     "53300": (LoginBlocked, TOO_MANY),  # too_many_connections
     "55000": (LoginBlocked, CLOSED),  # object_not_in_prerequisite_state
     "57014": (LoginBlocked, BUSY),  # query_canceled: authentication_timeout
@@ -168,6 +172,8 @@ CONTEXT = re.compile(r"^CONTEXT: ", re.MULTILINE)
 def login_failure(error: ServerError, credential: Credential, operation: str) -> DatabaseError:
     """Return what a login's failure means."""
     kind, remedy = _login_problem(error)
+    if remedy == NO_ENTRY and not credential.tls:
+        remedy = f"{IN_CLEAR_ONLY}{remedy[0].lower()}{remedy[1:]}"
     names = {"user": quoted(credential.username), "database": quoted(credential.database or "")}
     for name, name_quoted in names.items():
         remedy = remedy.replace(f"{{{name}}}", name_quoted)

@@ -10,6 +10,8 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.driver import BUSY, CONNECT_SECONDS, STATEMENT_SECONDS, ExpectedError
 from rotation.engines.network import open_socket, tls_context
+from rotation.engines.other_engine import login_seconds, name_engine
+from rotation.engines.sqlserver.kind import KIND
 from rotation.engines.sqlserver.problems import (
     UNREADABLE_ANSWER,
     ExpiredPassword,
@@ -17,7 +19,7 @@ from rotation.engines.sqlserver.problems import (
     login_failure,
     statement_failure,
 )
-from rotation.engines.sqlserver.wire import LOGIN_BYTES, AnswerTooLong, BoundedSocket, OtherEngine, UnexpectedRedirect
+from rotation.engines.sqlserver.wire import LOGIN_BYTES, AnswerTooLong, BoundedSocket, UnexpectedRedirect
 from rotation.errors import DatabaseError, LoginRefused, StatementFailed, Unsupported
 
 CANCEL_SECONDS = 2.0
@@ -163,7 +165,7 @@ def _log_in(
     connected = open_socket(credential, deadline, operation)
     bounded = BoundedSocket(connected)
     try:
-        bounded.limit(deadline.allow(CONNECT_SECONDS, operation), LOGIN_BYTES)
+        bounded.limit(login_seconds(CONNECT_SECONDS, deadline, operation), LOGIN_BYTES)
         if credential.tls:
             bounded.begin_tls(credential.host, tls_context(), operation)
         else:
@@ -171,9 +173,10 @@ def _log_in(
         if new_password is not None:
             bounded.change_password_at_login(new_password)
         client = _log_in_through(bounded, credential)
-    except (pytds.Error, OSError, UnexpectedRedirect, OtherEngine, AnswerTooLong, *UNREADABLE_ANSWER) as error:
+    except (pytds.Error, OSError, UnexpectedRedirect, AnswerTooLong, *UNREADABLE_ANSWER) as error:
         connected.close()
-        raise login_failure(error, credential, operation, is_change=new_password is not None) from None
+        failure = login_failure(error, credential, operation, is_change=new_password is not None)
+        raise (failure if bounded.has_answered else name_engine(failure, credential, KIND, deadline)) from None
     except BaseException:
         connected.close()
         raise

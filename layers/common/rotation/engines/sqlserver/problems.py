@@ -31,7 +31,6 @@ from rotation.engines.sqlserver.rights import identifier
 from rotation.engines.sqlserver.wire import (
     REQUIRES_TLS,
     AnswerTooLong,
-    OtherEngine,
     UnexpectedRedirect,
     error_numbers,
 )
@@ -64,7 +63,6 @@ RECOVER = "Run RESTORE DATABASE {database} WITH RECOVERY, unless it is the copy 
 ONLINE = "ALTER DATABASE {database} SET ONLINE (on RDS: EXEC rdsadmin.dbo.rds_set_database_online {database})"
 REPAIR = "Repair the database, or restore it from a backup: the server cannot open its files"
 NO_SQL_SERVER = 'Correct "host", "port", "username" and "password" in the secret'
-OTHER_FUNCTION = 'Correct "host" and "port" in the secret, or attach the rotation function of {engine} to it'
 TAKEN = "Rename or drop that user in the database: it has the name of the clone, and belongs to another login"
 READ_ONLY = (
     "ALTER DATABASE … SET READ_WRITE until a rotation has ended; or, if this host is a replica, name the primary in"
@@ -80,17 +78,23 @@ LOGIN_PROBLEMS: Mapping[int, Problem] = {
     18456: (LoginRefused, WRONG_PASSWORD),
     701: (LoginBlocked, BUSY),
     916: (LoginBlocked, NO_USER),
+    921: (LoginBlocked, STARTING),
     922: (LoginBlocked, STARTING),
+    923: (LoginBlocked, MULTI_USER),
     924: (LoginBlocked, MULTI_USER),
     926: (LoginBlocked, REPAIR),
     927: (LoginBlocked, RECOVER),
     942: (LoginBlocked, ONLINE),
     945: (LoginBlocked, REPAIR),
     952: (LoginBlocked, STARTING),
+    954: (LoginBlocked, REPLICA),
+    955: (LoginBlocked, STARTING),
+    956: (LoginBlocked, STARTING),
     976: (LoginBlocked, REPLICA),
     978: (LoginBlocked, REPLICA),
     979: (LoginBlocked, REPLICA),
     983: (LoginBlocked, REPLICA),
+    988: (LoginBlocked, STARTING),
     4060: (LoginBlocked, NO_USER),
     4063: (LoginBlocked, NO_USER),
     4064: (LoginBlocked, NO_DEFAULT),
@@ -225,9 +229,6 @@ def login_failure(
     if isinstance(error, UnexpectedRedirect):
         cause = "the server redirects the login to another server, or its answer makes no sense"
         return LoginBlocked(operation, cause, NO_REDIRECT)
-    if isinstance(error, OtherEngine):
-        cause = f"the server there is {error.engine}, and not SQL Server"
-        return LoginBlocked(operation, cause, OTHER_FUNCTION.format(engine=error.engine))
     if isinstance(error, (AnswerTooLong, *UNREADABLE_ANSWER)):
         cause = f"this is no SQL Server, or no login of one ({type(error).__name__})"
         return LoginBlocked(operation, cause, NO_SQL_SERVER)

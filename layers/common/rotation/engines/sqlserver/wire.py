@@ -15,7 +15,6 @@ This is the only module that relies on private parts of python-tds.
 """
 
 import logging
-import re
 import socket
 import ssl
 import struct
@@ -53,9 +52,6 @@ INFORMATION = 10
 """The highest severity of a message that is no error."""
 LARGEST_PACKET_BYTES = 32767
 """[MS-TDS] 2.2.6.4, PacketSize."""
-MYSQL_GREETING = re.compile(rb".{3}\0[\x0a\xff]", re.DOTALL)
-"""How a MySQL or MariaDB begins the conversation: the first packet is its greeting, version 10, or an error. The
-servers of the other engines close the connection, or stay silent."""
 LOGIN_BYTES = 128 * 1024
 """How much a server can send until a login is done: certificates, and an acknowledgement."""
 
@@ -70,14 +66,6 @@ class AnswerTooLong(Exception):
     """An answer has more bytes, or more values, than its limit."""
 
 
-class OtherEngine(Exception):
-    """What answers is a database server of another engine."""
-
-    def __init__(self, engine: str) -> None:
-        super().__init__(engine)
-        self.engine = engine
-
-
 class BoundedSocket:
     """A connection on which each answer has a limit in seconds and in bytes.
 
@@ -87,6 +75,8 @@ class BoundedSocket:
     def __init__(self, connected: socket.socket) -> None:
         """Take over a connection on which nothing was sent yet."""
         self.is_logged_in = False
+        self.has_answered = False
+        """Whether the server has answered a PRELOGIN message, so that it is of this engine."""
         self._socket = connected
         self._ends_at = 0.0
         self._bytes_left = 0
@@ -205,9 +195,10 @@ class BoundedSocket:
             header = self._receive_exactly(HEADER.size)
             kind, status, length, *_ = HEADER.unpack(header)
             if kind not in (PRELOGIN, REPLY):
-                raise OtherEngine("MySQL or MariaDB") if MYSQL_GREETING.match(header) else ValueError(kind)
+                raise ValueError(kind)
             body += self._receive_exactly(length - HEADER.size)
             if status & LAST:
+                self.has_answered = True
                 return body
 
     def _receive_exactly(self, length: int) -> bytes:

@@ -1,0 +1,35 @@
+"""How do the operator's commands call AWS, and what do they say of an error?"""
+
+from collections.abc import Callable
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rotation.errors import RotationError, ServiceFailed
+
+
+class Stopped(RotationError):
+    """The command ends before it has done what it is for, because it must not, or because the operator says so."""
+
+
+def new_session(profile: str | None, region: str | None) -> boto3.Session:
+    """Return a session with the operator's credentials. Raises Stopped if the profile or the Region is missing."""
+    try:
+        session = boto3.Session(profile_name=profile, region_name=region)
+    except BotoCoreError as error:
+        raise Stopped("reading your AWS configuration", str(error), "Name a profile that exists") from None
+    if session.region_name:
+        return session
+    raise Stopped("reading your AWS configuration", "no Region is set", "Name it, with --region or AWS_REGION")
+
+
+def called[T](operation: str, permission: str, call: Callable[[], T]) -> T:
+    """Return AWS's answer. Raises ServiceFailed; the SDK has tried again before, if that made sense."""
+    try:
+        return call()
+    except ClientError as error:
+        details = error.response.get("Error", {})
+        cause = f"{permission} answered {details.get('Code')}: {details.get('Message')}"
+        raise ServiceFailed(operation, cause, f"Correct the cause (your role needs {permission})") from None
+    except BotoCoreError as error:
+        raise ServiceFailed(operation, str(error), "Check your credentials, your Region and your network") from None

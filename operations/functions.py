@@ -1,0 +1,55 @@
+"""Which rotation function is asked about a secret, and what does it answer?"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from operations import stacks
+from operations.calls import Stopped, called
+from rotation.errors import ServiceFailed
+
+type Client = Any
+"""A client of CloudFormation or Lambda: boto3's, which have no types here."""
+
+type Answer = dict[str, Any]
+"""What `rotation.preflight` answers."""
+
+OUTPUT = "FunctionArn"
+
+
+def of_engine(client: Client, stack: str, engine: str) -> str:
+    """Return the ARN of a stack's function for an engine, whatever its capitals: postgresql, mysql and so on.
+
+    Raises Stopped if the stack, or its function, is not there; ServiceFailed.
+    """
+    operation = f"looking for the function for {engine} in the stack {stack}"
+    if stacks.find(client, stack) is None:
+        cause = "there is no such stack in this account and Region"
+        raise Stopped(operation, cause, "Name it with --stack, or the function with --function")
+    answer = called(operation, "cloudformation:DescribeStacks", lambda: client.describe_stacks(StackName=stack))
+    found = {
+        output["OutputKey"].removesuffix(OUTPUT).lower(): str(output["OutputValue"])
+        for output in answer["Stacks"][0].get("Outputs", [])
+        if output["OutputKey"].endswith(OUTPUT)
+    }
+    if engine.lower() not in found:
+        raise Stopped(operation, "it has none", f"Name one of {', '.join(sorted(found)) or 'another stack'}")
+    return found[engine.lower()]
+
+
+def ask(client: Client, function: str, event: Mapping[str, object]) -> Answer:
+    """Invoke a function with a question, and return its answer. Raises ServiceFailed if it does not answer it."""
+    operation = f"asking {function}"
+    answer = called(
+        operation,
+        "lambda:InvokeFunction",
+        lambda: client.invoke(FunctionName=function, Payload=json.dumps(event)),
+    )
+    said = json.loads(answer["Payload"].read())
+    if "FunctionError" in answer:
+        cause = str(said.get("errorMessage", said))
+        raise ServiceFailed(operation, cause, "Correct the cause; the function's log says more")
+    if not isinstance(said, dict) or "Findings" not in said:
+        cause = "it is no rotation function that answers questions"
+        raise ServiceFailed(operation, cause, "Deploy this version of the stack, or name another function")
+    return said

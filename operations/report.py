@@ -1,0 +1,36 @@
+"""How does a preflight look in a terminal?"""
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rotation.finding import Outcome
+
+COLOURS = {Outcome.PASS: "32", Outcome.WARN: "33", Outcome.FAIL: "31", Outcome.NOT_LOOKED_AT: "2"}
+NARROWEST = 60
+
+
+def lines(answer: Mapping[str, Any], width: int, *, coloured: bool) -> Iterator[str]:
+    """Yield a table of what was found: item, outcome, and what is so; a remedy in lines of its own."""
+    findings: Sequence[Mapping[str, str]] = answer["Findings"]
+    item = max((len(one["Item"]) for one in findings), default=0)
+    outcome = max((len(one["Outcome"]) for one in findings), default=0)
+    indent = " " * (item + outcome + 4)
+    room = max(width, NARROWEST) - len(indent)
+    for one in findings:
+        first, *rest = _wrapped(one["Found"], room)
+        shown = _coloured(one["Outcome"], outcome) if coloured else one["Outcome"].ljust(outcome)
+        yield f"{one['Item'].ljust(item)}  {shown}  {first}".rstrip()
+        yield from (indent + line for line in rest)
+        if one.get("Remedy"):
+            yield from (indent + line for line in _wrapped(f"→ {one['Remedy']}", room))
+    yield f"\n{answer['SecretId']}: {answer['Outcome']}"
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Break a text into lines; ARNs and commands stay whole, so that they can be copied."""
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def _coloured(outcome: str, width: int) -> str:
+    return f"\x1b[{COLOURS[Outcome(outcome)]}m{outcome.ljust(width)}\x1b[0m"
