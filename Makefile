@@ -9,7 +9,8 @@ AWS ?=#                            invoke: laptop; or account: that of your cred
 ADDRESS ?= host.docker.internal#   aws: the address at which a container reaches this machine
 AUDIT_REQUIRED ?=#                 check, audit: true: it is an error if vulnerabilities cannot be looked up
 STACK ?=#                          uninstall: the name of the stack
-UNINSTALL_ARGS ?=#                 uninstall: --detach, --hand-over-to ARN, --yes, --profile NAME, --region NAME
+OPERATION_ARGS ?=#                 preflight, attach, uninstall: --help, --yes, --json, --detach, --profile NAME, --region NAME …
+SECRET ?=#                         preflight, attach: the name or the ARN of a secret
 PYTEST_ARGS ?=#                    test: -k alternating, --durations=15, -n 0 (one process instead of one per core) …
 
 # Each installation is a virtual environment of Python 3.13. It sees no other package of this machine.
@@ -121,8 +122,8 @@ preflight: $(SAM) ## ask the function that is attached to a secret whether a rot
 attach: $(SAM) ## attach a rotation function to a secret, without rotating it (SECRET=name ENGINE=mysql; OPERATION_ARGS="--help")
 	@$(OPERATION).attach $(OPERATION_ARGS) --engine $(ENGINE) $(SECRET)
 
-uninstall: $(SAM) ## show which secrets a stack still rotates, ask, and delete it (STACK=name; UNINSTALL_ARGS="--help")
-	@$(OPERATION).uninstall $(UNINSTALL_ARGS) $(STACK)
+uninstall: $(SAM) ## show which secrets a stack still rotates, ask, and delete it (STACK=name; OPERATION_ARGS="--help")
+	@$(OPERATION).uninstall $(OPERATION_ARGS) $(STACK)
 
 clean: ## remove everything that these tasks built or installed
 	rm -rf .aws-sam .local
