@@ -43,7 +43,7 @@ def user(server: Db2Laboratory) -> Credential:
 
 
 @pytest.fixture
-def without_accessctrl(server: Db2Laboratory, instance: Instance) -> Iterator[None]:
+def without_accessctrl(server: Db2Laboratory, instance: Instance, user: Credential) -> Iterator[None]:  # noqa: ARG001 - made while the admin may grant
     """The admin has not ACCESSCTRL."""
     grantee = quoted(server.admin.username.upper())
     inside(instance, f"REVOKE {ACCESSCTRL} FROM USER {grantee}")
@@ -106,10 +106,8 @@ def test_a_standby_fails_for_the_admin_and_warns_a_user_who_sees_it(
     assert 'Name the primary in "host"' in findings["admin's replica"].remedy
 
 
-def test_an_admin_without_accessctrl_fails_until_the_statement_was_run(
-    server: Db2Laboratory, user: Credential, request: pytest.FixtureRequest
-) -> None:
-    request.getfixturevalue("without_accessctrl")
+@pytest.mark.usefixtures("without_accessctrl")
+def test_an_admin_without_accessctrl_fails_until_the_statement_was_run(server: Db2Laboratory, user: Credential) -> None:
     failure = of_pair(server, user)["admin's rights"]
     assert failure.outcome is Outcome.FAIL
     assert "CONNECT ON DATABASE" in failure.said

@@ -40,6 +40,9 @@ ROLE: Final = "SELECT VALUE FROM SYSIBMADM.DBCFG WHERE NAME = 'hadr_db_role'"
 (https://www.ibm.com/docs/en/db2/11.5?topic=parameters-hadr-db-role-hadr-database-role)."""
 STANDBY: Final = "STANDBY"
 
+SAFE_LIMIT: Final = 6
+"""How many failed logins in a row a server must allow; docs/engines/db2.md counts them."""
+
 UNSEEN: Final = frozenset({NO_PRIVILEGE, NO_AUTHORITY, UNKNOWN_NAME, UNKNOWN_ROUTINE})
 """How the server answers a user who may not read a view."""
 
@@ -82,7 +85,8 @@ def inspect_server(connection: Db2Connection) -> Iterator[Finding]:
     yield not_looked_at(
         "password rules", "they belong to the server's operating system, which shows them to no session"
     )
-    yield not_looked_at("lockout", "users belong to the server's operating system, which shows its limit to no session")
+    limit = "users belong to the server's operating system, which shows its limit of failed logins to no session"
+    yield not_looked_at("lockout", f"{limit}; a limit of {SAFE_LIMIT} or more is safe")
 
 
 def _version(name: str, version: str) -> Finding:
