@@ -142,8 +142,8 @@ class Inspection:
 
     def _login(self) -> Iterator[Finding]:
         with self._means.engine.connect(self._user, self._means.deadline) as session:
+            self._proof = session.proof()  # it fails if the password has expired
             yield passed("login", f"AWSCURRENT logs in: {self._user}")
-            self._proof = session.proof()
             yield from findings_of(
                 [
                     Look("server", (), session.inspect_server),

@@ -225,6 +225,7 @@ def schema() -> Iterator[str]:
         yield _table(view, columns)
     yield f'CREATE TABLE "{CONFIGURATION}" (DBPARTITIONNUM, NAME, VALUE, DEFERRED_VALUE)'
     yield f"INSERT INTO \"{CONFIGURATION}\" VALUES (0, 'connect_proc', '', '')"  # noqa: S608 - constants
+    yield f"INSERT INTO \"{CONFIGURATION}\" VALUES (0, 'hadr_db_role', 'STANDARD', '')"  # noqa: S608 - constants
     yield 'CREATE TABLE objects (kind, "schema", name, target)'
     for view, query in OBJECT_VIEWS.items():
         yield f'CREATE VIEW "SYSCAT.{view}" AS SELECT {query}'

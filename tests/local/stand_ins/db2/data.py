@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tests.local.stand_ins.db2.answer import Answer, Prepared
 from tests.local.stand_ins.db2.catalog import Db2Error, Tokens, is_catalog
+from tests.local.stand_ins.db2.privileges import HELD_AS
 from tests.local.stand_ins.db2.rdsadmin import RDSADMIN
 from tests.local.stand_ins.db2.wire import Column, Value
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 INTEGERS = frozenset({"TASK_ID", "ID", "AMOUNT", "1", "2"})
 """Columns that are numbers."""
+
+ASKING = ("DATAACCESS", "DBADM", "SQLADM")
+"""Who may ask functions for groups and authorities, of those who have no EXECUTE on them
+(https://www.ibm.com/support/knowledgecenter/en/SSEPGG_11.1.0/com.ibm.db2.luw.sql.rtn.doc/doc/r0052898.html)."""
 
 TASK_COLUMNS = ("TASK_ID", "TASK_TYPE", "DATABASE_NAME", "LIFECYCLE", "TASK_OUTPUT")
 
@@ -128,8 +133,10 @@ class Data:
         tokens.require("TABLE", "(")
         function = ".".join(tokens.qualified("SYSPROC"))
         arguments = _arguments(tokens)
-        if not self.session.privileges.has("DBADM"):
+        if not any(self.session.privileges.has(authority) for authority in ASKING):
             raise self.session.privileges.no_privilege("EXECUTE", function)
+        if function == "SYSPROC.AUTH_LIST_AUTHORITIES_FOR_AUTHID":
+            return self._authorities(" ".join(arguments).rpartition(",")[0])
         if function == "SYSPROC.AUTH_LIST_GROUPS_FOR_AUTHID":
             return self._groups(" ".join(arguments))
         if function == "RDSADMIN.GET_TASK_STATUS" and self.session.database.name == RDSADMIN:
@@ -148,6 +155,16 @@ class Data:
         rows = [(name.upper(), group) for name in instance.users for group in sorted(instance.groups(name))]
         self._fill("groups_of", ("AUTHID", "GROUP"), rows)
         return f'(SELECT "GROUP" FROM temp.groups_of WHERE AUTHID = {authid})'
+
+    def _authorities(self, authid: str) -> str:
+        """Return a query for the authorities of a user, whose name is an expression of SQL."""
+        rows = [
+            (name.upper(), *row)
+            for name in self.session.instance.users
+            for row in self.session.privileges.authorities(name.upper())
+        ]
+        self._fill("authorities_of", ("AUTHID", "AUTHORITY", *HELD_AS), rows)
+        return f"(SELECT * FROM temp.authorities_of WHERE AUTHID = {authid})"
 
     def _tasks(self, number: str, database: str, kind: str) -> str:
         instance = self.session.instance

@@ -2,7 +2,7 @@
 
 # ruff: noqa: S608 - the catalog's own names
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 BY_SECADM = frozenset({"ACCESSCTRL", "CREATE_SECURE_OBJECT", "DATAACCESS", "DBADM", "SECADM"})
 BY_SYSADM = frozenset({"CREATE_EXTERNAL_ROUTINE", "CREATE_NOT_FENCED_ROUTINE"})
 """Who may grant what: https://www.ibm.com/docs/en/db2/11.5?topic=statements-grant-database-authorities."""
+
+HELD_AS = ("D_USER", "D_GROUP", "D_PUBLIC", "ROLE_USER", "ROLE_GROUP", "ROLE_PUBLIC", "D_ROLE")
+"""Through what a user can hold an authority."""
 
 DYNAMIC_SQL = ("NULLID", "SYSSH200")
 """The package of dynamic SQL."""
@@ -87,10 +90,27 @@ class Privileges:
     def _no_authority(self, operation: str) -> Db2Error:
         return Db2Error(-552, "42502", self.session.authid, operation)
 
+    def authorities(self, authid: str) -> Iterator[tuple[str, ...]]:
+        """Yield each authority of a user on the database, and Y or N for each of `HELD_AS`; `*` stands for a role."""
+        user, groups, public = self._origins(authid)
+        origins = [*(user, groups, public), *(self._with_roles(each) - each for each in (user, groups, public))]
+        kind = KINDS["DATABASE"]
+        for authority, column in kind.privileges.items():
+            query = f"SELECT GRANTEE, GRANTEETYPE FROM \"SYSCAT.{kind.view}\" WHERE {column} = 'Y'"
+            holders = set(self.session.store.execute(query).fetchall())
+            if holders & set().union(*origins):
+                yield authority, *("NY"[bool(holders & origin)] for origin in origins), "*"
+
+    def _origins(self, authid: str) -> tuple[set[tuple[str, str]], ...]:
+        groups = {(group, "G") for group in self.session.instance.groups(authid)}
+        return {(authid, "U")}, groups, {("PUBLIC", "G")}
+
     def _identities(self) -> set[tuple[str, str]]:
         """Return the user, its groups, PUBLIC, and all roles of which these are members."""
-        authid = self.session.authid
-        found = {(authid, "U"), ("PUBLIC", "G"), *((group, "G") for group in self.session.instance.groups(authid))}
+        return self._with_roles(set().union(*self._origins(self.session.authid)))
+
+    def _with_roles(self, members: set[tuple[str, str]]) -> set[tuple[str, str]]:
+        found = set(members)
         query = 'SELECT GRANTEE, GRANTEETYPE, ROLENAME FROM "SYSCAT.ROLEAUTH"'
         roles = self.session.store.execute(query).fetchall()
         while more := {(role, "R") for grantee, kind, role in roles if (grantee, kind) in found} - found:

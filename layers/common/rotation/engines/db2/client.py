@@ -70,6 +70,13 @@ class ClientConnection:
 
         return self._within(seconds, run)
 
+    def server(self, seconds: float) -> tuple[str, str]:
+        """Return what the server is, and its version: `DB2/LINUXX8664` and `11.05.0800`. The login told the client."""
+        handle = self._handle
+        names = ibm_db.SQL_DBMS_NAME, ibm_db.SQL_DBMS_VER
+        name, version = self._within(seconds, lambda: [str(ibm_db.get_db_info(handle, each)) for each in names])
+        return name, version
+
     def commit(self, seconds: float) -> None:
         """Commit the transaction."""
         handle = self._handle

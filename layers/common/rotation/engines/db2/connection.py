@@ -21,6 +21,7 @@ DATABASE: Final = re.compile(r"[A-Za-z@#$][A-Za-z0-9_@#$]{0,7}")
 """https://www.ibm.com/docs/en/db2/11.5?topic=rules-database-database-alias-naming"""
 
 UNKNOWN_NAME, UNKNOWN_ROUTINE, NOTHING_TO_REVOKE = -204, -440, -556
+NO_PRIVILEGE, NO_AUTHORITY, NOT_ON_STANDBY = -551, -552, -1773
 
 
 class Db2Connection:
@@ -60,6 +61,13 @@ class Db2Connection:
         seconds = self.deadline.allow(STATEMENT_SECONDS, operation)
         with self._translating(operation, seconds, remedy):
             return self._client.call(procedure, parameters, seconds)
+
+    def server(self) -> tuple[str, str]:
+        """Return what the server is, and its version, as the login told. Nothing is sent."""
+        operation = "asking the client what the server is"
+        seconds = self.deadline.allow(STATEMENT_SECONDS, operation)
+        with self._translating(operation, seconds):
+            return self._client.server(seconds)
 
     def commit(self) -> None:
         """Commit the transaction."""
@@ -116,7 +124,7 @@ class ExpiredConnection(Db2Connection):
     def _fail(self, *_: object, **__: object) -> NoReturn:
         raise self._failure
 
-    execute = call = commit = rollback = _fail
+    execute = call = server = commit = rollback = _fail
 
 
 @contextmanager

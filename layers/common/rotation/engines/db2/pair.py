@@ -81,8 +81,8 @@ class Db2Pair:
         self._require_names()
         users = self._connect_to_users()
         self._warn_of_other_databases(users)
-        needed = self._changes()
-        self._require_nothing_lost(needed)
+        needed = self.needed_changes()
+        self.require_nothing_lost(needed)
         self._mirror_groups(users)
         for left in reversed(range(MIRROR_ROUNDS)):
             if not needed:
@@ -93,7 +93,7 @@ class Db2Pair:
                 # The same step, delivered twice: one of the two was rolled back, and begins anew.
                 if not left or not DEADLOCK.search(error.cause):
                     raise
-            needed = self._changes()
+            needed = self.needed_changes()
 
     def compare(self) -> Comparison:
         """Compare the two; raises RightsDiffer if one of them is gone."""
@@ -117,16 +117,19 @@ class Db2Pair:
                 remedy = "Use another name, or the single-user strategy"
                 raise Unsupported(f"looking at {self.user} and {self.other}", cause, remedy)
 
-    def _warn_of_other_databases(self, users: Db2Users) -> None:
-        """Log the databases that this session does not enter.
+    def other_databases(self, users: Db2Users) -> str:
+        """Return the names of the databases that this session does not enter; empty if there are none.
 
         Each can run a procedure at the connect, with the rights of the admin.
         """
-        if databases := users.other_databases(self._database):
-            listed = ", ".join(databases[:MOST_DATABASES]) + (", …" if len(databases) > MOST_DATABASES else "")
+        names = users.other_databases(self._database)
+        return said(", ".join(names[:MOST_DATABASES]) + (", …" if len(names) > MOST_DATABASES else ""))
+
+    def _warn_of_other_databases(self, users: Db2Users) -> None:
+        if names := self.other_databases(users):
             logger.warning(
                 said(
-                    f"{self.other} gets rights in {self._database} only. The server has other databases: {listed}."
+                    f"{self.other} gets rights in {self._database} only. The server has other databases: {names}."
                     f" If {self.user} has rights in one of them, grant them to {self.other} by hand"
                 )
             )
@@ -196,7 +199,11 @@ class Db2Pair:
             cause = f"{error} is a right that is not known to this program"
             raise StatementFailed(operation, cause, "Use the single-user strategy, and report the right") from None
 
-    def _require_nothing_lost(self, needed: Sequence[Change]) -> None:
+    def needed_changes(self) -> list[Change]:
+        """Return what gives the other user the rights of the user, none if they are equal. Changes nothing."""
+        return list(changes(*self._rights(), normal_name(self.other)))
+
+    def require_nothing_lost(self, needed: Sequence[Change]) -> None:
         """Raise Unsupported if a view or trigger of the other user would become inoperative. Changes nothing."""
         if all(change.grants for change in needed):
             return
@@ -223,9 +230,6 @@ class Db2Pair:
             if not self._change_by_procedure(users, change):
                 raise refusal from None
 
-    def _changes(self) -> list[Change]:
-        return list(changes(*self._rights(), normal_name(self.other)))
-
     def _change(self, change: Change) -> None:
         # The same step, delivered twice, can have revoked the right since we read it. To grant it twice is no error.
         gone = frozenset[int]() if change.grants else frozenset({NOTHING_TO_REVOKE})
@@ -248,7 +252,7 @@ class Db2Pair:
         try:
             users.run(self._operation, procedure.procedure, *procedure.arguments)
         except StatementFailed:
-            if change in self._changes():
+            if change in self.needed_changes():
                 raise
         return True
 

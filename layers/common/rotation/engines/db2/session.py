@@ -9,6 +9,7 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import OWN_NAME, CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.db2 import connection as db2_connection
+from rotation.engines.db2 import inspection
 from rotation.engines.db2 import users as db2_users
 from rotation.engines.db2.connection import Db2Connection, ExpiredConnection
 from rotation.engines.db2.kind import KIND, normal_name
@@ -18,7 +19,10 @@ from rotation.engines.db2.proof import read_proof, require_same_database
 from rotation.engines.db2.unshared import unshared
 from rotation.engines.db2.users import Db2Users
 from rotation.engines.driver import foreign_triggers_allowed, refuse_foreign_triggers, verify
+from rotation.engines.network import reach
 from rotation.errors import LoginBlocked
+from rotation.finding import Finding
+from rotation.kind import Strategy
 
 SURROUNDINGS: Final = "VALUES (CURRENT SCHEMA, CURRENT PATH)"
 """Where an application looks for names (https://www.ibm.com/docs/en/db2/11.5?topic=elements-special-registers)."""
@@ -50,6 +54,10 @@ class Db2:
                     raise
                 connection = ExpiredConnection(credential, deadline, failure)
             yield Db2Session(connection, stack)
+
+    def reach(self, credential: Credential, deadline: Deadline) -> Iterator[Finding]:
+        """Say how far one gets without a login; see `rotation.engine.InspectedEngine`."""
+        return reach(credential, deadline, inspection.begin_tls)
 
 
 class Db2Session:
@@ -131,6 +139,19 @@ class Db2Session:
         """Run the statements, and roll everything back; see `rotation.engine.Session`."""
         verify(statements, self.connection.execute, TRANSACTIONAL)
         self.connection.rollback()
+
+    def inspect_server(self) -> Iterator[Finding]:
+        """Say what the server shows; see `rotation.engine.InspectedSession`."""
+        return inspection.inspect_server(self.connection)
+
+    def inspect_rights(self, strategy: Strategy, user: str, other: str) -> Iterator[Finding]:
+        """Say whether who is logged in may do its part; see `rotation.engine.InspectedSession`."""
+        if normal_name(self.connection.username) == normal_name(user):
+            return inspection.inspect_user(self.connection, strategy)
+        users = self._connect_to_users()
+        if strategy is Strategy.SINGLE_USER:
+            return inspection.inspect_admin(self.connection)
+        return inspection.inspect_admin_of_pair(self.connection, self._pair(user, other), users)
 
     def _pair(self, user: str, other: str) -> Db2Pair:
         return Db2Pair(self.connection, self._connect_to_users, user, other)
