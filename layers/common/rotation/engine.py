@@ -232,6 +232,7 @@ class Engine(Protocol):
         """
 
 
+@runtime_checkable
 class InspectedSession(Session, Protocol):
     """A session that can also be asked, before anything is changed, whether a rotation would succeed."""
 

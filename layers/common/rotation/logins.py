@@ -69,6 +69,10 @@ class Connects(Protocol):
     def deadline(self) -> Deadline:
         """The time that is left."""
 
+    @property
+    def admin(self) -> Callable[[SecretValue], Credential]:
+        """See `Context.admin`."""
+
 
 @dataclass(frozen=True)
 class Context:
@@ -189,12 +193,12 @@ def as_admin(admin: Credential, current: SecretValue, context: Connects) -> Iter
         yield session
 
 
-def _enter(stack: contextlib.ExitStack, admin: Credential, context: Context) -> Session:
+def _enter(stack: contextlib.ExitStack, admin: Credential, context: Connects) -> Session:
     return stack.enter_context(context.engine.connect(admin, context.deadline))
 
 
 def _enter_again(
-    stack: contextlib.ExitStack, refused: LoginRefused, admin: Credential, current: SecretValue, context: Context
+    stack: contextlib.ExitStack, refused: LoginRefused, admin: Credential, current: SecretValue, context: Connects
 ) -> Session:
     """Log in with the password that the admin secret has now, if it is another one; raises LoginBlocked."""
     now = context.admin(current)

@@ -48,7 +48,7 @@ class Description:
             is_enabled=answer.get("RotationEnabled", False),
             function_arn=":".join(answer.get("RotationLambdaARN", "").split(":")[:7]),
             schedule=rules.get("ScheduleExpression") or (f"every {days} days" if days else ""),
-            next_rotation=date and date.astimezone(UTC),
+            next_rotation=date.astimezone(UTC) if date is not None else None,
             stages=answer.get("VersionIdsToStages", {}),
         )
 

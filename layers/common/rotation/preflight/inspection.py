@@ -8,7 +8,7 @@ from functools import cached_property
 from rotation import strategies
 from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
-from rotation.engine import CloneStatus, Comparison, InspectedEngine, InspectedSession, Proof
+from rotation.engine import CloneStatus, Comparison, InspectedEngine, InspectedSession, Proof, Session
 from rotation.errors import RightsDiffer
 from rotation.finding import Finding, Outcome, failed_with, not_looked_at, passed, warned
 from rotation.kind import EngineKind, Strategy
@@ -167,7 +167,8 @@ class Inspection:
         if not self._current.admin_secret:
             return
         proof = self._proof_at_admins_place()
-        with as_admin(self._admin, self._current, self._means) as session:
+        with as_admin(self._admin, self._current, self._means) as admins:
+            session = _inspected(admins)
             session.require_proven(proof)
             yield passed("admin", f"{self._admin} logs in, and finds the account of {self._user.username}")
             yield from findings_of(
@@ -234,11 +235,18 @@ def grant_diff(comparison: Comparison, record: PairRecord, user: str, other: str
         yield failed_with("grant diff", error)
         return
     if comparison.differences:
-        error = differ(comparison.differences, user, other)
-        remedy = "Rotate to end them, or run one of the statements by hand" + error.remedy.partition("difference")[2]
-        yield warned("grant diff", f"the next rotation ends what differs: {error.cause}", remedy)
+        found = differ(comparison.differences, user, other)
+        remedy = "Rotate to end them, or run one of the statements by hand" + found.remedy.partition("difference")[2]
+        yield warned("grant diff", f"the next rotation ends what differs: {found.cause}", remedy)
     else:
         yield passed("grant diff", f"{other} and {user} have the same rights")
+
+
+def _inspected(session: Session) -> InspectedSession:
+    """Return a session of an engine whose sessions can all be asked."""
+    if not isinstance(session, InspectedSession):
+        raise TypeError(type(session).__name__)
+    return session
 
 
 def _now() -> datetime:
