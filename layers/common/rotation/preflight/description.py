@@ -38,7 +38,8 @@ class Description:
     @classmethod
     def parse(cls, answer: "DescribeSecretResponseTypeDef") -> Self:
         """Read the answer."""
-        rules, date = answer.get("RotationRules", {}), answer.get("NextRotationDate")
+        rules = answer.get("RotationRules", {})
+        date: datetime | None = answer.get("NextRotationDate")
         days, primary, arn = rules.get("AutomaticallyAfterDays"), answer.get("PrimaryRegion", ""), answer["ARN"]
         return cls(
             arn=arn,
@@ -48,7 +49,7 @@ class Description:
             is_enabled=answer.get("RotationEnabled", False),
             function_arn=":".join(answer.get("RotationLambdaARN", "").split(":")[:7]),
             schedule=rules.get("ScheduleExpression") or (f"every {days} days" if days else ""),
-            next_rotation=date.astimezone(UTC) if date is not None else None,
+            next_rotation=date and date.astimezone(UTC),
             stages=answer.get("VersionIdsToStages", {}),
         )
 
