@@ -8,15 +8,17 @@ from rotation.engines.mariadb import catalog
 from rotation.engines.mariadb.dialect import MARIADB
 from rotation.engines.mariadb.kind import KIND
 from rotation.engines.mariadb.methods import first_password, require_changeable, require_native
-from rotation.engines.mysql import catalog as accounts
 from rotation.engines.mysql import inspection
-from rotation.engines.mysql.inspection import LOOKING, SAFE_ATTEMPTS, MySQLInspection
+from rotation.engines.mysql.inspection import LOOKING, READINGS, SAFE_ATTEMPTS, MySQLInspection
 from rotation.engines.mysql.names import Account
 from rotation.engines.mysql.rights import Right
 from rotation.errors import NotPermitted
 from rotation.finding import Finding, failed_with, passed
 
 begin_tls: Final = partial(inspection.begin_tls, problems=MARIADB.login_problems)
+
+NO_LIMIT: Final = 2**32 - 1
+"""The highest value of max_password_errors, and its default."""
 
 
 class MariaDBInspection(MySQLInspection):
@@ -27,9 +29,9 @@ class MariaDBInspection(MySQLInspection):
 
     def _limit_of_logins(self) -> tuple[int | None, str]:
         """Return the server's limit for all users, and what raises it."""
-        return int(
-            self._settings["max_password_errors"]
-        ), f"Set max_password_errors to {SAFE_ATTEMPTS} or more on the server"
+        limit = int(self._settings["max_password_errors"])
+        remedy = f"Set max_password_errors to {SAFE_ATTEMPTS} or more on the server"
+        return (None if limit >= NO_LIMIT else limit), remedy
 
     def _own_password(self) -> Iterator[Finding]:
         try:
@@ -49,10 +51,14 @@ class MariaDBInspection(MySQLInspection):
         """Return the right itself: a role is granted by who has it WITH ADMIN OPTION."""
         return right
 
-    def _read_all(self, accounts_meant: Collection[Account]) -> None:
-        for account in accounts_meant:
+    def _is_of_system(self, account: Account) -> bool:  # noqa: ARG002 - no account is
+        """Return False: there is no SYSTEM_USER."""
+        return False
+
+    def _read_all(self, accounts: Collection[Account]) -> None:
+        for account in accounts:
             first_password(account, catalog.methods(self._connection, account))
-            for read in (accounts.row, accounts.proxies, accounts.proxy_users):
+            for read in READINGS:
                 read(self._connection, account)
 
     def _require_two(self, account: Account) -> None:

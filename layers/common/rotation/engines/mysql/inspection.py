@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, Final
 
@@ -72,6 +73,9 @@ WRITERS: Final = frozenset({"CONNECTION_ADMIN", "SUPER", "READ_ONLY ADMIN", "REA
 
 ADDERS: Final = frozenset({"APPLICATION_PASSWORD_ADMIN", "CREATE USER", ALL})
 """The rights to give oneself a second password, and to end it."""
+
+READINGS: Final = (catalog.row, catalog.rights, catalog.proxies, catalog.proxy_users)
+"""What both servers are asked about an account of a pair."""
 
 TABLES_OF_ACCOUNTS: Final = "`mysql`.*"
 ROLE_ADMIN: Final = Right(RightKind.DYNAMIC, "ROLE_ADMIN", GLOBAL)
@@ -167,8 +171,9 @@ class MySQLInspection:
         except InvalidConfiguration as error:
             return failed_with("password rules", error)
         if asked.others:
-            cause = f"the server also checks {', '.join(asked.others)}, which can refuse a password now and then"
-            return warned("password rules", cause, "Rotate again if that happens")
+            others = ", ".join(asked.others)
+            cause = f"the server also checks {others}: it can refuse a password that meets all other rules"
+            return warned("password rules", cause, f"Relax {others}, or rotate again if that happens")
         if not asked.rules:
             return passed("password rules", "the server shows no rule for passwords")
         return passed(
@@ -252,8 +257,7 @@ class MySQLInspection:
         """Return the rights without which an admin can change none of these accounts."""
         on_tables = {right.name for right in self._own if covers(right.item, TABLES_OF_ACCOUNTS)}
         may_change = self._names & {"CREATE USER", ALL} or on_tables >= {"INSERT", "UPDATE"}
-        names = {right.name for account in accounts for right in catalog.rights(self._connection, account)}
-        needs_system = SYSTEM_USER in names and SYSTEM_USER not in self._names
+        needs_system = SYSTEM_USER not in self._names and any(map(self._is_of_system, accounts))
         return [*([] if may_change else [MAY_CREATE]), *([f"{SYSTEM_USER} ON *.*"] if needs_system else [])]
 
     def _rights_for_pair(self, pair: MySQLPair) -> Iterator[Finding]:
@@ -286,6 +290,12 @@ class MySQLInspection:
 
     # What MariaDB does in another way
 
+    def _is_of_system(self, account: Account) -> bool:
+        """Tell whether only who has SYSTEM_USER can change the account; False if the server does not show it."""
+        with suppress(NotPermitted):
+            return SYSTEM_USER in {right.name for right in catalog.rights(self._connection, account)}
+        return False
+
     def _to_grant(self, right: Right) -> Right:
         """Return what an admin must have to grant this right."""
         return ROLE_ADMIN if right.kind is RightKind.ROLE else right
@@ -293,7 +303,7 @@ class MySQLInspection:
     def _read_all(self, accounts: Collection[Account]) -> None:
         """Read what a rotation reads of these accounts; raises NotPermitted."""
         for account in accounts:
-            for read in (catalog.row, catalog.proxies, catalog.proxy_users, catalog.role_users, catalog.default_roles):
+            for read in (*READINGS, catalog.role_users, catalog.default_roles):
                 read(self._connection, account)
 
     def _require_two(self, account: Account) -> None:
