@@ -117,6 +117,14 @@ def an_admin_that_reads_too_little(laboratory: MySQLLaboratory, *tables: str) ->
     assert bad(looked(poor, user, Strategy.ALTERNATING_USERS, through_admin=True), Outcome.FAIL) == {}
 
 
+def test_an_admin_that_finds_no_account_gets_the_statement(mysql: MySQLLaboratory) -> None:
+    poor, user = with_poor_admin(mysql, CREATES), mysql.new_user()
+    finding = looked(poor, user, Strategy.SINGLE_USER, through_admin=True)["admin"]
+    assert finding.outcome is Outcome.FAIL
+    alter(mysql, finding.remedy)
+    assert bad(looked(poor, user, Strategy.SINGLE_USER, through_admin=True), Outcome.FAIL) == {}
+
+
 def test_an_admin_of_mysql_that_reads_too_little_gets_the_statement(mysql: MySQLLaboratory) -> None:
     an_admin_that_reads_too_little(mysql, "user")
 
