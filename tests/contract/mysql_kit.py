@@ -82,6 +82,16 @@ def setting(laboratory: MySQLLaboratory, name: str, value: str) -> Iterator[None
         alter(laboratory, f"SET GLOBAL {name} = {quoted(str(before)) if isinstance(before, str) else before}")
 
 
+@contextmanager
+def reuse_check(mariadb: MySQLLaboratory) -> Iterator[None]:
+    """Let the server refuse every password that a user has had."""
+    alter(mariadb, "INSTALL SONAME 'password_reuse_check'")
+    try:
+        yield
+    finally:
+        alter(mariadb, "UNINSTALL SONAME 'password_reuse_check'")
+
+
 type Serve = Callable[[socket.socket], None]
 
 

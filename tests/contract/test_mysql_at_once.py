@@ -14,7 +14,7 @@ from rotation.engine import KeepsOldPassword
 from rotation.engines.mysql.locks import lock_name
 from rotation.engines.mysql.session import MySQLSession
 from rotation.errors import PasswordRefused, RotationError, StatementFailed
-from tests.contract.mysql_kit import account, alter, rotate, shown
+from tests.contract.mysql_kit import account, alter, reuse_check, rotate, shown
 from tests.contract.pairs import Pair, RecordInMemory, changed, new_clone, set_secret
 from tests.laboratories import deadline
 from tests.laboratories.mysql import MySQLLaboratory, quoted
@@ -214,13 +214,3 @@ class TestMariaDB(Family):
                 session.change_own_password(new.password)
             late.change_own_password(new.password)
         assert mariadb.logs_in(new)
-
-
-@contextmanager
-def reuse_check(mariadb: MySQLLaboratory) -> Iterator[None]:
-    """Let the server refuse every password that a user has had."""
-    alter(mariadb, "INSTALL SONAME 'password_reuse_check'")
-    try:
-        yield
-    finally:
-        alter(mariadb, "UNINSTALL SONAME 'password_reuse_check'")

@@ -18,7 +18,7 @@ import pymysql
 import pytest
 
 from rotation.credential import Credential
-from rotation.engine import Engine
+from rotation.engine import InspectedEngine
 from rotation.engines.mariadb import MariaDB
 from rotation.engines.mysql import MySQL
 from rotation.errors import DatabaseError, LoginBlocked, NotPermitted, Unreachable
@@ -306,7 +306,9 @@ def require_no_answer(
 
 
 def restarts(
-    engine: Engine, start: Callable[..., AbstractContextManager[mysql_server.Server]], service: LocalSecretsManager
+    engine: InspectedEngine,
+    start: Callable[..., AbstractContextManager[mysql_server.Server]],
+    service: LocalSecretsManager,
 ) -> None:
     """Let a MySQL or MariaDB end without notice in the middle of a change, and start again later."""
     create_master = (mariadb_server if engine.kind.name == "MariaDB" else mysql_server).create_rds_master

@@ -15,7 +15,7 @@ import pymysql
 from pymysql.converters import escape_string
 
 from rotation.credential import Credential
-from rotation.engine import Engine
+from rotation.engine import InspectedEngine
 from rotation.engines.mariadb import MariaDB
 from rotation.engines.mysql import MySQL
 from tests.forms import Forms
@@ -73,7 +73,7 @@ POLICIES = {
 class MySQLLaboratory:
     """A MySQL or MariaDB server."""
 
-    engine: Engine
+    engine: InspectedEngine
     superuser: Credential
     ca_bundle: Path
     log_files: tuple[Path, ...]
@@ -81,7 +81,7 @@ class MySQLLaboratory:
     version: str = field(default="")
 
     @classmethod
-    def on(cls, engine: Engine, server: mysql_server.Server, admin_password: str) -> "MySQLLaboratory":
+    def on(cls, engine: InspectedEngine, server: mysql_server.Server, admin_password: str) -> "MySQLLaboratory":
         """Return a look into a MySQL or MariaDB of ours, and its master."""
         superuser = Credential(
             engine=min(engine.kind.engine_values, key=len),
@@ -276,7 +276,7 @@ def own_mariadb(version: str) -> Iterator[MySQLLaboratory]:
 
 
 @contextmanager
-def given(engine: Engine, dsn: str) -> Iterator[MySQLLaboratory]:
+def given(engine: InspectedEngine, dsn: str) -> Iterator[MySQLLaboratory]:
     """Use a server: `mysql://user:password@host:port/?ca=FILE`; the user is the superuser.
 
     The tests mean an admin that can do less, so one is made, and dropped at the end. If the user is called like the

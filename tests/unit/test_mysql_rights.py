@@ -2,7 +2,7 @@
 
 import pytest
 
-from rotation.engines.mysql.rights import Change, Right, RightKind, Unreadable, changes, parse
+from rotation.engines.mysql.rights import Change, Right, RightKind, Unreadable, allowing, changes, covers, parse
 
 ACCOUNT = "'x'@'%'"
 
@@ -195,3 +195,45 @@ def test_what_takes_rights_gives_none() -> None:
 def test_a_right_is_described_for_people() -> None:
     assert str(privilege("SELECT", TABLE, "`c`")) == "privilege SELECT (`c`) on `s`.`t`"
     assert str(role("`r`", grantable=True)) == "role `r` with the right to grant it"
+
+
+@pytest.mark.parametrize(
+    ("place", "item", "does"),
+    [
+        ("*.*", "`shop`.`t`", True),
+        ("*.*", "*.*", True),
+        ("`shop`.*", "*.*", False),
+        ("`shop`.*", "`shop`.*", True),
+        ("`shop`.*", "`SHOP`.`t`", True),
+        ("`shop`.*", "PROCEDURE `shop`.`p`", True),
+        ("`shop`.*", "`shop2`.`t`", False),
+        ("`shop`.`t`", "`shop`.`t`", True),
+        ("`shop`.`t`", "`shop`.`u`", False),
+        ("`shop`.`t`", "`shop`.*", False),
+        ("`sh%`.*", "`shop`.`t`", True),
+        ("`sh_p`.*", "`shop`.*", True),
+        (r"`sh\_p`.*", "`shop`.*", False),
+        (r"`sh\_p`.*", "`sh_p`.`t`", True),
+        (r"`sh%`.*", r"`sh\_p`.*", True),
+        ("`a``b`.*", "`a``b`.`t`", True),
+        ("`a.b`.*", "`a+b`.`t`", False),
+    ],
+)
+def test_a_right_on_a_place_covers_what_is_in_it(place: str, item: str, *, does: bool) -> None:
+    assert covers(place, item) is does
+
+
+def test_what_lets_an_account_grant_rights_is_said_as_statements() -> None:
+    lacked = [
+        privilege("SELECT", "`shop`.`t`"),
+        privilege("UPDATE", "`shop`.`t`", "`c`"),
+        privilege("GRANT OPTION", "`shop`.*"),
+        dynamic("ROLE_ADMIN"),
+        role("`r`@`%`"),
+    ]
+    assert allowing(lacked, ACCOUNT) == [
+        "GRANT USAGE ON `shop`.* TO 'x'@'%' WITH GRANT OPTION",
+        "GRANT SELECT, UPDATE (`c`) ON `shop`.`t` TO 'x'@'%' WITH GRANT OPTION",
+        "GRANT ROLE_ADMIN ON *.* TO 'x'@'%' WITH GRANT OPTION",
+        "GRANT `r`@`%` TO 'x'@'%' WITH ADMIN OPTION",
+    ]

@@ -13,6 +13,7 @@ from rotation.engines.mysql.definition import Options, Row, requirement_and_limi
 from rotation.engines.mysql.hashes import NATIVE
 from rotation.engines.mysql.names import Account, identifier, literal
 from rotation.engines.mysql.rights import Right, RightKind
+from rotation.errors import Unsupported
 from rotation.redaction import said
 
 POLICY = (
@@ -20,6 +21,8 @@ POLICY = (
     " AND plugin_status = 'ACTIVE' AND @@strict_password_validation"
 )
 """Selected beside an aggregate, the variable would be 0, whatever its value is."""
+
+REUSE = "password_reuse_check"
 
 METHODS_END = re.compile(r" REQUIRE | WITH | ACCOUNT | PASSWORD EXPIRE")
 
@@ -78,6 +81,13 @@ def refuses_hashes(connection: MySQLConnection, operation: str) -> bool:
 def policies(connection: MySQLConnection, operation: str) -> list[str]:
     """Return the plugins that must judge each password."""
     return [name for (name,) in connection.execute(operation, POLICY)]
+
+
+def require_no_history(connection: MySQLConnection, operation: str) -> None:
+    """Raise Unsupported if a policy refuses passwords that an account had before."""
+    if REUSE in policies(connection, operation):
+        cause = f"{REUSE} refuses the current password, which the statement must name"
+        raise Unsupported(operation, cause, f"Use another strategy, or run UNINSTALL SONAME '{REUSE}'")
 
 
 def password_clause(connection: MySQLConnection, plugin: str, password: str, operation: str) -> str:

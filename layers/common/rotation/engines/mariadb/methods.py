@@ -18,7 +18,9 @@ from typing import Any
 from rotation.engines.mariadb.kind import KIND
 from rotation.engines.mysql.hashes import ED25519, NATIVE, PARSEC, ed25519, native
 from rotation.engines.mysql.names import Account, identifier, literal
-from rotation.errors import Unsupported
+from rotation.engines.mysql.problems import for_user
+from rotation.engines.mysql.two_passwords import PUT_ADMIN
+from rotation.errors import NotPermitted, Unsupported
 
 HASHED = (NATIVE, ED25519)
 """The plugins whose hashes can be made here."""
@@ -88,6 +90,22 @@ def require_native(who: Account | str, plugins: Iterable[str], operation: str) -
     if others := set(plugins) - {NATIVE}:
         cause = f"{who} logs in with {', '.join(sorted(others))}"
         raise Unsupported(operation, cause, f"Use another strategy, or an account with {NATIVE} alone")
+
+
+def require_changeable(username: str, methods: Sequence[Method], operation: str) -> None:
+    """Raise NotPermitted unless the user can change its one password: the first method, which SET PASSWORD writes."""
+    found = [method.plugin for method in passwords(methods, username)]
+    if len(found) > 1 or methods[0].plugin not in found:
+        ways = " or ".join(method.plugin for method in methods)
+        alter = f"ALTER USER {{user}} IDENTIFIED VIA {(found or [NATIVE])[0]} USING …"
+        raise NotPermitted(
+            operation,
+            f"{username} logs in with {ways}, and SET PASSWORD can change no more than the first",
+            for_user(
+                f"{PUT_ADMIN}; or run {alter} as an admin, and put the new password into the secret",
+                username,
+            ),
+        )
 
 
 def password_hash(plugin: str, password: str) -> str:

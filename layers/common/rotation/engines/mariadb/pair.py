@@ -27,7 +27,8 @@ from rotation.engines.mysql import catalog as accounts
 from rotation.engines.mysql.connection import MAY_CREATE, MySQLConnection, connect
 from rotation.engines.mysql.definition import option_clause
 from rotation.engines.mysql.names import Account, identifier, literal
-from rotation.engines.mysql.pair import GONE, MySQLPair
+from rotation.engines.mysql.pair import MySQLPair
+from rotation.engines.mysql.problems import GONE
 from rotation.engines.mysql.rights import Change, Right
 from rotation.errors import PasswordRefused, StatementFailed, Unsupported
 

@@ -14,6 +14,7 @@ from rotation.engines.driver import ADMIN_HOST, ExpectedError
 from rotation.engines.mariadb import catalog
 from rotation.engines.mariadb.accounts import MariaDBAccounts
 from rotation.engines.mariadb.dialect import MARIADB
+from rotation.engines.mariadb.inspection import MariaDBInspection, begin_tls
 from rotation.engines.mariadb.kind import KIND
 from rotation.engines.mariadb.methods import (
     PASSWORDS,
@@ -22,6 +23,7 @@ from rotation.engines.mariadb.methods import (
     parse,
     password_hash,
     passwords,
+    require_changeable,
     require_native,
 )
 from rotation.engines.mariadb.pair import MariaDBPair
@@ -29,15 +31,14 @@ from rotation.engines.mysql import connection as mysql
 from rotation.engines.mysql.hashes import ED25519, NATIVE, native
 from rotation.engines.mysql.locks import take_turn
 from rotation.engines.mysql.names import Account, identifier, literal
-from rotation.engines.mysql.problems import for_user
 from rotation.engines.mysql.session import NOT_RENEWED, MySQLSession
 from rotation.engines.mysql.two_passwords import PUT_ADMIN
+from rotation.engines.network import reach
 from rotation.errors import NotPermitted, Unsupported
+from rotation.finding import Finding
 
 STRICT = 1290
 """ER_OPTION_PREVENTS_STATEMENT: the server's strict_password_validation refuses hashes."""
-
-REUSE = "password_reuse_check"
 
 IN_CLIENT = {"client_ed25519": ED25519}
 """Plugins whose name is another one for the client."""
@@ -54,12 +55,17 @@ class MariaDB:
         with mysql.connect(credential, deadline, MARIADB) as connection:
             yield MariaDBSession(connection)
 
+    def reach(self, credential: Credential, deadline: Deadline) -> Iterator[Finding]:
+        """Say how far one gets without a login; see `rotation.engine.InspectedEngine`."""
+        return reach(credential, deadline, begin_tls)
+
 
 class MariaDBSession(MySQLSession):
     """One connection; implements `rotation.engine.Session` and `rotation.engine.KeepsOldPassword`."""
 
     accounts_type = MariaDBAccounts
     pair_type = MariaDBPair
+    inspection_type = MariaDBInspection
 
     def _set_expired(self, password: str, operation: str) -> None:
         """Give the user, whose password has expired, this one; raises ExpectedError if a policy refuses it.
@@ -88,18 +94,7 @@ class MariaDBSession(MySQLSession):
         answers that it does not.
         """
         methods, username = catalog.own_methods(self.connection, operation), self.connection.username
-        found = [method.plugin for method in passwords(methods, username)]
-        if len(found) > 1 or methods[0].plugin not in found:
-            ways = " or ".join(method.plugin for method in methods)
-            alter = f"ALTER USER {{user}} IDENTIFIED VIA {(found or [NATIVE])[0]} USING …"
-            raise NotPermitted(
-                operation,
-                f"{username} logs in with {ways}, and SET PASSWORD can change no more than the first",
-                for_user(
-                    f"{PUT_ADMIN}; or run {alter} as an admin, and put the new password into the secret",
-                    username,
-                ),
-            )
+        require_changeable(username, methods, operation)
         clause = catalog.password_clause(self.connection, methods[0].plugin, password, operation)
         self.connection.execute(operation, f"SET PASSWORD = {clause}")
 
@@ -138,9 +133,7 @@ class MariaDBSession(MySQLSession):
             return False
         require_native(account, (method.plugin for method in methods), operation)
         if methods != wanted:
-            if REUSE in catalog.policies(self.connection, operation):
-                cause = f"{REUSE} refuses the current password, which the statement must name"
-                raise Unsupported(operation, cause, f"Use another strategy, or run UNINSTALL SONAME '{REUSE}'")
+            catalog.require_no_history(self.connection, operation)
             both = " OR ".join(self._method(NATIVE, each, operation) for each in (password, current))
             statement = f"ALTER USER {account.quoted} IDENTIFIED VIA {both}"
             self.connection.execute(operation, statement, self.connection.needs(mysql.MAY_CREATE))

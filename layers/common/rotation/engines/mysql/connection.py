@@ -15,6 +15,7 @@ from rotation.deadline import Deadline
 from rotation.engines.driver import STATEMENT_SECONDS, ExpectedError, accepts, lacks_right
 from rotation.engines.mysql import policy
 from rotation.engines.mysql.dialect import MYSQL, Dialect
+from rotation.engines.mysql.names import literal
 from rotation.engines.mysql.problems import (
     NEEDS_PRIVILEGE,
     PRIVILEGES,
@@ -156,7 +157,8 @@ class MySQLConnection:
 
     def needs(self, right: str) -> str:
         """Return the remedy if the user who is logged in lacks this right."""
-        return f"GRANT {right} TO {self.username}"
+        plain = re.fullmatch(r"[A-Za-z_]\w*", self.username, re.ASCII)
+        return f"GRANT {right} TO {self.username if plain else literal(self.username)}"
 
     def _rows(
         self,

@@ -25,7 +25,7 @@ from collections.abc import Collection, Sequence
 from rotation.engine import CloneStatus, Comparison, Unshared
 from rotation.engines.driver import ADMIN_HOST, ExpectedError
 from rotation.engines.mysql import catalog
-from rotation.engines.mysql.accounts import MySQLAccounts
+from rotation.engines.mysql.accounts import AccountPairs, MySQLAccounts
 from rotation.engines.mysql.comparison import AccountsCompared, missing_users
 from rotation.engines.mysql.connection import MAY_CREATE, MySQLConnection
 from rotation.engines.mysql.definers import Definers
@@ -43,16 +43,12 @@ from rotation.engines.mysql.definition import (
 from rotation.engines.mysql.differences import MAY_GRANT, AccountState
 from rotation.engines.mysql.locks import take_turn
 from rotation.engines.mysql.names import Account, identifier, literal
+from rotation.engines.mysql.problems import BROKEN_VIEW, GONE
 from rotation.engines.mysql.rights import GLOBAL, GRANT_OPTION, Change, Right, RightKind, cannot_grant, changes
 from rotation.engines.mysql.two_passwords import PLUGINS
 from rotation.errors import RETRIED, NotPermitted, RightsDiffer, Unsafe, Unsupported
 from rotation.redaction import said
 
-GONE = frozenset({1049, 1054, 1146, 1305})
-"""ER_BAD_DB_ERROR, ER_BAD_FIELD_ERROR, ER_NO_SUCH_TABLE, ER_SP_DOES_NOT_EXIST."""
-
-INVALID_VIEW = 1356
-"""ER_VIEW_INVALID: what a view is made of is gone, or the user who looks at the view may not use it."""
 EVERYTHING = frozenset({"SELECT", "EXECUTE"})
 """A user with these on *.* may use what is in any view."""
 
@@ -106,17 +102,9 @@ class MySQLPair:
 
         From here to the end of the session, no other invocation changes one of the two.
         """
-        take_turn(
-            self._connection, [self.user, self.other], f"preparing {self.other}, which takes turns with {self.user}"
-        )
-        found = self._accounts.pairs(self.user, self.other)
-        for account, _ in found.pairs:
-            self._require_copiable(account)
-        self._require_creatable(found.absent)
-        for left in found.left:
-            self._require_droppable(left)
-        for account, other in found.pairs:
-            self._require_grantable(account, other, is_absent=other in found.absent)
+        operation = f"preparing {self.other}, which takes turns with {self.user}"
+        take_turn(self._connection, [self.user, self.other], operation)
+        found = self.require_possible()
         for account in found.foreign:
             log.warning(said(f"{account} is left alone: the password that logged in as {self.user} does not open it"))
         for left in found.left:
@@ -130,6 +118,25 @@ class MySQLPair:
             self._copy_lock(account, other)
             self._copy_rights(account, other)
             self._copy_default_roles(account, other)
+
+    def require_possible(self) -> AccountPairs:
+        """Return the accounts that `mirror` changes; raise what ends it before it changes anything."""
+        found = self._accounts.pairs(self.user, self.other)
+        for account, _ in found.pairs:
+            self._require_copiable(account)
+        self._require_creatable(found.absent)
+        for left in found.left:
+            self._require_droppable(left)
+        for account, other in found.pairs:
+            self._require_grantable(account, other, is_absent=other in found.absent)
+        return found
+
+    def lacked(self, account: Account, other: Account, *, is_absent: bool) -> list[Change]:
+        """Return what the other account lacks, and the admin's own rights say that it cannot grant."""
+        other_rights = frozenset[Right]() if is_absent else self._rights(other)
+        planned = [one for one in changes(other_rights, self._rights(account), other.quoted) if one.given]
+        own = catalog.rights(self._connection) if planned else frozenset()
+        return [one for one in planned if any(cannot_grant(own, right) for right in one.given)]
 
     def compare(self) -> Comparison:
         """Compare the two, on all hosts that are meant; see `rotation.engine.Session`.
@@ -236,7 +243,7 @@ class MySQLPair:
         The server opens a view to find its columns, and calls nothing that is in it.
         """
         own = {right.name for right in catalog.rights(self._connection) if right.item == GLOBAL}
-        gone = GONE | {INVALID_VIEW} if own >= EVERYTHING else GONE
+        gone = GONE | {BROKEN_VIEW} if own >= EVERYTHING else GONE
         for change in grants:
             self.change(change, account, other, gone)
 
@@ -280,14 +287,10 @@ class MySQLPair:
 
     def _require_grantable(self, account: Account, other: Account, *, is_absent: bool) -> None:
         """Raise NotPermitted if the admin's own rights say that it cannot grant what the other account lacks."""
-        other_rights = frozenset[Right]() if is_absent else self._rights(other)
-        planned = [one for one in changes(other_rights, self._rights(account), other.quoted) if one.given]
-        own = catalog.rights(self._connection) if planned else frozenset()
-        for change in planned:
-            if any(cannot_grant(own, right) for right in change.given):
-                operation = f"giving {other} the grants of {account}, {change.what}"
-                cause = f"{self._connection.username} has no right to grant it"
-                raise NotPermitted(operation, cause, self._allow(change, account, other))
+        for change in self.lacked(account, other, is_absent=is_absent):
+            operation = f"giving {other} the grants of {account}, {change.what}"
+            cause = f"{self._connection.username} has no right to grant it"
+            raise NotPermitted(operation, cause, self._allow(change, account, other))
         present = {} if is_absent else dict(catalog.proxies(self._connection, other))
         wanted = dict(catalog.proxies(self._connection, account))
         if wanted.items() - present.items() and not catalog.may_grant_proxies(self._connection):

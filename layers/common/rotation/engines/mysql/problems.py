@@ -141,6 +141,12 @@ make."""
 BREAKS_RULES = frozenset({1819, 4165})
 """The server's variables say what it asks for."""
 
+GONE = frozenset({1049, 1054, 1146, 1305})
+"""ER_BAD_DB_ERROR, ER_BAD_FIELD_ERROR, ER_NO_SUCH_TABLE, ER_SP_DOES_NOT_EXIST."""
+
+BROKEN_VIEW: Final = 1356
+"""ER_VIEW_INVALID: what a view is made of is gone, or the user who looks at the view may not use it."""
+
 STATEMENT_PROBLEMS: Mapping[int, Problem] = {
     1470: (StatementFailed, LONGER_NAME),  # ER_WRONG_STRING_LENGTH
     EXPIRED_PASSWORD: (LoginBlocked, EXPIRED),  # of an admin: a user renews its own
@@ -153,7 +159,7 @@ STATEMENT_PROBLEMS: Mapping[int, Problem] = {
     1969: (StatementFailed, BUSY),  # MariaDB's max_statement_time
     3024: (StatementFailed, BUSY),  # ER_QUERY_TIMEOUT
     1524: (StatementFailed, LOAD_PLUGIN),
-    1356: (StatementFailed, INVALID_VIEW),  # ER_VIEW_INVALID
+    BROKEN_VIEW: (StatementFailed, INVALID_VIEW),
     4006: (StatementFailed, OTHER_DEFINER),  # ER_CANNOT_USER_REFERENCED_AS_DEFINER
     TOO_LARGE: (
         StatementFailed,

@@ -25,6 +25,9 @@ MOST_RIGHTS = 150_000
 are 60,000 rights."""
 
 GLOBAL = "*.*"
+DATABASE = re.compile(r"`((?:[^`]|``)*)`\.")
+PIECES = re.compile(r"\\?.", re.DOTALL)
+"""The letters of a pattern of databases, one of which can have a backslash before it."""
 CREATE, USAGE, GRANT_OPTION, ALL = "CREATE", "USAGE", "GRANT OPTION", "ALL PRIVILEGES"
 
 ROUTINES = ("PROCEDURE", "FUNCTION", "PACKAGE BODY", "PACKAGE", "LIBRARY")
@@ -313,7 +316,7 @@ def implied(have: frozenset[Right], want: frozenset[Right]) -> tuple[frozenset[R
 def cannot_grant(own: frozenset[Right], right: Right) -> bool:
     """Tell whether a user that has these rights surely cannot grant this one. If it is not sure, the server decides.
 
-    Only rights on everything are compared place by place: patterns of databases are the server's business.
+    A right on a database, or on the databases of a pattern, covers what is in them.
     """
     names = {one.name for one in own}
     if right.kind is RightKind.ROLE:
@@ -322,8 +325,39 @@ def cannot_grant(own: frozenset[Right], right: Right) -> bool:
         return "SUPER" not in names and Right(RightKind.DYNAMIC, right.name, GLOBAL, grantable=True) not in own
     if right.kind is not RightKind.PRIVILEGE:
         return False
-    counting = {one.name for one in own if one.item == GLOBAL} if right.item == GLOBAL else names
+    counting = {one.name for one in own if one.kind is RightKind.PRIVILEGE and covers(one.item, right.item)}
     return GRANT_OPTION not in counting or (right.name != ALL and not counting & {right.name, ALL})
+
+
+def covers(place: str, item: str) -> bool:
+    """Tell whether a right on a place can be one on this item too. Some servers ignore the case of names."""
+    if place == GLOBAL or place.casefold() == item.casefold():
+        return True
+    outer, inner = DATABASE.search(place), DATABASE.search(item)
+    if not outer or not inner or not place.endswith(".*"):
+        return False
+    pattern = "".join(map(_matching, PIECES.findall(outer[1])))
+    return bool(re.fullmatch(pattern, inner[1], re.IGNORECASE | re.DOTALL))
+
+
+def _matching(piece: str) -> str:
+    """Return what matches a piece of a pattern of databases."""
+    return {"%": ".*", "_": "."}.get(piece) or rf"\\?{re.escape(piece[-1])}"
+
+
+def allowing(lacked: Iterable[Right], account: str) -> list[str]:
+    """Return the statements after which this account can grant these rights."""
+    rights = frozenset(lacked)
+    options = (
+        [*found, Right(RightKind.PRIVILEGE, GRANT_OPTION, item)]
+        for item, found in _by_item(_of(rights, RightKind.PRIVILEGE))
+    )
+    others = (
+        [replace(right, grantable=True)]
+        for kind in (RightKind.DYNAMIC, RightKind.ROLE)
+        for right in sorted(_of(rights, kind))
+    )
+    return [_granting(found, account).statement for found in (*options, *others)]
 
 
 def _of(rights: frozenset[Right], kind: RightKind) -> frozenset[Right]:

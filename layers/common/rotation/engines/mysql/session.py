@@ -14,6 +14,7 @@ from rotation.engines.mysql.accounts import MySQLAccounts
 from rotation.engines.mysql.connection import APPLICATION_SQL_MODE, MAY_CREATE, MySQLConnection, connect
 from rotation.engines.mysql.definition import needs_password, secondary_hash
 from rotation.engines.mysql.hashes import matches
+from rotation.engines.mysql.inspection import MySQLInspection, begin_tls
 from rotation.engines.mysql.kind import KIND
 from rotation.engines.mysql.locks import take_turn
 from rotation.engines.mysql.names import Account, literal
@@ -22,7 +23,10 @@ from rotation.engines.mysql.pair import MySQLPair
 from rotation.engines.mysql.problems import RENEW, for_user
 from rotation.engines.mysql.two_passwords import POLICIES, REPLACE, RETAIN, WRONG_CURRENT, TwoPasswords, promote
 from rotation.engines.mysql.wire import EXPIRED_PASSWORD
+from rotation.engines.network import reach
 from rotation.errors import LoginBlocked, NotPermitted, PasswordRefused, StatementFailed, Unsafe
+from rotation.finding import Finding
+from rotation.kind import Strategy
 from rotation.passwords import Rule
 
 REVERSIBLE = (
@@ -65,6 +69,10 @@ class MySQL:
         with connect(credential, deadline) as connection:
             yield MySQLSession(connection)
 
+    def reach(self, credential: Credential, deadline: Deadline) -> Iterator[Finding]:
+        """Say how far one gets without a login; see `rotation.engine.InspectedEngine`."""
+        return reach(credential, deadline, begin_tls)
+
 
 class MySQLSession:
     """One connection; implements all the protocols of sessions in `rotation.engine`.
@@ -75,6 +83,7 @@ class MySQLSession:
 
     accounts_type: type[MySQLAccounts] = MySQLAccounts
     pair_type: type[MySQLPair] = MySQLPair
+    inspection_type: type[MySQLInspection] = MySQLInspection
 
     def __init__(self, connection: MySQLConnection) -> None:
         self.connection = connection
@@ -219,6 +228,19 @@ class MySQLSession:
             passwords.add_own(current, password)
         else:
             passwords.add_for(username, current, password)
+
+    def inspect_server(self) -> Iterator[Finding]:
+        """Say what the server is; see `rotation.engine.InspectedSession`."""
+        return self._inspection().server()
+
+    def inspect_rights(self, strategy: Strategy, user: str, other: str) -> Iterator[Finding]:
+        """Say whether who is logged in may do its part; see `rotation.engine.InspectedSession`."""
+        if self.connection.username == user:
+            return self._inspection().own_rights(strategy)
+        return self._inspection().admins_rights(strategy, user, self._pair(user, other))
+
+    def _inspection(self) -> MySQLInspection:
+        return self.inspection_type(self.connection, self.accounts)
 
     def _renew(self, password: str, operation: str) -> None:
         """Renew the password that has expired; if a policy refuses it, give the user the other password.
