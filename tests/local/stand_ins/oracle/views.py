@@ -186,7 +186,10 @@ def _own_limits(database: Database, schema: str) -> list[Row]:
 
 
 def _own_account(database: Database, schema: str) -> list[Row]:
-    hidden = ("AUTHENTICATION_TYPE", "PROFILE", "READ_ONLY")
+    hidden = (
+        "AUTHENTICATION_TYPE",
+        "PROFILE",
+    )  # https://docs.oracle.com/en/database/oracle/oracle-database/19/refrn/DBA_USERS.html
     own = [row for row in _users(database) if row["USERNAME"] == schema]
     return [{name: value for name, value in row.items() if name not in hidden} for row in own]
 

@@ -9,13 +9,14 @@ function asks for, whether the container database has a mandatory profile, or wh
 import os
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from rotation.engines.driver import POLICY, REPLICA, foreign_triggers_allowed
 from rotation.engines.oracle import verification
 from rotation.engines.oracle.abilities import Abilities
 from rotation.engines.oracle.admin import OracleAdmin
-from rotation.engines.oracle.catalog import OracleCatalog
+from rotation.engines.oracle.catalog import OracleCatalog, User
 from rotation.engines.oracle.definition import NOTHING, Definition
 from rotation.engines.oracle.kind import KIND
 from rotation.engines.oracle.passwords import ROLLOVER_TIME, OraclePasswords
@@ -39,6 +40,7 @@ SAFE_ATTEMPTS = 5
 """How many failed logins a profile must allow: docs/engines/oracle.md counts those of a rotation."""
 SOON = "EXPIRED(GRACE)"
 CATALOG = "SELECT_CATALOG_ROLE"
+PAIR = "view of the pair"
 
 
 def begin_tls(connected: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
@@ -133,57 +135,57 @@ class OracleInspection:
         return passed("rights", f"{name} can have two passwords: the old one ends {days} days after the first change")
 
     def _admins_rights(self, strategy: Strategy, user: str, other: str) -> Iterator[Finding]:
-        admin = self._connection.username
-        abilities, is_pair = Abilities(self._admin, self._catalog), strategy is Strategy.ALTERNATING_USERS
+        abilities, both = Abilities(self._admin, self._catalog), None
         missing = [*abilities.lacks("ALTER USER")]
         try:
-            missing += self._needs(abilities, strategy, user, other)
+            both = self._read(strategy, user, other)
         except NotPermitted:
-            missing.append(f"GRANT {CATALOG} TO {identifier(admin)}")
-        except (Unsafe, Unsupported) as error:
-            yield failed_with("view of the pair", error)
-        remedy = "; ".join(missing)
-        if missing and is_pair:
-            yield failed("rights", f"{admin} cannot make {other} what {user} is", remedy)
-        elif missing:
-            cause = f"{admin} cannot act in place of {user}, if {user} cannot change its password itself"
-            yield warned("rights", cause, remedy)
-        else:
-            yield passed("rights", f"{admin} can do what {strategy} asks of it")
-        yield self._triggers(is_pair=is_pair)
+            missing.append(f"GRANT {CATALOG} TO {identifier(self._connection.username)}")
+        if strategy is not Strategy.ALTERNATING_USERS:
+            yield self._standing_by(user, missing)
+            yield self._triggers(warned)
+            return
+        if both:
+            missing += both.lacking(abilities)
+        yield self._copying(user, other, missing)
+        yield both.possible() if both else not_looked_at(PAIR, "it needs what the admin cannot read")
+        yield self._triggers(failed)
 
-    def _needs(self, abilities: Abilities, strategy: Strategy, user: str, other: str) -> list[str]:
-        """Return what the admin lacks besides ALTER USER.
-
-        Raises NotPermitted if it cannot read what it must; Unsafe or Unsupported if the two can be no pair.
-        """
+    def _read(self, strategy: Strategy, user: str, other: str) -> "_Both | None":
+        """Read what a rotation reads through the admin; raises NotPermitted, or Unsafe if the two can be no pair."""
         if not foreign_triggers_allowed():
             self._admin.triggers("looking up triggers")
-        if strategy is Strategy.SINGLE_USER:
-            return []
         if strategy is Strategy.DUAL_PASSWORD:
-            self._admin.read("looking up the user", "dba_users", ["username"], ["account_status"], [user])
-            return []
+            self._admin.read(f"looking up {user}", "dba_users", ["username"], ["account_status"], [user])
+        if strategy is not Strategy.ALTERNATING_USERS:
+            return None
         requirements = Requirements(self._admin, self._catalog, user, other)
-        users = requirements.users()
-        requirements.require_mirrorable(users[user])
-        requirements.require_shared()
-        user_has, other_has = self._catalog.definition(user, other), self._other(other, user, exists=other in users)
-        requirements.require_nothing_lost(user_has, other_has)
-        create = [] if other in users else [*abilities.lacks("CREATE USER")]
-        return [*create, *abilities.lacks_for(user_has, other_has, other)]
+        users, admin = requirements.users(), self._connection.username
+        user_has = self._catalog.definition(user, other)
+        other_has = self._catalog.definition(other, user, admin) if other in users else NOTHING
+        return _Both(user, other, users, user_has, other_has, requirements)
 
-    def _other(self, other: str, user: str, *, exists: bool) -> Definition:
-        return self._catalog.definition(other, user, self._connection.username) if exists else NOTHING
+    def _standing_by(self, user: str, missing: list[str]) -> Finding:
+        """Say whether the admin could act, which it only does if the user cannot."""
+        admin, case = self._connection.username, f"in place of {user}, if {user} cannot change its password itself"
+        if missing:
+            return warned("rights", f"{admin} cannot act {case}", "; ".join(missing))
+        return passed("rights", f"{admin} can act {case}")
 
-    def _triggers(self, *, is_pair: bool) -> Finding:
+    def _copying(self, user: str, other: str, missing: list[str]) -> Finding:
+        admin = self._connection.username
+        if missing:
+            return failed("rights", f"{admin} cannot give {other} what {user} has", "; ".join(missing))
+        return passed("rights", f"{admin} can give {other} what {user} has, and a password")
+
+    def _triggers(self, found: Callable[[str, str, str], Finding]) -> Finding:
+        """Say whether the triggers of others let the admin work; what it is if they do not, the caller knows."""
         if foreign_triggers_allowed():
             return not_looked_at("triggers", "ALLOW_FOREIGN_TRIGGERS is true")
         try:
             self._admin.refuse_foreign_triggers("changing users")
         except Unsafe as error:
-            found = failed_with("triggers", error)
-            return found if is_pair else warned("triggers", found.said, found.remedy)
+            return found("triggers", error.cause, error.remedy)
         except NotPermitted as error:
             return not_looked_at("triggers", error.cause)
         return passed("triggers", "no trigger of others reads what the admin sends")
@@ -205,6 +207,34 @@ class OracleInspection:
         """Return what a view says of the user's own account."""
         self._admin.resolve_in_own_schema()
         return self._connection.execute(operation, query)
+
+
+@dataclass(frozen=True)
+class _Both:
+    """The two users of a pair, as an admin sees them."""
+
+    user: str
+    other: str
+    users: Mapping[str, User]
+    user_has: Definition
+    other_has: Definition
+    requirements: Requirements
+
+    def lacking(self, abilities: Abilities) -> Iterator[str]:
+        """Yield the statements that the admin needs to make the other one what the user is."""
+        if self.other not in self.users:
+            yield from abilities.lacks("CREATE USER")
+        yield from abilities.lacks_for(self.user_has, self.other_has, self.other)
+
+    def possible(self) -> Finding:
+        """Say whether what the user is and owns lets another one be like it."""
+        try:
+            self.requirements.require_mirrorable(self.users[self.user])
+            self.requirements.require_shared()
+            self.requirements.require_nothing_lost(self.user_has, self.other_has)
+        except (NotPermitted, Unsupported) as error:
+            return failed_with(PAIR, error)
+        return passed(PAIR, f"nothing that {self.user} is or owns keeps {self.other} from being like it")
 
 
 def _lockout(limits: Mapping[str, str | None]) -> Finding:
