@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from rotation.credential import Credential
-from rotation.errors import Untrusted
+from rotation.errors import Unsupported, Untrusted
 from rotation.finding import Finding, Outcome
 from rotation.kind import Strategy
 from tests.contract.oracle_kit import (
@@ -100,6 +100,7 @@ def test_an_admin_that_can_do_nothing_is_told_what_it_lacks_until_it_can(
         ("REVOKE CREATE USER FROM {}", "GRANT CREATE USER TO {}"),
         ("REVOKE SELECT_CATALOG_ROLE FROM {}", "GRANT SELECT_CATALOG_ROLE TO {}"),
         ("REVOKE CREATE TABLE FROM {}", "GRANT CREATE TABLE TO {} WITH ADMIN OPTION"),
+        ("REVOKE CREATE TABLE FROM {}; GRANT CREATE TABLE TO {}", "GRANT CREATE TABLE TO {} WITH ADMIN OPTION"),
         ("REVOKE {s}_ROLE FROM {}", 'GRANT "{s}_ROLE" TO {} WITH ADMIN OPTION'),
         ("REVOKE GRANT ANY OBJECT PRIVILEGE FROM {}", "GRANT GRANT ANY OBJECT PRIVILEGE TO {}"),
     ],
@@ -109,7 +110,7 @@ def test_a_right_that_was_taken_away_is_named_and_given_back(
 ) -> None:
     admin = documented(oracle, f"{things}_ROLE")
     assert admins_rights(oracle, admin, user)["rights"].outcome is Outcome.PASS
-    oracle.alter(filled(taken, admin, things))
+    paste(oracle, filled(taken, admin, things))
     finding = admins_rights(oracle, admin, user)["rights"]
     assert (finding.outcome, finding.remedy) == (Outcome.FAIL, filled(lacks, admin, things))
     paste(oracle, finding.remedy)
@@ -264,6 +265,15 @@ def test_the_limit_of_the_profile_default_counts(oracle: OracleLaboratory) -> No
     assert "90 days" in findings["expiry"].said
 
 
+def test_an_old_server_is_asked_for_what_it_has(old_oracle: OracleLaboratory) -> None:
+    user = old_oracle.new_user()
+    findings = server(old_oracle, user)
+    assert "Oracle 19.3" in findings["version"].said
+    assert findings["password rules"].said == "the user's profile has no verify function"
+    with old_oracle.engine.connect(user, deadline()) as session, pytest.raises(Unsupported, match=r"19\.12"):
+        list(session.inspect_rights(DUAL, user.username, user.username))
+
+
 def test_a_verify_function_of_oracles_is_held_against_the_policy(
     oracle: OracleLaboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -307,10 +317,23 @@ def test_nothing_but_queries_is_sent(oracle: OracleLaboratory, stand_in: oracle_
     assert all(text.startswith(("SELECT ", "ALTER SESSION SET CURRENT_SCHEMA = ")) for text in sent)
 
 
-def test_a_statement_of_the_secret_runs_as_the_application_would_run_it(oracle: OracleLaboratory) -> None:
+OWN = ("CREATE TABLE {}.parts (id NUMBER)",)
+OF_A_TRIGGER = (
+    "GRANT SELECT ON {s}.parts TO {}",
+    (
+        "CREATE TRIGGER {}.at_login AFTER LOGON ON {}.SCHEMA"
+        " BEGIN EXECUTE IMMEDIATE 'ALTER SESSION SET CURRENT_SCHEMA = {s}'; END;"
+    ),
+)
+
+
+@pytest.mark.parametrize("statements", [OWN, OF_A_TRIGGER], ids=["its own", "that of a logon trigger"])
+def test_a_statement_of_the_secret_runs_in_the_schema_of_the_application(
+    oracle: OracleLaboratory, things: str, statements: tuple[str, ...]
+) -> None:
     user = oracle.new_user()
-    oracle.alter(f"CREATE TABLE {account(user)}.items (id NUMBER)")
-    rotation = {"strategy": SINGLE, "verify": ["SELECT 1 FROM items"]}
+    oracle.alter(*(filled(statement, user, things) for statement in statements))
+    rotation = {"strategy": SINGLE, "verify": ["SELECT 1 FROM parts"]}
     finding = looked(oracle, user, SINGLE, through_admin=False, rotation=rotation)["verify"]
     assert finding.outcome is Outcome.PASS
 

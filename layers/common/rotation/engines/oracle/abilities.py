@@ -64,9 +64,9 @@ class Abilities:
             for statement, right in statements(other_has.rights, user_has.rights, other)
             if statement.startswith("GRANT")
         ]
-        passable = self._passable() if wanted else []
+        held = self._held() if wanted else []
         yield from dict.fromkeys(
-            statement for right in wanted for statement in self._lacks_to_pass_on(right, passable, other)
+            statement for right in wanted for statement in self._lacks_to_pass_on(right, held, other)
         )
         if user_has.synonyms - other_has.synonyms:
             yield from self.lacks("CREATE ANY SYNONYM")
@@ -76,11 +76,10 @@ class Abilities:
         if (is_moved or changed_groups(user_has, other_has)) and RESOURCE_MANAGER not in self._privileges:
             yield self._to_manage_resources("FALSE")
 
-    def _passable(self) -> list[Right]:
-        """Return what the session can pass on, itself or through a role."""
+    def _held(self) -> list[Right]:
+        """Return what the session has, itself or through a role, with the option to pass it on or without."""
         roles = [str(role) for (role,) in self._admin.read_all(self._operation, "session_roles", ["role"])]
-        held = [*self._catalog.rights(self._name), *(self._through(roles) if roles else ())]
-        return [right for right in held if right.option]
+        return [*self._catalog.rights(self._name), *(self._through(roles) if roles else ())]
 
     def _through(self, roles: Sequence[str]) -> Iterator[Right]:
         """Yield what these roles give that can have the option."""
@@ -92,8 +91,8 @@ class Abilities:
             for _, name, option in self._admin.read(self._operation, view, ["grantee"], columns, roles):
                 yield Right(kind, name, option=option == "YES")
 
-    def _lacks_to_pass_on(self, right: Right, passable: list[Right], other: str) -> Iterator[str]:
-        if any(self._includes(held, right) for held in passable) or right.owner == self._name:
+    def _lacks_to_pass_on(self, right: Right, held: list[Right], other: str) -> Iterator[str]:
+        if any(_passes_on(one, right) for one in held) or right.owner == self._name:
             return
         if call := package_call(right, other, grants=True):
             yield from self._lacks_to_call(call.text, right)
@@ -103,11 +102,6 @@ class Abilities:
             yield f"{statement}{on_rds(statement, passed, self._name)}"
         elif ANY[right.kind] not in self._privileges:
             yield self._to_pass_on(right)
-
-    def _includes(self, held: Right, right: Right) -> bool:
-        """Tell whether who can pass on the one can pass on the other: on a table, that is each of its columns."""
-        wanted = replace(right, option=True, hierarchy=False, delegate=False)
-        return covers(held, wanted) or covers(held, replace(wanted, column=""))
 
     def _to_pass_on(self, right: Right) -> str:
         if right.kind is RightKind.OBJECT:
@@ -129,3 +123,9 @@ class Abilities:
     def _to_manage_resources(self, option: str) -> str:
         arguments = f"{literal(packaged_name(self._name))}, 'ADMINISTER_RESOURCE_MANAGER', {option}"
         return f"BEGIN sys.dbms_resource_manager_privs.grant_system_privilege({arguments}); END;"
+
+
+def _passes_on(held: Right, right: Right) -> bool:
+    """Tell whether who has the one can pass on the other: who can on a table, can on each of its columns."""
+    wanted = replace(right, option=True, hierarchy=False, delegate=False)
+    return covers(held, wanted) or covers(held, replace(wanted, column=""))

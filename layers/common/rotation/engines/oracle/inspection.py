@@ -49,7 +49,7 @@ def begin_tls(connected: socket.socket, context: ssl.SSLContext, host: str) -> s
         return context.wrap_socket(connected, server_hostname=host)
     except ssl.SSLCertVerificationError:
         raise
-    except OSError as error:
+    except (ssl.SSLError, ConnectionError) as error:
         reason = getattr(error, "reason", "") or type(error).__name__
         raise tls_failure(reason, f"asking {host} for TLS") from None
 
