@@ -48,6 +48,8 @@ class Database:
     sid: str = "FREE"
     """The name of the database, and of its instance."""
     unique_name: str = "FREE"
+    role: str = "PRIMARY"
+    """PRIMARY, or PHYSICAL STANDBY: open for queries, and for nothing else."""
     users: dict[str, User] = field(default_factory=dict)
     roles: set[str] = field(default_factory=lambda: {DBA, CATALOG, "CONNECT", "RESOURCE"})
     profiles: dict[str, dict[str, str]] = field(default_factory=lambda: {DEFAULT_PROFILE: dict(LIMITS)})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.local.stand_ins.oracle.sql import Kind, OracleError, Reader
-from tests.local.stand_ins.oracle.views import ALL_VIEWS, DBA_VIEWS, OWN_VIEWS, Row, Value
+from tests.local.stand_ins.oracle.views import ALL_VIEWS, DBA_VIEWS, OWN_VIEWS, SESSION_VIEWS, Row, Value
 from tests.local.stand_ins.oracle.vocabulary import CATALOG, SYS, VIEWS_ABOUT_NAMES
 
 if TYPE_CHECKING:
@@ -153,6 +153,8 @@ def _rows(session: "Session", owner: str | None, name: str) -> list[Row]:
     if owner in (None, SYS) and not is_written:
         if name in OWN_VIEWS:
             return OWN_VIEWS[name](database, session.schema)
+        if name in SESSION_VIEWS:
+            return SESSION_VIEWS[name](database, session.user)
         if name in ALL_VIEWS:
             return ALL_VIEWS[name](database)
         if name in DBA_VIEWS or name in database.named:

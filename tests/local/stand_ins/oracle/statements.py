@@ -63,6 +63,7 @@ class Session:
             "CURRENT_EDITION_NAME": "ORA$BASE",
             "CON_NAME": self.database.container,
             "DB_UNIQUE_NAME": self.database.unique_name,
+            "DATABASE_ROLE": self.database.role,
         }
         if name not in values:
             raise OracleError(2003, "invalid USERENV parameter")

@@ -186,7 +186,24 @@ def _own_limits(database: Database, schema: str) -> list[Row]:
 
 
 def _own_account(database: Database, schema: str) -> list[Row]:
-    return [row for row in _users(database) if row["USERNAME"] == schema]
+    hidden = (
+        "AUTHENTICATION_TYPE",
+        "PROFILE",
+    )  # https://docs.oracle.com/en/database/oracle/oracle-database/19/refrn/DBA_USERS.html
+    own = [row for row in _users(database) if row["USERNAME"] == schema]
+    return [{name: value for name, value in row.items() if name not in hidden} for row in own]
+
+
+def _session_privileges(database: Database, user: str) -> list[Row]:
+    enabled = database.enabled(user)
+    return [
+        {"PRIVILEGE": privilege}
+        for privilege in sorted({name for who, name in database.system_grants if who in enabled})
+    ]
+
+
+def _session_roles(database: Database, user: str) -> list[Row]:
+    return [{"ROLE": role} for role in sorted(database.enabled(user) & database.roles)]
 
 
 def _everybody(database: Database) -> list[Row]:
@@ -234,3 +251,10 @@ OWN_VIEWS: dict[str, Callable[[Database, str], list[Row]]] = {
     "USER_PASSWORD_LIMITS": _own_limits,
 }
 """These depend on the current schema. Every user may read them."""
+
+SESSION_VIEWS: dict[str, Callable[[Database, str], list[Row]]] = {
+    "SESSION_PRIVS": _session_privileges,
+    "SESSION_ROLES": _session_roles,
+}
+"""These depend on the user of the session, whatever the current schema is. Every user may read them
+(https://docs.oracle.com/en/database/oracle/oracle-database/19/dbseg/user-privilege-and-role-data-dictionary-views.html)."""

@@ -91,6 +91,8 @@ NAMES_OF_SYS = frozenset(
         "DBMS_RESOURCE_MANAGER",
         "DBMS_RESOURCE_MANAGER_PRIVS",
         "DUAL",
+        "SESSION_PRIVS",
+        "SESSION_ROLES",
         "SYS_CONTEXT",
         "USER_PASSWORD_LIMITS",
         "USER_USERS",

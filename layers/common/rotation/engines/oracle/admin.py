@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rotation.engines.driver import ExpectedError, foreign_triggers_allowed, refuse_foreign_triggers
 from rotation.engines.oracle.connection import OracleConnection, Rows
+from rotation.engines.oracle.rights import SYS, identifier
 from rotation.errors import NotPermitted
 
 NO_SUCH_TABLE = "ORA-00942"
@@ -48,7 +49,8 @@ class OracleAdmin:
 
     def __init__(self, connection: OracleConnection) -> None:
         self.connection = connection
-        self._resolves_in_sys = False
+        self._schema = ""
+        """The current schema as this session has set it; empty: that of the login."""
         self._known_triggers: Rows | None = None
         self._has_checked_triggers = False
 
@@ -68,7 +70,7 @@ class OracleAdmin:
 
     def change(self, operation: str, statement: str, remedy: str, expected: frozenset[str] = frozenset()) -> None:
         """Run a statement that changes another user; see `OracleConnection.execute`."""
-        self._refuse_foreign_triggers(operation)
+        self.refuse_foreign_triggers(operation)
         self.connection.execute(operation, statement, {}, remedy, expected)
 
     def call_package(
@@ -80,7 +82,7 @@ class OracleAdmin:
         expected: frozenset[str] = frozenset(),
     ) -> None:
         """Call procedures of SYS's packages; `calls` names them without SYS."""
-        self._refuse_foreign_triggers(operation)
+        self.refuse_foreign_triggers(operation)
         self.connection.execute(operation, NAMES_OF_SYS)  # again: statements since then can have fired a trigger
         self.connection.execute(operation, f"BEGIN {calls} END;", arguments, remedy, expected)
 
@@ -92,9 +94,34 @@ class OracleAdmin:
 
     def resolve_in_sys(self, operation: str) -> None:
         """Make SYS the schema in which names are looked up; done once."""
-        if not self._resolves_in_sys:
+        if self._schema != SYS:
             self.connection.execute(operation, NAMES_OF_SYS)
-            self._resolves_in_sys = True
+            self._schema = SYS
+
+    def resolve_in_own_schema(self) -> None:
+        """Resolve names in the user's own schema: views of the own account depend on it, and a trigger can set it."""
+        schema = self.connection.username
+        statement = f"ALTER SESSION SET CURRENT_SCHEMA = {identifier(schema)}"
+        self.connection.execute("choosing the user's own schema", statement)
+        self._schema = schema
+
+    def be_as_at_login(self) -> None:
+        """Log in again, if this session has set the current schema: it can have been that of a logon trigger."""
+        if self._schema:
+            self.connection.log_in_again()
+            self._schema = ""
+
+    def refuse_foreign_triggers(self, operation: str) -> None:
+        """Raise Unsafe if triggers of others would see what is sent; looked up once."""
+        if self._has_checked_triggers or foreign_triggers_allowed():
+            return
+        found = self._fired(f"looking up triggers before {operation}")
+        owners = sorted({owner for owner, _ in found} - {self.connection.username, RDS})
+        if owners:
+            rows = self.read(operation, "all_users", ["username"], ["oracle_maintained"], owners)
+            foreign = set(owners) - {name for name, maintained in rows if maintained == "Y"}
+            refuse_foreign_triggers(operation, sorted(name for owner, name in found if owner in foreign))
+        self._has_checked_triggers = True
 
     def _query(self, operation: str, query: str, arguments: Mapping[str, str]) -> Rows:
         """Query the data dictionary; a user without the right to see a view gets the error that it does not exist."""
@@ -107,18 +134,6 @@ class OracleAdmin:
             cause = f"SYS.{view.upper()} cannot be read"
             remedy = f"GRANT SELECT_CATALOG_ROLE TO {username}; or GRANT SELECT ON SYS.{view.upper()} TO {username}"
             raise NotPermitted(f"{operation} as {username}", cause, remedy) from None
-
-    def _refuse_foreign_triggers(self, operation: str) -> None:
-        """Raise Unsafe if triggers of others would see what is sent; looked up once."""
-        if self._has_checked_triggers or foreign_triggers_allowed():
-            return
-        found = self._fired(f"looking up triggers before {operation}")
-        owners = sorted({owner for owner, _ in found} - {self.connection.username, RDS})
-        if owners:
-            rows = self.read(operation, "all_users", ["username"], ["oracle_maintained"], owners)
-            foreign = set(owners) - {name for name, maintained in rows if maintained == "Y"}
-            refuse_foreign_triggers(operation, sorted(name for owner, name in found if owner in foreign))
-        self._has_checked_triggers = True
 
     def _fired(self, operation: str) -> list[tuple[str, str]]:
         """Return owners and names of the triggers that an admin's statement fires."""

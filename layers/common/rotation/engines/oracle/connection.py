@@ -77,6 +77,8 @@ class OracleConnection:
         self._opened = client
         self._deadline = deadline
         self.credential = credential
+        self.was_renewed = False
+        """Whether this connection has given the user its password once more, because that had expired."""
 
     @property
     def username(self) -> str:
@@ -134,6 +136,11 @@ class OracleConnection:
         if not self._opened:
             self._opened = self._renewed()
 
+    def log_in_again(self) -> None:
+        """Replace the session by a new one of the same user; what the old one has not committed is rolled back."""
+        self.close()
+        self._opened = _open(self.credential, self._deadline, f"logging in again as {self.credential}", frozenset())
+
     def pause(self, seconds: float, operation: str) -> None:
         """Wait; see `rotation.deadline.Deadline.pause`."""
         self._deadline.pause(seconds, operation)
@@ -170,6 +177,7 @@ class OracleConnection:
         except (ExpectedError, PasswordRefused) as refused:
             raise not_renewed(refused, self.credential, operation) from None
         log.warning(said(f"{operation}: its profile allows the same password once more"))
+        self.was_renewed = True
         return client
 
     def _fetch(self, statement: str, arguments: Mapping[str, str], at_once: int, most: int) -> Rows:

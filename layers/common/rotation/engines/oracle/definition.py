@@ -126,6 +126,20 @@ class Definition:
         return replace(self, rights=others, default_roles=self.default_roles - roles)
 
 
+NOTHING = Definition(
+    attributes={},
+    rights=frozenset(),
+    irrevocable=frozenset(),
+    default_roles=frozenset(),
+    quotas={},
+    groups={},
+    initial_group="DEFAULT_CONSUMER_GROUP",
+    proxies=frozenset(),
+    synonyms=frozenset(),
+)
+"""What a user is and can do that was just created."""
+
+
 def attribute_clauses(attributes: Mapping[str, str]) -> str:
     """Return what sets these attributes, as CREATE USER and ALTER USER take it."""
     clauses = [f"{clause} {identifier(attributes[name])}" for name, clause in ATTRIBUTES.items() if name in attributes]

@@ -20,13 +20,13 @@ all other objects, the other one must have been granted something by hand. It ke
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 
 from rotation.engine import CloneStatus, Comparison, state
-from rotation.engines.driver import ADMIN_HOST, ExpectedError, unread_password
+from rotation.engines.driver import ExpectedError, unread_password
 from rotation.engines.oracle.admin import NO_SUCH_TABLE, OracleAdmin
-from rotation.engines.oracle.catalog import OracleCatalog, User, few, is_locked
+from rotation.engines.oracle.catalog import OracleCatalog, User, is_locked
 from rotation.engines.oracle.comparison import covered, differences, passing, unshared_difference
 from rotation.engines.oracle.definition import (
     ATTRIBUTES,
@@ -48,12 +48,11 @@ from rotation.engines.oracle.packages import (
     package_call,
     package_remedy,
 )
-from rotation.engines.oracle.problems import COMMON_USER, REFUSED_BY_TRIGGER
+from rotation.engines.oracle.problems import REFUSED_BY_TRIGGER
+from rotation.engines.oracle.requirements import Requirements
 from rotation.engines.oracle.rights import (
     SYS,
     Right,
-    RightKind,
-    grant,
     has_side_effects,
     identifier,
     remedy,
@@ -61,7 +60,7 @@ from rotation.engines.oracle.rights import (
     statements,
     whole,
 )
-from rotation.errors import RETRIED, DatabaseError, NotPermitted, RightsDiffer, StatementFailed, Unsafe, Unsupported
+from rotation.errors import RETRIED, DatabaseError, NotPermitted, RightsDiffer, StatementFailed, Unsafe
 from rotation.redaction import said
 
 log = logging.getLogger(__name__)
@@ -94,13 +93,14 @@ class OraclePair:
         self._other = other
         self._kept = kept
         """What the admin could not revoke, in this session."""
+        self._requirements = Requirements(admin, catalog, user, other)
 
     def clone_status(self) -> CloneStatus:
         """Tell what is known about the pair; see `rotation.engine.Session`.
 
         A user that is locked and has nothing is ours as well: its creation was interrupted before it got the mark.
         """
-        users = self._possible_users()
+        users = self._requirements.users()
         if self._other not in users:
             return CloneStatus.ABSENT
         # In this order: if another delivery marks it right now, one of the two is seen.
@@ -110,14 +110,14 @@ class OraclePair:
 
     def mirror(self) -> None:
         """Make the other one what the user is; see `rotation.engine.Session`."""
-        users = self._possible_users()
-        self._require_mirrorable(users[self._user])
-        self._require_shared()
+        users = self._requirements.users()
+        self._requirements.require_mirrorable(users[self._user])
+        self._requirements.require_shared()
         user_has = self._catalog.definition(self._user, self._other)
         if self._other not in users:
             self._create_locked(users[self._user])
         other_has = self._other_definition()
-        self._require_nothing_lost(user_has, other_has)
+        self._requirements.require_nothing_lost(user_has, other_has)
         if not self._is_marked():
             self._mark()
         self._copy_attributes(user_has, other_has)
@@ -168,71 +168,6 @@ class OraclePair:
 
     def _is_marked(self) -> bool:
         return self._catalog.is_marked(self._user, self._other)
-
-    # What is not possible
-
-    def _possible_users(self) -> Mapping[str, User]:
-        """Return those of the two that exist; raises Unsafe if they can never be a pair."""
-        users = self._catalog.users(self._user, self._other)
-        operation, admin = f"looking up {self._user} and {self._other}", self._admin.connection.username
-        if self._user not in users:
-            cause = f"there is no user {self._user} on the admin's server"
-            raise Unsafe(operation, cause, ADMIN_HOST)
-        for name, row in users.items():
-            if row["oracle_maintained"] == "Y" or name == admin:
-                cause = f"{name} is {'the admin itself' if name == admin else 'maintained by Oracle'}"
-                raise Unsafe(operation, cause, "Put a user of the application into the secret")
-        return users
-
-    def _require_mirrorable(self, row: User) -> None:
-        operation = f"preparing the clone of {self._user}"
-        if row["common"] == "YES":
-            cause = f"{self._user} is a common user, of all containers"
-            raise Unsupported(operation, cause, COMMON_USER)
-        if row["authentication_type"] != "PASSWORD":
-            cause = f"{self._user} logs in by {row['authentication_type']}, not with a password"
-            raise Unsupported(operation, cause, "Use a user with a password")
-
-    def _require_shared(self) -> None:
-        """Raise Unsupported if the other one has no right on something that the user owns. Changes nothing.
-
-        A role can be granted it before there is another one.
-        """
-        ungranted = self._catalog.ungranted(self._user, self._other)
-        if items := few([f"the {object_type.lower()} {said(item)}" for object_type, item in ungranted]):
-            raise Unsupported(
-                f"preparing {self._other}, which takes turns with {self._user}",
-                f"{self._user} owns {', '.join(items)}, and nobody else can be given an owner's rights",
-                f"Grant {self._other} what it needs on them, or grant that to a role (CREATE ROLE …; GRANT … ON … TO …;"
-                f" GRANT … TO {identifier(self._user)}), and begin its sessions with ALTER SESSION SET CURRENT_SCHEMA ="
-                f" {identifier(self._user)}; or move them into a schema that nobody logs in to; or use the single-user"
-                " strategy",
-            )
-
-    def _require_nothing_lost(self, user_has: Definition, other_has: Definition) -> None:
-        """Raise Unsupported if third users would lose what the other one passed on to them.
-
-        REVOKE takes an object privilege from them, too
-        (https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/REVOKE.html, "Revoking Object Privileges").
-        """
-        revoked = {
-            (right.name, right.owner, right.item): right
-            for statement, right in statements(other_has.rights, user_has.rights, self._other)
-            if statement.startswith("REVOKE") and right.kind is RightKind.OBJECT
-        }
-        for grantee, what, option in self._catalog.passed_on(self._other) if revoked else ():
-            if what in revoked and not self._has_from_others(grantee, what, option=option):
-                right = revoked[what]
-                raise Unsupported(
-                    f"revoking from {self._other} what {self._user} does not have",
-                    f"{said(grantee)} would lose the {said(str(right))}, which {self._other} has passed on",
-                    f"{said(grant(right, grantee, ' WITH GRANT OPTION' * option))}, as its owner or an admin",
-                )
-
-    def _has_from_others(self, grantee: str, what: tuple[str, ...], *, option: bool) -> bool:
-        """Tell whether somebody else granted it, too: with the option, for those to whom the grantee passed it on."""
-        rights = [right for right in self._catalog.rights(grantee) if right.grantor != self._other]
-        return any((right.name, right.owner, right.item) == what and right.option >= option for right in rights)
 
     # What is done
 

@@ -77,14 +77,14 @@ class OraclePasswords:
     def require_two(self) -> None:
         """Raise Unsupported if the user cannot have two; see `rotation.engine.KeepsOldPassword`."""
         operation = f"checking whether {self._connection.username} can have two passwords"
-        self._use_own_schema()
+        self._admin.resolve_in_own_schema()
         query = "SELECT limit FROM sys.user_password_limits WHERE resource_name = :name"
         rows = self._connection.execute(operation, query, {"name": ROLLOVER_TIME})
         if not rows:
             version = ".".join(map(str, self._connection.version))
             cause = f"Oracle {version} has no gradual password rollover; 19.12 and 21c were the first"
             raise Unsupported(operation, cause, "Use another strategy, or upgrade")
-        if not _days(rows[0][0]):
+        if not days(rows[0][0]):
             remedy = (
                 f"ALTER PROFILE … LIMIT {ROLLOVER_TIME} 1, in days, from 1/24 to 60: as long as an application can keep"
                 " the old password; or use another strategy"
@@ -94,7 +94,7 @@ class OraclePasswords:
     def add_own(self, current: str, password: str, operation: str) -> None:
         """Give the user who is logged in a second password; see `add`."""
         user = self._connection.username
-        self._use_own_schema()
+        self._admin.resolve_in_own_schema()
         [(status,)] = self._connection.execute(operation, "SELECT account_status FROM sys.user_users")
         if IN_ROLLOVER in status:
             try:
@@ -180,11 +180,6 @@ class OraclePasswords:
         cause = f"the profile of {user} does not allow a password a second time ({refused.code})"
         raise PasswordRefused(operation, cause, ANOTHER_PASSWORD)
 
-    def _use_own_schema(self) -> None:
-        """Resolve names in the user's own schema: views of the own account depend on it, and a trigger can set it."""
-        schema = identifier(self._connection.username)
-        self._connection.execute("choosing the user's own schema", f"ALTER SESSION SET CURRENT_SCHEMA = {schema}")
-
 
 def _literal(password: str, operation: str) -> str:
     """Return a password quoted for SQL, as an identifier is; raises InvalidSecret if it cannot be quoted."""
@@ -194,7 +189,7 @@ def _literal(password: str, operation: str) -> str:
     return identifier(password)
 
 
-def _days(limit: str | None) -> float:
+def days(limit: str | None) -> float:
     """Read a limit; the territory of a database decides whether its decimals come after a point or a comma."""
     try:
         return float((limit or "0").replace(",", "."))

@@ -278,7 +278,7 @@ def login_failure(error: ServerError, credential: Credential, operation: str) ->
         case ssl.SSLCertVerificationError():
             return Untrusted(operation, getattr(error.cause, "verify_message", "") or error.text, CERTIFICATE)
         case ssl.SSLError():
-            return _tls_failure(getattr(error.cause, "reason", "") or error.text, operation)
+            return tls_failure(getattr(error.cause, "reason", "") or error.text, operation)
         case UnexpectedRedirect():
             cause = "the listener, or the host's name, redirects the function to another place"
             return LoginBlocked(operation, cause, NO_REDIRECT)
@@ -353,7 +353,8 @@ def _silence(error: ServerError) -> str:
     return "the server gave no answer in time" if isinstance(error.cause, TimeoutError) else WAS_LOST
 
 
-def _tls_failure(reason: str, operation: str) -> Untrusted:
+def tls_failure(reason: str, operation: str) -> Untrusted:
+    """Return what it means that TLS did not begin, by OpenSSL's reason."""
     for end, (cause, remedy) in TLS_PROBLEMS.items():
         if reason.endswith(end):
             return Untrusted(operation, f"{cause} ({reason})", remedy)

@@ -7,15 +7,19 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import OWN_NAME, CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.driver import verify
+from rotation.engines.network import reach
 from rotation.engines.oracle.admin import OracleAdmin
 from rotation.engines.oracle.catalog import OracleCatalog
 from rotation.engines.oracle.connection import OracleConnection, connect
+from rotation.engines.oracle.inspection import OracleInspection, begin_tls
 from rotation.engines.oracle.kind import KIND, normal_name
 from rotation.engines.oracle.pair import OraclePair
 from rotation.engines.oracle.passwords import OraclePasswords
 from rotation.engines.oracle.proof import OracleProofs
 from rotation.engines.oracle.rights import Right
 from rotation.engines.oracle.unshared import OracleUnshared
+from rotation.finding import Finding
+from rotation.kind import Strategy
 
 SURROUNDINGS = (
     "SELECT SYS_CONTEXT('USERENV', 'CURRENT_SCHEMA'), SYS_CONTEXT('USERENV', 'CURRENT_EDITION_NAME') FROM sys.dual"
@@ -29,7 +33,7 @@ REVERSIBLE = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE")
 
 
 class Oracle:
-    """The engine; implements `rotation.engine.Engine`."""
+    """The engine; implements `rotation.engine.InspectedEngine`."""
 
     kind = KIND
 
@@ -39,9 +43,13 @@ class Oracle:
         with connect(credential, deadline) as connection:
             yield OracleSession(connection)
 
+    def reach(self, credential: Credential, deadline: Deadline) -> Iterator[Finding]:
+        """Say how far one gets without a login; see `rotation.engine.InspectedEngine`."""
+        return reach(credential, deadline, begin_tls)
+
 
 class OracleSession:
-    """One connection; implements `rotation.engine.Session` and `rotation.engine.KeepsOldPassword`."""
+    """One connection; implements `rotation.engine.InspectedSession` and `rotation.engine.KeepsOldPassword`."""
 
     def __init__(self, connection: OracleConnection) -> None:
         self.connection = connection
@@ -101,6 +109,7 @@ class OracleSession:
 
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements, and roll everything back; see `rotation.engine.Session`."""
+        self._admin.be_as_at_login()  # as an application finds it
         self.connection.renew()  # else the application could not log in, even if it has no statements
         verify(statements, self.connection.try_statement, REVERSIBLE)
         if statements:
@@ -117,6 +126,17 @@ class OracleSession:
             self._passwords.add_own(current, password, operation)
         else:
             self._passwords.add(user, current, password, operation)
+
+    def inspect_server(self) -> Iterator[Finding]:
+        """Say what the server shows; see `rotation.engine.InspectedSession`."""
+        return self._inspection().server()
+
+    def inspect_rights(self, strategy: Strategy, user: str, other: str) -> Iterator[Finding]:
+        """Say whether who is logged in may do its part; see `rotation.engine.InspectedSession`."""
+        return self._inspection().rights(strategy, normal_name(user), normal_name(other))
+
+    def _inspection(self) -> OracleInspection:
+        return OracleInspection(self._admin, OracleCatalog(self._admin, self._proofs), self._passwords)
 
     def _pair(self, user: str, other: str) -> OraclePair:
         catalog = OracleCatalog(self._admin, self._proofs)

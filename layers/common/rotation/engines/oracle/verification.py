@@ -19,6 +19,21 @@ NAMES = re.compile(r"contains? the (?:server|database) name|too simple|contains?
 CLASSES = {"uppercase": "UPPERCASE", "lowercase": "LOWERCASE", "digit": "NUMBERS", "special": "PUNCTUATION"}
 
 
+def _documented(length: int, *, each: int, letters: bool) -> tuple[Rule, ...]:
+    names = (*(("UPPERCASE", "LOWERCASE") if letters else ()), "NUMBERS", "PUNCTUATION")
+    return (Rule(SETTING, length), *(Rule(SETTING, each, name) for name in names))
+
+
+OF_ORACLE: Final = {
+    "ORA12C_VERIFY_FUNCTION": _documented(8, each=1, letters=False),
+    "ORA12C_STRONG_VERIFY_FUNCTION": _documented(9, each=2, letters=True),
+    "ORA12C_STIG_VERIFY_FUNCTION": _documented(15, each=1, letters=True),
+}
+"""What Oracle documents of its own functions, as far as a policy can say it
+(https://docs.oracle.com/en/database/oracle/oracle-database/19/dbseg/configuring-authentication.html, "Managing the
+Complexity of Passwords"). Elsewhere a function of such a name can have other code."""
+
+
 def rules(text: str) -> PasswordRules:
     """Return the rules that a refusal names; none if it is about something else, or in another language."""
     lengths = [Rule(SETTING, int(number)) for number in LENGTH.findall(text)]
