@@ -74,8 +74,8 @@ def lacking_for_password(ask: Ask, admin: str, user: Principal) -> list[str]:
 
     The roles and rights of `user` on the server were read.
     """
-    [(can_alter, controls_server)] = ask(catalog.CAN_ALTER_LOGIN, (identifier(user.name),))
-    if not can_alter:
+    [(can_alter, can_alter_any, controls_server)] = ask(catalog.CAN_ALTER_LOGIN, (identifier(user.name),))
+    if not can_alter and not can_alter_any:
         return [f"GRANT ALTER ANY LOGIN TO {identifier(admin)}"]
     if _controls_server(user) and not controls_server:
         return [f"GRANT CONTROL SERVER TO {identifier(admin)}"]
@@ -136,7 +136,7 @@ class ServerAdmin:
             if role in self.fixed_roles:
                 if role not in self.roles:
                     yield f"ALTER SERVER ROLE {identifier(role)} ADD MEMBER {identifier(self.name)}"
-            elif not ask(catalog.CAN_ALTER_ROLE, (identifier(role),))[0][0]:
+            elif not self.can_alter_roles and not ask(catalog.CAN_ALTER_ROLE, (identifier(role),))[0][0]:
                 yield f"GRANT ALTER ON SERVER ROLE::{identifier(role)} TO {identifier(self.name)}"
 
     def rights_lacking(self, reader: PrincipalReader, user: Principal, other: Principal) -> Iterator[str]:

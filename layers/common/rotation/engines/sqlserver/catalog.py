@@ -44,8 +44,10 @@ SERVER = """
 (…/t-sql/functions/serverproperty-transact-sql)."""
 OWN_POLICY = "SELECT is_policy_checked FROM sys.sql_logins WHERE sid = SUSER_SID()"
 """Every login sees its own row (…/system-catalog-views/sys-sql-logins-transact-sql)."""
-CAN_ALTER_LOGIN = "SELECT HAS_PERMS_BY_NAME(%s, 'LOGIN', 'ALTER'), HAS_PERMS_BY_NAME(NULL, NULL, 'CONTROL SERVER')"
-"""About a name in brackets. The first is not enough for a login that has CONTROL SERVER, or is in sysadmin
+CAN_ALTER_LOGIN = """
+    SELECT HAS_PERMS_BY_NAME(%s, 'LOGIN', 'ALTER'), HAS_PERMS_BY_NAME(NULL, NULL, 'ALTER ANY LOGIN'),
+        HAS_PERMS_BY_NAME(NULL, NULL, 'CONTROL SERVER')"""
+"""About a name in brackets. Only the last is enough for a login that has CONTROL SERVER, or is in sysadmin
 (…/t-sql/statements/alter-login-transact-sql)."""
 CAN_ALTER_ROLE = "SELECT HAS_PERMS_BY_NAME(%s, 'SERVER ROLE', 'ALTER')"
 ADMIN_ON_SERVER = """

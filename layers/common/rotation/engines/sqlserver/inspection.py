@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Iterator
 
 from rotation.credential import Credential
-from rotation.engines.driver import CONNECT_SECONDS, POLICY, REPLICA, foreign_triggers_allowed
+from rotation.engines.driver import CONNECT_SECONDS, REPLICA, foreign_triggers_allowed
 from rotation.engines.network import BeginTls
 from rotation.engines.sqlserver import catalog
 from rotation.engines.sqlserver.admin import AdminsPart, db_owner
@@ -23,16 +23,16 @@ from rotation.engines.sqlserver.rights import identifier
 from rotation.engines.sqlserver.wire import LOGIN_BYTES, AnswerTooLong, BoundedSocket, OtherEngine
 from rotation.finding import Finding, failed, failed_with, not_looked_at, passed, warned
 from rotation.kind import Strategy
-from rotation.passwords import PasswordPolicy, Rule
+from rotation.passwords import PasswordPolicy
 
 RELEASES = {"13": "2016", "14": "2017", "15": "2019", "16": "2022", "17": "2025"}
 """The releases whose documentation the driver follows, by the first part of their version."""
 OLDEST, NEWEST = min(RELEASES.values()), max(RELEASES.values())
 
-SHORTEST = Rule("the documented policy of Windows", 8)
 KINDS = 3
-"""How many of four kinds of characters the documented policy asks for
-(https://learn.microsoft.com/en-us/sql/relational-databases/security/password-policy)."""
+"""How many of four kinds of characters the documented policy asks for, in at least 8 characters, which the function's
+passwords always have (https://learn.microsoft.com/en-us/sql/relational-databases/security/password-policy)."""
+MORE_KINDS = "Set REQUIRE_EACH_INCLUDED_TYPE to true, and leave three kinds of characters in (EXCLUDE_…)"
 UNSHOWN = "which it shows to nobody"
 
 
@@ -66,7 +66,8 @@ def inspect_server(connection: SQLServerConnection, *, is_login: bool) -> Iterat
 
 def inspect_expired(username: str) -> Iterator[Finding]:
     """Say what is known if the password has expired: the server answers nothing else."""
-    yield warned("expiry", f"the password of {username} has expired, or must be changed", "Rotate now: that renews it")
+    cause = f"the password of {username} has expired, or must be changed"
+    yield warned("expiry", cause, "Rotate now: the application gets a password that has not expired")
     for item in ("version", "replica", "lockout", "password rules"):
         yield not_looked_at(item, "the server answers nothing until the password is renewed")
 
@@ -101,7 +102,8 @@ def inspect_admins_rights(
     is_pair = strategy is Strategy.ALTERNATING_USERS
     part = pair.part_for_both() if is_pair else pair.part_for_password()
     yield _admins_rights(connection.username, pair, part, is_pair=is_pair)
-    yield _triggers(connection.username, part, is_pair=is_pair)
+    if is_pair or not pair.is_of_logins:  # a login's password alone touches no database
+        yield _triggers(connection.username, part, is_pair=is_pair)
 
 
 # The server
@@ -143,17 +145,13 @@ def _password_rules(username: str, *, is_checked: bool) -> Finding:
     if not is_checked:
         return passed("password rules", f"the server judges no password of {username}: its CHECK_POLICY is OFF")
     policy = PasswordPolicy.from_environment(os.environ, KIND)
-    documented = f"{SHORTEST.minimum} characters of {KINDS} of four kinds"
-    remedy = SHORTEST.remedy(policy)
     if sum(each.minimum > 0 for each in policy.classes) < KINDS:
-        remedy = remedy or POLICY
-    if remedy:
-        cause = f"the server judges passwords of {username}, and the function can make some without {documented}"
-        return warned("password rules", cause, remedy)
+        cause = f"the server judges passwords of {username}, and the function can make some of less than {KINDS} kinds"
+        return warned("password rules", cause, MORE_KINDS)
     return not_looked_at(
         "password rules",
         f"the server judges passwords of {username} by the policy of Windows, {UNSHOWN}; those of the function have the"
-        f" documented {documented}",
+        f" documented 8 characters of {KINDS} kinds",
     )
 
 

@@ -133,7 +133,7 @@ class BoundedSocket:
             raise Untrusted(operation, f"TLS: {cause}", CERTIFICATE) from None
 
     def prove_server(self, host: str, context: ssl.SSLContext, operation: str) -> ssl.SSLObject:
-        """Do the handshake of TLS; raises Untrusted if the server has none, ssl.SSLError, or OSError without an answer."""
+        """Do the handshake of TLS; raises Untrusted if there is none, ssl.SSLError, or OSError if nobody answers."""
         # Later versions of TLS come without PRELOGIN, and only the newest servers know them
         # (https://learn.microsoft.com/en-us/sql/relational-databases/security/networking/tds-8).
         context.maximum_version = ssl.TLSVersion.TLSv1_2
