@@ -12,6 +12,7 @@ from rotation.engines.sqlserver.inspection import version
 from rotation.errors import NotPermitted
 from rotation.finding import Finding, Outcome
 from rotation.kind import Strategy
+from tests.contract.impostor import greeting, posing
 from tests.contract.pairs import RecordInMemory, set_secret
 from tests.contract.sqlserver_kit import alter, needs_stand_in
 from tests.contract.test_preflight import bad, looked
@@ -252,6 +253,7 @@ class TestContainedUsers:
         findings = looked(sqlserver, user, strategy, through_admin=True)
         assert bad(findings, Outcome.FAIL) == {}
         assert {findings[item].outcome for item in ("lockout", "admin's rights", "admin's triggers")} == {Outcome.PASS}
+        assert findings["password rules"].outcome is Outcome.NOT_LOOKED_AT, "no contained user has CHECK_POLICY = OFF"
 
     def test_need_an_owner(self, sqlserver: SQLServerLaboratory) -> None:
         rotator, user = with_rotator(sqlserver, database=CONTAINED), sqlserver.new_contained_user()
@@ -282,6 +284,15 @@ class TestReaching:
         assert list(bad(findings, Outcome.FAIL)) == ["network"]
         assert findings["TCP"].outcome is Outcome.PASS
         assert '"ssl": false' in findings["network"].remedy
+
+    def test_another_engine_is_named_and_learns_nothing(self, sqlserver: SQLServerLaboratory) -> None:
+        with posing(lambda line: line.say(greeting())) as impostor:
+            user = replace(sqlserver.superuser, port=impostor.port)
+            findings = single(sqlserver, user)
+        assert list(bad(findings, Outcome.FAIL)) == ["network"]
+        assert "MySQL or MariaDB" in findings["network"].said
+        assert findings["login"].outcome is Outcome.NOT_LOOKED_AT
+        assert user.username.encode("utf-16-le") not in impostor.heard
 
     @pytest.mark.parametrize(
         ("number", "words"),
