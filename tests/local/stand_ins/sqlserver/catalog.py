@@ -117,7 +117,7 @@ class Catalog:
 
     def user_in(self, viewer: Viewer, database: str) -> int | None:
         """Return the user that a viewer is in a database; None if it cannot enter."""
-        query = "SELECT owner_sid, has_guest, state OR is_secondary, user_access FROM databases WHERE name = ?"
+        query = "SELECT owner_sid, has_guest, state OR is_secondary = 1, user_access FROM databases WHERE name = ?"
         row = self.run(query, database)
         if not row or row[0][2]:
             return None
@@ -136,7 +136,7 @@ class Catalog:
         if state := self.get("databases", "state", name=database):
             number, why = STATE_ERRORS[state]
             raise SqlError(number, f"Database '{database}' cannot be opened{why}.", 14)
-        if self.get("databases", "is_secondary", name=database):
+        if self.get("databases", "is_secondary = 1", name=database):
             text = f"The target database, '{database}', is participating in an availability group and is currently not"
             raise SqlError(976, f"{text} accessible for queries.", 14)
         user = self.user_in(viewer, database)

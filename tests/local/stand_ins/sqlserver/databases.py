@@ -14,6 +14,7 @@ from tests.local.stand_ins.sqlserver.tables import (
     OBJECT,
     OF_SCHEMA,
     PUBLIC,
+    READABLE,
     RESTRICTED_USER,
     SINGLE_USER,
     Securable,
@@ -22,7 +23,10 @@ from tests.local.stand_ins.sqlserver.tables import (
 
 
 class DatabaseStatements(Statements):
-    """Databases, tables, views and synonyms."""
+    """Databases, tables, views and synonyms.
+
+    A database joins one of two availability groups: ag, whose secondaries nobody enters, and readable.
+    """
 
     def use(self) -> None:
         """USE a database."""
@@ -60,6 +64,7 @@ class DatabaseStatements(Statements):
             "ONLINE": {"state": 0}, "EMERGENCY": {"state": 5}, "SINGLE_USER": {"user_access": SINGLE_USER},
             "RESTRICTED_USER": {"user_access": RESTRICTED_USER}, "MULTI_USER": {"user_access": 0},
             "HADR AVAILABILITY GROUP = AG": {"is_secondary": 1}, "HADR OFF": {"is_secondary": 0},
+            "HADR AVAILABILITY GROUP = READABLE": {"is_secondary": READABLE},
         }  # fmt: skip
         change = settings[self._tokens.one_of(*settings)]
         self._require_no_transaction()

@@ -16,6 +16,7 @@ from tests.local.stand_ins.sqlserver.tables import (
     OF_SQL_LOGINS,
     PUBLIC,
     SA,
+    SERVER_PRINCIPAL,
     VIEWS,
     Securable,
     Viewer,
@@ -27,8 +28,11 @@ from tests.local.stand_ins.sqlserver.tsql import Token, Tokens, syntax_error
 FUNCTIONS = frozenset({
     "HAS_DBACCESS", "HAS_PERMS_BY_NAME", "DB_ID", "DB_NAME", "DATABASE_PRINCIPAL_ID", "LOGINPROPERTY", "SUSER_ID",
     "SUSER_SID", "OBJECT_DEFINITION", "DATABASEPROPERTYEX", "CHARINDEX", "QUOTENAME", "USER_NAME",
-    "SCHEMA_NAME",
+    "SCHEMA_NAME", "SERVERPROPERTY", "IS_SRVROLEMEMBER",
 })  # fmt: skip
+
+PRODUCT_VERSION = "16.0.4165.4"
+"""That of an SQL Server 2022."""
 
 KEYWORDS = frozenset({
     "ALL", "AND", "AS", "BY", "CASE", "CAST", "CROSS", "DISTINCT", "ELSE", "END", "EXISTS", "FROM", "GROUP", "IN",
@@ -176,11 +180,40 @@ class Queries:
             if number is None or self._catalog.user_in(elsewhere, database) is None:
                 return None
             return int(self._catalog.allows(elsewhere, permission, Securable(OBJECT, number)))
+        if securable_class in {"LOGIN", "SERVER ROLE"}:
+            return self._can_alter(str(securable), securable_class, permission)
         assert securable is None, "the stand-in takes no names here"
         if securable_class is None:
             return int(self._catalog.allows_server(self._viewer, permission))
         assert securable_class == "DATABASE"
         return int(self._catalog.allows(self._viewer, permission))
+
+    def _can_alter(self, securable: str, securable_class: str, permission: str) -> int | None:
+        """Tell whether the viewer has ALTER on a login or server role; NULL if it does not see it.
+
+        ALTER ANY LOGIN and ALTER ANY SERVER ROLE imply it (permissions-database-engine).
+        """
+        assert permission == "ALTER"
+        letter = "R" if securable_class == "SERVER ROLE" else "S"
+        name = securable.removeprefix("[").removesuffix("]").replace("]]", "]")
+        number = self._catalog.get("server_principals", "principal_id", name=name, type=letter)
+        if number is None or not self._sees_server_principal(number):
+            return None
+        of_all = "ALTER ANY SERVER ROLE" if letter == "R" else "ALTER ANY LOGIN"
+        return int(
+            self._catalog.allows_server(self._viewer, of_all)
+            or self._catalog.allows_server(self._viewer, "ALTER", Securable(SERVER_PRINCIPAL, number))
+        )
+
+    def _is_in_role(self, name: str) -> int | None:
+        """Tell whether the viewer is in a server role; NULL if there is none (is-srvrolemember-transact-sql)."""
+        number = self._catalog.get("server_principals", "principal_id", name=name, type="R")
+        return None if number is None else int(number in self._catalog.server_groups(self._viewer.login))
+
+    def _server_property(self, which: str) -> str:
+        """Return the version, which all users can query (serverproperty-transact-sql)."""
+        assert which == "ProductVersion"
+        return PRODUCT_VERSION
 
     def _login_property(self, name: str, which: str) -> int | None:
         row = self._catalog.run(
@@ -237,6 +270,8 @@ class Queries:
         define("HAS_DBACCESS", 1, lambda name: int(self._catalog.user_in(self._viewer, name) is not None))
         define("DATABASEPROPERTYEX", 2, self._database_property)
         define("HAS_PERMS_BY_NAME", 3, self._has_permission)
+        define("IS_SRVROLEMEMBER", 1, self._is_in_role)
+        define("SERVERPROPERTY", 1, self._server_property)
         define("LOGINPROPERTY", 2, self._login_property)
         define("OBJECT_DEFINITION", 1, self._definition)
         define("CHARINDEX", 2, lambda part, text: None if text is None else text.lower().find(part.lower()) + 1)

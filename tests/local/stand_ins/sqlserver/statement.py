@@ -90,7 +90,7 @@ class Statements:
             raise denied
 
     def _require_writable(self) -> None:
-        if self._catalog.get("databases", "is_read_only", name=self._here):
+        if self._catalog.get("databases", "is_read_only OR is_secondary", name=self._here):
             raise SqlError(3906, f'Failed to update database "{self._here}" because the database is read-only.')
 
     def _require_no_transaction(self) -> None:

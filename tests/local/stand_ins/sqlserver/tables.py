@@ -116,6 +116,8 @@ CLASSES = {
 }  # fmt: skip
 
 SINGLE_USER, RESTRICTED_USER = 1, 2
+READABLE = 2
+"""A secondary that sessions can enter, and cannot write to (ALLOW_CONNECTIONS = ALL)."""
 
 HALF = "\uf8ff"
 """Stands in a name for half a character, which a name can hold on a server, and which SQLite cannot store."""

@@ -37,6 +37,27 @@ AUTHENTICATION = """
     FROM sys.databases d LEFT JOIN sys.database_principals p ON p.name = %s
     WHERE d.database_id = DB_ID()"""
 
+SERVER = """
+    SELECT CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(128)),
+        HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW ANY DATABASE')"""
+"""Its version, and whether this session sees all databases. Everybody can ask for the properties of the server
+(…/t-sql/functions/serverproperty-transact-sql)."""
+OWN_POLICY = "SELECT is_policy_checked FROM sys.sql_logins WHERE sid = SUSER_SID()"
+"""Every login sees its own row (…/system-catalog-views/sys-sql-logins-transact-sql)."""
+CAN_ALTER_LOGIN = """
+    SELECT HAS_PERMS_BY_NAME(%s, 'LOGIN', 'ALTER'), HAS_PERMS_BY_NAME(NULL, NULL, 'ALTER ANY LOGIN'),
+        HAS_PERMS_BY_NAME(NULL, NULL, 'CONTROL SERVER')"""
+"""About a name in brackets. Only the last is enough for a login that has CONTROL SERVER, or is in sysadmin
+(…/t-sql/statements/alter-login-transact-sql)."""
+CAN_ALTER_ROLE = "SELECT HAS_PERMS_BY_NAME(%s, 'SERVER ROLE', 'ALTER')"
+ADMIN_ON_SERVER = """
+    SELECT principal_id, name, type, is_fixed_role, IS_SRVROLEMEMBER(name),
+        HAS_PERMS_BY_NAME(NULL, NULL, 'ALTER ANY SERVER ROLE'), HAS_PERMS_BY_NAME(NULL, NULL, 'CONTROL SERVER')
+    FROM sys.server_principals WHERE principal_id = SUSER_ID() OR type = 'R'"""
+"""The login that is logged in, all roles of the server, and in which of them it is, itself or through another one."""
+ADMIN_IN_DATABASE = """
+    SELECT HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'CONTROL'), HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'ALTER ANY USER')"""
+
 _LOGIN = """
     SELECT principal_id, name, sid, default_database_name, DB_ID(default_database_name), default_language_name,
         is_policy_checked, is_expiration_checked

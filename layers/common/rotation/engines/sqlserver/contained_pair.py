@@ -7,13 +7,14 @@ from typing import Any
 from rotation.engine import Comparison, Unshared
 from rotation.engines.driver import unread_password
 from rotation.engines.sqlserver import catalog
+from rotation.engines.sqlserver.admin import AdminsPart
 from rotation.engines.sqlserver.comparing import ComparedPart, compared
 from rotation.engines.sqlserver.connection import SQLServerConnection
 from rotation.engines.sqlserver.kind import KIND
 from rotation.engines.sqlserver.pair import Known, SQLServerPair, clone_sid, database_user
 from rotation.engines.sqlserver.principals import Principal, changes, option_list
 from rotation.engines.sqlserver.rights import binary, identifier, literal
-from rotation.engines.sqlserver.triggers import require_no_triggers
+from rotation.engines.sqlserver.triggers import require_no_triggers, unsafe_triggers
 from rotation.engines.sqlserver.unshared import bound_by_predicates
 from rotation.errors import NotPermitted, Unsafe
 
@@ -69,6 +70,17 @@ class SQLServerContainedPair(SQLServerPair):
         user, other = self._reader().read(*self._both())
         part = ComparedPart(self.user, self.other, user, other, self._connection.database)
         return compared([part], passing=[], unlock=[part.unlock()])
+
+    def part_for_password(self) -> AdminsPart:
+        """Say what the admin lacks; see `SQLServerPair`. What `_require_visibility` asks for is enough."""
+        self._require_visibility()
+        query = catalog.TRIGGERS_OF_PASSWORDS
+        return AdminsPart(unsafe=unsafe_triggers(self._connection, query, self.other, self._place))
+
+    def part_for_both(self) -> AdminsPart:
+        """Say what the admin lacks; see `SQLServerPair`."""
+        self._require_visibility()
+        return self._part_here(self._connection.database, catalog.TRIGGERS)
 
     def _changes_left(self, *, as_ours: bool) -> list[str]:
         user, other = self._require(self.user), self._require(self.other)

@@ -8,6 +8,7 @@ from rotation.engine import Comparison, Unshared
 from rotation.engines.driver import CORRECT_CAUSE, unread_password
 from rotation.engines.sqlserver import catalog
 from rotation.engines.sqlserver.accounts import SQLServerAccount
+from rotation.engines.sqlserver.admin import AdminsPart, lacking_for_pair, lacking_for_password, new_login
 from rotation.engines.sqlserver.comparing import ComparedPart, compared
 from rotation.engines.sqlserver.databases import DATABASES_WITHOUT_USERS, SQLServerDatabase
 from rotation.engines.sqlserver.kind import DATABASES, KIND, normal_name
@@ -129,6 +130,24 @@ class SQLServerLoginPair(SQLServerPair):
         self._go_back()
         enable = f"ALTER LOGIN {identifier(other.name)} ENABLE" if is_disabled else ""
         return compared(parts, list(server.passing()), [enable, server.unlock()])
+
+    def part_for_password(self) -> AdminsPart:
+        """Say what the admin lacks; see `SQLServerPair`."""
+        [user] = self._reader(of_server=True).read(self._require(self.user))
+        return AdminsPart(lacking_for_password(self._ask, self._connection.username, user))
+
+    def part_for_both(self) -> AdminsPart:
+        """Say what the admin lacks; see `SQLServerPair`. What `unshared` is for is not said again."""
+        self._require_visibility()
+        user, found = self._require(self.user), self._find(self.other)
+        reader = self._reader(of_server=True)
+        read = reader.read(*filter(None, (user, found)))
+        on_server = lacking_for_pair(self._ask, reader, read[0], read[1] if found else new_login(self.other))
+        other_sid = found.sid if found else clone_sid(user.sid)
+        in_databases = [
+            self._part_here(name, catalog.TRIGGERS) for name in self._databases_to_change(user.sid, other_sid)
+        ]
+        return AdminsPart.of_all([AdminsPart(on_server), *in_databases])
 
     # On the server
 
@@ -291,6 +310,13 @@ class SQLServerLoginPair(SQLServerPair):
                 is_user, self._place = own is not None and database.name in own, ""
                 yield database, database.why_closed(self.user, self.other, admin, is_user=is_user)
         self._place = ""
+
+    def _databases_to_change(self, user_sid: bytes, other_sid: bytes) -> Iterator[str]:
+        """Yield each database that a rotation would change now, entered."""
+        for database, closed in self._databases():
+            if not closed and not database.is_read_only and self._changes_here(self._users(user_sid, other_sid)):
+                yield database.name
+        self._go_back()
 
     def _sees_all_in(self, database: str) -> bool:
         """Enter a database, and tell whether the admin sees all users; raises if it is the secret's own."""

@@ -43,10 +43,12 @@ from typing import Any
 
 from rotation.engine import CloneStatus, Comparison, Unshared
 from rotation.engines.sqlserver.accounts import SQLServerAccount
+from rotation.engines.sqlserver.admin import AdminsPart, part_in_database
 from rotation.engines.sqlserver.connection import Arguments, Rows, SQLServerConnection
 from rotation.engines.sqlserver.kind import normal_name
 from rotation.engines.sqlserver.principals import Principal, PrincipalReader, lost_by_others
 from rotation.engines.sqlserver.rights import identifier
+from rotation.engines.sqlserver.triggers import unsafe_triggers
 from rotation.errors import RETRIED, NotPermitted, RightsDiffer, StatementFailed, Unsafe, Unsupported
 
 SID_DIGITS = 16
@@ -85,6 +87,11 @@ class SQLServerPair(ABC):
         self.other = other
         self._place = ""
         """Where the statements run, as messages say it."""
+
+    @property
+    def is_of_logins(self) -> bool:
+        """Whether they are logins, and not contained users."""
+        return self.keyword == "LOGIN"
 
     def require_bound(self) -> None:
         """Raise Unsafe unless the account that `user` means is there, and has that name."""
@@ -126,6 +133,14 @@ class SQLServerPair(ABC):
     @abstractmethod
     def compare(self) -> Comparison:
         """Compare the two; see `rotation.engine.Session`."""
+
+    @abstractmethod
+    def part_for_password(self) -> AdminsPart:
+        """Say what the admin lacks to set the password of `user`. Changes nothing."""
+
+    @abstractmethod
+    def part_for_both(self) -> AdminsPart:
+        """Say what the admin lacks to make `other` what `user` is now. Changes nothing."""
 
     @abstractmethod
     def _find(self, username: str) -> Principal | None:
@@ -237,6 +252,14 @@ class SQLServerPair(ABC):
 
     def _query(self, statement: str, arguments: Arguments) -> Rows:
         return self._run(f"looking for what {self.other} cannot have", statement, arguments)
+
+    def _ask(self, statement: str, arguments: Arguments = ()) -> Rows:
+        return self._run(f"asking what {self._connection.username} can do", statement, arguments)
+
+    def _part_here(self, database: str, triggers: str) -> AdminsPart:
+        """Say what the admin lacks in the database that the session is in."""
+        unsafe = unsafe_triggers(self._connection, triggers, self.other, self._place)
+        return part_in_database(self._ask, self._connection.username, database, unsafe)
 
     def _run(self, operation: str, statement: str, arguments: Arguments = (), remedy: str = "") -> Rows:
         return self._connection.execute(f"{operation}{self._place}", statement, arguments, remedy)

@@ -7,7 +7,8 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import OWN_NAME, CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.driver import verify
-from rotation.engines.sqlserver import catalog
+from rotation.engines.network import reach
+from rotation.engines.sqlserver import catalog, inspection
 from rotation.engines.sqlserver.accounts import BY_SERVER, UNNAMED_LOGIN, SQLServerAccount
 from rotation.engines.sqlserver.connection import ExpiredConnection, SQLServerConnection
 from rotation.engines.sqlserver.contained_pair import SQLServerContainedPair, is_contained
@@ -19,6 +20,8 @@ from rotation.engines.sqlserver.problems import ExpiredPassword
 from rotation.engines.sqlserver.rights import identifier, literal
 from rotation.engines.sqlserver.statements import REVERSIBLE, first_word, lasting
 from rotation.errors import LoginRefused, NotPermitted, Unsafe
+from rotation.finding import Finding, not_looked_at
+from rotation.kind import Strategy
 
 
 class SQLServer:
@@ -39,6 +42,10 @@ class SQLServer:
             yield SQLServerSession(connection)
         finally:
             connection.close()
+
+    def reach(self, credential: Credential, deadline: Deadline) -> Iterator[Finding]:
+        """Say how far one gets without a login; see `rotation.engine.InspectedEngine`."""
+        return reach(credential, deadline, inspection.begin_tls(credential))
 
 
 class SQLServerSession:
@@ -142,6 +149,17 @@ class SQLServerSession:
         verify(statements, self.connection.execute, REVERSIBLE, lasting, first_word)
         self.connection.execute("rolling back", "ROLLBACK TRANSACTION")
 
+    def inspect_server(self) -> Iterator[Finding]:
+        """Say what the server shows; see `rotation.engine.InspectedSession`."""
+        return inspection.inspect_server(self.connection, is_login=self._own_account().database == BY_SERVER)
+
+    def inspect_rights(self, strategy: Strategy, user: str, other: str) -> Iterator[Finding]:
+        """Say whether who is logged in may do its part; see `rotation.engine.InspectedSession`."""
+        if normal_name(user) != normal_name(self.connection.username):
+            return inspection.inspect_admins_rights(self.connection, strategy, self._pair(user, other))
+        is_login = self._own_account().database == BY_SERVER
+        return inspection.inspect_own_rights(self.connection, strategy, is_login=is_login)
+
     def _own_account(self) -> SQLServerAccount:
         username = self.connection.username
         rows = self.connection.execute(f"asking the server who {username} is", catalog.OWN_ACCOUNT)
@@ -189,3 +207,11 @@ class SQLServerExpiredSession(SQLServerSession):
     def verify(self, statements: Sequence[str]) -> None:  # noqa: ARG002 - none can run
         """Raise LoginBlocked: the application cannot log in."""
         raise self._expired.failure
+
+    def inspect_server(self) -> Iterator[Finding]:
+        """Say that the password has expired; see `rotation.engine.InspectedSession`."""
+        return inspection.inspect_expired(self.connection.username)
+
+    def inspect_rights(self, strategy: Strategy, user: str, other: str) -> Iterator[Finding]:  # noqa: ARG002 - as above
+        """Say that nobody can be asked; see `rotation.engine.InspectedSession`."""
+        yield not_looked_at("rights", "the server answers nothing until the password is renewed")

@@ -26,12 +26,17 @@ def require_no_triggers(connection: SQLServerConnection, query: str, other: str,
     harmless: whoever can create a trigger can change each of them. Only its text shows it, and RDS's own trigger is
     recognised by that. Triggers of the whole server take CONTROL SERVER.
     """
+    for error in unsafe_triggers(connection, query, other, place):
+        raise error
+
+
+def unsafe_triggers(connection: SQLServerConnection, query: str, other: str, place: str) -> list[Unsafe]:
+    """Return what `require_no_triggers` raises; nothing if it does not."""
     if foreign_triggers_allowed():
-        return
+        return []
     rows = connection.execute(f"looking for DDL triggers{place}", query)
     foreign = [name for name, definition in rows if digest(definition or "") not in TRIGGERS_OF_RDS]
-    if foreign:
-        raise _unsafe(foreign, connection.username, f"preparing {other}{place}")
+    return [_unsafe(foreign, connection.username, f"preparing {other}{place}")] if foreign else []
 
 
 def digest(definition: str) -> str:

@@ -116,6 +116,14 @@ class BoundedSocket:
 
     def begin_tls(self, host: str, context: ssl.SSLContext, operation: str) -> None:
         """Let the server prove who it is; raises Untrusted, or OSError if there is no answer."""
+        try:
+            self._tls = self.prove_server(host, context, operation)
+        except ssl.SSLError as error:
+            cause = getattr(error, "verify_message", "") or error.reason or "TLS failed"
+            raise Untrusted(operation, f"TLS: {cause}", CERTIFICATE) from None
+
+    def prove_server(self, host: str, context: ssl.SSLContext, operation: str) -> ssl.SSLObject:
+        """Do the handshake of TLS; raises Untrusted if there is none, ssl.SSLError, or OSError if nobody answers."""
         # Later versions of TLS come without PRELOGIN, and only the newest servers know them
         # (https://learn.microsoft.com/en-us/sql/relational-databases/security/networking/tds-8).
         context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -123,12 +131,8 @@ class BoundedSocket:
         self._send_message(bytes.fromhex(GREETING.format(ON)))
         if _encryption(self._receive_message()) not in (ON, REQUIRED):
             raise Untrusted(operation, "the server does not speak TLS", NO_TLS)
-        try:
-            self._shake_hands(tls)
-        except ssl.SSLError as error:
-            cause = getattr(error, "verify_message", "") or error.reason or "TLS failed"
-            raise Untrusted(operation, f"TLS: {cause}", CERTIFICATE) from None
-        self._tls = tls
+        self._shake_hands(tls)
+        return tls
 
     # What python-tds calls
 
