@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from operations import preflight
 from rotation.credential import Credential
 from rotation.kind import Strategy
 from tests.laboratories import ORDERS, Laboratory, Logins
@@ -341,6 +342,24 @@ def test_a_schedule_that_is_saved_without_rotating_only_tests(scenario: Scenario
     assert scenario.service.wait(arn).result == "succeeded"
     assert scenario.read(arn) == before
     assert [line["step"] for line in scenario.lines()] == ["testSecret"]
+
+
+def test_an_operator_is_told_that_the_next_rotation_would_succeed(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the command of `make preflight`, which invokes the built function in its role."""
+    arn = scenario.secret(scenario.new_user())
+    assert scenario.rotate(arn).result == "succeeded"
+    for name, value in scenario.service.environment.items():
+        monkeypatch.setenv(name, value)
+    scenario.service.calls.clear()
+    code = preflight.main([arn])
+    shown = capsys.readouterr()
+    assert code == 0, shown.out + shown.err
+    assert "AWSCURRENT logs in" in shown.out
+    assert str(scenario.read(arn)["password"]) not in shown.out + scenario.printed()
+    made = {call.operation for call in scenario.service.calls}
+    assert made <= {"DescribeSecret", "GetSecretValue"}
 
 
 def rotation_of(value: dict[str, object]) -> dict[str, object]:
