@@ -88,6 +88,7 @@ def test_what_rotates_does_not_fail_and_nobody_is_refused(
         assert findings[item].outcome in {Outcome.PASS, Outcome.WARN} | (
             {Outcome.NOT_LOOKED_AT} if is_unseen else set()
         ), item
+    assert findings["TLS"].said.startswith("TLSv1.")
     assert "valid until" in findings["TLS"].said
     assert "password rules" in findings
     assert "rights" in findings or "admin's rights" in findings

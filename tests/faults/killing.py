@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 import boto3
 
 from rotation.aws import own_clients
-from rotation.engine import Engine
+from rotation.engine import InspectedEngine
 from rotation.errors import RotationError
 from rotation.lambda_handler import rotation_handler
 from tests.faults.wire import Place, Watch, Wire
@@ -54,7 +54,11 @@ class Context:
 
 
 def run(
-    engine: Engine, events: Sequence[Mapping[str, object]], environment: Mapping[str, str], wire: Wire, watch: Watch
+    engine: InspectedEngine,
+    events: Sequence[Mapping[str, object]],
+    environment: Mapping[str, str],
+    wire: Wire,
+    watch: Watch,
 ) -> Ending:
     """Run the steps, one after the other, until one fails or the watch ends it."""
     wire.watch(watch)
@@ -81,7 +85,7 @@ def run(
 def _run(
     sender: Connection,
     output: str,
-    engine: Engine,
+    engine: InspectedEngine,
     events: Sequence[Mapping[str, object]],
     environment: Mapping[str, str],
 ) -> None:

@@ -27,7 +27,7 @@ OFF_FROM, FAILS_ON = 12, 20
 SCHEDULES: Final = {"orders": 30, "billing": 60, "ledger": 30, "legacy": 60}
 """The secrets, and after how many days each is to be rotated again."""
 
-type Handler = Callable[[Any, Any], None]
+type Handler = Callable[[Any, Any], object]
 
 
 @dataclass(frozen=True)

@@ -120,11 +120,11 @@ def _tls(credential: Credential, connected: socket.socket, begin_tls: BeginTls) 
     except (OSError, EOFError) as error:
         cause = f"there was no TLS handshake ({type(error).__name__})"
         raise Untrusted(operation, cause, UNKNOWN_SERVER) from None
-    certificate = tls.getpeercert() or {}
+    certificate, version = tls.getpeercert() or {}, tls.version()
     if isinstance(tls, ssl.SSLSocket):
         tls.close()  # it has taken the connection over
     end = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
-    said = f"{tls.version()}, and a certificate for {credential.host} that is valid until {end:%Y-%m-%d}"
+    said = f"{version}, and a certificate for {credential.host} that is valid until {end:%Y-%m-%d}"
     if end - datetime.now(UTC) < SOON:
         yield warned(
             "TLS", said, "Renew the server's certificate (on RDS: modify-db-instance --ca-certificate-identifier)"

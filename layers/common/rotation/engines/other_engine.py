@@ -15,13 +15,16 @@ only. A port that takes nothing but TLS answers none of this: Db2 and Oracle are
 
 import re
 import struct
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Final
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engines.network import open_socket
+from rotation.engines import network
+from rotation.engines.network import BeginTls, open_socket
 from rotation.errors import DatabaseError, LoginBlocked, OutOfTime, RotationError
+from rotation.finding import Finding
 from rotation.kind import EngineKind
 from rotation.redaction import said
 
@@ -87,6 +90,14 @@ SIGNS = {
     "Db2": re.compile(rb"..\xd0.{5}\x14\x43", re.DOTALL),  # EXCSATRD
 }
 """How the answers begin."""
+
+
+def reach(credential: Credential, deadline: Deadline, kind: EngineKind, begin_tls: BeginTls) -> Iterator[Finding]:
+    """As `rotation.engines.network.reach`; if there is no way, and a server of another engine is why, name that."""
+    try:
+        yield from network.reach(credential, deadline, begin_tls)
+    except DatabaseError as failure:
+        raise name_engine(failure, credential, kind, deadline) from None
 
 
 def login_seconds(most: float, deadline: Deadline, operation: str) -> float:

@@ -20,6 +20,9 @@ from rotation.preflight.looks import Look, findings_of
 from rotation.record import PairRecord, differ
 from rotation.strategies import RotationStrategy
 
+EXPIRY = "expiry"
+"""The item by which an engine says that the password has expired."""
+
 NOT_TRIED = "only a rotation shows it"
 
 
@@ -53,6 +56,7 @@ class Inspection:
         """Take the means; nothing is looked at yet."""
         self._means = means
         self._proof: Proof | None = None
+        self._has_expired = False
 
     def findings(self) -> Iterator[Finding]:
         """Take every look, in order. Changes nothing; makes one failed login at most."""
@@ -120,8 +124,7 @@ class Inspection:
         yield passed("strategy", f"{self._strategy.name}, {by}")
 
     def _names(self) -> Iterator[Finding]:
-        is_pair = self._other != self._user.username
-        yield passed("names", f"{self._other} gets the new password" + (", and is the clone's turn" if is_pair else ""))
+        yield passed("names", f"{self._other} gets the next password")
 
     def _new_password(self) -> Iterator[Finding]:
         self._means.policy().generate(self._other)
@@ -146,11 +149,16 @@ class Inspection:
             yield passed("login", f"AWSCURRENT logs in: {self._user}")
             yield from findings_of(
                 [
-                    Look("server", (), session.inspect_server),
+                    Look("server", (), lambda: self._server(session)),
                     Look("rights", (), lambda: self._users_rights(session)),
                     Look("verify", (), lambda: self._verify(session)),
                 ]
             )
+
+    def _server(self, session: InspectedSession) -> Iterator[Finding]:
+        for finding in session.inspect_server():
+            self._has_expired |= (finding.item, finding.outcome) == (EXPIRY, Outcome.WARN)
+            yield finding
 
     def _users_rights(self, session: InspectedSession) -> Iterator[Finding]:
         for finding in session.inspect_rights(self._strategy.name, self._user.username, self._other):
@@ -160,6 +168,9 @@ class Inspection:
                 yield finding
 
     def _verify(self, session: InspectedSession) -> Iterator[Finding]:
+        if self._has_expired:
+            yield not_looked_at("verify", "the password has expired, and the next rotation renews it")
+            return
         session.verify(self._current.verify)
         yield passed("verify", f"{len(self._current.verify)} statements of the secret ran, and were taken back")
 

@@ -19,7 +19,7 @@ from rotation.engines.db2.proof import read_proof, require_same_database
 from rotation.engines.db2.unshared import unshared
 from rotation.engines.db2.users import Db2Users
 from rotation.engines.driver import foreign_triggers_allowed, refuse_foreign_triggers, verify
-from rotation.engines.network import reach
+from rotation.engines.other_engine import reach
 from rotation.errors import LoginBlocked
 from rotation.finding import Finding
 from rotation.kind import Strategy
@@ -57,7 +57,7 @@ class Db2:
 
     def reach(self, credential: Credential, deadline: Deadline) -> Iterator[Finding]:
         """Say how far one gets without a login; see `rotation.engine.InspectedEngine`."""
-        return reach(credential, deadline, inspection.begin_tls)
+        return reach(credential, deadline, self.kind, inspection.begin_tls)
 
 
 class Db2Session:

@@ -33,7 +33,7 @@ from rotation.engines.mysql.locks import take_turn
 from rotation.engines.mysql.names import Account, identifier, literal
 from rotation.engines.mysql.session import NOT_RENEWED, MySQLSession
 from rotation.engines.mysql.two_passwords import PUT_ADMIN
-from rotation.engines.network import reach
+from rotation.engines.other_engine import reach
 from rotation.errors import NotPermitted, Unsupported
 from rotation.finding import Finding
 
@@ -57,7 +57,7 @@ class MariaDB:
 
     def reach(self, credential: Credential, deadline: Deadline) -> Iterator[Finding]:
         """Say how far one gets without a login; see `rotation.engine.InspectedEngine`."""
-        return reach(credential, deadline, begin_tls)
+        return reach(credential, deadline, self.kind, begin_tls)
 
 
 class MariaDBSession(MySQLSession):

@@ -23,7 +23,7 @@ from rotation.engines.mysql.pair import MySQLPair
 from rotation.engines.mysql.problems import RENEW, for_user
 from rotation.engines.mysql.two_passwords import POLICIES, REPLACE, RETAIN, WRONG_CURRENT, TwoPasswords, promote
 from rotation.engines.mysql.wire import EXPIRED_PASSWORD
-from rotation.engines.network import reach
+from rotation.engines.other_engine import reach
 from rotation.errors import LoginBlocked, NotPermitted, PasswordRefused, StatementFailed, Unsafe
 from rotation.finding import Finding
 from rotation.kind import Strategy
@@ -71,7 +71,7 @@ class MySQL:
 
     def reach(self, credential: Credential, deadline: Deadline) -> Iterator[Finding]:
         """Say how far one gets without a login; see `rotation.engine.InspectedEngine`."""
-        return reach(credential, deadline, begin_tls)
+        return reach(credential, deadline, self.kind, begin_tls)
 
 
 class MySQLSession:

@@ -7,7 +7,6 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import OWN_NAME, CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.driver import verify
-from rotation.engines.network import reach
 from rotation.engines.oracle.admin import OracleAdmin
 from rotation.engines.oracle.catalog import OracleCatalog
 from rotation.engines.oracle.connection import OracleConnection, connect
@@ -18,6 +17,7 @@ from rotation.engines.oracle.passwords import OraclePasswords
 from rotation.engines.oracle.proof import OracleProofs
 from rotation.engines.oracle.rights import Right
 from rotation.engines.oracle.unshared import OracleUnshared
+from rotation.engines.other_engine import reach
 from rotation.finding import Finding
 from rotation.kind import Strategy
 
@@ -45,7 +45,7 @@ class Oracle:
 
     def reach(self, credential: Credential, deadline: Deadline) -> Iterator[Finding]:
         """Say how far one gets without a login; see `rotation.engine.InspectedEngine`."""
-        return reach(credential, deadline, begin_tls)
+        return reach(credential, deadline, self.kind, begin_tls)
 
 
 class OracleSession:

@@ -11,7 +11,7 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.driver import POLICY, Problem, verify
-from rotation.engines.network import reach
+from rotation.engines.other_engine import reach
 from rotation.engines.postgresql import catalog, inspection
 from rotation.engines.postgresql.admin import admin_option
 from rotation.engines.postgresql.connection import APPLICATION_SETTINGS, PostgreSQLConnection, transaction
@@ -55,7 +55,7 @@ class PostgreSQL:
 
     def reach(self, credential: Credential, deadline: Deadline) -> Iterator[Finding]:
         """Say how far one gets without a login; see `rotation.engine.Engine`."""
-        return reach(credential, deadline, inspection.begin_tls)
+        return reach(credential, deadline, self.kind, inspection.begin_tls)
 
 
 class PostgreSQLSession:

@@ -20,7 +20,7 @@ from rotation.engines.sqlserver.kind import KIND, normal_name
 from rotation.engines.sqlserver.pair import SQLServerPair
 from rotation.engines.sqlserver.problems import UNREADABLE_ANSWER, login_failure
 from rotation.engines.sqlserver.rights import identifier
-from rotation.engines.sqlserver.wire import LOGIN_BYTES, AnswerTooLong, BoundedSocket, OtherEngine
+from rotation.engines.sqlserver.wire import LOGIN_BYTES, AnswerTooLong, BoundedSocket
 from rotation.finding import Finding, failed, failed_with, not_looked_at, passed, warned
 from rotation.kind import Strategy
 from rotation.passwords import PasswordPolicy
@@ -47,7 +47,7 @@ def begin_tls(credential: Credential) -> BeginTls:
             return bounded.prove_server(host, context, operation)
         except OSError:  # a certificate's error is a ValueError as well
             raise
-        except (OtherEngine, AnswerTooLong, *UNREADABLE_ANSWER) as error:
+        except (AnswerTooLong, *UNREADABLE_ANSWER) as error:
             raise login_failure(error, credential, operation) from None
 
     return begin

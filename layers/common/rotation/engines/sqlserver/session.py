@@ -7,7 +7,7 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import OWN_NAME, CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.driver import verify
-from rotation.engines.network import reach
+from rotation.engines.other_engine import reach
 from rotation.engines.sqlserver import catalog, inspection
 from rotation.engines.sqlserver.accounts import BY_SERVER, UNNAMED_LOGIN, SQLServerAccount
 from rotation.engines.sqlserver.connection import ExpiredConnection, SQLServerConnection
@@ -45,7 +45,7 @@ class SQLServer:
 
     def reach(self, credential: Credential, deadline: Deadline) -> Iterator[Finding]:
         """Say how far one gets without a login; see `rotation.engine.InspectedEngine`."""
-        return reach(credential, deadline, inspection.begin_tls(credential))
+        return reach(credential, deadline, self.kind, inspection.begin_tls(credential))
 
 
 class SQLServerSession:
