@@ -66,7 +66,8 @@ SETTINGS: Final = "SHOW GLOBAL VARIABLES WHERE variable_name IN ('" + "', '".joi
 
 PLUGIN: Final = re.compile(r"IDENTIFIED WITH '(\w+)")
 TEXT: Final = re.compile(r"'(?:[^'\\]|\\.|'')*'")
-LIMIT: Final = re.compile(r"FAILED_LOGIN_ATTEMPTS (\d+) PASSWORD_LOCK_TIME (\d+|UNBOUNDED)")
+LIMIT: Final = re.compile(r"FAILED_LOGIN_ATTEMPTS (\d+) PASSWORD_LOCK_TIME ")
+"""The server prints each of the two if it is not 0, and counts refused logins if both are."""
 
 WRITERS: Final = frozenset({"CONNECTION_ADMIN", "SUPER", "READ_ONLY ADMIN", "READ ONLY ADMIN", ALL})
 """The rights to change something although read_only is on, of MySQL and of MariaDB."""
@@ -195,7 +196,7 @@ class MySQLInspection:
         """Return how many refused logins lock the user who is logged in, and what raises that; None: no number."""
         definition = TEXT.sub("''", catalog.own_definition(self._connection, LOOKING))
         limit = LIMIT.search(definition)
-        if not limit or "0" in limit.groups():
+        if not limit:
             return None, ""
         return int(limit[1]), f"Run ALTER USER {self._quoted} FAILED_LOGIN_ATTEMPTS {SAFE_ATTEMPTS}"
 
