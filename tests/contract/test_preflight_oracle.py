@@ -163,10 +163,15 @@ def test_an_object_of_sys_asks_for_the_option_and_rds_has_a_procedure(
     assert admins_rights(oracle, admin, user)["rights"].outcome is Outcome.PASS
 
 
-def test_a_privilege_can_be_passed_on_through_a_role(oracle: OracleLaboratory, user: Credential, things: str) -> None:
+@pytest.mark.parametrize("right", ["CREATE VIEW", "SELECT ANY TABLE ON SCHEMA {s}", '"{s} role; --"'])
+def test_a_right_can_be_passed_on_through_a_role(
+    oracle: OracleLaboratory, user: Credential, things: str, right: str
+) -> None:
     admin, role = documented(oracle, f"{things}_ROLE"), f"{name_of(user)}_ADMINS"
-    oracle.alter(f"REVOKE CREATE TABLE FROM {account(admin)}", f"CREATE ROLE {role}")
-    oracle.alter(f"GRANT CREATE TABLE TO {role} WITH ADMIN OPTION", f"GRANT {role} TO {account(admin)}")
+    right = filled(right, user, things)
+    oracle.alter(f"GRANT {right} TO {account(user)}", f"CREATE ROLE {role}", f"GRANT {role} TO {account(admin)}")
+    assert admins_rights(oracle, admin, user)["rights"].outcome is Outcome.FAIL
+    oracle.alter(f"GRANT {right} TO {role} WITH ADMIN OPTION")
     assert admins_rights(oracle, admin, user)["rights"].outcome is Outcome.PASS
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from rotation.engines.oracle.admin import OracleAdmin
-from rotation.engines.oracle.catalog import OracleCatalog
+from rotation.engines.oracle.catalog import SCHEMA_PRIVILEGES, OracleCatalog
 from rotation.engines.oracle.definition import Definition, changed_groups
 from rotation.engines.oracle.packages import AQ, ON_QUEUES, ON_RESOURCES, package_call
 from rotation.engines.oracle.rights import (
@@ -90,6 +90,11 @@ class Abilities:
         for kind, view, columns in views:
             for _, name, option in self._admin.read(self._operation, view, ["grantee"], columns, roles):
                 yield Right(kind, name, option=option == "YES")
+        if self._admin.connection.version >= SCHEMA_PRIVILEGES:
+            on_schemas = ("privilege", "schema", "admin_option")
+            rows = self._admin.read(self._operation, "dba_schema_privs", ["grantee"], on_schemas, roles)
+            for _, name, schema, option in rows:
+                yield Right(RightKind.SCHEMA, name, item=schema, option=option == "YES")
 
     def _lacks_to_pass_on(self, right: Right, held: list[Right], other: str) -> Iterator[str]:
         if any(_passes_on(one, right) for one in held) or right.owner == self._name:

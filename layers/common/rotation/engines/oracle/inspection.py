@@ -105,11 +105,13 @@ class OracleInspection:
         life = limits.get("PASSWORD_LIFE_TIME")
         if self._connection.was_renewed:
             cause = "the password had expired; this login has set the same one again, as every rotation does"
-            return warned("expiry", cause, f"Rotate more often than the profile's PASSWORD_LIFE_TIME: {life} days")
+            return warned("expiry", cause, "Rotate more often than PASSWORD_LIFE_TIME of the user's profile")
         if SOON in status:
             return warned("expiry", f"the account is {status}: the password expires soon", "Rotate this secret now")
         if life == UNLIMITED:
             return passed("expiry", "passwords do not expire")
+        if not life:
+            return not_looked_at("expiry", "the server does not say when passwords expire")
         return passed("expiry", f"a password expires {life} days after its change")
 
     # The part of who is logged in
