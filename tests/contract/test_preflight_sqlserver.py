@@ -119,6 +119,13 @@ class TestTheAdmin:
         )
         assert pair_of(rotator, user)["admin's rights"].outcome is Outcome.PASS
 
+    def test_needs_no_option_for_rights_on_logins(self, sqlserver: SQLServerLaboratory) -> None:
+        rotator, user, somebody = with_rotator(sqlserver, *ON_SERVER), sqlserver.new_user(), sqlserver.new_user()
+        own(rotator)
+        alter(sqlserver, f"GRANT VIEW DEFINITION ON LOGIN::{somebody.username} TO {user.username}")
+        assert pair_of(rotator, user)["admin's rights"].outcome is Outcome.PASS
+        set_secret(rotator, user)
+
     def test_alters_one_login_and_one_role_without_a_permission_for_all(self, sqlserver: SQLServerLaboratory) -> None:
         rotator, user = with_rotator(sqlserver, "VIEW ANY DEFINITION"), sqlserver.new_user()
         name = rotator.admin.username
