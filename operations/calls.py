@@ -1,5 +1,6 @@
 """How do the operator's commands call AWS, and what do they say of an error?"""
 
+import os
 from collections.abc import Callable
 
 import boto3
@@ -13,9 +14,12 @@ class Stopped(RotationError):
 
 
 def new_session(profile: str | None, region: str | None) -> boto3.Session:
-    """Return a session with the operator's credentials. Raises Stopped if the profile or the Region is missing."""
+    """Return a session with the operator's credentials. Raises Stopped if the profile or the Region is missing.
+
+    boto3 reads AWS_DEFAULT_REGION; the other SDKs, and Lambda, have AWS_REGION.
+    """
     try:
-        session = boto3.Session(profile_name=profile, region_name=region)
+        session = boto3.Session(profile_name=profile, region_name=region or os.environ.get("AWS_REGION"))
     except BotoCoreError as error:
         raise Stopped("reading your AWS configuration", str(error), "Name a profile that exists") from None
     if session.region_name:
