@@ -98,9 +98,8 @@ class Uninstall:
             self.person.tell(f"  {secret.name}: {_state(secret, stack)}")
         self.person.tell(LIST_IS_OLD)
         if stack.other_accounts:
-            query = (
-                f"SecretList[?RotationLambdaARN && contains(RotationLambdaARN, ':{account}:function:{stack.name}-')]"
-            )
+            functions = f":{account}:function:{stack.name_prefix}-"
+            query = f"SecretList[?RotationLambdaARN && contains(RotationLambdaARN, '{functions}')]"
             self.person.tell(
                 f"Secrets of the accounts {', '.join(stack.other_accounts)} can name these functions too, and cannot "
                 "be seen from here. Look there first: "
@@ -165,10 +164,18 @@ class Uninstall:
         self.person.tell(f"Deleting {stack.name}. In a VPC this can take half an hour.")
         try:
             stacks.delete(self.cloudformation, stack, self.seconds_between_looks)
-        except ServiceFailed:
-            if stack.is_protected:
-                stacks.protect(self.cloudformation, stack, on=True)
-            raise
+        except ServiceFailed as failure:
+            self._protect_again(stack)
+            raise failure from None
+
+    def _protect_again(self, stack: stacks.Stack) -> None:
+        """Protect a stack that stays; if CloudFormation refuses that, say so: the failure before it matters more."""
+        if not stack.is_protected:
+            return
+        try:
+            stacks.protect(self.cloudformation, stack, on=True)
+        except ServiceFailed as error:
+            self.person.tell(f"The stack {stack.name} is not protected any more: {error.cause}")
 
     def _say_what_stays(self, stack: stacks.Stack) -> None:
         log = f" The log group {stack.log_group} stays." if stack.log_group else ""

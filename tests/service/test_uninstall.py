@@ -28,7 +28,7 @@ class CloudFormation:
         self.name = f"rotation-{uuid4().hex[:8]}"
         self.arn = f"arn:aws:cloudformation:us-east-1:{service.account_id}:stack/{self.name}/1"
         self.status, self.is_protected = "UPDATE_COMPLETE", True
-        self.accounts = ""
+        self.accounts = self.prefix = ""
         self.schedules: list[str] = []
         self.turns_off = True
         self.fails_on: str | None = None
@@ -46,7 +46,10 @@ class CloudFormation:
             "StackName": self.name,
             "StackStatus": self.status,
             "EnableTerminationProtection": self.is_protected,
-            "Parameters": [{"ParameterKey": "SecretAccountIds", "ParameterValue": self.accounts}],
+            "Parameters": [
+                {"ParameterKey": "SecretAccountIds", "ParameterValue": self.accounts},
+                {"ParameterKey": "NamePrefix", "ParameterValue": self.prefix},
+            ],
             "Outputs": [{"OutputKey": "LogGroupName", "OutputValue": "the-log"}],
         }
         return {"Stacks": [stack]}
@@ -333,6 +336,22 @@ def test_if_the_deletion_fails_the_reasons_are_said_and_the_stack_is_protected_a
     assert deployed.cloudformation.is_protected
 
 
+def test_if_it_cannot_be_protected_again_the_reason_of_the_failure_is_not_lost(deployed: Deployed) -> None:
+    """CloudFormation protects no stack that is being deleted: so it is after two hours of waiting."""
+    deployed.cloudformation.fails_on = "an interface is in use"
+    switch, person = deployed.cloudformation.update_termination_protection, Person()
+
+    def only_off(*, StackName: str, EnableTerminationProtection: bool) -> dict[str, Any]:  # noqa: N803 - AWS's names
+        if EnableTerminationProtection:
+            raise refused("ValidationError", "Stack cannot be updated while it is being deleted")
+        return switch(StackName=StackName, EnableTerminationProtection=EnableTerminationProtection)
+
+    deployed.cloudformation.update_termination_protection = only_off  # type: ignore[method-assign]
+    with pytest.raises(ServiceFailed, match="an interface is in use"):
+        deployed.uninstall(person, asks=False)
+    assert "is not protected any more" in person.read
+
+
 def test_a_stack_that_was_not_protected_is_deleted_too(deployed: Deployed) -> None:
     deployed.cloudformation.is_protected = False
     deployed.uninstall(Person(), asks=False)
@@ -345,6 +364,14 @@ def test_secrets_of_other_accounts_are_not_forgotten(deployed: Deployed) -> None
     deployed.uninstall(person)
     assert "accounts 210987654321, 321098765432 can name these functions too, and cannot be seen" in person.read
     assert f":{deployed.service.account_id}:function:{deployed.cloudformation.name}-" in person.read
+
+
+def test_secrets_of_other_accounts_are_looked_for_by_the_functions_names(deployed: Deployed) -> None:
+    """With a NamePrefix the functions are not named after the stack: by its name, the command would find nothing."""
+    deployed.cloudformation.accounts, deployed.cloudformation.prefix = "210987654321", "platform"
+    person = Person([deployed.cloudformation.name])
+    deployed.uninstall(person)
+    assert f":{deployed.service.account_id}:function:platform-')" in person.read
 
 
 @pytest.mark.parametrize("accounts", ["", "none"])
