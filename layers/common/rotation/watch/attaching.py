@@ -11,6 +11,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import boto3
+from botocore.exceptions import ClientError
 
 from rotation.aws import CONFIG, call_aws
 from rotation.deadline import Deadline
@@ -106,7 +107,8 @@ class _One:
     deadline: Deadline
 
     def settle(self, arn: str) -> Act:
-        secret = self._described(arn)
+        if (secret := self._described(arn)) is None:
+            return Act.NOTHING
         act = decide(secret, self.stack)
         match act:
             case Act.ATTACH:
@@ -118,13 +120,14 @@ class _One:
                 self._write(secret, Mark())
         return act
 
-    def _described(self, arn: str) -> TaggedSecret:
-        answer = call_aws(
-            partial(self.client.describe_secret, SecretId=arn),
-            self.deadline,
-            f"attaching {arn} by its tag",
-            "secretsmanager:DescribeSecret",
-        )
+    def _described(self, arn: str) -> TaggedSecret | None:
+        """Return the secret as it is now; None if it is gone: the list can be older than its deletion."""
+        call = partial(self.client.describe_secret, SecretId=arn)
+        operation, gone = f"attaching {arn} by its tag", ("ResourceNotFoundException",)
+        try:
+            answer = call_aws(call, self.deadline, operation, "secretsmanager:DescribeSecret", expected=gone)
+        except ClientError:
+            return None
         return TaggedSecret.parse(answer)
 
     def _attach(self, secret: TaggedSecret, wish: Wish) -> None:

@@ -61,7 +61,7 @@ class TaggedSecret:
             arn,
             unqualified(said.get("RotationLambdaARN", "")),
             said.get("RotationEnabled", False),
-            {tag["Key"]: tag["Value"] for tag in said.get("Tags", [])},
+            {tag.get("Key", ""): tag.get("Value", "") for tag in said.get("Tags", [])},
             "" if primary == arn.split(":")[3] else primary,
             said.get("OwningService", ""),
             "DeletedDate" in said,
@@ -158,7 +158,7 @@ def _with_tag(secret: TaggedSecret, stack: Stack, wish: Wish) -> Act:
         same = stack.fits(wish.engine, secret.function_arn) and mark.digest == wish.rules.digest
         return Act.KEEP if same else Act.ATTACH
     if not secret.rotates:
-        _refuse_switched_off(secret, mark)
+        _refuse_switched_off(secret, mark, stack.keys.engine)
         return Act.ATTACH
     if stack.fits(wish.engine, secret.function_arn):
         return Act.LEAVE
@@ -181,10 +181,11 @@ def _replica(secret: TaggedSecret, stack: Stack) -> Act:
     )
 
 
-def _refuse_switched_off(secret: TaggedSecret, mark: Mark) -> None:
+def _refuse_switched_off(secret: TaggedSecret, mark: Mark, key: str) -> None:
     if mark.digest and mark.function_arn == secret.function_arn:
         raise NotAttachable(
             operation(secret),
             "its tag attached it, and somebody turned its rotation off",
-            f"Run aws secretsmanager rotate-secret --secret-id {secret.arn} --no-rotate-immediately if it is to rotate",
+            f"Run aws secretsmanager rotate-secret --secret-id {secret.arn} --no-rotate-immediately if it is to rotate; "
+            f"else remove the tag {key}",
         )

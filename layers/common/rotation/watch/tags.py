@@ -48,7 +48,8 @@ EXPRESSION = re.compile(r"(rate|cron)\(.+\)")
 WINDOW = re.compile(r"([1-9]|1[0-9]|2[0-4])h")
 
 UNFINISHED = "attaching"
-MARK = re.compile(rf"(?:{UNFINISHED} )?(?P<function>arn:[^ ]+)(?: (?P<digest>[0-9a-f]{{8}}))?")
+FUNCTION = r"arn:[a-z-]+:lambda:[a-z0-9-]+:[0-9]{12}:function:[A-Za-z0-9_-]+"
+MARK = re.compile(rf"(?:{UNFINISHED} )?(?P<function>{FUNCTION})(?: (?P<digest>[0-9a-f]{{8}}))?")
 
 
 @dataclass(frozen=True)
