@@ -137,7 +137,8 @@ class _Invocation:
 def _unknown(error: RotationError, event: Event) -> Verdict:
     """Return what to answer if nobody can tell which secrets need the functions."""
     if _is_deletion(event):
-        text = f"{error} If the stack is deleted, secrets can be left behind that name one of its functions. {WATCH_ONLY}"
+        left_behind = "If the stack is deleted, secrets can be left behind that name one of its functions."
+        text = f"{error} {left_behind} {WATCH_ONLY}"
         return Verdict(text, is_problem=True)
     return Verdict(f"{error} Then deploy again.", is_refusal=True, is_problem=True)
 
