@@ -77,8 +77,7 @@ class Uninstall:
         self._delete(stack)
         for secret, rules in later:
             self._hand_over(secret, choice.new_function, rules)
-        # CloudFormation turned them off with their schedules. If not, nobody would notice.
-        self._release([] if later else scheduled, stack, choice)
+        self._release(self._left_behind(stack, attached), stack, choice)
         self._say_what_stays(stack)
 
     def _attached(self, stack: stacks.Stack) -> list[AttachedSecret]:
@@ -137,6 +136,16 @@ class Uninstall:
         for secret in secrets:
             if rotations.function(self.secrets_manager, secret) in stack.function_arns:
                 _refuse(f"{secret.name} still rotates with it")
+
+    def _left_behind(self, stack: stacks.Stack, attached: Sequence[AttachedSecret]) -> list[AttachedSecret]:
+        """Return the secrets that rotate with a function that is gone: nobody would notice.
+
+        CloudFormation turned a secret off with its schedule, or did not. Until it deleted the function that attaches
+        secrets by their tag, that one could attach again what was detached here.
+        """
+        return [
+            secret for secret in attached if rotations.function(self.secrets_manager, secret) in stack.function_arns
+        ]
 
     def _schedules(self, scheduled: Sequence[AttachedSecret], choice: Choice) -> list[Later]:
         """Return what is handed over after the deletion: to delete a schedule turns the rotation off.

@@ -23,6 +23,7 @@ from rotation.engines.oracle import kind as oracle
 from rotation.engines.postgresql import kind as postgresql
 from rotation.engines.sqlserver import kind as sqlserver
 from rotation.errors import RotationError, ServiceFailed
+from rotation.watch.attached import OFF_INTENDED
 from rotation.watch.by_tag import TaggedSecret
 from rotation.watch.tags import engine_word
 from tests.local.aws import template
@@ -425,10 +426,27 @@ def test_a_rotation_that_somebody_turned_off_stays_off(account: Account) -> None
     account.client.cancel_rotate_secret(SecretId=arn)
     said = account.run()
     assert "turned its rotation off" in said.error["cause"]
-    assert said.error["remedy"].endswith(f"else remove the tag {KEY}")
+    assert f"tag-resource --secret-id {arn} --tags Key={OFF_INTENDED}," in said.error["remedy"]
     assert account.state(arn) == ("MySql", False, "MySql")
     account.client.rotate_secret(SecretId=arn, RotateImmediately=False)
     assert account.run().metrics == {"SecretsAttachedByTag": 1, "SecretsNotAttachable": 0}
+
+
+@pytest.mark.parametrize("by", ["tag", "hand", "nobody"])
+def test_a_rotation_that_is_off_on_purpose_stays_off_and_is_no_error(account: Account, by: str) -> None:
+    arn = account.new("mysql")
+    if by == "hand":
+        account.attach(arn, account.functions["MySql"])
+    if by != "nobody":
+        account.run()
+        account.client.cancel_rotate_secret(SecretId=arn)
+    account.tag(arn, "until May", OFF_INTENDED)
+    before = account.state(arn)
+    assert account.run().metrics["SecretsNotAttachable"] == 0
+    assert account.state(arn) == before
+    account.untag(arn, OFF_INTENDED)
+    account.run()
+    assert account.state(arn)[1] is (by != "tag")
 
 
 def test_what_was_moved_by_hand_is_not_detached(account: Account) -> None:

@@ -276,6 +276,20 @@ def test_a_schedule_that_goes_and_leaves_its_secret_on_is_turned_off_all_the_sam
     assert not deployed.described(secret)["RotationEnabled"]
 
 
+def test_what_its_tag_attaches_again_during_the_deletion_is_turned_off_after_it(deployed: Deployed) -> None:
+    """The stack attaches secrets by their tag until CloudFormation deletes the function that does so."""
+    secret, delete = deployed.attach(), deployed.cloudformation.delete_stack
+
+    def attach_and_delete(*, StackName: str) -> dict[str, Any]:  # noqa: N803 - AWS's names
+        deployed.service.client().rotate_secret(SecretId=secret, RotateImmediately=False)
+        deployed.service.wait(secret)
+        return delete(StackName=StackName)
+
+    deployed.cloudformation.delete_stack = attach_and_delete  # type: ignore[method-assign]
+    deployed.uninstall(Person(), Choice(), asks=False)
+    assert not deployed.described(secret)["RotationEnabled"]
+
+
 def test_a_function_of_the_stack_itself_cannot_take_over(deployed: Deployed) -> None:
     deployed.attach()
     own = deployed.function(deployed.cloudformation.name)

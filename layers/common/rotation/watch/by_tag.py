@@ -9,6 +9,7 @@ that the secret has. Everything else belongs to whoever did it:
     rotates by our mark      kept; attached anew if engine or            detached
                              rules changed
     was begun, not finished  attached                                    detached, if it rotates
+    is off on purpose        nothing: a tag says so (`attached`)         the mark is cleared
     was switched off since   an error: we do not undo what somebody did  the mark is cleared
     rotates by other means,
     with the right function  left alone, and reported                    nothing
@@ -29,7 +30,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Self
 
 from rotation.errors import NotAttachable
-from rotation.watch.attached import IsOurs, unqualified
+from rotation.watch.attached import OFF_INTENDED, IsOurs, unqualified
 from rotation.watch.tags import AUTO, Mark, Rules, TagKeys, Wish
 
 if TYPE_CHECKING:
@@ -158,7 +159,9 @@ def _with_tag(secret: TaggedSecret, stack: Stack, wish: Wish) -> Act:
         same = stack.fits(wish.engine, secret.function_arn) and mark.digest == wish.rules.digest
         return Act.KEEP if same else Act.ATTACH
     if not secret.rotates:
-        _refuse_switched_off(secret, mark, stack.keys.engine)
+        if OFF_INTENDED in secret.tags:
+            return Act.NOTHING
+        _refuse_switched_off(secret, mark)
         return Act.ATTACH
     if stack.fits(wish.engine, secret.function_arn):
         return Act.LEAVE
@@ -181,11 +184,11 @@ def _replica(secret: TaggedSecret, stack: Stack) -> Act:
     )
 
 
-def _refuse_switched_off(secret: TaggedSecret, mark: Mark, key: str) -> None:
+def _refuse_switched_off(secret: TaggedSecret, mark: Mark) -> None:
     if mark.digest and mark.function_arn == secret.function_arn:
         raise NotAttachable(
             operation(secret),
             "its tag attached it, and somebody turned its rotation off",
             f"Run aws secretsmanager rotate-secret --secret-id {secret.arn} --no-rotate-immediately if it is to rotate; "
-            f"else remove the tag {key}",
+            f"else run aws secretsmanager tag-resource --secret-id {secret.arn} --tags Key={OFF_INTENDED},Value=yes",
         )
