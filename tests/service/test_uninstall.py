@@ -15,7 +15,7 @@ from operations import protect, uninstall
 from operations.calls import Stopped, new_session
 from operations.uninstall import Choice, Uninstall
 from rotation.errors import RotationError, ServiceFailed
-from tests.local.aws.secrets_manager import LocalSecretsManager, ServiceError
+from tests.local.aws.secrets_manager import Call, LocalSecretsManager, ServiceError
 
 MONTHLY: Any = {"ScheduleExpression": "rate(30 days)", "Duration": "2h"}
 
@@ -288,6 +288,35 @@ def test_what_its_tag_attaches_again_during_the_deletion_is_turned_off_after_it(
     deployed.cloudformation.delete_stack = attach_and_delete  # type: ignore[method-assign]
     deployed.uninstall(Person(), Choice(), asks=False)
     assert not deployed.described(secret)["RotationEnabled"]
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_secret_that_fails_after_the_deletion_stops_no_other(deployed: Deployed, *, is_deleted: bool) -> None:
+    """The stack is gone, so nobody would come to the others. A secret that is gone needs nothing."""
+    secrets = [deployed.attach() for _ in range(3)]
+    deployed.cloudformation.schedules, delete = secrets, deployed.cloudformation.delete_stack
+    other, person = deployed.function("other"), Person()
+
+    def refuse(call: Call, phase: str) -> None:
+        if (call.operation, call.secret_id, phase) == ("RotateSecret", secrets[0], "before"):
+            code = "ResourceNotFoundException" if is_deleted else "AccessDeniedException"
+            raise ServiceError(code, "no")
+
+    def fail_from_now_on(*, StackName: str) -> dict[str, Any]:  # noqa: N803 - AWS's names
+        answer = delete(StackName=StackName)
+        deployed.service.intercept = refuse
+        return answer
+
+    deployed.cloudformation.delete_stack = fail_from_now_on  # type: ignore[method-assign]
+    failure = None
+    try:
+        deployed.uninstall(person, Choice(other), asks=False)
+    except Stopped as error:
+        failure = error
+    deployed.service.intercept = None
+    assert (failure is None) is is_deleted
+    assert [deployed.described(secret)["RotationLambdaARN"] for secret in secrets[1:]] == [other] * 2
+    assert "is deleted. Users, passwords and secrets are as before" in person.read
 
 
 def test_a_function_of_the_stack_itself_cannot_take_over(deployed: Deployed) -> None:

@@ -30,7 +30,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Self
 
 from rotation.errors import NotAttachable
-from rotation.watch.attached import OFF_INTENDED, IsOurs, unqualified
+from rotation.watch.attached import OFF_INTENDED, IsOurs, if_off, unqualified
 from rotation.watch.tags import AUTO, Mark, Rules, TagKeys, Wish
 
 if TYPE_CHECKING:
@@ -186,9 +186,5 @@ def _replica(secret: TaggedSecret, stack: Stack) -> Act:
 
 def _refuse_switched_off(secret: TaggedSecret, mark: Mark) -> None:
     if mark.digest and mark.function_arn == secret.function_arn:
-        raise NotAttachable(
-            operation(secret),
-            "its tag attached it, and somebody turned its rotation off",
-            f"Run aws secretsmanager rotate-secret --secret-id {secret.arn} --no-rotate-immediately if it is to rotate; "
-            f"else run aws secretsmanager tag-resource --secret-id {secret.arn} --tags Key={OFF_INTENDED},Value=yes",
-        )
+        cause = "its tag attached it, and somebody turned its rotation off"
+        raise NotAttachable(operation(secret), cause, if_off(secret.arn))
