@@ -458,8 +458,23 @@ def test_what_was_moved_by_hand_is_not_detached(account: Account) -> None:
     assert account.state(arn) == (
         f"arn:aws:lambda:{REGION}:{account.service.account_id}:function:anything",
         True,
-        "detached",
+        "",
     )
+
+
+def test_a_detached_secret_that_is_attached_by_hand_can_be_reported_as_off_again(account: Account) -> None:
+    """With "detached", the watch would take a later turning off for intended."""
+    arn = account.new("mysql")
+    account.run()
+    account.untag(arn)
+    account.run()
+    assert account.state(arn) == ("MySql", False, "detached")
+    account.attach(arn, account.functions["MySql"])
+    account.run()
+    assert account.state(arn) == ("MySql", True, "")
+    account.service.calls.clear()
+    account.run()
+    assert not account.changes()
 
 
 def test_a_replica_is_an_error_unless_its_primary_is_attached_by_tag(account: Account) -> None:

@@ -19,6 +19,9 @@ that the secret has. Everything else belongs to whoever did it:
                              else an error
     belongs to a service     an error                                    nothing
 
+A mark that is cleared says "detached" while the secret does not rotate, so that the watch does not report it as off.
+Once something else rotates the secret, the mark says nothing: the watch is to report it if it is turned off again.
+
 The mark is written before the secret is attached, as unfinished, and again after that. So a run that is killed at any
 moment leaves a state in this table, and the next run goes on from there. A secret is detached first and the mark
 cleared then. All of this is decided without a call; `rotation.watch.attaching` makes the calls.
@@ -30,7 +33,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Self
 
 from rotation.errors import NotAttachable
-from rotation.watch.attached import OFF_INTENDED, IsOurs, if_off, unqualified
+from rotation.watch.attached import DETACHED, OFF_INTENDED, IsOurs, if_off, unqualified
 from rotation.watch.tags import AUTO, Mark, Rules, TagKeys, Wish
 
 if TYPE_CHECKING:
@@ -146,9 +149,12 @@ def operation(secret: TaggedSecret) -> str:
 
 
 def _without_tag(secret: TaggedSecret, stack: Stack) -> Act:
-    if secret.primary_region or not stack.mark(secret).function_arn:
+    if secret.primary_region:
         return Act.NOTHING
-    return Act.DETACH if is_attached_by_tag(secret, stack) else Act.CLEAR
+    if is_attached_by_tag(secret, stack):
+        return Act.DETACH
+    is_stale = secret.rotates and secret.tags.get(stack.keys.attached) == DETACHED
+    return Act.CLEAR if stack.mark(secret).function_arn or is_stale else Act.NOTHING
 
 
 def _with_tag(secret: TaggedSecret, stack: Stack, wish: Wish) -> Act:

@@ -20,7 +20,7 @@ from typing import Self
 
 from rotation.environment import BOOLEANS
 from rotation.errors import NotAttachable
-from rotation.watch.attached import DETACHED, MARK_SUFFIX
+from rotation.watch.attached import MARK_SUFFIX
 
 AUTO = "auto"
 ENGINES = {
@@ -141,8 +141,6 @@ class Mark:
         return cls(match["function"], match["digest"] or "")
 
     def __str__(self) -> str:
-        if not self.function_arn:
-            return DETACHED
         return f"{self.function_arn} {self.digest}" if self.digest else f"{UNFINISHED} {self.function_arn}"
 
 
