@@ -36,6 +36,8 @@ class Stack:
     other_accounts: Sequence[str]
     """The accounts whose secrets can name its functions too (the parameter SecretAccountIds)."""
     log_group: str
+    name_prefix: str = ""
+    """How the names of the rotation functions begin: the parameter NamePrefix, else the stack's name."""
     function_arns: frozenset[str] = frozenset()
     scheduled_secret_arns: frozenset[str] = frozenset()
     """The secrets whose rotation this stack turned on; it turns it off by deleting their schedules."""
@@ -100,6 +102,7 @@ def _parsed(found: Mapping[str, Any]) -> Stack:
         is_protected=found.get("EnableTerminationProtection", False),
         other_accounts=[account for account in parameters.get("SecretAccountIds", "").split(",") if account.isdigit()],
         log_group=outputs.get("LogGroupName", ""),
+        name_prefix=parameters.get("NamePrefix") or found["StackName"],
     )
 
 

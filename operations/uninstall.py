@@ -13,8 +13,9 @@ Secrets of other accounts cannot be seen from here. The command says so if the s
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from operations import rotations, stacks
@@ -75,11 +76,11 @@ class Uninstall:
         self._release([secret for secret in rotating if secret not in scheduled], stack, choice)
         later = self._schedules(scheduled, choice)
         self._delete(stack)
-        for secret, rules in later:
-            self._hand_over(secret, choice.new_function, rules)
-        # CloudFormation turned them off with their schedules. If not, nobody would notice.
-        self._release([] if later else scheduled, stack, choice)
+        failures = self._finished(stack, attached, later, choice)
         self._say_what_stays(stack)
+        if failures:
+            cause, remedy = f"{failures} secrets could not be released", "Do it by hand: docs/uninstalling.md"
+            raise Stopped("releasing secrets of a stack that is deleted", cause, remedy)
 
     def _attached(self, stack: stacks.Stack) -> list[AttachedSecret]:
         began = time.monotonic()
@@ -98,9 +99,8 @@ class Uninstall:
             self.person.tell(f"  {secret.name}: {_state(secret, stack)}")
         self.person.tell(LIST_IS_OLD)
         if stack.other_accounts:
-            query = (
-                f"SecretList[?RotationLambdaARN && contains(RotationLambdaARN, ':{account}:function:{stack.name}-')]"
-            )
+            functions = f":{account}:function:{stack.name_prefix}-"
+            query = f"SecretList[?RotationLambdaARN && contains(RotationLambdaARN, '{functions}')]"
             self.person.tell(
                 f"Secrets of the accounts {', '.join(stack.other_accounts)} can name these functions too, and cannot "
                 "be seen from here. Look there first: "
@@ -130,14 +130,46 @@ class Uninstall:
     def _release(self, secrets: Sequence[AttachedSecret], stack: stacks.Stack, choice: Choice) -> None:
         """Detach or hand over, and look whether that was done. Raises ServiceFailed, Stopped."""
         for secret in secrets:
-            if choice.new_function:
-                self._hand_over(secret, choice.new_function, rotations.rules(self.secrets_manager, secret))
-            else:
-                rotations.turn_off(self.secrets_manager, secret)
-                self.person.tell(f"  {secret.name}: its rotation is off")
+            self._let_go(secret, choice)
         for secret in secrets:
             if rotations.function(self.secrets_manager, secret) in stack.function_arns:
                 _refuse(f"{secret.name} still rotates with it")
+
+    def _let_go(self, secret: AttachedSecret, choice: Choice) -> None:
+        if choice.new_function:
+            self._hand_over(secret, choice.new_function, rotations.rules(self.secrets_manager, secret))
+        else:
+            rotations.turn_off(self.secrets_manager, secret)
+            self.person.tell(f"  {secret.name}: its rotation is off")
+
+    def _finished(
+        self, stack: stacks.Stack, attached: Sequence[AttachedSecret], later: Sequence[Later], choice: Choice
+    ) -> int:
+        """Do what can be done only without the stack, with all secrets, also if one fails; return how many failed."""
+        work = [
+            *(partial(self._hand_over, secret, choice.new_function, rules) for secret, rules in later),
+            *(partial(self._release_if_left_behind, secret, stack, choice) for secret in attached),
+        ]
+        return sum(self._has_failed(one) for one in work)
+
+    def _has_failed(self, work: Callable[[], None]) -> bool:
+        try:
+            work()
+        except RotationError as error:
+            if "ResourceNotFoundException" in error.cause:  # the secret was deleted meanwhile
+                return False
+            self.person.tell(str(error))
+            return True
+        return False
+
+    def _release_if_left_behind(self, secret: AttachedSecret, stack: stacks.Stack, choice: Choice) -> None:
+        """Release a secret that rotates with a function that is gone: nobody would notice.
+
+        CloudFormation turned a secret off with its schedule, or did not. Until it deleted the function that attaches
+        secrets by their tag, that one could attach again what was detached here.
+        """
+        if rotations.function(self.secrets_manager, secret) in stack.function_arns:
+            self._let_go(secret, choice)
 
     def _schedules(self, scheduled: Sequence[AttachedSecret], choice: Choice) -> list[Later]:
         """Return what is handed over after the deletion: to delete a schedule turns the rotation off.
@@ -165,10 +197,18 @@ class Uninstall:
         self.person.tell(f"Deleting {stack.name}. In a VPC this can take half an hour.")
         try:
             stacks.delete(self.cloudformation, stack, self.seconds_between_looks)
-        except ServiceFailed:
-            if stack.is_protected:
-                stacks.protect(self.cloudformation, stack, on=True)
-            raise
+        except ServiceFailed as failure:
+            self._protect_again(stack)
+            raise failure from None
+
+    def _protect_again(self, stack: stacks.Stack) -> None:
+        """Protect a stack that stays; if CloudFormation refuses that, say so: the failure before it matters more."""
+        if not stack.is_protected:
+            return
+        try:
+            stacks.protect(self.cloudformation, stack, on=True)
+        except ServiceFailed as error:
+            self.person.tell(f"The stack {stack.name} is not protected any more: {error.cause}")
 
     def _say_what_stays(self, stack: stacks.Stack) -> None:
         log = f" The log group {stack.log_group} stays." if stack.log_group else ""

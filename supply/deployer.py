@@ -21,6 +21,7 @@ from tests.local.aws import template
 
 _ROLES = "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/${Stack}-*"
 _FUNCTIONS = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${Stack}-*"
+_PREFIXED_FUNCTIONS = _FUNCTIONS.replace("${Stack}", "${NamePrefix}")
 _ANY = "*"
 
 
@@ -200,12 +201,18 @@ def role_template(source: Mapping[str, Any]) -> dict[str, Any]:
         "Description": "The role with which CloudFormation deploys secret-rotation: what this needs, and no more.",
         "Parameters": {
             "Stack": {"Type": "String", "Default": "secret-rotation", "Description": "The name of the stack."},
+            "NamePrefix": {
+                "Type": "String",
+                "Default": "",
+                "Description": "The stack's own NamePrefix, if it has one: the rotation functions are named after it.",
+            },
             "ArtifactBucket": {
                 "Type": "String",
                 "Default": "aws-sam-cli-managed-default-*",
                 "Description": "The bucket of the artifacts. Default: the one that SAM makes.",
             },
         },
+        "Conditions": {"HasNamePrefix": {"Fn::Not": [{"Fn::Equals": [{"Ref": "NamePrefix"}, ""]}]}},
         "Resources": {"Role": {"Type": "AWS::IAM::Role", "Properties": role}},
         "Outputs": {
             "RoleArn": {"Description": "For `sam deploy --role-arn`.", "Value": {"Fn::GetAtt": ["Role", "Arn"]}}
@@ -223,11 +230,18 @@ def statements(source: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "Effect": "Allow",
             "Action": sorted(actions),
-            "Resource": {"Fn::Sub": resource} if "${" in resource else resource,
+            "Resource": _resource(resource),
         }
         for (_, resource), actions in sorted(allowed.items())
     ]
     return [*own, _pass_roles_to_lambda()]
+
+
+def _resource(pattern: str) -> Any:  # noqa: ANN401 - a text or a function of CloudFormation
+    if pattern == _FUNCTIONS:
+        prefixed = {"Fn::If": ["HasNamePrefix", {"Fn::Sub": _PREFIXED_FUNCTIONS}, {"Ref": "AWS::NoValue"}]}
+        return [{"Fn::Sub": pattern}, prefixed]
+    return {"Fn::Sub": pattern} if "${" in pattern else pattern
 
 
 def types(source: Mapping[str, Any]) -> set[str]:

@@ -160,7 +160,7 @@ def _without_unused(template: dict[str, Any], fixed: Mapping[str, Any]) -> dict[
     conditions = template["Conditions"]
     while further := {one for name in used & conditions.keys() for one in references(conditions[name])} - used:
         used |= further
-    rules = {name: rule for name, rule in template.get("Rules", {}).items() if not references(rule) & fixed.keys()}
+    rules = _rules(template.get("Rules", {}), fixed)
     used |= references(list(rules.values()))
     parts = {
         "Parameters": {name: one for name, one in template["Parameters"].items() if name in used},
@@ -170,6 +170,16 @@ def _without_unused(template: dict[str, Any], fixed: Mapping[str, Any]) -> dict[
     }
     rest = {name: part for name, part in template.items() if name not in {*parts, "Transform"}}
     return {**rest, **{name: part for name, part in parts.items() if part}}
+
+
+def _rules(rules: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return each rule with the assertions that say nothing of a fixed parameter; no rule without an assertion."""
+    left = {
+        name: {**rule, "Assertions": [one for one in rule["Assertions"] if not references(one) & fixed.keys()]}
+        for name, rule in rules.items()
+        if not references(rule.get("RuleCondition")) & fixed.keys()
+    }
+    return {name: rule for name, rule in left.items() if rule["Assertions"]}
 
 
 def _interface(metadata: Mapping[str, Any], used: set[str]) -> dict[str, Any]:

@@ -171,6 +171,7 @@ def test_the_none_of_earlier_versions_is_taken(engine: str) -> None:
         {"VpcSubnetIds": "subnet-0a", "VpcSecurityGroupIds": "sg-0a", "IpAddressType": "dualstack"},
         {"PasswordLength": "128", "DeployOracle": "false"},
         {"ExcludeNumbers": "true", "PasswordMinimumNumbers": "0", "ExcludeCharacters": "none"},
+        {"ReservedConcurrency": "10", "AttachTagKey": "secret-rotation-off-hours"},
         {"NamePrefix": "a" * 53, "WatchFunctions": "none", "AlarmTopicArn": "arn:aws:sns:eu-central-1:1:topic"},
     ],
 )
@@ -180,6 +181,7 @@ def test_what_can_work_is_taken(values: dict[str, str]) -> None:
 
 
 REFUSED: list[tuple[dict[str, str], str]] = [
+    ({f"Deploy{engine}": "false" for engine in ENGINES}, "without an engine"),
     ({"AttachTagKey": "secret-rotation", "WatchFunctions": "none"}, "empty AttachTagKey"),
     *(({f"{engine}SecretArns": SECRET, f"Deploy{engine}": "false"}, f"Empty {engine}SecretArns") for engine in ENGINES),
     *(({f"{engine}SecretArns": f"{SECRET},"}, f"from {engine}SecretArns") for engine in ENGINES),
@@ -213,6 +215,8 @@ REFUSED: list[tuple[dict[str, str], str]] = [
         for each in ("Lowercase", "Uppercase", "Numbers", "Punctuation")
     ),
     ({"NamePrefix": "a" * 54}, "53"),
+    ({"ReservedConcurrency": "0"}, "no rotation could run"),
+    *(({"AttachTagKey": key}, "mean something else") for key in ("secret-rotation-off", "team-attached")),
 ]
 
 

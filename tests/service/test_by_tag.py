@@ -23,6 +23,8 @@ from rotation.engines.oracle import kind as oracle
 from rotation.engines.postgresql import kind as postgresql
 from rotation.engines.sqlserver import kind as sqlserver
 from rotation.errors import RotationError, ServiceFailed
+from rotation.watch.attached import OFF_INTENDED
+from rotation.watch.by_tag import TaggedSecret
 from rotation.watch.tags import engine_word
 from tests.local.aws import template
 from tests.local.aws.deployed import Stack
@@ -287,6 +289,44 @@ def test_a_schedule_that_the_service_refuses_is_an_error_and_the_next_secret_is_
     assert account.state(refused) == ("MySql", True, "MySql")
 
 
+def test_a_tag_without_a_value_stops_nobody_else() -> None:
+    """AWS's model of a tag requires neither part (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_Tag.html)."""
+    entry: Any = {"ARN": f"arn:aws:secretsmanager:{REGION}:1:secret:app-AbCdEf", "Tags": [{"Key": KEY}, {"Value": "x"}]}
+    assert TaggedSecret.parse(entry).tags == {KEY: "", "": "x"}
+
+
+def test_a_secret_that_was_deleted_meanwhile_is_no_error(account: Account) -> None:
+    gone, scheduled, good = (account.new("mysql") for _ in range(3))
+
+    def deleted(call: Call, phase: str) -> None:
+        if (call.operation, phase) == ("ListSecrets", "after"):
+            account.client.delete_secret(SecretId=gone, ForceDeleteWithoutRecovery=True)
+            account.client.delete_secret(SecretId=scheduled)
+
+    account.service.intercept = deleted
+    said = account.run()
+    assert said.metrics == {"SecretsAttachedByTag": 1, "SecretsNotAttachable": 0}
+    assert account.state(good) == ("MySql", True, "MySql")
+
+
+def test_secrets_that_take_all_the_time_do_not_keep_the_others_waiting_for_ever(account: Account, clock: Clock) -> None:
+    """Without another order in each run, the last one would never be attached."""
+    slow, good = [account.new("mysql") for _ in range(2)], account.new("mysql")
+
+    def silent(call: Call, phase: str) -> None:
+        if call.secret_id in slow and (call.operation, phase) == ("RotateSecret", "before"):
+            clock.left = 0
+            raise ServiceError("InternalServiceError", "no answer")
+
+    account.service.intercept = silent
+    for _ in range(60):  # by chance not once in 60 runs: (2/3) to the power of 60
+        clock.left = 30
+        account.run()
+        if account.state(good)[1]:
+            return
+    pytest.fail("it was never attached")
+
+
 # Tags that change
 
 
@@ -386,9 +426,27 @@ def test_a_rotation_that_somebody_turned_off_stays_off(account: Account) -> None
     account.client.cancel_rotate_secret(SecretId=arn)
     said = account.run()
     assert "turned its rotation off" in said.error["cause"]
+    assert f"tag-resource --secret-id {arn} --tags Key={OFF_INTENDED}," in said.error["remedy"]
     assert account.state(arn) == ("MySql", False, "MySql")
     account.client.rotate_secret(SecretId=arn, RotateImmediately=False)
     assert account.run().metrics == {"SecretsAttachedByTag": 1, "SecretsNotAttachable": 0}
+
+
+@pytest.mark.parametrize("by", ["tag", "hand", "nobody"])
+def test_a_rotation_that_is_off_on_purpose_stays_off_and_is_no_error(account: Account, by: str) -> None:
+    arn = account.new("mysql")
+    if by == "hand":
+        account.attach(arn, account.functions["MySql"])
+    if by != "nobody":
+        account.run()
+        account.client.cancel_rotate_secret(SecretId=arn)
+    account.tag(arn, "until May", OFF_INTENDED)
+    before = account.state(arn)
+    assert account.run().metrics["SecretsNotAttachable"] == 0
+    assert account.state(arn) == before
+    account.untag(arn, OFF_INTENDED)
+    account.run()
+    assert account.state(arn)[1] is (by != "tag")
 
 
 def test_what_was_moved_by_hand_is_not_detached(account: Account) -> None:
@@ -400,8 +458,23 @@ def test_what_was_moved_by_hand_is_not_detached(account: Account) -> None:
     assert account.state(arn) == (
         f"arn:aws:lambda:{REGION}:{account.service.account_id}:function:anything",
         True,
-        "detached",
+        "",
     )
+
+
+def test_a_detached_secret_that_is_attached_by_hand_can_be_reported_as_off_again(account: Account) -> None:
+    """With "detached", the watch would take a later turning off for intended."""
+    arn = account.new("mysql")
+    account.run()
+    account.untag(arn)
+    account.run()
+    assert account.state(arn) == ("MySql", False, "detached")
+    account.attach(arn, account.functions["MySql"])
+    account.run()
+    assert account.state(arn) == ("MySql", True, "")
+    account.service.calls.clear()
+    account.run()
+    assert not account.changes()
 
 
 def test_a_replica_is_an_error_unless_its_primary_is_attached_by_tag(account: Account) -> None:
@@ -409,10 +482,12 @@ def test_a_replica_is_an_error_unless_its_primary_is_attached_by_tag(account: Ac
     followed = account.service.replicate_here(f"app-{uuid4()}", "eu-west-1", {KEY: "mysql", MARK: mark})
     alone = account.service.replicate_here(f"app-{uuid4()}", "eu-west-1", {KEY: "mysql"})
     account.service.replicate_here(f"app-{uuid4()}", "eu-west-1", {MARK: mark})
+    odd = account.service.replicate_here(f"app-{uuid4()}", "eu-west-1", {KEY: "mysql", MARK: "arn:x 01234567"})
     said = account.run()
     assert followed != alone
-    assert said.error["secret_arn"] == alone
-    assert said.error["remedy"] == "Create this stack in eu-west-1, too, with the same AttachTagKey"
+    assert {error["secret_arn"] for error in said.errors} == {alone, odd}
+    for error in said.errors:
+        assert error["remedy"] == "Create this stack in eu-west-1, too, with the same AttachTagKey"
     assert not [name for name in account.changes() if name != "CreateSecret"]
 
 
@@ -617,6 +692,7 @@ def test_only_tagged_secrets_get_only_functions_of_the_stack(account: Account) -
         ({KEY: "mysql"}, account.functions["MySql"], True),
         ({}, account.functions["MySql"], False),
         ({KEY: "mysql"}, account.functions["MySql"].replace("rotation-", "other-"), False),
+        ({KEY: "mysql"}, account.functions["MySql"].replace("rotation-", "rotation-production-"), False),
         ({KEY: "mysql"}, None, False),
     ):
         chosen = {"secretsmanager:RotationLambdaARN": function}
@@ -632,6 +708,7 @@ def test_only_a_secret_of_the_stack_that_lost_its_tag_is_detached(account: Accou
         ({MARK: f"{ours} 01234567", KEY: "mysql"}, ours, False),
         ({MARK: f"{theirs} 01234567"}, ours, False),
         ({MARK: f"{ours} 01234567"}, theirs, False),
+        ({MARK: f"{ours} 01234567"}, ours.replace("rotation-", "rotation-production-"), False),
         ({}, ours, False),
     ):
         chosen = {"secretsmanager:resource/AllowRotationLambdaArn": function}

@@ -15,7 +15,7 @@ from operations import protect, uninstall
 from operations.calls import Stopped, new_session
 from operations.uninstall import Choice, Uninstall
 from rotation.errors import RotationError, ServiceFailed
-from tests.local.aws.secrets_manager import LocalSecretsManager, ServiceError
+from tests.local.aws.secrets_manager import Call, LocalSecretsManager, ServiceError
 
 MONTHLY: Any = {"ScheduleExpression": "rate(30 days)", "Duration": "2h"}
 
@@ -28,7 +28,7 @@ class CloudFormation:
         self.name = f"rotation-{uuid4().hex[:8]}"
         self.arn = f"arn:aws:cloudformation:us-east-1:{service.account_id}:stack/{self.name}/1"
         self.status, self.is_protected = "UPDATE_COMPLETE", True
-        self.accounts = ""
+        self.accounts = self.prefix = ""
         self.schedules: list[str] = []
         self.turns_off = True
         self.fails_on: str | None = None
@@ -46,7 +46,10 @@ class CloudFormation:
             "StackName": self.name,
             "StackStatus": self.status,
             "EnableTerminationProtection": self.is_protected,
-            "Parameters": [{"ParameterKey": "SecretAccountIds", "ParameterValue": self.accounts}],
+            "Parameters": [
+                {"ParameterKey": "SecretAccountIds", "ParameterValue": self.accounts},
+                {"ParameterKey": "NamePrefix", "ParameterValue": self.prefix},
+            ],
             "Outputs": [{"OutputKey": "LogGroupName", "OutputValue": "the-log"}],
         }
         return {"Stacks": [stack]}
@@ -273,6 +276,49 @@ def test_a_schedule_that_goes_and_leaves_its_secret_on_is_turned_off_all_the_sam
     assert not deployed.described(secret)["RotationEnabled"]
 
 
+def test_what_its_tag_attaches_again_during_the_deletion_is_turned_off_after_it(deployed: Deployed) -> None:
+    """The stack attaches secrets by their tag until CloudFormation deletes the function that does so."""
+    secret, delete = deployed.attach(), deployed.cloudformation.delete_stack
+
+    def attach_and_delete(*, StackName: str) -> dict[str, Any]:  # noqa: N803 - AWS's names
+        deployed.service.client().rotate_secret(SecretId=secret, RotateImmediately=False)
+        deployed.service.wait(secret)
+        return delete(StackName=StackName)
+
+    deployed.cloudformation.delete_stack = attach_and_delete  # type: ignore[method-assign]
+    deployed.uninstall(Person(), Choice(), asks=False)
+    assert not deployed.described(secret)["RotationEnabled"]
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_secret_that_fails_after_the_deletion_stops_no_other(deployed: Deployed, *, is_deleted: bool) -> None:
+    """The stack is gone, so nobody would come to the others. A secret that is gone needs nothing."""
+    secrets = [deployed.attach() for _ in range(3)]
+    deployed.cloudformation.schedules, delete = secrets, deployed.cloudformation.delete_stack
+    other, person = deployed.function("other"), Person()
+
+    def refuse(call: Call, phase: str) -> None:
+        if (call.operation, call.secret_id, phase) == ("RotateSecret", secrets[0], "before"):
+            code = "ResourceNotFoundException" if is_deleted else "AccessDeniedException"
+            raise ServiceError(code, "no")
+
+    def fail_from_now_on(*, StackName: str) -> dict[str, Any]:  # noqa: N803 - AWS's names
+        answer = delete(StackName=StackName)
+        deployed.service.intercept = refuse
+        return answer
+
+    deployed.cloudformation.delete_stack = fail_from_now_on  # type: ignore[method-assign]
+    failure = None
+    try:
+        deployed.uninstall(person, Choice(other), asks=False)
+    except Stopped as error:
+        failure = error
+    deployed.service.intercept = None
+    assert (failure is None) is is_deleted
+    assert [deployed.described(secret)["RotationLambdaARN"] for secret in secrets[1:]] == [other] * 2
+    assert "is deleted. Users, passwords and secrets are as before" in person.read
+
+
 def test_a_function_of_the_stack_itself_cannot_take_over(deployed: Deployed) -> None:
     deployed.attach()
     own = deployed.function(deployed.cloudformation.name)
@@ -333,6 +379,22 @@ def test_if_the_deletion_fails_the_reasons_are_said_and_the_stack_is_protected_a
     assert deployed.cloudformation.is_protected
 
 
+def test_if_it_cannot_be_protected_again_the_reason_of_the_failure_is_not_lost(deployed: Deployed) -> None:
+    """CloudFormation protects no stack that is being deleted: so it is after two hours of waiting."""
+    deployed.cloudformation.fails_on = "an interface is in use"
+    switch, person = deployed.cloudformation.update_termination_protection, Person()
+
+    def only_off(*, StackName: str, EnableTerminationProtection: bool) -> dict[str, Any]:  # noqa: N803 - AWS's names
+        if EnableTerminationProtection:
+            raise refused("ValidationError", "Stack cannot be updated while it is being deleted")
+        return switch(StackName=StackName, EnableTerminationProtection=EnableTerminationProtection)
+
+    deployed.cloudformation.update_termination_protection = only_off  # type: ignore[method-assign]
+    with pytest.raises(ServiceFailed, match="an interface is in use"):
+        deployed.uninstall(person, asks=False)
+    assert "is not protected any more" in person.read
+
+
 def test_a_stack_that_was_not_protected_is_deleted_too(deployed: Deployed) -> None:
     deployed.cloudformation.is_protected = False
     deployed.uninstall(Person(), asks=False)
@@ -345,6 +407,14 @@ def test_secrets_of_other_accounts_are_not_forgotten(deployed: Deployed) -> None
     deployed.uninstall(person)
     assert "accounts 210987654321, 321098765432 can name these functions too, and cannot be seen" in person.read
     assert f":{deployed.service.account_id}:function:{deployed.cloudformation.name}-" in person.read
+
+
+def test_secrets_of_other_accounts_are_looked_for_by_the_functions_names(deployed: Deployed) -> None:
+    """With a NamePrefix the functions are not named after the stack: by its name, the command would find nothing."""
+    deployed.cloudformation.accounts, deployed.cloudformation.prefix = "210987654321", "platform"
+    person = Person([deployed.cloudformation.name])
+    deployed.uninstall(person)
+    assert f":{deployed.service.account_id}:function:platform-')" in person.read
 
 
 @pytest.mark.parametrize("accounts", ["", "none"])

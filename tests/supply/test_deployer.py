@@ -10,6 +10,7 @@ import pytest
 
 from supply.deployer import UnknownType, role_template, statements, types
 from tests.local.aws import template
+from tests.local.aws.intrinsics import Resolver
 
 SOURCE = template.load(template.SOURCE)
 ALLOWED = statements(SOURCE)
@@ -69,9 +70,23 @@ def test_a_statement_reaches_no_further_than_the_stack(statement: dict[str, Any]
     match statement["Resource"]:
         case "*":
             assert services <= MEANT_FOR_ALL
+        case [
+            {"Fn::Sub": str(arn)},
+            {"Fn::If": ["HasNamePrefix", {"Fn::Sub": str(prefixed)}, {"Ref": "AWS::NoValue"}]},
+        ]:
+            assert (services, prefixed) == ({"lambda"}, arn.replace("${Stack}-", "${NamePrefix}-"))
         case {"Fn::Sub": str(arn)}:
             shared = ("layer:", "code-signing-config:", ":secret:", "${ArtifactBucket}")
             assert "${Stack}-" in arn or any(part in arn for part in shared)
+
+
+@pytest.mark.parametrize("prefix", ["", "platform"])
+def test_a_function_that_is_named_by_a_prefix_can_be_created(prefix: str) -> None:
+    values = {"Stack": "rotation", "NamePrefix": prefix, "AWS::Region": "eu-west-1", "AWS::AccountId": "1"}
+    resolver = Resolver(role_template(SOURCE), {"AWS::Partition": "aws", **values})
+    [creating] = [one for one in ALLOWED if "lambda:CreateFunction" in actions(one)]
+    named = [arn.rpartition(":")[2] for arn in resolver.resolve(creating["Resource"]) if isinstance(arn, str)]
+    assert named == ["rotation-*", f"{prefix}-*"][: 2 if prefix else 1]
 
 
 def test_a_role_is_passed_to_lambda_only() -> None:

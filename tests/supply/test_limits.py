@@ -46,6 +46,25 @@ def test_how_many_roles_fit_into_the_variables_of_a_function() -> None:
     assert "about 60 roles" in PAGE
 
 
+def test_how_many_keys_fit_into_the_policy_of_the_functions() -> None:
+    """All functions share it. A list of keys takes about fifty, and there are two."""
+    key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/01234567-89ab-cdef-0123-4567890"
+
+    def size(keys: int, roles: int) -> int:
+        half = keys // 2
+        lists = {
+            "KmsKeyArns": [f"{key}{number:05d}" for number in range(half)],
+            "AdminKmsKeyArns": [f"{key}{number:05d}" for number in range(keys - half)],
+            "SecretRoleArns": [f"{ROLE}{number:02d}" for number in range(roles)],
+        }
+        stack = deployed(**{name: ",".join(values) for name, values in lists.items()}, DescribeDatabases="true")
+        return len(json.dumps(stack.properties("FunctionPolicy")["PolicyDocument"], separators=(",", ":")))
+
+    for keys, roles in ((60, 0), (20, 60)):
+        assert MOST_CHARACTERS_OF_A_MANAGED_POLICY * 0.85 < size(keys, roles) < MOST_CHARACTERS_OF_A_MANAGED_POLICY
+    assert "about 60 keys; with 60 roles, about 20" in PAGE
+
+
 def test_how_many_accounts_fit_into_the_policy_of_a_function() -> None:
     function = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{NAME}-PostgreSql"
     statement = {

@@ -11,6 +11,7 @@ import pytest
 
 from supply.plain import NotPlain, references, without_loops
 from tests.local.aws import template
+from tests.local.aws.refusals import refusals
 from tests.supply.packaging import Package, artifacts
 
 SOURCE = template.load(template.SOURCE)
@@ -178,6 +179,21 @@ def test_a_condition_is_decided_as_far_as_it_follows(condition: object, made: ob
     assert plain["Resources"].keys() == (set() if made is False else {"Queue"})
     assert plain.get("Conditions", {}).get("Asked", made) == made
     assert ("Asked" in plain.get("Conditions", {})) == (not isinstance(made, bool))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"WatchFunctions": "in-vpc"}, "Name VpcSubnetIds, or set WatchFunctions"),
+        ({"VpcId": "vpc-0a1b2c3d"}, "Name VpcSubnetIds, or empty VpcId"),
+        ({"KmsKeyArns": "arn:aws:kms:us-east-1:123456789012:key/a,"}, "Remove the empty entry"),
+        ({"AttachTagKey": "rotation", "WatchFunctions": "none"}, "or empty AttachTagKey"),
+    ],
+)
+def test_what_the_source_refuses_the_plain_template_refuses_too(values: dict[str, str], said: str) -> None:
+    """A rule can also speak of a parameter that is gone; its other assertions stay."""
+    [refusal] = refusals(without_loops(SOURCE), values)
+    assert said in refusal
 
 
 def test_a_rule_on_what_is_not_there_goes_and_others_stay() -> None:

@@ -314,6 +314,13 @@ def test_the_deletion_of_a_stack_is_not_refused_and_says_what_it_leaves_behind()
         assert part in found.text
 
 
+def test_of_a_guard_that_goes_alone_nobody_says_that_the_stack_is_gone() -> None:
+    """With WatchFunctions=none the guard is deleted in the same words as with its stack."""
+    found = verdict(request("Delete", named(POSTGRESQL)), Account().attached)
+    assert found.text.startswith("If the stack is deleted, nothing rotates")
+    assert found.text.endswith("If only WatchFunctions was set to none, all secrets rotate as before.")
+
+
 def test_a_function_can_go_whose_engine_no_secret_needs() -> None:
     account = Account()
     assert not verdict(request("Update", named(POSTGRESQL), named(POSTGRESQL, MYSQL)), account.attached).is_refusal

@@ -120,6 +120,8 @@ class Condition:
 
     def _matches(self, value: str | None) -> bool:
         matches = OPERATORS[self.operator.removeprefix(FOR_ALL)]
+        if "Not" in self.operator and len(self.values) > 1:
+            raise Unsupported(f"{self.operator} of several values")
         return any(matches(wanted, value) for wanted in self.values)
 
 
@@ -210,7 +212,9 @@ OPERATORS: Mapping[str, Callable[[str, str | None], bool]] = {
     "StringLike": _if_there(_matches),
     "ArnEquals": _if_there(_matches_arn),
     "ArnLike": _if_there(_matches_arn),
+    "ArnNotLike": lambda wanted, value: value is None or not _matches_arn(wanted, value),
     "Bool": _if_there(lambda wanted, value: wanted.lower() == value.lower()),
     "Null": lambda wanted, value: (wanted.lower() == "true") == (value is None),
 }
-"""The call's value, if it has one, against one that is wanted. None negates, so several values are alternatives."""
+"""The call's value, if it has one, against one that is wanted. Several values are alternatives;
+of one that negates, a statement has one."""

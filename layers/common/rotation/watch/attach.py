@@ -6,6 +6,7 @@ be remembered between runs, because the tags say it.
 """
 
 import os
+import random
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -98,8 +99,13 @@ class _Run:
         self._report()
 
     def _to_change(self) -> list[str]:
-        """Return the secrets that need a call, once all have been looked at."""
-        return [secret.arn for secret in self._attaching.tagged_secrets() if self._is_to_change(secret)]
+        """Return the secrets that need a call, once all have been looked at.
+
+        Their order is another one in each run. If some take all the time of a run and fail, they do so in the next
+        run too, and those after them would never come to their turn.
+        """
+        arns = [secret.arn for secret in self._attaching.tagged_secrets() if self._is_to_change(secret)]
+        return random.sample(arns, len(arns))
 
     def _is_to_change(self, secret: TaggedSecret) -> bool:
         act = attempted(lambda: decide(secret, self._attaching.stack))

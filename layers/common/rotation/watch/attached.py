@@ -73,6 +73,14 @@ class AttachedSecret:
         return self.arn.partition(":secret:")[2][:-7]
 
 
+def if_off(arn: str) -> str:
+    """Return what to do about a secret whose rotation somebody turned off."""
+    return (
+        f"Run aws secretsmanager rotate-secret --secret-id {arn} --no-rotate-immediately. If the rotation is to "
+        f"stay off, run aws secretsmanager tag-resource --secret-id {arn} --tags Key={OFF_INTENDED},Value=yes"
+    )
+
+
 def _says_off(tag: "TagTypeDef") -> bool:
     key, value = tag.get("Key", ""), tag.get("Value")
     return key == OFF_INTENDED or (key.endswith(MARK_SUFFIX) and value == DETACHED)

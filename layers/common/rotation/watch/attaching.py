@@ -11,10 +11,12 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import boto3
+from botocore.exceptions import ClientError
 
 from rotation.aws import CONFIG, call_aws
 from rotation.deadline import Deadline
 from rotation.errors import NotAttachable
+from rotation.watch.attached import DETACHED
 from rotation.watch.by_tag import Act, Stack, TaggedSecret, decide, is_attached_by_tag, operation
 from rotation.watch.tags import AUTO, Mark, Wish
 
@@ -106,25 +108,27 @@ class _One:
     deadline: Deadline
 
     def settle(self, arn: str) -> Act:
-        secret = self._described(arn)
+        if (secret := self._described(arn)) is None:
+            return Act.NOTHING
         act = decide(secret, self.stack)
         match act:
             case Act.ATTACH:
                 self._attach(secret, self.stack.wish(secret))
             case Act.DETACH:
                 self._call(secret, "CancelRotateSecret", partial(self.client.cancel_rotate_secret, SecretId=secret.arn))
-                self._write(secret, Mark())
+                self._write(secret, DETACHED)
             case Act.CLEAR:
-                self._write(secret, Mark())
+                self._write(secret, "" if secret.rotates else DETACHED)
         return act
 
-    def _described(self, arn: str) -> TaggedSecret:
-        answer = call_aws(
-            partial(self.client.describe_secret, SecretId=arn),
-            self.deadline,
-            f"attaching {arn} by its tag",
-            "secretsmanager:DescribeSecret",
-        )
+    def _described(self, arn: str) -> TaggedSecret | None:
+        """Return the secret as it is now; None if it is gone: the list can be older than its deletion."""
+        call = partial(self.client.describe_secret, SecretId=arn)
+        operation, gone = f"attaching {arn} by its tag", ("ResourceNotFoundException",)
+        try:
+            answer = call_aws(call, self.deadline, operation, "secretsmanager:DescribeSecret", expected=gone)
+        except ClientError:
+            return None
         return TaggedSecret.parse(answer)
 
     def _attach(self, secret: TaggedSecret, wish: Wish) -> None:
@@ -132,7 +136,7 @@ class _One:
         # What the tag has already attached was rotated then, if that was asked for.
         immediately = wish.immediately and not is_attached_by_tag(secret, self.stack)
         if self.stack.mark(secret) != mark:
-            self._write(secret, mark)
+            self._write(secret, str(mark))
         self._call(
             secret,
             "RotateSecret",
@@ -144,7 +148,7 @@ class _One:
                 RotateImmediately=immediately,
             ),
         )
-        self._write(secret, replace(mark, digest=wish.rules.digest))
+        self._write(secret, str(replace(mark, digest=wish.rules.digest)))
 
     def _function(self, secret: TaggedSecret, wish: Wish) -> str:
         if wish.engine != AUTO:
@@ -153,8 +157,8 @@ class _One:
             return secret.function_arn
         return self.stack.function_of(engine_of(secret, self.deadline), secret)
 
-    def _write(self, secret: TaggedSecret, mark: Mark) -> None:
-        tag = {"Key": self.stack.keys.attached, "Value": str(mark)}
+    def _write(self, secret: TaggedSecret, mark: str) -> None:
+        tag = {"Key": self.stack.keys.attached, "Value": mark}
         # The answer is empty by itself, which call_aws would take for one that was cut off.
         self._call(
             secret,

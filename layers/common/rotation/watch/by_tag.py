@@ -9,6 +9,7 @@ that the secret has. Everything else belongs to whoever did it:
     rotates by our mark      kept; attached anew if engine or            detached
                              rules changed
     was begun, not finished  attached                                    detached, if it rotates
+    is off on purpose        nothing: a tag says so (`attached`)         the mark is cleared
     was switched off since   an error: we do not undo what somebody did  the mark is cleared
     rotates by other means,
     with the right function  left alone, and reported                    nothing
@@ -17,6 +18,9 @@ that the secret has. Everything else belongs to whoever did it:
     is a replica             nothing if the tag attached its primary;    nothing
                              else an error
     belongs to a service     an error                                    nothing
+
+A mark that is cleared says "detached" while the secret does not rotate, so that the watch does not report it as off.
+Once something else rotates the secret, the mark says nothing: the watch is to report it if it is turned off again.
 
 The mark is written before the secret is attached, as unfinished, and again after that. So a run that is killed at any
 moment leaves a state in this table, and the next run goes on from there. A secret is detached first and the mark
@@ -29,7 +33,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Self
 
 from rotation.errors import NotAttachable
-from rotation.watch.attached import IsOurs, unqualified
+from rotation.watch.attached import DETACHED, OFF_INTENDED, IsOurs, if_off, unqualified
 from rotation.watch.tags import AUTO, Mark, Rules, TagKeys, Wish
 
 if TYPE_CHECKING:
@@ -61,7 +65,7 @@ class TaggedSecret:
             arn,
             unqualified(said.get("RotationLambdaARN", "")),
             said.get("RotationEnabled", False),
-            {tag["Key"]: tag["Value"] for tag in said.get("Tags", [])},
+            {tag.get("Key", ""): tag.get("Value", "") for tag in said.get("Tags", [])},
             "" if primary == arn.split(":")[3] else primary,
             said.get("OwningService", ""),
             "DeletedDate" in said,
@@ -145,9 +149,12 @@ def operation(secret: TaggedSecret) -> str:
 
 
 def _without_tag(secret: TaggedSecret, stack: Stack) -> Act:
-    if secret.primary_region or not stack.mark(secret).function_arn:
+    if secret.primary_region:
         return Act.NOTHING
-    return Act.DETACH if is_attached_by_tag(secret, stack) else Act.CLEAR
+    if is_attached_by_tag(secret, stack):
+        return Act.DETACH
+    is_stale = secret.rotates and secret.tags.get(stack.keys.attached) == DETACHED
+    return Act.CLEAR if stack.mark(secret).function_arn or is_stale else Act.NOTHING
 
 
 def _with_tag(secret: TaggedSecret, stack: Stack, wish: Wish) -> Act:
@@ -158,6 +165,8 @@ def _with_tag(secret: TaggedSecret, stack: Stack, wish: Wish) -> Act:
         same = stack.fits(wish.engine, secret.function_arn) and mark.digest == wish.rules.digest
         return Act.KEEP if same else Act.ATTACH
     if not secret.rotates:
+        if OFF_INTENDED in secret.tags:
+            return Act.NOTHING
         _refuse_switched_off(secret, mark)
         return Act.ATTACH
     if stack.fits(wish.engine, secret.function_arn):
@@ -183,8 +192,5 @@ def _replica(secret: TaggedSecret, stack: Stack) -> Act:
 
 def _refuse_switched_off(secret: TaggedSecret, mark: Mark) -> None:
     if mark.digest and mark.function_arn == secret.function_arn:
-        raise NotAttachable(
-            operation(secret),
-            "its tag attached it, and somebody turned its rotation off",
-            f"Run aws secretsmanager rotate-secret --secret-id {secret.arn} --no-rotate-immediately if it is to rotate",
-        )
+        cause = "its tag attached it, and somebody turned its rotation off"
+        raise NotAttachable(operation(secret), cause, if_off(secret.arn))

@@ -46,6 +46,9 @@ EACH = (
 )
 """What to do about secrets that need a function."""
 
+WATCH_ONLY = "If only WatchFunctions was set to none, all secrets rotate as before."
+"""CloudFormation asks in the same words to delete the guard with the stack, and to delete it alone."""
+
 NEW, OLD = "ResourceProperties", "OldResourceProperties"
 
 type Attached = Callable[[Collection[str]], Sequence[AttachedSecret]]
@@ -134,7 +137,8 @@ class _Invocation:
 def _unknown(error: RotationError, event: Event) -> Verdict:
     """Return what to answer if nobody can tell which secrets need the functions."""
     if _is_deletion(event):
-        text = f"{error} The stack is deleted all the same; secrets can be left behind that name one of its functions."
+        left_behind = "If the stack is deleted, secrets can be left behind that name one of its functions."
+        text = f"{error} {left_behind} {WATCH_ONLY}"
         return Verdict(text, is_problem=True)
     return Verdict(f"{error} Then deploy again.", is_refusal=True, is_problem=True)
 
@@ -184,7 +188,7 @@ def _refusal(needed: Sequence[AttachedSecret]) -> str:
 
 
 def _left_behind(needed: Sequence[AttachedSecret]) -> str:
-    return f"The stack is deleted, and nothing rotates these secrets any more: {_named(needed)}. {EACH}"
+    return f"If the stack is deleted, nothing rotates these secrets any more: {_named(needed)}. {EACH} {WATCH_ONLY}"
 
 
 def _named(secrets: Sequence[AttachedSecret]) -> str:

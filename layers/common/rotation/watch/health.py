@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from rotation.watch.attached import OFF_INTENDED, AttachedSecret
+from rotation.watch.attached import AttachedSecret, if_off
 
 GRACE = timedelta(hours=1)
 """Time for the rotation itself, and until the list of secrets shows it."""
@@ -85,11 +85,7 @@ def _has_failed(secret: AttachedSecret, now: datetime) -> bool:
 
 def _off(secret: AttachedSecret) -> Health:
     cause = "it names this function, but its rotation is off: it was cancelled, or its schedule was deleted"
-    remedy = (
-        f"Run aws secretsmanager rotate-secret --secret-id {secret.arn} --no-rotate-immediately. If the rotation is to "
-        f"stay off, run aws secretsmanager tag-resource --secret-id {secret.arn} --tags Key={OFF_INTENDED},Value=yes"
-    )
-    return Health(State.OFF, secret.last_changed and secret.last_changed + GRACE, cause, remedy)
+    return Health(State.OFF, secret.last_changed and secret.last_changed + GRACE, cause, if_off(secret.arn))
 
 
 def _failed(secret: AttachedSecret) -> Health:

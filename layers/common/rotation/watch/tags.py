@@ -20,7 +20,7 @@ from typing import Self
 
 from rotation.environment import BOOLEANS
 from rotation.errors import NotAttachable
-from rotation.watch.attached import DETACHED, MARK_SUFFIX
+from rotation.watch.attached import MARK_SUFFIX
 
 AUTO = "auto"
 ENGINES = {
@@ -48,7 +48,8 @@ EXPRESSION = re.compile(r"(rate|cron)\(.+\)")
 WINDOW = re.compile(r"([1-9]|1[0-9]|2[0-4])h")
 
 UNFINISHED = "attaching"
-MARK = re.compile(rf"(?:{UNFINISHED} )?(?P<function>arn:[^ ]+)(?: (?P<digest>[0-9a-f]{{8}}))?")
+FUNCTION = r"arn:[a-z-]+:lambda:[a-z0-9-]+:[0-9]{12}:function:[A-Za-z0-9_-]+"
+MARK = re.compile(rf"(?:{UNFINISHED} )?(?P<function>{FUNCTION})(?: (?P<digest>[0-9a-f]{{8}}))?")
 
 
 @dataclass(frozen=True)
@@ -140,8 +141,6 @@ class Mark:
         return cls(match["function"], match["digest"] or "")
 
     def __str__(self) -> str:
-        if not self.function_arn:
-            return DETACHED
         return f"{self.function_arn} {self.digest}" if self.digest else f"{UNFINISHED} {self.function_arn}"
 
 
