@@ -113,6 +113,12 @@ class SecretUnderRotation:
             raise self._labels.not_staged()
         return value
 
+    def written(self) -> Iterator[SecretValue]:
+        """Yield the value of this version if it shows one already; waits for none. Skips one of another engine."""
+        with contextlib.suppress(InvalidSecret):
+            if found := self._get(self.token, f"reading version {self.token} of {self.arn}"):
+                yield found[0]
+
     def is_resumed(self) -> bool:
         """Tell whether `pending` found a version that an earlier try has written, and not this one."""
         return bool(self._created) and not is_recent(self._created[-1])
