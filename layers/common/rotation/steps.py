@@ -23,8 +23,8 @@ Every line below keeps these rules:
 3.  AWSCURRENT is moved last, and only to a version that logged in.
 4.  A version is used only while it is staged. One without AWSPENDING was abandoned; one with AWSCURRENT is done.
 5.  A pending version is used only if it follows from the current one: the same host, and the user whose turn it is.
-    createSecret and setSecret compare the two before a credential is sent anywhere. testSecret need not read the
-    current version again: the pending version cannot have changed.
+    createSecret and setSecret compare the two before anything of the pending one is sent anywhere. testSecret need not
+    read the current version again: the pending version cannot have changed.
 
 Which user gets the password, and who sets it, is decided in `rotation.strategies`.
 """
