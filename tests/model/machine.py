@@ -467,7 +467,7 @@ class RotationMachine(RuleBasedStateMachine):
             is_tried = self.strategy is Strategy.SINGLE_USER or not self.scenario.database.has_marks
             allowed = 1 if token in self.aged and is_tried else 0
             assert len(refused) <= allowed, f"few logins: a healthy rotation had failed logins: {refused}"
-            assert len(logins) <= CONNECTIONS, "few logins: a healthy rotation logs in too often"
+            assert len(logins) - len(refused) <= CONNECTIONS, "few logins: a healthy rotation logs in too often"
         return None
 
     def _is_healthy(self, token: str) -> bool:
