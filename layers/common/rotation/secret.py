@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from rotation.aws import call_aws
 from rotation.credential import SecretValue
 from rotation.deadline import Deadline
-from rotation.errors import InvalidSecret, NotRotatable
+from rotation.errors import RETRIED, InvalidSecret, NotRotatable
 from rotation.kind import EngineKind
 from rotation.record import PairRecord, is_ours
 from rotation.redaction import Redactor
@@ -82,11 +82,14 @@ class SecretUnderRotation:
         if not self._labels.current:
             self._labels.look()
         value = settled(lambda: self._current(operation), lambda value: value is not None, self.deadline, operation)
-        if not value:
-            raise NotRotatable(
-                operation, "no version has AWSCURRENT, or it has no value", "Put the user's login into the secret"
-            )
-        return value
+        if value:
+            return value
+        if self._labels.current and self._get(self._labels.current, operation):
+            cause = "DescribeSecret and GetSecretValue do not agree which version has AWSCURRENT: somebody moves it"
+            raise NotRotatable(operation, cause, RETRIED)
+        raise NotRotatable(
+            operation, "no version has AWSCURRENT, or it has no value", "Put the user's login into the secret"
+        )
 
     def _current(self, operation: str) -> SecretValue | None:
         """Return the value of the version that seems to have AWSCURRENT. If its own labels deny that, looks again."""
