@@ -439,6 +439,11 @@ class FakeSecret:
         self._is_pending()
         return value
 
+    def written(self) -> Iterator[SecretValue]:
+        """Yield the value of this version, if it has one."""
+        if self.versions.get(self.token) is not None:
+            yield self._get(self.token)
+
     def is_resumed(self) -> bool:
         """Tell whether an earlier try wrote this version."""
         return self.staged_long_ago

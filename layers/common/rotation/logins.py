@@ -31,8 +31,8 @@ from rotation.kind import Strategy
 from rotation.record import PairRecord
 
 NEWER_PASSWORDS = 2
-"""How many passwords of versions newer than AWSCURRENT are tried. With AWSCURRENT's and the pending one that is four,
-which is below a lockout policy of five failed logins."""
+"""How many passwords of versions newer than AWSCURRENT are tried. With AWSCURRENT's and the pending one that is four in
+a step. So if one of them works, three at most are refused in a row, which is below a lockout policy of five."""
 
 MORE_PASSWORDS = 7
 """How many passwords of other versions, newer and older, are tried if the operator allows it."""
@@ -93,6 +93,8 @@ class Context:
     allow_admin_repair: bool = False
     """Whether the admin helps a user although no password in the secret works. Everybody who can write the secret could
     then name any user in it, and take that user over."""
+    written: Callable[[], Iterator[SecretValue]] = lambda: iter(())
+    """Reads this version, if it shows a value already."""
     is_resumed: Callable[[], bool] = lambda: False
     """Tells whether an earlier try has written the pending version, so that the database can have it already."""
     recovered: Callable[[str], None] = ignore
@@ -145,13 +147,25 @@ def log_in[T](
 def _in_order(likely: Sequence[Credential], others: Iterator[Credential], context: Context) -> Iterator[Credential]:
     """Yield the likely credentials, and the others of the same user.
 
-    createSecret can have met the refusal of the first one already (`RotationStrategy.password_rules`). If nothing is
-    resumed, an abandoned rotation is the usual reason, and its password comes next: so it is rare that three
-    are refused in a row.
+    If nothing is resumed, an abandoned rotation is the usual reason for a refusal, and its password comes next.
     """
     if context.is_resumed() or context.try_more_passwords:
         return itertools.chain(likely, others)
     return itertools.chain(likely[:1], others, likely[1:])
+
+
+def log_in_to_ask[T](current: SecretValue, context: Context, use: Callable[[Session], T]) -> T:
+    """Log in as the user of AWSCURRENT in createSecret, to ask something; return what `use` makes of that session.
+
+    If the server refuses AWSCURRENT, the password of this version comes next, if it is written already, and then those
+    of newer versions. So this step ends with a login that works, if any does, and the server counts refused logins anew
+    before setSecret. Raises the LoginRefused of AWSCURRENT if the server refuses them all.
+    """
+    user = current.credential
+    written = (one.credential for one in context.written())
+    own = (one for one in written if one == replace(user, password=one.password))
+    others = (one for one in itertools.chain(own, other_passwords(current, context)) if one != user)
+    return log_in_first(itertools.chain([user], others), context, lambda session, _: use(session))
 
 
 def _accepted(groups: Sequence[Iterable[Credential]], current: SecretValue, context: Context) -> Sequence[Credential]:

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from rotation.aws import call_aws
 from rotation.credential import SecretValue
 from rotation.deadline import Deadline
-from rotation.errors import InvalidSecret, NotRotatable
+from rotation.errors import RETRIED, InvalidSecret, NotRotatable
 from rotation.kind import EngineKind
 from rotation.record import PairRecord, is_ours
 from rotation.redaction import Redactor
@@ -80,11 +80,14 @@ class SecretUnderRotation:
         if not self._labels.current:
             self._labels.look()
         value = settled(lambda: self._current(operation), lambda value: value is not None, self.deadline, operation)
-        if not value:
-            raise NotRotatable(
-                operation, "no version has AWSCURRENT, or it has no value", "Put the user's login into the secret"
-            )
-        return value
+        if value:
+            return value
+        if self._labels.current and self._get(self._labels.current, operation):
+            cause = "DescribeSecret and GetSecretValue do not agree which version has AWSCURRENT: somebody moves it"
+            raise NotRotatable(operation, cause, RETRIED)
+        raise NotRotatable(
+            operation, "no version has AWSCURRENT, or it has no value", "Put the user's login into the secret"
+        )
 
     def _current(self, operation: str) -> SecretValue | None:
         """Return the value of the version that seems to have AWSCURRENT. If its own labels deny that, looks again."""
@@ -110,6 +113,12 @@ class SecretUnderRotation:
         if not is_staged(labels):
             raise self._labels.not_staged()
         return value
+
+    def written(self) -> Iterator[SecretValue]:
+        """Yield the value of this version if it shows one already; waits for none. Skips one of another engine."""
+        with contextlib.suppress(InvalidSecret):
+            if found := self._get(self.token, f"reading version {self.token} of {self.arn}"):
+                yield found[0]
 
     def is_resumed(self) -> bool:
         """Tell whether `pending` found a version that an earlier try has written, and not this one."""

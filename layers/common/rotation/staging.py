@@ -47,8 +47,8 @@ class StagingLabels:
     """Whether this invocation has given the version up."""
     record: dict[str, str] = field(default_factory=dict)
     """The labels of the pair's record that were seen, and their versions."""
-    _added: set[str] = field(default_factory=set)
-    """The labels of the record that this invocation has added."""
+    _known: set[str] = field(default_factory=set)
+    """The labels of the record that this invocation has added to this version, or has seen there."""
 
     def look(self) -> None:
         """Read all labels. Raises NotRotatable if this version has neither AWSPENDING nor AWSCURRENT.
@@ -75,8 +75,8 @@ class StagingLabels:
             self.note(version, labels)
 
     def look_at_record(self) -> None:
-        """Read all labels. Reads again first, while time is left, if what this invocation has added is missing."""
-        settled(self.refresh, lambda _: self._added <= self.record.keys(), self.deadline, f"looking at {self.arn}")
+        """Read all labels. Reads again first, while time is left, if one that this invocation knows of is missing."""
+        settled(self.refresh, lambda _: self._known <= self.record.keys(), self.deadline, f"looking at {self.arn}")
 
     def not_staged(self) -> NotRotatable:
         """Return the error for a version that is neither pending nor current."""
@@ -91,7 +91,10 @@ class StagingLabels:
         """Note what an answer says of one version. This one cannot become current by an answer that is too old."""
         if version == self.token and CURRENT in labels:
             self.current = version
-        self.record |= {label: version for label in labels if is_ours(label)}
+        ours = {label: version for label in labels if is_ours(label)}
+        self.record |= ours
+        if version == self.token:
+            self._known |= ours.keys()
 
     def promote(self) -> bool:
         """Move AWSCURRENT to this version. Returns False, and changes nothing, if it is there already."""
@@ -104,12 +107,12 @@ class StagingLabels:
         """Move a label of the record to this version, from whichever has it."""
         self._move(label, self.refresh, lambda: self.record.get(label))
         self.record[label] = self.token
-        self._added.add(label)
+        self._known.add(label)
 
     def remove(self, label: str) -> None:
         """Remove a label of the record from the version where it was seen."""
         self._remove(label, self.record.pop(label))
-        self._added.discard(label)
+        self._known.discard(label)
 
     def give_up(self) -> None:
         """Take AWSPENDING from this version. Changes nothing if another version has the label, or none."""

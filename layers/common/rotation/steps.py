@@ -23,8 +23,8 @@ Every line below keeps these rules:
 3.  AWSCURRENT is moved last, and only to a version that logged in.
 4.  A version is used only while it is staged. One without AWSPENDING was abandoned; one with AWSCURRENT is done.
 5.  A pending version is used only if it follows from the current one: the same host, and the user whose turn it is.
-    createSecret and setSecret compare the two before a credential is sent anywhere. testSecret need not read the
-    current version again: the pending version cannot have changed.
+    createSecret and setSecret compare the two before anything of the pending one is sent anywhere. testSecret need not
+    read the current version again: the pending version cannot have changed.
 
 Which user gets the password, and who sets it, is decided in `rotation.strategies`.
 """
@@ -69,6 +69,9 @@ class Secret(Protocol):
 
     def pending(self) -> SecretValue | None:
         """Return the value of this version, or None if it has none yet; raises NotRotatable if it is not staged."""
+
+    def written(self) -> Iterator[SecretValue]:
+        """Yield the value of this version if it shows one already; waits for none."""
 
     def is_resumed(self) -> bool:
         """Tell whether `pending` found a version that an earlier try has written, and not this one."""
@@ -125,7 +128,7 @@ class Rotation:
         self.annotate(strategy)
         return strategy
 
-    def context(self) -> Context:
+    def context(self, recovered: Callable[[str], None] = ignore) -> Context:
         """Return the part of this that a strategy can use."""
         return Context(
             engine=self.engine,
@@ -133,11 +136,12 @@ class Rotation:
             admin=self.admin,
             newer=self.secret.newer,
             earlier=self.secret.earlier,
+            written=self.secret.written,
             pair=self.secret,
             is_resumed=self.secret.is_resumed,
             try_more_passwords=self.try_more_passwords,
             allow_admin_repair=self.allow_admin_repair,
-            recovered=self.recovered,
+            recovered=recovered,
         )
 
 
@@ -165,11 +169,16 @@ def set_secret(rotation: Rotation) -> str:
         return "the version is current already"
     strategy = rotation.strategy(current)
     _require_follows(pending, current, strategy)
+    broken: list[str] = []
     try:
-        return strategy.set_password(current, pending, rotation.context())
+        done = strategy.set_password(current, pending, rotation.context(broken.append))
     except PasswordRefused:
-        _give_up(rotation, current)
+        if not broken:  # else the server has refused AWSCURRENT in this step already: each refused login counts
+            _give_up(rotation, current)
         raise
+    for what in broken:
+        rotation.recovered(what)
+    return done
 
 
 def test_secret(rotation: Rotation) -> str:

@@ -27,9 +27,7 @@ import contextlib
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import ClassVar
 
 from rotation.credential import Credential, SecretValue
@@ -43,6 +41,7 @@ from rotation.logins import (
     has_old_password,
     log_in,
     log_in_first,
+    log_in_to_ask,
     prove,
     same_login,
 )
@@ -87,12 +86,11 @@ class RotationStrategy(ABC):
         """Return what the server asks of passwords, as far as it shows; changes nothing.
 
         Raises Unsupported if this server cannot do what the strategy needs, before anything is staged. Asks for both in
-        one login. If the server refuses that login, setSecret finds the password that works.
+        one login. If the server refuses it, with every password that is tried, nothing is asked: setSecret says so.
         """
         if self.needs_version or self.kind.shows_password_rules:
-            with contextlib.suppress(LoginRefused), self._asking(current, context) as session:
-                self.require_possible(session)
-                return session.password_rules() if isinstance(session, ShowsPasswordRules) else ()
+            with contextlib.suppress(LoginRefused):
+                return self._ask(current, context)
         return ()
 
     @property
@@ -103,9 +101,13 @@ class RotationStrategy(ABC):
     def require_possible(self, session: Session) -> None:  # noqa: B027 - one password: every server
         """Raise Unsupported if this server cannot do what the strategy needs; changes nothing."""
 
-    def _asking(self, current: SecretValue, context: Context) -> AbstractContextManager[Session]:
-        """Log in to ask, before anything is staged: as the user that AWSCURRENT names."""
-        return context.engine.connect(current.credential, context.deadline)
+    def _ask(self, current: SecretValue, context: Context) -> Sequence[Rule]:
+        """Log in and ask, before anything is staged: as the user that AWSCURRENT names."""
+        return log_in_to_ask(current, context, self._rules)
+
+    def _rules(self, session: Session) -> Sequence[Rule]:
+        self.require_possible(session)
+        return session.password_rules() if isinstance(session, ShowsPasswordRules) else ()
 
     def _by_itself(
         self, change: Callable[[], None], session: Session, credential: Credential, current: SecretValue
@@ -156,11 +158,12 @@ class SingleUser(RotationStrategy):
 
     name = Strategy.SINGLE_USER
 
-    def _asking(self, current: SecretValue, context: Context) -> AbstractContextManager[Session]:
+    def _ask(self, current: SecretValue, context: Context) -> Sequence[Rule]:
         """Log in as the admin, if it sees passwords: so no login of the user is refused, whatever AWSCURRENT holds."""
         if current.admin_secret and self.kind.admin_sees_passwords:
-            return as_admin(context.admin(current), current, context)
-        return super()._asking(current, context)
+            with as_admin(context.admin(current), current, context) as session:
+                return self._rules(session)
+        return super()._ask(current, context)
 
     def set_password(self, current: SecretValue, pending: SecretValue, context: Context) -> str:
         """Log in with the credential that is likeliest to work, and change the password to that of `pending`."""
@@ -258,10 +261,9 @@ class DualPassword(RotationStrategy):
         user, password = current.credential, pending.credential.password
 
         def add(session: Session, credential: Credential) -> "_NeedsAdmin | None":
-            if credential.password != password:
-                add_own = partial(_add_password, session, credential, password)
-                return self._by_itself(add_own, session, credential, current)
-            return None
+            if credential.password == password:
+                return None
+            return self._by_itself(lambda: _add_password(session, credential, password), session, credential, current)
 
         try:
             left = log_in([user, pending.credential], current, context, add)
