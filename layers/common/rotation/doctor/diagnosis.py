@@ -176,8 +176,9 @@ def _none_logs_in(case: Case, current: Version, pending: Version | None) -> Diag
         f"The server refuses every password of {user} that was tried: somebody has changed it outside of the secret."
         f"{more}"
     )
-    done = [repairs.reset(user, case.kind.reset_statement(user)), repairs.put(case.description.arn)]
-    return Diagnosis(State.NONE_LOGS_IN, sentence, done, resumes=bool(pending))
+    reset, put = repairs.reset(user, case.kind.reset_statement(user)), repairs.put(case.description.arn)
+    freed = _freed(case, current, is_safe=False)
+    return Diagnosis(State.NONE_LOGS_IN, sentence, [*freed, reset, put], resumes=bool(pending))
 
 
 def _first(case: Case, versions: Sequence[Version]) -> Version | None:
@@ -189,8 +190,18 @@ def _first(case: Case, versions: Sequence[Version]) -> Version | None:
 def _moves(case: Case, current: Version, target: Version, pending: Version | None) -> list[Repair]:
     """Move AWSCURRENT; a pending version that would not follow from the new one is given up first."""
     arn, is_same = case.description.arn, case.is_same_user(target)
-    move = repairs.move_current(arn, current, target, is_safe=is_same)
-    return [*([repairs.remove_pending(arn, pending, is_safe=False)] if pending and not is_same else []), move]
+    given_up = [repairs.remove_pending(arn, pending, is_safe=False)] if pending and not is_same else []
+    freed = _freed(case, current, is_safe=is_same)
+    return [*given_up, *freed, repairs.move_current(arn, current, target, is_safe=is_same)]
+
+
+def _freed(case: Case, current: Version, *, is_safe: bool) -> list[Repair]:
+    """Take AWSPENDING from AWSCURRENT's version, where the last rotation has left it, before AWSCURRENT goes elsewhere.
+
+    It would stay, and Secrets Manager would take that version for one that is not finished.
+    """
+    is_there = PENDING in current.labels
+    return [repairs.remove_pending(case.description.arn, current, is_safe=is_safe)] if is_there else []
 
 
 def _goes_on(case: Case, target: Version, pending: Version | None) -> bool:

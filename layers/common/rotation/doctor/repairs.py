@@ -4,7 +4,7 @@ Two repairs are safe, so the function can do them itself if the operator allows 
 label, and name the version that has it: AWS refuses them if somebody has moved it meanwhile.
 
     AWSCURRENT moves to a version that has just logged in as the same user, while that of AWSCURRENT was refused
-    AWSPENDING leaves a version that can never become current
+    AWSPENDING leaves a version that can never become current, or that is current and about to be so no more
 """
 
 import shlex
@@ -81,7 +81,7 @@ def move_current(arn: str, source: Version, target: Version, *, is_safe: bool) -
 def remove_pending(arn: str, version: Version, *, is_safe: bool) -> Repair:
     """Let the next rotation make a version of its own."""
     move = LabelMove(PENDING, version.identity)
-    does = f"Version {version.identity} is given up, and the next rotation makes another one."
+    does = f"AWSPENDING leaves version {version.identity}, and the next rotation makes a version of its own."
     return Repair(does, move.command(arn), move if is_safe else None)
 
 
