@@ -116,26 +116,21 @@ class Operator:
             del labels[label]
 
     def rotate_secret(self, *options: str) -> None:
-        """Go on with the version that is pending, or begin another one."""
-        secret = self.scenario.secret
-        secret.rotation_enabled = True
-        pending = secret.labels.get(PENDING)
-        if pending and pending != secret.labels[CURRENT]:
-            secret.token, secret.staged_long_ago = pending, True
+        """Begin a rotation, which is refused while one is pending, or only turn rotation on."""
+        self.scenario.secret.rotation_enabled = True
+        self.scenario.begin()
+        if "--no-rotate-immediately" in options:
+            self.scenario.secret.abandon()
+        else:
             self.scenario.run()
-        elif "--no-rotate-immediately" not in options:
-            self.scenario.rotate()
 
     def put_secret_value(self, *options: str) -> None:
-        """Make a new current version; AWSPENDING stays where it is."""
+        """Make a new current version."""
         assert options == ("--secret-string", "file://secret.json")
         secret = self.scenario.secret
-        fields = {**json.loads(secret.versions[secret.labels[CURRENT]] or "{}"), "password": NEW_PASSWORD}
-        fields = {"engine": "fake", "host": "primary.test", "username": APP, **fields}
-        pending = secret.labels.get(PENDING)
-        secret.put("version-by-hand", fields)
-        if pending:
-            secret.labels[PENDING] = pending
+        assert PENDING not in secret.labels
+        fields = json.loads(secret.versions[secret.labels[CURRENT]] or "{}")
+        secret.put("version-by-hand", {**fields, "password": NEW_PASSWORD})
 
     def _execute(self, statement: str) -> None:
         match = STATEMENT.fullmatch(statement)

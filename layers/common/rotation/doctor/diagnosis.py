@@ -62,8 +62,8 @@ class Diagnosis:
     sentence: str
     repairs: Sequence[Repair] = ()
     """In the order in which they are done."""
-    resumes: bool = False
-    """Whether the pending version is then ended by a rotation that goes on."""
+    rotates: bool = False
+    """Whether a new rotation ends it, after the repairs of all diagnoses."""
 
     @property
     def outcome(self) -> Outcome:
@@ -92,10 +92,9 @@ def of_versions(case: Case) -> Iterator[Diagnosis]:
         yield _refused(case, case.current, pending)
 
 
-def of_rotation(case: Case, function_arn: str, *, resumes: bool) -> Iterator[Diagnosis]:
-    """Yield what the schedule shows; `resumes` tells whether a pending version is to be ended."""
-    description = case.description
-    turn_on = repairs.turn_on(description, function_arn, is_pending=resumes)
+def of_rotation(case: Case, function_arn: str) -> Iterator[Diagnosis]:
+    """Yield what the schedule shows."""
+    description, turn_on = case.description, repairs.turn_on(case.description, function_arn)
     if description.function_arn and description.function_arn != function_arn:
         sentence = f"{description.function_arn} rotates this secret, and not the function that you asked."
         yield Diagnosis(State.OTHER_FUNCTION, sentence, [turn_on])
@@ -120,15 +119,9 @@ def _superseded(case: Case, pending: Version) -> Diagnosis:
 
 def _works(case: Case, current: Version, pending: Version | None) -> Diagnosis:
     """Return what is to be said if the application can log in."""
-    if pending and not pending.has_value:
-        sentence = "A rotation has begun, and createSecret has not written a password; the application works."
-        return Diagnosis(State.PENDING_EMPTY, sentence, resumes=True)
-    if pending and case.logs_in(pending):
-        sentence = "AWSCURRENT and AWSPENDING log in: only finishSecret is missing."
-        return Diagnosis(State.NOT_FINISHED, sentence, resumes=True)
     if pending:
-        sentence = "A rotation has written a password, and setSecret has not set it; the application works."
-        return Diagnosis(State.NOT_SET, sentence, resumes=True)
+        state, sentence = _unfinished(case, pending)
+        return Diagnosis(state, sentence, _freed(case, pending), rotates=True)
     if PENDING in current.labels:
         sentence = "AWSCURRENT logs in, and AWSPENDING is on the same version: the last rotation ended well."
         return Diagnosis(State.PENDING_ON_CURRENT, sentence)
@@ -141,6 +134,15 @@ def _works(case: Case, current: Version, pending: Version | None) -> Diagnosis:
     return Diagnosis(State.HEALTHY, "AWSCURRENT logs in, and no rotation is under way.")
 
 
+def _unfinished(case: Case, pending: Version) -> tuple[State, str]:
+    """Return what a rotation that has not ended has done."""
+    if not pending.has_value:
+        return State.PENDING_EMPTY, "A rotation has begun, and createSecret has not written a password."
+    if case.logs_in(pending):
+        return State.NOT_FINISHED, "AWSCURRENT and AWSPENDING log in: only finishSecret is missing."
+    return State.NOT_SET, "A rotation has written a password, and setSecret has not set it; AWSCURRENT logs in."
+
+
 def _refused(case: Case, current: Version, pending: Version | None) -> Diagnosis:
     """Return what is to be said if the application is locked out."""
     if pending and case.logs_in(pending):
@@ -148,23 +150,19 @@ def _refused(case: Case, current: Version, pending: Version | None) -> Diagnosis
             "The server has the password of AWSPENDING and refuses that of AWSCURRENT: a rotation ended between"
             " setSecret and finishSecret, and the application is locked out."
         )
-        return Diagnosis(State.LOCKED_OUT, sentence, _moves(case, current, pending, None))
+        return Diagnosis(State.LOCKED_OUT, sentence, _moves(case, current, pending, pending))
     if newer := _first(case, case.newer):
         sentence = (
             f"The server has the password of version {newer.identity}, which has no label: a rotation was abandoned"
             " after it set that password, and the application is locked out."
         )
-        return Diagnosis(
-            State.ABANDONED, sentence, _moves(case, current, newer, pending), _goes_on(case, newer, pending)
-        )
+        return Diagnosis(State.ABANDONED, sentence, _moves(case, current, newer, pending))
     if older := _first(case, case.older):
         sentence = (
             f"The server has the password of version {older.identity}, which is older than AWSCURRENT: a snapshot was"
             " restored, or somebody moved a label; the application is locked out."
         )
-        return Diagnosis(
-            State.RESTORED, sentence, _moves(case, current, older, pending), _goes_on(case, older, pending)
-        )
+        return Diagnosis(State.RESTORED, sentence, _moves(case, current, older, pending))
     return _none_logs_in(case, current, pending)
 
 
@@ -177,8 +175,7 @@ def _none_logs_in(case: Case, current: Version, pending: Version | None) -> Diag
         f"{more}"
     )
     reset, put = repairs.reset(user, case.kind.reset_statement(user)), repairs.put(case.description.arn)
-    freed = _freed(case, current, is_safe=False)
-    return Diagnosis(State.NONE_LOGS_IN, sentence, [*freed, reset, put], resumes=bool(pending))
+    return Diagnosis(State.NONE_LOGS_IN, sentence, [*_freed(case, pending or current), reset, put])
 
 
 def _first(case: Case, versions: Sequence[Version]) -> Version | None:
@@ -188,21 +185,17 @@ def _first(case: Case, versions: Sequence[Version]) -> Version | None:
 
 
 def _moves(case: Case, current: Version, target: Version, pending: Version | None) -> list[Repair]:
-    """Move AWSCURRENT; a pending version that would not follow from the new one is given up first."""
-    arn, is_same = case.description.arn, case.is_same_user(target)
-    given_up = [repairs.remove_pending(arn, pending, is_safe=False)] if pending and not is_same else []
-    freed = _freed(case, current, is_safe=is_same)
-    return [*given_up, *freed, repairs.move_current(arn, current, target, is_safe=is_same)]
+    """Move AWSCURRENT; first AWSPENDING leaves the version that would keep the next rotation from beginning."""
+    is_safe = case.is_same_user(target)
+    freed = [] if pending == target else _freed(case, pending or current, is_safe=is_safe and not pending)
+    return [*freed, repairs.move_current(case.description.arn, current, target, is_safe=is_safe)]
 
 
-def _freed(case: Case, current: Version, *, is_safe: bool) -> list[Repair]:
-    """Take AWSPENDING from AWSCURRENT's version, where the last rotation has left it, before AWSCURRENT goes elsewhere.
+def _freed(case: Case, version: Version, *, is_safe: bool = False) -> list[Repair]:
+    """Take AWSPENDING from this version, if it has it.
 
-    It would stay, and Secrets Manager would take that version for one that is not finished.
+    No rotation begins while AWSPENDING is on another version than AWSCURRENT
+    (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CancelRotateSecret.html).
     """
-    is_there = PENDING in current.labels
-    return [repairs.remove_pending(case.description.arn, current, is_safe=is_safe)] if is_there else []
-
-
-def _goes_on(case: Case, target: Version, pending: Version | None) -> bool:
-    return pending is not None and case.is_same_user(target)
+    is_there = PENDING in version.labels
+    return [repairs.remove_pending(case.description.arn, version, is_safe=is_safe)] if is_there else []

@@ -65,7 +65,7 @@ def examine(means: Means) -> Examination:
         return Examination(Case(description, [], means.engine.kind), refusals, [])
     case = Case(description, means.versions(description), means.engine.kind)
     case, diagnoses = _looked(case, means)
-    return Examination(case, diagnoses, _in_order(case, diagnoses, means.function_arn))
+    return Examination(case, diagnoses, _in_order(case, diagnoses))
 
 
 def _looked(case: Case, means: Means) -> tuple[Case, list[Diagnosis]]:
@@ -76,16 +76,10 @@ def _looked(case: Case, means: Means) -> tuple[Case, list[Diagnosis]]:
         diagnoses += PairLook(means.engine, means.deadline, means.admin).of(case)
     except RotationError as error:
         diagnoses.append(Diagnosis(State.NOT_KNOWN, str(error)))
-    return case, [*diagnoses, *of_rotation(case, means.function_arn, resumes=_resumes(diagnoses))]
+    return case, [*diagnoses, *of_rotation(case, means.function_arn)]
 
 
-def _in_order(case: Case, diagnoses: Sequence[Diagnosis], function_arn: str) -> list[Repair]:
-    """Return all repairs; last the one with which a rotation goes on."""
+def _in_order(case: Case, diagnoses: Sequence[Diagnosis]) -> list[Repair]:
+    """Return all repairs; last the rotation that ends what was left."""
     found = [repair for one in diagnoses for repair in one.repairs]
-    description = case.description
-    goes_on_itself = description.is_enabled and description.function_arn == function_arn
-    return [*found, *([repairs.go_on(description.arn)] if _resumes(diagnoses) and goes_on_itself else [])]
-
-
-def _resumes(diagnoses: Sequence[Diagnosis]) -> bool:
-    return any(one.resumes for one in diagnoses)
+    return [*found, *([repairs.rotate(case.description.arn)] if any(one.rotates for one in diagnoses) else [])]

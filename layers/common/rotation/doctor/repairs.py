@@ -81,7 +81,10 @@ def move_current(arn: str, source: Version, target: Version, *, is_safe: bool) -
 def remove_pending(arn: str, version: Version, *, is_safe: bool) -> Repair:
     """Let the next rotation make a version of its own."""
     move = LabelMove(PENDING, version.identity)
-    does = f"AWSPENDING leaves version {version.identity}, and the next rotation makes a version of its own."
+    does = (
+        f"AWSPENDING leaves version {version.identity}, and the next rotation makes a version of its own. If a rotation"
+        " is under way, wait until it has ended."
+    )
     return Repair(does, move.command(arn), move if is_safe else None)
 
 
@@ -105,17 +108,15 @@ def run_statement(does: str, statement: str) -> Repair:
     return Repair(does, statement)
 
 
-def go_on(arn: str) -> Repair:
-    """Have Secrets Manager begin again at createSecret, with the version that is pending."""
-    does = "Secrets Manager tries the rotation again with the pending version, and ends it; the answer can be an error."
-    return Repair(does, aws("rotate-secret", arn))
+def rotate(arn: str) -> Repair:
+    """Begin a rotation."""
+    return Repair("A new rotation begins, and sets another password.", aws("rotate-secret", arn))
 
 
-def turn_on(description: Description, function_arn: str, *, is_pending: bool) -> Repair:
+def turn_on(description: Description, function_arn: str) -> Repair:
     """Attach this function, with the schedule that there was."""
     rule = description.schedule or "rate(30 days)"
-    now = [] if is_pending else ["--no-rotate-immediately"]
     schedule = f"ScheduleExpression={rule}" if "(" in rule else f"AutomaticallyAfterDays={rule.split()[1]}"
     does = f"The secret rotates again with {function_arn}: {rule}."
-    options = ["--rotation-lambda-arn", function_arn, "--rotation-rules", schedule, *now]
+    options = ["--rotation-lambda-arn", function_arn, "--rotation-rules", schedule, "--no-rotate-immediately"]
     return Repair(does, aws("rotate-secret", description.arn, *options))
