@@ -49,7 +49,7 @@ class Trials:
         """Yield the versions of each user whose passwords can be sent, the likeliest first."""
         older = case.older if self.try_more_passwords or self._sees(case.login) else []
         candidates = [one for one in (case.current, case.pending, *case.newer, *older) if one and one.value]
-        there = [one for one in candidates if one.value and case.login and _is_there(one.value, case.login)]
+        there = [one for one in candidates if one.value and case.login and is_there(one.value, case.login.credential)]
         if not case.login:
             return
         normal = self.engine.kind.normal_name
@@ -104,6 +104,6 @@ def _login(version: Version, current: SecretValue) -> Credential:
     return replace(current.credential, username=own.username, password=own.password)
 
 
-def _is_there(value: SecretValue, current: SecretValue) -> bool:
-    one, other = value.credential, current.credential
-    return (one.host, one.port) == (other.host, other.port)
+def is_there(value: SecretValue, user: Credential) -> bool:
+    """Tell whether a version is for the same place as this login, so that its password can be sent there."""
+    return (value.credential.host, value.credential.port) == (user.host, user.port)
