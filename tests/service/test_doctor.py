@@ -1,20 +1,27 @@
 """What does a doctor read and write in Secrets Manager, and what does `make doctor` show?"""
 
+import contextlib
 import io
+import itertools
 import json
 import secrets
 import shlex
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
 
 from operations import doctor, functions
-from rotation.errors import RotationError, ServiceFailed
+from operations.calls import Stopped
+from rotation.aws import own_clients
+from rotation.errors import ServiceFailed
 from rotation.lambda_handler import rotation_handler
 from tests.fakes import PRIMARY, FakeDatabase, reading, verifier
 from tests.laboratories import ORDERS
+from tests.local.aws import template
+from tests.local.aws.deployed import Stack
 from tests.local.aws.secrets_manager import REGION, Call, LocalSecretsManager, Phase
 from tests.service.test_preflight import InvokedContext
 
@@ -36,7 +43,7 @@ class World:
             Name=f"orders-{secrets.token_hex(4)}", ClientRequestToken=self.first, SecretString=self.text(PASSWORD)
         )["ARN"]
         self.is_up = False
-        self.function = service.register("secret-rotation-FakeDb", self._invoked)
+        self.function = service.register("rotation-PostgreSql", self.invoked)
         self.lambda_client: Any = boto3.client("lambda", endpoint_url=service.endpoint_url, region_name=REGION)
         self._handler = rotation_handler(self.database)
 
@@ -44,7 +51,8 @@ class World:
         """Return a version's text."""
         return json.dumps({"engine": "fake", "host": PRIMARY, "username": "app", "password": password, **fields})
 
-    def _invoked(self, event: dict[str, Any]) -> object:
+    def invoked(self, event: dict[str, Any]) -> Any:  # noqa: ANN401 - what Lambda returns
+        """Do what the function does."""
         if not self.is_up and event["Step"] != "doctor":
             raise RuntimeError("out of order")
         return self._handler(event, InvokedContext(invoked_function_arn=self.function))  # type: ignore[arg-type]
@@ -227,16 +235,58 @@ def test_a_label_that_somebody_moves_meanwhile_stays_where_it_is(world: World) -
             )
 
     world.service.intercept = put
-    with pytest.raises(ServiceFailed, match="AWSCURRENT"):
+    with pytest.raises(ServiceFailed, match="somebody has moved it"):
         world.ask(repair=True)
     assert world.labels()["AWSCURRENT"] == third
     assert pending not in world.labels().values()
 
 
-def test_a_function_that_cannot_read_the_secret_says_what_to_do(world: World, service: LocalSecretsManager) -> None:
-    with pytest.raises(RotationError, match="make attach"):
+@pytest.mark.usefixtures("allowed")
+@pytest.mark.parametrize("ago", list(itertools.product(range(4), repeat=2)), ids=str)
+def test_an_answer_that_is_too_old_breaks_nothing(world: World, ago: tuple[int, int]) -> None:
+    how_old = dict(zip(("DescribeSecret", "GetSecretValue"), ago, strict=True))
+    world.service.staleness = lambda call: how_old.get(call.operation, ago[0])
+    pending = world.locked_out()
+    world.client.update_secret_version_stage(
+        SecretId=world.arn, VersionStage="AWSCURRENT", MoveToVersionId=pending, RemoveFromVersionId=world.first
+    )
+    with contextlib.suppress(ServiceFailed):
+        doctor.examine(world.lambda_client, world.client, world.arn, world.function, repair=True)
+    world.service.staleness = None
+    assert world.labels()["AWSCURRENT"] == pending
+    assert world.application_logs_in()
+
+
+@pytest.fixture
+def _in_role(service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the handler have the role that the template gives the function."""
+    stack = Stack.deploy(template.SOURCE, name="rotation", region=REGION, account_id=service.account_id)
+    for name, value in service.acting_as(stack.role_of("PostgreSqlFunction")).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the credentials that it found first
+    own_clients.cache_clear()
+    yield
+    own_clients.cache_clear()
+
+
+@pytest.mark.usefixtures("allowed", "_in_role")
+def test_the_function_needs_no_other_permission_than_a_rotation_does(world: World) -> None:
+    pending = world.locked_out()
+    answer = world.invoked({"Step": "doctor", "SecretId": world.arn, "Repair": True})
+    assert answer["Repairs"][0]["Done"]
+    assert world.labels()["AWSCURRENT"] == pending
+
+
+@pytest.mark.usefixtures("_in_role")
+def test_a_secret_that_did_not_choose_the_function_is_not_read(world: World) -> None:
+    with pytest.raises(ServiceFailed, match="Attach the function first"):
+        world.invoked({"Step": "doctor", "SecretId": world.arn})
+    assert world.database.tried == []
+
+
+def test_a_secret_that_chose_no_function_has_nobody_to_ask(world: World) -> None:
+    with pytest.raises(Stopped, match="make attach"):
         world.ask()
-    assert service.calls
 
 
 def test_repair_is_true_or_false(world: World) -> None:

@@ -368,6 +368,19 @@ def test_a_half_privileged_clone_gets_what_the_original_has() -> None:
     assert scenario.database.users[APP].rights == scenario.database.users[CLONE].rights == {reading(ORDERS)}
 
 
+def test_a_pair_without_a_mark_is_proved_with_one_password_of_its_other_user() -> None:
+    scenario = half_privileged()
+    for user in (APP, CLONE):
+        scenario.database.users[user].mark = None
+    heal(scenario)
+    scenario = half_privileged()
+    for user in (APP, CLONE):
+        scenario.database.users[user].mark = None
+    scenario.database.users[APP].verifiers = (verifier(APP, "of somebody else"),)
+    assert examined(scenario).first.state is State.PAIR_DIFFERS
+    assert [(one.username, one.password) for one in scenario.database.refused] == [(APP, "password-0")]
+
+
 def test_a_clone_that_was_given_more_loses_it() -> None:
     scenario = Scenario(ALTERNATING)
     for _ in range(2):

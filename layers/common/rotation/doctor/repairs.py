@@ -11,11 +11,14 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from rotation.aws import call_aws
 from rotation.deadline import Deadline
 from rotation.doctor.versions import Version
+from rotation.errors import ServiceFailed
 from rotation.preflight.description import Description
-from rotation.staging import CURRENT, PENDING
+from rotation.staging import CURRENT, PENDING, WRONG
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -37,15 +40,21 @@ class LabelMove:
 
     def carry_out(self, client: "SecretsManagerClient", arn: str, deadline: Deadline) -> None:
         """Do it. Raises ServiceFailed, also if the label is no longer on that version."""
-        to = {"MoveToVersionId": self.target} if self.target else {}
-        call_aws(
-            lambda: client.update_secret_version_stage(
-                SecretId=arn, VersionStage=self.label, RemoveFromVersionId=self.source, **to
-            ),
-            deadline,
-            f"moving {self.label}, which version {self.source} of {arn} had",
-            "secretsmanager:UpdateSecretVersionStage",
-        )
+        to, operation = {"MoveToVersionId": self.target} if self.target else {}, f"moving {self.label} of {arn}"
+        try:
+            call_aws(
+                lambda: client.update_secret_version_stage(
+                    SecretId=arn, VersionStage=self.label, RemoveFromVersionId=self.source, **to
+                ),
+                deadline,
+                operation,
+                "secretsmanager:UpdateSecretVersionStage",
+                expected={WRONG},
+            )
+        except ClientError:
+            raise ServiceFailed(
+                operation, f"it is no longer on version {self.source}: somebody has moved it", "Ask the doctor again"
+            ) from None
 
 
 @dataclass(frozen=True)
