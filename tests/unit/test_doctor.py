@@ -251,6 +251,19 @@ def test_a_single_user_between_set_and_finish_is_locked_out_and_the_label_moves(
     assert repair.safe
 
 
+@pytest.mark.parametrize("is_abandoned", [False, True])
+def test_to_let_applications_read_another_user_is_for_a_person_to_decide(*, is_abandoned: bool) -> None:
+    scenario = begun(Scenario(ALTERNATING), Step.CREATE, Step.SET)
+    if is_abandoned:
+        scenario.secret.abandon()
+        scenario.begin()
+    scenario.database.users[APP].verifiers = (verifier(APP, "of somebody else"),)
+    found = heal(scenario)
+    assert found.first.state is (State.ABANDONED if is_abandoned else State.LOCKED_OUT)
+    assert "--move-to-version-id version-1" in found.repairs[-1].command
+    assert not [one for one in found.repairs if one.safe]
+
+
 def test_an_abandoned_rotation_that_set_the_password_is_found() -> None:
     scenario = begun(Scenario(), Step.CREATE, Step.SET)
     scenario.secret.abandon()
