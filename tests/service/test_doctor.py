@@ -146,6 +146,16 @@ def test_its_command_lets_the_application_in_again_and_the_next_rotation_succeed
     assert world.application_logs_in()
 
 
+def test_a_version_without_any_label_is_found(world: World) -> None:
+    pending = world.locked_out()
+    world.client.update_secret_version_stage(SecretId=world.arn, VersionStage="AWSPENDING", RemoveFromVersionId=pending)
+    answer = world.ask()
+    assert answer["State"] == "abandoned"
+    [repair] = answer["Repairs"]
+    world.run(repair["Command"])
+    assert world.application_logs_in()
+
+
 def test_a_superseded_version_loses_its_label_and_the_next_rotation_succeeds(world: World) -> None:
     pending = world.begin("no JSON: " + NEW)
     answer = world.ask()

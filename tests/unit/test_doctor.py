@@ -467,3 +467,48 @@ def test_a_password_of_another_host_is_sent_nowhere() -> None:
     scenario.secret.versions["version-1"] = text.replace("primary.test", "elsewhere.test")
     assert examined(scenario).first.state is State.NONE_LOGS_IN
     assert [one.password for one in scenario.database.tried] == ["password-0"]
+
+
+def test_a_version_with_a_label_of_others_is_left_alone() -> None:
+    scenario = begun(Scenario(), Step.CREATE, Step.SET)
+    scenario.secret.abandon()
+    scenario.secret.labels["CANARY"] = "version-1"
+    assert examined(scenario).first.state is State.NONE_LOGS_IN
+    assert [one.password for one in scenario.database.tried] == ["password-0"]
+
+
+# The admin
+
+
+def test_the_admin_looks_at_a_pair_only_after_its_user_has_logged_in() -> None:
+    scenario = Scenario(ALTERNATING)
+    scenario.database.new_user(APP, "of somebody else")
+    assert examined(scenario).first.state is State.NONE_LOGS_IN
+    assert scenario.users_tried() == [APP]
+
+
+def test_the_admin_looks_at_the_account_that_logged_in_and_no_other() -> None:
+    scenario = half_privileged()
+
+    def replace_account(what: str) -> None:
+        if what == "log in as admin":
+            scenario.database.users[CLONE].principal = "another account of that name"
+
+    scenario.database.before = replace_account
+    found = examined(scenario)
+    assert found.first.state is State.NOT_KNOWN
+    assert found.repairs == []
+
+
+def test_the_proof_of_a_pair_without_a_mark_counts_among_the_two_tries() -> None:
+    scenario = Scenario(ALTERNATING)
+    for _ in range(2):
+        scenario.rotate()
+    for user in (APP, CLONE):
+        scenario.database.users[user].mark = None
+    begun(scenario, Step.CREATE)
+    scenario.secret.abandon()
+    begun(scenario, Step.CREATE)
+    scenario.database.users[CLONE].verifiers = (verifier(CLONE, "of somebody else"),)
+    assert examined(scenario).first.state is State.NOT_SET
+    assert [one.username for one in scenario.database.refused] == [CLONE, CLONE]
