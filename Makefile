@@ -9,8 +9,8 @@ AWS ?=#                            invoke: laptop; or account: that of your cred
 ADDRESS ?= host.docker.internal#   aws: the address at which a container reaches this machine
 AUDIT_REQUIRED ?=#                 check, audit: true: it is an error if vulnerabilities cannot be looked up
 STACK ?=#                          uninstall: the name of the stack
-OPERATION_ARGS ?=#                 preflight, attach, uninstall: --help, --yes, --json, --detach, --profile NAME, --region NAME …
-SECRET ?=#                         preflight, attach: the name or the ARN of a secret
+OPERATION_ARGS ?=#                 preflight, doctor, attach, uninstall: --help, --yes, --json, --detach, --profile NAME, --region NAME …
+SECRET ?=#                         preflight, doctor, attach: the name or the ARN of a secret
 PYTEST_ARGS ?=#                    test: -k alternating, --durations=15, -n 0 (one process instead of one per core) …
 
 # Each installation is a virtual environment of Python 3.13. It sees no other package of this machine.
@@ -42,7 +42,7 @@ SOURCES := template.yaml samconfig.toml $(shell find functions layers supply ! -
 export SAM_CLI_TELEMETRY := 0
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all faults check audit format build libraries package deployer renew validate invoke aws dashboard deploy \
-	preflight attach uninstall clean
+	preflight doctor attach uninstall clean
 
 help: ## list these tasks
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -118,6 +118,9 @@ deploy: ## build, show what would change in your AWS account, ask, deploy, prote
 
 preflight: $(SAM) ## ask the function that is attached to a secret whether a rotation would succeed (SECRET=name; OPERATION_ARGS="--help")
 	@$(OPERATION).preflight $(OPERATION_ARGS) $(SECRET)
+
+doctor: $(SAM) ## ask the function that is attached to a secret what happened to a stuck rotation, and what repairs it (SECRET=name; OPERATION_ARGS="--repair")
+	@$(OPERATION).doctor $(OPERATION_ARGS) $(SECRET)
 
 attach: $(SAM) ## attach a rotation function to a secret, without rotating it (SECRET=name ENGINE=mysql; OPERATION_ARGS="--help")
 	@$(OPERATION).attach $(OPERATION_ARGS) --engine $(ENGINE) $(SECRET)

@@ -12,7 +12,7 @@ type Client = Any
 """A client of CloudFormation or Lambda: boto3's, which have no types here."""
 
 type Answer = dict[str, Any]
-"""What `rotation.preflight` answers."""
+"""What `rotation.preflight` or `rotation.doctor` answers."""
 
 OUTPUT = "FunctionArn"
 

@@ -1,4 +1,4 @@
-"""How does a preflight look in a terminal?"""
+"""How do a preflight and a doctor look in a terminal?"""
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +25,20 @@ def lines(answer: Mapping[str, Any], width: int, *, coloured: bool) -> Iterator[
         if one.get("Remedy"):
             yield from (indent + line for line in _wrapped(f"→ {one['Remedy']}", room))
     yield f"\n{answer['SecretId']}: {answer['Outcome']}"
+
+
+def doctors_lines(answer: Mapping[str, Any], width: int, *, coloured: bool) -> Iterator[str]:
+    """Yield the versions, what was found, and the repairs in order; a command in a line of its own."""
+    for version in answer["Versions"]:
+        labels = ", ".join(version["Labels"]) or "no label"
+        user = version["User"] or version.get("Problem") or "no value yet"
+        yield f"{version['Id']}  {version['Created'] or 'made just now'}  {labels}: {user}, {version['Login']}"
+    yield ""
+    yield from lines(answer, width, coloured=coloured)
+    for number, repair in enumerate(answer["Repairs"], 1):
+        done = " (done)" if repair.get("Done") else ""
+        yield from _wrapped(f"{number}. {repair['Does']}{done}", max(width, NARROWEST))
+        yield f"   {repair['Command']}"
 
 
 def _wrapped(text: str, width: int) -> list[str]:

@@ -38,6 +38,7 @@ KIND = EngineKind(
     unusable_in_passwords="#",
     unshared_kinds=frozenset({"jobs"}),
     strategies=frozenset({Strategy.SINGLE_USER, Strategy.ALTERNATING_USERS}),
+    reset_statement=lambda username: f"ALTER USER {username} PASSWORD '***'",
     clone_sees_rights=True,
 )
 

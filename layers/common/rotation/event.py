@@ -42,9 +42,10 @@ class RotationEvent:
 
 
 class Look(StrEnum):
-    """What an operator can ask for, by its name in the event. It changes nothing."""
+    """What an operator can ask for, by its name in the event. It changes nothing, unless a doctor is to repair."""
 
     PREFLIGHT = "preflight"
+    DOCTOR = "doctor"
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,18 @@ class LookEvent:
     look: Look
     secret_id: str
     """The ARN or the name of the secret."""
+    repair: bool = False
+    """Whether a doctor shall do what is safe."""
 
     @classmethod
     def parse(cls, event: object) -> "Self | None":
         """Read an invocation's event; None if it asks for no look. Raises InvalidEvent."""
         if not isinstance(event, Mapping) or event.get("Step") not in set(Look):
             return None
-        return cls(Look(event["Step"]), _text(event, "SecretId"))
+        repair = event.get("Repair", False)
+        if not isinstance(repair, bool):
+            raise _invalid('its "Repair" is neither true nor false')
+        return cls(Look(event["Step"]), _text(event, "SecretId"), repair)
 
 
 def _text(event: Mapping[str, object], key: str) -> str:

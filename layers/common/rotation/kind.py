@@ -52,6 +52,8 @@ class EngineKind:
     unusable_in_passwords: str = ""
     """Characters that no password can have on this engine, whatever the operator's policy says."""
     strategies: frozenset[Strategy]
+    reset_statement: Callable[[str], str]
+    """Returns the statement with which an admin gives a user of this name another password, which is *** in it."""
     unshared_kinds: frozenset[str] = frozenset()
     """What alternating users cannot share on this engine; a secret can accept each by this word."""
     clone_sees_rights: bool = False

@@ -15,7 +15,7 @@ from rotation.deadline import Deadline
 from rotation.engine import InspectedEngine
 from rotation.environment import boolean
 from rotation.errors import RotationError, Unexpected
-from rotation.event import LookEvent, RotationEvent
+from rotation.event import Look, LookEvent, RotationEvent
 from rotation.passwords import PasswordPolicy
 from rotation.redaction import LONGEST, Redactor, redacting
 from rotation.roles import SecretRoles, clients_in_role
@@ -120,22 +120,37 @@ class _Invocation:
         return STEPS[event.step](rotation)
 
     def _look(self, event: LookEvent) -> str:
-        """Look at what an operator asks for; changes nothing."""
+        """Look at what an operator asks for; changes nothing, unless a doctor is to repair."""
+        self._redactor.release(event.secret_id)
+        self._fields |= {"step": event.look, "secret_arn": event.secret_id}
+        function_arn = ":".join(self._context.invoked_function_arn.split(":")[:7])
+        return self._doctor(event, function_arn) if event.look is Look.DOCTOR else self._preflight(event, function_arn)
+
+    def _preflight(self, event: LookEvent, function_arn: str) -> str:
         # Imported here: rotations do without it, and should start as fast as they can.
         from rotation.preflight import preflight  # noqa: PLC0415
 
-        self._redactor.release(event.secret_id)
-        self._fields |= {"step": event.look, "secret_arn": event.secret_id}
         findings = preflight.preflight(
             event.secret_id,
             engine=self._engine,
             clients=self._clients(event.secret_id),
             redactor=self._redactor,
             deadline=self._deadline,
-            function_arn=":".join(self._context.invoked_function_arn.split(":")[:7]),
+            function_arn=function_arn,
         )
         self.answer = preflight.answer(event.secret_id, findings, self._redact)
         return preflight.summary(findings)
+
+    def _doctor(self, event: LookEvent, function_arn: str) -> str:
+        # Imported here, as a preflight.
+        from rotation.doctor import doctor  # noqa: PLC0415
+
+        clients = self._clients(event.secret_id)
+        examined = doctor.doctor(
+            event, self._engine, clients, self._redactor, self._deadline, function_arn=function_arn
+        )
+        self.answer = examined.answer(self._redact)
+        return examined.summary
 
     def _clients(self, secret_arn: str) -> Clients:
         """Return the clients for every call about this secret."""

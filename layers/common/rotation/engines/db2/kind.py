@@ -24,6 +24,12 @@ def counterpart(username: str) -> str:
     return username + CLONE_SUFFIX
 
 
+def reset_statement(username: str) -> str:
+    """Return the call, in the database RDSADMIN, that gives a user another password."""
+    name = username.replace("'", "''")
+    return f"CALL RDSADMIN.CHANGE_PASSWORD('{name}', '***')"
+
+
 KIND: Final = EngineKind(
     name="Db2",
     engine_values=frozenset({"db2", "db2-se", "db2-ae", "db2-ce"}),
@@ -38,6 +44,7 @@ KIND: Final = EngineKind(
     # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html, MasterUserPassword.
     password_limit=CREDENTIAL_BYTES,
     unusable_in_passwords=";",  # ends a value in a connection string; see `connection.connection_string`
+    reset_statement=reset_statement,
     strategies=frozenset({Strategy.SINGLE_USER, Strategy.ALTERNATING_USERS}),
     unshared_kinds=frozenset(
         {"audit policies", "schemas", "trusted contexts", "user mappings", "workloads", "xsr objects"}

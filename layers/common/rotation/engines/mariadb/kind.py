@@ -1,5 +1,6 @@
 """What is known of MariaDB before anybody connects to it?"""
 
+from rotation.engines.mysql.kind import reset_statement
 from rotation.kind import EngineKind, Strategy
 
 KIND = EngineKind(
@@ -9,6 +10,7 @@ KIND = EngineKind(
     default_database=None,
     username_limit=128,
     password_limit=128,
+    reset_statement=reset_statement,
     strategies=frozenset(Strategy),
     unshared_kinds=frozenset({"definers"}),
     clone_may_lack_mark=True,  # a strict password policy takes no hash, and so no mark

@@ -2,6 +2,16 @@
 
 from rotation.kind import EngineKind, Strategy
 
+
+def reset_statement(username: str) -> str:
+    """Return the statement that gives the account for every host another password.
+
+    In backticks, which are the same in every SQL mode.
+    """
+    name = username.replace("`", "``")
+    return f"ALTER USER `{name}`@`%` IDENTIFIED BY '***'"
+
+
 KIND = EngineKind(
     name="MySQL",
     engine_values=frozenset({"mysql", "aurora-mysql"}),
@@ -9,6 +19,7 @@ KIND = EngineKind(
     default_database=None,
     username_limit=32,
     password_limit=128,
+    reset_statement=reset_statement,
     strategies=frozenset(Strategy),
     unshared_kinds=frozenset({"definers"}),
     dual_password_needs_version=True,

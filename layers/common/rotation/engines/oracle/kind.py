@@ -34,6 +34,11 @@ def _with_suffix(name: str) -> str:
     return name + (CLONE_SUFFIX.upper() if name.isupper() else CLONE_SUFFIX)
 
 
+def reset_statement(username: str) -> str:
+    """Return the statement that gives a user another password."""
+    return f'ALTER USER "{normal_name(username)}" IDENTIFIED BY "***"'
+
+
 KIND = EngineKind(
     name="Oracle",
     # Secrets for AWS's templates say `oracle`; the others are RDS's own names.
@@ -63,6 +68,7 @@ KIND = EngineKind(
     password_limit=30,
     # A password is an identifier in double quotes, and nothing can be escaped in it.
     unusable_in_passwords='"',
+    reset_statement=reset_statement,
     strategies=frozenset(Strategy),
     # Found by OracleUnshared
     unshared_kinds=frozenset(

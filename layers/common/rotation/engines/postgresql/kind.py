@@ -2,6 +2,13 @@
 
 from rotation.kind import EngineKind, Strategy
 
+
+def reset_statement(username: str) -> str:
+    """Return the statement that gives a role another password."""
+    name = username.replace('"', '""')
+    return f"ALTER ROLE \"{name}\" PASSWORD '***'"
+
+
 KIND = EngineKind(
     name="PostgreSQL",
     engine_values=frozenset({"postgres", "aurora-postgresql"}),
@@ -12,5 +19,6 @@ KIND = EngineKind(
     username_length=lambda name: len(name.encode()),
     password_limit=128,
     clone_sees_rights=True,
+    reset_statement=reset_statement,
     strategies=frozenset({Strategy.SINGLE_USER, Strategy.ALTERNATING_USERS}),
 )

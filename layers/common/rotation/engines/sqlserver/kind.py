@@ -22,6 +22,12 @@ def normal_name(name: str) -> str:
     return name.lower()
 
 
+def reset_statement(username: str) -> str:
+    """Return the statement that gives a login another password."""
+    name = username.replace("]", "]]")
+    return f"ALTER LOGIN [{name}] WITH PASSWORD = '***'"
+
+
 KIND = EngineKind(
     name="SQL Server",
     engine_values=frozenset({
@@ -37,6 +43,7 @@ KIND = EngineKind(
     # "cannot contain single quotes".
     password_limit=128,
     unusable_in_passwords="'",
+    reset_statement=reset_statement,
     strategies=frozenset({Strategy.SINGLE_USER, Strategy.ALTERNATING_USERS}),
     unshared_kinds=frozenset({
         DATABASES, CREDENTIALS, MAPPINGS, PROXIES, JOBS, MAIL_PROFILES, CLASSIFIERS, PREDICATES,
