@@ -24,6 +24,8 @@ pytestmark = pytest.mark.thorough(every_laboratory=OLDER)  # the newest PostgreS
 CALLS, CALLS_OF_PAIR = 9, 10
 CALLS_OF_NEW_PAIR = 14
 """Four more: the record of the pair is begun and ended."""
+CALLS_TO_LOOK_BACK = 1
+"""Or two: the list of versions, and the version before, if there is one. MySQL's users can have an old password."""
 CALLS_THAT_SEE = 11
 """The admin looks for the password that works, and then changes it: its secret is read twice."""
 
@@ -108,6 +110,8 @@ class Scenario:
         """Return the number of calls of a healthy rotation to Secrets Manager."""
         if self.is_pair:
             return CALLS_OF_NEW_PAIR if is_first else CALLS_OF_PAIR
+        if self.strategy is Strategy.SINGLE_USER and self.laboratory.engine.kind.name == "MySQL":
+            return CALLS + CALLS_TO_LOOK_BACK * (1 if is_first else 2)
         return CALLS_THAT_SEE if self.admin_sees else CALLS
 
     def rotate(self, arn: str) -> Outcome:
@@ -279,8 +283,8 @@ def test_a_failure_says_cause_and_remedy_and_recovers_when_the_cause_is_gone(sce
     if (now := scenario.laboratory.logins()) and logged:
         refusals = now - logged
         if scenario.admin_sees:
-            asked = outcome.attempts
-            assert refusals.refused == asked, "createSecret asks the server, and the admin sees that no password works"
+            # createSecret asks, with AWSCURRENT and with its own version; then the admin sees that no password works.
+            assert 0 < refusals.refused <= 2 * outcome.attempts
         else:
             assert 0 < refusals.refused == refusals.tried, "no admin is asked, and refusals can be seen"
     scenario.write(arn, password=user.password)
