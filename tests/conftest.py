@@ -1,6 +1,7 @@
 """Which servers does a test run against? Each one of those that it asks for, started once, when the first test asks."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 
@@ -103,10 +104,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     others = {_test_of(item) for item in items if not _is_thorough(item)}
     left_out = [item for item in items if _is_thorough(item) and _test_of(item) in others]
+    left_out += _beside_sample([item for item in items if item not in set(left_out)])
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         gone = set(left_out)
         items[:] = [item for item in items if item not in gone]
+
+
+def _beside_sample(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return the cases that the mark `sample` leaves out: it keeps the first of so many cases of each test."""
+    seen: Counter[tuple[str, str, str]] = Counter()
+    beside = []
+    for item in items:
+        mark = item.get_closest_marker("sample")
+        if mark and seen[_test_of(item)] % mark.args[0]:
+            beside.append(item)
+        seen[_test_of(item)] += 1
+    return beside
 
 
 def _test_of(case: pytest.Item) -> tuple[str, str, str]:

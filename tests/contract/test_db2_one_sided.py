@@ -14,6 +14,7 @@ from tests.laboratories.db2 import Db2Laboratory, quoted
 from tests.local.stand_ins.db2.database import Instance
 
 pytestmark = [
+    pytest.mark.sample(3),
     pytest.mark.engine("db2"),
     pytest.mark.thorough(turns=["original"], remedy=["change_user"]),
     pytest.mark.thorough(turns=["clone"], remedy=["change_other"]),

@@ -25,6 +25,8 @@ from tests.contract.mysql_kit import account, alter
 from tests.laboratories import deadline
 from tests.laboratories.mysql import MySQLLaboratory
 
+pytestmark = pytest.mark.sample(2)
+
 MB = 1024 * 1024
 LARGEST = 0xFFFFFF
 """The length of a packet that is continued by the next one."""

@@ -16,6 +16,8 @@ from tests.contract.pairs import RecordInMemory, new_clone, set_secret
 from tests.laboratories import deadline
 from tests.laboratories.mysql import MySQLLaboratory, quoted
 
+pytestmark = pytest.mark.sample(4)
+
 type Change = tuple[Sequence[str], Sequence[str]]
 """The statements that give an account something, and those that take it away."""
 

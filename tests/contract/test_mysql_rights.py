@@ -24,7 +24,7 @@ from tests.contract.pairs import Pair, changed, differences, mirror, new_clone
 from tests.laboratories import deadline
 from tests.laboratories.mysql import MySQLLaboratory, quoted
 
-pytestmark = pytest.mark.engine("mysql")
+pytestmark = [pytest.mark.sample(2), pytest.mark.engine("mysql")]
 
 
 def definition(laboratory: MySQLLaboratory, user: Credential) -> list[str]:

@@ -18,7 +18,7 @@ from tests.laboratories.oracle import OWNER, ROLLOVER_PROFILE, OracleLaboratory,
 from tests.local.stand_ins.oracle.records import Held, Options
 from tests.local.stand_ins.oracle.server import Server
 
-pytestmark = pytest.mark.engine("oracle")
+pytestmark = [pytest.mark.sample(4), pytest.mark.engine("oracle")]
 
 MANAGES = "'ADMINISTER_RESOURCE_MANAGER'"
 KINDS = {

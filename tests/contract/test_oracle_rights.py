@@ -28,7 +28,7 @@ from tests.laboratories import ORDERS, deadline
 from tests.laboratories.oracle import ROLLOVER_PROFILE, OracleLaboratory
 from tests.local.stand_ins.oracle import server as oracle_server
 
-pytestmark = pytest.mark.engine("oracle")
+pytestmark = [pytest.mark.sample(3), pytest.mark.engine("oracle")]
 
 
 # Rights

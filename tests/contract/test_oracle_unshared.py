@@ -12,7 +12,7 @@ from tests.laboratories import ORDERS, deadline, new_password
 from tests.laboratories.oracle import OWNER, OracleLaboratory, own, quoted
 from tests.local.stand_ins.oracle.server import Server
 
-pytestmark = pytest.mark.engine("oracle")
+pytestmark = [pytest.mark.sample(3), pytest.mark.engine("oracle")]
 
 
 # What is bound to a name

@@ -18,9 +18,12 @@ from tests.contract.impostor import Impostor, Line, posing
 from tests.laboratories import deadline
 
 # Oracle's client leaves it to the garbage collector to close the socket of a connection that was lost.
-pytestmark = pytest.mark.filterwarnings(
-    r"ignore:Exception ignored in. <(socket\.socket|ssl\.SSLSocket):pytest.PytestUnraisableExceptionWarning"
-)
+pytestmark = [
+    pytest.mark.sample(3),
+    pytest.mark.filterwarnings(
+        r"ignore:Exception ignored in. <(socket\.socket|ssl\.SSLSocket):pytest.PytestUnraisableExceptionWarning"
+    ),
+]
 
 NAME = "db.example.com"
 NOBODY = "127.0.0.2"

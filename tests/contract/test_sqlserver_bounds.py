@@ -20,6 +20,8 @@ from tests.local.servers.processes import LOOPBACK
 from tests.local.stand_ins.sqlserver import messages as tds
 from tests.local.stand_ins.sqlserver.messages import Packet
 
+pytestmark = pytest.mark.sample(2)
+
 LAYER = Path(__file__).parents[2] / "layers" / "common"
 MOST_MEGABYTES = 128
 

@@ -19,7 +19,7 @@ from tests.contract.sqlserver_kit import alter, asked, has_by, needs_stand_in
 from tests.laboratories import INVOICES, ORDERS, deadline
 from tests.laboratories.sqlserver import CONTAINED, DATABASE, SQLServerLaboratory, bracketed
 
-pytestmark = pytest.mark.engine("sqlserver")
+pytestmark = [pytest.mark.sample(3), pytest.mark.engine("sqlserver")]
 
 
 @dataclass

@@ -35,7 +35,7 @@ from tests.laboratories.sqlserver import (
     quoted,
 )
 
-pytestmark = pytest.mark.engine("sqlserver")
+pytestmark = [pytest.mark.sample(2), pytest.mark.engine("sqlserver")]
 
 # What the two have
 

@@ -21,7 +21,7 @@ from tests.local.stand_ins.sqlserver.backend import SqlError
 from tests.local.stand_ins.sqlserver.databases import DatabaseStatements
 from tests.local.stand_ins.sqlserver.tables import HALF
 
-pytestmark = pytest.mark.engine("sqlserver")
+pytestmark = [pytest.mark.sample(3), pytest.mark.engine("sqlserver")]
 
 
 LOGGER = "rotation.engines.sqlserver.login_pair"

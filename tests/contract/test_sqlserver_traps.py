@@ -19,7 +19,7 @@ from tests.contract.sqlserver_kit import alter, asked, known, mirror
 from tests.laboratories import INVOICES, ORDERS, deadline, new_password
 from tests.laboratories.sqlserver import CONTAINED, DATABASE, SQLServerLaboratory, bracketed, quoted
 
-pytestmark = pytest.mark.engine("sqlserver")
+pytestmark = [pytest.mark.sample(2), pytest.mark.engine("sqlserver")]
 
 
 CATALOG = (

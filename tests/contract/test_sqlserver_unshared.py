@@ -15,7 +15,7 @@ from tests.contract.sqlserver_kit import alter, asked, needs_stand_in
 from tests.laboratories import ORDERS, deadline
 from tests.laboratories.sqlserver import CONTAINED, DATABASE, SQLServerLaboratory
 
-pytestmark = pytest.mark.engine("sqlserver")
+pytestmark = [pytest.mark.sample(3), pytest.mark.engine("sqlserver")]
 
 
 MSDB = ("sysproxylogin", "sysproxies", "sysjobs", "sysmail_principalprofile", "sysmail_profile")

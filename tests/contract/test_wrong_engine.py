@@ -17,6 +17,8 @@ from tests.contract.impostor import Line, Talk, posing
 from tests.contract.oracle_kit import LEAKS
 from tests.laboratories import Laboratory
 
+pytestmark = pytest.mark.sample(2)
+
 SECONDS = 4.5
 """What Lambda still gives. MySQL's client waits for a greeting, and takes half of it until it gives up."""
 

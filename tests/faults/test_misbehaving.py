@@ -43,7 +43,7 @@ from tests.local.aws.secrets_manager import Call, LocalSecretsManager, Phase
 
 pytestmark = pytest.mark.usefixtures("connected")
 
-SAMPLE = 8
+SAMPLE = 5
 """At how many places a server falls silent; with --every-crash-point at all of them."""
 
 
