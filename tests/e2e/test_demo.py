@@ -129,7 +129,7 @@ def test_it_shows_each_step_of_each_strategy_and_no_login_fails_but_of_a_single_
     assert not list(room.iterdir())
 
 
-@pytest.mark.thorough(engine=["mariadb"])  # it says what it says of MySQL
+@pytest.mark.thorough(engine=["mysql", "mariadb"])  # it says what it says of MySQL
 def test_it_prints_no_password(room: Path, engine: str) -> None:
     """The passwords of all versions of all secrets are read from the demo's own Secrets Manager, while it runs."""
     with running(room, "--engine", engine, "--keep") as demo:

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rotation import staging
 from rotation.kind import Strategy
 from rotation.steps import Step
 from tests.faults.conftest import NewScenario
@@ -18,12 +17,6 @@ pytestmark = [
     pytest.mark.thorough(every_laboratory=OLDER),
     pytest.mark.thorough(every_laboratory=["mysql-9"], strategy=[Strategy.DUAL_PASSWORD], through_admin=[True]),
 ]
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Answers of this Secrets Manager are never too old, so nobody need wait until they are newer."""
-    monkeypatch.setattr(staging, "PAUSES", (0.0,) * len(staging.PAUSES))
 
 
 @pytest.mark.newest
