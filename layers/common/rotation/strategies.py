@@ -102,7 +102,9 @@ class RotationStrategy(ABC):
         """Raise Unsupported if this server cannot do what the strategy needs; changes nothing."""
 
     def _ask(self, current: SecretValue, context: Context) -> Sequence[Rule]:
-        """Log in and ask, before anything is staged: as the user that AWSCURRENT names."""
+        """Log in and ask, as the user of AWSCURRENT. What a server can do at all is worth no second password."""
+        if not self.kind.shows_password_rules:
+            return log_in_first([current.credential], context, lambda session, _: self._rules(session))
         return log_in_to_ask(current, context, self._rules)
 
     def _rules(self, session: Session) -> Sequence[Rule]:
