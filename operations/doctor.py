@@ -8,9 +8,6 @@ version that has just logged in as the same user, or takes AWSPENDING from a ver
 """
 
 import argparse
-import json
-import os
-import shutil
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
@@ -43,12 +40,7 @@ def examine(
 
 def show(answer: functions.Answer, output: TextIO, *, as_json: bool = False) -> int:
     """Print what was found; return the exit code."""
-    if as_json:
-        print(json.dumps(answer, indent=2, ensure_ascii=False), file=output)
-    else:
-        coloured = output.isatty() and not os.environ.get("NO_COLOR")
-        width = shutil.get_terminal_size((100, 24)).columns
-        print(*report.doctors_lines(answer, width, coloured=coloured), sep="\n", file=output)
+    report.show(answer, report.doctors_lines, output, as_json=as_json)
     return FAILS if answer["Outcome"] == Outcome.FAIL else 0
 
 

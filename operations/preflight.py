@@ -8,9 +8,6 @@ A function can read only secrets that chose it. So attach the secret first; `mak
 """
 
 import argparse
-import json
-import os
-import shutil
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
@@ -49,12 +46,7 @@ def attached(client: "SecretsManagerClient", secret: str) -> str:
 
 def show(answer: functions.Answer, output: TextIO, *, as_json: bool = False) -> int:
     """Print what was found; return the exit code."""
-    if as_json:
-        print(json.dumps(answer, indent=2, ensure_ascii=False), file=output)
-    else:
-        coloured = output.isatty() and not os.environ.get("NO_COLOR")
-        width = shutil.get_terminal_size((100, 24)).columns
-        print(*report.lines(answer, width, coloured=coloured), sep="\n", file=output)
+    report.show(answer, report.lines, output, as_json=as_json)
     return FAILS if answer["Outcome"] == Outcome.FAIL else 0
 
 

@@ -1,13 +1,32 @@
 """How do a preflight and a doctor look in a terminal?"""
 
+import json
+import os
+import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, TextIO
 
 from rotation.finding import Outcome
 
 COLOURS = {Outcome.PASS: "32", Outcome.WARN: "33", Outcome.FAIL: "31", Outcome.NOT_LOOKED_AT: "2"}
 NARROWEST = 60
+
+
+class Table(Protocol):
+    """Makes the lines of an answer."""
+
+    def __call__(self, answer: Mapping[str, Any], width: int, *, coloured: bool) -> Iterator[str]:
+        """Yield them, fit for a terminal of so many columns."""
+
+
+def show(answer: Mapping[str, Any], table: Table, output: TextIO, *, as_json: bool) -> None:
+    """Print an answer, as JSON or as a table; in colours only in a terminal, and not if NO_COLOR is set."""
+    if as_json:
+        print(json.dumps(answer, indent=2, ensure_ascii=False), file=output)
+        return
+    coloured = output.isatty() and not os.environ.get("NO_COLOR")
+    print(*table(answer, shutil.get_terminal_size((100, 24)).columns, coloured=coloured), sep="\n", file=output)
 
 
 def lines(answer: Mapping[str, Any], width: int, *, coloured: bool) -> Iterator[str]:

@@ -103,7 +103,7 @@ class Reader:
         page: dict[str, str] = {}
         while True:
             answer = call_aws(
-                lambda page=page: self.client.list_secret_version_ids(  # type: ignore[misc]
+                lambda page=page: self.client.list_secret_version_ids(  # type: ignore[misc]  # no type for the default
                     SecretId=self.arn, IncludeDeprecated=True, MaxResults=100, **page
                 ),
                 self.deadline,

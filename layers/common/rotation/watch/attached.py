@@ -130,7 +130,7 @@ def _entries(client: "SecretsManagerClient", deadline: Deadline) -> "Iterator[Se
     page: dict[str, str] = {}
     while True:
         answer = call_aws(
-            lambda page=page: client.list_secrets(MaxResults=100, **page),  # type: ignore[misc]
+            lambda page=page: client.list_secrets(MaxResults=100, **page),  # type: ignore[misc]  # no type for the default
             deadline,
             OPERATION,
             "secretsmanager:ListSecrets",

@@ -85,7 +85,7 @@ class Attaching:
         page: dict[str, str] = {}
         filters: Any = [{"Key": "tag-key", "Values": [self.stack.keys.engine]}]
         while True:
-            call = partial(self.client.list_secrets, MaxResults=100, Filters=filters, **page)  # type: ignore[arg-type]
+            call = partial(self.client.list_secrets, MaxResults=100, Filters=filters, **page)  # type: ignore[arg-type]  # a plain dict
             answer = call_aws(
                 call,
                 self.deadline,
@@ -163,7 +163,7 @@ class _One:
         self._call(
             secret,
             "TagResource",
-            lambda: {"done": True, **self.client.tag_resource(SecretId=secret.arn, Tags=[tag])},  # type: ignore[list-item]
+            lambda: {"done": True, **self.client.tag_resource(SecretId=secret.arn, Tags=[tag])},  # type: ignore[list-item]  # a plain dict
         )
 
     def _call(self, secret: TaggedSecret, name: str, call: Callable[[], Mapping[str, object]]) -> None:
