@@ -120,7 +120,7 @@ def _read(connected: socket.socket, size: int) -> bytes:
 def _refusal(operation: str, packet: bytes, problems: Mapping[int, Problem]) -> RotationError:
     """Return what it means that the server refused the connection before it knew user and password."""
     number = int.from_bytes(packet[1:3], "little")
-    kind, remedy = problem(problems, number, (Unsupported, CORRECT_CAUSE))  # type: ignore[arg-type]  # no number: not found
+    kind, remedy = problem(problems, number, (Unsupported, CORRECT_CAUSE))  # type: ignore[arg-type]  # Unsupported is no DatabaseError
     text = f"{said(packet[3:].decode(errors='replace'))} (error {number})"
     return Untrusted(operation, text, UNKNOWN_SERVER) if kind is LoginRefused else kind(operation, text, remedy)
 
