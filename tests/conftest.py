@@ -9,6 +9,7 @@ import pytest
 
 from rotation.kind import Strategy
 from tests import servers
+from tests.absent import Absent
 from tests.forms import outlines
 from tests.laboratories import Laboratory
 from tests.laboratories.mysql import MySQLLaboratory
@@ -51,6 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ["ALLOW_LOCAL_HOSTS"] = "true"  # where the servers are
+    config.pluginmanager.register(Absent())
     if not hasattr(config, "workerinput"):  # in the process that has workers, or has no need of them
         config.pluginmanager.register(Leaks())
     if config.getoption("--hypothesis-profile"):
@@ -161,24 +163,22 @@ def _ways(tested: servers.Servers) -> Iterator[tuple[Strategy, bool]]:
 
 @pytest.fixture(scope="session")
 def laboratories(pytestconfig: pytest.Config) -> Iterator[Laboratories]:
-    """Start each server once; skip what needs one that cannot be had, but in CI."""
+    """Start each server once. Raises one of UNAVAILABLE, each time that it is asked for one that cannot be had."""
     available = _available(pytestconfig)
     starters = {server: start for own in available.values() for server, start in own.items()}
     started: dict[str, Laboratory] = {}
-    unavailable: dict[str, str] = {}
+    unavailable: dict[str, Exception] = {}
     with ExitStack() as stack:
 
         def laboratory(server: str) -> Laboratory:
             if server in unavailable:
-                pytest.skip(unavailable[server])
+                raise unavailable[server]
             if server not in started:
                 try:
                     started[server] = stack.enter_context(starters[server]())
                 except fetch_servers.UNAVAILABLE as error:
-                    if os.environ.get("CI"):
-                        raise
-                    unavailable[server] = str(error)
-                    pytest.skip(unavailable[server])
+                    unavailable[server] = error
+                    raise
             return started[server]
 
         yield laboratory

@@ -1,6 +1,5 @@
 """What does the PostgreSQL driver make of each answer that a server, or a pooler, can give to a login?"""
 
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from tests.contract.postgresql_kit import alter, own_admin
 from tests.laboratories import deadline
 from tests.laboratories.postgresql import PostgreSQLLaboratory, own
 from tests.laboratories.postgresql_elsewhere import ELSEWHERE, MAJOR, in_russian, pooled
-from tests.local.servers import fetch, postgresql
+from tests.local.servers import postgresql
 from tests.local.servers.certificates import HOST_NAME
 
 PASSWORD = "impostors-never-read-this-one"
@@ -44,13 +43,8 @@ def log_in(laboratory: PostgreSQLLaboratory, user: Credential) -> DatabaseError:
 
 @pytest.fixture(scope="module", params=["in-english", *ELSEWHERE])
 def _server(request: pytest.FixtureRequest) -> Iterator[PostgreSQLLaboratory]:
-    try:
-        with own(MAJOR) if request.param == "in-english" else ELSEWHERE[request.param]() as laboratory:
-            yield laboratory
-    except fetch.UNAVAILABLE as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+    with own(MAJOR) if request.param == "in-english" else ELSEWHERE[request.param]() as laboratory:
+        yield laboratory
 
 
 @pytest.fixture
@@ -62,14 +56,8 @@ def server(_server: PostgreSQLLaboratory, monkeypatch: pytest.MonkeyPatch) -> Po
 
 @pytest.fixture(scope="module")
 def _direct() -> Iterator[dict[str, PostgreSQLLaboratory]]:
-    with own(MAJOR) as english:
-        try:
-            with in_russian() as russian:
-                yield {"in-english": english, "in-russian": russian}
-        except fetch.UNAVAILABLE as error:
-            if os.environ.get("CI"):
-                raise
-            pytest.skip(str(error))
+    with own(MAJOR) as english, in_russian() as russian:
+        yield {"in-english": english, "in-russian": russian}
 
 
 @pytest.fixture(params=["in-english", "in-russian"])
@@ -116,15 +104,10 @@ def test_a_pooler_whose_own_password_is_out_of_date_is_named(monkeypatch: pytest
     with own(MAJOR) as direct:
         user = direct.new_user()
         known = {one.username: one.password for one in (user, direct.superuser)}
-        try:
-            with pooled(direct, "1.24", known) as laboratory:
-                monkeypatch.setenv("DB_CA_BUNDLE", str(laboratory.ca_bundle))
-                direct.change_password(replace(user, password=secrets.token_urlsafe()))
-                error = log_in(laboratory, replace(user, port=laboratory.admin.port))
-        except fetch.UNAVAILABLE as unavailable:
-            if os.environ.get("CI"):
-                raise
-            pytest.skip(str(unavailable))
+        with pooled(direct, "1.24", known) as laboratory:
+            monkeypatch.setenv("DB_CA_BUNDLE", str(laboratory.ca_bundle))
+            direct.change_password(replace(user, password=secrets.token_urlsafe()))
+            error = log_in(laboratory, replace(user, port=laboratory.admin.port))
     assert isinstance(error, LoginRefused), error
     assert "28P01" in error.cause
 

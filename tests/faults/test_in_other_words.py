@@ -4,7 +4,6 @@ The old password of a user is gone after setSecret. That the server refuses it m
 never tried: a dead end.
 """
 
-import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -18,7 +17,6 @@ from tests.laboratories import INVOICES
 from tests.laboratories.postgresql import PostgreSQLLaboratory
 from tests.laboratories.postgresql_elsewhere import ELSEWHERE
 from tests.local.aws.secrets_manager import LocalSecretsManager
-from tests.local.servers import fetch
 
 STRATEGIES = pytest.mark.parametrize("strategy", [Strategy.SINGLE_USER, Strategy.ALTERNATING_USERS])
 
@@ -26,13 +24,8 @@ STRATEGIES = pytest.mark.parametrize("strategy", [Strategy.SINGLE_USER, Strategy
 @pytest.fixture(scope="module", params=ELSEWHERE)
 def elsewhere(request: pytest.FixtureRequest) -> Iterator[PostgreSQLLaboratory]:
     """A server whose answers are in other words."""
-    try:
-        with ELSEWHERE[request.param]() as laboratory:
-            yield laboratory
-    except fetch.UNAVAILABLE as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+    with ELSEWHERE[request.param]() as laboratory:
+        yield laboratory
 
 
 @pytest.fixture

@@ -23,4 +23,5 @@ def fetch_server(name: str) -> None:
     try:
         fetch_newest(name)
     except UNAVAILABLE as error:
-        raise DemoError(str(error)) from error
+        instead = "" if name == "postgresql" else " `make demo` alone, with PostgreSQL, needs nothing of Debian."
+        raise DemoError(f"{error}{instead}") from error

@@ -53,7 +53,7 @@ class Packages:
     suite: str
     packages: tuple[str, ...]
     alone: tuple[str, ...] = ()
-    remedy: str = "name a server of your own on the command line"
+    remedy: str = "for tests, name a server of your own on the command line"
     kept: tuple[str, ...] = ()
     """Folders of `usr/share` that are otherwise removed, like `locale`."""
 

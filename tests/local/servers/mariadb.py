@@ -20,7 +20,7 @@ from tests.local.servers.processes import run_once
 
 _SERVER = ("mariadb-server-core",)
 _PLUGINS = ("mariadb-server",)  # authentication and validation; it would need much that we do not
-_REMEDY = "name a MariaDB server of your own with --mariadb-dsn"
+_REMEDY = "for tests, name a MariaDB server of your own with --mariadb-dsn"
 PACKAGES = {
     "10.5": debian_packages.Packages(
         "mariadb-10.5", "bullseye", ("mariadb-server-core-10.5",), ("mariadb-server-10.5",), _REMEDY

@@ -21,7 +21,7 @@ PACKAGES = debian_packages.Packages(
     name="mysql-9",
     suite="sid",
     packages=("mysql-server-core",),
-    remedy="name a MySQL server of your own with --mysql-dsn",
+    remedy="for tests, name a MySQL server of your own with --mysql-dsn",
 )
 # What the master user of RDS for MySQL 8.0.36 and later may grant; earlier ones lack what follows TRIGGER. It
 # has no SUPER and no SYSTEM_USER. SET_ANY_DEFINER stands for SET_USER_ID, which MySQL 8.4 has split. Unlike
