@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from html import unescape
 from itertools import batched
 from pathlib import Path
 
@@ -109,8 +110,11 @@ def read_until(demo: Demo, expected: str) -> str:
     pytest.fail(f"{expected!r} is not in\n{''.join(lines)}")
 
 
-def test_it_shows_each_step_of_each_strategy_and_no_login_fails_but_of_a_single_user(room: Path, engine: str) -> None:
-    with running(room, "--engine", engine) as demo:
+def test_it_shows_each_step_of_each_strategy_and_no_login_fails_but_of_a_single_user(
+    room: Path, engine: str, tmp_path: Path
+) -> None:
+    picture = tmp_path / "demo.svg"
+    with running(room, "--engine", engine, "--svg", str(picture)) as demo:
         output, _ = demo.communicate(timeout=PATIENCE)
     assert demo.returncode == 0, output
     _, *chapters = re.split(CHAPTER, output, flags=re.MULTILINE)
@@ -127,6 +131,15 @@ def test_it_shows_each_step_of_each_strategy_and_no_login_fails_but_of_a_single_
     assert not CONTROL_CHARACTERS.search(output)
     assert max(map(len, output.splitlines())) < 90
     assert not list(room.iterdir())
+    assert drawn(picture) == [SEAMLESS[engine][-1], *STEPS]
+
+
+def drawn(picture: Path) -> list[str]:
+    """Return the strategy and the steps that a picture shows."""
+    shown = unescape(re.sub(r"<[^>]*>", "\n", picture.read_text())).replace("\xa0", " ")
+    return re.findall(
+        rf"^(?:{SINGLE_USER}|{ALTERNATING_USERS}|{DUAL_PASSWORD}|\w+Secret)\b", shown.replace("\n ", "\n"), re.MULTILINE
+    )
 
 
 @pytest.mark.thorough(engine=["mysql", "mariadb"])  # it says what it says of MySQL
