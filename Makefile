@@ -111,7 +111,7 @@ dashboard: $(DEVELOPMENT) ## draw what the stack's dashboard shows on the fortie
 	@PYTHONPATH=layers/common $(BIN)/python -m tests.local.dashboard
 
 docs: $(DOCS) ## build the pages of docs/ as a site, into .local/site; a link that leads nowhere is an error
-	@NO_MKDOCS_2_WARNING=1 .local/docs/bin/python -m mkdocs --quiet build
+	@NO_MKDOCS_2_WARNING=1 .local/docs/bin/python -m mkdocs build # with --quiet it would build in spite of warnings
 	@echo .local/site/index.html
 
 deploy: ## build, show what would change in your AWS account, ask, deploy, protect from deletion (ENV=default, staging or production)

@@ -2,7 +2,7 @@
 
 Files of the top folder are pages, too: docs/ has a page in place of each, which names it. A link from one page to
 another works in both worlds. A link to a file that is no page leads nowhere in the site, which has no repository
-beside it: its text stays.
+beside it: its text stays. A link to what does not exist stays, too, and MkDocs reports it.
 """
 
 import os
@@ -45,7 +45,10 @@ def linked(markdown: str, source: Path, place: Path) -> str:
 
     def link(found: re.Match[str]) -> str:
         image, text, target, anchor = found.groups()
-        wanted = page_of(Path(os.path.normpath(source.parent / target)))
+        path = Path(os.path.normpath(source.parent / target))
+        if not path.exists():
+            return found[0]
+        wanted = page_of(path)
         if wanted is None:
             return str(text)
         return f"{image}[{text}]({os.path.relpath(wanted, place.parent)}{anchor or ''})"

@@ -27,6 +27,7 @@ def in_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
             "`steps.py` and more",
         ),
         ("docs/cost.md", "docs/cost.md", "[all](engines)", "all"),
+        ("docs/cost.md", "docs/cost.md", "[a](not-there.md)", "[a](not-there.md)"),
         (
             "docs/cost.md",
             "docs/cost.md",
