@@ -63,12 +63,6 @@ def test_the_site_can_be_built(tmp_path: Path) -> None:
     assert 'href="contributing.html"' in front
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(CHECKOUT)))
-def test_what_is_inside_of_a_list_is_indented_by_four_spaces(document: Path) -> None:
-    """GitHub takes fewer, the site does not."""
-    assert re.findall(r"^ {1,3}(?:```|\|).*", document.read_text(), re.MULTILINE) == []
-
-
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda path: path.name)
 def test_a_picture_loads_nothing_and_names_no_machine(picture: Path) -> None:
     text = picture.read_text()

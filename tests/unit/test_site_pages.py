@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.local.site_pages import linked
+from tests.local.site_pages import linked, relaid
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +39,25 @@ def in_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_link_leads_to_a_page_or_its_text_stays(source: str, place: str, text: str, expected: str) -> None:
     assert linked(text, Path(source), Path(place)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "1. Run:\n\n   ```sh\n   make\n     x\n\n   ```\n\nEnd.",
+            "\n1. Run:\n\n    ```sh\n    make\n      x\n\n    ```\n\nEnd.",
+        ),
+        ("- One,\n  and more\n- Two", "\n- One,\n    and more\n- Two"),
+        ("- One.\n\n  More.\n- Two", "\n- One.\n\n    More.\n\n- Two"),
+        ("10. Ten\n\n    | a |\n    | - |", "\n10. Ten\n\n    | a |\n    | - |"),
+        ("Text:\n- One", "Text:\n\n- One"),
+        ("```sql mysql mariadb\n- not a list\n```", "```sql\n- not a list\n```"),
+        ("Text\n\n    code\n    - code", "Text\n\n    code\n    - code"),
+    ],
+)
+def test_a_list_is_one_for_the_site_too(text: str, expected: str) -> None:
+    assert relaid(text) == f"{expected}\n"
 
 
 def test_no_link_of_the_front_page_leads_out_of_the_site() -> None:
