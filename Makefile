@@ -22,6 +22,7 @@ CHECKOV := .local/checkov/.complete
 AWS_STAND_IN := .local/aws/.complete
 SUPPLY := .local/supply/.complete
 EXAMPLES := .local/examples/.complete
+DOCS := .local/docs/.complete
 UV := .local/uv/.complete
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make renew" .local/uv/bin/uv pip compile --quiet --upgrade --universal --generate-hashes \
 	--emit-build-options --python .local/uv/bin/python --python-version 3.13
@@ -41,7 +42,7 @@ SOURCES := template.yaml samconfig.toml $(shell find functions layers supply ! -
 
 export SAM_CLI_TELEMETRY := 0
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all faults check audit format build libraries package deployer renew validate invoke aws dashboard deploy \
+.PHONY: help demo test test-all faults check audit format build libraries package deployer renew validate invoke aws dashboard docs deploy \
 	preflight doctor attach uninstall clean
 
 help: ## list these tasks
@@ -50,12 +51,12 @@ help: ## list these tasks
 demo: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## watch a real credential rotate, on this machine alone (ENGINE=postgresql, mysql, mariadb or sqlserver)
 	@$(BIN)/python -m tests.local.demo --engine $(ENGINE)
 
-test: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(HOST_BUILD) ## run all tests, against real servers and the built artifacts (PYTEST_ARGS="-k …")
+test: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(DOCS) $(HOST_BUILD) ## run all tests, against real servers and the built artifacts (PYTEST_ARGS="-k …")
 	@$(BIN)/python -m tests.local.servers.fetch || test -z "$$CI" # if it fails, the tests of those servers are skipped, except in CI
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(or $(PYTEST_ARGS),--cov --cov-report=)
 	@$(if $(PYTEST_ARGS),,$(BIN)/python -m tests.local.coverage_floors)
 
-test-all: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(EXAMPLES) $(HOST_BUILD) ## run what make test leaves out: more versions, more cases, the examples (needs npm)
+test-all: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(DOCS) $(EXAMPLES) $(HOST_BUILD) ## run what make test leaves out: more versions, more cases, the examples (needs npm)
 	@$(BIN)/python -m tests.local.servers.fetch --every-version
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --every-version tests/contract $(PYTEST_ARGS)
 	@$(if $(PYTEST_ARGS),,$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --thorough -m thorough --ignore tests/contract)
@@ -109,6 +110,10 @@ aws: $(DEVELOPMENT) $(HOST_BUILD) ## run a laptop-sized AWS until Ctrl-C, for `s
 dashboard: $(DEVELOPMENT) ## draw what the stack's dashboard shows on the fortieth day, into .local/dashboard.svg
 	@PYTHONPATH=layers/common $(BIN)/python -m tests.local.dashboard
 
+docs: $(DOCS) ## build the pages of docs/ as a site, into .local/site; a link that leads nowhere is an error
+	@NO_MKDOCS_2_WARNING=1 .local/docs/bin/python -m mkdocs build # with --quiet it would build in spite of warnings
+	@echo .local/site/index.html
+
 deploy: ## build, show what would change in your AWS account, ask, deploy, protect from deletion (ENV=default, staging or production)
 	@test -z "$(ARCHITECTURE)" || { echo "Name the architecture in samconfig.toml instead: build and deployment must use the same one every time."; exit 1; }
 	@$(MAKE) build
@@ -147,7 +152,7 @@ $(DEVELOPMENT): tests/requirements/development.txt
 	@touch $@
 
 # SAM, the security linter, the AWS of a test's deployment …: each has its own environment, because they pin many versions.
-$(SAM) $(CHECKOV) $(AWS_STAND_IN) $(SUPPLY) $(EXAMPLES) $(UV): .local/%/.complete: tests/requirements/%.txt
+$(SAM) $(CHECKOV) $(AWS_STAND_IN) $(SUPPLY) $(EXAMPLES) $(DOCS) $(UV): .local/%/.complete: tests/requirements/%.txt
 	@echo "Installing $(basename $(notdir $<)) into $(@D), once …"
 	@rm -rf $(@D)
 	@python=$$(tests/local/find-python.sh) && "$$python" -m venv $(@D)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from html import unescape
 from itertools import batched
 from pathlib import Path
 
@@ -104,8 +105,11 @@ def read_until(demo: Demo, expected: str) -> str:
     pytest.fail(f"{expected!r} is not in\n{''.join(lines)}")
 
 
-def test_it_shows_each_step_of_each_strategy_and_no_login_fails_but_of_a_single_user(room: Path, engine: str) -> None:
-    with running(room, "--engine", engine) as demo:
+def test_it_shows_each_step_of_each_strategy_and_no_login_fails_but_of_a_single_user(
+    room: Path, engine: str, tmp_path: Path
+) -> None:
+    picture = tmp_path / "demo.svg"
+    with running(room, "--engine", engine, "--svg", str(picture)) as demo:
         output, _ = demo.communicate(timeout=PATIENCE)
     assert demo.returncode == 0, output
     _, *chapters = re.split(CHAPTER, output, flags=re.MULTILINE)
@@ -122,12 +126,24 @@ def test_it_shows_each_step_of_each_strategy_and_no_login_fails_but_of_a_single_
     assert not CONTROL_CHARACTERS.search(output)
     assert max(map(len, output.splitlines())) < 90
     assert not list(room.iterdir())
+    assert drawn(picture) == [SEAMLESS[engine][-1], "RotateSecret", *STEPS]
+
+
+def drawn(picture: Path) -> list[str]:
+    """Return the strategy and the steps that a picture shows."""
+    chapters = f"{SINGLE_USER}|{ALTERNATING_USERS}|{DUAL_PASSWORD}"
+    return re.findall(rf"(?:{chapters}|\w+Secret)\b(?= )", text_of(picture))
+
+
+def text_of(picture: Path) -> str:
+    return unescape(re.sub(r"<[^>]*>", " ", picture.read_text())).replace("\xa0", " ")
 
 
 @pytest.mark.thorough(engine=["mysql", "mariadb"])  # it says what it says of MySQL
-def test_it_prints_no_password(room: Path, engine: str) -> None:
+def test_it_prints_no_password(room: Path, engine: str, tmp_path: Path) -> None:
     """The passwords of all versions of all secrets are read from the demo's own Secrets Manager, while it runs."""
-    with running(room, "--engine", engine, "--keep") as demo:
+    picture = tmp_path / "demo.svg"
+    with running(room, "--engine", engine, "--keep", "--svg", str(picture)) as demo:
         output = read_until(demo, "list-secret-version-ids")
         passwords = all_passwords(dict(re.findall(r"export (\w+)=(\S+)", output)))
         demo.send_signal(signal.SIGINT)
@@ -136,7 +152,7 @@ def test_it_prints_no_password(room: Path, engine: str) -> None:
     assert len(passwords) == 2 + 3 * len(SEAMLESS[engine]) + 1, (
         "single user two versions, other strategies three; admin"
     )
-    shown = re.sub(r"[\s│]", "", output + rest)  # joins a password that was wrapped
+    shown = re.sub(r"[\s│]", "", output + rest + text_of(picture))  # joins a password that was wrapped
     leaked = sum(password in shown for password in passwords)
     assert leaked == 0
     assert not VERIFIER.search(output + rest)

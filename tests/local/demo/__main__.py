@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from tests.local.demo.command import postponed, run, wait_for_interrupt
 
@@ -16,11 +17,13 @@ def _play(words: Sequence[str] | None) -> None:
     # Imported here: a missing package is reported in one line. The heavy part comes last: the title is shown at once.
     with postponed():
         from tests.local.demo.engines import ENGINES, engine_named, fetch_server  # noqa: PLC0415
-        from tests.local.demo.screen import Screen  # noqa: PLC0415
+        from tests.local.demo.picture import Picture  # noqa: PLC0415
+        from tests.local.demo.screen import WIDTH, Screen  # noqa: PLC0415
 
     arguments = _arguments(words, list(ENGINES))
     engine = engine_named(arguments.engine)
-    screen = Screen.on(sys.stdout)
+    picture = Picture(WIDTH) if arguments.svg else None
+    screen = Screen.on(sys.stdout, picture)
     screen.title(
         f"{engine.name} credentials rotate on this machine",
         f"{engine.server}, the rotation function, and a stand-in for Secrets Manager that keeps the rules of the "
@@ -31,6 +34,8 @@ def _play(words: Sequence[str] | None) -> None:
         from tests.local.demo.story import play  # noqa: PLC0415
 
     play(screen, engine, linger=wait_for_interrupt if arguments.keep else None)
+    if picture:
+        arguments.svg.write_text(picture.svg(f"make demo ENGINE={arguments.engine}"))
 
 
 def _arguments(words: Sequence[str] | None, engines: Sequence[str]) -> argparse.Namespace:
@@ -38,6 +43,9 @@ def _arguments(words: Sequence[str] | None, engines: Sequence[str]) -> argparse.
     databases = f"the database: {', '.join(engines)}; default: %(default)s"
     parser.add_argument("--engine", default=engines[0], help=databases)
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C, to look around")
+    parser.add_argument(
+        "--svg", type=Path, metavar="FILE", help="draw the first rotation of the last strategy into a file"
+    )
     return parser.parse_args(words)
 
 

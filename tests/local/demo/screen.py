@@ -16,28 +16,30 @@ from rich.table import Table
 from rich.text import Text
 
 from tests.local.demo.application import Application
+from tests.local.demo.picture import Picture
 from tests.local.demo.rotation_view import BUSY, RotationView, mark, seconds_taken
 
-_WIDTH = 88
+WIDTH = 88
 _LEGEND = "✔ the server accepts the password of that version   ✘ it refuses it"
 
 
 class Screen:
     """The output, from top to bottom. No text is read as markup: a secret's name can have any character."""
 
-    def __init__(self, console: Console, *, alive: bool) -> None:
+    def __init__(self, console: Console, *, alive: bool, picture: Picture | None = None) -> None:
         self._console = console
         self._alive = alive
+        self._picture = picture
 
     @classmethod
-    def on(cls, output: TextIO) -> "Screen":
-        """Show a live view if the terminal can; else write lines without control characters."""
+    def on(cls, output: TextIO, picture: Picture | None = None) -> "Screen":
+        """Show a live view if the terminal can, and no picture is made; else write lines without control characters."""
         if isinstance(output, io.TextIOWrapper):
             output.reconfigure(errors="replace")  # a terminal without the tick is no reason to fail
-        is_terminal = output.isatty()
+        is_terminal = output.isatty() and not picture
         console = Console(file=output, force_terminal=is_terminal, highlight=False, markup=False, emoji=False)
-        console.width = min(_WIDTH, console.width) if is_terminal else _WIDTH
-        return cls(console, alive=is_terminal and not console.is_dumb_terminal)
+        console.width = min(WIDTH, console.width) if is_terminal else WIDTH
+        return cls(console, alive=is_terminal and not console.is_dumb_terminal, picture=picture)
 
     def title(self, title: str, text: str) -> None:
         """Show the title of the demo."""
@@ -45,6 +47,8 @@ class Screen:
 
     def chapter(self, title: str, text: str) -> None:
         """Begin a chapter."""
+        if self._picture:
+            self._picture.begin()
         self._show(Rule(Text(title, "bold"), style=BUSY, align="left"), "", _indented(Text(text)), "")
 
     def pause(self) -> None:
@@ -63,6 +67,8 @@ class Screen:
     def conclude(self, text: str) -> None:
         """Show the conclusion."""
         self._show(_indented(_line(Text("→", BUSY), text)), "")
+        if self._picture:
+            self._picture.end()
 
     def summary(self, title: str, lines: Sequence[tuple[str, str]]) -> None:
         """Show a summary in two columns."""
@@ -108,6 +114,8 @@ class Screen:
         if self._alive:
             self._console.print(Group(*renderables))
             return
+        if self._picture:
+            self._picture.take(*renderables)
         with self._console.capture() as captured:
             self._console.print(Group(*renderables))
         lines = captured.get().splitlines()
