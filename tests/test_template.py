@@ -567,7 +567,7 @@ def test_metrics_are_those_that_the_code_writes() -> None:
     metrics = [metric for widget in widgets for metric in widget["properties"].get("metrics", [])]
     names = {metric[1] for metric in metrics}
     counts = {"SecretsOff", "SecretsFailed", "SecretsOverdue"}
-    assert names == {"StepDuration", "SecretsAttached", "DaysSinceRotation", *counts}
+    assert names == {"StepDuration", "RotationFinished", "SecretsAttached", "DaysSinceRotation", *counts}
     assert [name for name in names if f'"{name}"' not in CODE] == []
     alarms = [stack.properties(name) for name in ("OverdueAlarm", "SecretsOffAlarm", "SecretsFailedAlarm")]
     assert {alarm["MetricName"] for alarm in alarms} == counts
@@ -587,8 +587,8 @@ def test_the_dashboard_shows_every_engine_and_asks_for_no_metrics_by_search() ->
     text = deployed().properties("Dashboard")["DashboardBody"]
     assert "SEARCH(" not in text
     metrics = [metric for widget in json.loads(text)["widgets"] for metric in widget["properties"].get("metrics", [])]
-    for step in ("finishSecret", "setSecret"):
-        assert [metric[3] for metric in metrics if step in metric] == [kind_of(engine).name for engine in ENGINES]
+    for name in ("RotationFinished", "StepDuration"):
+        assert [metric[3] for metric in metrics if name in metric] == [kind_of(engine).name for engine in ENGINES]
 
 
 def test_the_watch_runs_in_the_first_minute_of_each_quarter_of_an_hour() -> None:
