@@ -53,8 +53,8 @@ def _filter(rows: list[Row], condition: str) -> list[Row]:
 def _test(condition: str) -> Callable[[Row], bool]:
     if match := _PRESENCE.fullmatch(condition):
         return lambda row: row.get(match["field"]) is not None
-    if match := _LIKENESS.fullmatch(condition):
-        return lambda row: match["text"] in str(row.get(match["field"]) or "")
+    if likeness := _LIKENESS.fullmatch(condition):
+        return lambda row: likeness["text"] in str(row.get(likeness["field"]) or "")
     compared = _matched(_COMPARISON, condition)
     return lambda row: (row.get(compared["field"]) == compared["text"]) is (compared["sign"] == "=")
 
