@@ -159,15 +159,17 @@ def look(account: Account) -> None:
 
 
 def pending_for_ever(account: Account) -> str:
-    """Store a credential whose rotation ended before createSecret wrote anything; return the secret's ARN."""
-    arn = account.user_secret(account.key)
+    """Store a credential with a pending version that somebody else wrote, for another user; return the secret's ARN."""
+    arn, token, client = account.user_secret(account.key), str(uuid.uuid4()), account.service.client()
 
     def broken(_: object) -> None:
         raise RuntimeError("out of order")
 
     function = account.service.register(account.stacks[0].resolver.name(f"{ENGINE}Function"), broken)
-    account.service.client().rotate_secret(SecretId=arn, RotationLambdaARN=function)
+    client.rotate_secret(SecretId=arn, RotationLambdaARN=function, ClientRequestToken=token)
     account.service.wait(arn)
+    other = text_of(account.laboratory.new_user())
+    client.put_secret_value(SecretId=arn, ClientRequestToken=token, SecretString=other, VersionStages=["AWSPENDING"])
     return arn
 
 
