@@ -36,7 +36,7 @@ OTHER_ENGINES = [engine for engine in template.engines() if engine != "PostgreSq
 ROLES = (f"{ENGINE}Role", "WatchRole")
 
 BY_TAG = ("AttachRole", "EngineRole")
-"""The roles of the functions that attach by tag: tests/service/test_by_tag.py runs them in these."""
+"""The roles of the functions that attach by tag: tests/service/test_by_tag.py runs them in these, and counts too."""
 
 MOVE = "UpdateSecretVersionStage"
 LOGS = "Lambda writes what a function prints, in the name of the function's role"
