@@ -193,7 +193,7 @@ def test_a_bus_that_nobody_answers_for_fails_no_rotation(
 
 
 @pytest.mark.usefixtures("bus")
-def test_a_bus_that_is_silent_gets_what_is_left_of_the_time_and_no_more(
+def test_a_bus_that_is_silent_is_left_and_fails_no_rotation(
     invoke: Invoke,
     service: LocalSecretsManager,
     database: FakeDatabase,
