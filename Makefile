@@ -95,9 +95,9 @@ renew: $(UV) ## rewrite every requirements file with the newest versions, and th
 	@for file in functions/*/requirements.in layers/*/requirements.in tests/requirements/*.in; do \
 		echo "Renewing $${file%in}txt …"; $(COMPILE) $$file --output-file $${file%in}txt || exit 1; done
 
-validate: $(SAM) $(CHECKOV) ## check the template: CloudFormation's rules in every partition, and security; no AWS account needed
+validate: $(SAM) $(CHECKOV) ## check the templates: CloudFormation's rules in every partition, and security; no AWS account needed
 	@.local/sam/bin/sam validate --lint
-	@.local/sam/bin/cfn-lint --regions $(REGIONS) -- template.yaml
+	@.local/sam/bin/cfn-lint --regions $(REGIONS) -- template.yaml examples/events/*.yaml
 	@.local/sam/bin/python tests/local/aws/transform.py < tests/local/aws/everything.json > .local/transformed.json
 	@.local/checkov/bin/checkov --config-file .checkov.yaml --file .local/transformed.json
 

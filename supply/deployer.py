@@ -94,6 +94,9 @@ _NEEDS: Mapping[str, tuple[_Need, ...]] = {
         ),
         _Need("logs", "DescribeLogGroups", _ANY),
     ),
+    "AWS::Logs::QueryDefinition": (
+        _Need("logs", "PutQueryDefinition DescribeQueryDefinitions DeleteQueryDefinition", _ANY),
+    ),
     "AWS::Events::Rule": (
         _Need(
             "events",

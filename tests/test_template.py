@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from rotation import announcements
+from rotation.announcements import Announcement
 from rotation.event import RotationEvent
 from rotation.kind import EngineKind
 from rotation.passwords import EXCLUDES, MINIMUMS, PasswordPolicy
@@ -246,9 +248,10 @@ def test_nothing_is_allowed_on_everything_without_a_reason() -> None:
             SecretRoleArns="arn:aws:iam::210987654321:role/rotation",
             PostgreSqlAdminSecretArns=f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:admin-AbCdEf",
             AttachTagKey="secret-rotation",
+            EventBusName="default",
         )
     )
-    assert len(everything) == 18
+    assert len(everything) == 19
     for sid, same in everything.items():
         for statement in same:
             assert not [action for action in as_list(statement["Action"]) if "*" in action]
@@ -264,6 +267,7 @@ def test_nothing_is_allowed_on_everything_without_a_reason() -> None:
         ("AdminKmsKeyArns", "arn:aws:kms:eu-central-1:123456789012:key/1", "DecryptAdminSecrets"),
         ("DescribeDatabases", "true", "FindDatabases"),
         ("SecretRoleArns", "arn:aws:iam::210987654321:role/rotation", "AssumeSecretRoles"),
+        ("EventBusName", "default", "TellOfRotations"),
         ("AttachTagKey", "secret-rotation", "AttachTaggedSecrets"),
         ("AttachTagKey", "secret-rotation", "DetachSecretsAttachedByTag"),
         ("AttachTagKey", "secret-rotation", "RememberAttachedSecrets"),
@@ -284,6 +288,18 @@ def test_keys_are_used_by_way_of_secrets_manager_only() -> None:
         [statement] = found[sid]
         via = {"StringEquals": {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"}}
         assert (statement["Resource"], statement["Condition"]) == (keys, via)
+
+
+def test_only_our_events_are_put_and_only_on_the_bus_that_was_named(engine: str) -> None:
+    """As the code says them: the template repeats its words."""
+    role = deployed(EventBusName="ours").roles[f"{engine}Role"]
+    bus = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/ours"
+    for what in Announcement:
+        context = {"events:source": announcements.SOURCE, "events:detail-type": str(what)}
+        assert role.allows(Request(announcements.PERMISSION, bus, context))
+        for key in context:
+            assert not role.allows(Request(announcements.PERMISSION, bus, {**context, key: "other"}))
+        assert not role.allows(Request(announcements.PERMISSION, bus.replace("ours", "default"), context))
 
 
 @pytest.mark.parametrize("action", ["Create", "Delete", "Describe"])
@@ -376,8 +392,18 @@ def test_each_database_is_let_in_on_its_port_and_no_rule_is_there_twice(wanted: 
         ({"DescribeDatabases": "true", "CreateRdsEndpoint": "true"}, "0.0.0.0/0"),
         ({"SecretRoleArns": "arn:aws:iam::210987654321:role/rotation"}, "0.0.0.0/0"),
         ({"WatchFunctions": "in-vpc"}, "0.0.0.0/0"),
+        ({"EventBusName": "default"}, "0.0.0.0/0"),
+        ({"EventBusName": "default", "CreateEventsEndpoint": "true"}, "rotation-EndpointSecurityGroup"),
     ],
-    ids=["Secrets Manager", "an endpoint that is not used", "RDS, in any Region", "STS", "CloudFormation"],
+    ids=[
+        "Secrets Manager",
+        "an endpoint that is not used",
+        "RDS, in any Region",
+        "STS",
+        "CloudFormation",
+        "EventBridge",
+        "EventBridge, by its endpoint",
+    ],
 )
 @pytest.mark.parametrize("network", ["ipv4", "dualstack"])
 def test_if_the_endpoint_is_all_that_is_called_https_goes_to_it_only(
@@ -403,6 +429,7 @@ def test_the_network_is_made_if_there_is_none() -> None:
         VpcSubnetIds="subnet-1,subnet-2",
         CreateSecretsManagerEndpoint="true",
         CreateRdsEndpoint="true",
+        CreateEventsEndpoint="true",
         IpAddressType="dualstack",
         AttachTagKey="secret-rotation",
     )
@@ -415,6 +442,7 @@ def test_the_network_is_made_if_there_is_none() -> None:
     for variable, (name, service) in {
         "SECRETS_MANAGER_ENDPOINT": ("SecretsManagerEndpoint", "secretsmanager"),
         "RDS_ENDPOINT": ("RdsEndpoint", "rds"),
+        "EVENTS_ENDPOINT": ("EventsEndpoint", "events"),
     }.items():
         endpoint = stack.properties(name)
         assert endpoint["ServiceName"] == f"com.amazonaws.{REGION}.{service}"
@@ -434,6 +462,8 @@ def test_only_the_functions_get_into_the_endpoints(groups: str) -> None:
         VpcSecurityGroupIds=groups,
         CreateSecretsManagerEndpoint="true",
         CreateRdsEndpoint="true",
+        CreateEventsEndpoint="true",
+        EventBusName="default",
         SecretRoleArns=role,
         DeployOracle="false",
     )
@@ -449,6 +479,9 @@ def test_only_the_functions_get_into_the_endpoints(groups: str) -> None:
         statements = stack.properties(name)["PolicyDocument"]["Statement"]
         let_in = [arn for one in statements for arn in as_list(one["Condition"]["ArnEquals"]["aws:PrincipalArn"])]
         assert set(let_in) == {*roles, role}
+    [statement] = stack.properties("EventsEndpoint")["PolicyDocument"]["Statement"]  # events are put in no other role
+    assert set(statement["Condition"]["ArnEquals"]["aws:PrincipalArn"]) == roles
+    assert statement["Resource"] == f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"
 
 
 @pytest.mark.parametrize("where", ["outside-vpc", "in-vpc", "none"])
@@ -567,7 +600,7 @@ def test_metrics_are_those_that_the_code_writes() -> None:
     metrics = [metric for widget in widgets for metric in widget["properties"].get("metrics", [])]
     names = {metric[1] for metric in metrics}
     counts = {"SecretsOff", "SecretsFailed", "SecretsOverdue"}
-    assert names == {"StepDuration", "SecretsAttached", "DaysSinceRotation", *counts}
+    assert names == {"StepDuration", "RotationFinished", "SecretsAttached", "DaysSinceRotation", *counts}
     assert [name for name in names if f'"{name}"' not in CODE] == []
     alarms = [stack.properties(name) for name in ("OverdueAlarm", "SecretsOffAlarm", "SecretsFailedAlarm")]
     assert {alarm["MetricName"] for alarm in alarms} == counts
@@ -587,8 +620,8 @@ def test_the_dashboard_shows_every_engine_and_asks_for_no_metrics_by_search() ->
     text = deployed().properties("Dashboard")["DashboardBody"]
     assert "SEARCH(" not in text
     metrics = [metric for widget in json.loads(text)["widgets"] for metric in widget["properties"].get("metrics", [])]
-    for step in ("finishSecret", "setSecret"):
-        assert [metric[3] for metric in metrics if step in metric] == [kind_of(engine).name for engine in ENGINES]
+    for name in ("RotationFinished", "StepDuration"):
+        assert [metric[3] for metric in metrics if name in metric] == [kind_of(engine).name for engine in ENGINES]
 
 
 def test_the_watch_runs_in_the_first_minute_of_each_quarter_of_an_hour() -> None:

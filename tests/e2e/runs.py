@@ -8,13 +8,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 
 from rotation.credential import Credential
 from tests.laboratories import Laboratory
 from tests.local.aws.deployed import Stack
+from tests.local.aws.iam import Permission, Request, Role
 from tests.local.aws.lambda_runtime import LambdaRuntime
 from tests.local.aws.secrets_manager import REGION, LocalSecretsManager, Outcome
 
@@ -35,6 +36,10 @@ class Account:
         self.service = service
         self.laboratory = laboratory
         self.stacks: list[Stack] = []
+        self.rotated: list[str] = []
+        """The secrets that rotate in the account's own stack."""
+        self.used: dict[str, set[Permission]] = {}
+        """What the functions' roles were used for, by what the functions were asked to do."""
         self._exits = exits
         self._started: dict[str, LambdaRuntime] = {}
         arn = f"{REGION}:{service.account_id}"
@@ -46,6 +51,37 @@ class Account:
             Stack.deploy(name=name, region=REGION, account_id=self.service.account_id, parameters=parameters)
         )
         return self.stacks[-1]
+
+    @property
+    def roles(self) -> list[Role]:
+        """The roles of all stacks."""
+        return [role for stack in self.stacks for role in stack.roles.values()]
+
+    @property
+    def refused(self) -> list[Request]:
+        """The calls that no permission allowed."""
+        return [request for role in self.roles for request in role.refused]
+
+    @contextmanager
+    def asked_for(self, what: str) -> Iterator[None]:
+        """Note which permissions the block uses."""
+        before = self._calls()
+        yield
+        after = self._calls()
+        self.used[what] = {permission for permission, calls in after.items() if calls > before.get(permission, 0)}
+
+    def _calls(self) -> dict[Permission, int]:
+        calls: dict[Permission, int] = {}
+        for role in self.roles:
+            for permission, requests in role.used.items():
+                calls[permission] = calls.get(permission, 0) + len(requests)
+        return calls
+
+    def ask(self, look: str, arn: str, **more: object) -> dict[str, Any]:
+        """Ask the engine's function of the account's own stack for a look; return its answer."""
+        function = self.function(self.stacks[0], f"{ENGINE}Function")
+        answer: dict[str, Any] = function.invoke({"Step": look, "SecretId": arn, **more})
+        return answer
 
     def function(self, stack: Stack, function: str) -> LambdaRuntime:
         """Return a function that runs as it is deployed: with its environment, and in its role."""
@@ -95,9 +131,46 @@ def in_own_account(account: Account) -> None:
     admins = [of_credential(account), of_instance(account), of_cluster(account)]
     stack = account.deploy("rotation", **everything(account, admins))
     through_admins = (account.user_secret(masterarn=admin) for admin in admins)
-    for arn in (account.user_secret(account.key), *through_admins, forgotten(account)):
+    account.rotated = [account.user_secret(account.key), *through_admins, forgotten(account)]
+    for arn in account.rotated:
         outcome = account.rotate(arn, stack)
         assert not outcome.error, outcome.error
+
+
+def fails(account: Account) -> None:
+    """Let a rotation fail in a way that no retry ends: a secret without a password is no login."""
+    outcome = account.rotate(account.secret(json.dumps({"engine": "postgres"}), account.key), account.stacks[0])
+    assert "InvalidSecret" in str(outcome.error)
+
+
+def look(account: Account) -> None:
+    """Ask for a preflight and a doctor of every secret, and let a doctor repair one."""
+    with account.asked_for("preflight"):
+        for arn in account.rotated:
+            answer = account.ask("preflight", arn)
+            assert answer["Outcome"] != "fail", answer
+    with account.asked_for("doctor"):
+        for arn in account.rotated:
+            account.ask("doctor", arn)
+    stuck = pending_for_ever(account)
+    with account.asked_for("repair"):
+        answer = account.ask("doctor", stuck, Repair=True)
+    assert [repair["Done"] for repair in answer["Repairs"] if repair["Safe"]] == [True], answer
+
+
+def pending_for_ever(account: Account) -> str:
+    """Store a credential with a pending version that somebody else wrote, for another user; return the secret's ARN."""
+    arn, token, client = account.user_secret(account.key), str(uuid.uuid4()), account.service.client()
+
+    def broken(_: object) -> None:
+        raise RuntimeError("out of order")
+
+    function = account.service.register(account.stacks[0].resolver.name(f"{ENGINE}Function"), broken)
+    client.rotate_secret(SecretId=arn, RotationLambdaARN=function, ClientRequestToken=token)
+    account.service.wait(arn)
+    other = text_of(account.laboratory.new_user())
+    client.put_secret_value(SecretId=arn, ClientRequestToken=token, SecretString=other, VersionStages=["AWSPENDING"])
+    return arn
 
 
 def everything(account: Account, admins: list[str]) -> dict[str, str]:
@@ -107,6 +180,8 @@ def everything(account: Account, admins: list[str]) -> dict[str, str]:
         "KmsKeyArns": account.key,
         "AdminKmsKeyArns": account.admin_key,
         "DescribeDatabases": "true",
+        "EventBusName": "default",
+        "AllowDoctorRepair": "true",
         "VpcSubnetIds": "subnet-1",
         "VpcSecurityGroupIds": "sg-1",
     }

@@ -1,9 +1,11 @@
 """Does a folder that `make package` made deploy without SAM, and does what it deploys run?
 
 CloudFormation's own call deploys it, to an AWS on this machine (tests/local/aws/cloudformation.py), after a plain copy
-into a bucket. What this deployment does not need is left out of the build: to zip it takes seconds.
+into a bucket. What this deployment does not need is left out of the build: to zip it takes seconds. So are the types of
+resources that this AWS does not know.
 """
 
+import json
 import sys
 from collections.abc import Iterator
 
@@ -38,6 +40,8 @@ def deploy(aws: LocalAws, package: Package) -> None:
     aws.client("s3").create_bucket(Bucket=bucket)
     for file in package.folder.iterdir():
         aws.client("s3").upload_file(str(file), bucket, f"{FOLDER}{file.name}")
+    known = cloudformation.without_unknown(template.load(package.template))
+    aws.client("s3").put_object(Bucket=bucket, Key=f"{FOLDER}{package.template.name}", Body=json.dumps(known))
     values = {
         "ArtifactBucket": "artifacts",
         "ArtifactBucketPerRegion": "true",

@@ -1,9 +1,10 @@
 """Do the functions have the permissions that they use, and no other?
 
 In all tests, the built functions have the roles of the built template. A call that no statement allows is refused as
-AWS refuses it (tests/local/aws/authorization.py). Here the functions run in all the ways that need a permission. One
-engine and one server are enough, because the engines' roles differ in names only. So no permission is missing, each
-is used, and no call is allowed that a statement should refuse.
+AWS refuses it (tests/local/aws/authorization.py). Here the functions run in all the ways that need a permission: they
+rotate, tell a bus of it, take a preflight, are the doctor, repair, and watch. One engine and one server are enough,
+because the engines' roles differ in names only. So no permission is missing, each is used, and no call is allowed that
+a statement should refuse.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +15,17 @@ import pytest
 from moto.rds.models import DBCluster, DBInstance
 
 from tests import servers
-from tests.e2e.runs import ENGINE, Account, everything, in_own_account, in_role_of_secrets_account, text_of, watch
+from tests.e2e.runs import (
+    ENGINE,
+    Account,
+    everything,
+    fails,
+    in_own_account,
+    in_role_of_secrets_account,
+    look,
+    text_of,
+    watch,
+)
 from tests.laboratories import Laboratory
 from tests.local.aws import template
 from tests.local.aws.deployed import BUILT_TEMPLATE, Stack
@@ -25,8 +36,9 @@ OTHER_ENGINES = [engine for engine in template.engines() if engine != "PostgreSq
 ROLES = (f"{ENGINE}Role", "WatchRole")
 
 BY_TAG = ("AttachRole", "EngineRole")
-"""The roles of the functions that attach by tag: tests/service/test_by_tag.py runs them in these."""
+"""The roles of the functions that attach by tag: tests/service/test_by_tag.py runs them in these, and counts too."""
 
+MOVE = "UpdateSecretVersionStage"
 LOGS = "Lambda writes what a function prints, in the name of the function's role"
 NETWORK = "Lambda connects a function to its subnets, in the name of the function's role"
 
@@ -66,9 +78,14 @@ def account(laboratory: Laboratory) -> Iterator[Account]:
         databases.setattr(DBInstance, "address", laboratory.admin.host)
         databases.setattr(DBCluster, "endpoint", laboratory.admin.host)
         account = Account(service, laboratory, exits)
-        in_own_account(account)
+        with account.asked_for("rotation"):
+            in_own_account(account)
+        with account.asked_for("failure"):
+            fails(account)
+        look(account)
         in_role_of_secrets_account(account)
         watch(account)
+        assert account.refused == []
         yield account
 
 
@@ -90,6 +107,16 @@ def test_every_permission_is_used(account: Account) -> None:
     used = {(name, permission) for name, role in roles(account) for permission in role.used}
     assert used == {(name, permission) for name, permission in allowed if permission not in EXCEPTIONS}
     assert EXCEPTIONS.keys() <= {permission for _, permission in allowed}
+
+
+def test_a_look_needs_nothing_that_a_rotation_does_not(account: Account) -> None:
+    """No permission is there for an operator's questions alone, and none of them is answered with one that writes."""
+    assert account.used["preflight"] | account.used["doctor"] | account.used["repair"] <= account.used["rotation"]
+    writes = {Permission("RotateSecrets", f"secretsmanager:{name}") for name in ("PutSecretValue", MOVE)}
+    assert account.used["preflight"] & writes == account.used["doctor"] & writes == set()
+    assert account.used["repair"] & writes == {Permission("RotateSecrets", f"secretsmanager:{MOVE}")}
+    tells = Permission("TellOfRotations", "events:PutEvents")
+    assert {what for what, used in account.used.items() if tells in used} == {"rotation", "failure"}
 
 
 def test_every_resource_is_used(account: Account) -> None:

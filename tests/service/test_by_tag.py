@@ -35,6 +35,7 @@ from tests.unit.scenario import Clock
 
 KEY = "secret-rotation"
 MARK = f"{KEY}-attached"
+KMS_KEY = f"arn:aws:kms:{REGION}:123456789012:key/1"
 PASSWORD = "Zq7unmistakable-Wd3"
 MONTHLY = {"ScheduleExpression": "rate(30 days)", "Duration": "2h"}
 
@@ -131,7 +132,7 @@ def _account() -> Iterator[Account]:
             name="rotation",
             region=REGION,
             account_id=service.account_id,
-            parameters={"AttachTagKey": KEY},
+            parameters={"AttachTagKey": KEY, "KmsKeyArns": KMS_KEY},
         )
         yield Account(service, stack)
 
@@ -685,6 +686,23 @@ def may(account: Account, function: str, action: str, **context: Any) -> bool:  
     arn = f"arn:aws:secretsmanager:{REGION}:{account.service.account_id}:secret:app-AbCdEf"
     keys = {f"aws:ResourceTag/{key}": text for key, text in context.pop("tags", {}).items()}
     return account.stack.role_of(function).allows(Request(action, arn, {"aws:ResourceTag/*": None, **keys, **context}))
+
+
+def test_every_permission_is_used_and_no_call_is_refused(account: Account) -> None:
+    """Those of the logs aside, which Lambda writes in the name of the role."""
+    roles = [account.stack.role_of(name) for name in ("AttachFunction", "EngineFunction")]
+    for role in roles:
+        role.used.clear()
+        role.refused.clear()
+    secret, tags = json.dumps({"engine": "postgres"}), [{"Key": KEY, "Value": "auto"}]
+    made = account.client.create_secret(Name=f"app-{uuid4()}", SecretString=secret, KmsKeyId=KMS_KEY, Tags=tags)  # type: ignore[arg-type]
+    account.run()
+    account.untag(made["ARN"])
+    account.run()
+    assert account.state(made["ARN"]) == ("PostgreSql", False, "detached")
+    for role in roles:
+        assert role.used.keys() == {one for one in role.permissions() if one.sid != "WriteLogs"}
+        assert role.refused == []
 
 
 def test_only_tagged_secrets_get_only_functions_of_the_stack(account: Account) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import time
 import uuid
 
 import pytest
@@ -22,7 +23,8 @@ from rotation.errors import (
 from rotation.strategies import BY_ADMIN
 from tests.fakes import FakeDatabase, reading
 from tests.laboratories import ORDERS
-from tests.local.aws.secrets_manager import LocalSecretsManager
+from tests.local.aws.secrets_manager import Call as ApiCall
+from tests.local.aws.secrets_manager import LocalSecretsManager, Phase, ServiceError
 from tests.service.invoking import STEPS, Call, Context, Invoke, event
 from tests.service.scenario import Scenario
 
@@ -63,14 +65,49 @@ def test_each_step_logs_one_line_and_how_long_it_took(
         assert call.line["version_token"] == scenario.token
         assert call.line["step"] == step
         assert call.line["engine"] == "FakeDB"
-        assert call.line["strategy"] == ("unknown" if step == "finishSecret" else "alternating-users")
+        assert call.line["strategy"] == "alternating-users"
         assert call.line["function_request_id"] == "a-request-id"
         assert call.line["duration_ms"] >= 0
         assert not {"error", "cause", "remedy"} & call.line.keys()
-        assert len(call.metrics) == 1
+        assert len(call.metrics) == (3 if step == "finishSecret" else 1)
         measured = call.metric("StepDuration")
         assert (measured["engine"], measured["step"]) == ("FakeDB", step)
         assert measured["StepDuration"] == [call.line["duration_ms"]]
+    assert scenario.labels()["AWSCURRENT"] == scenario.token
+
+
+def test_a_rotation_is_counted_once_and_measured_from_the_creation_of_the_version(
+    invoke: Invoke, database: FakeDatabase, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in STEPS[:3]:
+        invoke(database, event(scenario, step))
+    now = time.time
+    monkeypatch.setattr("rotation.secret.time.time", lambda: now() + 3600)
+    call = invoke(database, event(scenario, "finishSecret"))
+    finished, duration = call.metric("RotationFinished"), call.metric("RotationDuration")
+    assert (finished["engine"], finished["RotationFinished"]) == ("FakeDB", [1.0])
+    assert (duration["engine"], duration["strategy"]) == ("FakeDB", "alternating-users")
+    assert duration["RotationDuration"] == [call.line["rotation_seconds"]] == [pytest.approx(3600, abs=60)]
+    again = invoke(database, event(scenario, "finishSecret"))
+    assert len(again.metrics) == 1
+    assert "rotation_seconds" not in again.line
+
+
+def test_a_version_that_cannot_be_read_any_more_fails_no_rotation_that_is_done(
+    invoke: Invoke, service: LocalSecretsManager, database: FakeDatabase, scenario: Scenario
+) -> None:
+    for step in STEPS[:3]:
+        invoke(database, event(scenario, step))
+
+    def refuse(call: ApiCall, phase: Phase) -> None:
+        if (call.operation, phase) == ("GetSecretValue", "before"):
+            raise ServiceError("AccessDeniedException", "Access to KMS is not allowed")
+
+    service.intercept = refuse
+    call = invoke(database, event(scenario, "finishSecret"))
+    assert call.error is None
+    assert call.line["strategy"] == "unknown"
+    service.intercept = None
     assert scenario.labels()["AWSCURRENT"] == scenario.token
 
 

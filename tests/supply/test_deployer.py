@@ -23,6 +23,7 @@ CALLED_FOR = {
     "AWS::IAM::Role": "iam:CreateRole",
     "AWS::IAM::ManagedPolicy": "iam:CreatePolicy",
     "AWS::Logs::LogGroup": "logs:CreateLogGroup",
+    "AWS::Logs::QueryDefinition": "logs:PutQueryDefinition",
     "AWS::Events::Rule": "events:PutRule",
     "AWS::CloudWatch::Alarm": "cloudwatch:PutMetricAlarm",
     "AWS::CloudWatch::Dashboard": "cloudwatch:PutDashboard",

@@ -56,6 +56,17 @@ def test_an_error_that_is_rewritten_stays_what_it_is_and_loses_where_it_came_fro
     assert "secret" not in repr(clean.__dict__)
 
 
+def test_a_version_that_can_never_become_current_needs_a_human() -> None:
+    assert [error for error in ALL if error.ends_version and not error.needs_human] == []
+
+
+def test_what_can_pass_by_itself_needs_nobody() -> None:
+    """Time, a network, a lock and AWS; and an event that asks for nothing that is staged."""
+    passing = {"InvalidEvent", "NotRotatable", "NotAttachable", "OutOfTime", "ServiceFailed", "DatabaseError"}
+    passing |= {"LoginBlocked", "Unreachable", "StatementFailed"}
+    assert {error.__name__ for error in ALL if not error.needs_human} == passing
+
+
 def test_only_a_database_says_that_a_login_was_refused_or_something_is_not_permitted() -> None:
     assert issubclass(errors.LoginRefused, DatabaseError)
     assert issubclass(errors.NotPermitted, DatabaseError)

@@ -25,6 +25,11 @@
 Two errors lead to another attempt within the step: after `LoginRefused` another credential logs in, after
 `NotPermitted` the admin acts. All others end the step, and Secrets Manager tries the rotation again. `Superseded` and
 `PasswordRefused` do not go away: this version can never become current, and the message says how to give it up.
+
+An error `needs_human` if a try that meets the same state fails in the same way: only a person changes what it
+complains of. So nobody needs to wait until Secrets Manager gives up. The others can pass by themselves: a network, a
+lock, a limit, AWS. Some of them do not (a permission that is missing is `ServiceFailed`, too), but the class does not
+tell; of these Secrets Manager says at the end that the rotation failed.
 """
 
 import os
@@ -48,6 +53,9 @@ class RotationError(Exception):
     ends_version: ClassVar[bool] = False
     """Whether the pending version can never become current, however often the step is repeated."""
 
+    needs_human: ClassVar[bool] = False
+    """Whether no retry ends it: somebody must change the secret, the database or the function first."""
+
     def __init__(self, operation: str, cause: str, remedy: str) -> None:
         super().__init__(operation, cause, remedy)
         self.operation = operation
@@ -69,9 +77,13 @@ class InvalidEvent(RotationError):
 class InvalidConfiguration(RotationError):
     """An environment variable of the function has an impossible value."""
 
+    needs_human = True
+
 
 class InvalidSecret(RotationError):
     """The secret's JSON lacks a field, or names another engine."""
+
+    needs_human = True
 
 
 class NotRotatable(RotationError):
@@ -85,6 +97,8 @@ class NotAttachable(RotationError):
 class Unsafe(RotationError):
     """Going on could change, or disclose, somebody else's credential."""
 
+    needs_human = True
+
 
 class Superseded(Unsafe):
     """The pending version does not follow from the current one."""
@@ -95,9 +109,13 @@ class Superseded(Unsafe):
 class Unsupported(RotationError):
     """The engine cannot do what the strategy needs."""
 
+    needs_human = True
+
 
 class RightsDiffer(RotationError):
     """The two users of an alternating pair have different rights."""
+
+    needs_human = True
 
 
 class OutOfTime(RotationError):
@@ -110,6 +128,8 @@ class ServiceFailed(RotationError):
 
 class Unexpected(RotationError):
     """A defect of this program."""
+
+    needs_human = True
 
     @classmethod
     def from_exception(cls, error: Exception, operation: str) -> Self:
@@ -129,6 +149,8 @@ class DatabaseError(RotationError):
 class LoginRefused(DatabaseError):
     """The server answered: wrong user or password."""
 
+    needs_human = True
+
 
 class LoginBlocked(DatabaseError):
     """The server answered: not now, not here, not to this database."""
@@ -137,6 +159,8 @@ class LoginBlocked(DatabaseError):
 class Untrusted(DatabaseError):
     """The server did not prove its identity."""
 
+    needs_human = True
+
 
 class Unreachable(DatabaseError):
     """Nobody answered."""
@@ -144,6 +168,8 @@ class Unreachable(DatabaseError):
 
 class NotPermitted(DatabaseError):
     """The user that is logged in has no permission for this."""
+
+    needs_human = True
 
 
 class StatementFailed(DatabaseError):
@@ -154,3 +180,4 @@ class PasswordRefused(StatementFailed):
     """The server's policy refuses the pending password."""
 
     ends_version = True
+    needs_human = True

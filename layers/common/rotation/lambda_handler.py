@@ -1,15 +1,19 @@
 """Lambda calls this with an event: one step is done, one line is logged, and no secret leaves."""
 
+import contextlib
 import os
 import shlex
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
+from rotation import announcements, strategies
 from rotation.admin import Admins
+from rotation.announcements import Announcement
 from rotation.aws import Clients, own_clients
 from rotation.deadline import Deadline
 from rotation.engine import InspectedEngine
@@ -33,13 +37,19 @@ if TYPE_CHECKING:
 logger = Logger(service=os.environ.get("POWERTOOLS_SERVICE_NAME", "rotation"))
 NAMESPACE = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "SecretRotation")
 
+FINISHING_SECONDS = 2.0
+"""How long finishSecret can look at the version that it has made current, for the log."""
+
 
 def rotation_handler(engine: InspectedEngine) -> "Callable[[object, LambdaContext], Answer | None]":
     """Return the function that Lambda calls; it does one step for a secret of this engine, and returns nothing.
 
     An operator can ask it for a look instead (`rotation.event.Look`), and gets what was found as JSON. Each call logs
     one line and measures its duration in the metric StepDuration. If it fails, it counts in the metric StepFailed and
-    raises the error for Secrets Manager. Nothing that is logged, raised or returned holds a secret.
+    raises the error for Secrets Manager. If it has moved AWSCURRENT, it counts in RotationFinished, and the time since
+    the version was created is in RotationDuration. Then somebody is told, if a bus is named (`rotation.announcements`):
+    a failure of that is one line more, and nothing else. Nothing that is logged, raised, told or returned holds a
+    secret.
     """
 
     def handler(event: object, context: "LambdaContext") -> "Answer | None":
@@ -65,6 +75,8 @@ class _Invocation:
         self.answer: Answer | None = None
         """What Lambda returns to an operator who asked for a look."""
         self._secret: SecretUnderRotation | None = None
+        self._is_finished = False
+        self._rotation_seconds: float | None = None
         self._began = time.monotonic()
         self._fields = {
             "engine": engine.kind.name,
@@ -83,8 +95,10 @@ class _Invocation:
         except Exception as error:  # noqa: BLE001 - the text of any exception can hold a secret and must not get out
             return self._failed(Unexpected.from_exception(error, "doing the step"))
         # Somebody should look at what was broken, also if the log level hides the steps that go well.
-        log = logger.warning if "recovered" in self._fields else logger.info
+        log = logger.warning if {"recovered", "repaired"} & self._fields.keys() else logger.info
         log(self._redact(outcome), extra=self._measured())
+        if self._is_finished:
+            self._announce(Announcement.FINISHED)
         return None
 
     def _step(self, raw: object) -> str:
@@ -116,6 +130,7 @@ class _Invocation:
             try_more_passwords=try_more_passwords,
             allow_admin_repair=allow_admin_repair,
             recovered=self._recovered,
+            finished=self._finished,
         )
         return STEPS[event.step](rotation)
 
@@ -150,6 +165,8 @@ class _Invocation:
             event, self._engine, clients, self._redactor, self._deadline, function_arn=function_arn
         )
         self.answer = examined.answer(self._redact)
+        if examined.done:
+            self._fields["repaired"] = "; ".join(repair.does for repair in examined.done)
         return examined.summary
 
     def _clients(self, secret_arn: str) -> Clients:
@@ -165,6 +182,35 @@ class _Invocation:
     def _recovered(self, what: str) -> None:
         self._fields["recovered"] = what
 
+    def _finished(self, moved: bool) -> None:  # noqa: FBT001 - a callback with one argument
+        """Note what was made current, and how long that took. The rotation is done: nothing here can fail it."""
+        self._is_finished = True
+        if self._secret is None:
+            return
+        version = replace(self._secret, deadline=self._deadline.at_most(FINISHING_SECONDS))
+        with contextlib.suppress(RotationError):
+            for value in version.written():
+                self._annotate(strategies.choose(value, self._engine.kind))
+        self._rotation_seconds = version.age if moved else None
+
+    def _announce(self, what: Announcement, **more: str) -> None:
+        """Tell it on the bus, if there is one. If that fails, a warning is logged: the step is over."""
+        bus = os.environ.get(announcements.VARIABLE)
+        if not bus:
+            return
+        fields = {name: self._redact(self._fields[name]) for name in announcements.FIELDS}
+        try:
+            with redacting(self._redactor):
+                announcements.put(bus, what, {**fields, **more}, self._deadline)
+        except RotationError as error:
+            self._not_announced(error, fields)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the step has ended as it has
+            self._not_announced(Unexpected.from_exception(error, f"putting an event on the bus {bus}"), fields)
+
+    def _not_announced(self, error: RotationError, fields: dict[str, str]) -> None:
+        clean = error.rewritten(self._redact)
+        logger.warning(str(clean), extra={**fields, "cause": clean.cause, "remedy": clean.remedy})
+
     def _failed(self, error: RotationError) -> RotationError:
         if error.ends_version:
             error = type(error)(error.operation, error.cause, f"{error.remedy}. {self._give_up()}")
@@ -177,6 +223,9 @@ class _Invocation:
         with single_metric(name="StepFailed", unit=MetricUnit.Count, value=1, namespace=NAMESPACE) as metric:
             self._dimensions(metric)
             metric.add_dimension("error", name)
+        if clean.needs_human and "version_token" in self._fields:  # else somebody asked, and reads the answer
+            about = {"step": self._redact(self._fields["step"]), "error": name}
+            self._announce(Announcement.NEEDS_ATTENTION, **about, cause=clean.cause, remedy=clean.remedy)
         return clean
 
     def _give_up(self) -> str:
@@ -199,7 +248,22 @@ class _Invocation:
             name="StepDuration", unit=MetricUnit.Milliseconds, value=milliseconds, namespace=NAMESPACE
         ) as metric:
             self._dimensions(metric)
-        return {**{name: self._redact(text) for name, text in self._fields.items()}, "duration_ms": milliseconds}
+        fields = {name: self._redact(text) for name, text in self._fields.items()}
+        return {**fields, "duration_ms": milliseconds, **self._rotation_measured()}
+
+    def _rotation_measured(self) -> dict[str, object]:
+        """Measure the whole rotation, once it is over; return its fields for the line."""
+        if self._rotation_seconds is None:
+            return {}
+        seconds = round(self._rotation_seconds, 1)
+        with single_metric(name="RotationFinished", unit=MetricUnit.Count, value=1, namespace=NAMESPACE) as metric:
+            metric.add_dimension("engine", self._fields["engine"])
+        with single_metric(
+            name="RotationDuration", unit=MetricUnit.Seconds, value=seconds, namespace=NAMESPACE
+        ) as metric:
+            metric.add_dimension("engine", self._fields["engine"])
+            metric.add_dimension("strategy", self._fields["strategy"])
+        return {"rotation_seconds": seconds}
 
     def _dimensions(self, metric: Any) -> None:  # noqa: ANN401 - Powertools gives the metric no public type
         metric.add_dimension("engine", self._fields["engine"])

@@ -1,9 +1,9 @@
 """One secret under rotation, seen from one version token: every call to Secrets Manager about it.
 
-A healthy rotation of a single user makes nine calls. createSecret: DescribeSecret, GetSecretValue, PutSecretValue;
+A healthy rotation of a single user makes ten calls. createSecret: DescribeSecret, GetSecretValue, PutSecretValue;
 setSecret: GetSecretValue, DescribeSecret, GetSecretValue; testSecret: GetSecretValue; finishSecret: DescribeSecret,
-UpdateSecretVersionStage. Alternating users need one more, for the admin secret; and if the rights of the pair have
-changed since the last rotation, up to five, for the labels of its record.
+UpdateSecretVersionStage, and GetSecretValue for the log. Alternating users need one more, for the admin secret; and if
+the rights of the pair have changed since the last rotation, up to five, for the labels of its record.
 """
 
 import contextlib
@@ -123,6 +123,11 @@ class SecretUnderRotation:
     def is_resumed(self) -> bool:
         """Tell whether `pending` found a version that an earlier try has written, and not this one."""
         return bool(self._created) and not is_recent(self._created[-1])
+
+    @property
+    def age(self) -> float | None:
+        """How many seconds ago this version was created; None if no call above has seen it."""
+        return time.time() - self._created[-1] if self._created else None
 
     def stage(self, value: SecretValue) -> bool:
         """Write the value of this version, and move the record of the pair to it.

@@ -121,6 +121,8 @@ class Rotation:
     """See `rotation.logins.Context`."""
     recovered: Callable[[str], None] = ignore
     """Notes for the log what was broken and works again."""
+    finished: Callable[[bool], None] = lambda _: None
+    """Hears that the version is current, and whether this step has moved AWSCURRENT to it. Raises nothing."""
 
     def strategy(self, value: SecretValue) -> RotationStrategy:
         """Return the strategy that the secret asks for."""
@@ -200,7 +202,9 @@ def test_secret(rotation: Rotation) -> str:
 
 def finish_secret(rotation: Rotation) -> str:
     """Move AWSCURRENT to the pending version."""
-    return "the version is current now" if rotation.secret.promote() else "the version is current already"
+    moved = rotation.secret.promote()
+    rotation.finished(moved)
+    return "the version is current now" if moved else "the version is current already"
 
 
 STEPS: dict[Step, Callable[[Rotation], str]] = {

@@ -7,6 +7,7 @@ is answered as AWS answers otherwise; all others may do everything.
 from __future__ import annotations
 
 import io
+import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -44,6 +45,8 @@ _DATABASES: Final = {
     "DescribeDBClusters": ("DBClusterIdentifier", "cluster"),
     "DescribeDBInstances": ("DBInstanceIdentifier", "db"),
 }
+
+_EVENTS: Final = "AWSEvents."
 
 _DENIED: Final = (
     "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>{}</Message></Error>"
@@ -89,15 +92,27 @@ class Gate:
                 raise ServiceError("AccessDeniedException", str(error), 403) from None
 
     def refuse_query(self, environ: WSGIEnvironment) -> Response | None:
-        """Let a call of RDS or STS in, or return its refusal."""
+        """Let a call of RDS, STS or EventBridge in, or return its refusal."""
         if not (caller := self._caller(environ)):
             return None
         body = HttpRequest(environ).get_data()
         environ["wsgi.input"] = io.BytesIO(body)
+        if environ.get("HTTP_X_AMZ_TARGET", "").startswith(_EVENTS):
+            return self._refuse_events(caller, environ["HTTP_X_AMZ_TARGET"], json.loads(body))
         try:
             caller.role.authorize(_query(caller, dict(parse_qsl(body.decode())), self.account_id))
         except AccessDenied as error:
             return Response(_DENIED.format(escape(str(error)), uuid4()), 403, content_type="text/xml")
+        return None
+
+    def _refuse_events(self, caller: _Caller, target: str, parameters: Mapping[str, Any]) -> Response | None:
+        """Each entry must be allowed."""
+        try:
+            for entry in parameters.get("Entries", [{}]):
+                caller.role.authorize(_entry(caller, target.removeprefix(_EVENTS), entry, self.account_id))
+        except AccessDenied as error:
+            body = json.dumps({"__type": "AccessDeniedException", "message": str(error)})
+            return Response(body, 400, content_type="application/x-amz-json-1.1")
         return None
 
     def _caller(self, environ: WSGIEnvironment) -> _Caller | None:
@@ -157,3 +172,14 @@ def _query(caller: _Caller, form: Mapping[str, Any], account_id: str) -> Request
     elif operation == "AssumeRole":
         resource = form["RoleArn"]
     return Request(f"{caller.service}:{operation}", resource)
+
+
+def _entry(caller: _Caller, operation: str, entry: Mapping[str, Any], account_id: str) -> Request:
+    # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-conditions.html
+    bus = entry.get("EventBusName", "default")
+    arn = bus if bus.startswith("arn:") else f"arn:aws:events:{caller.region}:{account_id}:event-bus/{bus}"
+    return Request(
+        f"events:{operation}",
+        arn,
+        {"events:source": entry.get("Source"), "events:detail-type": entry.get("DetailType")},
+    )

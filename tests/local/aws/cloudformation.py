@@ -5,7 +5,8 @@ the functions that rotate; so what is deployed is led to ours, which calls funct
 
 It is a stand-in: it runs functions in its own Python, beside its own packages, asks no role for permission and connects
 nothing to a VPC. It knows no AWS::SecretsManager::RotationSchedule, and sees no change where nothing but a condition
-changes. If a resource cannot be deleted, it goes on to delete what that resource needs, as CloudFormation does
+changes. It knows no AWS::Logs::QueryDefinition, so those are left out. If a resource cannot be deleted, it goes on to
+delete what that resource needs, as CloudFormation does
 (https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/852).
 """
 
@@ -37,6 +38,8 @@ _PYTHON = _CHECKOUT / ".local/aws/bin/python"
 _ARCHITECTURE = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
 _ONE_TRY = Config(retries={"total_max_attempts": 1}, proxies={})
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
+UNKNOWN = {"AWS::Logs::QueryDefinition"}
+"""Types of resources that this AWS refuses, and that nothing else in the template needs."""
 # Nobody listens there: what would leave this machine fails at once. SAM, for one, asks whether there is a newer SAM.
 _NO_INTERNET = {"HTTPS_PROXY": f"http://{LOOPBACK}:9", "HTTP_PROXY": f"http://{LOOPBACK}:9", "NO_PROXY": LOOPBACK}
 
@@ -148,7 +151,13 @@ def _evaluable(whole: dict[str, Any]) -> dict[str, Any]:
     It takes Fn::Join for a text there. Of a list that is empty, or begins with a text that is not, Fn::Select says the
     same: whether there is anything in it.
     """
-    return {**whole, "Conditions": _selecting(whole["Conditions"])}
+    return {**without_unknown(whole), "Conditions": _selecting(whole["Conditions"])}
+
+
+def without_unknown(whole: dict[str, Any]) -> dict[str, Any]:
+    """Return a template without the resources of which MiniStack does not know the type."""
+    known = {name: one for name, one in whole["Resources"].items() if "Type" not in one or one["Type"] not in UNKNOWN}
+    return {**whole, "Resources": known}
 
 
 def _selecting(value: Any) -> Any:  # noqa: ANN401 - whatever stands in a template

@@ -143,6 +143,8 @@ class Role:
     statements: tuple[Statement, ...]
     used: dict[Permission, list[Request]] = field(default_factory=dict)
     """The calls that were allowed, by the permission that it took. Where several allow a call, each could go."""
+    refused: list[Request] = field(default_factory=list)
+    """The calls that were not."""
 
     @classmethod
     def of(cls, name: str, session: str, documents: Iterable[Mapping[str, Any]]) -> Self:
@@ -151,10 +153,11 @@ class Role:
         return cls(name, session, tuple(map(Statement.parse, statements)))
 
     def authorize(self, request: Request) -> None:
-        """Return where the call is allowed, and remember by what. Raises AccessDenied, Unsupported."""
+        """Return if the call is allowed, and note by what; else note the call. Raises AccessDenied, Unsupported."""
         statements = [statement for statement in self.statements if statement.is_about(request)]
         denied = not all(statement.allows for statement in statements)
         if denied or not statements:
+            self.refused.append(request)
             raise AccessDenied(self.session, request, explicit=denied)
         if len(statements) == 1:
             for permission in _permissions(statements[0], request):

@@ -1,6 +1,7 @@
-"""What does a widget of a log show? The part of the language of Logs Insights that the dashboard uses.
+"""What does a query of a log show? The part of the language of Logs Insights that the dashboard and the queries use.
 
-SOURCE, filter (=, !=, ispresent, and), stats (count, latest, avg, max, by), fields, sort and limit
+Comments, SOURCE, filter (=, !=, like a text, ispresent; all joined by `and`, or all by `or`), stats (count, latest,
+avg, max, by), fields, sort and limit
 (https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html). A field that is missing or null is not
 present. It is not said whether it is != a text: here it is, so that a query must not rely on it.
 """
@@ -15,6 +16,7 @@ from tests.local.dashboard.month import Entry
 type Row = dict[str, Any]
 
 _COMPARISON = re.compile(r"(?P<field>[@\w]+) (?P<sign>=|!=) '(?P<text>[^']*)'")
+_LIKENESS = re.compile(r"(?P<field>[@\w]+) like '(?P<text>[^']*)'")
 _PRESENCE = re.compile(r"ispresent\((?P<field>[@\w]+)\)")
 _STATISTIC = re.compile(r"(?P<name>count|latest|avg|max)\((?P<field>\*|[@\w]+)\) as (?P<alias>\w+)")
 _SORT = re.compile(r"(?P<field>[@\w]+) (?P<order>asc|desc)")
@@ -22,9 +24,15 @@ _SORT = re.compile(r"(?P<field>[@\w]+) (?P<order>asc|desc)")
 
 def table(query: str, log_group: str, entries: Sequence[Entry], begin: datetime, end: datetime) -> list[Row]:
     """Return the rows of a query. Raises ValueError if it uses what is not known here."""
-    source, *commands = query.split(" | ")
+    source, _, rest = query.partition(" | ")
     if source != f"SOURCE '{log_group}'":
         raise ValueError(source)
+    return answer(rest, entries, begin, end)
+
+
+def answer(query: str, entries: Sequence[Entry], begin: datetime, end: datetime) -> list[Row]:
+    """Return the rows of a query that names no log group. Raises ValueError if it uses what is not known here."""
+    commands = " ".join(line for line in query.splitlines() if not line.startswith("#")).split(" | ")
     rows: list[Row] = [{**entry.line, "@timestamp": entry.at} for entry in entries if begin <= entry.at <= end]
     for command in commands:
         verb, _, rest = command.partition(" ")
@@ -35,13 +43,18 @@ def table(query: str, log_group: str, entries: Sequence[Entry], begin: datetime,
 
 
 def _filter(rows: list[Row], condition: str) -> list[Row]:
-    tests = [_test(part) for part in condition.split(" and ")]
-    return [row for row in rows if all(test(row) for test in tests)]
+    if " and " in condition and " or " in condition:
+        raise ValueError(condition)  # which of them binds is not said here
+    meets = any if " or " in condition else all
+    tests = [_test(part) for part in re.split(" and | or ", condition)]
+    return [row for row in rows if meets(test(row) for test in tests)]
 
 
 def _test(condition: str) -> Callable[[Row], bool]:
     if match := _PRESENCE.fullmatch(condition):
         return lambda row: row.get(match["field"]) is not None
+    if likeness := _LIKENESS.fullmatch(condition):
+        return lambda row: likeness["text"] in str(row.get(likeness["field"]) or "")
     compared = _matched(_COMPARISON, condition)
     return lambda row: (row.get(compared["field"]) == compared["text"]) is (compared["sign"] == "=")
 

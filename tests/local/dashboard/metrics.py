@@ -18,7 +18,7 @@ type Widget = Mapping[str, Any]
 
 STATISTICS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "Maximum": max,
-    "SampleCount": len,
+    "Sum": sum,
     "p90": lambda values: sorted(values)[math.ceil(0.9 * len(values)) - 1],
 }
 
