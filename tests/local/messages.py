@@ -15,6 +15,17 @@ ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) 
 SLOT = "…"
 """Stands in a text for what is only known when the error is raised."""
 
+VERBS = frozenset(
+    """
+    Add Allow Ask Attach Change Check Choose Close Connect Correct Create Decrease Delete Disable Drop Enable
+    End Find Free Give Grant Install Kill Let List Load Lower Make Move Name Open Point Put Raise Remove Rename
+    Repair Replace Report Reset Restart Retry Revoke Rotate Run Send Set Shorten Split Start Stop Store Switch
+    Take Turn Unlock Update Upgrade Use Wait Write
+    ALTER CALL CREATE DENY DROP EXEC GRANT REVOKE SET
+    """.split()  # noqa: SIM905 - a list of so many words is easier to read as a text
+)
+"""What a remedy begins with: an imperative, or a statement that an admin runs."""
+
 MOST_TEXTS = 8
 """How many texts of one expression are looked at."""
 

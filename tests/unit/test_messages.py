@@ -14,18 +14,7 @@ from pathlib import Path
 import pytest
 
 from rotation import errors
-from tests.local.messages import ERRORS, PACKAGE, SLOT, SOURCES, assigned, texts
-
-VERBS = frozenset(
-    """
-    Add Allow Ask Attach Change Check Choose Close Connect Correct Create Decrease Delete Disable Drop Enable
-    End Find Free Give Grant Install Kill Let List Load Lower Make Move Name Open Point Put Raise Remove Rename
-    Repair Replace Report Reset Restart Retry Revoke Rotate Run Send Set Shorten Split Start Stop Store Switch
-    Take Turn Unlock Update Upgrade Use Wait Write
-    ALTER CALL CREATE DENY DROP EXEC GRANT REVOKE SET
-    """.split()  # noqa: SIM905 - a list of so many words is easier to read as a text
-)
-"""What a remedy begins with: an imperative, or a statement that an admin runs."""
+from tests.local.messages import ERRORS, PACKAGE, SLOT, SOURCES, VERBS, assigned, texts
 
 HARD = re.compile(
     r"\b(where (it|there|the|a|an|no|nothing|that|they|this)|may not|may be|lest|unheard|healed|[Hh]ave (the|it|a|an)"
