@@ -80,7 +80,7 @@ CAUSES = [
         lambda case: case.use(port=1),
         Step.SET,
         Unreachable,
-        (LOGIN, "", "Check that the server is running"),
+        (LOGIN, "refused", "Check that the server is running"),
     ),
     Cause(
         ENGINE,
@@ -88,7 +88,7 @@ CAUSES = [
         lambda case: rules(case, changes_passwords=False),
         Step.SET,
         NotPermitted,
-        ("changing the password of {user}", "", "masterarn"),
+        ("changing the password of {user}", "SQL30082N", "masterarn"),
     ),
     Cause(
         ENGINE,
@@ -105,7 +105,7 @@ CAUSES = [
         lambda case: case.strategy(SINGLE, verify=["SELECT 1 FROM NOTHING_HERE"]),
         Step.TEST,
         StatementFailed,
-        ("running statement 1 of verify", "SQL0204N", ""),
+        ("running statement 1 of verify", "SQL0204N", 'Correct statement 1 of "verify" in the secret'),
     ),
     Cause(
         ENGINE,

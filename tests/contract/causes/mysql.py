@@ -92,15 +92,15 @@ def strict(case: Case) -> None:
 
 def weak(case: Case) -> None:
     """Let the server's policy refuse the staged password."""
-    case.stage(case.stack.enter_context(case.laboratory.password_policy(case.user.username)) + "-1")
+    case.during(case.laboratory.password_policy(case.user.username))
+    case.stage("weak-1")
 
 
 def had(case: Case) -> None:
     """Stage a password that the user has had."""
-    user(case, "PASSWORD HISTORY 5")
-    now = changed(case.user)
+    former, now = case.user.password, changed(case.user)
+    user(case, f"IDENTIFIED BY {quoted(former)} PASSWORD HISTORY 5")
     user(case, f"IDENTIFIED BY {quoted(now.password)}")
-    former = case.user.password
     case.use(password=now.password)
     case.stage(former)
 
@@ -275,14 +275,14 @@ CAUSES = [
         ("{user}", "1290", 'Name the primary in "host"'),
     ),
     Cause(MYSQL, "a password that it has had", had, Step.SET, PasswordRefused, ("{user}", "3638", "Rotate again")),
-    Cause(MYSQL, "a weak password", weak, Step.SET, PasswordRefused, ("{user}", "1819", "PASSWORD_")),
+    Cause(MYSQL, "a weak password", weak, Step.SET, PasswordRefused, ("{user}", "1819", "Rotate again")),
     _found(
         MYSQL,
         "a policy that the function cannot meet",
         strict,
         Step.CREATE,
         InvalidConfiguration,
-        ("generating a password", "validate_password", ""),
+        ("generating a password", "validate_password", "Allow digits in EXCLUDE_NUMBERS (parameter ExcludeNumbers)"),
     ),
     Cause(
         MYSQL,
@@ -290,7 +290,7 @@ CAUSES = [
         lambda case: case.strategy(SINGLE, verify=["SELECT 1 FROM nothing_here"]),
         Step.TEST,
         NotPermitted,
-        ("running statement 1 of verify", "1142", ""),
+        ("running statement 1 of verify as {user}", "1142", "Grant {user} what it lacks"),
     ),
     Cause(
         MYSQL,
@@ -298,7 +298,7 @@ CAUSES = [
         lambda case: case.strategy(DUAL),
         Step.SET,
         NotPermitted,
-        ("{user}", "", "APPLICATION_PASSWORD_ADMIN"),
+        ("giving {user} a second password", "1227", "GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO {user}"),
     ),
     _found(
         MYSQL,
@@ -332,7 +332,14 @@ CAUSES = [
         RightsDiffer,
         ("preparing {user}_clone", "somebody has locked {user}_clone", "Run ALTER USER"),
     ),
-    Cause(MYSQL, "an admin without rights", weak_admin, Step.SET, NotPermitted, ("", "", "")),
+    Cause(
+        MYSQL,
+        "an admin without rights",
+        weak_admin,
+        Step.SET,
+        NotPermitted,
+        ("looking for {user}", "1142", "GRANT SELECT ON mysql.* TO"),
+    ),
     _found(
         MYSQL,
         "a wrong password of the admin",
@@ -355,16 +362,7 @@ CAUSES = [
         step=Step.CREATE,
     ),
     _login(MARIADB, "no password login", without_password, "1698", "Put the user's real password", LoginRefused),
-    _found(
-        MARIADB,
-        "a server of another engine",
-        lambda case: case.use(port=case.other(MYSQL).admin.port),
-        Step.CREATE,
-        LoginBlocked,
-        (LOGIN, "the server there is MySQL", "Attach the rotation function for MySQL"),
-    ),
-    Cause(MARIADB, "a weak password", weak, Step.SET, PasswordRefused, ("{user}", "1819", "PASSWORD_")),
-    _found(MARIADB, "dual password", lambda case: case.strategy(DUAL), Step.SET, Unsupported, ("{user}", "", "")),
+    Cause(MARIADB, "a weak password", weak, Step.SET, PasswordRefused, ("{user}", "1819", "Rotate again")),
     _found(
         MARIADB,
         "a stranger of the clone's name",

@@ -1,10 +1,10 @@
 """Which causes has PostgreSQL?"""
 
-import functools
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rotation.errors import (
     LoginBlocked,
@@ -21,10 +21,11 @@ from rotation.errors import (
 )
 from rotation.steps import Step
 from tests.contract.causes.kit import DUAL, SINGLE, Case, Cause
-from tests.contract.impostor import CLEAR, SASL, SCRAM, Line, Talk, authentication, message
+from tests.contract.impostor import CLEAR, SASL, SCRAM, TLS, Line, Talk, authentication, message
 from tests.contract.pairs import changed, new_pair
 from tests.contract.postgresql_kit import alter, own_admin
 from tests.laboratories import INVOICES
+from tests.local.servers import certificates
 
 ENGINE = "postgresql"
 LOGIN = "logging in as {user} at {host}"
@@ -115,6 +116,20 @@ def other_trust(case: Case) -> None:
     case.patch.delenv("DB_CA_BUNDLE")
 
 
+def other_name(case: Case) -> None:
+    """Answer with a certificate for another host."""
+    folder = Path(case.stack.enter_context(TemporaryDirectory()))
+    other = certificates.issue(folder, host="elsewhere.example.com")
+
+    def talk(line: Line) -> None:
+        line.hear()
+        line.say(TLS)
+        line.show(other)
+
+    case.answers(talk)
+    case.patch.setenv("DB_CA_BUNDLE", str(other.ca))
+
+
 def no_trust(case: Case) -> None:
     """Name no readable file."""
     case.patch.setenv("DB_CA_BUNDLE", os.devnull + "/none.pem")
@@ -195,7 +210,7 @@ CAUSES = [
     _login("another authority", other_trust, Untrusted, "certificate verify failed", "Give the server a certificate"),
     _login(
         "another host name",
-        lambda case: case.use(host="127.0.0.1"),
+        other_name,
         Untrusted,
         "does not match host name",
         "Write the host name that the certificate is for",
@@ -280,7 +295,7 @@ CAUSES = [
         lambda case: case.strategy(SINGLE, verify=["SELECT 1 FROM nothing_here"]),
         Step.TEST,
         StatementFailed,
-        ("running statement 1 of verify", "nothing_here", "Correct the cause"),
+        ("running statement 1 of verify", "nothing_here", 'Correct statement 1 of "verify" in the secret'),
     ),
     Cause(
         ENGINE,
@@ -288,7 +303,7 @@ CAUSES = [
         lambda case: case.strategy(SINGLE, verify=[f"SELECT 1 FROM {INVOICES}"]),
         Step.TEST,
         NotPermitted,
-        ("running statement 1 of verify", INVOICES, ""),
+        ("running statement 1 of verify", INVOICES, "Grant {user} what it lacks"),
     ),
     Cause(
         ENGINE,
@@ -361,5 +376,12 @@ CAUSES = [
         "somebody has locked {user}_clone",
         "Run ALTER ROLE",
     ),
-    Cause(ENGINE, "an admin without ADMIN OPTION", made_by_another, Step.SET, NotPermitted, ("{user}", "", "GRANT")),
+    Cause(
+        ENGINE,
+        "an admin without ADMIN OPTION",
+        made_by_another,
+        Step.SET,
+        NotPermitted,
+        ("a member of {user}", "ADMIN option", 'GRANT "{user}" TO'),
+    ),
 ]

@@ -24,6 +24,7 @@ from tests.local.aws.secrets_manager import Call, ServiceError
 ENGINE = "postgresql"
 """The engine does not matter here: one whose server is there is enough."""
 
+GONE = "arn:aws:secretsmanager:us-east-1:123456789012:secret:gone-abcdef"
 READING = "reading the current version of {arn}"
 
 
@@ -136,7 +137,7 @@ CAUSES = [
     _field('its "ssl" is neither true nor false', "remove it to verify TLS", ssl="perhaps"),
     _field('its "username" is not a text', "Correct it in the JSON of the secret", username=7),
     _field('its "masterarn" is not a text', "Correct it in the JSON of the secret", masterarn=""),
-    _field('"rotation" is not an object', 'Write it like {{"strategy"', rotation="single-user"),
+    _field('"rotation" is not an object', 'Write it like {{"strategy": "single-user"}}', rotation="single-user"),
     _field('the "strategy" in its "rotation" is unknown', "Choose one of", rotation={"strategy": "triple"}),
     _field('"verify" in its "rotation" is not a list', "Write it like", rotation={"verify": "SELECT 1"}),
     _field('"accept" in its "rotation" is not a list', "accept", rotation={"accept": ["everything"]}),
@@ -166,7 +167,7 @@ CAUSES = [
         "it was not written",
         not_written,
         Step.SET,
-        "reading the pending version",
+        "reading version {token} of {arn}",
         "it has no value yet",
         "Start the rotation again",
     ),
@@ -183,7 +184,7 @@ CAUSES = [
         ),
         by_server=False,
     ),
-    _variable("PASSWORD_LENGTH", "3", "3", "Correct"),
+    _variable("PASSWORD_LENGTH", "3", "3 is not from 8 to", "Correct PASSWORD_LENGTH (parameter PasswordLength)"),
     _variable("ALLOW_ADMIN_REPAIR", "perhaps", "it is neither true nor false", "Correct ALLOW_ADMIN_REPAIR"),
     _variable("EXCLUDE_LOWERCASE", "sometimes", "it is neither true nor false", "Correct EXCLUDE_LOWERCASE"),
     _variable("SECRET_ROLE_ARNS", "admin", "its entry 1 is not the ARN of a role", "List one role for each account"),
@@ -220,7 +221,7 @@ CAUSES = [
         defect,
         Step.SET,
         Unexpected,
-        ("doing the step", "KeyError in secret.py", "Report this as a defect"),
+        ("doing setSecret for {arn}", "KeyError in secret.py", "Report this as a defect"),
         by_server=False,
     ),
     _service(
@@ -273,9 +274,9 @@ CAUSES = [
     ),
     _service(
         "the admin secret is gone",
-        lambda case: says(case, masterarn=f"{case.laboratory.admin.username}-gone", rotation={"strategy": ALTERNATING}),
+        lambda case: says(case, masterarn=GONE, rotation={"strategy": ALTERNATING}),
         Step.SET,
-        "reading the admin secret",
+        f"reading the admin secret {GONE}",
         "ResourceNotFoundException",
         "Check that the secret and its versions still exist",
     ),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from rotation.engines.sqlserver.problems import CHANGE_PROBLEMS
 from rotation.errors import (
     LoginBlocked,
     LoginRefused,
@@ -25,6 +26,7 @@ from tests.local.stand_ins.sqlserver.backend import LoginError, SqlError
 from tests.local.stand_ins.sqlserver.server import StandIn
 
 ENGINE = "sqlserver"
+RENEWS_NOT = min(number for number, (kind, _) in CHANGE_PROBLEMS.items() if kind is NotPermitted)
 LOGIN = "logging in as {user} at {host}"
 
 
@@ -48,7 +50,7 @@ def not_renewed(case: Case) -> None:
     login(case, f"WITH PASSWORD = {password} MUST_CHANGE, CHECK_POLICY = ON, CHECK_EXPIRATION = ON")
 
     def renew(*_: object, **__: object) -> None:
-        raise SqlError(18462, "The password change failed.", 14)
+        raise SqlError(RENEWS_NOT, "The password change failed.", 14)
 
     case.patch.setattr(StandIn, "_renew", renew)
 
@@ -99,12 +101,14 @@ CAUSES = [
     _out(976, 'Name the primary in "host"'),
     _out(701, "Find out what the server is busy with"),
     _out(34567, "Correct the cause"),
-    _login(
+    Cause(
+        ENGINE,
         "another authority",
         lambda case: case.patch.delenv("DB_CA_BUNDLE"),
-        "certificate",
-        "Give the server a certificate",
+        Step.SET,
         Untrusted,
+        (LOGIN, "unable to get local issuer certificate", "Give the server a certificate"),
+        by_server=False,
     ),
     Cause(
         ENGINE,
@@ -112,7 +116,7 @@ CAUSES = [
         lambda case: case.use(port=1),
         Step.SET,
         Unreachable,
-        (LOGIN, "", "Check that the server is running"),
+        (LOGIN, "refused", "Check that the server is running"),
         by_server=False,
     ),
     Cause(
@@ -121,16 +125,23 @@ CAUSES = [
         not_renewed,
         Step.SET,
         NotPermitted,
-        ("{user}", "18462", "masterarn"),
+        ("{user}", str(RENEWS_NOT), "masterarn"),
     ),
-    Cause(ENGINE, "a weak password", weak, Step.SET, PasswordRefused, ("{user}", "", "PASSWORD_LENGTH")),
+    Cause(
+        ENGINE,
+        "a weak password",
+        weak,
+        Step.SET,
+        PasswordRefused,
+        ("changing the password of {user}", "15116", "Set PASSWORD_LENGTH"),
+    ),
     Cause(
         ENGINE,
         "a verified statement without a table",
         lambda case: case.strategy(SINGLE, verify=["SELECT 1 FROM nothing_here"]),
         Step.TEST,
         StatementFailed,
-        ("running statement 1 of verify", "208", ""),
+        ("running statement 1 of verify", "208", 'Correct statement 1 of "verify" in the secret'),
     ),
     Cause(
         ENGINE,
