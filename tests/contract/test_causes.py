@@ -124,5 +124,5 @@ def test_there_are_many_causes_and_each_has_a_section() -> None:
 def test_each_error_of_a_rotation_has_a_cause_that_was_provoked() -> None:
     others = {"DatabaseError", "NotAttachable"}
     """The one is only a name for those below it, the other is of the function that attaches secrets."""
-    wanted = {one.__name__ for one in error_table.all_errors(error_table.RotationError)} - others
+    wanted = {one.__name__ for one in error_table.all_errors(RotationError)} - others
     assert wanted - {one.error.__name__ for one in CAUSES} == set()

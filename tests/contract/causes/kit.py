@@ -147,6 +147,7 @@ class Cause:
     by_server: bool = True
     """Whether a server says so, or the function itself finds it."""
     thorough: bool = False
+    """Whether `make test` leaves it out: another row is like it, but for a number."""
 
     def __str__(self) -> str:
         return f"{self.engine}: {self.name}"

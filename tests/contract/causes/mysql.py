@@ -12,7 +12,6 @@ from rotation.errors import (
     PasswordRefused,
     RightsDiffer,
     RotationError,
-    StatementFailed,
     Unreachable,
     Unsafe,
     Unsupported,
@@ -21,13 +20,14 @@ from rotation.errors import (
 from rotation.steps import Step
 from tests.contract.causes.kit import DUAL, SINGLE, Case, Cause
 from tests.contract.impostor import Line, Talk, packet
-from tests.contract.mysql_kit import account, alter, reuse_check, setting
+from tests.contract.mysql_kit import account, alter, setting
 from tests.contract.pairs import changed, new_pair
 from tests.laboratories import INVOICES
 from tests.laboratories.mysql import quoted
 
 MYSQL, MARIADB = "mysql", "mariadb"
 LOGIN = "logging in as {user} at {host}"
+UNBLOCKED = 1129
 UNBLOCK = "TRUNCATE TABLE performance_schema.host_cache"
 
 
@@ -125,6 +125,12 @@ def locked(case: Case) -> None:
     case.pair()
 
 
+def long_name(case: Case) -> None:
+    """Put a name into the secret that leaves no room for a clone's."""
+    case.use(username="a" * 30)
+    case.pair()
+
+
 def weak_admin(case: Case) -> None:
     """Name an admin that may do nothing."""
     case.pair(case.laboratory.new_user())
@@ -149,7 +155,7 @@ def too_many_wrong(case: Case) -> None:
     case.laboratory.logs_in(changed(case.user))
 
 
-def _login(  # noqa: PLR0913 - a row
+def _login(  # noqa: PLR0913, PLR0917 - a row of the table
     engine: str,
     name: str,
     make: Callable[[Case], object],
@@ -162,11 +168,14 @@ def _login(  # noqa: PLR0913 - a row
 
 
 def _early(number: int, remedy: str) -> Cause:
-    name = f"error {number} before the login"
-    return _login(MYSQL, name, lambda case: case.answers(greeted(number)), f"error {number}", remedy, step=Step.CREATE)
+    def make(case: Case) -> None:
+        case.answers(greeted(number))
+
+    row = _login(MYSQL, f"error {number} before the login", make, f"error {number}", remedy, step=Step.CREATE)
+    return replace(row, thorough=number != UNBLOCKED)
 
 
-def _found(  # noqa: PLR0913 - a row
+def _found(  # noqa: PLR0913, PLR0917 - a row of the table
     engine: str,
     name: str,
     make: Callable[[Case], object],
@@ -235,7 +244,7 @@ CAUSES = [
     ),
     _early(1040, "Raise the connection limit"),
     _early(1053, "Wait until the database is up"),
-    _early(1129, UNBLOCK),
+    _early(UNBLOCKED, UNBLOCK),
     _early(1130, "Create an account whose host part matches"),
     _early(1135, "Give the server more memory or threads"),
     _early(9501, "Find out what the server is busy with"),
@@ -303,7 +312,7 @@ CAUSES = [
     _found(
         MYSQL,
         "a long name",
-        lambda case: (case.use(username="a" * 30), case.pair()),
+        long_name,
         Step.CREATE,
         Unsupported,
         ("naming the clone of aaa", "the limit of MySQL", "Use a name that leaves room"),

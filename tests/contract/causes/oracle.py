@@ -1,6 +1,7 @@
 """Which causes has Oracle?"""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from rotation.errors import (
     InvalidSecret,
@@ -21,6 +22,7 @@ from tests.contract.oracle_kit import account, new_profile
 from tests.contract.pairs import changed
 
 ENGINE = "oracle"
+RESTRICTED, NOT_READY = 1035, 12528
 LOGIN = "logging in as {user} at {host}"
 
 
@@ -78,14 +80,16 @@ def _login(
 
 
 def _out(number: int, remedy: str) -> Cause:
-    return _login(f"ORA-{number:05}", lambda case: keeps_out(case, number), f"ORA-{number:05}", remedy)
+    code = f"ORA-{number:05}"
+    return replace(_login(code, lambda case: keeps_out(case, number), code, remedy), thorough=number != RESTRICTED)
 
 
 def _listener(number: int, remedy: str) -> Cause:
     def make(case: Case) -> None:
         case.patch.setattr(case.laboratory.server.listener, "refuses", number)
 
-    return _login(f"ORA-{number} of the listener", make, f"ORA-{number}", remedy)
+    row = _login(f"ORA-{number} of the listener", make, f"ORA-{number}", remedy)
+    return replace(row, thorough=number != NOT_READY)
 
 
 CAUSES = [
@@ -105,13 +109,13 @@ CAUSES = [
     ),
     _login("a trigger at the login", trigger, "ORA-20001", "DBA_TRIGGERS"),
     _login("no such service", lambda case: case.use(database="nowhere"), "DPY-6003", 'Correct "dbname"'),
-    _out(1035, "End the restricted mode"),
+    _out(RESTRICTED, "End the restricted mode"),
     _out(257, "archived redo logs"),
     _out(28030, 'Correct "username"'),
     _out(1109, "Wait until the database is up"),
     _out(28, "KILL SESSION"),
     _out(99, "Correct the cause"),
-    _listener(12528, "Wait"),
+    _listener(NOT_READY, "Wait"),
     _listener(12529, "filter"),
     _listener(12520, "limit"),
     _login(

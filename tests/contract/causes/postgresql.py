@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -100,6 +101,18 @@ def locked(case: Case) -> None:
     case.pair()
 
 
+def long_name(case: Case) -> None:
+    """Put a name into the secret that leaves no room for a clone's."""
+    case.use(username="a" * 60)
+    case.pair()
+
+
+def admin_itself(case: Case) -> None:
+    """Put the admin into the secret, and name it as the admin."""
+    case.become(case.laboratory.admin)
+    case.pair()
+
+
 def made_by_another(case: Case) -> None:
     """Let an admin that has not made the user mirror it."""
     case.pair(case.stack.enter_context(own_admin(case.laboratory)).admin)
@@ -139,7 +152,7 @@ def _login(name: str, make: Callable[[Case], object], error: type[RotationError]
     return Cause(ENGINE, name, make, Step.SET, error, (LOGIN, cause, remedy))
 
 
-def _found(  # noqa: PLR0913 - a row
+def _found(  # noqa: PLR0913, PLR0917 - a row of the table
     name: str,
     make: Callable[[Case], object],
     step: Step,
@@ -152,13 +165,11 @@ def _found(  # noqa: PLR0913 - a row
 
 
 def _pooler(sentence: str, remedy: str, error: type[RotationError] = LoginBlocked) -> Cause:
-    return _login(
-        f"a pooler: {sentence}",
-        lambda case: case.answers(saying("08P01", sentence), tls=False),
-        error,
-        sentence[:20],
-        remedy,
-    )
+    def make(case: Case) -> None:
+        case.answers(saying("08P01", sentence), tls=False)
+
+    name = f"a pooler: {sentence}"
+    return replace(_login(name, make, error, sentence[:20], remedy), thorough=sentence != "no such user")
 
 
 CAUSES = [
@@ -300,7 +311,7 @@ CAUSES = [
     Cause(
         ENGINE,
         "a verified statement without a right",
-        lambda case: case.strategy(SINGLE, verify=[f"SELECT 1 FROM {INVOICES}"]),
+        lambda case: case.strategy(SINGLE, verify=[case.laboratory.statement_that_reads(INVOICES)]),
         Step.TEST,
         NotPermitted,
         ("running statement 1 of verify", INVOICES, "Grant {user} what it lacks"),
@@ -324,7 +335,7 @@ CAUSES = [
     ),
     _found(
         "a long name",
-        lambda case: (case.use(username="a" * 60), case.pair()),
+        long_name,
         Step.CREATE,
         Unsupported,
         "naming the clone of aaa",
@@ -342,7 +353,7 @@ CAUSES = [
     ),
     _found(
         "the admin itself",
-        lambda case: (case.become(case.laboratory.admin), case.pair()),
+        admin_itself,
         Step.SET,
         Unsafe,
         "{user}",

@@ -1,6 +1,5 @@
 """Which causes has the secret itself, the event, the function's environment, or Secrets Manager?"""
 
-import functools
 import string
 from collections.abc import Callable
 from dataclasses import replace
@@ -97,7 +96,7 @@ def _of_secret(
 
 
 def _field(cause: str, remedy: str, **fields: object) -> Cause:
-    return _of_secret(cause, functools.partial(says, **fields), cause, remedy)
+    return _of_secret(cause, lambda case: says(case, **fields), cause, remedy)
 
 
 def _text(name: str, text: str | bytes, cause: str, remedy: str) -> Cause:
@@ -106,18 +105,23 @@ def _text(name: str, text: str | bytes, cause: str, remedy: str) -> Cause:
 
 def _variable(name: str, value: str, cause: str, remedy: str) -> Cause:
     operation = f"reading the environment variable {name}"
-    make = functools.partial(variables, **{name: value})
     return Cause(
-        ENGINE, f"{name}={value}", make, Step.CREATE, InvalidConfiguration, (operation, cause, remedy), by_server=False
+        ENGINE,
+        f"{name}={value}",
+        lambda case: variables(case, **{name: value}),
+        Step.CREATE,
+        InvalidConfiguration,
+        (operation, cause, remedy),
+        by_server=False,
     )
 
 
-def _service(name: str, make: Callable[[Case], object], step: Step, operation: str, cause: str, remedy: str) -> Cause:
-    return Cause(ENGINE, name, make, step, ServiceFailed, (operation, cause, remedy), by_server=False)
+def _service(name: str, make: Callable[[Case], object], step: Step, says: tuple[str, str, str]) -> Cause:
+    return Cause(ENGINE, name, make, step, ServiceFailed, says, by_server=False)
 
 
-def _staging(name: str, make: Callable[[Case], object], step: Step, operation: str, cause: str, remedy: str) -> Cause:
-    return Cause(ENGINE, name, make, step, NotRotatable, (operation, cause, remedy), by_server=False)
+def _staging(name: str, make: Callable[[Case], object], step: Step, says: tuple[str, str, str]) -> Cause:
+    return Cause(ENGINE, name, make, step, NotRotatable, says, by_server=False)
 
 
 CAUSES = [
@@ -154,22 +158,18 @@ CAUSES = [
         ),
         by_server=False,
     ),
-    _staging("rotation is off", without_rotation, Step.CREATE, "looking at {arn}", "not enabled", "rotate-secret"),
+    _staging("rotation is off", without_rotation, Step.CREATE, ("looking at {arn}", "not enabled", "rotate-secret")),
     _staging(
         "it was abandoned",
         abandoned,
         Step.SET,
-        "version {token} of {arn}",
-        "abandoned",
-        "Run aws secretsmanager rotate",
+        ("version {token} of {arn}", "abandoned", "Run aws secretsmanager rotate"),
     ),
     _staging(
         "it was not written",
         not_written,
         Step.SET,
-        "reading version {token} of {arn}",
-        "it has no value yet",
-        "Start the rotation again",
+        ("reading version {token} of {arn}", "it has no value yet", "Start the rotation again"),
     ),
     Cause(
         ENGINE,
@@ -228,57 +228,67 @@ CAUSES = [
         "the role may not read the secret",
         lambda case: refused(case, "GetSecretValue", "AccessDeniedException"),
         Step.CREATE,
-        READING,
-        "secretsmanager:GetSecretValue answered AccessDeniedException",
-        "Allow secretsmanager:GetSecretValue to the function's role",
+        (
+            READING,
+            "secretsmanager:GetSecretValue answered AccessDeniedException",
+            "Allow secretsmanager:GetSecretValue to the function's role",
+        ),
     ),
     _service(
         "the role may not describe the secret",
         lambda case: refused(case, "DescribeSecret", "AccessDeniedException"),
         Step.CREATE,
-        "{arn}",
-        "secretsmanager:DescribeSecret answered AccessDeniedException",
-        "Allow secretsmanager:DescribeSecret to the function's role",
+        (
+            "{arn}",
+            "secretsmanager:DescribeSecret answered AccessDeniedException",
+            "Allow secretsmanager:DescribeSecret to the function's role",
+        ),
     ),
     _service(
         "the role may not write the secret",
         lambda case: refused(case, "PutSecretValue", "AccessDeniedException"),
         Step.CREATE,
-        "{arn}",
-        "secretsmanager:PutSecretValue answered AccessDeniedException",
-        "Allow secretsmanager:PutSecretValue to the function's role",
+        (
+            "{arn}",
+            "secretsmanager:PutSecretValue answered AccessDeniedException",
+            "Allow secretsmanager:PutSecretValue to the function's role",
+        ),
     ),
     _service(
         "the role may not use the key",
         lambda case: refused(case, "GetSecretValue", "DecryptionFailure"),
         Step.CREATE,
-        READING,
-        "secretsmanager:GetSecretValue answered DecryptionFailure",
-        "Allow kms:Decrypt on the secret's KMS key",
+        (
+            READING,
+            "secretsmanager:GetSecretValue answered DecryptionFailure",
+            "Allow kms:Decrypt on the secret's KMS key",
+        ),
     ),
     _service(
         "the role may not encrypt",
         lambda case: refused(case, "PutSecretValue", "EncryptionFailure"),
         Step.CREATE,
-        "{arn}",
-        "secretsmanager:PutSecretValue answered EncryptionFailure",
-        "Allow kms:GenerateDataKey",
+        ("{arn}", "secretsmanager:PutSecretValue answered EncryptionFailure", "Allow kms:GenerateDataKey"),
     ),
     _service(
         "the role may not read the admin secret",
         lambda case: refused(case, "GetSecretValue", "AccessDeniedException", admin=True),
         Step.SET,
-        "reading the admin secret arn:aws:secretsmanager:",
-        "secretsmanager:GetSecretValue answered AccessDeniedException",
-        "Allow secretsmanager:GetSecretValue",
+        (
+            "reading the admin secret arn:aws:secretsmanager:",
+            "secretsmanager:GetSecretValue answered AccessDeniedException",
+            "Allow secretsmanager:GetSecretValue",
+        ),
     ),
     _service(
         "the admin secret is gone",
         lambda case: says(case, masterarn=GONE, rotation={"strategy": ALTERNATING}),
         Step.SET,
-        f"reading the admin secret {GONE}",
-        "ResourceNotFoundException",
-        "Check that the secret and its versions still exist",
+        (
+            f"reading the admin secret {GONE}",
+            "ResourceNotFoundException",
+            "Check that the secret and its versions still exist",
+        ),
     ),
     Cause(
         ENGINE,

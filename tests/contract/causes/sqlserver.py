@@ -1,6 +1,7 @@
 """Which causes has SQL Server?"""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from rotation.engines.sqlserver.problems import CHANGE_PROBLEMS
 from rotation.errors import (
@@ -26,6 +27,7 @@ from tests.local.stand_ins.sqlserver.backend import LoginError, SqlError
 from tests.local.stand_ins.sqlserver.server import StandIn
 
 ENGINE = "sqlserver"
+LOCKED = 18486
 RENEWS_NOT = min(number for number, (kind, _) in CHANGE_PROBLEMS.items() if kind is NotPermitted)
 LOGIN = "logging in as {user} at {host}"
 
@@ -81,7 +83,8 @@ def _login(
 
 
 def _out(number: int, remedy: str) -> Cause:
-    return _login(f"error {number}", lambda case: keeps_out(case, number), f"error {number}", remedy)
+    row = _login(f"error {number}", lambda case: keeps_out(case, number), f"error {number}", remedy)
+    return replace(row, thorough=number != LOCKED)
 
 
 CAUSES = [
@@ -94,7 +97,7 @@ CAUSES = [
     ),
     _login("a disabled login", lambda case: login(case, "DISABLE"), "18470", "ALTER LOGIN [{user}] ENABLE"),
     _login("no such database", lambda case: case.use(database="nowhere"), "4060", 'Correct "dbname"'),
-    _out(18486, "UNLOCK"),
+    _out(LOCKED, "UNLOCK"),
     _out(923, "SET MULTI_USER"),
     _out(927, "WITH RECOVERY"),
     _out(942, "SET ONLINE"),
