@@ -193,7 +193,7 @@ def _said(error: str, causes: list[str], remedies: list[str]) -> Iterator[tuple[
     is_known = all(one and not one.startswith(SLOT) for one in remedies) and 1 in {len(causes), len(remedies)}
     remedy = " / ".join(remedies) if remedies and is_known else AS_SAID
     for cause in causes:
-        if len(re.findall(r"\w+", cause)) >= FEWEST_WORDS:
+        if len(re.findall(r"\w+", cause)) >= FEWEST_WORDS and not cause.startswith(f"{SLOT},"):
             yield error, cause, remedy
 
 
