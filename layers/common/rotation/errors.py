@@ -94,7 +94,7 @@ class InvalidSecret(RotationError):
     """The secret's JSON lacks a field, or names another engine.
 
     Application: This step changed nothing, in the secret or in the database.
-    First: Look who edited the secret, or the admin secret (CloudTrail: PutSecretValue), and correct the field in the
+    First: Find out who edited the secret, or the admin secret (CloudTrail: PutSecretValue), and correct the field in the
     message.
     """
 
@@ -104,7 +104,7 @@ class NotRotatable(RotationError):
 
     Application: This step changed nothing. If setSecret has run for this version, the database of a single user can
     have the version's password: the next rotation finds it.
-    First: Look whether somebody ended the rotation on purpose (CloudTrail: UpdateSecretVersionStage,
+    First: Check whether somebody ended the rotation on purpose (CloudTrail: UpdateSecretVersionStage,
     CancelRotateSecret). If not, start a new one with the command in the message.
     """
 
@@ -211,7 +211,7 @@ class LoginBlocked(DatabaseError):
 
     Application: What keeps this login out can keep the application out too: a lock, a limit, a database that is closed.
     The login changed nothing.
-    First: Look whether the application connects anew. If not, do what the message says at once; if it does, the cause
+    First: Check whether the application connects anew. If not, do what the message says at once; if it does, the cause
     is between this function and the server, or at the admin.
     """
 
@@ -220,7 +220,7 @@ class Untrusted(DatabaseError):
     """The server did not prove its identity.
 
     Application: It logs in as before, unless it checks the certificate too. This function sent no password.
-    First: Look whether the certificate has expired, or is for another host name. Do not turn TLS off to get on.
+    First: Check whether the certificate has expired, or is for another host name. Do not turn TLS off to get on.
     """
 
 
@@ -229,7 +229,7 @@ class Unreachable(DatabaseError):
 
     Application: If it reaches the server, the cause is the network of this function. If the connection was lost within
     setSecret, the password can be the new one: the next try finds out.
-    First: Look whether the application reaches the server. If not, the server is down, and this error is the smaller
+    First: Check whether the application reaches the server. If not, the server is down, and this error is the smaller
     problem.
     """
 
@@ -246,7 +246,7 @@ class StatementFailed(DatabaseError):
     """The server refused a statement for another reason.
 
     Application: The server did nothing of the statement that it refused; of those before it, see the table by step.
-    First: Read the cause: most often somebody holds a lock, or the server is busy, and the next try succeeds.
+    First: Read the cause: usually somebody holds a lock, or the server is busy, and the next try succeeds.
     """
 
 

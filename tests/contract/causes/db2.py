@@ -105,7 +105,7 @@ CAUSES = [
         lambda case: case.strategy(SINGLE, verify=["SELECT 1 FROM NOTHING_HERE"]),
         Step.TEST,
         StatementFailed,
-        ("running statement 1 of verify", "SQL0204N", 'Correct statement 1 of "verify" in the secret'),
+        ("running statement 1 of verify", "SQL0204N", 'Correct what statement 1 of "verify" uses'),
     ),
     Cause(
         ENGINE,

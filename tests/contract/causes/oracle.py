@@ -132,7 +132,7 @@ CAUSES = [
         lambda case: case.strategy(SINGLE, verify=["SELECT 1 FROM nothing_here"]),
         Step.TEST,
         StatementFailed,
-        ("running statement 1 of verify", "ORA-00942", 'Correct statement 1 of "verify" in the secret'),
+        ("running statement 1 of verify", "ORA-00942", 'Correct what statement 1 of "verify" uses'),
     ),
     Cause(
         ENGINE,

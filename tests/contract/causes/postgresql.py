@@ -306,7 +306,7 @@ CAUSES = [
         lambda case: case.strategy(SINGLE, verify=["SELECT 1 FROM nothing_here"]),
         Step.TEST,
         StatementFailed,
-        ("running statement 1 of verify", "nothing_here", 'Correct statement 1 of "verify" in the secret'),
+        ("running statement 1 of verify", "nothing_here", 'Correct what statement 1 of "verify" uses'),
     ),
     Cause(
         ENGINE,

@@ -144,7 +144,7 @@ CAUSES = [
         lambda case: case.strategy(SINGLE, verify=["SELECT 1 FROM nothing_here"]),
         Step.TEST,
         StatementFailed,
-        ("running statement 1 of verify", "208", 'Correct statement 1 of "verify" in the secret'),
+        ("running statement 1 of verify", "208", 'Correct what statement 1 of "verify" uses'),
     ),
     Cause(
         ENGINE,

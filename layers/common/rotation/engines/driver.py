@@ -121,7 +121,7 @@ def verify(
         except StatementFailed as error:
             if error.remedy != CORRECT_CAUSE:
                 raise
-            remedy = f'Correct statement {number} of "verify" in the secret, or what it uses in the database. {RETRIED}'
+            remedy = f'Correct what statement {number} of "verify" uses; or correct it in the secret, and rotate again'
             raise type(error)(error.operation, error.cause, remedy) from None
 
 
