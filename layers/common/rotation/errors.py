@@ -94,8 +94,8 @@ class InvalidSecret(RotationError):
     """The secret's JSON lacks a field, or names another engine.
 
     Application: This step changed nothing, in the secret or in the database.
-    First: Find out who edited the secret, or the admin secret (CloudTrail: PutSecretValue), and correct the field in the
-    message.
+    First: Find out who edited the secret, or the admin secret (CloudTrail: PutSecretValue), and correct the field in
+    the message.
     """
 
 
