@@ -417,6 +417,9 @@ class FakeSecret:
         """In the order of their creation; None if a version has no value."""
         self.labels = {CURRENT: self.token}
 
+    def __str__(self) -> str:
+        return f"version {self.token} of the secret"
+
     # What a rotation does
 
     def is_staged(self) -> bool:

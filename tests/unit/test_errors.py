@@ -7,16 +7,12 @@ import pytest
 
 from rotation import errors
 from rotation.errors import DatabaseError, RotationError
+from tests.local import error_table
 
 TREE = re.compile(r"^(?:    |│   )*[├└]── (\w+)(?: +(\S.*))?$")
 
 
-def descendants(error: type[RotationError]) -> list[type[RotationError]]:
-    """Return all errors below one, each right after what it is below of."""
-    return [each for child in error.__subclasses__() for each in (child, *descendants(child))]
-
-
-ALL = [error for error in descendants(RotationError) if error.__module__ == errors.__name__]
+ALL = error_table.all_errors(RotationError)
 
 
 def test_the_tree_in_the_docstring_shows_every_error_in_its_place() -> None:
@@ -29,14 +25,37 @@ def test_the_tree_in_the_docstring_shows_every_error_in_its_place() -> None:
 def test_the_tree_in_the_docstring_says_what_each_error_says_of_itself() -> None:
     for line in inspect.cleandoc(errors.__doc__ or "").splitlines():
         if (match := TREE.match(line.strip())) and match[2]:
-            said = inspect.getdoc(getattr(errors, match[1])) or ""
-            assert said == match[2][0].upper() + match[2][1:] + "."
+            meaning = error_table.said_of(getattr(errors, match[1]))[0]
+            assert meaning == match[2][0].upper() + match[2][1:] + "."
+
+
+@pytest.mark.parametrize("error", ALL)
+def test_every_error_says_what_becomes_of_the_application_and_what_to_do_first(error: type[RotationError]) -> None:
+    _, application, first = error_table.said_of(error)
+    assert application.startswith("Application: ")
+    assert first.startswith("First: ")
+
+
+def test_the_page_of_errors_is_what_the_source_says() -> None:
+    """If not: .local/python/bin/python -m tests.local.error_table."""
+    text = error_table.PAGE.read_text()
+    assert error_table.page(text) == text
+
+
+def test_each_answer_of_each_engine_and_each_cause_of_the_function_is_on_the_page() -> None:
+    text = error_table.PAGE.read_text()
+    whens = {one.when for one in error_table.answers() if not one.when.startswith("the same")}
+    causes = {cause.replace("|", r"\|") for _, cause, _ in error_table.own_causes()}
+    assert (len(whens) > 150, len(causes) > 100) == (True, True), "the pages or the source are not read any more"
+    assert [one for one in whens | causes if one not in text] == []
 
 
 @pytest.mark.parametrize("error", ALL)
 def test_every_error_says_what_was_done_the_cause_and_the_remedy(error: type[RotationError]) -> None:
     raised = error("logging in", "no answer", "Look whether it is up")
-    assert str(raised) == "logging in: no answer. Look whether it is up."
+    assert raised.sentences == "logging in: no answer. Look whether it is up."
+    assert str(raised) == f"{raised.sentences} See docs/errors.md#{error.__name__.lower()}"
+    assert f"\n## {error.__name__}\n" in error_table.PAGE.read_text()
     assert (raised.operation, raised.cause, raised.remedy) == ("logging in", "no answer", "Look whether it is up")
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from rotation.engines import db2, mariadb, mysql, oracle, postgresql, sqlserver
 from rotation.engines.driver import unread_password
+from rotation.environment import named
 from rotation.errors import InvalidConfiguration
 from rotation.kind import EngineKind
 from rotation.passwords import CLASSES, CharacterClass, PasswordPolicy
@@ -111,7 +112,7 @@ def test_a_class_that_is_left_out_has_no_minimum() -> None:
 def test_impossible_minimums_are_named_with_one_remedy(environment: dict[str, str], variable: str, cause: str) -> None:
     error = refusal(environment)
     assert re.search(cause, error.cause)
-    assert error.remedy == f"Correct {variable} in the function's configuration"
+    assert error.remedy == f"Correct {named(variable)} and deploy"
 
 
 # Forbidden parts

@@ -13,6 +13,7 @@ from rotation.engines.postgresql.problems import (
     LOGIN_TRIGGER,
     NO_LOGIN,
     POOLER_PROBLEMS,
+    REFUSED,
     STATEMENT_PROBLEMS,
 )
 from rotation.engines.postgresql.session import PASSWORD_PROBLEMS
@@ -51,6 +52,12 @@ def test_each_answer_is_in_the_table_with_its_error_and_remedy(heading: str) -> 
         assert error == kind.__name__
         assert says == remedy or (kind is NotPermitted and not remedy), code
         assert source == VENDOR or f"def {source.strip('`')}(" in TESTS, source
+
+
+def test_a_refusal_after_the_question_for_a_password_has_its_table() -> None:
+    found = rows("Class 28, after the server asked for a password")
+    said = {code: (error, remedy) for code, (_, error, remedy, _) in found.items()}
+    assert said == {"28P01": ("LoginRefused", REFUSED), "28000": ("LoginBlocked", NO_LOGIN)}
 
 
 def test_the_rules_beside_the_tables_are_those_of_the_driver() -> None:

@@ -15,6 +15,11 @@ BOOLEANS = {
     "0": False,
 }
 
+WITHOUT_PARAMETER = frozenset(
+    {"ALLOW_LOCAL_HOSTS", "ATTACH_SCHEDULE", "ATTACH_TAG_KEY", "ATTACH_WINDOW", "ROTATION_FUNCTION_PREFIX"}
+)
+"""Variables that no parameter of that name sets."""
+
 
 def boolean(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
     """Return what a variable says, or the default if it is not set; raises InvalidConfiguration."""
@@ -46,6 +51,10 @@ def words(environment: Mapping[str, str], name: str) -> list[str]:
 
 def invalid(name: str, cause: str) -> InvalidConfiguration:
     """Return the error for a variable with an impossible value."""
-    return InvalidConfiguration(
-        f"reading the environment variable {name}", cause, f"Correct {name} in the function's configuration"
-    )
+    what = name if name in WITHOUT_PARAMETER else named(name)
+    return InvalidConfiguration(f"reading the environment variable {name}", cause, f"Correct {what} and deploy")
+
+
+def named(variable: str) -> str:
+    """Return a variable with the parameter of the template that sets it."""
+    return f"{variable} (parameter {variable.title().replace('_', '')})"

@@ -20,6 +20,7 @@ from rotation.engine import InspectedEngine
 from rotation.environment import boolean
 from rotation.errors import RotationError, Unexpected
 from rotation.event import Look, LookEvent, RotationEvent
+from rotation.kind import Strategy
 from rotation.passwords import PasswordPolicy
 from rotation.redaction import LONGEST, Redactor, redacting
 from rotation.roles import SecretRoles, clients_in_role
@@ -93,7 +94,7 @@ class _Invocation:
         except RotationError as error:
             return self._failed(error)
         except Exception as error:  # noqa: BLE001 - the text of any exception can hold a secret and must not get out
-            return self._failed(Unexpected.from_exception(error, "doing the step"))
+            return self._failed(Unexpected.from_exception(error, self._doing()))
         # Somebody should look at what was broken, also if the log level hides the steps that go well.
         log = logger.warning if {"recovered", "repaired"} & self._fields.keys() else logger.info
         log(self._redact(outcome), extra=self._measured())
@@ -101,12 +102,16 @@ class _Invocation:
             self._announce(Announcement.FINISHED)
         return None
 
+    def _doing(self) -> str:
+        arn = self._fields.get("secret_arn")
+        return f"doing {self._fields['step']} for {arn}" if arn else "doing the step"
+
     def _step(self, raw: object) -> str:
         self._redactor.add_secret(raw.get("RotationToken") if isinstance(raw, dict) else None)
         if asked := LookEvent.parse(raw):
             return self._look(asked)
         event = RotationEvent.parse(raw)
-        self._redactor.release(event.secret_id, event.version_token)
+        self._redactor.release(event.secret_id, event.version_token, *Strategy)
         self._fields |= {
             "step": event.step,
             "secret_arn": event.secret_id,

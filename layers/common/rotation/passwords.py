@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from math import comb
 from typing import Self
 
-from rotation.environment import boolean, integer, invalid, words
+from rotation.environment import boolean, integer, invalid, named, words
 from rotation.errors import InvalidConfiguration
 from rotation.kind import EngineKind
 
@@ -99,7 +99,7 @@ class Rule:
             return ""
         if self.characters in minimums:
             return _set(MINIMUMS[self.characters], self.minimum)
-        variables = f"{_named(EXCLUDES[self.characters])} and {_named('EXCLUDE_CHARACTERS')}"
+        variables = f"{named(EXCLUDES[self.characters])} and {named('EXCLUDE_CHARACTERS')}"
         return f"Allow {NAMES[self.characters]} in {variables}"
 
 
@@ -199,11 +199,7 @@ class PasswordPolicy:
 
 
 def _set(variable: str, value: int) -> str:
-    return f"Set {_named(variable)} to {value} or more"
-
-
-def _named(variable: str) -> str:
-    return f"{variable} (parameter {variable.title().replace('_', '')})"
+    return f"Set {named(variable)} to {value} or more"
 
 
 def _read_excluded(environment: Mapping[str, str]) -> str:

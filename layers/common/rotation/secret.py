@@ -52,6 +52,9 @@ class SecretUnderRotation:
     _created: list[float] = field(default_factory=list, repr=False)
     """When this version was created, in seconds since 1970; empty as long as that is not known."""
 
+    def __str__(self) -> str:
+        return f"version {self.token} of {self.arn}"
+
     @cached_property
     def _labels(self) -> StagingLabels:
         return StagingLabels(self.client, self.arn, self.token, self.deadline)

@@ -56,7 +56,7 @@ class Step(StrEnum):
 
 
 class Secret(Protocol):
-    """The secret under rotation, seen from one version token."""
+    """The secret under rotation, seen from one version token; as a text, it names both."""
 
     def is_staged(self) -> bool:
         """Tell whether the version is pending (True) or already current (False).
@@ -158,14 +158,14 @@ def create_secret(rotation: Rotation) -> str:
     successor = current.successor(username, rotation.new_password(username, rules))
     if rotation.secret.stage(successor):
         return f"wrote a new password for {successor.credential.username}"
-    pending = _required(rotation.secret.pending())
+    pending = _required(rotation.secret)
     _require_follows(pending, current, strategy)
     return f"the version has a password for {pending.credential.username} already"
 
 
 def set_secret(rotation: Rotation) -> str:
     """Make the database accept the pending version."""
-    pending = _required(rotation.secret.pending())
+    pending = _required(rotation.secret)
     current = rotation.secret.current()
     if pending == current:
         return "the version is current already"
@@ -264,10 +264,11 @@ def _is_not_admins_host(rotation: Rotation, value: SecretValue) -> bool:
     return bool(value.admin_secret) and rotation.admin(value).host != value.credential.host
 
 
-def _required(pending: SecretValue | None) -> SecretValue:
+def _required(secret: Secret) -> SecretValue:
+    pending = secret.pending()
     if pending is None:
         raise NotRotatable(
-            "reading the pending version",
+            f"reading {secret}",
             "it has no value yet",
             "Start the rotation again, so that createSecret runs first",
         )

@@ -348,7 +348,7 @@ def _repair(refused: LoginRefused, current: SecretValue, pending: SecretValue, c
 def _require_repair(refused: LoginRefused, current: SecretValue, context: Context) -> None:
     """Raise LoginRefused unless the admin is allowed to help a user that nobody has logged in as."""
     user = current.credential.username
-    cause, remedy = f"{refused.cause}, with every password that was tried", refused.remedy
+    cause, remedy = f"{refused.cause.rstrip('.')}, with every password that was tried", refused.remedy
     if not context.try_more_passwords:
         remedy += (
             "; or set TRY_MORE_PASSWORDS (parameter TryMorePasswords) to true, to try the passwords of more versions."

@@ -75,7 +75,7 @@ def _looked(case: Case, means: Means) -> tuple[Case, list[Diagnosis]]:
         diagnoses += of_versions(case)
         diagnoses += PairLook(means.engine, means.deadline, means.admin).of(case)
     except RotationError as error:
-        diagnoses.append(Diagnosis(State.NOT_KNOWN, str(error)))
+        diagnoses.append(Diagnosis(State.NOT_KNOWN, error.sentences))
     return case, [*diagnoses, *of_rotation(case, means.function_arn)]
 
 

@@ -116,7 +116,13 @@ def verify(
             leave = f"Take {', '.join(found)} out of it" if found else ""
             remedy = ". ".join(filter(None, [begin, leave]))
             raise StatementFailed(operation, "a transaction cannot take it back", remedy)
-        run(operation, statement)
+        try:
+            run(operation, statement)
+        except StatementFailed as error:
+            if error.remedy != CORRECT_CAUSE:
+                raise
+            remedy = f'Correct what statement {number} of "verify" uses; or correct it in the secret, and rotate again'
+            raise type(error)(error.operation, error.cause, remedy) from None
 
 
 def foreign_triggers_allowed() -> bool:

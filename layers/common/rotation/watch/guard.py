@@ -122,7 +122,7 @@ class _Invocation:
         refusal = text if found.is_refusal else None
         failure = attempted(partial(answer, self._event, refusal, Deadline(self._seconds_left)), self._redactor)
         if failure:
-            logger.error(f"{failure} The answer was to be: {text}", extra=fields)
+            logger.error(f"{failure.sentences} The answer was to be: {text}", extra=fields)
         elif found.is_problem:
             logger.error(text, extra={**fields, "secret_arns": found.secret_arns})
         else:
@@ -138,9 +138,9 @@ def _unknown(error: RotationError, event: Event) -> Verdict:
     """Return what to answer if nobody can tell which secrets need the functions."""
     if _is_deletion(event):
         left_behind = "If the stack is deleted, secrets can be left behind that name one of its functions."
-        text = f"{error} {left_behind} {WATCH_ONLY}"
+        text = f"{error.sentences} {left_behind} {WATCH_ONLY}"
         return Verdict(text, is_problem=True)
-    return Verdict(f"{error} Then deploy again.", is_refusal=True, is_problem=True)
+    return Verdict(f"{error.sentences} Then deploy again.", is_refusal=True, is_problem=True)
 
 
 def _is_deletion(event: Event) -> bool:

@@ -165,6 +165,9 @@ CONCURRENTLY = "tuple concurrently"
 AFTER_THE_PASSWORD = "InitializeSessionUserId"  # noqa: S105 - a function of PostgreSQL
 """The function of PostgreSQL that looks at the role once its password was right (miscinit.c)."""
 
+ADVICE = re.compile(r"\s*Either provide the file\b.*", re.DOTALL)
+"""What libpq advises if it finds no authorities: also to verify no certificate, which nobody should."""
+
 CONTEXT = re.compile(r"^CONTEXT: ", re.MULTILINE)
 """How libpq introduces which function an error comes from. During a login, only event triggers run functions."""
 
@@ -177,7 +180,7 @@ def login_failure(error: ServerError, credential: Credential, operation: str) ->
     names = {"user": quoted(credential.username), "database": quoted(credential.database or "")}
     for name, name_quoted in names.items():
         remedy = remedy.replace(f"{{{name}}}", name_quoted)
-    return kind(operation, (said(error.text) or LOST) + _sqlstate(error.code), remedy)
+    return kind(operation, (said(ADVICE.sub("", error.text)) or LOST) + _sqlstate(error.code), remedy)
 
 
 def _login_problem(error: ServerError) -> Problem:
