@@ -23,6 +23,7 @@ from rotation.doctor.case import Case, Verdict
 from rotation.doctor.repairs import Repair
 from rotation.doctor.versions import Version
 from rotation.finding import Finding, Outcome
+from rotation.kind import Strategy
 from rotation.staging import PENDING
 
 
@@ -105,7 +106,8 @@ def of_rotation(case: Case, function_arn: str) -> Iterator[Diagnosis]:
 def _no_current(case: Case) -> Diagnosis:
     problem = case.current.problem if case.current else "no version has AWSCURRENT"
     sentence = f"Applications find no login in AWSCURRENT: {problem or 'it has no value'}."
-    return Diagnosis(State.NO_CURRENT, sentence, [repairs.put(case.description.arn)])
+    freed = _freed(case, case.pending) if case.pending else []
+    return Diagnosis(State.NO_CURRENT, sentence, [*freed, repairs.put(case.description.arn)])
 
 
 def _superseded(case: Case, pending: Version) -> Diagnosis:
@@ -140,6 +142,9 @@ def _unfinished(case: Case, pending: Version) -> tuple[State, str]:
         return State.PENDING_EMPTY, "A rotation has begun, and createSecret has not written a password."
     if case.logs_in(pending):
         return State.NOT_FINISHED, "AWSCURRENT and AWSPENDING log in: only finishSecret is missing."
+    if case.strategy and case.strategy.name is Strategy.DUAL_PASSWORD and case.verdict(pending) is Verdict.NOT_TRIED:
+        sentence = "AWSCURRENT logs in, and a rotation has not ended. AWSPENDING was not tried: it can log in, too."
+        return State.NOT_FINISHED, sentence
     return State.NOT_SET, "A rotation has written a password, and setSecret has not set it; AWSCURRENT logs in."
 
 

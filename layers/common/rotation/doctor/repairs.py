@@ -7,7 +7,9 @@ label, and name the version that has it: AWS refuses them if somebody has moved 
     AWSPENDING leaves a version that can never become current, or that is current and about to be so no more
 """
 
+import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,9 @@ from rotation.staging import CURRENT, PENDING, WRONG
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
+
+
+AWS = "aws secretsmanager "
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,11 @@ class Repair:
     safe: LabelMove | None = None
     """What the function can do itself; None: only a person can decide it."""
 
+    @property
+    def public(self) -> Sequence[str]:
+        """The texts that no secret can be in: a command of AWS's names ARNs, versions and labels, and nothing else."""
+        return [self.command] if self.command.startswith(AWS) else []
+
     def to_json(self, *, is_done: bool = False) -> dict[str, Any]:
         """Return what a machine reads."""
         done = {"Done": True} if is_done else {}
@@ -76,7 +86,7 @@ class Repair:
 
 def aws(operation: str, arn: str, *options: str) -> str:
     """Return a command of AWS's command line about a secret."""
-    return shlex.join(["aws", "secretsmanager", operation, "--secret-id", arn, *options])
+    return AWS + shlex.join([operation, "--secret-id", arn, *options])
 
 
 def move_current(arn: str, source: Version, target: Version, *, is_safe: bool) -> Repair:
@@ -124,8 +134,8 @@ def rotate(arn: str) -> Repair:
 
 def turn_on(description: Description, function_arn: str) -> Repair:
     """Attach this function, with the schedule that there was."""
-    rule = description.schedule or "rate(30 days)"
-    schedule = f"ScheduleExpression={rule}" if "(" in rule else f"AutomaticallyAfterDays={rule.split()[1]}"
-    does = f"The secret rotates again with {function_arn}: {rule}."
-    options = ["--rotation-lambda-arn", function_arn, "--rotation-rules", schedule, "--no-rotate-immediately"]
+    rules = description.rules or {"ScheduleExpression": "rate(30 days)"}
+    does = f"The secret rotates again with {function_arn}: {description.schedule or 'rate(30 days)'}."
+    # As JSON: the shorthand of AWS's command line ends at a comma, which a cron expression can have.
+    options = ["--rotation-lambda-arn", function_arn, "--rotation-rules", json.dumps(rules), "--no-rotate-immediately"]
     return Repair(does, aws("rotate-secret", description.arn, *options))

@@ -34,6 +34,17 @@ class Description:
     next_rotation: datetime | None
     stages: Mapping[str, Sequence[str]]
     """The labels of each version."""
+    window: str = ""
+    """How long after its date a rotation can begin; empty: what AWS takes by itself."""
+
+    @property
+    def rules(self) -> dict[str, object]:
+        """The schedule, as RotateSecret takes it; empty if there is none."""
+        if not self.schedule:
+            return {}
+        is_expression = "(" in self.schedule
+        when = {"ScheduleExpression": self.schedule} if is_expression else _days(self.schedule)
+        return {**when, **({"Duration": self.window} if self.window else {})}
 
     @classmethod
     def parse(cls, answer: "DescribeSecretResponseTypeDef") -> Self:
@@ -51,6 +62,7 @@ class Description:
             schedule=rules.get("ScheduleExpression") or (f"every {days} days" if days else ""),
             next_rotation=date and date.astimezone(UTC),
             stages=answer.get("VersionIdsToStages", {}),
+            window=rules.get("Duration", ""),
         )
 
     @property
@@ -115,3 +127,7 @@ class Description:
 
     def _rotate(self, purpose: str) -> str:
         return f"Run aws secretsmanager rotate-secret --secret-id {self.arn} --rotation-rules … {purpose}"
+
+
+def _days(schedule: str) -> dict[str, object]:
+    return {"AutomaticallyAfterDays": int(schedule.split()[1])}

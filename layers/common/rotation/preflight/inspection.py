@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from rotation import strategies
-from rotation.credential import Credential, SecretValue
+from rotation.credential import LARGEST_SECRET, Credential, SecretValue
 from rotation.deadline import Deadline
 from rotation.engine import CloneStatus, Comparison, InspectedEngine, InspectedSession, Proof, Session
 from rotation.errors import RightsDiffer
-from rotation.finding import Finding, Outcome, failed_with, not_looked_at, passed, warned
+from rotation.finding import Finding, Outcome, failed, failed_with, not_looked_at, passed, warned
 from rotation.kind import EngineKind, Strategy
 from rotation.logins import as_admin, at_admins_place, prove
 from rotation.mirroring import require_shareable
@@ -127,7 +127,10 @@ class Inspection:
         yield passed("names", f"{self._other} gets the next password")
 
     def _new_password(self) -> Iterator[Finding]:
-        self._means.policy().generate(self._other)
+        successor = self._current.successor(self._other, self._means.policy().generate(self._other))
+        if len(successor.to_json().encode()) > LARGEST_SECRET:
+            yield failed("new password", f"with it the secret has more than {LARGEST_SECRET} bytes", "Shorten its JSON")
+            return
         yield passed("new password", "the function can make one; the item password rules has what the server asks for")
 
     def _admin_secret(self) -> Iterator[Finding]:
