@@ -142,7 +142,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         function = options.function or ""
         if options.engine:
             function = functions.of_engine(session.client("cloudformation"), options.stack, options.engine)
-        command = Attach(session.client("secretsmanager"), functions.new_client(session), Terminal(), asks=not options.yes)
+        command = Attach(
+            session.client("secretsmanager"), functions.new_client(session), Terminal(), asks=not options.yes
+        )
         answer = command.run(options.secret, function, options.schedule, options.window)
     except RotationError as error:
         print(error, file=sys.stderr)

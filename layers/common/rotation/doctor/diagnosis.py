@@ -15,7 +15,7 @@ Each row is about the versions. Whether rotation is on, and what a pair has, is 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from rotation.doctor import repairs
@@ -90,7 +90,8 @@ def of_versions(case: Case) -> Iterator[Diagnosis]:
     if case.logs_in(case.current):
         yield _works(case, case.current, pending)
     elif case.verdict(case.current) is Verdict.REFUSED:
-        yield _refused(case, case.current, pending)
+        diagnosis = _refused(case, case.current, pending)
+        yield replace(diagnosis, sentence=f"{diagnosis.sentence}{_behind(case)}")
 
 
 def of_rotation(case: Case, function_arn: str) -> Iterator[Diagnosis]:
@@ -171,6 +172,15 @@ def _refused(case: Case, current: Version, pending: Version | None) -> Diagnosis
     return _none_logs_in(case, current, pending)
 
 
+def _behind(case: Case) -> str:
+    if not case.can_be_behind or not case.login:
+        return ""
+    host = case.login.credential.host
+    return (
+        f" The admin sets passwords at another host than {host}: if that is a replica, ask again once it is not behind."
+    )
+
+
 def _none_logs_in(case: Case, current: Version, pending: Version | None) -> Diagnosis:
     user = current.value.credential.username if current.value else ""
     untried = [one for one in (*case.newer, *case.older) if case.verdict(one) is Verdict.NOT_TRIED]
@@ -191,7 +201,7 @@ def _first(case: Case, versions: Sequence[Version]) -> Version | None:
 
 def _moves(case: Case, current: Version, target: Version, pending: Version | None) -> list[Repair]:
     """Move AWSCURRENT; first AWSPENDING leaves the version that would keep the next rotation from beginning."""
-    is_safe = case.is_same_user(target)
+    is_safe = case.is_same_user(target) and not case.can_be_behind
     freed = [] if pending == target else _freed(case, pending or current, is_safe=is_safe and not pending)
     return [*freed, repairs.move_current(case.description.arn, current, target, is_safe=is_safe)]
 

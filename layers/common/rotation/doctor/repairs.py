@@ -129,7 +129,8 @@ def run_statement(does: str, statement: str) -> Repair:
 
 def rotate(arn: str) -> Repair:
     """Begin a rotation."""
-    return Repair("A new rotation begins, and sets another password.", aws("rotate-secret", arn))
+    does = f"A new rotation begins, and sets another password. If it fails, too, run make preflight SECRET={arn}."
+    return Repair(does, aws("rotate-secret", arn))
 
 
 def turn_on(description: Description, function_arn: str) -> Repair:

@@ -10,6 +10,7 @@ them, and no login is refused.
 A password goes nowhere but to the place that AWSCURRENT names, with its TLS: another version could name another host.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,7 +19,7 @@ from rotation.deadline import Deadline
 from rotation.doctor.case import Case, Verdict
 from rotation.doctor.versions import Version
 from rotation.engine import Engine, SeesPasswords
-from rotation.errors import LoginRefused
+from rotation.errors import LoginRefused, RotationError
 from rotation.logins import MORE_PASSWORDS, as_admin
 
 FEW_PASSWORDS = 2
@@ -43,7 +44,9 @@ class Trials:
         verdicts: dict[str, Verdict] = {}
         for group in self._groups(case):
             verdicts |= self._verdicts(group, case.login) if case.login else {}
-        return replace(case, verdicts=verdicts)
+        tried = replace(case, verdicts=verdicts)
+        is_refused = tried.current is not None and tried.verdict(tried.current) is Verdict.REFUSED
+        return replace(tried, can_be_behind=is_refused and self._is_set_elsewhere(case.login))
 
     def _groups(self, case: Case) -> Iterator[list[Version]]:
         """Yield the versions of each user whose passwords can be sent, the likeliest first."""
@@ -56,6 +59,14 @@ class Trials:
         users = [normal(case.login.credential.username), normal(case.next_user) if case.next_user else ""]
         for user in dict.fromkeys(filter(None, users)):
             yield [one for one in there if case.user(one) == user]
+
+    def _is_set_elsewhere(self, current: SecretValue | None) -> bool:
+        """Tell whether an admin sets passwords at another host; True if nobody knows the admin's."""
+        if not current or not current.admin_secret:
+            return False
+        with contextlib.suppress(RotationError):
+            return self.admin(current).host != current.credential.host
+        return True
 
     def _sees(self, current: SecretValue | None) -> bool:
         return bool(current and current.admin_secret and self.engine.kind.admin_sees_passwords)

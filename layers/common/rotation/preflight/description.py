@@ -117,7 +117,9 @@ class Description:
         if not current:
             yield failed("labels", "no version has AWSCURRENT", "Put the user's login into the secret")
         elif pending and pending != current:
-            yield warned("labels", f"version {pending} has AWSPENDING: a rotation goes on, or was interrupted", self._doctor)
+            yield warned(
+                "labels", f"version {pending} has AWSPENDING: a rotation goes on, or was interrupted", self._doctor
+            )
         else:
             yield passed("labels", f"version {current} has AWSCURRENT, and none is pending")
 

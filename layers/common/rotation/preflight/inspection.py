@@ -12,7 +12,7 @@ from rotation.engine import CloneStatus, Comparison, InspectedEngine, InspectedS
 from rotation.errors import RightsDiffer
 from rotation.finding import Finding, Outcome, failed, failed_with, not_looked_at, passed, warned
 from rotation.kind import EngineKind, Strategy
-from rotation.logins import as_admin, at_admins_place, prove
+from rotation.logins import admin_over, as_admin, at_admins_place, prove
 from rotation.mirroring import require_shareable
 from rotation.passwords import PasswordPolicy
 from rotation.preflight.description import Description
@@ -135,6 +135,8 @@ class Inspection:
 
     def _admin_secret(self) -> Iterator[Finding]:
         if self._current.admin_secret:
+            if self._strategy.name is Strategy.ALTERNATING_USERS:
+                admin_over(self._current, self._means, self._user.username, self._other)
             yield passed("admin secret", f"{self._admin}, of {self._current.admin_secret}")
         else:
             yield passed("admin secret", "none is named, and this strategy needs none")
