@@ -346,7 +346,7 @@ def test_two_passwords_that_both_work_are_not_said_to_be_one() -> None:
 
 def test_an_admin_that_is_the_user_itself_is_said() -> None:
     scenario = Scenario(ALTERNATING)
-    scenario.admin = replace(scenario.admin, username=APP, password="password-0")  # noqa: S106 - of nobody
+    scenario.admin = replace(scenario.admin, username=APP, password="password-0")
     found = examined(scenario)
     assert found.first.state is State.NOT_KNOWN
     assert "is the admin itself" in found.first.sentence

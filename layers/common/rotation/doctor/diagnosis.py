@@ -48,10 +48,13 @@ class State(StrEnum):
     OTHER_FUNCTION = "other function"
     PAIR_DIFFERS = "pair differs"
     CLONE_LOCKED = "clone locked"
+    EXPIRED = "expired"
 
 
 GOOD = frozenset({State.HEALTHY, State.PENDING_ON_CURRENT})
-PASSING = frozenset({State.GIVEN_UP, State.PENDING_EMPTY, State.NOT_SET, State.NOT_FINISHED, State.OTHER_FUNCTION})
+PASSING = frozenset(
+    {State.GIVEN_UP, State.PENDING_EMPTY, State.NOT_SET, State.NOT_FINISHED, State.OTHER_FUNCTION, State.EXPIRED}
+)
 """States in which the application has lost nothing, and that a rotation ends."""
 
 
@@ -88,6 +91,9 @@ def of_versions(case: Case) -> Iterator[Diagnosis]:
         yield _superseded(case, pending)
         pending = None
     if case.logs_in(case.current):
+        if case.expiry:
+            sentence = f"AWSCURRENT logs in, but {case.expiry}. A rotation ends it."
+            yield Diagnosis(State.EXPIRED, sentence, rotates=True)
         yield _works(case, case.current, pending)
     elif case.verdict(case.current) is Verdict.REFUSED:
         diagnosis = _refused(case, case.current, pending)
@@ -189,8 +195,10 @@ def _none_logs_in(case: Case, current: Version, pending: Version | None) -> Diag
         f"The server refuses every password of {user} that was tried: somebody has changed it outside of the secret."
         f"{more}"
     )
-    reset, put = repairs.reset(user, case.kind.reset_statement(user)), repairs.put(case.description.arn)
-    return Diagnosis(State.NONE_LOGS_IN, sentence, [*_freed(case, pending or current), reset, put])
+    arn, lasting = case.description.arn, case.kind.lasting_statement
+    reset = [repairs.reset(user, case.kind.reset_statement(user))]
+    reset += [repairs.last(user, lasting(user))] if lasting else []
+    return Diagnosis(State.NONE_LOGS_IN, sentence, [*_freed(case, pending or current), *reset, repairs.put(arn)])
 
 
 def _first(case: Case, versions: Sequence[Version]) -> Version | None:

@@ -11,7 +11,7 @@ from rotation.deadline import Deadline
 from rotation.doctor.examination import Examination, Means, examine
 from rotation.doctor.repairs import Repair
 from rotation.doctor.versions import Reader
-from rotation.engine import Engine
+from rotation.engine import InspectedEngine
 from rotation.environment import boolean
 from rotation.errors import ServiceFailed, Unsafe
 from rotation.event import LookEvent
@@ -62,7 +62,13 @@ class Examined:
 
 
 def doctor(  # noqa: PLR0913 - all that one invocation has
-    event: LookEvent, engine: Engine, clients: Clients, redactor: Redactor, deadline: Deadline, *, function_arn: str
+    event: LookEvent,
+    engine: InspectedEngine,
+    clients: Clients,
+    redactor: Redactor,
+    deadline: Deadline,
+    *,
+    function_arn: str,
 ) -> Examined:
     """Return what has happened to this secret. Changes nothing, unless the event asks for the safe repairs.
 

@@ -13,7 +13,7 @@ from rotation.doctor.pair import PairLook
 from rotation.doctor.repairs import Repair
 from rotation.doctor.trials import Trials
 from rotation.doctor.versions import Version
-from rotation.engine import Engine
+from rotation.engine import InspectedEngine
 from rotation.errors import RotationError, Unexpected
 from rotation.finding import Outcome
 from rotation.preflight.description import Description
@@ -25,7 +25,7 @@ SEVERITY = (Outcome.FAIL, Outcome.WARN, Outcome.PASS)
 class Means:
     """What a doctor looks with."""
 
-    engine: Engine
+    engine: InspectedEngine
     deadline: Deadline
     describe: Callable[[], Description]
     """Reads all about the secret but its values."""

@@ -113,11 +113,17 @@ def reset(username: str, statement: str) -> Repair:
     return Repair(does, statement)
 
 
+def last(username: str, statement: str) -> Repair:
+    """Let the user log in whose password has expired, on a server that does not tell that from a wrong one."""
+    does = f"{username} can log in, if its password had expired: run it as an admin if VALID UNTIL is past."
+    return Repair(does, statement)
+
+
 def put(arn: str) -> Repair:
-    """Write that password into the secret."""
+    """Write a password that works into the secret."""
     does = (
-        "The secret holds that password: write the JSON of AWSCURRENT with it into secret.json, run this, and delete"
-        " the file."
+        "The secret holds a password that logs in: write the JSON of the secret with it into secret.json, run this, and"
+        " delete the file."
     )
     return Repair(does, aws("put-secret-value", arn, "--secret-string", "file://secret.json"))
 

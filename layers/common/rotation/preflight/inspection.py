@@ -20,9 +20,6 @@ from rotation.preflight.looks import Look, findings_of
 from rotation.record import PairRecord, differ
 from rotation.strategies import RotationStrategy
 
-EXPIRY = "expiry"
-"""The item by which an engine says that the password has expired."""
-
 NOT_TRIED = "only a rotation shows it"
 
 
@@ -162,7 +159,7 @@ class Inspection:
 
     def _server(self, session: InspectedSession) -> Iterator[Finding]:
         for finding in session.inspect_server():
-            self._has_expired |= (finding.item, finding.outcome) == (EXPIRY, Outcome.WARN)
+            self._has_expired |= finding.tells_expiry
             yield finding
 
     def _users_rights(self, session: InspectedSession) -> Iterator[Finding]:
