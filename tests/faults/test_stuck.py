@@ -89,7 +89,7 @@ def stuck(prepared: Scenario, place: Place, disturbance: Disturbance, *, is_aban
 
 
 SAMPLED = 5
-"""The sample takes the message this many eighths into a rotation: there passwords are set already."""
+"""The sample takes the message this many eighths into a rotation: there most have begun to set the password."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -128,11 +128,12 @@ def test_a_doctors_answer_ends_what_a_crash_leaves(
     found: dict[str, str] = {}
     states: Counter[str] = Counter()
     for place, disturbance, is_abandoned in choose(rotation.places(lambda: new_scenario(strategy))):
-        scenario = stuck(rotation.prepared(lambda: new_scenario(strategy)), place, disturbance, is_abandoned=is_abandoned)
+        scenario = stuck(
+            rotation.prepared(lambda: new_scenario(strategy)), place, disturbance, is_abandoned=is_abandoned
+        )
         state, *wrong = ended(scenario)
         states[state] += 1
         if wrong:
             found[f"{disturbance}, {'abandoned' if is_abandoned else 'left'}, {place}: {state}"] = "; ".join(wrong)
     record_property("states", dict(states))
-    print(f"STATES {dict(states)}")
     assert not found
