@@ -11,7 +11,7 @@ from rotation.credential import LARGEST_SECRET
 from rotation.errors import InvalidEvent, ServiceFailed
 from rotation.lambda_handler import rotation_handler
 from tests.local.aws.secrets_manager import Call, LocalSecretsManager, Phase
-from tests.local.aws.secrets_manager_rules import ServiceError
+from tests.local.aws.secrets_manager_versions import ServiceError
 from tests.service.test_doctor import NEW, PASSWORD, World
 from tests.service.test_preflight import InvokedContext
 from tests.unit.scenario import Clock
