@@ -11,6 +11,7 @@ AUDIT_REQUIRED ?=#                 check, audit: true: it is an error if vulnera
 STACK ?=#                          uninstall: the name of the stack
 OPERATION_ARGS ?=#                 preflight, doctor, attach, uninstall: --help, --yes, --json, --detach, --profile NAME, --region NAME …
 SECRET ?=#                         preflight, doctor, attach: the name or the ARN of a secret
+SCHEDULE ?=#                       attach: rate(…) or cron(…)
 PYTEST_ARGS ?=#                    test: -k alternating, --durations=15, -n 0 (one process instead of one per core) …
 
 # Each installation is a virtual environment of Python 3.13. It sees no other package of this machine.
@@ -127,8 +128,8 @@ preflight: $(SAM) ## ask the function that is attached to a secret whether a rot
 doctor: $(SAM) ## ask the function that is attached to a secret what happened to a stuck rotation, and what repairs it (SECRET=name; OPERATION_ARGS="--repair")
 	@$(OPERATION).doctor $(OPERATION_ARGS) $(SECRET)
 
-attach: $(SAM) ## attach a rotation function to a secret, without rotating it (SECRET=name ENGINE=mysql; OPERATION_ARGS="--help")
-	@$(OPERATION).attach $(OPERATION_ARGS) --engine $(ENGINE) $(SECRET)
+attach: $(SAM) ## attach a rotation function to a secret, without rotating it (SECRET=name ENGINE=mysql SCHEDULE="rate(7 days)"; OPERATION_ARGS="--help")
+	@$(OPERATION).attach $(OPERATION_ARGS) $(if $(filter-out file,$(origin ENGINE)),--engine $(ENGINE)) $(if $(SCHEDULE),--schedule '$(SCHEDULE)') $(SECRET)
 
 uninstall: $(SAM) ## show which secrets a stack still rotates, ask, and delete it (STACK=name; OPERATION_ARGS="--help")
 	@$(OPERATION).uninstall $(OPERATION_ARGS) $(STACK)

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         session = new_session(options.profile, options.region)
-        clients = session.client("lambda"), session.client("secretsmanager")
+        clients = functions.new_client(session), session.client("secretsmanager")
         answer = examine(*clients, options.secret, options.function or "", repair=options.repair)
     except RotationError as error:
         print(error, file=sys.stderr)

@@ -1,8 +1,15 @@
-"""Which rotation function is asked about a secret, and what does it answer?"""
+"""Which rotation function is asked about a secret, and what does it answer?
 
+A question is asked once. A function that has not answered yet goes on, and each question can cost failed logins.
+"""
+
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any
+
+import boto3
+from botocore.config import Config
 
 from operations import stacks
 from operations.calls import Stopped, called
@@ -15,6 +22,14 @@ type Answer = dict[str, Any]
 """What `rotation.preflight` or `rotation.doctor` answers."""
 
 OUTPUT = "FunctionArn"
+
+CONFIG = Config(connect_timeout=10, read_timeout=910, retries={"mode": "standard", "total_max_attempts": 1})
+"""One try, which waits as long as a function can run (900 s): botocore's own gives up after 60, and asks again."""
+
+
+def new_client(session: boto3.Session) -> Client:
+    """Return a client of Lambda that asks once."""
+    return session.client("lambda", config=CONFIG)
 
 
 def of_engine(client: Client, stack: str, engine: str) -> str:
@@ -45,9 +60,11 @@ def ask(client: Client, function: str, event: Mapping[str, object]) -> Answer:
         "lambda:InvokeFunction",
         lambda: client.invoke(FunctionName=function, Payload=json.dumps(event)),
     )
-    said = json.loads(answer["Payload"].read())
+    said = None
+    with contextlib.suppress(ValueError):
+        said = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
-        cause = str(said.get("errorMessage", said))
+        cause = str(said.get("errorMessage", said) if isinstance(said, dict) else said)
         raise ServiceFailed(operation, cause, "Correct the cause; the function's log says more")
     if not isinstance(said, dict) or "Findings" not in said:
         cause = "it is no rotation function that answers questions"

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         session = new_session(options.profile, options.region)
         answer = look(
-            session.client("lambda"), session.client("secretsmanager"), options.secret, options.function or ""
+            functions.new_client(session), session.client("secretsmanager"), options.secret, options.function or ""
         )
     except RotationError as error:
         print(error, file=sys.stderr)

@@ -11,10 +11,13 @@ from rotation.doctor.diagnosis import State
 from rotation.doctor.examination import Examination, Means, examine
 from rotation.doctor.versions import Version
 from rotation.kind import Strategy
+from tests.contract.mysql_kit import account, alter
 from tests.contract.pairs import admin_for, changed, new_clone
 from tests.contract.test_preflight import DESCRIPTION
 from tests.laboratories import INVOICES, Laboratory, deadline
 from tests.laboratories.db2 import Db2Laboratory
+from tests.laboratories.mysql import MySQLLaboratory
+from tests.laboratories.postgresql import PostgreSQLLaboratory
 
 pytestmark = pytest.mark.newest
 
@@ -117,3 +120,34 @@ def test_a_pair_without_its_clone_is_healthy(
     pending = value(every_laboratory, new_clone(user), strategy, through_admin=through_admin)
     assert examined(every_laboratory, (CURRENT, current)).first.state is State.HEALTHY
     assert examined(every_laboratory, (PENDING, pending), (CURRENT, current)).first.state is State.NOT_SET
+
+
+def an_expired_password(laboratory: MySQLLaboratory) -> None:
+    user = laboratory.new_user()
+    alter(laboratory, f"ALTER USER {account(user)} PASSWORD EXPIRE")
+    current = value(laboratory, user, Strategy.SINGLE_USER, through_admin=False)
+    found = examined(laboratory, (CURRENT, current))
+    assert found.first.state is State.EXPIRED
+    assert [one.command.partition(" --secret-id")[0] for one in found.repairs] == ["aws secretsmanager rotate-secret"]
+
+
+def test_an_expired_password_of_mysql_is_not_healthy(mysql: MySQLLaboratory) -> None:
+    an_expired_password(mysql)
+
+
+def test_an_expired_password_of_mariadb_is_not_healthy(mariadb: MySQLLaboratory) -> None:
+    an_expired_password(mariadb)
+
+
+@pytest.mark.engine("postgresql")
+def test_a_password_that_is_set_again_logs_in_whatever_date_it_was_valid_until(
+    laboratory: PostgreSQLLaboratory,
+) -> None:
+    user = laboratory.new_user()
+    run(laboratory, f"ALTER ROLE \"{user.username}\" VALID UNTIL '2001-01-01'")
+    current = value(laboratory, user, Strategy.SINGLE_USER, through_admin=False)
+    found = examined(laboratory, (CURRENT, current))
+    chosen = changed(user)
+    for one in found.repairs[:-1]:
+        run(laboratory, one.command.replace("***", chosen.password))
+    assert laboratory.logs_in(chosen)

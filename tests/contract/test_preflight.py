@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from rotation.credential import Credential, SecretValue
+from rotation.errors import NotPermitted
 from rotation.finding import Finding, Outcome
 from rotation.kind import Strategy
 from rotation.passwords import PasswordPolicy
@@ -14,6 +15,7 @@ from rotation.preflight.description import Description
 from rotation.preflight.inspection import Inspection, Means
 from tests.contract.pairs import admin_for, new_clone, set_secret
 from tests.laboratories import INVOICES, ORDERS, Laboratory, deadline, new_password
+from tests.laboratories.postgresql import PostgreSQLLaboratory
 
 pytestmark = pytest.mark.newest
 
@@ -147,3 +149,21 @@ def test_a_closed_port_is_said(every_laboratory: Laboratory, user: Credential, c
     findings = looked(every_laboratory, replace(user, port=closed_port), Strategy.SINGLE_USER, through_admin=False)
     assert findings["DNS"].outcome is Outcome.PASS
     assert "security groups" in findings["network"].remedy
+
+
+@pytest.mark.engine("postgresql")
+def test_an_attribute_that_the_admin_cannot_give_the_clone_fails_before_the_rotation_does(
+    laboratory: PostgreSQLLaboratory,
+) -> None:
+    user = laboratory.new_user()
+    with laboratory.session() as run:
+        run(f'ALTER ROLE "{user.username}" REPLICATION')
+    finding = looked(laboratory, user, Strategy.ALTERNATING_USERS, through_admin=True)["admin's rights"]
+    assert finding.outcome is Outcome.FAIL
+    assert "REPLICATION" in finding.remedy
+    with pytest.raises(NotPermitted):
+        set_secret(laboratory, user)
+    with laboratory.session() as run:
+        run(f'ALTER ROLE "{user.username}" NOREPLICATION')
+    finding = looked(laboratory, user, Strategy.ALTERNATING_USERS, through_admin=True)["admin's rights"]
+    assert finding.outcome is Outcome.PASS

@@ -209,6 +209,9 @@ def an_expired_password(laboratory: MySQLLaboratory) -> None:
     assert findings["login"].outcome is Outcome.PASS
     assert findings["version"].outcome is Outcome.NOT_LOOKED_AT
     assert findings["rights"].outcome is Outcome.WARN
+    pair = looked(laboratory, user, Strategy.ALTERNATING_USERS, through_admin=True)
+    assert [item for item, finding in pair.items() if finding.outcome is Outcome.FAIL] == []
+    assert pair["expiry"].outcome is Outcome.WARN
     with laboratory.engine.connect(user, deadline()) as session:
         session.change_own_password(new_password())
         first, *_ = session.inspect_rights(Strategy.SINGLE_USER, user.username, user.username)

@@ -3,16 +3,17 @@
 import json
 import re
 import secrets
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import pytest
 
-from operations import preflight
+from operations import doctor, preflight
 from rotation.credential import Credential
 from rotation.kind import Strategy
-from tests.laboratories import ORDERS, Laboratory, Logins
+from tests.laboratories import ORDERS, Laboratory, Logins, new_password
 from tests.laboratories.postgresql import OLDER
 from tests.local.aws import template
 from tests.local.aws.deployed import Stack
@@ -44,6 +45,8 @@ CONNECTIONS = {
     "db2-alternating-users-through-admin": 6,  # as others, in RDSADMIN, and whether RDS's task is done
 }
 """The number of connections of a healthy rotation. A rotation with an admin in its secret needs the admin."""
+
+READS = frozenset({"DescribeSecret", "GetSecretValue", "ListSecretVersionIds"})
 
 VERIFIER = re.compile(r"SCRAM-SHA-256\$|\$A\$005\$|\*[0-9A-F]{40}")
 """The verifiers that servers store instead of passwords."""
@@ -364,6 +367,38 @@ def test_an_operator_is_told_that_the_next_rotation_would_succeed(
     assert str(scenario.read(arn)["password"]) not in shown.out + scenario.printed()
     made = {call.operation for call in scenario.service.calls}
     assert made <= {"DescribeSecret", "GetSecretValue"}
+
+
+@pytest.mark.strategies(Strategy.SINGLE_USER)
+def test_an_operator_is_told_what_lets_the_application_in_again(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the command of `make doctor`, and then by what it prints, word by word."""
+    user, client = scenario.new_user(), scenario.service.client()
+    arn = scenario.secret(user)
+    assert scenario.rotate(arn).result == "succeeded"
+    pending = replace(user, password=new_password())
+    text = json.dumps({**scenario.read(arn), "password": pending.password})
+    client.put_secret_value(SecretId=arn, SecretString=text, VersionStages=["AWSPENDING"])
+    scenario.laboratory.change_password(pending)
+    for name, value in scenario.service.environment.items():
+        monkeypatch.setenv(name, value)
+    scenario.service.calls.clear()
+    code = doctor.main([arn])
+    shown = capsys.readouterr()
+    assert code == 1, shown.out + shown.err
+    assert {call.operation for call in scenario.service.calls} == READS
+    assert re.search(r"^locked out +fail", shown.out, re.MULTILINE)
+    assert pending.password not in shown.out + scenario.printed()
+    # The other one attaches the emulator's function, whose ARN is not the one that is attached.
+    [command, _] = [line.strip() for line in shown.out.splitlines() if line.startswith("   aws ")]
+    label, target, source = shlex.split(command)[6::2]
+    client.update_secret_version_stage(
+        SecretId=arn, VersionStage=label, MoveToVersionId=target, RemoveFromVersionId=source
+    )
+    assert scenario.read(arn)["password"] == pending.password
+    assert doctor.main([arn]) == 0
+    assert scenario.rotate(arn).result == "succeeded"
 
 
 def rotation_of(value: dict[str, object]) -> dict[str, object]:

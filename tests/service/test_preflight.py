@@ -3,6 +3,7 @@
 import io
 import json
 import secrets
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -193,6 +194,60 @@ def test_who_loses_the_secret_is_said(world: World) -> None:
     command, operator = world.command("yes")
     command.run(world.arn, world.function, "rate(7 days)", "3h")
     assert f"It rotates with {other} today" in operator.told[1]
+
+
+def test_a_way_back_is_a_command_with_the_schedule_that_there_was(world: World) -> None:
+    other = world.service.register("other", lambda _: None)
+    rules = {"ScheduleExpression": "cron(0 3,15 ? * SUN *)", "Duration": "3h"}
+    world.client.rotate_secret(
+        SecretId=world.arn,
+        RotationLambdaARN=other,
+        RotateImmediately=False,
+        RotationRules=rules,  # type: ignore[arg-type]
+    )
+    world.service.wait(world.arn)
+    world.database.new_user("app", "another")
+    command, operator = world.command("yes", "no")
+    command.run(world.arn, world.function)
+    [back] = [text for text in operator.told if "To go back" in text]
+    options = shlex.split(back.partition("run: ")[2])
+    assert options[options.index("--rotation-lambda-arn") + 1] == other
+    assert json.loads(options[options.index("--rotation-rules") + 1]) == rules
+
+
+def test_a_secret_keeps_its_function_and_its_schedule_if_no_other_is_named(world: World) -> None:
+    command, _ = world.command("yes", "yes")
+    command.run(world.arn, world.function, "rate(7 days)", "3h")
+    command.run(world.arn)
+    found = world.client.describe_secret(SecretId=world.arn)
+    assert found["RotationLambdaARN"] == world.function
+    assert found["RotationRules"] == {"ScheduleExpression": "rate(7 days)", "Duration": "3h"}
+
+
+def test_a_secret_that_names_no_function_needs_one(world: World) -> None:
+    command, _ = world.command()
+    with pytest.raises(Stopped, match="ENGINE="):
+        command.run(world.arn)
+
+
+def test_a_secret_that_is_deleted_is_not_attached(world: World) -> None:
+    world.client.delete_secret(SecretId=world.arn, RecoveryWindowInDays=7)
+    command, _ = world.command()
+    with pytest.raises(Stopped, match="restore-secret"):
+        command.run(world.arn, world.function)
+
+
+def test_what_is_attached_is_not_said_to_be_unattached_if_nobody_can_be_asked(world: World) -> None:
+    mute = world.service.register("mute", lambda _: None)
+    command, _ = world.command("yes")
+    with pytest.raises(ServiceFailed, match="it is attached, but whether a rotation would succeed is not known"):
+        command.run(world.arn, mute)
+
+
+def test_a_question_is_asked_once_and_as_long_as_a_function_can_run() -> None:
+    client = functions.new_client(boto3.Session(region_name=REGION))
+    assert client.meta.config.retries["total_max_attempts"] == 1
+    assert client.meta.config.read_timeout > 900
 
 
 class CloudFormation:

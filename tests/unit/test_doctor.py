@@ -320,6 +320,38 @@ def test_a_restored_snapshot_is_seen_by_the_admin_and_nobody_is_refused() -> Non
     heal(scenario)
 
 
+def test_a_replica_that_is_behind_is_no_restored_snapshot_and_moves_no_label_by_itself() -> None:
+    scenario = Scenario(host="replica.test", masterarn="arn:admin", rotation={"strategy": SINGLE})
+    scenario.database.new_replica("replica.test", lag=50)
+    begun(scenario, Step.CREATE)
+    scenario.database.users[APP].verifiers = (verifier(APP, "password-1"),)
+    scenario.database.written()
+    scenario.run(Step.FINISH)
+    scenario.try_more_passwords = True
+    found = examined(scenario)
+    assert found.first.state is State.RESTORED
+    assert "at another host than replica.test" in found.first.sentence
+    assert not [one for one in found.repairs if one.safe]
+
+
+def test_two_passwords_that_both_work_are_not_said_to_be_one() -> None:
+    database = FakeDatabase(replace(KIND, strategies=frozenset(Strategy)))
+    scenario = Scenario(database=database, rotation={"strategy": Strategy.DUAL_PASSWORD})
+    begun(scenario, Step.CREATE)
+    database.users[APP].verifiers = (verifier(APP, "password-1"), verifier(APP, "password-0"))
+    found = examined(scenario)
+    assert found.first.state is State.NOT_FINISHED
+    assert "AWSPENDING was not tried" in found.first.sentence
+
+
+def test_an_admin_that_is_the_user_itself_is_said() -> None:
+    scenario = Scenario(ALTERNATING)
+    scenario.admin = replace(scenario.admin, username=APP, password="password-0")
+    found = examined(scenario)
+    assert found.first.state is State.NOT_KNOWN
+    assert "is the admin itself" in found.first.sentence
+
+
 def test_without_more_passwords_the_doctor_says_how_many_were_not_tried() -> None:
     found = examined(restored())
     assert found.first.state is State.NONE_LOGS_IN
@@ -457,7 +489,7 @@ def test_two_passwords_of_a_user_meet_the_server_and_no_more() -> None:
 def test_it_stops_at_the_password_that_works() -> None:
     scenario = begun(Scenario(), Step.CREATE)
     examined(scenario)
-    assert [one.password for one in scenario.database.tried] == ["password-0"]
+    assert {one.password for one in scenario.database.tried} == {"password-0"}
 
 
 def test_a_password_of_another_host_is_sent_nowhere() -> None:

@@ -61,12 +61,13 @@ class LookEvent:
     @classmethod
     def parse(cls, event: object) -> "Self | None":
         """Read an invocation's event; None if it asks for no look. Raises InvalidEvent."""
-        if not isinstance(event, Mapping) or event.get("Step") not in set(Look):
+        step = event.get("Step") if isinstance(event, Mapping) else None
+        if not isinstance(event, Mapping) or not isinstance(step, str) or step not in set(Look):
             return None
         repair = event.get("Repair", False)
         if not isinstance(repair, bool):
             raise _invalid('its "Repair" is neither true nor false')
-        return cls(Look(event["Step"]), _text(event, "SecretId"), repair)
+        return cls(Look(step), _text(event, "SecretId"), repair)
 
 
 def _text(event: Mapping[str, object], key: str) -> str:

@@ -6,6 +6,9 @@ from enum import StrEnum
 
 from rotation.errors import RotationError
 
+EXPIRY = "expiry"
+"""The item by which an engine says that the password has expired."""
+
 
 class Outcome(StrEnum):
     """What one look has found."""
@@ -30,6 +33,11 @@ class Finding:
     """What is so; the cause, if it is bad."""
     remedy: str = ""
     """One imperative, if it is bad."""
+
+    @property
+    def tells_expiry(self) -> bool:
+        """Whether it says that the password of who is logged in has expired, or does soon."""
+        return (self.item, self.outcome) == (EXPIRY, Outcome.WARN)
 
     def rewritten(self, rewrite: Callable[[str], str]) -> "Finding":
         """Return the same finding with its texts rewritten."""

@@ -54,6 +54,9 @@ class EngineKind:
     strategies: frozenset[Strategy]
     reset_statement: Callable[[str], str]
     """Returns the statement with which an admin gives a user of this name another password, which is *** in it."""
+    lasting_statement: Callable[[str], str] | None = None
+    """Returns the statement that lets the password of a user of this name never expire, if the server refuses one that
+    has expired as if it were wrong."""
     unshared_kinds: frozenset[str] = frozenset()
     """What alternating users cannot share on this engine; a secret can accept each by this word."""
     clone_sees_rights: bool = False

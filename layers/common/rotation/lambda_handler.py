@@ -25,6 +25,7 @@ from rotation.passwords import PasswordPolicy
 from rotation.redaction import LONGEST, Redactor, redacting
 from rotation.roles import SecretRoles, clients_in_role
 from rotation.secret import SecretUnderRotation
+from rotation.staging import CURRENT, PENDING, PREVIOUS
 from rotation.steps import STEPS, Rotation
 from rotation.strategies import RotationStrategy
 
@@ -141,7 +142,7 @@ class _Invocation:
 
     def _look(self, event: LookEvent) -> str:
         """Look at what an operator asks for; changes nothing, unless a doctor is to repair."""
-        self._redactor.release(event.secret_id)
+        self._redactor.release(event.secret_id, CURRENT, PENDING, PREVIOUS)
         self._fields |= {"step": event.look, "secret_arn": event.secret_id}
         function_arn = ":".join(self._context.invoked_function_arn.split(":")[:7])
         return self._doctor(event, function_arn) if event.look is Look.DOCTOR else self._preflight(event, function_arn)

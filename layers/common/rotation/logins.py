@@ -26,7 +26,7 @@ from typing import Protocol
 from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
 from rotation.engine import Engine, Proof, SeesPasswords, Session
-from rotation.errors import WRONG_PASSWORD, LoginBlocked, LoginRefused
+from rotation.errors import WRONG_PASSWORD, LoginBlocked, LoginRefused, Unsafe
 from rotation.kind import Strategy
 from rotation.record import PairRecord
 
@@ -189,6 +189,18 @@ def _accepted(groups: Sequence[Iterable[Credential]], current: SecretValue, cont
         "the server has none of the passwords that the versions of the secret hold",
         WRONG_PASSWORD,
     )
+
+
+def admin_over(current: SecretValue, context: Connects, *users: str) -> Credential:
+    """Return the admin, who is about to change these users; raises Unsafe if the admin is one of them."""
+    admin, normal = context.admin(current), context.engine.kind.normal_name
+    if normal(admin.username) in map(normal, users):
+        raise Unsafe(
+            f"changing {' and '.join(users)} as the admin",
+            f"{admin.username} is the admin itself",
+            "Put a user of the application into the secret, and the admin only into the admin secret",
+        )
+    return admin
 
 
 @contextlib.contextmanager

@@ -36,6 +36,7 @@ from rotation.errors import InvalidSecret, LoginRefused, NotPermitted, Unsafe, U
 from rotation.kind import CLONE_SUFFIX, EngineKind, Strategy
 from rotation.logins import (
     Context,
+    admin_over,
     as_admin,
     at_admins_place,
     has_old_password,
@@ -217,7 +218,7 @@ class AlternatingUsers(RotationStrategy):
     def set_password(self, current: SecretValue, pending: SecretValue, context: Context) -> str:
         """Prove that the current user logs in; let the admin mirror it, then set the other user's password, last."""
         user, other = current.credential.username, pending.credential.username
-        admin, proof, found = _admin(current, context, user, other), None, None
+        admin, proof, found = admin_over(current, context, user, other), None, None
         try:
             found, proof = log_in([current.credential], current, context, look_and_prove, admin)
         except LoginRefused as refused:
@@ -302,18 +303,6 @@ def _two_passwords(session: Session) -> KeepsOldPassword:
     return session
 
 
-def _admin(current: SecretValue, context: Context, *users: str) -> Credential:
-    """Return the admin, who is about to change these users; raises Unsafe if the admin is one of them."""
-    admin, normal = context.admin(current), context.engine.kind.normal_name
-    if normal(admin.username) in map(normal, users):
-        raise Unsafe(
-            f"changing {' and '.join(users)} as the admin",
-            f"{admin.username} is the admin itself",
-            "Put a user of the application into the secret, and the admin only into the admin secret",
-        )
-    return admin
-
-
 @contextlib.contextmanager
 def _admin_for(user: _NeedsAdmin, current: SecretValue, context: Context) -> Iterator[Session]:
     """Log in as an admin that can change the user that logged in, and no other account of its name.
@@ -340,7 +329,7 @@ def _repair(refused: LoginRefused, current: SecretValue, pending: SecretValue, c
     """Let the admin set the pending password although no password logs in, if that is allowed."""
     user = current.credential.username
     _require_repair(refused, current, context)
-    with as_admin(_admin(current, context, user), current, context) as session:
+    with as_admin(admin_over(current, context, user), current, context) as session:
         session.reset_password(user, pending.credential.password)
     return f"{user} got the pending password from the admin, because nothing else logs in"
 

@@ -35,6 +35,10 @@ class Case:
     kind: EngineKind
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     """By the version's id; missing: it was not tried."""
+    expiry: str = ""
+    """What the server says of the end of AWSCURRENT's password; empty: nothing, or that it is good."""
+    can_be_behind: bool = False
+    """Whether passwords are set at another host than the one that refuses AWSCURRENT: that one gets them later."""
 
     def verdict(self, version: Version) -> Verdict:
         """Return what the server said of this version."""

@@ -15,7 +15,7 @@ Each row is about the versions. Whether rotation is on, and what a pair has, is 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from rotation.doctor import repairs
@@ -23,6 +23,7 @@ from rotation.doctor.case import Case, Verdict
 from rotation.doctor.repairs import Repair
 from rotation.doctor.versions import Version
 from rotation.finding import Finding, Outcome
+from rotation.kind import Strategy
 from rotation.staging import PENDING
 
 
@@ -47,10 +48,13 @@ class State(StrEnum):
     OTHER_FUNCTION = "other function"
     PAIR_DIFFERS = "pair differs"
     CLONE_LOCKED = "clone locked"
+    EXPIRED = "expired"
 
 
 GOOD = frozenset({State.HEALTHY, State.PENDING_ON_CURRENT})
-PASSING = frozenset({State.GIVEN_UP, State.PENDING_EMPTY, State.NOT_SET, State.NOT_FINISHED, State.OTHER_FUNCTION})
+PASSING = frozenset(
+    {State.GIVEN_UP, State.PENDING_EMPTY, State.NOT_SET, State.NOT_FINISHED, State.OTHER_FUNCTION, State.EXPIRED}
+)
 """States in which the application has lost nothing, and that a rotation ends."""
 
 
@@ -87,9 +91,13 @@ def of_versions(case: Case) -> Iterator[Diagnosis]:
         yield _superseded(case, pending)
         pending = None
     if case.logs_in(case.current):
+        if case.expiry:
+            sentence = f"AWSCURRENT logs in, but {case.expiry}. A rotation ends it."
+            yield Diagnosis(State.EXPIRED, sentence, rotates=True)
         yield _works(case, case.current, pending)
     elif case.verdict(case.current) is Verdict.REFUSED:
-        yield _refused(case, case.current, pending)
+        diagnosis = _refused(case, case.current, pending)
+        yield replace(diagnosis, sentence=f"{diagnosis.sentence}{_behind(case)}")
 
 
 def of_rotation(case: Case, function_arn: str) -> Iterator[Diagnosis]:
@@ -105,7 +113,8 @@ def of_rotation(case: Case, function_arn: str) -> Iterator[Diagnosis]:
 def _no_current(case: Case) -> Diagnosis:
     problem = case.current.problem if case.current else "no version has AWSCURRENT"
     sentence = f"Applications find no login in AWSCURRENT: {problem or 'it has no value'}."
-    return Diagnosis(State.NO_CURRENT, sentence, [repairs.put(case.description.arn)])
+    freed = _freed(case, case.pending) if case.pending else []
+    return Diagnosis(State.NO_CURRENT, sentence, [*freed, repairs.put(case.description.arn)])
 
 
 def _superseded(case: Case, pending: Version) -> Diagnosis:
@@ -140,6 +149,9 @@ def _unfinished(case: Case, pending: Version) -> tuple[State, str]:
         return State.PENDING_EMPTY, "A rotation has begun, and createSecret has not written a password."
     if case.logs_in(pending):
         return State.NOT_FINISHED, "AWSCURRENT and AWSPENDING log in: only finishSecret is missing."
+    if case.strategy and case.strategy.name is Strategy.DUAL_PASSWORD and case.verdict(pending) is Verdict.NOT_TRIED:
+        sentence = "AWSCURRENT logs in, and a rotation has not ended. AWSPENDING was not tried: it can log in, too."
+        return State.NOT_FINISHED, sentence
     return State.NOT_SET, "A rotation has written a password, and setSecret has not set it; AWSCURRENT logs in."
 
 
@@ -166,6 +178,15 @@ def _refused(case: Case, current: Version, pending: Version | None) -> Diagnosis
     return _none_logs_in(case, current, pending)
 
 
+def _behind(case: Case) -> str:
+    if not case.can_be_behind or not case.login:
+        return ""
+    host = case.login.credential.host
+    return (
+        f" The admin sets passwords at another host than {host}: if that is a replica, ask again once it is not behind."
+    )
+
+
 def _none_logs_in(case: Case, current: Version, pending: Version | None) -> Diagnosis:
     user = current.value.credential.username if current.value else ""
     untried = [one for one in (*case.newer, *case.older) if case.verdict(one) is Verdict.NOT_TRIED]
@@ -174,8 +195,10 @@ def _none_logs_in(case: Case, current: Version, pending: Version | None) -> Diag
         f"The server refuses every password of {user} that was tried: somebody has changed it outside of the secret."
         f"{more}"
     )
-    reset, put = repairs.reset(user, case.kind.reset_statement(user)), repairs.put(case.description.arn)
-    return Diagnosis(State.NONE_LOGS_IN, sentence, [*_freed(case, pending or current), reset, put])
+    arn, lasting = case.description.arn, case.kind.lasting_statement
+    reset = [repairs.reset(user, case.kind.reset_statement(user))]
+    reset += [repairs.last(user, lasting(user))] if lasting else []
+    return Diagnosis(State.NONE_LOGS_IN, sentence, [*_freed(case, pending or current), *reset, repairs.put(arn)])
 
 
 def _first(case: Case, versions: Sequence[Version]) -> Version | None:
@@ -186,7 +209,7 @@ def _first(case: Case, versions: Sequence[Version]) -> Version | None:
 
 def _moves(case: Case, current: Version, target: Version, pending: Version | None) -> list[Repair]:
     """Move AWSCURRENT; first AWSPENDING leaves the version that would keep the next rotation from beginning."""
-    is_safe = case.is_same_user(target)
+    is_safe = case.is_same_user(target) and not case.can_be_behind
     freed = [] if pending == target else _freed(case, pending or current, is_safe=is_safe and not pending)
     return [*freed, repairs.move_current(case.description.arn, current, target, is_safe=is_safe)]
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rotation.admin import Admins
 from rotation.aws import Clients, call_aws
@@ -10,15 +11,24 @@ from rotation.deadline import Deadline
 from rotation.doctor.examination import Examination, Means, examine
 from rotation.doctor.repairs import Repair
 from rotation.doctor.versions import Reader
-from rotation.engine import Engine
+from rotation.engine import InspectedEngine
 from rotation.environment import boolean
-from rotation.errors import Unsafe
+from rotation.errors import ServiceFailed, Unsafe
 from rotation.event import LookEvent
 from rotation.preflight.description import Description
 from rotation.preflight.preflight import NOT_ATTACHED, Answer
 from rotation.redaction import Redactor
 
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
 ALLOWED = "ALLOW_DOCTOR_REPAIR"
+
+NOT_AS_IT_IS = (
+    "It cannot be shown as it is: a text that the secret holds, too, is *** in it, or it is too long, or a name in it"
+    " has blanks that cannot be shown. Correct it before you run it."
+)
+"""What is said of a statement that names something that the answer must not quote."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,7 @@ class Examined:
         """Return what the function returns: nothing in it holds a secret."""
         first = self.examination.first
         findings = [one.finding().rewritten(redact).to_json() for one in self.examination.diagnoses]
-        repairs = [one.to_json(is_done=one in self.done) for one in self.examination.repairs]
+        repairs = [_shown(one.to_json(is_done=one in self.done), redact) for one in self.examination.repairs]
         return {
             "SecretId": self.secret_id,
             "Outcome": str(first.outcome),
@@ -47,12 +57,18 @@ class Examined:
             "Diagnosis": redact(first.sentence),
             "Versions": [_rewritten(one, redact) for one in self.examination.versions()],
             "Findings": findings,
-            "Repairs": [_rewritten(one, redact) for one in repairs],
+            "Repairs": repairs,
         }
 
 
 def doctor(  # noqa: PLR0913 - all that one invocation has
-    event: LookEvent, engine: Engine, clients: Clients, redactor: Redactor, deadline: Deadline, *, function_arn: str
+    event: LookEvent,
+    engine: InspectedEngine,
+    clients: Clients,
+    redactor: Redactor,
+    deadline: Deadline,
+    *,
+    function_arn: str,
 ) -> Examined:
     """Return what has happened to this secret. Changes nothing, unless the event asks for the safe repairs.
 
@@ -84,10 +100,11 @@ def doctor(  # noqa: PLR0913 - all that one invocation has
         try_more_passwords=boolean(os.environ, "TRY_MORE_PASSWORDS", default=False),
     )
     examination = examine(means)
+    for repair in examination.repairs:
+        redactor.release(*repair.public)
     safe = [one for one in examination.repairs if one.safe] if event.repair else []
-    for repair in safe:
-        if repair.safe:
-            repair.safe.carry_out(client, event.secret_id, deadline)
+    for number, repair in enumerate(safe):
+        _carry_out(repair, client, event.secret_id, deadline, safe[:number])
     return Examined(event.secret_id, examination, safe)
 
 
@@ -98,6 +115,26 @@ def _require_allowed(secret_id: str) -> None:
             f"this function repairs nothing: its environment variable {ALLOWED} is not true",
             "Run the commands of the doctor's answer yourself, or deploy with AllowDoctorRepair=true",
         )
+
+
+def _carry_out(
+    repair: Repair, client: "SecretsManagerClient", secret_id: str, deadline: Deadline, done: Sequence[Repair]
+) -> None:
+    """Do what is safe. Raises ServiceFailed, which says what was done before."""
+    try:
+        if repair.safe:
+            repair.safe.carry_out(client, secret_id, deadline)
+    except ServiceFailed as error:
+        before = "".join(f"; done before: {one.does}" for one in done)
+        raise ServiceFailed(error.operation, f"{error.cause}{before}", error.remedy) from None
+
+
+def _shown(repair: Answer, redact: Callable[[str], str]) -> Answer:
+    """Return a repair as it can be shown; if its command is another one then, it says so."""
+    shown = _rewritten(repair, redact)
+    if shown["Command"] == repair["Command"]:
+        return shown
+    return {**shown, "Does": f"{shown['Does']} {NOT_AS_IT_IS}"}
 
 
 def _rewritten(fields: Answer, redact: Callable[[str], str]) -> Answer:

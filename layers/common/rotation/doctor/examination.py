@@ -13,8 +13,8 @@ from rotation.doctor.pair import PairLook
 from rotation.doctor.repairs import Repair
 from rotation.doctor.trials import Trials
 from rotation.doctor.versions import Version
-from rotation.engine import Engine
-from rotation.errors import RotationError
+from rotation.engine import InspectedEngine
+from rotation.errors import RotationError, Unexpected
 from rotation.finding import Outcome
 from rotation.preflight.description import Description
 
@@ -25,7 +25,7 @@ SEVERITY = (Outcome.FAIL, Outcome.WARN, Outcome.PASS)
 class Means:
     """What a doctor looks with."""
 
-    engine: Engine
+    engine: InspectedEngine
     deadline: Deadline
     describe: Callable[[], Description]
     """Reads all about the secret but its values."""
@@ -76,6 +76,9 @@ def _looked(case: Case, means: Means) -> tuple[Case, list[Diagnosis]]:
         diagnoses += PairLook(means.engine, means.deadline, means.admin).of(case)
     except RotationError as error:
         diagnoses.append(Diagnosis(State.NOT_KNOWN, error.sentences))
+    except Exception as error:  # noqa: BLE001 - a defect in one look is said, with what else was found
+        failure = Unexpected.from_exception(error, "looking at the database")
+        diagnoses.append(Diagnosis(State.NOT_KNOWN, failure.sentences))
     return case, [*diagnoses, *of_rotation(case, means.function_arn)]
 
 

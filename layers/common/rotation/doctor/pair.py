@@ -18,7 +18,7 @@ from rotation.doctor.trials import FEW_PASSWORDS, is_there
 from rotation.engine import CloneStatus, Comparison, Engine, Proof, Session
 from rotation.errors import LoginRefused, RightsDiffer
 from rotation.kind import Strategy
-from rotation.logins import as_admin, at_admins_place, prove
+from rotation.logins import admin_over, as_admin, at_admins_place, prove
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class PairLook:
 
     def _compared(self, case: Case, current: SecretValue, other: str) -> Comparison | None:
         """Compare the two users; None if there is only one."""
-        admin, user = self.admin(current), current.credential.username
+        user = current.credential.username
+        admin = admin_over(current, self, user, other)
         proof = self._proof(current.credential, admin)
         with as_admin(admin, current, self) as session:
             session.require_proven(proof)

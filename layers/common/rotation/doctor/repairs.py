@@ -7,7 +7,9 @@ label, and name the version that has it: AWS refuses them if somebody has moved 
     AWSPENDING leaves a version that can never become current, or that is current and about to be so no more
 """
 
+import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,9 @@ from rotation.staging import CURRENT, PENDING, WRONG
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
+
+
+AWS = "aws secretsmanager "
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,11 @@ class Repair:
     safe: LabelMove | None = None
     """What the function can do itself; None: only a person can decide it."""
 
+    @property
+    def public(self) -> Sequence[str]:
+        """The texts that no secret can be in: a command of AWS's names ARNs, versions and labels, and nothing else."""
+        return [self.command] if self.command.startswith(AWS) else []
+
     def to_json(self, *, is_done: bool = False) -> dict[str, Any]:
         """Return what a machine reads."""
         done = {"Done": True} if is_done else {}
@@ -76,7 +86,7 @@ class Repair:
 
 def aws(operation: str, arn: str, *options: str) -> str:
     """Return a command of AWS's command line about a secret."""
-    return shlex.join(["aws", "secretsmanager", operation, "--secret-id", arn, *options])
+    return AWS + shlex.join([operation, "--secret-id", arn, *options])
 
 
 def move_current(arn: str, source: Version, target: Version, *, is_safe: bool) -> Repair:
@@ -103,11 +113,17 @@ def reset(username: str, statement: str) -> Repair:
     return Repair(does, statement)
 
 
+def last(username: str, statement: str) -> Repair:
+    """Let the user log in whose password has expired, on a server that does not tell that from a wrong one."""
+    does = f"{username} can log in, if its password had expired: run it as an admin if VALID UNTIL is past."
+    return Repair(does, statement)
+
+
 def put(arn: str) -> Repair:
-    """Write that password into the secret."""
+    """Write a password that works into the secret."""
     does = (
-        "The secret holds that password: write the JSON of AWSCURRENT with it into secret.json, run this, and delete"
-        " the file."
+        "The secret holds a password that logs in: write the JSON of the secret with it into secret.json, run this, and"
+        " delete the file."
     )
     return Repair(does, aws("put-secret-value", arn, "--secret-string", "file://secret.json"))
 
@@ -119,13 +135,14 @@ def run_statement(does: str, statement: str) -> Repair:
 
 def rotate(arn: str) -> Repair:
     """Begin a rotation."""
-    return Repair("A new rotation begins, and sets another password.", aws("rotate-secret", arn))
+    does = f"A new rotation begins, and sets another password. If it fails, too, run make preflight SECRET={arn}."
+    return Repair(does, aws("rotate-secret", arn))
 
 
 def turn_on(description: Description, function_arn: str) -> Repair:
     """Attach this function, with the schedule that there was."""
-    rule = description.schedule or "rate(30 days)"
-    schedule = f"ScheduleExpression={rule}" if "(" in rule else f"AutomaticallyAfterDays={rule.split()[1]}"
-    does = f"The secret rotates again with {function_arn}: {rule}."
-    options = ["--rotation-lambda-arn", function_arn, "--rotation-rules", schedule, "--no-rotate-immediately"]
+    rules = description.rules or {"ScheduleExpression": "rate(30 days)"}
+    does = f"The secret rotates again with {function_arn}: {description.schedule or 'rate(30 days)'}."
+    # As JSON: the shorthand of AWS's command line ends at a comma, which a cron expression can have.
+    options = ["--rotation-lambda-arn", function_arn, "--rotation-rules", json.dumps(rules), "--no-rotate-immediately"]
     return Repair(does, aws("rotate-secret", description.arn, *options))

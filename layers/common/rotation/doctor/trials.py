@@ -10,6 +10,7 @@ them, and no login is refused.
 A password goes nowhere but to the place that AWSCURRENT names, with its TLS: another version could name another host.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,8 +18,8 @@ from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
 from rotation.doctor.case import Case, Verdict
 from rotation.doctor.versions import Version
-from rotation.engine import Engine, SeesPasswords
-from rotation.errors import LoginRefused
+from rotation.engine import InspectedEngine, SeesPasswords
+from rotation.errors import LoginRefused, RotationError
 from rotation.logins import MORE_PASSWORDS, as_admin
 
 FEW_PASSWORDS = 2
@@ -29,7 +30,7 @@ FEW_PASSWORDS = 2
 class Trials:
     """What a doctor logs in with."""
 
-    engine: Engine
+    engine: InspectedEngine
     deadline: Deadline
     admin: Callable[[SecretValue], Credential]
     """As `rotation.logins.Context.admin`."""
@@ -43,7 +44,13 @@ class Trials:
         verdicts: dict[str, Verdict] = {}
         for group in self._groups(case):
             verdicts |= self._verdicts(group, case.login) if case.login else {}
-        return replace(case, verdicts=verdicts)
+        tried = replace(case, verdicts=verdicts)
+        is_refused = tried.current is not None and tried.verdict(tried.current) is Verdict.REFUSED
+        return replace(
+            tried,
+            can_be_behind=is_refused and self._is_set_elsewhere(case.login),
+            expiry=self._expiry(case.login) if tried.current and tried.logs_in(tried.current) else "",
+        )
 
     def _groups(self, case: Case) -> Iterator[list[Version]]:
         """Yield the versions of each user whose passwords can be sent, the likeliest first."""
@@ -56,6 +63,21 @@ class Trials:
         users = [normal(case.login.credential.username), normal(case.next_user) if case.next_user else ""]
         for user in dict.fromkeys(filter(None, users)):
             yield [one for one in there if case.user(one) == user]
+
+    def _is_set_elsewhere(self, current: SecretValue | None) -> bool:
+        """Tell whether an admin sets passwords at another host; True if nobody knows the admin's."""
+        if not current or not current.admin_secret:
+            return False
+        with contextlib.suppress(RotationError):
+            return self.admin(current).host != current.credential.host
+        return True
+
+    def _expiry(self, current: SecretValue | None) -> str:
+        """Ask the server, in a session of AWSCURRENT, which has just logged in, whether its password has expired."""
+        if not current:
+            return ""
+        with self.engine.connect(current.credential, self.deadline) as session:
+            return next((one.said for one in session.inspect_server() if one.tells_expiry), "")
 
     def _sees(self, current: SecretValue | None) -> bool:
         return bool(current and current.admin_secret and self.engine.kind.admin_sees_passwords)

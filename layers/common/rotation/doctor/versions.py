@@ -14,10 +14,11 @@ from botocore.exceptions import ClientError
 from rotation.aws import call_aws
 from rotation.credential import SecretValue
 from rotation.deadline import Deadline
-from rotation.errors import InvalidSecret
+from rotation.errors import InvalidSecret, ServiceFailed
 from rotation.kind import EngineKind
 from rotation.redaction import Redactor
 from rotation.secret import MOST_VERSIONS_READ, NOT_FOUND, parsed
+from rotation.staging import CURRENT, PENDING
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -35,7 +36,7 @@ class Version:
     value: SecretValue | None = None
     """None if it has no value, or one that is no login."""
     problem: str = ""
-    """Why its value is no login; empty if it is one, or if there is none."""
+    """Why its value is no login, or cannot be read; empty if it is one, or if there is none."""
 
     @property
     def has_value(self) -> bool:
@@ -70,13 +71,12 @@ class Reader:
     def versions(self, stages: Mapping[str, Sequence[str]]) -> list[Version]:
         """Return the versions, the newest first: all that have these labels, and the newest without any.
 
-        Raises ServiceFailed.
+        Raises ServiceFailed, but not for a version that has neither AWSCURRENT nor AWSPENDING. Of versions of one
+        instant, AWSCURRENT counts as the oldest, as in a rotation.
         """
         created = {entry["VersionId"]: entry["CreatedDate"].astimezone(UTC) for entry in self._listed()}
         self.redactor.release(*created, *stages)
-        order = sorted(
-            created.keys() | stages.keys(), key=lambda one: created.get(one, datetime.max.replace(tzinfo=UTC))
-        )
+        order = sorted(created.keys() | stages.keys(), key=lambda one: _age(one, created, stages))
         labelled = [one for one in order if stages.get(one)]
         others = [one for one in order if not stages.get(one)][-MOST_VERSIONS_READ:]
         found = (Version(one, frozenset(stages.get(one, ())), created.get(one)) for one in order)
@@ -98,6 +98,10 @@ class Reader:
             return version
         except InvalidSecret as error:
             return replace(version, problem=error.cause)
+        except ServiceFailed as error:  # an old version can have another key, which is gone
+            if version.labels & {CURRENT, PENDING}:
+                raise
+            return replace(version, problem=error.cause)
 
     def _listed(self) -> "Iterator[SecretVersionsListEntryTypeDef]":
         page: dict[str, str] = {}
@@ -115,3 +119,11 @@ class Reader:
             if "NextToken" not in answer:
                 return
             page = {"NextToken": answer["NextToken"]}
+
+
+def _age(
+    version: str, created: Mapping[str, datetime], stages: Mapping[str, Sequence[str]]
+) -> tuple[datetime, bool, str]:
+    """Return what sorts versions, the oldest first."""
+    date = created.get(version, datetime.max.replace(tzinfo=UTC))
+    return date, CURRENT not in stages.get(version, ()), version

@@ -12,7 +12,6 @@ from rotation.staging import CURRENT, PENDING
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
 
-DOCTOR = "Run make doctor for this secret"
 GRACE = timedelta(hours=1)
 """Time for the rotation itself after its date."""
 
@@ -34,6 +33,17 @@ class Description:
     next_rotation: datetime | None
     stages: Mapping[str, Sequence[str]]
     """The labels of each version."""
+    window: str = ""
+    """How long after its date a rotation can begin; empty: what AWS takes by itself."""
+
+    @property
+    def rules(self) -> dict[str, object]:
+        """The schedule, as RotateSecret takes it; empty if there is none."""
+        if not self.schedule:
+            return {}
+        is_expression = "(" in self.schedule
+        when = {"ScheduleExpression": self.schedule} if is_expression else _days(self.schedule)
+        return {**when, **({"Duration": self.window} if self.window else {})}
 
     @classmethod
     def parse(cls, answer: "DescribeSecretResponseTypeDef") -> Self:
@@ -51,6 +61,7 @@ class Description:
             schedule=rules.get("ScheduleExpression") or (f"every {days} days" if days else ""),
             next_rotation=date and date.astimezone(UTC),
             stages=answer.get("VersionIdsToStages", {}),
+            window=rules.get("Duration", ""),
         )
 
     @property
@@ -84,17 +95,17 @@ class Description:
     def rotation(self, function_arn: str, now: datetime) -> Iterator[Finding]:
         """Say whether, by which function, and when the secret rotates."""
         if not self.function_arn:
-            yield warned("rotation", "no rotation function is attached", f"Run make attach SECRET={self.arn}")
+            yield warned("rotation", "no rotation function is attached", self._attach(function_arn))
         elif self.function_arn != function_arn:
             yield warned(
                 "rotation",
                 f"another function is attached: {self.function_arn}",
-                f"Run make attach SECRET={self.arn}, if this one shall rotate it",
+                f"{self._attach(function_arn)}, if this one shall rotate it",
             )
         elif not self.is_enabled:
-            yield warned("rotation", "this function is attached, and rotation is off", self._rotate("to switch it on"))
+            yield warned("rotation", "this function is attached, and rotation is off", self._attach(function_arn))
         elif self.next_rotation and now - self.next_rotation > GRACE:
-            yield warned("rotation", f"a rotation was due by {self.next_rotation} and has not happened", DOCTOR)
+            yield warned("rotation", f"a rotation was due by {self.next_rotation} and has not happened", self._doctor)
         else:
             when = f"; the next one is due by {self.next_rotation}" if self.next_rotation else ""
             yield passed("rotation", f"this function is attached and on: {self.schedule or 'no schedule'}{when}")
@@ -106,12 +117,22 @@ class Description:
         if not current:
             yield failed("labels", "no version has AWSCURRENT", "Put the user's login into the secret")
         elif pending and pending != current:
-            yield warned("labels", f"version {pending} has AWSPENDING: a rotation goes on, or was interrupted", DOCTOR)
+            yield warned(
+                "labels", f"version {pending} has AWSPENDING: a rotation goes on, or was interrupted", self._doctor
+            )
         else:
             yield passed("labels", f"version {current} has AWSCURRENT, and none is pending")
 
     def _with(self, label: str) -> str:
         return next((version for version, labels in self.stages.items() if label in labels), "")
 
-    def _rotate(self, purpose: str) -> str:
-        return f"Run aws secretsmanager rotate-secret --secret-id {self.arn} --rotation-rules … {purpose}"
+    @property
+    def _doctor(self) -> str:
+        return f"Run make doctor SECRET={self.arn}"
+
+    def _attach(self, function_arn: str) -> str:
+        return f'Run make attach SECRET={self.arn} OPERATION_ARGS="--function {function_arn}"'
+
+
+def _days(schedule: str) -> dict[str, object]:
+    return {"AutomaticallyAfterDays": int(schedule.split()[1])}

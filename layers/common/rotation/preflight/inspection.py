@@ -6,22 +6,19 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from rotation import strategies
-from rotation.credential import Credential, SecretValue
+from rotation.credential import LARGEST_SECRET, Credential, SecretValue
 from rotation.deadline import Deadline
 from rotation.engine import CloneStatus, Comparison, InspectedEngine, InspectedSession, Proof, Session
 from rotation.errors import RightsDiffer
-from rotation.finding import Finding, Outcome, failed_with, not_looked_at, passed, warned
+from rotation.finding import Finding, Outcome, failed, failed_with, not_looked_at, passed, warned
 from rotation.kind import EngineKind, Strategy
-from rotation.logins import as_admin, at_admins_place, prove
+from rotation.logins import admin_over, as_admin, at_admins_place, prove
 from rotation.mirroring import require_shareable
 from rotation.passwords import PasswordPolicy
 from rotation.preflight.description import Description
 from rotation.preflight.looks import Look, findings_of
 from rotation.record import PairRecord, differ
 from rotation.strategies import RotationStrategy
-
-EXPIRY = "expiry"
-"""The item by which an engine says that the password has expired."""
 
 NOT_TRIED = "only a rotation shows it"
 
@@ -127,11 +124,16 @@ class Inspection:
         yield passed("names", f"{self._other} gets the next password")
 
     def _new_password(self) -> Iterator[Finding]:
-        self._means.policy().generate(self._other)
+        successor = self._current.successor(self._other, self._means.policy().generate(self._other))
+        if len(successor.to_json().encode()) > LARGEST_SECRET:
+            yield failed("new password", f"with it the secret has more than {LARGEST_SECRET} bytes", "Shorten its JSON")
+            return
         yield passed("new password", "the function can make one; the item password rules has what the server asks for")
 
     def _admin_secret(self) -> Iterator[Finding]:
         if self._current.admin_secret:
+            if self._strategy.name is Strategy.ALTERNATING_USERS:
+                admin_over(self._current, self._means, self._user.username, self._other)
             yield passed("admin secret", f"{self._admin}, of {self._current.admin_secret}")
         else:
             yield passed("admin secret", "none is named, and this strategy needs none")
@@ -157,7 +159,7 @@ class Inspection:
 
     def _server(self, session: InspectedSession) -> Iterator[Finding]:
         for finding in session.inspect_server():
-            self._has_expired |= (finding.item, finding.outcome) == (EXPIRY, Outcome.WARN)
+            self._has_expired |= finding.tells_expiry
             yield finding
 
     def _users_rights(self, session: InspectedSession) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from rotation.errors import RotationError
+from rotation.errors import RotationError, Unexpected
 from rotation.finding import Finding, Outcome, failed_with, not_looked_at
 
 
@@ -15,7 +15,7 @@ class Look:
     needs: Sequence[str]
     """The items of earlier looks."""
     look: Callable[[], Iterable[Finding]]
-    """Returns one finding or several, of this item or of others. A RotationError that it raises is a failure."""
+    """Returns one finding or several, of this item or of others. What it raises is a failure."""
 
 
 def findings_of(looks: Iterable[Look]) -> Iterator[Finding]:
@@ -37,3 +37,5 @@ def _taken(one: Look) -> Iterator[Finding]:
         yield from one.look()
     except RotationError as error:
         yield failed_with(one.item, error)
+    except Exception as error:  # noqa: BLE001 - a defect in one look is said, and the others are taken
+        yield failed_with(one.item, Unexpected.from_exception(error, f"looking at {one.item}"))

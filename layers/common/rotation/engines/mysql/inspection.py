@@ -34,6 +34,7 @@ from rotation.passwords import PasswordPolicy
 from rotation.redaction import said
 
 LOOKING: Final = "looking at the server and its accounts"
+RENEWS: Final = "Rotate the secret: then AWSCURRENT has a password that has not expired"
 EXPIRED: Final = "the user's password has expired: the server says nothing until it has a new one"
 
 SSL_REQUEST: Final = struct.pack(
@@ -141,6 +142,7 @@ class MySQLInspection:
     def server(self) -> Iterator[Finding]:
         """Say what the server is, and how it treats passwords."""
         if self._account is None:
+            yield warned("expiry", EXPIRED, RENEWS)
             for item in ("version", "replica", "password rules", "lockout"):
                 yield not_looked_at(item, EXPIRED)
             return
@@ -207,7 +209,7 @@ class MySQLInspection:
         if strategy is Strategy.ALTERNATING_USERS:
             return
         if self._account is None:
-            yield warned("rights", EXPIRED, "Rotate the secret: the rotation renews the password")
+            yield warned("rights", EXPIRED, RENEWS)
         elif blocked := self._blocked():
             yield blocked
         elif strategy is Strategy.DUAL_PASSWORD:

@@ -6,13 +6,13 @@ See `rotation.engine.Session.inspect_server` and `inspect_rights`.
 import socket
 import ssl
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rotation.engines.driver import NO_TLS, REPLICA
 from rotation.engines.postgresql import catalog
-from rotation.engines.postgresql.admin import lacking
+from rotation.engines.postgresql.admin import lacking, lacking_attributes
 from rotation.engines.postgresql.connection import PostgreSQLConnection
-from rotation.engines.postgresql.roles import Role, quoted
+from rotation.engines.postgresql.roles import Role, attribute_changes, quoted
 from rotation.errors import Untrusted
 from rotation.finding import Finding, failed, not_looked_at, passed, warned
 from rotation.kind import Strategy
@@ -102,8 +102,22 @@ def _admins_rights(connection: PostgreSQLConnection, user: str, other: str) -> I
     rows = connection.execute("looking at the roles", catalog.ROLES, (admin, user, other))
     roles = {str(name): Role.from_row(*row) for name, *row in rows}
     own = roles.pop(admin, None)
-    remedy = lacking(admin, own, roles, have_options=connection.memberships_have_options)
+    have_options = connection.memberships_have_options
+    remedy = lacking(admin, own, roles, have_options=have_options) or lacking_attributes(
+        admin, own, other, _flags_to_give(roles, user, other), have_options=have_options
+    )
     if remedy:
         yield failed("rights", f"{admin} lacks what it takes to change {' and '.join(roles)}", remedy)
     else:
         yield passed("rights", f"{admin} can create and change roles, and {' and '.join(roles)}")
+
+
+def _flags_to_give(roles: Mapping[str, Role], user: str, other: str) -> list[str]:
+    """Return the words of ALTER ROLE by which `other` becomes what the user is; a new role has none of them."""
+    if user not in roles or user == other:
+        return []
+    own = roles[user].attributes
+    wanted = (
+        attribute_changes(roles[user], roles[other]) if other in roles else {n: v for n, v in own.items() if v is True}
+    )
+    return [name if value else f"NO{name}" for name, value in wanted.items() if isinstance(value, bool)]

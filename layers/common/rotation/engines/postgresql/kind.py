@@ -5,8 +5,16 @@ from rotation.kind import EngineKind, Strategy
 
 def reset_statement(username: str) -> str:
     """Return the statement that gives a role another password."""
-    name = username.replace('"', '""')
-    return f"ALTER ROLE \"{name}\" PASSWORD '***'"
+    return f"ALTER ROLE {_quoted(username)} PASSWORD '***'"
+
+
+def lasting_statement(username: str) -> str:
+    """Return the statement that lets a role log in, whatever the date until which its password was valid."""
+    return f"ALTER ROLE {_quoted(username)} VALID UNTIL 'infinity'"
+
+
+def _quoted(username: str) -> str:
+    return '"' + username.replace('"', '""') + '"'
 
 
 KIND = EngineKind(
@@ -20,5 +28,6 @@ KIND = EngineKind(
     password_limit=128,
     clone_sees_rights=True,
     reset_statement=reset_statement,
+    lasting_statement=lasting_statement,
     strategies=frozenset({Strategy.SINGLE_USER, Strategy.ALTERNATING_USERS}),
 )
