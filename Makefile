@@ -10,7 +10,7 @@ ADDRESS ?= host.docker.internal#   aws: the address at which a container reaches
 AUDIT_REQUIRED ?=#                 check, audit: true: it is an error if vulnerabilities cannot be looked up
 STACK ?=#                          uninstall: the name of the stack
 OPERATION_ARGS ?=#                 preflight, doctor, attach, uninstall: --help, --yes, --json, --detach, --profile NAME, --region NAME …
-SECRET ?=#                         preflight, doctor, attach: the name or the ARN of a secret
+SECRET ?=#                         preflight, doctor, attach, rotate: the name or the ARN of a secret
 PYTEST_ARGS ?=#                    test: -k alternating, --durations=15, -n 0 (one process instead of one per core) …
 
 # Each installation is a virtual environment of Python 3.13. It sees no other package of this machine.
@@ -42,7 +42,7 @@ SOURCES := template.yaml samconfig.toml $(shell find functions layers supply ! -
 export SAM_CLI_TELEMETRY := 0
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all faults check audit format build libraries package deployer renew validate invoke aws dashboard deploy \
-	preflight doctor attach uninstall clean
+	preflight doctor attach rotate uninstall clean
 
 help: ## list these tasks
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -124,6 +124,9 @@ doctor: $(SAM) ## ask the function that is attached to a secret what happened to
 
 attach: $(SAM) ## attach a rotation function to a secret, without rotating it (SECRET=name ENGINE=mysql; OPERATION_ARGS="--help")
 	@$(OPERATION).attach $(OPERATION_ARGS) --engine $(ENGINE) $(SECRET)
+
+rotate: $(SAM) ## rotate a secret now, and watch the steps (SECRET=name; OPERATION_ARGS="--wait 60")
+	@$(OPERATION).rotate $(OPERATION_ARGS) $(SECRET)
 
 uninstall: $(SAM) ## show which secrets a stack still rotates, ask, and delete it (STACK=name; OPERATION_ARGS="--help")
 	@$(OPERATION).uninstall $(OPERATION_ARGS) $(STACK)

@@ -7,6 +7,7 @@ is answered as AWS answers otherwise; all others may do everything.
 from __future__ import annotations
 
 import io
+import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -80,24 +81,29 @@ class Gate:
         except AccessDenied:
             raise ServiceError("AccessDeniedException", "Access to KMS is not allowed") from None
 
-    def check_invocation(self, environ: WSGIEnvironment, function_arn: str) -> None:
-        """Let somebody invoke a function, or raise the refusal."""
+    def refuse_function(self, environ: WSGIEnvironment, operation: str, function_arn: str) -> Response | None:
+        """Let a call of Lambda about a function in, or return its refusal."""
         if caller := self._caller(environ):
             try:
-                caller.role.authorize(Request("lambda:InvokeFunction", function_arn))
+                caller.role.authorize(Request(f"lambda:{operation}", function_arn))
             except AccessDenied as error:
-                raise ServiceError("AccessDeniedException", str(error), 403) from None
+                return _denied(error, 403)
+        return None
 
-    def refuse_query(self, environ: WSGIEnvironment) -> Response | None:
-        """Let a call of RDS or STS in, or return its refusal."""
+    def refuse_other(self, environ: WSGIEnvironment) -> Response | None:
+        """Let a call of RDS, STS or CloudWatch Logs in, or return its refusal."""
         if not (caller := self._caller(environ)):
             return None
-        body = HttpRequest(environ).get_data()
+        body, target = HttpRequest(environ).get_data(), environ.get("HTTP_X_AMZ_TARGET", "")
         environ["wsgi.input"] = io.BytesIO(body)
         try:
-            caller.role.authorize(_query(caller, dict(parse_qsl(body.decode())), self.account_id))
+            caller.role.authorize(
+                _of_logs(caller, target, json.loads(body), self.account_id)
+                if target
+                else _query(caller, dict(parse_qsl(body.decode())), self.account_id)
+            )
         except AccessDenied as error:
-            return Response(_DENIED.format(escape(str(error)), uuid4()), 403, content_type="text/xml")
+            return _denied(error) if target else _denied_query(error)
         return None
 
     def _caller(self, environ: WSGIEnvironment) -> _Caller | None:
@@ -146,6 +152,24 @@ def _uses_of_key(operation: str, secret: FakeSecret | ReplicaSecret | None, regi
     if key.startswith("arn:"):
         for action in _USE_OF_KEY.get(operation, ()):
             yield Request(action, key, {"kms:ViaService": f"secretsmanager.{region}.amazonaws.com"})
+
+
+def _of_logs(caller: _Caller, target: str, parameters: Mapping[str, Any], account_id: str) -> Request:
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/iam-access-control-overview-cwl.html
+    group = f"arn:aws:logs:{caller.region}:{account_id}:log-group:{parameters['logGroupName']}:*"
+    return Request(f"{caller.service}:{target.partition('.')[2]}", group)
+
+
+def _denied(error: AccessDenied, status: int = 400) -> Response:
+    """Return the refusal of a service that speaks JSON."""
+    code = "AccessDeniedException"
+    said = json.dumps({"__type": code, "message": str(error)})
+    return Response(said, status, {"x-amzn-ErrorType": code}, content_type="application/x-amz-json-1.1")
+
+
+def _denied_query(error: AccessDenied) -> Response:
+    """Return the refusal of a service that speaks XML."""
+    return Response(_DENIED.format(escape(str(error)), uuid4()), 403, content_type="text/xml")
 
 
 def _query(caller: _Caller, form: Mapping[str, Any], account_id: str) -> Request:
