@@ -28,6 +28,7 @@ from rotation.watch.health import State as Health
 from rotation.watch.health import health
 
 if TYPE_CHECKING:
+    import boto3
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef, SecretListEntryTypeDef
 
@@ -115,11 +116,11 @@ def _attached(found: "DescribeSecretResponseTypeDef") -> AttachedSecret:
     return AttachedSecret.parse(cast("SecretListEntryTypeDef", entry))
 
 
-def main(arguments: Sequence[str] | None = None, timer: Timer = CLOCK) -> int:
+def main(arguments: Sequence[str] | None = None, timer: Timer = CLOCK, session: "boto3.Session | None" = None) -> int:
     """Run the command; return 0: it has rotated; 1: it failed, or is still going on; 2: it was not begun."""
     options = _parser().parse_args(arguments)
     try:
-        session = new_session(options.profile, options.region)
+        session = session or new_session(options.profile, options.region)
         clients = session.client("secretsmanager"), session.client("lambda"), session.client("logs")
         answer = Rotate(*clients, _silent if options.json else _show, timer).run(options.secret, options.wait)
     except RotationError as error:

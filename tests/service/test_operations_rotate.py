@@ -6,21 +6,23 @@ import secrets
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
+import boto3
 import pytest
 
 from operations import rotate
 from operations.watching import LATE_LOOKS, Timer
 from rotation.errors import PasswordRefused
+from rotation.finding import Outcome
 from rotation.lambda_handler import logger, rotation_handler
 from tests.fakes import PRIMARY, FakeDatabase, reading
 from tests.laboratories import ORDERS
 from tests.local.aws.iam import Role
 from tests.local.aws.lambda_logs import LogGroup, group_of
-from tests.local.aws.secrets_manager import Call, LocalSecretsManager, Phase, ServiceError
+from tests.local.aws.secrets_manager import REGION, Call, LocalSecretsManager, Phase, ServiceError
 from tests.service.invoking import STEPS
 from tests.service.test_preflight import InvokedContext
 
@@ -37,6 +39,18 @@ NEEDED = [
 """What docs/rotating.md says that an operator needs."""
 
 
+class Late(logging.Handler):
+    """Keeps what the function logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line."""
+        self.records.append(record)
+
+
 class ToLog(logging.Handler):
     """Writes what the function logs into its log group, as Lambda does."""
 
@@ -50,21 +64,46 @@ class ToLog(logging.Handler):
         self._group.write([f"START RequestId: {uuid.uuid4()}", self.format(record), '["no object"]'])
 
 
+@contextmanager
+def logging_to(handler: logging.Handler) -> Iterator[None]:
+    """Let the function log to a handler, and not to the output, until the block ends."""
+    log = logging.getLogger(logger.service)
+    before, log.handlers = log.handlers, [handler]
+    yield
+    log.handlers = before
+
+
+class Session(boto3.Session):
+    """The operator's, who has an access key; makes each client once."""
+
+    def __init__(self, key: str, endpoint_url: str) -> None:
+        super().__init__(key, "test", region_name=REGION)
+        self._made: dict[str, Any] = {}
+        self._endpoint_url = endpoint_url
+
+    def client(self, name: str) -> Any:  # type: ignore[override]  # noqa: ANN401 - as boto3 has it
+        """Return the client of a service."""
+        if name not in self._made:
+            self._made[name] = super().client(name, endpoint_url=self._endpoint_url)  # type: ignore[call-overload]
+        return self._made[name]
+
+
 class World:
     """A database, a secret that rotates, its function, and an operator whose waiting takes no time.
 
     No step begins before the operator waits for the first time; so what a look sees does not depend on the machine.
     """
 
-    def __init__(self, service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.service, self.client, self._monkeypatch = service, service.client(), monkeypatch
+    def __init__(self, service: LocalSecretsManager, session: Session) -> None:
+        self.service, self.client = service, session.client("secretsmanager")
+        self.session = session
         self.database = FakeDatabase()
         self.database.new_user("app", PASSWORD, reading(ORDERS))
         value = {"engine": "fake", "host": PRIMARY, "username": "app", "password": PASSWORD}
         self.name = f"orders-{secrets.token_hex(4)}"
         self.arn = self.client.create_secret(Name=self.name, SecretString=json.dumps(value))["ARN"]
         self.function = service.register("secret-rotation-FakeDb", self._invoked)
-        self.group = LogGroup(service.logs(), group_of(self.function))
+        self.group = LogGroup(session.client("logs"), group_of(self.function))
         self._handler = rotation_handler(self.database)
         self.steps_begin = threading.Event()
         self.now = 0.0
@@ -99,12 +138,12 @@ class World:
         role = Role.of(
             name, f"arn:aws:sts::{self.service.account_id}:assumed-role/{name}/me", [{"Statement": [statement]}]
         )
-        for variable, value in self.service.acting_as(role).items():
-            self._monkeypatch.setenv(variable, value)
+        key = self.service.acting_as(role)["AWS_ACCESS_KEY_ID"]
+        self.session = Session(key, self.service.endpoint_url)
 
     def rotate(self, *options: str) -> int:
         """Run the command."""
-        return rotate.main([self.name, *options], Timer(lambda: self.now, self._pause))
+        return rotate.main([self.name, *options], Timer(lambda: self.now, self._pause), self.session)
 
     def labels(self) -> dict[str, str]:
         """Return which version has which label."""
@@ -112,15 +151,19 @@ class World:
         return {label: version for version, labels in stages.items() for label in labels}
 
 
+@pytest.fixture(scope="module")
+def session(_service: LocalSecretsManager) -> Session:
+    """The session of an operator who may do everything."""
+    return Session("test", _service.endpoint_url)
+
+
 @pytest.fixture
-def unattached(service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def unattached(service: LocalSecretsManager, session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A secret that no function rotates yet."""
     monkeypatch.setenv("COLUMNS", "400")
-    world = World(service, monkeypatch)
-    handler = ToLog(world.group)
-    logger.addHandler(handler)
-    yield world
-    logger.removeHandler(handler)
+    world = World(service, session)
+    with logging_to(ToLog(world.group)):
+        yield world
     world.steps_begin.set()
 
 
@@ -134,7 +177,7 @@ def world(unattached: World) -> World:
 def rows(shown: str) -> dict[str, tuple[str, str]]:
     """Return the outcome and the text of each row that is not the rest of another one."""
     found = [line.split(maxsplit=2) for line in shown.splitlines() if line and not line.startswith(" ")]
-    return {row[0]: (row[1], row[2]) for row in found if len(row) == 3}
+    return {row[0]: (row[1], row[2]) for row in found if len(row) == 3 and row[1] in set(Outcome)}
 
 
 def test_each_step_is_shown_and_then_which_version_is_current(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -293,42 +336,33 @@ def test_an_error_while_it_is_watched_does_not_say_that_it_was_not_begun(
 
 
 def test_lines_that_come_late_are_waited_for_a_little(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    late: list[logging.LogRecord] = []
-    [handler] = (one for one in logger.handlers if isinstance(one, ToLog))
-    logger.removeHandler(handler)
-    keeper = logging.Handler()
-    keeper.emit = late.append  # type: ignore[method-assign]
-    logger.addHandler(keeper)
+    at_once, late = ToLog(world.group), Late()
 
     def pause() -> None:
         world.end()
         if world.now == 4:
-            for record in late:
-                handler.emit(record)
+            for record in late.records:
+                at_once.emit(record)
 
     world.on_pause = pause
-    try:
+    with logging_to(late):
         assert world.rotate() == 0
-    finally:
-        logger.removeHandler(keeper)
     assert list(rows(capsys.readouterr().out)) == ["begun", *STEPS, "outcome"]
     assert world.now == 4
 
 
 def test_lines_that_never_come_are_not_waited_for_long(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     """The level of the log can hide them."""
-    monkeypatch = pytest.MonkeyPatch()
-    [handler] = (one for one in logger.handlers if isinstance(one, ToLog))
-    monkeypatch.setattr(handler, "emit", lambda _: None)
-    assert world.rotate() == 0
-    monkeypatch.undo()
+    with logging_to(Late()):
+        assert world.rotate() == 0
     assert list(rows(capsys.readouterr().out)) == ["begun", "outcome"]
     assert world.now == 1 + LATE_LOOKS
 
 
 def test_a_machine_reads_json(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert world.rotate("--json") == 0
-    answer = json.loads(capsys.readouterr().out)
+    shown = capsys.readouterr().out
+    answer = json.loads(shown[shown.index("{\n") :])  # before that, the function prints its metrics
     assert {key: answer[key] for key in ("SecretId", "FunctionArn", "VersionId", "Outcome", "State")} == {
         "SecretId": world.arn,
         "FunctionArn": world.function,
