@@ -6,7 +6,7 @@ ENV ?= default#                    build, deploy: the environment of samconfig.t
 ENGINE ?= postgresql#              demo, invoke, aws: the database: postgresql, mysql, mariadb or sqlserver (a stand-in)
 EVENT ?= create-secret#            invoke: create-secret, set-secret, test-secret, finish-secret, or the path of a file
 AWS ?=#                            invoke: laptop; or account: that of your credentials, or of AWS_ENDPOINT_URL
-ADDRESS ?= host.docker.internal#   aws: the address at which a container reaches this machine
+ADDRESS ?=#                        aws: for `sam local invoke`: the address at which a container reaches this machine
 AUDIT_REQUIRED ?=#                 check, audit: true: it is an error if vulnerabilities cannot be looked up
 STACK ?=#                          uninstall: the name of the stack
 OPERATION_ARGS ?=#                 preflight, doctor, attach, uninstall: --help, --yes, --json, --detach, --profile NAME, --region NAME …
@@ -103,8 +103,8 @@ validate: $(SAM) $(CHECKOV) ## check the template: CloudFormation's rules in eve
 invoke: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## run one step, on this machine (ENGINE=mysql EVENT=set-secret) or in your account (AWS=account)
 	@$(BIN)/python -m tests.local.invoke $(EVENT) --engine $(ENGINE) $(if $(AWS),--aws $(AWS))
 
-aws: $(DEVELOPMENT) $(HOST_BUILD) ## run a laptop-sized AWS until Ctrl-C, for `sam local invoke` (ENGINE=mysql ADDRESS=172.17.0.1)
-	@$(BIN)/python -m tests.local.invoke.waiting_rotation --engine $(ENGINE) --address $(ADDRESS)
+aws: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## run a laptop-sized AWS until Ctrl-C, for make preflight, rotate and so on (ENGINE=mysql); or for `sam local invoke` (ADDRESS=172.17.0.1)
+	@$(BIN)/python -m tests.local.invoke.$(if $(ADDRESS),waiting_rotation --address $(ADDRESS),running_functions) --engine $(ENGINE)
 
 dashboard: $(DEVELOPMENT) ## draw what the stack's dashboard shows on the fortieth day, into .local/dashboard.svg
 	@PYTHONPATH=layers/common $(BIN)/python -m tests.local.dashboard

@@ -21,8 +21,9 @@ moto keeps the secrets. Where moto and the service differ, the service's rules h
 It is a stand-in: one account and one Region, no policies of secrets and keys, no encryption, no quotas (but see
 quotas.py), no schedule that fires, and versions are never pruned. What nobody wrote down is our choice: a
 `RotationToken` that is not the rotation's own is an InvalidParameterException; no step begins once the rotation
-is cancelled or abandoned; a refused `RotateSecret` starts no new attempt. moto's RDS, STS and CloudWatch Logs answer at
-the same endpoint, as moto has them; and of Lambda, Invoke and GetFunctionConfiguration of registered functions.
+is cancelled or abandoned; a refused `RotateSecret` starts no new attempt. moto's RDS, STS, CloudWatch Logs and
+CloudFormation answer at the same endpoint, as moto has them; and of Lambda, Invoke and GetFunctionConfiguration of
+registered functions.
 """
 
 from __future__ import annotations
@@ -172,8 +173,11 @@ class LocalSecretsManager:
 
     def logs(self) -> Any:  # noqa: ANN401 - it has no types here
         """Return a client of moto's CloudWatch Logs in the same account."""
-        with self._lock:
-            return self._session.client("logs", endpoint_url=self.endpoint_url, config=_ONE_TRY)
+        return self._client("logs")
+
+    def cloudformation(self) -> Any:  # noqa: ANN401 - it has no types here
+        """Return a client of moto's CloudFormation in the same account; its first call takes seconds."""
+        return self._client("cloudformation")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -233,6 +237,10 @@ class LocalSecretsManager:
         with self._lock:
             self._staleness = staleness
             self._past = [deepcopy(self._store.secrets)] if staleness else []
+
+    def _client(self, name: str) -> Any:  # noqa: ANN401 - boto3's has no types for most services
+        with self._lock:
+            return self._session.client(name, endpoint_url=self.endpoint_url, config=_ONE_TRY)  # type: ignore[call-overload]
 
     @contextmanager
     def _as_it_was(self, call: Call) -> Iterator[None]:
