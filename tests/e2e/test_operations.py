@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from operations import attach, doctor, preflight, rotate
+from operations.watching import Timer
 from tests.local.aws.secrets_manager_rotation import STEPS
 from tests.local.demo.databases import Login
 from tests.local.demo.engines import ENGINES, fetch_server
@@ -69,15 +70,20 @@ def test_preflight_and_doctor_answer_in_the_same_aws(aws: RunningFunctions, caps
     assert answer["State"] in {"healthy", "pending on current"}
 
 
-@pytest.mark.thorough  # the stand-in for CloudFormation takes five seconds to begin
+@pytest.mark.thorough(named_by=["engine"])  # the stand-in for CloudFormation takes seconds to begin
+@pytest.mark.parametrize("named_by", ["function", "engine"])
 @pytest.mark.usefixtures("_exported")
-def test_a_secret_that_nothing_rotates_is_attached_by_its_engine_and_then_rotates(
-    aws: RunningFunctions, capsys: pytest.CaptureFixture[str]
+def test_a_secret_that_nothing_rotates_is_attached_and_then_rotates(
+    aws: RunningFunctions, named_by: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    aws.make_stack("postgresql")
-    assert preflight.main([aws.unattached]) == preflight.NOT_ASKED
-    assert f"Run make attach SECRET={aws.unattached}" in capsys.readouterr().err
-    assert attach.main([aws.unattached, "--engine", "postgresql", "--yes"]) == 0
-    assert "billing_clone does not exist, and the first rotation creates it" in capsys.readouterr().out
-    assert rotate.main([aws.unattached]) == 0
-    assert "billing_clone mirrors billing and has the pending password" in capsys.readouterr().out
+    secret = f"again-{named_by}"
+    client = aws.scenario.manager.client()
+    client.create_secret(Name=secret, SecretString=client.get_secret_value(SecretId=aws.unattached)["SecretString"])
+    if named_by == "engine":
+        aws.make_stack("postgresql")
+    assert preflight.main([secret]) == preflight.NOT_ASKED
+    assert f"Run make attach SECRET={secret}" in capsys.readouterr().err
+    name = {"function": aws.scenario.function_arn, "engine": "postgresql"}[named_by]
+    assert attach.main([secret, f"--{named_by}", name, "--yes"]) == 0
+    assert rotate.main([secret], Timer(pause=lambda _: aws.scenario.manager.wait(secret))) == 0
+    assert "the version is current now" in capsys.readouterr().out
