@@ -61,7 +61,9 @@ class ToLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line, among some that are not ours."""
-        self._group.write([f"START RequestId: {uuid.uuid4()}", self.format(record), '["no object"]'])
+        line = self.format(record)
+        of_another = json.dumps({"secret_arn": "another", "caused_by": json.loads(line).get("version_token")})
+        self._group.write([f"START RequestId: {uuid.uuid4()}", line, '["no object"]', of_another])
 
 
 @contextmanager
@@ -168,10 +170,16 @@ def unattached(service: LocalSecretsManager, session: Session, monkeypatch: pyte
 
 
 @pytest.fixture
-def world(unattached: World) -> World:
-    """A secret that rotates."""
+def world(unattached: World) -> Iterator[World]:
+    """A secret that rotates; no step of it runs after the test."""
     unattached.attach()
-    return unattached
+    yield unattached
+    unattached.end()
+
+
+def items(shown: str) -> list[str]:
+    """Return the first column of the table, and the last line's first word."""
+    return [line.split()[0] for line in shown.splitlines() if line and line[0] not in " {"]
 
 
 def rows(shown: str) -> dict[str, tuple[str, str]]:
@@ -268,6 +276,7 @@ def test_a_password_that_the_server_refuses_is_given_up_and_said_so(
     assert found["outcome"][1].endswith("has lost AWSPENDING: it was given up, and no step goes on with it")
 
 
+@pytest.mark.usefixtures("clock")
 def test_a_version_that_somebody_gave_up_has_failed_also_if_no_line_says_why(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -340,14 +349,13 @@ def test_lines_that_come_late_are_waited_for_a_little(world: World, capsys: pyte
 
     def pause() -> None:
         world.end()
-        if world.now == 4:
-            for record in late.records:
-                at_once.emit(record)
+        for record in late.records[:2] if world.now == 2 else late.records[2:] if world.now == 4 else []:
+            at_once.emit(record)
 
     world.on_pause = pause
     with logging_to(late):
         assert world.rotate() == 0
-    assert list(rows(capsys.readouterr().out)) == ["begun", *STEPS, "outcome"]
+    assert items(capsys.readouterr().out) == ["begun", *STEPS, "outcome", f"{world.arn}:"], "each is shown once"
     assert world.now == 4
 
 
@@ -359,9 +367,65 @@ def test_lines_that_never_come_are_not_waited_for_long(world: World, capsys: pyt
     assert world.now == 1 + LATE_LOOKS
 
 
-def test_a_machine_reads_json(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_was_broken_and_works_again_is_a_warning(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """AWSCURRENT does not log in, and a version that lost its label does."""
+    value = json.loads(world.client.get_secret_value(SecretId=world.arn)["SecretString"])
+    first = world.labels()["AWSCURRENT"]
+    wrong = world.client.put_secret_value(
+        SecretId=world.arn, SecretString=json.dumps({**value, "password": "Xk3-9fQw"})
+    )
+    right = world.client.put_secret_value(SecretId=world.arn, SecretString=json.dumps(value))
+    assert first != right["VersionId"]
+    world.client.update_secret_version_stage(
+        SecretId=world.arn,
+        VersionStage="AWSCURRENT",
+        MoveToVersionId=wrong["VersionId"],
+        RemoveFromVersionId=right["VersionId"],
+    )
+    assert world.rotate() == 0
+    shown = capsys.readouterr().out
+    outcome, said = rows(shown)["setSecret"]
+    assert outcome == "warn"
+    assert said.endswith(
+        "; before that, the server refused the password of AWSCURRENT and accepted that of another version"
+    )
+    assert "→ Find out who changed the password outside of the secret" in shown
+
+
+def test_a_rotation_that_another_one_followed_has_finished(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    def end_and_rotate_again() -> None:
+        world.end()
+        world.client.rotate_secret(SecretId=world.arn)
+        world.end()
+
+    world.on_pause = end_and_rotate_again
+    assert world.rotate() == 0
+    shown = capsys.readouterr().out
+    assert items(shown) == ["begun", *STEPS, "outcome", f"{world.arn}:"], "and no line of the other one"
+    assert world.labels()["AWSPREVIOUS"] in rows(shown)["outcome"][1]
+
+
+def test_labels_that_are_older_than_the_rotation_are_no_failure(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Secrets Manager is eventually consistent."""
+    late = LATE_LOOKS + 4
+    world.service.staleness = lambda call: int(call.operation == "DescribeSecret" and world.now < late)
+    world.on_pause = lambda: world.end() if world.now > late else None
+    assert world.rotate() == 0
+    assert items(capsys.readouterr().out) == ["begun", *STEPS, "outcome", f"{world.arn}:"]
+
+
+def test_a_machine_reads_json_and_nothing_else(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[str] = []
+    world.session.client("logs").meta.events.register(
+        "provide-client-params.cloudwatch-logs.FilterLogEvents",
+        lambda params, **_: asked.append(params["filterPattern"]),
+    )
     assert world.rotate("--json") == 0
     shown = capsys.readouterr().out
+    assert [line for line in shown[: shown.index("{\n")].splitlines() if not line.startswith('{"_aws"')] == []
+    assert set(asked) == {f'"{world.labels()["AWSCURRENT"]}"'}, "AWS looks for its lines, and sends no others"
     answer = json.loads(shown[shown.index("{\n") :])  # before that, the function prints its metrics
     assert {key: answer[key] for key in ("SecretId", "FunctionArn", "VersionId", "Outcome", "State")} == {
         "SecretId": world.arn,
