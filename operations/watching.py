@@ -41,7 +41,7 @@ class Timer:
     """Measures and waits, in seconds."""
 
     now: Callable[[], float] = time.monotonic
-    pause: Callable[[float], None] = time.sleep
+    pause: Callable[[float], object] = time.sleep
 
 
 CLOCK = Timer()
@@ -83,16 +83,16 @@ class Watch:
 
         Ctrl-C ends the looking, and so does an error of DescribeSecret: the rotation needs nobody who looks.
         """
+        state = State.GOING_ON
         try:
             while (state := self._look()) is State.GOING_ON and self.seconds < wait:
                 self.timer.pause(SECONDS_BETWEEN_LOOKS)
             if state is State.FINISHED:
                 self._wait_for_last_line()
         except KeyboardInterrupt:
-            state = State.GOING_ON
+            pass
         except ServiceFailed as error:
             self.say(failed_with("labels", error))
-            state = State.GOING_ON
         self.say(self._outcome(state))
         return state
 

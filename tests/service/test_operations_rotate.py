@@ -326,6 +326,20 @@ def test_ctrl_c_ends_the_command_and_not_the_rotation(world: World, capsys: pyte
     assert "AWSPREVIOUS" in world.labels()
 
 
+def test_ctrl_c_after_the_end_does_not_hide_it(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command waits for the last line then."""
+
+    def end_and_interrupt() -> None:
+        world.end()
+        if world.now > 1:
+            raise KeyboardInterrupt
+
+    world.on_pause = end_and_interrupt
+    with logging_to(Late()):
+        assert world.rotate() == 0
+    assert capsys.readouterr().out.endswith(": finished\n")
+
+
 def test_an_error_while_it_is_watched_does_not_say_that_it_was_not_begun(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
