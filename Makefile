@@ -6,11 +6,11 @@ ENV ?= default#                    build, deploy: the environment of samconfig.t
 ENGINE ?= postgresql#              demo, invoke, aws: the database: postgresql, mysql, mariadb or sqlserver (a stand-in)
 EVENT ?= create-secret#            invoke: create-secret, set-secret, test-secret, finish-secret, or the path of a file
 AWS ?=#                            invoke: laptop; or account: that of your credentials, or of AWS_ENDPOINT_URL
-ADDRESS ?= host.docker.internal#   aws: the address at which a container reaches this machine
+ADDRESS ?=#                        aws: for `sam local invoke`: the address at which a container reaches this machine
 AUDIT_REQUIRED ?=#                 check, audit: true: it is an error if vulnerabilities cannot be looked up
 STACK ?=#                          uninstall: the name of the stack
-OPERATION_ARGS ?=#                 preflight, doctor, attach, uninstall: --help, --yes, --json, --detach, --profile NAME, --region NAME …
-SECRET ?=#                         preflight, doctor, attach: the name or the ARN of a secret
+OPERATION_ARGS ?=#                 preflight, doctor, attach, rotate, uninstall: --help, --yes, --json, --detach, --profile NAME, --region NAME …
+SECRET ?=#                         preflight, doctor, attach, rotate: the name or the ARN of a secret
 SCHEDULE ?=#                       attach: rate(…) or cron(…)
 PYTEST_ARGS ?=#                    test: -k alternating, --durations=15, -n 0 (one process instead of one per core) …
 
@@ -44,7 +44,7 @@ SOURCES := template.yaml samconfig.toml $(shell find functions layers supply ! -
 export SAM_CLI_TELEMETRY := 0
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all faults check audit format build libraries package deployer renew validate invoke aws dashboard docs deploy \
-	preflight doctor attach uninstall clean
+	preflight doctor attach rotate uninstall clean
 
 help: ## list these tasks
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -105,8 +105,8 @@ validate: $(SAM) $(CHECKOV) ## check the templates: CloudFormation's rules in ev
 invoke: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## run one step, on this machine (ENGINE=mysql EVENT=set-secret) or in your account (AWS=account)
 	@$(BIN)/python -m tests.local.invoke $(EVENT) --engine $(ENGINE) $(if $(AWS),--aws $(AWS))
 
-aws: $(DEVELOPMENT) $(HOST_BUILD) ## run a laptop-sized AWS until Ctrl-C, for `sam local invoke` (ENGINE=mysql ADDRESS=172.17.0.1)
-	@$(BIN)/python -m tests.local.invoke.waiting_rotation --engine $(ENGINE) --address $(ADDRESS)
+aws: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## run a laptop-sized AWS until Ctrl-C, for make preflight, rotate and so on (ENGINE=mysql); or for `sam local invoke` (ADDRESS=172.17.0.1)
+	@$(BIN)/python -m tests.local.invoke.$(if $(ADDRESS),waiting_rotation --address $(ADDRESS),running_functions) --engine $(ENGINE)
 
 dashboard: $(DEVELOPMENT) ## draw what the stack's dashboard shows on the fortieth day, into .local/dashboard.svg
 	@PYTHONPATH=layers/common $(BIN)/python -m tests.local.dashboard
@@ -130,6 +130,9 @@ doctor: $(SAM) ## ask the function that is attached to a secret what happened to
 
 attach: $(SAM) ## attach a rotation function to a secret, without rotating it (SECRET=name ENGINE=mysql SCHEDULE="rate(7 days)"; OPERATION_ARGS="--help")
 	@$(OPERATION).attach $(OPERATION_ARGS) $(if $(filter-out file,$(origin ENGINE)),--engine $(ENGINE)) $(if $(SCHEDULE),--schedule '$(SCHEDULE)') $(SECRET)
+
+rotate: $(SAM) ## rotate a secret now, and watch the steps (SECRET=name; OPERATION_ARGS="--wait 60")
+	@$(OPERATION).rotate $(OPERATION_ARGS) $(SECRET)
 
 uninstall: $(SAM) ## show which secrets a stack still rotates, ask, and delete it (STACK=name; OPERATION_ARGS="--help")
 	@$(OPERATION).uninstall $(OPERATION_ARGS) $(STACK)

@@ -19,6 +19,7 @@ from rotation.finding import Outcome
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
 
 FAILS, NOT_ASKED = 1, 2
 """The exit codes of a secret that would not rotate, and of a question that was not answered."""
@@ -36,12 +37,17 @@ def look(
 
 def attached(client: "SecretsManagerClient", secret: str) -> str:
     """Return the function that a secret chose. Raises Stopped if it chose none, ServiceFailed."""
+    return described(client, secret)["RotationLambdaARN"]
+
+
+def described(client: "SecretsManagerClient", secret: str) -> "DescribeSecretResponseTypeDef":
+    """Return what Secrets Manager says of a secret that chose a function. Raises Stopped if not, ServiceFailed."""
     operation = f"looking at {secret}"
     found = called(operation, "secretsmanager:DescribeSecret", lambda: client.describe_secret(SecretId=secret))
     if not found.get("RotationLambdaARN"):
         cause = "no rotation function is attached, and a function can read only secrets that chose it"
         raise Stopped(operation, cause, f"Run make attach SECRET={secret} ENGINE=…, which does not rotate it")
-    return found["RotationLambdaARN"]
+    return found
 
 
 def show(answer: functions.Answer, output: TextIO, *, as_json: bool = False) -> int:

@@ -1,10 +1,11 @@
-"""How do a preflight and a doctor look in a terminal?"""
+"""How do a preflight, a doctor and a rotation look in a terminal?"""
 
 import json
 import os
 import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
 from rotation.finding import Outcome
@@ -20,13 +21,33 @@ class Table(Protocol):
         """Yield them, fit for a terminal of so many columns."""
 
 
+@dataclass(frozen=True)
+class Columns:
+    """How wide a table of findings is."""
+
+    item: int
+    outcome: int
+    width: int
+    coloured: bool
+
+    @property
+    def indent(self) -> int:
+        """Where the third column begins."""
+        return self.item + self.outcome + 4
+
+
 def show(answer: Mapping[str, Any], table: Table, output: TextIO, *, as_json: bool) -> None:
     """Print an answer, as JSON or as a table; in colours only in a terminal, and not if NO_COLOR is set."""
     if as_json:
         print(json.dumps(answer, indent=2, ensure_ascii=False), file=output)
         return
-    coloured = output.isatty() and not os.environ.get("NO_COLOR")
-    print(*table(answer, shutil.get_terminal_size((100, 24)).columns, coloured=coloured), sep="\n", file=output)
+    print(*table(answer, _width(), coloured=_is_coloured(output)), sep="\n", file=output)
+
+
+def show_row(finding: Mapping[str, str], item: int, outcome: int, output: TextIO) -> None:
+    """Print one finding at once; the columns of items and outcomes are so wide."""
+    columns = Columns(item, outcome, _width(), _is_coloured(output))
+    print(*_row(finding, columns), sep="\n", file=output, flush=True)
 
 
 def lines(answer: Mapping[str, Any], width: int, *, coloured: bool) -> Iterator[str]:
@@ -34,15 +55,8 @@ def lines(answer: Mapping[str, Any], width: int, *, coloured: bool) -> Iterator[
     findings: Sequence[Mapping[str, str]] = answer["Findings"]
     item = max((len(one["Item"]) for one in findings), default=0)
     outcome = max((len(one["Outcome"]) for one in findings), default=0)
-    indent = " " * (item + outcome + 4)
-    room = max(width, NARROWEST) - len(indent)
     for one in findings:
-        first, *rest = _wrapped(one["Found"], room)
-        shown = _coloured(one["Outcome"], outcome) if coloured else one["Outcome"].ljust(outcome)
-        yield f"{one['Item'].ljust(item)}  {shown}  {first}".rstrip()
-        yield from (indent + line for line in rest)
-        if one.get("Remedy"):
-            yield from (indent + line for line in _wrapped(f"→ {one['Remedy']}", room))
+        yield from _row(one, Columns(item, outcome, width, coloured))
     yield f"\n{answer['SecretId']}: {answer['Outcome']}"
 
 
@@ -58,6 +72,36 @@ def doctors_lines(answer: Mapping[str, Any], width: int, *, coloured: bool) -> I
         done = " (done)" if repair.get("Done") else ""
         yield from _wrapped(f"{number}. {repair['Does']}{done}", max(width, NARROWEST))
         yield f"   {repair['Command']}"
+
+
+def last_line(
+    answer: Mapping[str, Any],
+    width: int,  # noqa: ARG001 - a `Table`
+    *,
+    coloured: bool,  # noqa: ARG001
+) -> Iterator[str]:
+    """Yield how a rotation ended; its findings were shown as they came."""
+    yield f"\n{answer['SecretId']}: {answer['State']}"
+
+
+def _row(finding: Mapping[str, str], columns: Columns) -> Iterator[str]:
+    indent = " " * columns.indent
+    room = max(columns.width, NARROWEST) - columns.indent
+    first, *rest = _wrapped(finding["Found"], room)
+    outcome = finding["Outcome"]
+    shown = _coloured(outcome, columns.outcome) if columns.coloured else outcome.ljust(columns.outcome)
+    yield f"{finding['Item'].ljust(columns.item)}  {shown}  {first}".rstrip()
+    yield from (indent + line for line in rest)
+    if finding.get("Remedy"):
+        yield from (indent + line for line in _wrapped(f"→ {finding['Remedy']}", room))
+
+
+def _width() -> int:
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+def _is_coloured(output: TextIO) -> bool:
+    return output.isatty() and not os.environ.get("NO_COLOR")
 
 
 def _wrapped(text: str, width: int) -> list[str]:

@@ -83,26 +83,31 @@ class Gate:
         except AccessDenied:
             raise ServiceError("AccessDeniedException", "Access to KMS is not allowed") from None
 
-    def check_invocation(self, environ: WSGIEnvironment, function_arn: str) -> None:
-        """Let somebody invoke a function, or raise the refusal."""
+    def refuse_function(self, environ: WSGIEnvironment, operation: str, function_arn: str) -> Response | None:
+        """Let a call of Lambda about a function in, or return its refusal."""
         if caller := self._caller(environ):
             try:
-                caller.role.authorize(Request("lambda:InvokeFunction", function_arn))
+                caller.role.authorize(Request(f"lambda:{operation}", function_arn))
             except AccessDenied as error:
-                raise ServiceError("AccessDeniedException", str(error), 403) from None
+                return _denied(error, 403)
+        return None
 
-    def refuse_query(self, environ: WSGIEnvironment) -> Response | None:
-        """Let a call of RDS, STS or EventBridge in, or return its refusal."""
+    def refuse_other(self, environ: WSGIEnvironment) -> Response | None:
+        """Let a call of RDS, STS, EventBridge or CloudWatch Logs in, or return its refusal."""
         if not (caller := self._caller(environ)):
             return None
-        body = HttpRequest(environ).get_data()
+        body, target = HttpRequest(environ).get_data(), environ.get("HTTP_X_AMZ_TARGET", "")
         environ["wsgi.input"] = io.BytesIO(body)
-        if environ.get("HTTP_X_AMZ_TARGET", "").startswith(_EVENTS):
-            return self._refuse_events(caller, environ["HTTP_X_AMZ_TARGET"], json.loads(body))
+        if target.startswith(_EVENTS):
+            return self._refuse_events(caller, target, json.loads(body))
         try:
-            caller.role.authorize(_query(caller, dict(parse_qsl(body.decode())), self.account_id))
+            caller.role.authorize(
+                _of_logs(caller, target, json.loads(body), self.account_id)
+                if target
+                else _query(caller, dict(parse_qsl(body.decode())), self.account_id)
+            )
         except AccessDenied as error:
-            return Response(_DENIED.format(escape(str(error)), uuid4()), 403, content_type="text/xml")
+            return _denied(error) if target else _denied_query(error)
         return None
 
     def _refuse_events(self, caller: _Caller, target: str, parameters: Mapping[str, Any]) -> Response | None:
@@ -111,8 +116,7 @@ class Gate:
             for entry in parameters.get("Entries", [{}]):
                 caller.role.authorize(_entry(caller, target.removeprefix(_EVENTS), entry, self.account_id))
         except AccessDenied as error:
-            body = json.dumps({"__type": "AccessDeniedException", "message": str(error)})
-            return Response(body, 400, content_type="application/x-amz-json-1.1")
+            return _denied(error)
         return None
 
     def _caller(self, environ: WSGIEnvironment) -> _Caller | None:
@@ -161,6 +165,24 @@ def _uses_of_key(operation: str, secret: FakeSecret | ReplicaSecret | None, regi
     if key.startswith("arn:"):
         for action in _USE_OF_KEY.get(operation, ()):
             yield Request(action, key, {"kms:ViaService": f"secretsmanager.{region}.amazonaws.com"})
+
+
+def _of_logs(caller: _Caller, target: str, parameters: Mapping[str, Any], account_id: str) -> Request:
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/iam-access-control-overview-cwl.html
+    group = f"arn:aws:logs:{caller.region}:{account_id}:log-group:{parameters['logGroupName']}:*"
+    return Request(f"{caller.service}:{target.partition('.')[2]}", group)
+
+
+def _denied(error: AccessDenied, status: int = 400) -> Response:
+    """Return the refusal of a service that speaks JSON."""
+    code = "AccessDeniedException"
+    said = json.dumps({"__type": code, "message": str(error)})
+    return Response(said, status, {"x-amzn-ErrorType": code}, content_type="application/x-amz-json-1.1")
+
+
+def _denied_query(error: AccessDenied) -> Response:
+    """Return the refusal of a service that speaks XML."""
+    return Response(_DENIED.format(escape(str(error)), uuid4()), 403, content_type="text/xml")
 
 
 def _query(caller: _Caller, form: Mapping[str, Any], account_id: str) -> Request:

@@ -27,6 +27,9 @@ from tests.local.aws import template
 from tests.local.evidence import keep_text
 from tests.local.servers.processes import LOOPBACK, accepts_connections, free_port, running
 
+EMULATED_ACCOUNT = "012345678912"
+"""The account in the ARN that the emulator tells a function of itself, with the Region us-east-1 and its name."""
+
 _CHECKOUT = Path(__file__).parents[3]
 _BUILT_TEMPLATE = _CHECKOUT / ".local/build/template.yaml"
 _SOURCE_TEMPLATE = _CHECKOUT / "template.yaml"
@@ -202,6 +205,11 @@ class _PlainProcess:
             message = f"Runtime exited with error: exit status {done.returncode}"
             raise FunctionError("Runtime.ExitError", message)
         return _returned(self.result.read_text())
+
+
+def printed(log: str) -> list[str]:
+    """What of a log is there on Lambda, too: the emulator adds lines about itself."""
+    return [line for line in log.splitlines() if "] (rapid) " not in line]
 
 
 def _emulate(function: Function, directory: Path, stack: ExitStack) -> _Runtime:

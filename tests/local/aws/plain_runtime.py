@@ -24,7 +24,7 @@ class _Context:
         self.memory_limit_in_mb = os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]
         self.aws_request_id = str(uuid.uuid4())
         self.invoked_function_arn = (
-            f"arn:aws:lambda:{os.environ['AWS_REGION']}:123456789012:function:{self.function_name}"
+            f"arn:aws:lambda:{os.environ['AWS_REGION']}:012345678912:function:{self.function_name}"
         )
         self._deadline = time.monotonic() + float(os.environ["AWS_LAMBDA_FUNCTION_TIMEOUT"])
 

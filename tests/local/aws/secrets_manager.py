@@ -16,13 +16,14 @@ moto keeps the secrets. Where moto and the service differ, the service's rules h
 - *Tags.* At most 50, of 128 and 256 characters; none that begins with `aws:` can be written. A replica has those of
   its primary.
 - *Permissions.* A process `acting_as` a role may do what the role's policies allow, also with the KMS key of a
-  secret, with RDS, with STS and with Lambda; everybody else may do everything.
+  secret, with RDS, with STS, with Lambda and with CloudWatch Logs; everybody else may do everything.
 
 It is a stand-in: one account and one Region, no policies of secrets and keys, no encryption, no quotas (but see
 quotas.py), no schedule that fires, and versions are never pruned. What nobody wrote down is our choice: a
 `RotationToken` that is not the rotation's own is an InvalidParameterException; no step begins once the rotation
-is cancelled or abandoned; a refused `RotateSecret` starts no new attempt. moto's RDS and STS answer at the same
-endpoint, as moto has them.
+is cancelled or abandoned; a refused `RotateSecret` starts no new attempt. moto's RDS, STS, CloudWatch Logs and
+CloudFormation answer at the same endpoint, as moto has them; and of Lambda, Invoke and GetFunctionConfiguration of
+registered functions.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from tests.local.aws.authorization import Gate
+from tests.local.aws.lambda_logs import group_of
 from tests.local.aws.secrets_manager_api import RotationService, SecretsManagerApi
 from tests.local.aws.secrets_manager_rotation import Outcome, StepEvent
 from tests.local.aws.secrets_manager_rules import SecretsManagerRules
@@ -72,7 +74,7 @@ type Intercept = Callable[[Call, Phase], object]
 type Staleness = Callable[[Call], int]
 
 _TARGET: Final = "secretsmanager."
-_INVOCATION: Final = re.compile(r"/2015-03-31/functions/(?P<function>.+)/invocations")
+_FUNCTION: Final = re.compile(r"/2015-03-31/functions/(?P<function>.+)/(?P<what>invocations|configuration)")
 _NOT_FOUND: Final = 404
 _READING: Final = {"DescribeSecret", "GetSecretValue", "ListSecretVersionIds"}
 _OPERATOR: Final = "operator"
@@ -106,9 +108,10 @@ class LocalSecretsManager:
     consistent. Only changes since it was set are remembered.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a choice of its own
         self,
         *,
+        account_id: str | None = None,
         attempts: int = 3,
         rotate_before_answering: bool = False,
         test_version_has_value: bool = True,
@@ -117,6 +120,7 @@ class LocalSecretsManager:
     ) -> None:
         """Choose what the service leaves open.
 
+        account_id: the account; by default one of its own. Two servers of one process cannot have the same.
         attempts: how often a failing rotation is begun in all.
         rotate_before_answering: answer RotateSecret when the rotation is over, not at once.
         test_version_has_value: let the temporary version of a test-only rotation hold the current value.
@@ -127,7 +131,7 @@ class LocalSecretsManager:
         self._past: list[SecretsStore] = []
         self.rotate_before_answering = rotate_before_answering
         self.calls: list[Call] = []
-        self.account_id = f"{next(_ACCOUNTS):012d}"
+        self.account_id = account_id or f"{next(_ACCOUNTS):012d}"
         self._lock = RLock()
         self._gate = Gate(self.account_id)
         self._store = SecretsManagerRules(REGION, self.account_id)
@@ -166,6 +170,14 @@ class LocalSecretsManager:
         """Return a client of moto's RDS in the same account."""
         with self._lock:
             return self._session.client("rds", endpoint_url=self.endpoint_url, config=_ONE_TRY)
+
+    def logs(self) -> Any:  # noqa: ANN401 - it has no types here
+        """Return a client of moto's CloudWatch Logs in the same account."""
+        return self._client("logs")
+
+    def cloudformation(self) -> Any:  # noqa: ANN401 - it has no types here
+        """Return a client of moto's CloudFormation in the same account; its first call takes seconds."""
+        return self._client("cloudformation")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -226,6 +238,10 @@ class LocalSecretsManager:
             self._staleness = staleness
             self._past = [deepcopy(self._store.secrets)] if staleness else []
 
+    def _client(self, name: str) -> Any:  # noqa: ANN401 - boto3's has no types for most services
+        with self._lock:
+            return self._session.client(name, endpoint_url=self.endpoint_url, config=_ONE_TRY)  # type: ignore[call-overload]
+
     @contextmanager
     def _as_it_was(self, call: Call) -> Iterator[None]:
         """Let the block see the state of some changes ago, or remember what it changes."""
@@ -244,8 +260,9 @@ class LocalSecretsManager:
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         target: str = environ.get("HTTP_X_AMZ_TARGET", "")
-        if match := _INVOCATION.fullmatch(environ.get("PATH_INFO", "")):
-            return self._invoked(match["function"], environ)(environ, start_response)
+        if match := _FUNCTION.fullmatch(environ.get("PATH_INFO", "")):
+            answer = self._invoked if match["what"] == "invocations" else self._configuration
+            return answer(match["function"], environ)(environ, start_response)
         if not target.startswith(_TARGET):
             return self._answer_as_moto(environ, start_response)
         parameters = json.loads(Request(environ).get_data())
@@ -260,10 +277,8 @@ class LocalSecretsManager:
 
     def _invoked(self, function_arn: str, environ: WSGIEnvironment) -> Response:
         """Answer for Lambda: invoke a function that was registered, and return what it returns."""
-        try:
-            self._gate.check_invocation(environ, function_arn)
-        except ServiceError as error:
-            return Response(error.description, error.code, {"x-amzn-ErrorType": error.error_type})
+        if refusal := self._gate.refuse_function(environ, "InvokeFunction", function_arn):
+            return refusal
         try:
             answer = self._rotations.functions[function_arn](json.loads(Request(environ).get_data()))
         except Exception as error:  # noqa: BLE001 - the caller is told, as Lambda does it
@@ -271,10 +286,16 @@ class LocalSecretsManager:
             return Response(json.dumps(said), 200, {"X-Amz-Function-Error": "Unhandled"})
         return Response(json.dumps(answer), 200)
 
+    def _configuration(self, function_arn: str, environ: WSGIEnvironment) -> Response:
+        """Answer for Lambda: say where a function's log is."""
+        refusal = self._gate.refuse_function(environ, "GetFunctionConfiguration", function_arn)
+        group = {"LogFormat": "Text", "LogGroup": group_of(function_arn)}
+        return refusal or Response(json.dumps({"FunctionArn": function_arn, "LoggingConfig": group}), 200)
+
     def _answer_as_moto(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ["HTTP_X_MOTO_ACCOUNT_ID"] = self.account_id
         with self._lock:
-            answer: Iterable[bytes] = (self._gate.refuse_query(environ) or self._moto)(environ, start_response)
+            answer: Iterable[bytes] = (self._gate.refuse_other(environ) or self._moto)(environ, start_response)
         return answer
 
     def _call(self, operation: str, parameters: dict[str, Any], environ: WSGIEnvironment) -> str:

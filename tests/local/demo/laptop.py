@@ -31,13 +31,14 @@ class Laptop:
         engine: Engine,
         stack: ExitStack,
         observer: Callable[[StepEvent], object] | None = None,
+        account_id: str | None = None,
     ) -> "Laptop":
         """Start everything. Raises DemoError, with the cause and the remedy."""
         with screen.doing(f"{engine.name} starts") as say:
             database = stack.enter_context(engine.start())
             say(f"{engine.name} {database.version} is up, with TLS")
         with screen.doing("A stand-in for Secrets Manager starts") as say:
-            manager = stack.enter_context(LocalSecretsManager(observer=observer))
+            manager = stack.enter_context(LocalSecretsManager(account_id=account_id, observer=observer))
             say("A stand-in for Secrets Manager answers AWS clients")
         admin = manager.client().create_secret(Name="demo/admin", SecretString=database.admin.secret())
         return Laptop(screen, engine, database, manager, admin["ARN"])

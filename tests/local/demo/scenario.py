@@ -25,10 +25,10 @@ class Scenario(Laptop):
     observer: "Observer"
 
     @classmethod
-    def prepare(cls, screen: Screen, engine: Engine, stack: ExitStack) -> Self:
+    def prepare(cls, screen: Screen, engine: Engine, stack: ExitStack, account_id: str | None = None) -> Self:
         """Start everything. Raises DemoError, with the cause and the remedy."""
         observer = Observer()
-        laptop = Laptop.start(screen, engine, stack, observer)
+        laptop = Laptop.start(screen, engine, stack, observer, account_id)
         with screen.doing(f"{engine.function} starts") as say:
             observer.runtime = runtime = _function(laptop, stack)
             where = "from `sam build` is ready in Lambda's emulator" if runtime.emulated else "is ready in plain Python"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import boto3
 
-from tests.local.aws.lambda_runtime import FunctionError, LambdaRuntime
+from tests.local.aws.lambda_runtime import FunctionError, LambdaRuntime, printed
 from tests.local.aws.secrets_manager_rotation import STEPS
 from tests.local.demo import DemoError
 from tests.local.demo.command import run
@@ -85,7 +85,7 @@ def _invoke_with_account(function: str, event: Event) -> None:
         except FunctionError as error:
             raise DemoError(f"{function} failed with {error}") from error
         finally:
-            print(*_printed(runtime.logs()), sep="\n")
+            print(*printed(runtime.logs()), sep="\n")
 
 
 def _credentials() -> dict[str, str]:
@@ -129,16 +129,11 @@ def _show_call(scenario: Scenario, secret_id: str, event: Event) -> None:
         failure = error
     screen.pause()
     screen.section("What the function printed")
-    screen.copyable(_printed(scenario.runtime.logs()[printed_before:]))
+    screen.copyable(printed(scenario.runtime.logs()[printed_before:]))
     screen.versions(comparison(before, version_states(client, secret_id, scenario.database)))
     if failure:
         raise DemoError(f"{function} failed with {failure}") from failure
     screen.conclude(f"{function} returned {json.dumps(answer)}")
-
-
-def _printed(log: str) -> list[str]:
-    """What of a log is there on Lambda, too: the emulator adds lines about itself."""
-    return [line for line in log.splitlines() if "] (rapid) " not in line]
 
 
 def _secret_before(scenario: Scenario, event: Event) -> tuple[str, Event]:
