@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import anchors
+
 CHECKOUT = Path(__file__).parents[2]
 MODULES = sorted((CHECKOUT / "tests").rglob("*.py"))
 TESTS = "".join(path.read_text() for path in MODULES)
@@ -37,9 +39,3 @@ def test_every_link_leads_somewhere(document: Path) -> None:
         assert linked.exists(), target
         if anchor:
             assert anchor in anchors(linked)
-
-
-def anchors(document: Path) -> set[str]:
-    """The names that a Markdown viewer gives to headings."""
-    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
