@@ -15,7 +15,6 @@ import importlib
 import json
 import os
 import shlex
-import signal
 import socket
 import subprocess
 import sys
@@ -105,7 +104,6 @@ def _serve(address: str) -> None:
     _command_line().session.get_service_model("secretsmanager")
     for task in ("attach", "doctor", "preflight"):
         importlib.import_module(f"{MODULE}{task}")
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(address)
         listener.listen()
@@ -116,11 +114,13 @@ def _serve(address: str) -> None:
             if os.fork() == 0:
                 _run(connection)
             connection.close()
+            with suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                    pass  # one that has ended is forgotten
 
 
 def _run(connection: socket.socket) -> None:
     """Be the command, and end."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     files = array.array("i", [0] * _STANDARD_FILES)
     said, [(_, _, sent)], _, _ = connection.recvmsg(_MOST_BYTES, socket.CMSG_SPACE(len(files) * files.itemsize))
     files = array.array("i", bytes(sent))
