@@ -451,26 +451,14 @@ def test_a_secret_moves_from_awss_function_and_back(world: World) -> None:
     moving.end()
 
 
-@postgresql_once
-def test_a_pair_is_emptied(world: World) -> None:
-    world.prepare(PAIR)
-    empty(world)
-    assert world.query("SELECT FROM pg_roles WHERE rolname = 'orders_clone'") == []
-
-
-@pytest.mark.thorough
 @pytest.mark.newest
 @pytest.mark.real_servers
 @pytest.mark.strategies(PAIR)
-def test_a_pair_is_emptied_on_every_real_server(
+def test_a_pair_is_emptied(
     new_world: Callable[[Laboratory], World], every_laboratory: Laboratory, strategy: Strategy, *, through_admin: bool
 ) -> None:
     assert through_admin
-    empty(new_world(every_laboratory).prepare(strategy))
-
-
-def empty(world: World) -> None:
-    """Follow the page, from a pair whose clone is current to a single user."""
+    world = new_world(every_laboratory).prepare(strategy)
     world.rotate()
     clone, emptying = world.read(), world.follow(EMPTYING)
     assert emptying.step() == '"username": "orders_clone"\n'
