@@ -144,7 +144,8 @@ class World:
         self.service.register(f"{STACK}-PostgreSql", self._all_but_the_end)
         self.client.rotate_secret(SecretId=SECRET)
         self.service.register(f"{STACK}-PostgreSql", lambda event: self.invoked(self.function, event))
-        return next(one for one, labels in self.described()["VersionIdsToStages"].items() if "AWSPENDING" in labels)
+        stages = self.described()["VersionIdsToStages"]
+        return next(str(version) for version, labels in stages.items() if "AWSPENDING" in labels)
 
     def _all_but_the_end(self, event: dict[str, Any]) -> object:
         if event["Step"] == "finishSecret":
