@@ -565,7 +565,6 @@ def test_the_statements_of_each_engine_do_what_the_page_says(
     assert every_laboratory.logs_in(replace(world.user, password=password))
 
 
-@pytest.mark.thorough
 @pytest.mark.newest
 @pytest.mark.engine("mysql")
 def test_the_older_of_two_passwords_is_refused_in_the_end(
