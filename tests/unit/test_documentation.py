@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import anchors
+
 CHECKOUT = Path(__file__).parents[2]
 MODULES = sorted((CHECKOUT / "tests").rglob("*.py"))
 TESTS = "".join(path.read_text() for path in MODULES)
@@ -68,9 +70,3 @@ def test_a_picture_loads_nothing_and_names_no_machine(picture: Path) -> None:
     text = picture.read_text()
     assert set(re.findall(r"https?://[\w.]+", text)) <= {"http://www.w3.org", "https://www.textualize.io"}
     assert re.findall(r"@import|url\((?!#)|/(?:home|root|tmp|work)/", text) == []
-
-
-def anchors(document: Path) -> set[str]:
-    """The names that a Markdown viewer gives to headings."""
-    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -202,12 +202,12 @@ class LocalSecretsManager:
         with self._lock:
             self._store.secrets.clear()
 
-    def replicate_here(self, name: str, region: str, tags: Mapping[str, str]) -> str:
+    def replicate_here(self, name: str, region: str, tags: Mapping[str, str], value: str = "{}") -> str:
         """Make a secret in another Region with a replica in this one; return the replica's ARN."""
         source = secretsmanager_backends[self.account_id][region]
         said = [{"Key": key, "Value": value} for key, value in tags.items()]
         with self._lock:
-            source.create_secret(name, "{}", None, None, said, None, None, [{"Region": REGION}], force_overwrite=False)
+            source.create_secret(name, value, None, None, said, None, None, [{"Region": REGION}], force_overwrite=False)
             return self._store.secrets[name].arn
 
     def manage_here(self, name: str, owner: str) -> str:

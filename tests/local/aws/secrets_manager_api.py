@@ -156,3 +156,7 @@ class SecretsManagerApi(SecretsManagerResponse):
     def rotate_secret(self) -> str:
         """Begin a rotation."""
         return self._rotations.rotate(self._parameters)
+
+    def stop_replication_to_replica(self) -> str:
+        """Answer what moto does not have."""
+        return json.dumps({"ARN": self.backend.promote(self._get_param("SecretId"))})

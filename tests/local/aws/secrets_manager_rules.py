@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from moto.secretsmanager.exceptions import OperationNotPermittedOnReplica, SecretNotFoundException
@@ -318,6 +319,22 @@ class SecretsManagerRules(SecretsManagerBackend):
         secret.next_rotation_date = None
         pending = holder_of(secret, PENDING)
         return secret.to_short_dict(include_version_id=pending is not None, version_id=pending)
+
+    # Replicas
+
+    def promote(self, secret_id: str) -> str:
+        """Make a replica a secret of its own, with its ARN, versions, labels and tags; it does not rotate."""
+        replica = self._existing(secret_id)
+        if isinstance(replica, FakeSecret):
+            raise refused("This secret isn't a replica.")
+        secret, source = deepcopy(replica.source), replica.source
+        secret.arn, secret.region, secret.replicas = replica.arn, replica.region, []
+        secret.rotation_requested = secret.rotation_enabled = False
+        secret.rotation_lambda_arn = ""
+        source.replicas.remove(replica)
+        del self.secrets[replica.arn]
+        self.secrets[secret.arn] = secret
+        return secret.arn
 
     # Helpers
 

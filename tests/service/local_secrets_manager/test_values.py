@@ -259,3 +259,25 @@ class TestMovingLabels:
             client.update_secret_version_stage, SecretId=secret, VersionStage="blue", MoveToVersionId=token()
         )
         assert name == "ResourceNotFoundException"
+
+
+class TestReplicas:
+    """StopReplicationToReplica."""
+
+    def test_a_replica_cannot_be_written_until_it_is_promoted(
+        self, service: LocalSecretsManager, client: SecretsManagerClient
+    ) -> None:
+        """It keeps its ARN, value and labels, and does not rotate; what is not a replica is refused."""
+        name = f"replica-{uuid4()}"
+        arn = service.replicate_here(name, "eu-west-1", {"team": "orders"}, "first")
+        refusal(client.put_secret_value, SecretId=arn, SecretString="second")
+        first = holder(client, arn, "AWSCURRENT")
+        assert client.stop_replication_to_replica(SecretId=name)["ARN"] == arn
+        described = client.describe_secret(SecretId=arn)
+        assert "PrimaryRegion" not in described
+        assert "RotationEnabled" not in described
+        assert client.get_secret_value(SecretId=name, VersionId=first)["SecretString"] == "first"
+        client.put_secret_value(SecretId=arn, SecretString="second")
+        assert holder(client, arn, "AWSPREVIOUS") == first
+        kind, _ = refusal(client.stop_replication_to_replica, SecretId=arn)
+        assert kind == "InvalidRequestException"

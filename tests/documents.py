@@ -1,0 +1,96 @@
+"""What does a page of the documentation tell a reader to run, and what happens if it is run as it is written?
+
+A page's fenced code blocks are read out of it, with the heading they stand under. A block's first word is its language;
+the words after it say on which engines it runs (`sql mysql mariadb`), and are not shown to readers.
+
+A `Terminal` runs `sh` blocks one after the other, as a reader pastes them into one shell: variables that a block sets
+are there in the next one, also the folder's files. `aws` and `make` are those of `tests.local.forked_commands`.
+"""
+
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^`\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def anchor(heading: str) -> str:
+    """The name that a Markdown viewer gives to a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def anchors(document: Path) -> set[str]:
+    """The names that a Markdown viewer gives to headings."""
+    return {anchor(heading) for heading in _HEADING.findall(document.read_text())}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced code block of a page."""
+
+    section: str
+    """The anchor of the last heading above it."""
+    line: int
+    language: str
+    engines: frozenset[str]
+    """The engines that the block is for; none: it is for all."""
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.section}, line {self.line}: {self.text.splitlines()[0]}"
+
+
+def blocks(page: Path) -> list[Block]:
+    """Return the page's blocks in their order."""
+    return list(_blocks(page.read_text()))
+
+
+def _blocks(text: str) -> Iterator[Block]:
+    for match in _FENCE.finditer(text):
+        above = text[: match.start()]
+        # A line of a block can look like a heading: `# a comment`.
+        headings = _HEADING.findall(_FENCE.sub("", above))
+        language, *engines = match["info"].split() or [""]
+        plain = re.sub(rf"^{match['indent']}", "", match["text"], flags=re.MULTILINE)
+        section = anchor(headings[-1]) if headings else ""
+        yield Block(section, above.count("\n") + 1, language, frozenset(engines), plain.rstrip("\n"))
+
+
+@dataclass
+class Terminal:
+    """A reader's shell, in a folder of its own."""
+
+    folder: Path
+    environment: Mapping[str, str]
+    """PATH among others; what a block exports or sets comes on top, and stays."""
+    replacing: Mapping[str, str] = field(default_factory=dict)
+    """What a reader writes instead of the page's examples."""
+
+    def run(self, text: str, *, answers: str = "", expecting: int = 0) -> str:
+        """Run lines of `sh` and return what they print. Each must succeed, the last one end with the expected code.
+
+        answers: what the reader types if a command asks.
+        """
+        state = self.folder / ".state"
+        remembered = f". {state}; " if state.exists() else ""
+        script = f"{remembered}set -eua; trap 'export -p > {state}' EXIT\n{self.replaced(text)}\n"
+        done = subprocess.run(  # noqa: S603 - the page's own words
+            ["/bin/sh", "-c", script],
+            cwd=self.folder,
+            env=self.environment,
+            input=answers,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == expecting, f"{text}\nended with {done.returncode}:\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def replaced(self, text: str) -> str:
+        """Return the text with the reader's own names in it."""
+        for example, own in self.replacing.items():
+            text = text.replace(example, own)
+        return text
