@@ -11,6 +11,7 @@ AUDIT_REQUIRED ?=#                 check, audit: true: it is an error if vulnera
 STACK ?=#                          uninstall: the name of the stack
 OPERATION_ARGS ?=#                 preflight, doctor, attach, uninstall: --help, --yes, --json, --detach, --profile NAME, --region NAME …
 SECRET ?=#                         preflight, doctor, attach: the name or the ARN of a secret
+BENCH_ARGS ?=#                     bench: --engine mysql --starts 30, or --against another function: --help lists all
 PYTEST_ARGS ?=#                    test: -k alternating, --durations=15, -n 0 (one process instead of one per core) …
 
 # Each installation is a virtual environment of Python 3.13. It sees no other package of this machine.
@@ -41,7 +42,7 @@ SOURCES := template.yaml samconfig.toml $(shell find functions layers supply ! -
 
 export SAM_CLI_TELEMETRY := 0
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all faults check audit format build libraries package deployer renew validate invoke aws dashboard deploy \
+.PHONY: help demo test test-all faults bench check audit format build libraries package deployer renew validate invoke aws dashboard deploy \
 	preflight doctor attach uninstall clean
 
 help: ## list these tasks
@@ -63,6 +64,10 @@ test-all: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(EXAMPLES) $(HOST_BUILD) ##
 faults: $(DEVELOPMENT) ## kill and cut off rotations at every message, on all cores; the table is kept in .local (PYTEST_ARGS="-k mysql")
 	@$(BIN)/python -m tests.local.servers.fetch
 	@$(BIN)/python -m pytest --numprocesses logical --dist worksteal --verbose --every-crash-point tests/faults/test_killed.py $(PYTEST_ARGS)
+
+bench: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## measure starts, rotations, messages, sizes; writes docs/bench.md (BENCH_ARGS="--help")
+	@$(BIN)/python -m tests.local.servers.fetch
+	@PYTHONPATH=layers/common $(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 check: $(DEVELOPMENT) ## check format, lint, types, workflows, known vulnerabilities; change nothing
 	@$(BIN)/ruff format --check
