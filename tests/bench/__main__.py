@@ -27,7 +27,7 @@ from tests.bench.sizes import Size
 from tests.bench.starts import Start
 
 _CHECKOUT = Path(__file__).parents[2]
-_STARTS, _ROTATIONS = 15, 10
+_STARTS, _IMPORTS, _ROTATIONS = 15, 5, 10
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _measure_engine(engine: str, arguments: argparse.Namespace, found: Measureme
     found.starts[server] = into
     for handler in measured:
         label = server if handler.name == handlers.OURS else f"{server}, {handler.name}"
-        found.imports[label] = imports.measure(handler)
+        found.imports[label] = imports.measure(handler, min(_IMPORTS, arguments.starts))
         found.sizes[label] = sizes.measure(handler)
     with ExitStack() as exits:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))

@@ -13,13 +13,12 @@ from tests.local.aws.lambda_runtime import RUNTIME_PACKAGES, variables
 from tests.local.aws.secrets_manager import REGION
 
 _LINE = re.compile(r"^import time:\s+([0-9]+) \|\s+[0-9]+ \|\s+([\w.]+)$", re.MULTILINE)
-_TIMES = 5
 _SHOWN = 15
 
 
-def measure(handler: Handler) -> dict[str, float]:
+def measure(handler: Handler, times: int) -> dict[str, float]:
     """Return the milliseconds of the parts that cost most, the dearest first; Python's own clock makes them longer."""
-    runs = [_once(handler) for _ in range(_TIMES)]
+    runs = [_once(handler) for _ in range(times)]
     parts = {part for run in runs for part in run}
     medians = {part: statistics.median(run.get(part, 0) for run in runs) for part in parts}
     return dict(sorted(medians.items(), key=lambda item: -item[1])[:_SHOWN])

@@ -57,11 +57,10 @@ def test_the_picture_has_a_bar_for_each_start_and_asks_nobody_for_anything() -> 
     assert "href" not in drawn
 
 
-@pytest.mark.thorough
 def test_two_functions_run_in_turn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The other is ours as well, from its folders."""
     built = [str(BUILT_TEMPLATE.parent / name) for name in ("PostgreSqlFunction", "CommonLayer/python")]
-    words = ["--engine", "postgresql", "--starts", "2", "--rotations", "1", "--strategy", "single-user"]
+    words = ["--engine", "postgresql", "--starts", "1", "--rotations", "1", "--strategy", "single-user"]
     against = ["--against", *built, "--handler", "app.handler"]
     assert command.main([*words, *against, "--output", str(tmp_path)]) == 0
     page = (tmp_path / "bench.md").read_text()
