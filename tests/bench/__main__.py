@@ -138,7 +138,8 @@ def _write(folder: Path, found: Sequence[Sheet], measured: Measurements) -> None
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     title = "A cold start in processor time: import, and the first call"
     (folder / "pictures/bench.svg").write_text(picture(sheets.bars(measured.starts), title))
-    machine = f"Python {platform.python_version()} on {platform.machine()}, {os.cpu_count()} processors"
+    load = f"{os.cpu_count()} processors, load {os.getloadavg()[1]:.0f}"
+    machine = f"Python {platform.python_version()} on {platform.machine()}, {load}"
     page = [sheets.HEAD.format(machine=machine), *(sheet.markdown() for sheet in found)]
     (folder / "bench.md").write_text("\n".join(page).rstrip() + "\n")
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tests.local.aws import template
 from tests.local.aws.lambda_runtime import BUILT_TEMPLATE, Function
 
 OURS, THEIRS, LIMIT = "this project", "the other", "the limit"
@@ -22,7 +23,8 @@ class Handler:
 
 def ours(engine: str) -> Handler:
     """Return our built function of an engine, by the name that the command line has for it."""
-    return Handler(OURS, Function.read(f"{_NAMES[engine]}Function", BUILT_TEMPLATE), {"ALLOW_LOCAL_HOSTS": "true"})
+    [name] = (name for name in template.engines() if name.casefold() == engine)
+    return Handler(OURS, Function.read(f"{name}Function", BUILT_TEMPLATE), {"ALLOW_LOCAL_HOSTS": "true"})
 
 
 def limit(engine: str) -> Handler:
@@ -41,14 +43,3 @@ def theirs(engine: str, folders: Sequence[Path], handler: str, python: Path | No
 def python_of(function: Function) -> list[str]:
     """Return the command of the Python that runs a function: ours without the packages that it has installed."""
     return [str(function.python)] if function.python else [sys.executable, "-S"]
-
-
-_NAMES = {
-    "postgresql": "PostgreSql",
-    "mysql": "MySql",
-    "mariadb": "MariaDb",
-    "oracle": "Oracle",
-    "sqlserver": "SqlServer",
-    "db2": "Db2",
-}
-"""What the template calls the engines of the command line."""

@@ -23,16 +23,23 @@ class Sheet:
     def show(self, console: Console) -> None:
         """Print it."""
         table = Table(title=self.title, caption=self.note, title_justify="left", caption_justify="left")
-        for number, column in enumerate(self.columns):
+        columns, *rows = self._filled()
+        for number, column in enumerate(columns):
             table.add_column(column, justify="right" if number else "left")
-        for row in self.rows:
+        for row in rows:
             table.add_row(*row)
         console.print(table)
 
     def markdown(self) -> str:
         """Return it as a section of a page."""
-        head = [_line(self.columns), _line(["---", *["---:"] * (len(self.columns) - 1)])]
-        return "\n".join([f"## {self.title}", "", self.note, "", *head, *map(_line, self.rows), ""])
+        columns, *rows = self._filled()
+        head = [_line(columns), _line(["---", *["---:"] * (len(columns) - 1)])]
+        return "\n".join([f"## {self.title}", "", self.note, "", *head, *map(_line, rows), ""])
+
+    def _filled(self) -> list[list[str]]:
+        """Return the columns that say something: their names, and the rows."""
+        used = [number for number in range(len(self.columns)) if not number or any(row[number] for row in self.rows)]
+        return [[line[number] for number in used] for line in (self.columns, *self.rows)]
 
 
 @dataclass(frozen=True)

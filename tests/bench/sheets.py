@@ -20,8 +20,9 @@ and MariaDB are real servers on the same machine. Oracle, SQL Server and Db2 are
 the function, and their times say little about a server.
 
 A figure is a median, with the middle half of the measurements in parentheses. *Processor* is the time that the function
-itself was running. It depends little on what else the machine does; the time on the clock does. Lambda gives a function
-of 256 MB about a seventh of a processor, and more while it starts.
+itself was running: what else the machine does can make it half as long again, and the time on the clock
+several times as long. Ratios hold best: what they compare ran in turn. Lambda gives a function of 256 MB
+about a seventh of a processor ([1,769 MB are one](https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html)).
 
 ![Cold starts](pictures/bench.svg)
 
@@ -155,7 +156,10 @@ def of_imports(measured: Mapping[str, Mapping[str, float]]) -> Sheet:
         [part, *(shown(found[part]) if part in found else "" for found in measured.values())]
         for part in sorted(parts, key=lambda part: -parts[part])
     ]
-    note = "The 15 dearest parts of `python -X importtime`, in milliseconds, each without what it imports itself."
+    note = (
+        "The 15 dearest parts of `python -X importtime`, each without what it imports itself: milliseconds on the"
+        " clock, the least of several times. Compare them within a column."
+    )
     return Sheet("Imports", note, ["", *measured], rows)
 
 
