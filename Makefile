@@ -12,6 +12,7 @@ STACK ?=#                          uninstall: the name of the stack
 OPERATION_ARGS ?=#                 preflight, doctor, attach, rotate, uninstall: --help, --yes, --json, --detach, --profile NAME, --region NAME …
 SECRET ?=#                         preflight, doctor, attach, rotate: the name or the ARN of a secret
 SCHEDULE ?=#                       attach: rate(…) or cron(…)
+BENCH_ARGS ?=#                     bench: --engine mysql --starts 30, or --against another function: --help lists all
 PYTEST_ARGS ?=#                    test: -k alternating, --durations=15, -n 0 (one process instead of one per core) …
 
 # Each installation is a virtual environment of Python 3.13. It sees no other package of this machine.
@@ -43,7 +44,7 @@ SOURCES := template.yaml samconfig.toml $(shell find functions layers supply ! -
 
 export SAM_CLI_TELEMETRY := 0
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all faults check audit format build libraries package deployer renew validate invoke aws dashboard docs deploy \
+.PHONY: help demo test test-all faults bench check audit format build libraries package deployer renew validate invoke aws dashboard docs deploy \
 	preflight doctor attach rotate uninstall clean
 
 help: ## list these tasks
@@ -65,6 +66,10 @@ test-all: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(DOCS) $(EXAMPLES) $(HOST_B
 faults: $(DEVELOPMENT) ## kill and cut off rotations at every message, on all cores; the table is kept in .local (PYTEST_ARGS="-k mysql")
 	@$(BIN)/python -m tests.local.servers.fetch
 	@$(BIN)/python -m pytest --numprocesses logical --dist worksteal --verbose --every-crash-point tests/faults/test_killed.py $(PYTEST_ARGS)
+
+bench: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## measure starts, rotations, messages, sizes; writes docs/bench.md (BENCH_ARGS="--help")
+	@$(BIN)/python -m tests.local.servers.fetch
+	@PYTHONPATH=layers/common $(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 check: $(DEVELOPMENT) ## check format, lint, types, workflows, known vulnerabilities; change nothing
 	@$(BIN)/ruff format --check

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 
 import pytest
 
-from rotation.kind import Strategy
 from tests import servers
 from tests.absent import Absent
 from tests.forms import outlines
@@ -85,7 +84,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             for engine, own in available.items()
             if not real or servers.SERVERS[engine].are_real
             for server in list(own)[newest:]
-            for strategy, through_admin in _ways(servers.SERVERS[engine])
+            for strategy, through_admin in servers.SERVERS[engine].ways()
             if not marker or strategy in marker.args
         ]
         ids = [
@@ -149,16 +148,6 @@ def _available(config: pytest.Config) -> dict[str, dict[str, servers.Starter]]:
     return servers.available(
         lambda engine: config.getoption(f"--{engine}-dsn"), every_version=config.getoption("--every-version")
     )
-
-
-def _ways(tested: servers.Servers) -> Iterator[tuple[Strategy, bool]]:
-    """Yield each strategy that an engine has, and whether through an admin."""
-    for strategy in sorted(tested.engine.kind.strategies):
-        is_dual = strategy is Strategy.DUAL_PASSWORD
-        if strategy is Strategy.SINGLE_USER or (is_dual and not tested.engine.kind.dual_password_needs_admin):
-            yield strategy, False
-        if strategy is Strategy.ALTERNATING_USERS or (is_dual and tested.admin_adds_passwords):
-            yield strategy, True
 
 
 @pytest.fixture(scope="session")

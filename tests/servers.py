@@ -1,6 +1,6 @@
 """Which database servers are there to test against? Ours, and those named on the command line."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +12,7 @@ from rotation.engines.mysql import MySQL
 from rotation.engines.oracle import Oracle
 from rotation.engines.postgresql import PostgreSQL
 from rotation.engines.sqlserver import SQLServer
+from rotation.kind import Strategy
 from tests.laboratories import Laboratory, mysql, oracle, postgresql, sqlserver
 from tests.local.servers import mariadb as mariadb_server
 from tests.local.servers import postgresql_binaries
@@ -34,6 +35,15 @@ class Servers:
     """Whether they are what is run in production, and no stand-in for it."""
     admin_adds_passwords: bool = True
     """Whether a user of two passwords may be kept from adding one by itself, so that an admin does it."""
+
+    def ways(self) -> Iterator[tuple[Strategy, bool]]:
+        """Yield each strategy that the engine has, and whether through an admin."""
+        for strategy in sorted(self.engine.kind.strategies):
+            is_dual = strategy is Strategy.DUAL_PASSWORD
+            if strategy is Strategy.SINGLE_USER or (is_dual and not self.engine.kind.dual_password_needs_admin):
+                yield strategy, False
+            if strategy is Strategy.ALTERNATING_USERS or (is_dual and self.admin_adds_passwords):
+                yield strategy, True
 
 
 def available(dsn: Callable[[str], str | None], *, every_version: bool = False) -> dict[str, dict[str, Starter]]:

@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, cast
 
-import boto3
-
 from rotation import staging
-from rotation.aws import own_clients
+from rotation.aws import new_client, own_clients
 from rotation.engine import InspectedEngine
 from rotation.errors import RotationError
 from rotation.lambda_handler import rotation_handler
@@ -113,4 +111,4 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload([__name__, "tests.servers"])
 # The data that every client is made of is read here, once.
-boto3.client("secretsmanager", region_name="us-east-1")
+new_client("secretsmanager", region_name="us-east-1")

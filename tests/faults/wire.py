@@ -15,6 +15,7 @@ import re
 import selectors
 import signal
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
@@ -75,6 +76,8 @@ class Watch:
     def __init__(self, disturbance: Disturbance | None = None, place: Place | None = None) -> None:
         self.places: list[Place] = []
         """All messages so far."""
+        self.bytes: Counter[Place] = Counter()
+        """How long each message was, with its answer."""
         self.victim: Future[int] = Future()
         """The process, as soon as it has a number."""
         self.is_disturbed = False
@@ -235,10 +238,12 @@ class _Connection:
             if is_new:
                 self._place = self._next(part)
                 self._watch.begins(self, self._place)
+            self._watch.bytes[self._place] += len(part)
             self._send(self._server, part)
 
     def _from_server(self) -> None:
         data = self._received(self._server)
+        self._watch.bytes[self._place] += len(data)
         self._speech.is_answered = True
         self._watch.goes_on(self)
         self._send(self._client, data)

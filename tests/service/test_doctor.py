@@ -15,7 +15,7 @@ import pytest
 
 from operations import doctor, functions
 from operations.calls import Stopped
-from rotation.aws import own_clients
+from rotation.aws import own_clients, session
 from rotation.errors import ServiceFailed
 from rotation.lambda_handler import rotation_handler
 from tests.fakes import PRIMARY, FakeDatabase, reading, verifier
@@ -273,10 +273,11 @@ def _in_role(service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) -> I
     stack = Stack.deploy(template.SOURCE, name="rotation", region=REGION, account_id=service.account_id)
     for name, value in service.acting_as(stack.role_of("PostgreSqlFunction")).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the credentials that it found first
+    session.cache_clear()  # it keeps the credentials that it found first
     own_clients.cache_clear()
     yield
     own_clients.cache_clear()
+    session.cache_clear()
 
 
 @pytest.mark.usefixtures("allowed", "_in_role")

@@ -14,10 +14,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 from urllib.parse import parse_qs
 
-import boto3
 import pytest
 
-from rotation.aws import own_clients
+from rotation.aws import own_clients, session
 from rotation.errors import InvalidConfiguration, ServiceFailed
 from tests.fakes import KIND, PRIMARY, FakeDatabase, reading
 from tests.laboratories import ORDERS
@@ -83,17 +82,22 @@ def _text(value: bytes | str) -> str:
 
 
 @pytest.fixture
-def wire(_connected: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
+def wire(_connected: None) -> Iterator[Wire]:
     """What the function sends."""
     wire = Wire()
-    session = boto3.Session()
-    session.events.register("before-send", wire.on_request)
-    session.events.register("after-call.sts.AssumeRole", wire.on_session)
-    session.events.register("after-call.rds.DescribeDBInstances", wire.on_instances)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
-    own_clients.cache_clear()
+    forget_clients()
+    events = session().get_component("event_emitter")
+    events.register("before-send", wire.on_request)
+    events.register("after-call.sts.AssumeRole", wire.on_session)
+    events.register("after-call.rds.DescribeDBInstances", wire.on_instances)
     yield wire
+    forget_clients()
+
+
+def forget_clients() -> None:
+    """Let the next invocation begin as the first one."""
     own_clients.cache_clear()
+    session.cache_clear()
 
 
 @dataclass

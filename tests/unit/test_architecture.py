@@ -119,5 +119,10 @@ def test_only_engines_import_clients() -> None:
     assert {name for name in MODULES if foreign(name) & clients} <= set(ENGINES)
 
 
+def test_no_module_of_the_layer_imports_boto3() -> None:
+    """A client is made by botocore: boto3 would bring what moves files to S3 into each cold start."""
+    assert not {name for name in MODULES if "boto3" in foreign(name)}
+
+
 def test_no_module_of_the_layer_imports_the_tests() -> None:
     assert not {name for name in MODULES if "tests" in foreign(name)}

@@ -1,6 +1,7 @@
 """Are the certificate authorities that are shipped those that their page says?"""
 
 import hashlib
+import os
 import re
 import ssl
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rotation.engines.network import tls_context
+from rotation.engines.network import ca_bundle, new_tls_context, tls_context
 
 CERTS = Path(__file__).parents[2] / "layers/common/rotation/certs"
 PUBLIC = CERTS / "amazon-public-roots.pem"
@@ -40,3 +41,16 @@ def test_an_operator_can_name_each_bundle_and_no_authority_in_it_has_expired(
     found = tls_context().get_ca_certs()
     assert len(found) == (CERTS / name).read_text().count("BEGIN CERTIFICATE")
     assert min(ssl.cert_time_to_seconds(str(each["notAfter"])) for each in found) > LONG
+
+
+def test_connections_share_what_was_read_of_the_authorities_until_they_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(Path(ca_bundle()).read_bytes())
+    monkeypatch.setenv("DB_CA_BUNDLE", str(bundle))
+    first = tls_context()
+    assert tls_context() is first
+    assert new_tls_context() is not first
+    os.utime(bundle, (1, 1))
+    assert tls_context() is not first

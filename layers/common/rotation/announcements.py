@@ -24,11 +24,10 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from rotation.aws import CONFIG, error_code
+from rotation.aws import error_code, new_client
 from rotation.deadline import Deadline, within
 from rotation.errors import ServiceFailed
 from rotation.redaction import said
@@ -89,4 +88,4 @@ def _not_put(operation: str, bus: str, code: str, message: str) -> ServiceFailed
 @functools.cache
 def client() -> Any:  # noqa: ANN401 - the types of this one call are no package worth
     """Return EventBridge's client of the function's own role, made with the first event."""
-    return boto3.client("events", config=CONFIG, endpoint_url=os.environ.get("EVENTS_ENDPOINT") or None)
+    return new_client("events", endpoint_url=os.environ.get("EVENTS_ENDPOINT") or None)

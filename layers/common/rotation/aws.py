@@ -13,10 +13,11 @@ import os
 import random
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, Unpack, cast
 
-import boto3
 from botocore.config import Config
+from botocore.credentials import ContainerProvider, CredentialResolver, EnvProvider
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -30,18 +31,21 @@ from botocore.exceptions import (
 from botocore.exceptions import (
     ConnectionError as NoConnection,
 )
+from botocore.loaders import Loader
 from botocore.parsers import ResponseParserError
+from botocore.session import Session
 
 from rotation.deadline import Deadline, within
 from rotation.errors import ServiceFailed
 from rotation.redaction import said
 
 if TYPE_CHECKING:
+    from botocore.client import BaseClient
     from mypy_boto3_rds import RDSClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 # At the level DEBUG, whoever sets it, they log whole requests and answers.
-for _module in ("botocore", "boto3", "urllib3"):
+for _module in ("botocore", "urllib3"):
     logging.getLogger(_module).setLevel(logging.INFO)
 
 CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 1})
@@ -81,7 +85,7 @@ AGAIN = "The rotation is tried again by itself"
 
 
 class Credentials(TypedDict, total=False):
-    """What calls are signed with, in boto3's words. Empty: what the environment has, on Lambda the function's role."""
+    """What calls are signed with, in botocore's words. Empty: what the environment has; on Lambda that is the role."""
 
     aws_access_key_id: str
     aws_secret_access_key: str
@@ -102,7 +106,7 @@ def new_clients(**credentials: Unpack[Credentials]) -> Clients:
     # AWS's templates read this variable; the SDK's own AWS_ENDPOINT_URL… work as well.
     endpoint = os.environ.get("SECRETS_MANAGER_ENDPOINT") or None
     return Clients(
-        boto3.client("secretsmanager", config=CONFIG, endpoint_url=endpoint, **credentials),
+        cast("SecretsManagerClient", new_client("secretsmanager", endpoint_url=endpoint, **credentials)),
         functools.cache(lambda region: _rds(region, credentials)),
     )
 
@@ -110,7 +114,46 @@ def new_clients(**credentials: Unpack[Credentials]) -> Clients:
 def _rds(region: str, credentials: Credentials) -> "RDSClient":
     """Return RDS's client of a Region. RDS_ENDPOINT is for the function's own: an endpoint serves one Region."""
     endpoint = os.environ.get("RDS_ENDPOINT") if region == os.environ.get("AWS_REGION") else None
-    return boto3.client("rds", region_name=region, config=CONFIG, endpoint_url=endpoint or None, **credentials)
+    made = new_client("rds", region_name=region, endpoint_url=endpoint or None, **credentials)
+    return cast("RDSClient", made)
+
+
+class Place(Credentials, total=False):
+    """Where a client calls, and what its calls are signed with; what is left out, the environment says."""
+
+    region_name: str
+    endpoint_url: str | None
+
+
+def new_client(service: str, **place: Unpack[Place]) -> "BaseClient":
+    """Return a client of a service, with our limits."""
+    return session().create_client(service, config=CONFIG, **place)
+
+
+@functools.cache
+def session() -> Session:
+    """Return the session that makes all clients, and reads the description of each service once.
+
+    It is botocore's: boto3 would import what moves files to S3. It looks for credentials where Lambda has them, and
+    nowhere else: in the environment, or with SnapStart at the address that the environment names
+    (https://docs.aws.amazon.com/lambda/latest/dg/snapstart-activate.html).
+    """
+    made = Session()
+    made.register_component("data_loader", _Loader())
+    made.register_component("credential_provider", CredentialResolver([EnvProvider(), ContainerProvider()]))
+    return made
+
+
+class _Loader(Loader):
+    """Finds the description of a service by the name of its folder.
+
+    botocore's own looks into the folders of all its 400 services, to tell which there are, twice for each client.
+    """
+
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - botocore's signature
+        """Return all names that a service can have."""
+        places = [Path(path) for path in self.search_paths]
+        return [folder.name for place in places if place.is_dir() for folder in place.iterdir()]
 
 
 @functools.cache

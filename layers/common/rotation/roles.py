@@ -15,11 +15,9 @@ passes on (https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-se
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Protocol, Self, cast
 
-import boto3
-
-from rotation.aws import CONFIG, Clients, call_aws, new_clients
+from rotation.aws import Clients, call_aws, new_client, new_clients
 from rotation.deadline import Deadline
 from rotation.errors import InvalidConfiguration
 
@@ -34,6 +32,13 @@ session that begins with the invocation cannot end before it, so none is kept fo
 
 NOT_IN_SESSION_NAME = re.compile(r"[^\w+=,.@-]", re.ASCII)
 SESSION_NAME_LENGTH = range(2, 65)
+
+
+class Sts(Protocol):
+    """The part of botocore's client of STS that is used here."""
+
+    def assume_role(self, *, RoleArn: str, RoleSessionName: str, DurationSeconds: int) -> Mapping[str, Any]:  # noqa: N803 - botocore's names
+        """Return credentials of a role."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def clients_in_role(role: str, function_name: str, add_secret: Callable[[str], N
 
     `add_secret` gets the secrets of the session. Raises ServiceFailed and OutOfTime.
     """
-    sts = boto3.client("sts", config=CONFIG)
+    sts = cast("Sts", new_client("sts"))
     session = call_aws(
         lambda: sts.assume_role(
             RoleArn=role, RoleSessionName=session_name(function_name), DurationSeconds=SESSION_SECONDS

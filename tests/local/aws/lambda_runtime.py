@@ -31,9 +31,9 @@ EMULATED_ACCOUNT = "012345678912"
 """The account in the ARN that the emulator tells a function of itself, with the Region us-east-1 and its name."""
 
 _CHECKOUT = Path(__file__).parents[3]
-_BUILT_TEMPLATE = _CHECKOUT / ".local/build/template.yaml"
+BUILT_TEMPLATE = _CHECKOUT / ".local/build/template.yaml"
 _SOURCE_TEMPLATE = _CHECKOUT / "template.yaml"
-_RUNTIME_PACKAGES = _CHECKOUT / ".local/runtime"
+RUNTIME_PACKAGES = _CHECKOUT / ".local/runtime"
 _EMULATORS = _CHECKOUT / ".local/sam/lib/python3.13/site-packages/samcli/local/rapid"
 _PLAIN_RUNTIME = Path(__file__).with_name("plain_runtime.py")
 _PATIENCE_BEYOND_TIMEOUT = 30
@@ -59,7 +59,7 @@ class FunctionError(Exception):
 
 @dataclass(frozen=True)
 class Function:
-    """One function, as a template describes it."""
+    """One function, as a template describes it, or as somebody else runs it."""
 
     name: str
     directory: Path
@@ -68,6 +68,8 @@ class Function:
     timeout: int
     memory: int
     environment: Mapping[str, str]
+    python: Path | None = None
+    """What runs it, if it brings a Python of its own, in which Lambda's client and boto3 are installed."""
 
     @classmethod
     def read(cls, name: str, path: Path) -> Self:
@@ -103,6 +105,7 @@ class _Runtime(Protocol):
 class LambdaRuntime:
     """One function, ready to be called for as long as a `with` block.
 
+    It is named as in the template, or given as a whole.
     `environment` is added to what the template gives the function, `timeout_seconds` replaces the template's.
     A function that ran into its timeout, or ended its process, can be called again, as on Lambda: it starts
     anew.
@@ -110,7 +113,7 @@ class LambdaRuntime:
 
     def __init__(
         self,
-        function: str,
+        function: str | Function,
         environment: Mapping[str, str] | None = None,
         *,
         timeout_seconds: int | None = None,
@@ -121,7 +124,8 @@ class LambdaRuntime:
         `emulated` is whether the emulator is used; None: on Linux.
         """
         self.emulated = sys.platform == "linux" if emulated is None else emulated
-        declared = Function.read(function, _BUILT_TEMPLATE if self.emulated else _SOURCE_TEMPLATE)
+        path = BUILT_TEMPLATE if self.emulated else _SOURCE_TEMPLATE
+        declared = function if isinstance(function, Function) else Function.read(function, path)
         self.function = replace(
             declared,
             timeout=timeout_seconds or declared.timeout,
@@ -194,7 +198,7 @@ class _PlainProcess:
                     stdout=log,
                     stderr=log,
                     cwd=self.function.directory,
-                    env=_environment(self.function),
+                    env=variables(self.function),
                     timeout=self.function.timeout,
                     check=False,
                 )
@@ -219,13 +223,13 @@ def _emulate(function: Function, directory: Path, stack: ExitStack) -> _Runtime:
         *("--runtime-api-address", f"{LOOPBACK}:{back}"),
     )
     # -S: without the packages that this Python has installed.
-    client = (sys.executable, "-S", "-m", "awslambdaric", function.handler)
+    python = (function.python,) if function.python else (sys.executable, "-S")
     log = directory / "log"
     process = stack.enter_context(
         running(
-            [_emulator(), *addresses, *client],
+            [_emulator(), *addresses, *python, "-m", "awslambdaric", function.handler],
             log=log,
-            environment=_environment(function, _RUNTIME_PACKAGES),
+            environment=variables(function, *([] if function.python else [RUNTIME_PACKAGES])),
             directory=function.directory,
         )
     )
@@ -241,8 +245,8 @@ def _run_plainly(function: Function, directory: Path, _: ExitStack) -> _Runtime:
     return _PlainProcess(log, function, directory / "result.json")
 
 
-def _environment(function: Function, *packages: Path) -> dict[str, str]:
-    """The variables that Lambda sets, and the function's own."""
+def variables(function: Function, *packages: Path) -> dict[str, str]:
+    """The variables that Lambda sets, and the function's own; on the path are its folders, and `packages`."""
     region = function.environment["AWS_REGION"]
     return {
         "PATH": os.defpath,

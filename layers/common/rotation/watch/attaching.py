@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-import boto3
 from botocore.exceptions import ClientError
 
-from rotation.aws import CONFIG, call_aws
+from rotation.aws import call_aws, new_client
 from rotation.deadline import Deadline
 from rotation.errors import NotAttachable
 from rotation.watch.attached import DETACHED
@@ -39,9 +38,9 @@ LISTING = "listing the secrets that carry the tag"
 
 
 class Lambda(Protocol):
-    """The part of boto3's client of Lambda that is used here."""
+    """The part of botocore's client of Lambda that is used here."""
 
-    def invoke(self, *, FunctionName: str, Payload: bytes) -> Mapping[str, Any]:  # noqa: N803 - boto3's names
+    def invoke(self, *, FunctionName: str, Payload: bytes) -> Mapping[str, Any]:  # noqa: N803 - botocore's names
         """Invoke a function and wait for its answer."""
 
 
@@ -176,7 +175,7 @@ def engine_of(secret: TaggedSecret, deadline: Deadline) -> str:
 
     The one function that can read the secret is asked, and it says nothing else.
     """
-    client = cast("Lambda", boto3.client("lambda", config=CONFIG))
+    client = cast("Lambda", new_client("lambda"))
     payload = json.dumps({"SecretId": secret.arn}).encode()
     call = partial(client.invoke, FunctionName=os.environ["ENGINE_FUNCTION_ARN"], Payload=payload)
     answer = call_aws(call, deadline, operation(secret), "lambda:InvokeFunction")

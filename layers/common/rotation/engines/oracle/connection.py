@@ -29,7 +29,7 @@ from rotation.engines.driver import (
     accepts,
     lacks_right,
 )
-from rotation.engines.network import look_up, tls_context
+from rotation.engines.network import look_up, new_tls_context
 from rotation.engines.oracle.kind import KIND, normal_name
 from rotation.engines.oracle.problems import (
     EXPIRED_CODE,
@@ -275,7 +275,7 @@ def _log_in(
     connection and then says nothing. So it runs in a thread, and we close its socket if it takes too long.
     """
     check = AnswerCheck()
-    tls = {"ssl_context": checked(tls_context(), check)} if parameters["protocol"] == "tcps" else {}
+    tls = {"ssl_context": checked(new_tls_context(), check)} if parameters["protocol"] == "tcps" else {}
 
     def log_in() -> oracledb.Connection:
         with one_connection(addresses, parameters["port"], check):

@@ -1,0 +1,148 @@
+"""Measure the built functions in Lambda's runtime emulator: starts, imports, rotations, sizes. Linux only.
+
+With --against, another function of one engine is measured in turn with ours, and the ratios are shown: ours by theirs.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+
+from rotation.kind import Strategy
+from tests import servers
+from tests.bench import gap, handlers, imports, rotations, sheets, sizes, starts
+from tests.bench.handlers import Handler
+from tests.bench.report import Sheet, picture
+from tests.bench.rotations import Bench, Measured, Way
+from tests.bench.running import running
+from tests.bench.sizes import Size
+from tests.bench.starts import Start
+
+_CHECKOUT = Path(__file__).parents[2]
+_STARTS, _IMPORTS, _ROTATIONS = 15, 5, 10
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """All that was measured, by engine."""
+
+    starts: dict[str, dict[str, list[Start]]] = field(default_factory=dict)
+    imports: dict[str, dict[str, float]] = field(default_factory=dict)
+    sizes: dict[str, Size] = field(default_factory=dict)
+    rotations: dict[tuple[str, Way], dict[str, Measured]] = field(default_factory=dict)
+    gaps: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+
+    def sheets(self) -> Iterator[Sheet]:
+        """Yield the tables."""
+        yield sheets.of_starts(self.starts)
+        yield sheets.of_rotations(self.rotations)
+        yield sheets.of_steps(self.rotations)
+        yield sheets.of_traffic(self.rotations)
+        yield sheets.of_calls(self.rotations)
+        yield sheets.of_gaps(self.gaps)
+        yield sheets.of_sizes(self.sizes)
+        yield sheets.of_imports(self.imports)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure, show, and write; return 0."""
+    arguments = _arguments(words)
+    os.environ["ALLOW_LOCAL_HOSTS"] = "true"  # where the servers are
+    measured = _measure(arguments)
+    console, found = Console(width=200, highlight=False, markup=False), list(measured.sheets())
+    for sheet in found:
+        sheet.show(console)
+    folder: Path = arguments.output or (_CHECKOUT / ("docs" if _is_whole(arguments) else ".local/bench"))
+    _write(folder, found, measured)
+    console.print(f"Written: {folder / 'bench.md'}, with its picture")
+    return 0
+
+
+def _is_whole(arguments: argparse.Namespace) -> bool:
+    """Tell whether the run is of our functions alone, and of all of them."""
+    return not arguments.against and arguments.engine == list(servers.SERVERS)
+
+
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("make bench BENCH_ARGS=…", description=__doc__)
+    parser.add_argument("--engine", nargs="+", choices=list(servers.SERVERS), default=list(servers.SERVERS))
+    parser.add_argument("--starts", type=int, default=_STARTS, metavar="N", help="cold starts; default: %(default)s")
+    parser.add_argument("--rotations", type=int, default=_ROTATIONS, metavar="N", help="default: %(default)s")
+    parser.add_argument("--strategy", nargs="+", type=Strategy, default=list(Strategy), help="default: all")
+    parser.add_argument(
+        "--against", nargs="+", type=Path, metavar="FOLDER", help="another function, and the folders of its layers"
+    )
+    parser.add_argument("--handler", default="lambda_function.lambda_handler", help="its handler; %(default)s")
+    parser.add_argument("--python", type=Path, help="its Python, with boto3 and awslambdaric; default: this one")
+    parser.add_argument("--output", type=Path, help="default: docs; of a part, or with --against, .local/bench")
+    arguments = parser.parse_args(words)
+    if arguments.against and len(arguments.engine) != 1:
+        parser.error("--against: name the one --engine that it is for")
+    return arguments
+
+
+def _measure(arguments: argparse.Namespace) -> Measurements:
+    found = Measurements()
+    for engine in arguments.engine:
+        _measure_engine(engine, arguments, found)
+    return found
+
+
+def _measure_engine(engine: str, arguments: argparse.Namespace, found: Measurements) -> None:
+    measured = [handlers.ours(engine)]
+    if arguments.against:
+        measured.append(handlers.theirs(engine, arguments.against, arguments.handler, arguments.python))
+    server, start = list(servers.SERVERS[engine].own.items())[-1]
+    _say(f"{server}: cold starts")
+    into: defaultdict[str, list[Start]] = defaultdict(list)
+    for name, one in starts.measure([*measured, handlers.limit(engine)], arguments.starts):
+        into[name].append(one)
+    found.starts[server] = into
+    for handler in measured:
+        label = server if handler.name == handlers.OURS else f"{server}, {handler.name}"
+        found.imports[label] = imports.measure(handler, min(_IMPORTS, arguments.starts))
+        found.sizes[label] = sizes.measure(handler)
+    with ExitStack() as exits:
+        folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        bench = Bench(exits.enter_context(start()), folder, exits)
+        _measure_rotations(server, bench, measured, arguments, found)
+
+
+def _measure_rotations(
+    server: str, bench: Bench, measured: Sequence[Handler], arguments: argparse.Namespace, found: Measurements
+) -> None:
+    engine = server.partition("-")[0]
+    for way in (Way(*way) for way in servers.SERVERS[engine].ways() if way[0] in arguments.strategy):
+        _say(f"{server}: {way}")
+        found.rotations[server, way] = rotations.measure(bench, measured, way, arguments.rotations)
+        if way.strategy is Strategy.SINGLE_USER:
+            for handler in measured:
+                with running(handler, bench.environment()) as function:
+                    gaps = gap.measure(bench.scenario(way), function, arguments.rotations)
+                found.gaps[server, handler.name] = gaps
+
+
+def _say(what: str) -> None:
+    print(f"{what} …", file=sys.stderr, flush=True)  # noqa: T201 - progress, for a person
+
+
+def _write(folder: Path, found: Sequence[Sheet], measured: Measurements) -> None:
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    title = "A cold start in processor time: import, and the first call"
+    (folder / "pictures/bench.svg").write_text(picture(sheets.bars(measured.starts), title))
+    load = f"{os.cpu_count()} processors, load {os.getloadavg()[1]:.0f}"
+    machine = f"Python {platform.python_version()} on {platform.machine()}, {load}"
+    page = [sheets.HEAD.format(machine=machine), *(sheet.markdown() for sheet in found)]
+    (folder / "bench.md").write_text("\n".join(page).rstrip() + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""How long can a reader of the secret not log in while a single user rotates?
+
+An application reads the secret and logs in, again and again. The gap is from its first login that fails to the
+beginning of its next one that does not. It cannot be shorter than one login and one call: testSecret proves the
+password, and finishSecret moves AWSCURRENT.
+"""
+
+from dataclasses import replace
+
+from rotation.steps import Step
+from tests.bench.running import Running
+from tests.faults.scenario import Scenario
+from tests.local.demo.application import Application
+from tests.local.demo.databases import Login, LoginFailed
+
+
+def measure(scenario: Scenario, function: Running, count: int) -> list[float]:
+    """Return the gap of each rotation, in milliseconds."""
+    return [_gap(scenario, function) for _ in range(count)]
+
+
+def _gap(scenario: Scenario, function: Running) -> float:
+    application = Application("reads the secret", lambda: _read(scenario), lambda login: _work(scenario, login))
+    scenario.begin()
+    with application:
+        application.wait_for_more(2)
+        for step in Step:
+            function.call({"Step": step, "SecretId": scenario.arn, "ClientRequestToken": scenario.token})
+        application.wait_for_more(2)
+    return application.tally.gap * 1000
+
+
+def _read(scenario: Scenario) -> Login:
+    found = scenario.read()
+    return Login(
+        engine=found.engine,
+        host=found.host,
+        port=found.port,
+        dbname=found.database or "",
+        username=found.username,
+        password=found.password,
+    )
+
+
+def _work(scenario: Scenario, login: Login) -> None:
+    if not scenario.laboratory.logs_in(replace(scenario.user, username=login.username, password=login.password)):
+        raise LoginFailed("refused", refused=True)
