@@ -42,7 +42,7 @@ SOURCES := template.yaml samconfig.toml $(shell find functions layers supply ! -
 export SAM_CLI_TELEMETRY := 0
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all faults check audit format build libraries package deployer renew validate invoke aws dashboard deploy \
-	preflight doctor attach uninstall clean
+	preflight doctor attach rotate-all uninstall clean
 
 help: ## list these tasks
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -124,6 +124,9 @@ doctor: $(SAM) ## ask the function that is attached to a secret what happened to
 
 attach: $(SAM) ## attach a rotation function to a secret, without rotating it (SECRET=name ENGINE=mysql; OPERATION_ARGS="--help")
 	@$(OPERATION).attach $(OPERATION_ARGS) --engine $(ENGINE) $(SECRET)
+
+rotate-all: $(SAM) ## rotate many secrets at once, a few of each server at a time (OPERATION_ARGS="--help", "--tag key=value --dry-run" …)
+	@$(OPERATION).rotate_all $(OPERATION_ARGS)
 
 uninstall: $(SAM) ## show which secrets a stack still rotates, ask, and delete it (STACK=name; OPERATION_ARGS="--help")
 	@$(OPERATION).uninstall $(OPERATION_ARGS) $(STACK)

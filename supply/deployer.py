@@ -115,6 +115,14 @@ _NEEDS: Mapping[str, tuple[_Need, ...]] = {
             "arn:${AWS::Partition}:cloudwatch::${AWS::AccountId}:dashboard/${Stack}-*",
         ),
     ),
+    "AWS::StepFunctions::StateMachine": (
+        _Need(
+            "states",
+            "CreateStateMachine DescribeStateMachine UpdateStateMachine DeleteStateMachine TagResource UntagResource "
+            "ListTagsForResource",
+            _here("states", "stateMachine:*-RotateAll"),
+        ),
+    ),
     "AWS::SNS::Topic": (
         _Need(
             "sns",

@@ -89,13 +89,16 @@ class Gate:
                 raise ServiceError("AccessDeniedException", str(error), 403) from None
 
     def refuse_query(self, environ: WSGIEnvironment) -> Response | None:
-        """Let a call of RDS or STS in, or return its refusal."""
+        """Let a call of RDS, STS or S3 in, or return its refusal."""
         if not (caller := self._caller(environ)):
             return None
         body = HttpRequest(environ).get_data()
         environ["wsgi.input"] = io.BytesIO(body)
+        is_object = caller.service == "s3"
         try:
-            caller.role.authorize(_query(caller, dict(parse_qsl(body.decode())), self.account_id))
+            caller.role.authorize(
+                _object(environ) if is_object else _query(caller, dict(parse_qsl(body.decode())), self.account_id)
+            )
         except AccessDenied as error:
             return Response(_DENIED.format(escape(str(error)), uuid4()), 403, content_type="text/xml")
         return None
@@ -146,6 +149,12 @@ def _uses_of_key(operation: str, secret: FakeSecret | ReplicaSecret | None, regi
     if key.startswith("arn:"):
         for action in _USE_OF_KEY.get(operation, ()):
             yield Request(action, key, {"kms:ViaService": f"secretsmanager.{region}.amazonaws.com"})
+
+
+def _object(environ: WSGIEnvironment) -> Request:
+    """Return what a call about one object in a bucket asks for; the path names both."""
+    actions = {"GET": "s3:GetObject", "PUT": "s3:PutObject"}
+    return Request(actions.get(environ["REQUEST_METHOD"], "s3:?"), f"arn:aws:s3:::{environ['PATH_INFO'].lstrip('/')}")
 
 
 def _query(caller: _Caller, form: Mapping[str, Any], account_id: str) -> Request:
