@@ -25,6 +25,7 @@ from operations.calls import Stopped, called, new_session
 from operations.person import Person, Terminal
 from rotation.errors import RotationError, ServiceFailed
 from rotation.fleet.files import FOLDER
+from rotation.fleet.outcome import message
 
 NOT_ROTATED, NOT_STARTED = 1, 2
 """The exit codes of a run after which a secret is not rotated, and of one that was not begun."""
@@ -175,10 +176,9 @@ class RotateAll:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return 0: all are rotated; 1: some are not; 2: it was not begun."""
-    options = _parser().parse_args(arguments)
+    """Run the command; return 0: all are rotated; 1: some are not; 2: it was not begun, or cannot be followed."""
     try:
-        _check(options)
+        options = parsed(arguments)
         session = new_session(options.profile, options.region)
         machine, bucket = _machine(session.client("cloudformation"), options.stack)
         clients = session.client("stepfunctions"), session.client("s3")
@@ -186,6 +186,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RotationError as error:
         print(error, file=sys.stderr)
         return NOT_STARTED
+
+
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options. Raises Stopped if they do not say what is meant."""
+    options = _parser().parse_args(arguments)
+    _check(options)
+    return options
 
 
 def run(command: RotateAll, options: argparse.Namespace) -> int:
@@ -263,12 +270,8 @@ def _again(options: argparse.Namespace, plan: Plan) -> str:
 
 def _cause(ended: dict[str, Any]) -> str:
     """Return why an execution has ended."""
-    cause = str(ended.get("cause", ""))
-    try:
-        cause = str(json.loads(cause)["errorMessage"])
-    except (ValueError, KeyError, TypeError):
-        pass
-    return f"{ended['status']}: {': '.join(filter(None, [ended.get('error', ''), cause])) or 'no reason given'}"
+    said = filter(None, [ended.get("error", ""), message(ended.get("cause", ""))])
+    return f"{ended['status']}: {': '.join(said) or 'no reason given'}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -276,7 +279,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m operations.rotate_all",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Exit code: 0 if all are rotated; 1 if some are not; 2 if it was not begun. docs/rotate-all.md has more.",
+        epilog="Exit code: 0 if all are rotated; 1 if some are not; 2 if it was not begun, or cannot be followed."
+        " docs/rotate-all.md has more.",
     )
     parser.add_argument("--tag", metavar="KEY[=VALUE]", help="the secrets with this tag")
     parser.add_argument("--prefix", help="those whose names begin so")

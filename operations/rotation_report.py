@@ -1,4 +1,7 @@
-"""Which secrets of a run were rotated, and why not the others? Read from its files in the bucket (`rotation.fleet.files`)."""
+"""Which secrets of a run were rotated, and why not the others?
+
+It is read from the run's files in the bucket (`rotation.fleet.files`).
+"""
 
 import csv
 import json

@@ -93,6 +93,7 @@ class Machine:
     """Waits so many seconds, in the execution with this input."""
     entered: Callable[[str, Any], object] = lambda _state, _value: None
     """Is told of each state that is entered, with its input."""
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
     executions: "list[Execution]" = field(default_factory=list)
     """All so far, those of the items included."""
 
@@ -115,7 +116,7 @@ class Execution:
     def run(self, value: Any) -> Any:  # noqa: ANN401
         """Run to the end; return the output. Raises Failed, Stopped."""
         self.machine.executions.append(self)
-        began = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        began = self.machine.now().isoformat().replace("+00:00", "Z")
         self._context = {"Execution": {"Name": self.name, "StartTime": began}}
         state = self.definition["StartAt"]
         while state:

@@ -46,7 +46,7 @@ def failure(secret: str, item: Mapping[str, Any]) -> dict[str, str]:
         return {"Error": "RotationNotFinished", "Cause": cause, "Remedy": LOOK_AT_IT.format(secret)}
     return {
         "Error": str(caught.get("Error", "")),
-        "Cause": _message(caught.get("Cause", "")),
+        "Cause": message(caught.get("Cause", "")),
         "Remedy": LOOK_AT_IT.format(secret),
     }
 
@@ -55,8 +55,8 @@ def _first_failure(answer: Mapping[str, Any]) -> Mapping[str, str] | None:
     return next((one for one in answer.get("Findings", ()) if one["Outcome"] == Outcome.FAIL), None)
 
 
-def _message(cause: str) -> str:
-    """Return what a function's error says; Step Functions has it as JSON."""
+def message(cause: str) -> str:
+    """Return what the cause of a failed state says; that of a function's error is JSON."""
     try:
         return str(json.loads(cause)["errorMessage"])
     except (ValueError, KeyError, TypeError):
