@@ -85,9 +85,11 @@ class Record:
         with self._lock:
             self._now[server] += 1
             self.most[server] = max(self.most[server], self._now[server])
-        yield
-        with self._lock:
-            self._now[server] -= 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._now[server] -= 1
 
 
 def definition(stack: Stack) -> dict[str, Any]:
@@ -114,12 +116,22 @@ class Run:
         return Counter(row["outcome"] for row in self.rows.values())
 
 
+@dataclass(frozen=True)
+class Account:
+    """What all tests share: it takes long to make."""
+
+    service: LocalSecretsManager
+    stack: Stack
+    services: LocalServices
+    client: Any
+    s3: Any
+
+
 @dataclass
 class World:
     """An account with the stack, its secrets, and what their functions do."""
 
-    service: LocalSecretsManager
-    stack: Stack
+    account: Account
     servers: dict[str, str] = field(default_factory=dict)
     """By ARN."""
     broken: dict[str, str] = field(default_factory=dict)
@@ -129,17 +141,20 @@ class World:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def __post_init__(self) -> None:
-        """Register the functions, and make the bucket."""
-        self.client = self.service.client()
+        """Register the functions."""
+        self.service, self.stack, self.client, self.s3 = (
+            self.account.service,
+            self.account.stack,
+            self.account.client,
+            self.account.s3,
+        )
         for engine in ("PostgreSql", "MySql"):
             self.service.register(f"rotation-{engine}", self.function)
         handler = self.stack.resolver.arn("RotateAllFunction").rpartition(":")[2]
         self.service.register(handler, lambda event: app.rotate_all(event, Context()))  # type: ignore[arg-type]
-        session = boto3.Session("test", "test", region_name=REGION)
-        self.s3: Any = session.client("s3", endpoint_url=self.service.endpoint_url, config=PATHS)
         self.machine = Machine(
             definition(self.stack),
-            LocalServices(self.service, self.stack.roles["RotateAllMachineRole"]),
+            self.account.services,
             wait=self.wait,
             now=lambda: self.now(),  # noqa: PLW0108 - it is another one later
         )
@@ -212,33 +227,35 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def _service() -> Iterator[LocalSecretsManager]:
+def account() -> Iterator[Account]:
+    """An account with the stack and the bucket."""
     with LocalSecretsManager(attempts=1) as service:
+        stack = Stack.deploy(
+            template.SOURCE,
+            name="rotation",
+            region=REGION,
+            account_id=service.account_id,
+            parameters={"RotateAllBucket": BUCKET},
+        )
         session = boto3.Session("test", "test", region_name=REGION)
-        session.client("s3", endpoint_url=service.endpoint_url, config=PATHS).create_bucket(Bucket=BUCKET)
-        yield service
-
-
-@pytest.fixture(scope="module")
-def _stack(_service: LocalSecretsManager) -> Stack:
-    values = {"RotateAllBucket": BUCKET}
-    return Stack.deploy(
-        template.SOURCE, name="rotation", region=REGION, account_id=_service.account_id, parameters=values
-    )
+        s3: Any = session.client("s3", endpoint_url=service.endpoint_url, config=PATHS)
+        s3.create_bucket(Bucket=BUCKET)
+        services = LocalServices(service, stack.roles["RotateAllMachineRole"])
+        yield Account(service, stack, services, service.client(), s3)
 
 
 @pytest.fixture
-def world(_service: LocalSecretsManager, _stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(account: Account, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """An account without secrets, in which the machine's function has its role and its environment."""
-    role = _service.acting_as(_stack.role_of("RotateAllFunction"))
-    for name, value in {**_stack.environment("RotateAllFunction"), **role}.items():
+    role = account.service.acting_as(account.stack.role_of("RotateAllFunction"))
+    for name, value in {**account.stack.environment("RotateAllFunction"), **role}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the credentials that it found first
     own_clients.cache_clear()
     files.client.cache_clear()
-    yield World(_service, _stack)
-    _service.intercept = None
-    _service.forget()
+    yield World(account)
+    account.service.intercept = None
+    account.service.forget()
     own_clients.cache_clear()
     files.client.cache_clear()
 
