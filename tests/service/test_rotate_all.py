@@ -4,22 +4,20 @@ The state machine and its function run in the roles of the template: what no sta
 functions here need no database; tests/service/test_rotate_all_servers.py has real ones.
 """
 
-import csv
 import json
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Barrier, Lock
+from threading import Barrier
 from typing import Any
 from uuid import uuid4
 
 import boto3
 import pytest
-from botocore.config import Config
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
 from functions.watch import app
@@ -35,85 +33,12 @@ from tests.local.aws import template
 from tests.local.aws.deployed import Stack
 from tests.local.aws.iam import Request
 from tests.local.aws.secrets_manager import REGION, Call, LocalSecretsManager, ServiceError
-from tests.local.aws.state_services import LocalServices, LocalStates
+from tests.local.aws.state_services import LocalServices
 from tests.local.aws.states import Machine
+from tests.service.fleet import PATHS, Context, Operator, Record, Run, bucket_of, commanded, definition, finished
 
-BUCKET = "plans-and-reports"
-PATHS = Config(s3={"addressing_style": "path"})
 FINE = {"Outcome": "pass", "Findings": []}
 BROKEN = {"Item": "login", "Outcome": "fail", "Found": "the server refuses AWSCURRENT", "Remedy": "Put it right"}
-
-
-class Context:
-    """What Lambda tells a function of its invocation."""
-
-    aws_request_id = "a-request-id"
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Return what is left."""
-        return 900_000
-
-
-@dataclass
-class Operator:
-    """Answers what a command asks, and keeps what it tells; implements `operations.person.Person`."""
-
-    answer: str = "yes"
-    told: list[str] = field(default_factory=list)
-
-    def tell(self, text: str) -> None:
-        """Keep it."""
-        self.told.append(text)
-
-    def ask(self, question: str) -> str:
-        """Answer."""
-        self.told.append(question)
-        return self.answer
-
-
-@dataclass
-class Record:
-    """How many calls about secrets of each server were under way at the same time."""
-
-    most: Counter[str] = field(default_factory=Counter)
-    _now: Counter[str] = field(default_factory=Counter)
-    _lock: Lock = field(default_factory=Lock)
-
-    @contextmanager
-    def call(self, server: str) -> Iterator[None]:
-        """Count a call."""
-        with self._lock:
-            self._now[server] += 1
-            self.most[server] = max(self.most[server], self._now[server])
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._now[server] -= 1
-
-
-def definition(stack: Stack) -> dict[str, Any]:
-    """Return the state machine's definition, with the values that CloudFormation puts into it."""
-    said = stack.properties("RotateAllMachine")
-    text: str = said["DefinitionString"]
-    for name, value in said["DefinitionSubstitutions"].items():
-        text = text.replace(f"${{{name}}}", value)
-    parsed: dict[str, Any] = json.loads(text)
-    return parsed
-
-
-@dataclass
-class Run:
-    """What came of one run of the command."""
-
-    code: int
-    told: list[str]
-    rows: dict[str, dict[str, str]]
-
-    @property
-    def outcomes(self) -> Counter[str]:
-        """Return how many secrets ended how."""
-        return Counter(row["outcome"] for row in self.rows.values())
 
 
 @dataclass(frozen=True)
@@ -158,7 +83,7 @@ class World:
             wait=self.wait,
             now=lambda: self.now(),  # noqa: PLW0108 - it is another one later
         )
-        self.states = LocalStates(self.machine)
+        self.operators_command = commanded(self.machine, self.s3, self.stack, Operator())
 
     def secret(self, server: str, engine: str = "PostgreSql", name: str = "app", **tags: str) -> str:
         """Make a secret for a server, attached and on; return its ARN."""
@@ -210,16 +135,11 @@ class World:
     def command(self, answer: str = "yes") -> tuple[RotateAll, Operator]:
         """Return the operator's command, and who runs it."""
         operator = Operator(answer)
-        arn = self.stack.resolver.arn("RotateAllMachine")
-        return RotateAll(self.states, self.s3, arn, BUCKET, operator, seconds_between_looks=0.02), operator
+        return replace(self.operators_command, person=operator), operator
 
     def run(self, tmp_path: Path, *words: str, answer: str = "yes") -> Run:
         """Run the command to its end."""
-        command, operator = self.command(answer)
-        report = tmp_path / f"{uuid4()}.csv"
-        code = rotate_all.run(command, rotate_all.parsed([*(words or ("--all",)), "--report", str(report)]))
-        rows = list(csv.DictReader(report.read_text().splitlines())) if report.exists() else []
-        return Run(code, operator.told, {row["secret"]: row for row in rows})
+        return finished(*self.command(answer), tmp_path, *words)
 
     def rotations(self) -> Counter[str]:
         """Return how often a new password was made for each secret."""
@@ -235,11 +155,11 @@ def account() -> Iterator[Account]:
             name="rotation",
             region=REGION,
             account_id=service.account_id,
-            parameters={"RotateAllBucket": BUCKET},
+            parameters={"RotateAllBucket": bucket_of(service)},
         )
         session = boto3.Session("test", "test", region_name=REGION)
         s3: Any = session.client("s3", endpoint_url=service.endpoint_url, config=PATHS)
-        s3.create_bucket(Bucket=BUCKET)
+        s3.create_bucket(Bucket=bucket_of(service))
         services = LocalServices(service, stack.roles["RotateAllMachineRole"])
         yield Account(service, stack, services, service.client(), s3)
 
@@ -317,6 +237,7 @@ def test_a_server_that_is_not_known_gets_one_secret_at_a_time(world: World) -> N
 # Which
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("words", "meant"),
     [
