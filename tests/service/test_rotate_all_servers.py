@@ -8,6 +8,7 @@ secrets without a tag are those of the server as its own function names it. `mak
 import json
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -160,10 +161,13 @@ def test_a_fleet_is_rotated(fleet: Fleet, number: int, tmp_path: Path) -> None:
     fleet.record.most.clear()
     operator = Operator()
     command = commanded(fleet.machine, fleet.s3, fleet.stack, operator)
+    fleet.service.calls.clear()
     began, used = time.monotonic(), time.process_time()
     done = finished(command, operator, tmp_path, "--all", "--at-once", str(AT_ONCE))
     took = f"{time.monotonic() - began:.0f} s, {time.process_time() - used:.0f} s of processor time in this process"
-    print(f"{number} secrets: {took}; calls at once: {fleet.record.most}")  # noqa: T201 - with -s: docs/rotate-all.md has it
+    calls = Counter(call.operation for call in fleet.service.calls)
+    print(f"{number} secrets: {took}; calls {dict(calls)}")  # noqa: T201 - with -s: docs/rotate-all.md has the figures
+    print(f"at the same time: {dict(fleet.record.most)}")  # noqa: T201 - the same
     assert (done.code, done.outcomes) == (1, {"rotated": number - 3, "failed": 3})
     failed = {arn: row["error"] for arn, row in done.rows.items() if row["outcome"] == "failed"}
     assert failed == dict.fromkeys(broken, "PreflightFailed")
