@@ -23,8 +23,8 @@ BUCKETS = {
     **QUOTAS,
     TRANSITIONS: 800,
 }
-"""The quota of each group of operations, for a second. That of state transitions is an assumption, and the lowest: accounts
-and Regions have other ones (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html)."""
+"""The quota of each group of operations, for a second. That of state transitions is an assumption: accounts and
+Regions have other ones (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html)."""
 
 CONCURRENCY = 1_000
 """Invocations of Lambda at the same time: the account's quota, if it was never raised."""
