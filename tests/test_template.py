@@ -246,7 +246,6 @@ def test_nothing_is_allowed_on_everything_without_a_reason() -> None:
             SecretRoleArns="arn:aws:iam::210987654321:role/rotation",
             PostgreSqlAdminSecretArns=f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:admin-AbCdEf",
             AttachTagKey="secret-rotation",
-        RotateAllBucket="plans",
             RotateAllBucket="plans",
         )
     )

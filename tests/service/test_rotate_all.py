@@ -88,10 +88,10 @@ class World:
     def secret(self, server: str, engine: str = "PostgreSql", name: str = "app", **tags: str) -> str:
         """Make a secret for a server, attached and on; return its ARN."""
         said = [{"Key": key, "Value": text} for key, text in tags.items()]
-        made = self.client.create_secret(Name=f"{name}-{uuid4()}", SecretString="{}", Tags=said)  # type: ignore[arg-type]
+        made = self.client.create_secret(Name=f"{name}-{uuid4()}", SecretString="{}", Tags=said)
         self.servers[made["ARN"]] = server
         self.attach(made["ARN"], f"rotation-{engine}")
-        return made["ARN"]
+        return str(made["ARN"])
 
     def attach(self, arn: str, function: str) -> None:
         """Attach a function."""
