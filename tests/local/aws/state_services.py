@@ -26,8 +26,8 @@ class LocalServices:
     def __init__(self, service: LocalSecretsManager, role: Role) -> None:
         who = service.acting_as(role)
         session = boto3.Session(who["AWS_ACCESS_KEY_ID"], "test", region_name=REGION)
-        self._lambda: Any = session.client("lambda", endpoint_url=service.endpoint_url, config=CONFIG)  # type: ignore[call-overload]  # it has no stubs
-        self._s3: Any = session.client("s3", endpoint_url=service.endpoint_url, config=CONFIG)  # type: ignore[call-overload]  # the same
+        self._lambda: Any = session.client("lambda", endpoint_url=service.endpoint_url, config=CONFIG)
+        self._s3: Any = session.client("s3", endpoint_url=service.endpoint_url, config=CONFIG)
         self._secrets_manager = session.client("secretsmanager", endpoint_url=service.endpoint_url, config=CONFIG)
 
     def call(self, resource: str, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN401 - each service's own
