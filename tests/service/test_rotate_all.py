@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -27,7 +27,7 @@ from operations.rotate_all import RotateAll
 from rotation.aws import own_clients
 from rotation.errors import ServiceFailed
 from rotation.fleet import files
-from rotation.fleet.outcome import LONGEST
+from rotation.fleet.outcome import LONGEST, State, state
 from rotation.fleet.plan import SERVER_TAG, tolerated
 from tests.local.aws import template
 from tests.local.aws.deployed import Stack
@@ -384,6 +384,21 @@ def test_what_does_not_pass_is_reported_with_aws_words(world: World, tmp_path: P
         "SecretsManager.ResourceNotFoundException",
         "Secrets Manager can't find the specified secret.",
     )
+
+
+@pytest.mark.parametrize(
+    ("labels", "minutes", "found"),
+    [
+        ({"ours": ["AWSCURRENT", "AWSPENDING"]}, 1, State.ROTATED),
+        ({"old": ["AWSCURRENT"], "ours": ["AWSPENDING"]}, 1, State.RUNNING),
+        ({"earlier": ["AWSCURRENT"], "old": ["AWSPREVIOUS"]}, 1, State.RUNNING),
+        ({"earlier": ["AWSCURRENT"], "old": ["AWSPREVIOUS"]}, 20, State.LATE),
+        ({"ours": ["AWSCURRENT"]}, 60, State.ROTATED),
+    ],
+)
+def test_only_the_version_of_this_run_counts(labels: dict[str, list[str]], minutes: int, found: State) -> None:
+    began = datetime.now(UTC)
+    assert state(labels, "ours", began, began + timedelta(minutes=minutes)) is found
 
 
 # The threshold
