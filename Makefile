@@ -45,7 +45,7 @@ SOURCES := template.yaml samconfig.toml $(shell find functions layers supply ! -
 export SAM_CLI_TELEMETRY := 0
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all faults bench check audit format build libraries package deployer renew validate invoke aws dashboard docs deploy \
-	preflight doctor attach rotate uninstall clean
+	preflight doctor attach rotate rotate-all uninstall clean
 
 help: ## list these tasks
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -138,6 +138,9 @@ attach: $(SAM) ## attach a rotation function to a secret, without rotating it (S
 
 rotate: $(SAM) ## rotate a secret now, and watch the steps (SECRET=name; OPERATION_ARGS="--wait 60")
 	@$(OPERATION).rotate $(OPERATION_ARGS) $(SECRET)
+
+rotate-all: $(SAM) ## rotate many secrets at once, a few of each server at a time (OPERATION_ARGS="--help", "--tag key=value --dry-run" …)
+	@$(OPERATION).rotate_all $(OPERATION_ARGS)
 
 uninstall: $(SAM) ## show which secrets a stack still rotates, ask, and delete it (STACK=name; OPERATION_ARGS="--help")
 	@$(OPERATION).uninstall $(OPERATION_ARGS) $(STACK)

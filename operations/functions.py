@@ -38,18 +38,23 @@ def of_engine(client: Client, stack: str, engine: str) -> str:
     Raises Stopped if the stack, or its function, is not there; ServiceFailed.
     """
     operation = f"looking for the function for {engine} in the stack {stack}"
-    if stacks.find(client, stack) is None:
-        cause = "there is no such stack in this account and Region"
-        raise Stopped(operation, cause, "Name it with --stack, or the function with --function")
-    answer = called(operation, "cloudformation:DescribeStacks", lambda: client.describe_stacks(StackName=stack))
     found = {
-        output["OutputKey"].removesuffix(OUTPUT).lower(): str(output["OutputValue"])
-        for output in answer["Stacks"][0].get("Outputs", [])
-        if output["OutputKey"].endswith(OUTPUT)
+        name.removesuffix(OUTPUT).lower(): value
+        for name, value in outputs(client, stack, operation, "or the function with --function").items()
+        if name.endswith(OUTPUT)
     }
     if engine.lower() not in found:
         raise Stopped(operation, "it has none", f"Name one of {', '.join(sorted(found)) or 'another stack'}")
     return found[engine.lower()]
+
+
+def outputs(client: Client, stack: str, operation: str, otherwise: str = "") -> dict[str, str]:
+    """Return the outputs of a stack. Raises Stopped if there is no such stack, ServiceFailed."""
+    if stacks.find(client, stack) is None:
+        cause = "there is no such stack in this account and Region"
+        raise Stopped(operation, cause, ", ".join(filter(None, ["Name it with --stack", otherwise])))
+    answer = called(operation, "cloudformation:DescribeStacks", lambda: client.describe_stacks(StackName=stack))
+    return {output["OutputKey"]: str(output["OutputValue"]) for output in answer["Stacks"][0].get("Outputs", [])}
 
 
 def ask(client: Client, function: str, event: Mapping[str, object]) -> Answer:

@@ -21,7 +21,7 @@ from tests.local.aws import template
 
 _ROLES = "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/${Stack}-*"
 _FUNCTIONS = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${Stack}-*"
-_PREFIXED_FUNCTIONS = _FUNCTIONS.replace("${Stack}", "${NamePrefix}")
+_MACHINES = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:stateMachine:${Stack}-*"
 _ANY = "*"
 
 
@@ -116,6 +116,14 @@ _NEEDS: Mapping[str, tuple[_Need, ...]] = {
             "cloudwatch",
             "PutDashboard GetDashboard DeleteDashboards TagResource UntagResource ListTagsForResource",
             "arn:${AWS::Partition}:cloudwatch::${AWS::AccountId}:dashboard/${Stack}-*",
+        ),
+    ),
+    "AWS::StepFunctions::StateMachine": (
+        _Need(
+            "states",
+            "CreateStateMachine DescribeStateMachine UpdateStateMachine DeleteStateMachine TagResource UntagResource "
+            "ListTagsForResource",
+            _MACHINES,
         ),
     ),
     "AWS::SNS::Topic": (
@@ -237,12 +245,13 @@ def statements(source: Mapping[str, Any]) -> list[dict[str, Any]]:
         }
         for (_, resource), actions in sorted(allowed.items())
     ]
-    return [*own, _pass_roles_to_lambda()]
+    return [*own, _pass_roles()]
 
 
 def _resource(pattern: str) -> Any:  # noqa: ANN401 - a text or a function of CloudFormation
-    if pattern == _FUNCTIONS:
-        prefixed = {"Fn::If": ["HasNamePrefix", {"Fn::Sub": _PREFIXED_FUNCTIONS}, {"Ref": "AWS::NoValue"}]}
+    if pattern in {_FUNCTIONS, _MACHINES}:
+        prefix = pattern.replace("${Stack}", "${NamePrefix}")
+        prefixed = {"Fn::If": ["HasNamePrefix", {"Fn::Sub": prefix}, {"Ref": "AWS::NoValue"}]}
         return [{"Fn::Sub": pattern}, prefixed]
     return {"Fn::Sub": pattern} if "${" in pattern else pattern
 
@@ -267,12 +276,12 @@ def _needs(kind: str) -> tuple[_Need, ...]:
     return _NEEDS[known]
 
 
-def _pass_roles_to_lambda() -> dict[str, Any]:
+def _pass_roles() -> dict[str, Any]:
     return {
         "Effect": "Allow",
         "Action": "iam:PassRole",
         "Resource": {"Fn::Sub": _ROLES},
-        "Condition": {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}},
+        "Condition": {"StringEquals": {"iam:PassedToService": ["lambda.amazonaws.com", "states.amazonaws.com"]}},
     }
 
 

@@ -249,9 +249,10 @@ def test_nothing_is_allowed_on_everything_without_a_reason() -> None:
             PostgreSqlAdminSecretArns=f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:admin-AbCdEf",
             AttachTagKey="secret-rotation",
             EventBusName="default",
+            RotateAllBucket="plans",
         )
     )
-    assert len(everything) == 19
+    assert len(everything) == 27
     for sid, same in everything.items():
         for statement in same:
             assert not [action for action in as_list(statement["Action"]) if "*" in action]
@@ -272,6 +273,8 @@ def test_nothing_is_allowed_on_everything_without_a_reason() -> None:
         ("AttachTagKey", "secret-rotation", "DetachSecretsAttachedByTag"),
         ("AttachTagKey", "secret-rotation", "RememberAttachedSecrets"),
         ("AttachTagKey", "secret-rotation", "ReadTaggedSecrets"),
+        ("RotateAllBucket", "plans", "RotateManySecrets"),
+        ("RotateAllBucket", "plans", "KeepPlansAndOutcomes"),
     ],
 )
 def test_a_statement_is_there_only_if_it_is_needed(parameter: str, value: str, sid: str) -> None:
@@ -315,7 +318,7 @@ def test_network_interfaces_are_made_by_lambda_and_not_by_the_functions_code(eng
 
 def test_no_parameter_lets_secrets_name_hosts_on_the_functions_own_side() -> None:
     """Who deploys the stack does not switch it on by mistake; `sam local invoke` may set what is there."""
-    stack = deployed(AttachTagKey="secret-rotation")
+    stack = deployed(AttachTagKey="secret-rotation", RotateAllBucket="plans")
     assert {stack.environment(name).get("ALLOW_LOCAL_HOSTS") for name in FUNCTIONS} == {"false"}
     assert not [name for name in WATCH if "ALLOW_LOCAL_HOSTS" in stack.environment(name)]
 
@@ -432,6 +435,7 @@ def test_the_network_is_made_if_there_is_none() -> None:
         CreateEventsEndpoint="true",
         IpAddressType="dualstack",
         AttachTagKey="secret-rotation",
+        RotateAllBucket="plans",
     )
     assert stack.properties("PostgreSqlFunction")["VpcConfig"] == {
         "SubnetIds": ["subnet-1", "subnet-2"],
@@ -493,6 +497,7 @@ def test_the_watch_runs_where_it_was_asked_to(where: str) -> None:
         CreateSecretsManagerEndpoint="true",
         WatchFunctions=where,
         AttachTagKey="secret-rotation",
+        RotateAllBucket="plans",
         PostgreSqlSecretArns=f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:one-AbCdEf",
     )
     made = {name for name in WATCH if name in stack.resources}
@@ -638,6 +643,7 @@ def test_code_signing_boundary_and_concurrency_reach_what_they_are_for() -> None
         PermissionsBoundaryArn="boundary",
         ReservedConcurrency="2",
         AttachTagKey="secret-rotation",
+        RotateAllBucket="plans",
     )
     functions = stack.of_type("AWS::Lambda::Function")
     assert len(functions) == len(FUNCTIONS) + len(WATCH)
@@ -653,6 +659,23 @@ def test_without_a_key_there_is_nothing_that_attaches_by_tag() -> None:
     """Neither a function nor a role; what may do what is asked in tests/service/test_by_tag.py."""
     more = set(deployed(AttachTagKey="secret-rotation").resources) - set(deployed().resources)
     assert {name for name in TEMPLATE["Resources"] if name.startswith(("Attach", "Engine"))} == more
+
+
+def test_without_a_bucket_there_is_nothing_that_rotates_many_secrets() -> None:
+    """What may do what is asked in tests/service/test_rotate_all.py."""
+    more = set(deployed(RotateAllBucket="plans").resources) - set(deployed().resources)
+    assert {name for name in TEMPLATE["Resources"] if name.startswith("RotateAll")} == more
+
+
+def test_many_secrets_of_another_stack_cannot_be_rotated() -> None:
+    """Its name begins like this one's."""
+    stack = deployed(RotateAllBucket="plans")
+    for name, action in {"RotateAllMachineRole": "RotateSecret", "RotateAllRole": "DescribeSecret"}.items():
+        for function, may in {"rotation-MySql": True, "rotation-production-MySql": False, "other-MySql": False}.items():
+            arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}"
+            context = {"secretsmanager:resource/AllowRotationLambdaArn": arn}
+            secret = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:one-AbCdEf"
+            assert stack.roles[name].allows(Request(f"secretsmanager:{action}", secret, context)) is may
 
 
 def test_the_function_that_attaches_knows_each_engine_that_is_deployed() -> None:

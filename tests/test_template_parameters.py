@@ -184,6 +184,7 @@ def test_what_can_work_is_taken(values: dict[str, str]) -> None:
 REFUSED: list[tuple[dict[str, str], str]] = [
     ({f"Deploy{engine}": "false" for engine in ENGINES}, "without an engine"),
     ({"AttachTagKey": "secret-rotation", "WatchFunctions": "none"}, "empty AttachTagKey"),
+    ({"RotateAllBucket": "plans", "WatchFunctions": "none"}, "empty RotateAllBucket"),
     *(({f"{engine}SecretArns": SECRET, f"Deploy{engine}": "false"}, f"Empty {engine}SecretArns") for engine in ENGINES),
     *(({f"{engine}SecretArns": f"{SECRET},"}, f"from {engine}SecretArns") for engine in ENGINES),
     *(({f"{engine}SecretArns": f"none,{SECRET}"}, f"from {engine}SecretArns") for engine in ENGINES),

@@ -16,12 +16,12 @@ from rotation.errors import RETRIED, RotationError, Unexpected
 from tests import servers
 from tests.contract.causes import CAUSES
 from tests.contract.causes.kit import Case, Cause
+from tests.documents import anchors
 from tests.laboratories import Laboratory
 from tests.local import error_table
 from tests.local.aws.secrets_manager import LocalSecretsManager
 from tests.local.messages import VERBS
 from tests.service.invoking import Call, Invoke, invoker
-from tests.unit.test_documentation import anchors
 
 FEWEST = 60
 PAGES = {"mysql": "mysql-and-mariadb", "mariadb": "mysql-and-mariadb", "sqlserver": "sql-server"}

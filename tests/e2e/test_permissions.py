@@ -35,8 +35,9 @@ from tests.local.aws.secrets_manager import REGION, LocalSecretsManager
 OTHER_ENGINES = [engine for engine in template.engines() if engine != "PostgreSql"]
 ROLES = (f"{ENGINE}Role", "WatchRole")
 
-BY_TAG = ("AttachRole", "EngineRole")
-"""The roles of the functions that attach by tag: tests/service/test_by_tag.py runs them in these, and counts too."""
+ELSEWHERE = ("AttachRole", "EngineRole", "RotateAllRole", "RotateAllMachineRole")
+"""The roles of what attaches by tag, and of what rotates many secrets: tests/service/test_by_tag.py and
+tests/service/test_rotate_all.py run it in these."""
 
 MOVE = "UpdateSecretVersionStage"
 LOGS = "Lambda writes what a function prints, in the name of the function's role"
@@ -164,7 +165,7 @@ def test_every_statement_is_looked_at(account: Account) -> None:
     assert all(stack.roles.keys() == {*ROLES, *others} for stack in account.stacks)
     looked_at = {statement.sid for _, role in roles(account) for statement in role.statements}
     resources = template.load(BUILT_TEMPLATE)["Resources"]
-    assert looked_at == set(sids({name: one for name, one in resources.items() if name not in BY_TAG}))
+    assert looked_at == set(sids({name: one for name, one in resources.items() if name not in ELSEWHERE}))
 
 
 def sids(value: object) -> Iterator[str]:

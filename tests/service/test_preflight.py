@@ -16,7 +16,7 @@ from operations.attach import Attach
 from operations.calls import Stopped
 from rotation.errors import RotationError, ServiceFailed
 from rotation.lambda_handler import rotation_handler
-from tests.fakes import PRIMARY, FakeDatabase, reading
+from tests.fakes import KIND, PRIMARY, FakeDatabase, reading
 from tests.laboratories import ORDERS
 from tests.local.aws.secrets_manager import REGION, LocalSecretsManager
 from tests.service.invoking import Context
@@ -103,6 +103,17 @@ def test_a_preflight_reads_and_writes_nothing(world: World) -> None:
     assert {call.operation for call in world.service.calls} == {"DescribeSecret", "GetSecretValue"}
     assert outcomes(answer)["login"] == "pass"
     assert PASSWORD not in json.dumps(answer)
+
+
+def test_who_asks_for_the_server_only_learns_that_and_nobody_logs_in(world: World) -> None:
+    world.attach()
+    tried = len(world.database.tried)
+    answer = world.lambda_client.invoke(
+        FunctionName=world.function, Payload=json.dumps({"Step": "server", "SecretId": world.arn})
+    )
+    assert json.loads(answer["Payload"].read()) == {"SecretId": world.arn, "Server": f"{PRIMARY}:{KIND.default_port}"}
+    assert [call.operation for call in world.service.calls] == ["GetSecretValue"]
+    assert len(world.database.tried) == tried
 
 
 def test_what_fails_is_said_with_its_remedy_and_no_password(world: World) -> None:

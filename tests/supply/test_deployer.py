@@ -27,6 +27,7 @@ CALLED_FOR = {
     "AWS::Events::Rule": "events:PutRule",
     "AWS::CloudWatch::Alarm": "cloudwatch:PutMetricAlarm",
     "AWS::CloudWatch::Dashboard": "cloudwatch:PutDashboard",
+    "AWS::StepFunctions::StateMachine": "states:CreateStateMachine",
     "AWS::SNS::Topic": "sns:CreateTopic",
     "AWS::SNS::TopicPolicy": "sns:SetTopicAttributes",
     "AWS::SNS::Subscription": "sns:Subscribe",
@@ -75,7 +76,8 @@ def test_a_statement_reaches_no_further_than_the_stack(statement: dict[str, Any]
             {"Fn::Sub": str(arn)},
             {"Fn::If": ["HasNamePrefix", {"Fn::Sub": str(prefixed)}, {"Ref": "AWS::NoValue"}]},
         ]:
-            assert (services, prefixed) == ({"lambda"}, arn.replace("${Stack}-", "${NamePrefix}-"))
+            assert services in ({"lambda"}, {"states"})
+            assert prefixed == arn.replace("${Stack}-", "${NamePrefix}-")
         case {"Fn::Sub": str(arn)}:
             shared = ("layer:", "code-signing-config:", ":secret:", "${ArtifactBucket}")
             assert "${Stack}-" in arn or any(part in arn for part in shared)
@@ -90,10 +92,12 @@ def test_a_function_that_is_named_by_a_prefix_can_be_created(prefix: str) -> Non
     assert named == ["rotation-*", f"{prefix}-*"][: 2 if prefix else 1]
 
 
-def test_a_role_is_passed_to_lambda_only() -> None:
+def test_a_role_is_passed_to_functions_and_state_machines_only() -> None:
     [passing] = [one for one in ALLOWED if "iam:PassRole" in actions(one)]
     assert passing["Resource"]["Fn::Sub"].endswith(":role/${Stack}-*")
-    assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
+    assert passing["Condition"] == {
+        "StringEquals": {"iam:PassedToService": ["lambda.amazonaws.com", "states.amazonaws.com"]}
+    }
 
 
 def test_the_role_fits_into_iam(tmp_path: Path) -> None:

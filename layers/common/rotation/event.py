@@ -46,6 +46,8 @@ class Look(StrEnum):
 
     PREFLIGHT = "preflight"
     DOCTOR = "doctor"
+    SERVER = "server"
+    """Not what was found: only at which server the secret logs in (`rotation.fleet`)."""
 
 
 @dataclass(frozen=True)

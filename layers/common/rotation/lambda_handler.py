@@ -145,7 +145,13 @@ class _Invocation:
         self._redactor.release(event.secret_id, CURRENT, PENDING, PREVIOUS)
         self._fields |= {"step": event.look, "secret_arn": event.secret_id}
         function_arn = ":".join(self._context.invoked_function_arn.split(":")[:7])
-        return self._doctor(event, function_arn) if event.look is Look.DOCTOR else self._preflight(event, function_arn)
+        match event.look:
+            case Look.DOCTOR:
+                return self._doctor(event, function_arn)
+            case Look.SERVER:
+                return self._server(event)
+            case Look.PREFLIGHT:
+                return self._preflight(event, function_arn)
 
     def _preflight(self, event: LookEvent, function_arn: str) -> str:
         # Imported here: rotations do without it, and should start as fast as they can.
@@ -161,6 +167,16 @@ class _Invocation:
         )
         self.answer = preflight.answer(event.secret_id, findings, self._redact)
         return preflight.summary(findings)
+
+    def _server(self, event: LookEvent) -> str:
+        # Imported here, as a preflight.
+        from rotation.preflight import preflight  # noqa: PLC0415
+
+        client = self._clients(event.secret_id).secrets_manager
+        value = preflight.current(client, event.secret_id, self._engine.kind, self._redactor, self._deadline)
+        server = self._redact(f"{value.credential.host}:{value.credential.port}".lower())
+        self.answer = {"SecretId": event.secret_id, "Server": server}
+        return f"its server is {server}"
 
     def _doctor(self, event: LookEvent, function_arn: str) -> str:
         # Imported here, as a preflight.

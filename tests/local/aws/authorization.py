@@ -93,7 +93,7 @@ class Gate:
         return None
 
     def refuse_other(self, environ: WSGIEnvironment) -> Response | None:
-        """Let a call of RDS, STS, EventBridge or CloudWatch Logs in, or return its refusal."""
+        """Let a call of RDS, STS, S3, EventBridge or CloudWatch Logs in, or return its refusal."""
         if not (caller := self._caller(environ)):
             return None
         body, target = HttpRequest(environ).get_data(), environ.get("HTTP_X_AMZ_TARGET", "")
@@ -101,14 +101,17 @@ class Gate:
         if target.startswith(_EVENTS):
             return self._refuse_events(caller, target, json.loads(body))
         try:
-            caller.role.authorize(
-                _of_logs(caller, target, json.loads(body), self.account_id)
-                if target
-                else _query(caller, dict(parse_qsl(body.decode())), self.account_id)
-            )
+            caller.role.authorize(self._request(caller, environ, target, body))
         except AccessDenied as error:
             return _denied(error) if target else _denied_query(error)
         return None
+
+    def _request(self, caller: _Caller, environ: WSGIEnvironment, target: str, body: bytes) -> Request:
+        if caller.service == "s3":
+            return _object(environ)
+        if target:
+            return _of_logs(caller, target, json.loads(body), self.account_id)
+        return _query(caller, dict(parse_qsl(body.decode())), self.account_id)
 
     def _refuse_events(self, caller: _Caller, target: str, parameters: Mapping[str, Any]) -> Response | None:
         """Each entry must be allowed."""
@@ -183,6 +186,12 @@ def _denied(error: AccessDenied, status: int = 400) -> Response:
 def _denied_query(error: AccessDenied) -> Response:
     """Return the refusal of a service that speaks XML."""
     return Response(_DENIED.format(escape(str(error)), uuid4()), 403, content_type="text/xml")
+
+
+def _object(environ: WSGIEnvironment) -> Request:
+    """Return what a call about one object in a bucket asks for; the path names both."""
+    actions = {"GET": "s3:GetObject", "PUT": "s3:PutObject"}
+    return Request(actions.get(environ["REQUEST_METHOD"], "s3:?"), f"arn:aws:s3:::{environ['PATH_INFO'].lstrip('/')}")
 
 
 def _query(caller: _Caller, form: Mapping[str, Any], account_id: str) -> Request:

@@ -39,6 +39,11 @@ _KINDS = {
     "AWS::Logs::LogGroup": _Kind(
         "LogGroupName", "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:{}:*"
     ),
+    "AWS::StepFunctions::StateMachine": _Kind(
+        "StateMachineName",
+        "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:stateMachine:{}",
+        ref_is_arn=True,
+    ),
     "AWS::SNS::Topic": _Kind(
         "TopicName", "arn:${AWS::Partition}:sns:${AWS::Region}:${AWS::AccountId}:{}", ref_is_arn=True
     ),

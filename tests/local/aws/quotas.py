@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 # For an account in a Region: https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
 QUOTAS: Final = {
     ("RotateSecret", "CancelRotateSecret"): 50,
+    ("PutSecretValue", "UpdateSecretVersionStage"): 50,
     ("TagResource", "UntagResource"): 50,
     ("ListSecrets",): 100,
     ("DescribeSecret",): 40_000,
+    ("GetSecretValue",): 10_000,
 }
 """How many calls of these operations, all together, are answered in a second."""
 

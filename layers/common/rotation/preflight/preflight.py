@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rotation.admin import Admins
 from rotation.aws import Clients, call_aws
@@ -10,11 +10,15 @@ from rotation.credential import SecretValue
 from rotation.deadline import Deadline
 from rotation.engine import InspectedEngine
 from rotation.finding import Finding, Outcome, worst
+from rotation.kind import EngineKind
 from rotation.passwords import PasswordPolicy
 from rotation.preflight.description import Description
 from rotation.preflight.inspection import Inspection, Means
 from rotation.redaction import Redactor
 from rotation.secret import parsed
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 NOT_ATTACHED = (
     "Attach the function first, without rotating (make attach, or aws secretsmanager rotate-secret --secret-id …"
@@ -50,27 +54,31 @@ def preflight(  # noqa: PLR0913 - all that one invocation has
             )
         )
 
-    def read() -> SecretValue:
-        operation = f"reading the current version of {secret_id}"
-        answer = call_aws(
-            lambda: client.get_secret_value(SecretId=secret_id),
-            deadline,
-            operation,
-            "secretsmanager:GetSecretValue",
-            if_denied=NOT_ATTACHED,
-        )
-        return parsed(answer, kind, redactor, operation)
-
     means = Means(
         engine=engine,
         deadline=deadline,
         describe=describe,
-        read=read,
+        read=lambda: current(client, secret_id, kind, redactor, deadline),
         admin=Admins(client, clients.rds, kind, redactor, deadline).find,
         policy=lambda: PasswordPolicy.from_environment(os.environ, kind),
         function_arn=function_arn,
     )
     return list(Inspection(means).findings())
+
+
+def current(
+    client: "SecretsManagerClient", secret_id: str, kind: EngineKind, redactor: Redactor, deadline: Deadline
+) -> SecretValue:
+    """Return the version that has AWSCURRENT. Raises RotationError."""
+    operation = f"reading the current version of {secret_id}"
+    answer = call_aws(
+        lambda: client.get_secret_value(SecretId=secret_id),
+        deadline,
+        operation,
+        "secretsmanager:GetSecretValue",
+        if_denied=NOT_ATTACHED,
+    )
+    return parsed(answer, kind, redactor, operation)
 
 
 def answer(secret_id: str, findings: list[Finding], redact: Callable[[str], str]) -> Answer:

@@ -51,6 +51,7 @@ class AttachedSecret:
     """The version that a rotation has begun and not finished: it has AWSPENDING, and not AWSCURRENT."""
     off_is_intended: bool = False
     """Whether a tag says that the rotation is off on purpose, or that the secret was detached by its tag."""
+    tags: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def parse(cls, entry: "SecretListEntryTypeDef") -> Self:
@@ -65,6 +66,7 @@ class AttachedSecret:
             last_changed=_utc(entry.get("LastChangedDate")),
             unfinished_version=_unfinished(entry.get("SecretVersionsToStages", {})),
             off_is_intended=any(_says_off(tag) for tag in entry.get("Tags", [])),
+            tags=tuple((tag.get("Key", ""), tag.get("Value", "")) for tag in entry.get("Tags", [])),
         )
 
     @property

@@ -1,0 +1,314 @@
+"""Rotate many secrets of a stack at once, for example after a leak: `python -m operations.rotate_all`.
+
+A state machine of the stack plans the rotations, and the command shows how many secrets, functions and servers they
+are, and asks. Then the state machine rotates them, a few of each server at a time, and the command shows how far it is.
+At the end it writes a report: each secret, whether it was rotated, and if not, why.
+
+The state machine goes on if the command is interrupted; --run follows it again. What failed, or was not tried, is
+rotated by the same command with --since: it leaves out what was rotated meanwhile.
+"""
+
+import argparse
+import json
+import shlex
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from operations import functions, rotation_report
+from operations.calls import Stopped, called, new_session
+from operations.person import Person, Terminal
+from rotation.errors import RotationError, ServiceFailed
+from rotation.fleet.files import FOLDER
+from rotation.fleet.outcome import message
+
+NOT_ROTATED, NOT_STARTED = 1, 2
+"""The exit codes of a run after which a secret is not rotated, and of one that was not begun."""
+
+SECONDS_BETWEEN_LOOKS = 5.0
+OPERATION = "rotating many secrets"
+
+type Client = Any
+"""A client of Step Functions or S3: boto3's, which have no types here."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the state machine has planned."""
+
+    output: dict[str, Any]
+    """As `rotation.fleet.handler` returns it: the input of the execution that rotates."""
+    began: datetime
+
+    @property
+    def run(self) -> str:
+        """The run's name: its files in the bucket have it."""
+        return str(self.output["Run"])
+
+    @property
+    def secrets(self) -> int:
+        """How many secrets are to be rotated."""
+        return int(self.output["Secrets"])
+
+    @property
+    def since(self) -> str:
+        """The time at which it was begun, in whole seconds: what is rotated later was rotated by this run."""
+        return self.began.replace(microsecond=0).isoformat()
+
+
+@dataclass(frozen=True)
+class RotateAll:
+    """One run of the command."""
+
+    states: Client
+    s3: Client
+    machine: str
+    bucket: str
+    person: Person
+    asks: bool = True
+    seconds_between_looks: float = SECONDS_BETWEEN_LOOKS
+
+    def plan(self, wish: dict[str, object], listed: Sequence[str] = ()) -> Plan:
+        """Let the state machine plan; return the plan. Nothing is rotated. Raises ServiceFailed."""
+        run = f"run-{uuid.uuid4()}"
+        if listed:
+            wish = {**wish, "Listed": f"{FOLDER}/{run}/list.json"}
+            self._upload(str(wish["Listed"]), json.dumps(listed))
+        self._start(run, wish)
+        return self.planned(run)
+
+    def planned(self, run: str) -> Plan:
+        """Return the plan of a run, once it is made. Raises ServiceFailed."""
+        ended = self._wait(run)
+        if ended["status"] != "SUCCEEDED":
+            raise ServiceFailed("planning the rotations", _cause(ended), "Correct the cause, then run this again")
+        return Plan(json.loads(ended["output"]), ended["startDate"])
+
+    def show(self, plan: Plan) -> None:
+        """Say what would be rotated."""
+        said = plan.output
+        self.person.tell(f"{said['Secrets']} secrets on {said['Servers']} servers ({plan.run}):")
+        for name, number in said["Functions"].items():
+            self.person.tell(f"  {number} with {name}")
+        self.person.tell(
+            f"At most {said['AtOnce']} secrets of one server at a time, and {said['ServersAtOnce']} servers."
+        )
+        for number, what in (
+            (said["Unknown"], "are for a server that their function does not name: one at a time"),
+            (said["Done"], "are left out: they were rotated since the time that you gave"),
+            (said["Off"], "are left out: their rotation is off"),
+        ):
+            if number:
+                self.person.tell(f"{number} secrets {what}.")
+
+    def rotate(self, plan: Plan) -> None:
+        """Rotate what is planned, and show how far it is, until the state machine has ended. Can be repeated.
+
+        Raises Stopped if the operator says so, ServiceFailed.
+        """
+        if self.asks and self.person.ask("Rotate them now? yes or no: ") != "yes":
+            raise Stopped(OPERATION, "you did not say yes, so nothing was rotated", "Run this again")
+        name = f"{plan.run}-rotate"
+        self._start(name, plan.output)
+        self.person.tell(f"They rotate. If you interrupt this, it goes on; follow it with --run {plan.run}")
+        self.person.tell(f"To stop it: aws stepfunctions stop-execution --execution-arn {self._arn(name)}")
+        ended = self._wait(name, plan)
+        if ended["status"] != "SUCCEEDED":
+            self.person.tell(f"It has stopped: {_cause(ended)}")
+
+    def report(self, plan: Plan, path: Path) -> int:
+        """Write the report; return how many secrets are not rotated. Raises ServiceFailed."""
+        rows = rotation_report.rows(rotation_report.Bucket(self.s3, self.bucket), plan.run, plan.output["Key"])
+        rotation_report.write(rows, path)
+        rotated = sum(row.outcome == rotation_report.ROTATED for row in rows)
+        self.person.tell(f"{rotated} of {len(rows)} secrets are rotated. The report: {path}")
+        return len(rows) - rotated
+
+    def _start(self, name: str, value: object) -> None:
+        """Start an execution, unless it was started before."""
+        try:
+            called(
+                "starting the state machine",
+                "states:StartExecution",
+                lambda: self.states.start_execution(stateMachineArn=self.machine, name=name, input=json.dumps(value)),
+            )
+        except ServiceFailed as error:
+            if "ExecutionAlreadyExists" not in error.cause:
+                raise
+
+    def _wait(self, name: str, plan: Plan | None = None) -> dict[str, Any]:
+        """Return the description of an execution that has ended."""
+        shown = ""
+        while True:
+            ended: dict[str, Any] = called(
+                "looking at the state machine",
+                "states:DescribeExecution",
+                lambda: self.states.describe_execution(executionArn=self._arn(name)),
+            )
+            if plan and (said := self._progress(plan)) != shown:
+                shown = said
+                self.person.tell(said)
+            if ended["status"] != "RUNNING":
+                return ended
+            time.sleep(self.seconds_between_looks)
+
+    def _progress(self, plan: Plan) -> str:
+        bucket = rotation_report.Bucket(self.s3, self.bucket)
+        rotated, failed = (
+            len(bucket.numbers(plan.run, outcome)) for outcome in (rotation_report.ROTATED, rotation_report.FAILED)
+        )
+        return f"  {rotated} of {plan.secrets} rotated, {failed} failed"
+
+    def _upload(self, key: str, text: str) -> None:
+        called(
+            f"writing the list into the bucket {self.bucket}",
+            "s3:PutObject",
+            lambda: self.s3.put_object(Bucket=self.bucket, Key=key, Body=text.encode()),
+        )
+
+    def _arn(self, name: str) -> str:
+        return f"{self.machine.replace(':stateMachine:', ':execution:', 1)}:{name}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return 0: all are rotated; 1: some are not; 2: it was not begun, or cannot be followed."""
+    try:
+        options = parsed(arguments)
+        session = new_session(options.profile, options.region)
+        machine, bucket = _machine(session.client("cloudformation"), options.stack)
+        clients = session.client("stepfunctions"), session.client("s3")
+        return run(RotateAll(*clients, machine, bucket, Terminal(), asks=not options.yes), options)
+    except RotationError as error:
+        print(error, file=sys.stderr)
+        return NOT_STARTED
+
+
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options. Raises Stopped if they do not say what is meant."""
+    options = _parser().parse_args(arguments)
+    _check(options)
+    return options
+
+
+def run(command: RotateAll, options: argparse.Namespace) -> int:
+    """Plan, ask, rotate and report; return the exit code. Raises RotationError if it is not begun."""
+    plan = command.planned(options.run) if options.run else command.plan(_wish(options), _listed(options.list))
+    command.show(plan)
+    if options.dry_run or not plan.secrets:
+        return 0
+    command.rotate(plan)
+    if not command.report(plan, options.report or Path(f"{plan.run}.csv")):
+        return 0
+    command.person.tell(f"To rotate the rest, run {_again(options, plan)}")
+    return NOT_ROTATED
+
+
+def _machine(client: Client, stack: str) -> tuple[str, str]:
+    """Return the stack's state machine and its bucket. Raises Stopped."""
+    outputs = functions.outputs(client, stack, OPERATION)
+    if "RotateAllMachineArn" in outputs:
+        return outputs["RotateAllMachineArn"], outputs["RotateAllBucketName"]
+    raise Stopped(OPERATION, f"the stack {stack} has no state machine for it", "Set RotateAllBucket, and deploy")
+
+
+def _check(options: argparse.Namespace) -> None:
+    if not any((options.tag, options.prefix, options.engine, options.list, options.all, options.run)):
+        cause = "nothing says which secrets are meant"
+        raise Stopped(OPERATION, cause, "Name --tag, --prefix, --engine, --list or --all")
+    try:
+        since = datetime.fromisoformat(options.since) if options.since else None
+    except ValueError:
+        _refuse_time()
+    if since and since.tzinfo is None:
+        _refuse_time()
+
+
+def _refuse_time() -> NoReturn:
+    cause = "--since is no time with its zone"
+    raise Stopped(OPERATION, cause, "Write it as 2026-01-31T12:00:00+00:00") from None
+
+
+def _wish(options: argparse.Namespace) -> dict[str, object]:
+    said = {
+        "Tag": options.tag,
+        "Prefix": options.prefix,
+        "Engine": options.engine,
+        "Since": options.since,
+        "AtOnce": options.at_once,
+        "ServersAtOnce": options.servers_at_once,
+        "Tolerated": options.tolerated,
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _listed(path: Path | None) -> list[str]:
+    """Return the secrets that a file names, one in each line. Raises Stopped."""
+    if not path:
+        return []
+    try:
+        names = path.read_text().split()
+    except OSError as error:
+        raise Stopped(f"reading {path}", str(error.strerror), "Name a file that can be read") from None
+    if names:
+        return names
+    raise Stopped(f"reading {path}", "it names no secret", "Write one ARN or name in each line")
+
+
+def _again(options: argparse.Namespace, plan: Plan) -> str:
+    """Return the command that rotates what is left."""
+    given = {name: getattr(options, name) for name in ("tag", "prefix", "engine", "list", "stack", "profile", "region")}
+    words = [word for name, value in given.items() if value for word in (f"--{name}", str(value))]
+    words += ["--all"] if options.all else []
+    words += ["--since", options.since or plan.since]
+    return f"make rotate-all OPERATION_ARGS={shlex.quote(shlex.join(words))}"
+
+
+def _cause(ended: dict[str, Any]) -> str:
+    """Return why an execution has ended."""
+    said = filter(None, [ended.get("error", ""), message(ended.get("cause", ""))])
+    return f"{ended['status']}: {': '.join(said) or 'no reason given'}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m operations.rotate_all",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Exit code: 0 if all are rotated; 1 if some are not; 2 if it was not begun, or cannot be followed."
+        " docs/rotate-all.md has more.",
+    )
+    parser.add_argument("--tag", metavar="KEY[=VALUE]", help="the secrets with this tag")
+    parser.add_argument("--prefix", help="those whose names begin so")
+    parser.add_argument("--engine", help="those of postgresql, mysql, mariadb, oracle, sqlserver or db2")
+    parser.add_argument(
+        "--list", type=Path, metavar="FILE", help="those that a file names: an ARN or name in each line"
+    )
+    parser.add_argument("--all", action="store_true", help="all that rotate with the stack's functions")
+    parser.add_argument("--since", metavar="TIME", help="leave out what was rotated at this time or later")
+    parser.add_argument("--at-once", type=int, metavar="N", help="secrets of one server at a time; default: 2")
+    parser.add_argument("--servers-at-once", type=int, metavar="N", help="servers at a time; default: 20")
+    parser.add_argument(
+        "--tolerated",
+        type=int,
+        metavar="PERCENT",
+        help="how many can fail, of a server and of the servers; default: 10",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show what would be rotated, and rotate nothing")
+    parser.add_argument("--run", metavar="NAME", help="go on with, or follow, a run that was planned before")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="where the report goes; default: the run's name.csv"
+    )
+    parser.add_argument("--stack", default="secret-rotation", help="the name of the stack; default: %(default)s")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--profile", help="the profile of your AWS configuration")
+    parser.add_argument("--region", help="the Region; otherwise that of your AWS configuration")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""How long do 100,000 secrets take, and does AWS refuse a call meanwhile?
+
+A simulation in its own time: no secret is rotated. Each call takes a token from the bucket of its quota; a call that
+finds none is refused, and comes again as the state machine and the functions do it. How many calls a rotation makes is
+counted in tests/service; the seconds are assumptions, and stand below. docs/rotate-all.md has the arithmetic.
+"""
+
+import heapq
+import itertools
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.local.aws.quotas import QUOTAS
+
+WRITES = ("PutSecretValue", "UpdateSecretVersionStage")
+TRANSITIONS = ("StateTransition",)
+
+BUCKETS = {
+    **QUOTAS,
+    TRANSITIONS: 800,
+}
+"""The quota of each group of operations, for a second. That of state transitions is an assumption: accounts and
+Regions have other ones (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html)."""
+
+CONCURRENCY = 1_000
+"""Invocations of Lambda at the same time: the account's quota, if it was never raised."""
+
+STEPS: list[tuple[float, list[str]]] = [
+    (0.5, ["StateTransition", "StateTransition", "Invoke", "DescribeSecret", "GetSecretValue"]),  # preflight
+    (0.1, ["StateTransition", "RotateSecret"]),
+    (1.0, ["Invoke", "DescribeSecret", "GetSecretValue", "PutSecretValue"]),  # createSecret
+    (1.0, ["Invoke", "DescribeSecret", "GetSecretValue", "GetSecretValue"]),  # setSecret
+    (1.0, ["Invoke", "DescribeSecret", "GetSecretValue"]),  # testSecret
+    (1.0, ["Invoke", "DescribeSecret", "GetSecretValue", "UpdateSecretVersionStage"]),  # finishSecret
+    (
+        1.0,
+        ["StateTransition", "StateTransition", "Invoke", "DescribeSecret", "StateTransition", "StateTransition"],
+    ),  # wait, look, end
+]
+"""What one rotation of a healthy secret does: how long before, in seconds, and which calls."""
+
+
+@dataclass
+class Buckets:
+    """The quotas as token buckets: each is filled evenly, and holds what a second brings."""
+
+    share: float
+    """Which part of them others leave."""
+    refused: Counter[str] = field(default_factory=Counter)
+    _tokens: dict[tuple[str, ...], tuple[float, float]] = field(default_factory=dict)
+
+    def take(self, operation: str, now: float) -> bool:
+        """Take a token of an operation; tell whether there was one."""
+        for operations, a_second in BUCKETS.items():
+            if operation in operations:
+                rate = a_second * self.share
+                tokens, at = self._tokens.get(operations, (rate, now))
+                tokens = min(rate, tokens + (now - at) * rate)
+                granted = tokens >= 1
+                self._tokens[operations] = (tokens - granted, now)
+                self.refused[operation] += not granted
+                return granted
+        return True
+
+
+@dataclass
+class Simulation:
+    """A run over so many secrets on so many servers."""
+
+    secrets: int
+    servers: int
+    at_once: int = 2
+    servers_at_once: int = 20
+    share: float = 0.5
+    seconds: float = 0
+    most_under_way: int = 0
+
+    def __post_init__(self) -> None:
+        """Begin with the first servers."""
+        self.buckets, self._dice = Buckets(self.share), random.Random(1)  # noqa: S311 - nothing secret
+        self._waiting = [self.secrets // self.servers] * self.servers
+        self._under_way, self._closed = Counter[int](), iter(range(self.servers))
+        self._order = itertools.count()
+        self._events: list[tuple[float, int, int, str, Iterator[tuple[float, str]]]] = []
+        for _ in range(self.servers_at_once):
+            self._open_next(0)
+
+    def run(self) -> Buckets:
+        """Let all secrets rotate; return the buckets."""
+        while self._events:
+            self.most_under_way = max(self.most_under_way, len(self._events))
+            now, _, server, operation, rotation = heapq.heappop(self._events)
+            self.seconds = now
+            if operation and not self.buckets.take(operation, now):
+                self._push(now + self._dice.uniform(0.5, 1), server, operation, rotation)
+            elif (step := next(rotation, None)) is not None:
+                self._push(now + step[0], server, step[1], rotation)
+            else:
+                self._ended(server, now)
+        return self.buckets
+
+    def _ended(self, server: int, now: float) -> None:
+        self._under_way[server] -= not self._begin(server, now)
+        if not self._under_way[server]:
+            self._open_next(now)
+
+    def _open_next(self, now: float) -> None:
+        if (server := next(self._closed, None)) is not None:
+            self._under_way[server] = sum(self._begin(server, now) for _ in range(self.at_once))
+
+    def _begin(self, server: int, now: float) -> bool:
+        if not self._waiting[server]:
+            return False
+        self._waiting[server] -= 1
+        self._push(now + self._dice.random(), server, "", _rotation())
+        return True
+
+    def _push(self, moment: float, server: int, operation: str, rotation: Iterator[tuple[float, str]]) -> None:
+        heapq.heappush(self._events, (moment, next(self._order), server, operation, rotation))
+
+
+def _rotation() -> Iterator[tuple[float, str]]:
+    for seconds, calls in STEPS:
+        for number, call in enumerate(calls):
+            yield (0 if number else seconds), call
+
+
+def calls_of_a_rotation() -> Counter[str]:
+    """Return how many calls of each operation one rotation makes."""
+    return Counter(call for _, calls in STEPS for call in calls)
+
+
+def test_the_quotas_of_the_arithmetic() -> None:
+    assert {group: QUOTAS[group] for group in (("RotateSecret", "CancelRotateSecret"), WRITES)} == {
+        ("RotateSecret", "CancelRotateSecret"): 50,
+        WRITES: 50,
+    }
+
+
+@pytest.mark.thorough(secrets=[100_000])
+@pytest.mark.parametrize("secrets", [1_000, 100_000])
+def test_with_the_defaults_nothing_is_refused_by_half_of_the_quotas(secrets: int) -> None:
+    """Twenty servers, two secrets of each: the pace is that of the rotations."""
+    simulation = Simulation(secrets, servers=100)
+    buckets = simulation.run()
+    assert not +buckets.refused
+    in_flight = simulation.at_once * simulation.servers_at_once
+    alone = sum(seconds for seconds, _ in STEPS)
+    assert simulation.seconds == pytest.approx(secrets / in_flight * alone, rel=0.2)
+    assert simulation.most_under_way <= in_flight < CONCURRENCY
+
+
+def test_with_too_many_at_once_the_writes_are_the_limit_and_all_rotate() -> None:
+    """What is refused comes again; the run is no faster than the quota of what writes."""
+    simulation = Simulation(1_500, servers=300, servers_at_once=300)
+    buckets = simulation.run()
+    writes = calls_of_a_rotation()["PutSecretValue"] + calls_of_a_rotation()["UpdateSecretVersionStage"]
+    assert set(+buckets.refused) & set(WRITES)
+    assert simulation.seconds >= simulation.secrets * writes / (50 * simulation.share) - 1

@@ -1,0 +1,481 @@
+"""Are many secrets rotated, never too many of one server at once, and is each that fails reported?
+
+The state machine and its function run in the roles of the template: what no statement allows is refused. The rotation
+functions here need no database; tests/service/test_rotate_all_servers.py has real ones.
+"""
+
+import json
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+
+from functions.watch import app
+from operations import rotate_all
+from operations.calls import Stopped
+from operations.rotate_all import RotateAll
+from rotation.aws import own_clients
+from rotation.errors import ServiceFailed
+from rotation.fleet import files
+from rotation.fleet.outcome import LONGEST, State, state
+from rotation.fleet.plan import SERVER_TAG, tolerated
+from tests.local.aws import template
+from tests.local.aws.deployed import Stack
+from tests.local.aws.iam import Request
+from tests.local.aws.secrets_manager import REGION, Call, LocalSecretsManager, ServiceError
+from tests.local.aws.state_services import LocalServices
+from tests.local.aws.states import Machine
+from tests.service.fleet import PATHS, Context, Operator, Record, Run, bucket_of, commanded, definition, finished
+
+FINE = {"Outcome": "pass", "Findings": []}
+BROKEN = {"Item": "login", "Outcome": "fail", "Found": "the server refuses AWSCURRENT", "Remedy": "Put it right"}
+
+
+@dataclass(frozen=True)
+class Account:
+    """What all tests share: it takes long to make."""
+
+    service: LocalSecretsManager
+    stack: Stack
+    services: LocalServices
+    client: Any
+    s3: Any
+
+
+@dataclass
+class World:
+    """An account with the stack, its secrets, and what their functions do."""
+
+    account: Account
+    servers: dict[str, str] = field(default_factory=dict)
+    """By ARN."""
+    broken: dict[str, str] = field(default_factory=dict)
+    """The step that fails, by ARN."""
+    record: Record = field(default_factory=Record)
+    steps: list[tuple[str, str]] = field(default_factory=list)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def __post_init__(self) -> None:
+        """Register the functions."""
+        self.service, self.stack, self.client, self.s3 = (
+            self.account.service,
+            self.account.stack,
+            self.account.client,
+            self.account.s3,
+        )
+        for engine in ("PostgreSql", "MySql"):
+            self.service.register(f"rotation-{engine}", self.function)
+        handler = self.stack.resolver.arn("RotateAllFunction").rpartition(":")[2]
+        self.service.register(handler, lambda event: app.rotate_all(event, Context()))  # type: ignore[arg-type]
+        self.machine = Machine(
+            definition(self.stack),
+            self.account.services,
+            wait=self.wait,
+            now=lambda: self.now(),  # noqa: PLW0108 - it is another one later
+        )
+        self.operators_command = commanded(self.machine, self.s3, self.stack, Operator())
+
+    def secret(self, server: str, engine: str = "PostgreSql", name: str = "app", **tags: str) -> str:
+        """Make a secret for a server, attached and on; return its ARN."""
+        said = [{"Key": key, "Value": text} for key, text in tags.items()]
+        made = self.client.create_secret(Name=f"{name}-{uuid4()}", SecretString="{}", Tags=said)
+        self.servers[made["ARN"]] = server
+        self.attach(made["ARN"], f"rotation-{engine}")
+        return str(made["ARN"])
+
+    def attach(self, arn: str, function: str) -> None:
+        """Attach a function."""
+        prefix = f"arn:aws:lambda:{REGION}:{self.service.account_id}:function:"
+        self.client.rotate_secret(SecretId=arn, RotationLambdaARN=prefix + function, RotateImmediately=False)
+        self.service.wait(arn)
+
+    def function(self, event: dict[str, Any]) -> object:
+        """Do what a rotation function does, without a database."""
+        arn, step = event["SecretId"], event["Step"]
+        with self.record.call(self.servers[arn]):
+            self.steps.append((arn, step))
+            if step == "server":
+                if self.broken.get(arn) == step:
+                    raise ValueError("its JSON has no host")
+                return {"SecretId": arn, "Server": self.servers[arn]}
+            if step in {"preflight", "doctor"}:
+                return {"Outcome": "fail", "Findings": [BROKEN]} if self.broken.get(arn) == "preflight" else FINE
+            if self.broken.get(arn) == step:
+                raise ValueError("the server refuses")
+            self._rotate(arn, step, event["ClientRequestToken"])
+            return None
+
+    def _rotate(self, arn: str, step: str, token: str) -> None:
+        if step == "createSecret":
+            new: Any = {"SecretId": arn, "ClientRequestToken": token, "VersionStages": ["AWSPENDING"]}
+            self.client.put_secret_value(SecretString=json.dumps({"is": token}), **new)
+        elif step == "finishSecret":
+            labels = self.client.describe_secret(SecretId=arn)["VersionIdsToStages"]
+            [current] = [version for version, own in labels.items() if "AWSCURRENT" in own]
+            if current != token:
+                self.client.update_secret_version_stage(
+                    SecretId=arn, VersionStage="AWSCURRENT", MoveToVersionId=token, RemoveFromVersionId=current
+                )
+
+    def wait(self, _seconds: float, value: Any) -> None:  # noqa: ANN401 - whatever the state's input is
+        """Wait for the rotation, however long that takes: no time passes in the machine."""
+        with suppress(KeyError):
+            self.service.wait(value["SecretId"])
+
+    def command(self, answer: str = "yes") -> tuple[RotateAll, Operator]:
+        """Return the operator's command, and who runs it."""
+        operator = Operator(answer)
+        return replace(self.operators_command, person=operator), operator
+
+    def run(self, tmp_path: Path, *words: str, answer: str = "yes") -> Run:
+        """Run the command to its end."""
+        return finished(*self.command(answer), tmp_path, *words)
+
+    def rotations(self) -> Counter[str]:
+        """Return how often a new password was made for each secret."""
+        return Counter(arn for arn, step in self.steps if step == "createSecret")
+
+
+@pytest.fixture(scope="module")
+def account() -> Iterator[Account]:
+    """An account with the stack and the bucket."""
+    with LocalSecretsManager(attempts=1) as service:
+        stack = Stack.deploy(
+            template.SOURCE,
+            name="rotation",
+            region=REGION,
+            account_id=service.account_id,
+            parameters={"RotateAllBucket": bucket_of(service)},
+        )
+        session = boto3.Session("test", "test", region_name=REGION)
+        s3: Any = session.client("s3", endpoint_url=service.endpoint_url, config=PATHS)
+        s3.create_bucket(Bucket=bucket_of(service))
+        services = LocalServices(service, stack.roles["RotateAllMachineRole"])
+        yield Account(service, stack, services, service.client(), s3)
+
+
+@pytest.fixture
+def world(account: Account, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """An account without secrets, in which the machine's function has its role and its environment."""
+    role = account.service.acting_as(account.stack.role_of("RotateAllFunction"))
+    for name, value in {**account.stack.environment("RotateAllFunction"), **role}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the credentials that it found first
+    own_clients.cache_clear()
+    files.client.cache_clear()
+    yield World(account)
+    account.service.intercept = None
+    account.service.forget()
+    own_clients.cache_clear()
+    files.client.cache_clear()
+
+
+# All is well
+
+
+def test_all_secrets_are_rotated_once_and_the_report_says_so(world: World, tmp_path: Path) -> None:
+    secrets = [world.secret(server, engine) for server in ("a:5432", "b:3306") for engine in ("PostgreSql", "MySql")]
+    done = world.run(tmp_path)
+    assert (done.code, done.outcomes) == (0, {"rotated": 4})
+    assert world.rotations() == dict.fromkeys(secrets, 1)
+    assert "4 secrets on 2 servers" in done.told[0]
+    assert "  2 with rotation-MySql" in done.told
+    assert "4 of 4 rotated, 0 failed" in done.told[-2]
+
+
+def test_never_more_than_so_many_secrets_of_one_server_are_rotated_at_once(world: World, tmp_path: Path) -> None:
+    for server in ("a:5432", "b:5432"):
+        for _ in range(7):
+            world.secret(server, **{SERVER_TAG: server})  # so that nobody is asked for the server
+    world.record.most.clear()
+    done = world.run(tmp_path, "--all", "--at-once", "3")
+    assert done.code == 0
+    assert max(world.record.most.values()) <= 3
+    assert not [step for _, step in world.steps if step == "server"]
+
+
+def test_so_many_are_rotated_at_once(world: World, tmp_path: Path) -> None:
+    """Each waits for another one: one by one they would never come through."""
+    together = Barrier(2)
+    for _ in range(4):
+        world.secret("a:5432", **{SERVER_TAG: "a"})
+    alone = world.function
+
+    def meeting(event: dict[str, Any]) -> object:
+        if event["Step"] == "preflight":
+            together.wait(30)
+        return alone(event)
+
+    world.service.register("rotation-PostgreSql", meeting)
+    assert world.run(tmp_path).code == 0
+
+
+def test_a_server_that_is_not_known_gets_one_secret_at_a_time(world: World) -> None:
+    for _ in range(4):
+        arn = world.secret("a:5432")
+        world.broken[arn] = "server"
+    world.record.most.clear()
+    command, operator = world.command()
+    plan = command.plan({})
+    command.show(plan)
+    assert any("4 secrets are for a server that their function does not name" in line for line in operator.told)
+    world.record.most.clear()
+    command.rotate(plan)
+    assert world.record.most == {"a:5432": 1}
+
+
+# Which
+
+
+@pytest.mark.sample(3)
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["--tag", "team=red"], {"red"}),
+        (["--tag", "team"], {"red", "blue"}),
+        (["--prefix", "orders/"], {"orders"}),
+        (["--engine", "MYSQL"], {"mysql"}),
+        (["--engine", "mysql", "--tag", "team"], set()),
+        (["--list", "FILE"], {"red", "orders"}),
+        (["--all"], {"red", "blue", "orders", "mysql"}),
+    ],
+)
+def test_only_the_secrets_that_are_meant_are_rotated(
+    world: World, tmp_path: Path, words: list[str], meant: set[str]
+) -> None:
+    secrets = {
+        "red": world.secret("a", team="red"),
+        "blue": world.secret("a", team="blue"),
+        "orders": world.secret("b", name="orders/app"),
+        "mysql": world.secret("c", "MySql"),
+    }
+    listed = tmp_path / "list"
+    listed.write_text(f"{secrets['red']}\n{world.client.describe_secret(SecretId=secrets['orders'])['Name']}\n")
+    done = world.run(tmp_path, *(str(listed) if word == "FILE" else word for word in words))
+    assert done.code == 0
+    assert set(world.rotations()) == {secrets[name] for name in meant}
+
+
+def test_what_another_stack_rotates_or_is_off_is_left_alone(world: World, tmp_path: Path) -> None:
+    world.service.register("rotation-production-MySql", world.function)
+    others, off = world.secret("a"), world.secret("a")
+    world.attach(others, "rotation-production-MySql")
+    world.client.cancel_rotate_secret(SecretId=off)
+    done = world.run(tmp_path)
+    assert (done.code, world.rotations()) == (0, {})
+    assert "1 secrets are left out: their rotation is off." in done.told
+    assert not world.client.describe_secret(SecretId=off)["RotationEnabled"]
+
+
+def test_a_dry_run_and_a_no_rotate_nothing(world: World, tmp_path: Path) -> None:
+    world.secret("a")
+    assert world.run(tmp_path, "--all", "--dry-run").code == 0
+    with pytest.raises(Stopped):
+        world.run(tmp_path, answer="no")
+    assert not world.rotations()
+
+
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [
+        ([], "nothing says which secrets are meant"),
+        (["--all", "--since", "yesterday"], "--since is no time"),
+        (["--all", "--since", "2026-01-31T12:00:00"], "--since is no time"),
+    ],
+)
+def test_what_is_not_said_clearly_is_refused(words: list[str], cause: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert rotate_all.main([*words, "--region", REGION]) == 2
+    assert cause in capsys.readouterr().err
+
+
+def test_what_the_plan_refuses_is_said(world: World, tmp_path: Path) -> None:
+    with pytest.raises(ServiceFailed, match="AtOnce is no number from 1 to 20"):
+        world.run(tmp_path, "--all", "--at-once", "21")
+
+
+# Failures
+
+
+def test_a_secret_that_fails_is_reported_and_stops_no_other(world: World, tmp_path: Path) -> None:
+    good = [world.secret("a") for _ in range(3)]
+    bad = {step: world.secret(f"{step}:1") for step in ("preflight",)}
+    world.broken |= {arn: step for step, arn in bad.items()}
+    done = world.run(tmp_path)
+    assert (done.code, done.outcomes) == (1, {"rotated": 3, "failed": 1})
+    row = done.rows[bad["preflight"]]
+    assert (row["error"], row["cause"], row["remedy"]) == (
+        "PreflightFailed",
+        "login: the server refuses AWSCURRENT",
+        "Put it right",
+    )
+    assert set(world.rotations()) == set(good)
+
+
+def test_a_rotation_that_does_not_end_is_reported_after_a_while(world: World, tmp_path: Path) -> None:
+    arn = world.secret("a")
+    world.secret("b")
+    world.broken[arn] = "setSecret"
+    world.now = lambda: datetime.now(UTC) - LONGEST
+    done = world.run(tmp_path)
+    row = done.rows[arn]
+    assert (row["outcome"], row["error"]) == ("failed", "RotationNotFinished")
+    assert row["remedy"] == f"Run make doctor SECRET={arn}"
+    assert (arn, "doctor") in world.steps
+
+
+def test_an_earlier_password_that_becomes_current_is_not_enough(world: World, tmp_path: Path) -> None:
+    """What an interrupted rotation left behind can be known to others, too: another password follows it."""
+    arn = world.secret("a")
+    world.broken[arn] = "setSecret"
+    earlier = world.client.rotate_secret(SecretId=arn)["VersionId"]
+    world.service.wait(arn)
+    world.broken.clear()
+    refused: list[str] = []
+
+    def finish(call: Call, phase: str) -> None:
+        """As the service does: it refuses a new rotation, and begins the earlier one again."""
+        if (call.operation, phase) == ("RotateSecret", "before") and not refused:
+            refused.append(arn)
+            for step in ("setSecret", "testSecret", "finishSecret"):
+                world.function({"SecretId": arn, "Step": step, "ClientRequestToken": earlier})
+            raise ServiceError("InvalidRequestException", "A previous rotation isn't complete. It is reattempted.")
+
+    world.service.intercept = finish
+    assert world.run(tmp_path).code == 0
+    labels = world.client.describe_secret(SecretId=arn)["VersionIdsToStages"]
+    assert "AWSPREVIOUS" in labels[earlier]
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "InternalServiceError"])
+def test_what_passes_is_tried_again_and_rotates_once(world: World, tmp_path: Path, code: str) -> None:
+    arn, times = world.secret("a"), Counter[str]()
+
+    def busy(call: Call, phase: str) -> None:
+        times[phase] += call.operation == "RotateSecret"
+        if call.operation == "RotateSecret" and times[phase] == 1:
+            raise ServiceError(code, "Rate exceeded")  # once before the call, and once after it has taken effect
+
+    world.service.intercept = busy
+    assert world.run(tmp_path).code == 0
+    assert world.rotations() == {arn: 1}
+
+
+def test_what_does_not_pass_is_reported_with_aws_words(world: World, tmp_path: Path) -> None:
+    arn = world.secret("a")
+    world.secret("b")
+
+    def gone(call: Call, phase: str) -> None:
+        if (call.operation, phase, call.secret_id) == ("RotateSecret", "before", arn):
+            raise ServiceError("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+
+    world.service.intercept = gone
+    row = world.run(tmp_path).rows[arn]
+    assert (row["error"], row["cause"]) == (
+        "SecretsManager.ResourceNotFoundException",
+        "Secrets Manager can't find the specified secret.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "minutes", "found"),
+    [
+        ({"ours": ["AWSCURRENT", "AWSPENDING"]}, 1, State.ROTATED),
+        ({"old": ["AWSCURRENT"], "ours": ["AWSPENDING"]}, 1, State.RUNNING),
+        ({"earlier": ["AWSCURRENT"], "old": ["AWSPREVIOUS"]}, 1, State.RUNNING),
+        ({"earlier": ["AWSCURRENT"], "old": ["AWSPREVIOUS"]}, 20, State.LATE),
+        ({"ours": ["AWSCURRENT"]}, 60, State.ROTATED),
+    ],
+)
+def test_only_the_version_of_this_run_counts(labels: dict[str, list[str]], minutes: int, found: State) -> None:
+    began = datetime.now(UTC)
+    assert state(labels, "ours", began, began + timedelta(minutes=minutes)) is found
+
+
+# The threshold
+
+
+def test_tolerated_failures() -> None:
+    assert [tolerated(number, 10) for number in (1, 2, 10, 20, 39, 1000)] == [0, 1, 1, 2, 3, 100]
+    assert tolerated(1000, 0) == 1
+
+
+def test_a_server_with_too_many_failures_is_left_and_the_others_are_rotated(world: World, tmp_path: Path) -> None:
+    bad = [world.secret("bad", **{SERVER_TAG: "bad"}) for _ in range(8)]
+    world.broken |= dict.fromkeys(bad, "preflight")
+    good = [world.secret("good", **{SERVER_TAG: "good"}) for _ in range(5)]
+    done = world.run(tmp_path, "--all", "--at-once", "1")
+    assert done.code == 1
+    assert {arn for arn, row in done.rows.items() if row["outcome"] == "rotated"} == set(good)
+    assert done.outcomes == {"rotated": 5, "failed": 2, "not finished": 6}
+    assert not [line for line in done.told if "has stopped" in line]
+
+
+def test_if_too_many_servers_fail_the_run_stops_and_can_be_run_again_for_the_rest(world: World, tmp_path: Path) -> None:
+    bad = [world.secret(f"bad{number}", **{SERVER_TAG: f"a{number}"}) for number in range(2)]
+    good = [world.secret(f"good{number}", **{SERVER_TAG: f"b{number}"}) for number in range(6)]
+    world.broken |= dict.fromkeys(bad, "preflight")
+    done = world.run(tmp_path, "--all", "--servers-at-once", "1")
+    assert (done.code, done.outcomes) == (1, {"failed": 2, "not finished": 6})
+    assert [line for line in done.told if "It has stopped: FAILED: States.ExceedToleratedFailureThreshold" in line]
+    # What was wrong is put right, and the command that was told is run; half of the rest meanwhile rotated by itself.
+    world.broken.clear()
+    for arn in good[:3]:
+        world.client.rotate_secret(SecretId=arn)
+        world.service.wait(arn)
+    words = shlex.split(shlex.split(done.told[-1].partition("make rotate-all ")[2])[0].removeprefix("OPERATION_ARGS="))
+    rest = world.run(tmp_path, *words)
+    assert (rest.code, set(rest.rows)) == (0, {*bad, *good[3:]})
+    assert world.rotations() == dict.fromkeys([*bad, *good], 1)
+
+
+def test_a_run_that_was_interrupted_is_followed_and_rotates_nothing_twice(world: World, tmp_path: Path) -> None:
+    secrets = [world.secret("a") for _ in range(3)]
+    command, _ = world.command()
+    plan = command.plan({})
+    command.rotate(plan)
+    again = world.run(tmp_path, "--run", plan.run)
+    assert (again.code, again.outcomes) == (0, {"rotated": 3})
+    assert world.rotations() == dict.fromkeys(secrets, 1)
+
+
+# What is written
+
+
+def test_no_cell_of_the_report_is_a_formula(world: World, tmp_path: Path) -> None:
+    arn = world.secret("=HYPERLINK(1)", **{SERVER_TAG: "=HYPERLINK(1)"})
+    assert world.run(tmp_path).rows[arn]["server"] == "'=HYPERLINK(1)"
+
+
+def test_another_interpreter_reads_the_definition(world: World) -> None:
+    """LocalStack's, which moto brings along. It does not keep ToleratedFailureCount, so ours runs it."""
+    AmazonStateLanguageParser.parse(json.dumps(world.machine.definition))
+
+
+def test_each_statement_of_the_roles_is_used_and_reads_no_secret(world: World, tmp_path: Path) -> None:
+    bad = world.secret("a")
+    world.secret("b")
+    world.broken[bad] = "preflight"
+    listed = tmp_path / "list"
+    listed.write_text(bad)
+    world.run(tmp_path, "--list", str(listed))
+    world.run(tmp_path)
+    for name in ("RotateAllRole", "RotateAllMachineRole"):
+        role = world.stack.roles[name]
+        unused = {permission.sid for permission in role.permissions() if permission not in role.used}
+        assert unused <= {"WriteLogs", "RunItself", "StopItself"}
+        request = {
+            "secretsmanager:resource/AllowRotationLambdaArn": world.client.describe_secret(SecretId=bad)[
+                "RotationLambdaARN"
+            ]
+        }
+        assert not role.allows(Request("secretsmanager:GetSecretValue", bad, request))
