@@ -22,12 +22,12 @@ from tests.local.aws.secrets_manager import REGION, LocalSecretsManager, Outcome
 
 pytestmark = pytest.mark.thorough(every_laboratory=OLDER)  # the newest PostgreSQL has the same promises
 
-CALLS, CALLS_OF_PAIR = 9, 10
-CALLS_OF_NEW_PAIR = 14
+CALLS, CALLS_OF_PAIR = 10, 11
+CALLS_OF_NEW_PAIR = 15
 """Four more: the record of the pair is begun and ended."""
 CALLS_TO_LOOK_BACK = 1
 """Or two: the list of versions, and the version before, if there is one. MySQL's users can have an old password."""
-CALLS_THAT_SEE = 11
+CALLS_THAT_SEE = 12
 """The admin looks for the password that works, and then changes it: its secret is read twice."""
 
 CONNECTIONS = {
