@@ -66,7 +66,7 @@ def test_two_functions_run_in_turn(tmp_path: Path, capsys: pytest.CaptureFixture
     against = ["--against", *built, "--handler", "app.handler"]
     assert command.main([*words, *against, "--output", str(tmp_path)]) == 0
     page = (tmp_path / "bench.md").read_text()
-    assert "single-user, the other | 9 | 2 |" in page
+    assert "single-user, the other | 10 | 2 |" in page
     assert "| DescribeSecret | 3 |" in page
     assert (tmp_path / "pictures/bench.svg").exists()
     assert "Cold start" in capsys.readouterr().out

@@ -212,7 +212,7 @@ def test_for_an_account_without_a_role_sts_is_not_called(
         monkeypatch.setenv("SECRET_ROLE_ARNS", listed)
     function.rotate()
     assert "AssumeRole" not in function.wire.operations()
-    assert len(function.wire.sent) == 14
+    assert len(function.wire.sent) == 15
     assert function.wire.keys() == {OWN_KEY}
 
 
