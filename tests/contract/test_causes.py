@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from rotation.aws import own_clients
 from rotation.errors import RETRIED, RotationError, Unexpected
 from tests import servers
+from tests.clients import forget_clients
 from tests.contract.causes import CAUSES
 from tests.contract.causes.kit import Case, Cause
 from tests.documents import anchors
@@ -34,9 +34,9 @@ def _service() -> Iterator[LocalSecretsManager]:
     with LocalSecretsManager(attempts=1) as service, pytest.MonkeyPatch.context() as patch:
         for name, value in service.environment.items():
             patch.setenv(name, value)
-        own_clients.cache_clear()
+        forget_clients()
         yield service
-    own_clients.cache_clear()
+    forget_clients()
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from psycopg2.sql import SQL, Identifier
 
-from rotation.aws import own_clients
 from rotation.credential import Credential
 from rotation.errors import InvalidSecret, RotationError, Unexpected, Unsupported
 from rotation.kind import Strategy, counterpart
 from rotation.lambda_handler import rotation_handler
 from rotation.steps import Step
+from tests.clients import forget_clients
 from tests.contract.sql_log import MYSQL, POSTGRESQL, Grammar
 from tests.fakes import FakeLaboratory
 from tests.laboratories import Laboratory
@@ -78,9 +78,9 @@ def service() -> Iterator[LocalSecretsManager]:
         for name, value in service.environment.items():
             patch.setenv(name, value)
         patch.setenv("EXCLUDE_CHARACTERS", "")
-        own_clients.cache_clear()
+        forget_clients()
         yield service
-        own_clients.cache_clear()
+        forget_clients()
 
 
 @dataclass

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from rotation import announcements
-from rotation.aws import own_clients
 from rotation.lambda_handler import rotation_handler
+from tests.clients import forget_clients
 from tests.fakes import PRIMARY, FakeDatabase
 from tests.local.aws import cloudformation
 from tests.local.aws.cloudformation import LocalAws
@@ -75,11 +74,9 @@ def world() -> Iterator[World]:
         told = {"EVENT_BUS_NAME": "default", "EVENTS_ENDPOINT": aws.endpoint_url}
         for name, value in {**service.environment, **told}.items():
             patch.setenv(name, value)
-        own_clients.cache_clear()
-        announcements.client.cache_clear()
+        forget_clients()
         yield World(service, aws, FakeDatabase())
-    own_clients.cache_clear()
-    announcements.client.cache_clear()
+    forget_clients()
 
 
 def test_the_service_is_deployed_anew_when_its_secret_has_rotated_and_no_other(world: World) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from rotation.aws import own_clients
 from rotation.kind import Strategy
+from tests.clients import forget_clients
 from tests.faults.scenario import AWS, DATABASE, Scenario
 from tests.faults.wire import Wire
 from tests.laboratories import Laboratory
@@ -55,8 +56,8 @@ def connected(service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) -> 
     """Let the function call the service, and keep its clients for one test."""
     for name, value in service.environment.items():
         monkeypatch.setenv(name, value)
-    own_clients.cache_clear()
+    forget_clients()
     own_clients()
     yield
     service.intercept = None
-    own_clients.cache_clear()
+    forget_clients()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 import rotation.deadline
-from rotation.aws import own_clients
+from tests.clients import forget_clients
 from tests.local.aws.secrets_manager import LocalSecretsManager
 from tests.service.invoking import Invoke, invoker
 from tests.unit.scenario import Clock
@@ -40,9 +40,9 @@ def _connected(_service: LocalSecretsManager) -> Iterator[None]:
         for name, value in _service.environment.items():
             patch.setenv(name, value)
         # The clients are kept from one invocation to the next, as on Lambda.
-        own_clients.cache_clear()
+        forget_clients()
         yield
-        own_clients.cache_clear()
+        forget_clients()
 
 
 @pytest.fixture

@@ -10,12 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-import boto3
 import pytest
 
 from functions.watch import app
 from rotation import deadline, lambda_handler
-from rotation.aws import own_clients
 from rotation.engines.db2 import kind as db2
 from rotation.engines.mariadb import kind as mariadb
 from rotation.engines.mysql import kind as mysql
@@ -26,6 +24,7 @@ from rotation.errors import RotationError, ServiceFailed
 from rotation.watch.attached import OFF_INTENDED
 from rotation.watch.by_tag import TaggedSecret
 from rotation.watch.tags import engine_word
+from tests.clients import forget_clients
 from tests.local.aws import template
 from tests.local.aws.deployed import Stack
 from tests.local.aws.iam import Request
@@ -156,8 +155,7 @@ def account(
         role = service.acting_as(stack.role_of(function))
         for name, value in {**stack.environment(function), **role}.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the credentials that it found first
-        own_clients.cache_clear()
+        forget_clients()
 
     def engine(event: object) -> dict[str, str]:
         act_as("EngineFunction")
@@ -190,7 +188,7 @@ def account(
     yield account
     service.intercept = None
     service.forget()
-    own_clients.cache_clear()
+    forget_clients()
 
 
 def event_of(name: str, **detail: object) -> dict[str, object]:

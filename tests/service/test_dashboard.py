@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from rotation.aws import own_clients
+from tests.clients import forget_clients
 from tests.local.aws.secrets_manager import LocalSecretsManager
 from tests.local.dashboard import insights, metrics
 from tests.local.dashboard.__main__ import SPAN, body
@@ -24,9 +24,9 @@ def month() -> Iterator[Month]:
     with LocalSecretsManager(attempts=1) as service, pytest.MonkeyPatch.context() as patch:
         for name, value in settings(service).items():
             patch.setenv(name, value)
-        own_clients.cache_clear()
+        forget_clients()
         yield Month(service).play()
-    own_clients.cache_clear()
+    forget_clients()
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ import pytest
 
 from operations import doctor, functions
 from operations.calls import Stopped
-from rotation.aws import own_clients, session
 from rotation.errors import ServiceFailed
 from rotation.lambda_handler import rotation_handler
+from tests.clients import forget_clients
 from tests.fakes import PRIMARY, FakeDatabase, reading, verifier
 from tests.laboratories import ORDERS
 from tests.local.aws import template
@@ -273,11 +273,9 @@ def _in_role(service: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) -> I
     stack = Stack.deploy(template.SOURCE, name="rotation", region=REGION, account_id=service.account_id)
     for name, value in service.acting_as(stack.role_of("PostgreSqlFunction")).items():
         monkeypatch.setenv(name, value)
-    session.cache_clear()  # it keeps the credentials that it found first
-    own_clients.cache_clear()
+    forget_clients()
     yield
-    own_clients.cache_clear()
-    session.cache_clear()
+    forget_clients()
 
 
 @pytest.mark.usefixtures("allowed", "_in_role")

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rotation.aws import own_clients
 from rotation.strategies import BY_ADMIN
+from tests.clients import forget_clients
 from tests.fakes import PRIMARY, FakeDatabase, reading, verifier
 from tests.laboratories import ORDERS
 from tests.local.aws import template
@@ -29,9 +29,9 @@ def month() -> Iterator[Month]:
     with LocalSecretsManager(attempts=1) as service, pytest.MonkeyPatch.context() as patch:
         for name, value in settings(service).items():
             patch.setenv(name, value)
-        own_clients.cache_clear()
+        forget_clients()
         yield Month(service).play()
-    own_clients.cache_clear()
+    forget_clients()
 
 
 def ask(query: str, entries: list[Entry], begin: datetime, end: datetime, **words: str) -> list[insights.Row]:

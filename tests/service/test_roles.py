@@ -18,6 +18,7 @@ import pytest
 
 from rotation.aws import own_clients, session
 from rotation.errors import InvalidConfiguration, ServiceFailed
+from tests.clients import forget_clients
 from tests.fakes import KIND, PRIMARY, FakeDatabase, reading
 from tests.laboratories import ORDERS
 from tests.local.aws.secrets_manager import Call, LocalSecretsManager, ServiceError
@@ -92,12 +93,6 @@ def wire(_connected: None) -> Iterator[Wire]:
     events.register("after-call.rds.DescribeDBInstances", wire.on_instances)
     yield wire
     forget_clients()
-
-
-def forget_clients() -> None:
-    """Let the next invocation begin as the first one."""
-    own_clients.cache_clear()
-    session.cache_clear()
 
 
 @dataclass

@@ -24,11 +24,10 @@ from functions.watch import app
 from operations import rotate_all
 from operations.calls import Stopped
 from operations.rotate_all import RotateAll
-from rotation.aws import own_clients
 from rotation.errors import ServiceFailed
-from rotation.fleet import files
 from rotation.fleet.outcome import LONGEST, State, state
 from rotation.fleet.plan import SERVER_TAG, tolerated
+from tests.clients import forget_clients
 from tests.local.aws import template
 from tests.local.aws.deployed import Stack
 from tests.local.aws.iam import Request
@@ -170,14 +169,11 @@ def world(account: Account, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     role = account.service.acting_as(account.stack.role_of("RotateAllFunction"))
     for name, value in {**account.stack.environment("RotateAllFunction"), **role}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the credentials that it found first
-    own_clients.cache_clear()
-    files.client.cache_clear()
+    forget_clients()
     yield World(account)
     account.service.intercept = None
     account.service.forget()
-    own_clients.cache_clear()
-    files.client.cache_clear()
+    forget_clients()
 
 
 # All is well

@@ -25,6 +25,7 @@ from rotation.fleet import files
 from rotation.fleet.plan import SERVER_TAG
 from rotation.lambda_handler import rotation_handler
 from tests import servers
+from tests.clients import forget_clients
 from tests.laboratories import Laboratory
 from tests.local.aws import template
 from tests.local.aws.deployed import Stack
@@ -144,7 +145,7 @@ def fleet(
         here = {"ALLOW_LOCAL_HOSTS": "true", "DB_CA_BUNDLE": str(bundle)}
         for name, value in {**stack.environment("RotateAllFunction"), **service.environment, **here}.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+        forget_clients()
         for cached in (own_clients, files.client):
             cached.cache_clear()
             exits.callback(cached.cache_clear)
