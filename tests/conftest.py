@@ -179,6 +179,12 @@ def laboratories(pytestconfig: pytest.Config) -> Iterator[Laboratories]:
 
 
 @pytest.fixture
+def stride(pytestconfig: pytest.Config) -> int:
+    """How many statements a test goes on before it cuts a rotation off again: 1 in a thorough run."""
+    return 1 if pytestconfig.getoption("--thorough") or pytestconfig.getoption("--every-version") else 3
+
+
+@pytest.fixture
 def trusted(laboratories: Laboratories, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Laboratory]:
     """Returns a server's laboratory, and has the driver trust its certificate."""
 

@@ -36,7 +36,7 @@ def pair(laboratory: Db2Laboratory, instance: Instance) -> Turns:
 
 
 def test_wherever_a_rotation_is_cut_off_the_next_one_ends_it(
-    laboratory: Db2Laboratory, instance: Instance, monkeypatch: pytest.MonkeyPatch
+    laboratory: Db2Laboratory, instance: Instance, monkeypatch: pytest.MonkeyPatch, stride: int
 ) -> None:
     prepare_objects(instance)
     turns, seen = Turns(laboratory, instance, laboratory.new_user()), set[str]()
@@ -44,7 +44,7 @@ def test_wherever_a_rotation_is_cut_off_the_next_one_ends_it(
     change_many(turns)
     before = turns.compared()
     with snapshot(turns) as restore:
-        for number in itertools.count():
+        for number in itertools.count(0, stride):
             restore()
             if not is_cut_off(turns, monkeypatch, number):
                 break
@@ -62,10 +62,10 @@ def test_wherever_a_rotation_is_cut_off_the_next_one_ends_it(
 
 
 def test_a_rotation_that_created_the_other_one_is_ended(
-    laboratory: Db2Laboratory, instance: Instance, monkeypatch: pytest.MonkeyPatch
+    laboratory: Db2Laboratory, instance: Instance, monkeypatch: pytest.MonkeyPatch, stride: int
 ) -> None:
     prepare_objects(instance)
-    for number in itertools.count():
+    for number in itertools.count(0, stride):
         turns = Turns(laboratory, instance, laboratory.new_user())
         give(turns, RIGHTS["role"], turns.current.username)
         if not is_cut_off(turns, monkeypatch, number):

@@ -561,13 +561,15 @@ def change_much(turns: Turns, dealer: Credential) -> None:
         run(f"GRANT VIEW SERVER STATE TO {other}")
 
 
-def test_wherever_a_rotation_is_cut_off_the_next_one_ends_it(turns: Turns, cut_after: Callable[[int], None]) -> None:
+def test_wherever_a_rotation_is_cut_off_the_next_one_ends_it(
+    turns: Turns, cut_after: Callable[[int], None], stride: int
+) -> None:
     turns = replace(turns, laboratory=replace(turns.laboratory, admin=turns.laboratory.superuser))
     dealer = turns.laboratory.new_user()
     alter(turns.laboratory, f"GRANT VIEW SERVER STATE TO {dealer.username} WITH GRANT OPTION")
-    count, is_cut = 0, True
+    count, is_cut = 1 - stride, True
     while is_cut:
-        count += 1
+        count += stride
         user = turns.laboratory.new_user()
         fresh = replace(turns, current=user, other=new_clone(user), record=RecordInMemory())
         alter(fresh.laboratory, f"CREATE USER {user.username} FOR LOGIN {user.username}", database=turns.databases[1])

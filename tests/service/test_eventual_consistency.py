@@ -86,6 +86,7 @@ def rotated(request: pytest.FixtureRequest, service: LocalSecretsManager) -> Rot
     return rotated
 
 
+@pytest.mark.thorough(ago=[2])  # between the latest and the first
 @pytest.mark.parametrize("ago", [1, 2, 100])
 @pytest.mark.parametrize("times", [1, len(PAUSES)])
 @pytest.mark.parametrize("stale", [EVERY, {"DescribeSecret"}], ids=["each read", "describing"])

@@ -125,16 +125,20 @@ def start(secrets_manager: LocalSecretsManager) -> Iterator[LocalAws]:
 
 
 def _snapshot(checkout: Path) -> Path:
-    """Return a copy of the built artifacts, with the two files of the checkout that the template names.
-
-    IBM's client writes a cache beside itself if another test runs Db2's function; on Lambda it cannot.
-    """
+    """Return a copy of the built artifacts, with the two files of the checkout that the template names."""
     build = checkout / _BUILT_TEMPLATE.parent.relative_to(_CHECKOUT)
-    without_cache = shutil.ignore_patterns("conlic.bin")
-    shutil.copytree(_BUILT_TEMPLATE.parent, build, ignore=without_cache, copy_function=_link_or_copy)
+    shutil.copytree(_BUILT_TEMPLATE.parent, build, ignore=_client_of_db2, copy_function=_link_or_copy)
     for name in ("LICENSE", "README.md"):
         shutil.copy2(_CHECKOUT / name, checkout / name)
     return build
+
+
+def _client_of_db2(folder: str, names: list[str]) -> list[str]:
+    """Return what of a folder is not copied: IBM's client, 136 MB that SAM would compress at each deployment.
+
+    Db2's function is not deployed here.
+    """
+    return [name for name in names if not name.endswith(".py")] if Path(folder).name == "Db2Function" else []
 
 
 def _link_or_copy(source: str, target: str) -> None:
