@@ -10,6 +10,7 @@ ADDRESS ?= host.docker.internal#   aws: the address at which a container reaches
 AUDIT_REQUIRED ?=#                 check, audit: true: it is an error if vulnerabilities cannot be looked up
 STACK ?=#                          uninstall: the name of the stack
 OPERATION_ARGS ?=#                 preflight, doctor, attach, uninstall: --help, --yes, --json, --detach, --profile NAME, --region NAME …
+WEB ?=#                            demo: 1: a page with buttons, at 127.0.0.1, until Ctrl-C
 SECRET ?=#                         preflight, doctor, attach: the name or the ARN of a secret
 PYTEST_ARGS ?=#                    test: -k alternating, --durations=15, -n 0 (one process instead of one per core) …
 
@@ -48,8 +49,8 @@ export SAM_CLI_TELEMETRY := 0
 help: ## list these tasks
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## watch a real credential rotate, on this machine alone (ENGINE=postgresql, mysql, mariadb or sqlserver)
-	@$(BIN)/python -m tests.local.demo --engine $(ENGINE)
+demo: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## watch a real credential rotate, on this machine alone (ENGINE=mysql …; WEB=1: in a browser)
+	@$(BIN)/python -m tests.local.demo --engine $(ENGINE) $(if $(WEB),--web)
 
 test: $(DEVELOPMENT) $(RUNTIME) $(AWS_STAND_IN) $(DOCS) $(HOST_BUILD) ## run all tests, against real servers and the built artifacts (PYTEST_ARGS="-k …")
 	@$(BIN)/python -m tests.local.servers.fetch || test -z "$$CI" # if it fails, the tests of those servers are skipped, except in CI
