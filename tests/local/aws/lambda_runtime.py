@@ -171,6 +171,7 @@ class _Emulator:
     url: str
     patience: float
     process: Process
+    killed: list[int] = field(default_factory=list)
 
     def call(self, event: str) -> Any:  # noqa: ANN401
         request = urllib.request.Request(self.url, event.encode())  # noqa: S310 - the address is ours
@@ -183,10 +184,16 @@ class _Emulator:
             raise FunctionError("Runtime.Unreachable", f"the emulator did not answer: {error}") from error
 
     def kill(self) -> None:
-        for child in _children(self.process.pid):
-            if _is_function(child):
-                with suppress(ProcessLookupError):
-                    os.kill(child, signal.SIGKILL)
+        for child in filter(_is_function, _children(self.process.pid)):
+            self.killed.append(child)
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+
+    def end(self) -> None:
+        """End an emulator that would wait ten seconds for a function that was killed before it ends by itself."""
+        if self.killed:
+            self.kill()
+            os.kill(self.process.pid, signal.SIGKILL)
 
 
 @dataclass(frozen=True)
@@ -248,7 +255,9 @@ def _emulate(function: Function, directory: Path, stack: ExitStack) -> _Runtime:
     )
     process.wait_until(lambda: accepts_connections(front))
     url = f"http://{LOOPBACK}:{front}/2015-03-31/functions/function/invocations"
-    return _Emulator(log, url, function.timeout + _PATIENCE_BEYOND_TIMEOUT, process)
+    emulator = _Emulator(log, url, function.timeout + _PATIENCE_BEYOND_TIMEOUT, process)
+    stack.callback(emulator.end)
+    return emulator
 
 
 def _children(parent: int) -> Iterator[int]:

@@ -9,7 +9,7 @@ const SIGNS = { accepted: "✔ accepted", refused: "✘ refused", unreachable: "
 const SVG = "http://www.w3.org/2000/svg";
 
 const at = (id) => document.getElementById(id);
-let lastLine = 0, drawn = 0, isHeld = false;
+let lastLine = 0, drawn = 0, isHeld = false, presses = 0;
 
 function element(name, text, className) {
   const made = document.createElement(name);
@@ -71,6 +71,7 @@ function showLines(lines) {
   for (const line of lines) {
     const made = element("p", "", line.tone === "plain" ? "" : line.tone);
     made.append(element("time", `${line.at.toFixed(1)} s`), line.text);
+    made.dataset.number = line.number;
     log.prepend(made);
     lastLine = line.number;
   }
@@ -144,8 +145,11 @@ function showState(state) {
 
 async function poll() {
   try {
+    const before = presses;
     const answer = await fetch(`/state?after=${lastLine}`);
-    showState(await answer.json());
+    const state = await answer.json();
+    showState(state);
+    if (before === presses) document.body.dataset.busy = state.busy; // what is pressed now would have to wait
     if (at("status").dataset.lost) say("", false);
     setTimeout(poll, POLL);
   } catch {
@@ -160,7 +164,10 @@ function say(text, isLost) {
 }
 
 async function post(path) {
+  document.body.dataset.busy = true;
+  presses += 1;
   const answer = await fetch(path, { method: "POST" });
+  presses += 1; // a state that was asked for before this answer is too old
   say((await answer.json()).said, false);
 }
 

@@ -52,7 +52,7 @@ class Stage:
         self.board = Board()
         self.engine = scenario.engine
         self.strategy = scenario.engine.strategies[0]
-        self._scenario = scenario
+        self.scenario = scenario
         self._client = scenario.manager.client()
         self._functions, self._readers_way = ways
         self._pace = pace
@@ -134,7 +134,7 @@ class Stage:
         """Kill the function, if it is doomed, when it comes to the database."""
         if self._doomed in {self._step, "any"} and self._step:
             self._doomed = None
-            self._scenario.runtime.kill()
+            self.scenario.runtime.kill()
             self.board.say(f"The function was killed in {self._step}, before it could say a word to the database.", "bad")
 
     # What the buttons do
@@ -171,12 +171,12 @@ class Stage:
             self.board.say("Secrets Manager gave that rotation up. Its version is left without a label; a new one begins.")
 
     def _rotate_once(self) -> str:
-        manager = self._scenario.manager
+        manager = self.scenario.manager
         self.board.say(f"RotateSecret {self._secret_id}")
         self.board.rotation_begins()
         self._is_rotating = True
         try:
-            self._client.rotate_secret(SecretId=self._secret_id, RotationLambdaARN=self._scenario.function_arn)
+            self._client.rotate_secret(SecretId=self._secret_id, RotationLambdaARN=self.scenario.function_arn)
             self._changed.set()
             outcome = manager.wait(self._secret_id, _PATIENCE)
         finally:
@@ -190,7 +190,7 @@ class Stage:
 
     def _kill(self) -> None:
         if step := self._step:
-            self._scenario.runtime.kill()
+            self.scenario.runtime.kill()
             self.board.say(f"The function was killed in {step}.", "bad")
         elif self._is_rotating:
             self._doomed = "any"
@@ -221,7 +221,7 @@ class Stage:
     def _set_by_hand(self) -> None:
         value = self._client.get_secret_value(SecretId=self._secret_id)["SecretString"]
         current = replace(Login.parse(value), password=secrets.token_urlsafe() + "-Aa1")
-        self._scenario.database.set_password(current)
+        self.scenario.database.set_password(current)
         self._by_hand = current
         self.board.say(
             f"Somebody has changed the password of {current.username} in the database. The secret does not have it.", "bad"
@@ -247,15 +247,15 @@ class Stage:
 
     def _examine(self) -> Mapping[str, Any]:
         event = {"Step": "doctor", "SecretId": self._secret_id, "Repair": True}
-        answer: Mapping[str, Any] = self._scenario.runtime.invoke(event)
+        answer: Mapping[str, Any] = self.scenario.runtime.invoke(event)
         return answer
 
     # Strategies
 
     def _prepare(self) -> None:
         """Let the function come to the database by its way, and begin."""
-        admin = replace(self._scenario.database.admin, port=self._functions.port)
-        self._client.put_secret_value(SecretId=self._scenario.admin_secret, SecretString=admin.secret())
+        admin = replace(self.scenario.database.admin, port=self._functions.port)
+        self._client.put_secret_value(SecretId=self.scenario.admin_secret, SecretString=admin.secret())
         self._start_readers(self.strategy)
         threading.Thread(target=self._look, name="versions", daemon=True).start()
 
@@ -269,10 +269,10 @@ class Stage:
 
     def _start_readers(self, strategy: Strategy) -> None:
         if strategy.name not in self._secrets:
-            self._secrets[strategy.name] = self._scenario.new_secret(strategy, port=self._functions.port)
+            self._secrets[strategy.name] = self.scenario.new_secret(strategy, port=self._functions.port)
         self.strategy = strategy
         self._readers = Readers(
-            self._client, self._secret_id, self._scenario.database, self._readers_way.port, self.board
+            self._client, self._secret_id, self.scenario.database, self._readers_way.port, self.board
         )
         self.board.say(f"{strategy.title}: two applications log in with the secret {self._secret_id}.")
         self._changed.set()
