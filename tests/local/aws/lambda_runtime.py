@@ -157,7 +157,7 @@ class LambdaRuntime:
                 raise
 
     def kill(self) -> None:
-        """Kill the function's process, if it has one now. A call that it was busy with fails; the next one starts it."""
+        """Kill the function's process, if it has one now. What it was doing fails; the next call starts it anew."""
         self._runtime.kill()
 
     def logs(self) -> str:
@@ -205,8 +205,9 @@ class _PlainProcess:
 
     def call(self, event: str) -> Any:  # noqa: ANN401
         self.result.unlink(missing_ok=True)
-        with self.log.open("a") as log:
-            with subprocess.Popen(  # noqa: S603 - the words are ours
+        with (
+            self.log.open("a") as log,
+            subprocess.Popen(  # noqa: S603 - the words are ours
                 [sys.executable, "-P", _PLAIN_RUNTIME, self.function.handler, self.result],
                 stdin=subprocess.PIPE,
                 text=True,
@@ -214,9 +215,10 @@ class _PlainProcess:
                 stderr=log,
                 cwd=self.function.directory,
                 env=_environment(self.function),
-            ) as process:
-                self.busy[:] = [process]
-                self._feed(process, event)
+            ) as process,
+        ):
+            self.busy[:] = [process]
+            self._feed(process, event)
         if not self.result.exists():
             message = f"Runtime exited with error: exit status {process.returncode}"
             raise FunctionError("Runtime.ExitError", message)

@@ -142,9 +142,9 @@ class Board:
 
 def _version(identity: str, state: VersionState, *, reachable: bool) -> dict[str, Any]:
     if state.is_accepted is None:
-        password = "no value yet"  # noqa: S105 - not a password
+        password = "no value yet"
     elif not reachable:
-        password = "cannot be tried"  # noqa: S105
+        password = "cannot be tried"
     else:
         password = "accepted" if state.is_accepted else "refused"
     labels = [label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…" for label in state.labels]

@@ -1,7 +1,7 @@
 """What does an operator do when a rotation is stuck? Asks the doctor, and does what it says.
 
-The function repairs by itself what is safe (ALLOW_DOCTOR_REPAIR). The rest is the operator's: here the program plays the
-operator, with the very calls that the doctor names.
+The function repairs by itself what is safe (ALLOW_DOCTOR_REPAIR). The rest is the operator's: here the program plays
+the operator, with the very calls that the doctor names.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,7 +39,7 @@ def write_password(client: "SecretsManagerClient", secret_id: str, by_hand: Logi
 
 
 def give_up_pending(client: "SecretsManagerClient", secret_id: str) -> bool:
-    """Take AWSPENDING from a version that is not current, so that a rotation can begin. Return whether there was one."""
+    """Take AWSPENDING from a version that is not current. Return whether there was one: no rotation could begin."""
     labelled = client.list_secret_version_ids(SecretId=secret_id)["Versions"]
     for version in labelled:
         labels = version.get("VersionStages", [])

@@ -9,10 +9,16 @@ from pathlib import Path
 from tests.local.browser import Browser
 from tests.local.demo.engines import ENGINES, fetch_server
 from tests.local.demo.screen import Screen
+from tests.local.demo.web.png import packed
 from tests.local.demo.web.server import serving
 from tests.local.demo.web.stage import Stage
 
-_WIDTH, _HEIGHT = 900, 1180
+_WIDTH, _HEIGHT = 960, 900
+_ACCEPTED_LAST, _REFUSED_LAST = (
+    f"Math.max(...document.querySelector('#drawing .{result}').getAttribute('d').match(/(?<=M)[0-9.]+/g).map(Number))"
+    for result in ("accepted", "refused")
+)
+"""Where on the time line the last login is that was accepted, and that was refused."""
 _SUCCEEDED = "[...document.querySelectorAll('#log p')].filter(line => line.textContent.includes('succeeded')).length"
 
 
@@ -30,9 +36,9 @@ def main() -> None:
             browser.until("document.body.dataset.busy === 'false'")
             browser.evaluate(f"document.querySelector('[data-press={button}]').click()")
             browser.until(f"{_SUCCEEDED} === {number}")
-        shown = "document.querySelector('#version-rows').textContent"
-        browser.until(f"/AWSPENDING\\w+✔ accepted/.test({shown})")
-        Path(sys.argv[1]).write_bytes(browser.picture())
+        browser.until("/AWSCURRENT, AWSPENDING\\w+✔/.test(document.querySelector('#version-rows').textContent)")
+        browser.until(f"{_REFUSED_LAST} < {_ACCEPTED_LAST} - 40")
+        Path(sys.argv[1]).write_bytes(packed(browser.picture()))
 
 
 if __name__ == "__main__":

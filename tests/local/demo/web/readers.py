@@ -1,4 +1,4 @@
-"""Who logs in while a credential rotates? One application that reads the secret before each login, and one that caches."""
+"""Who logs in while a credential rotates? An application that reads the secret before each login; one that caches."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -24,7 +24,7 @@ _PAUSE = 0.1
 class Readers:
     """Both of them, for one secret, until `close`."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what they need, each passed once
+    def __init__(
         self, client: "SecretsManagerClient", secret_id: str, database: Database, port: int, board: Board
     ) -> None:
         """`port` is theirs, where the secret names the function's."""

@@ -78,7 +78,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         _, kind, name = ["", *self.path.split("/", 2)[1:], "", ""][:3]
-        actions: dict[str, Callable[[str], None]] = {"press": self.server.stage.press, "strategy": self.server.stage.choose}
+        actions: dict[str, Callable[[str], None]] = {
+            "press": self.server.stage.press,
+            "strategy": self.server.stage.choose,
+        }
         if not self._is_ours() or self.headers.get("Origin") != f"http://{self.server.place}":
             self._answer_json(HTTPStatus.FORBIDDEN, {"said": "Only the page itself can press its buttons."})
             return
