@@ -9,7 +9,7 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib import resources
 from io import StringIO
@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from tests.local.aws.lambda_runtime import FunctionError, LambdaRuntime
 from tests.local.aws.secrets_manager import LocalSecretsManager
 from tests.local.aws.secrets_manager_rotation import STEPS
 from tests.local.browser import Browser
@@ -28,6 +29,8 @@ from tests.local.demo.web import server as web
 from tests.local.demo.web.readers import READS
 from tests.local.demo.web.stage import Stage
 from tests.local.evidence import keep_text
+from tests.local.servers.processes import LOOPBACK, free_port
+from tests.local.servers.relay import Way
 
 FOLDER = Path(web.__file__).parent
 PATIENCE = 60
@@ -150,7 +153,7 @@ class ByBrowser:
             self.browser.key("Enter")
 
 
-@pytest.fixture(scope="module", params=["postgresql", "mysql"])
+@pytest.fixture(scope="module", params=["postgresql", "mysql", "mariadb", "sqlserver"])
 def page(request: pytest.FixtureRequest) -> Iterator[Page]:
     """A page that waits for nothing between two steps."""
     fetch_server(request.param)
@@ -173,10 +176,10 @@ def person(request: pytest.FixtureRequest, page: Page) -> Iterator[Person]:
     keep_text(f"what the demo showed by {request.param}", using.everything())
 
 
-# The browser is a large download, and MySQL adds a strategy: both in `make test-all`.
+# The browser is a large download, and the other engines do what PostgreSQL does, some with a strategy more.
 pytestmark = [
     pytest.mark.thorough(person=["browser"]),
-    pytest.mark.thorough(page=["mysql"]),
+    pytest.mark.thorough(page=["mysql", "mariadb", "sqlserver"]),
     pytest.mark.thorough(looked_at_by=["browser"]),
 ]
 
@@ -301,6 +304,19 @@ def test_what_has_to_wait_is_refused(page: Page) -> None:
         manager.intercept = None
         gate.set()
     ByHttp(page).wait_for(SUCCEEDED)
+
+
+def test_a_function_in_plain_python_is_killed_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """It runs so where there is no emulator. It is killed when it comes to Secrets Manager."""
+    event = {"Step": "createSecret", "SecretId": "demo", "ClientRequestToken": "0" * 32, "RotationToken": "none"}
+    killers: list[Callable[[], None]] = []
+    with Way.to(free_port(), lambda: [kill() for kill in killers]) as way:
+        environment = {"AWS_ENDPOINT_URL": f"http://{LOOPBACK}:{way.port}"}
+        with LambdaRuntime("PostgreSqlFunction", environment, emulated=False) as function:
+            killers.append(function.kill)
+            with pytest.raises(FunctionError, match=r"Runtime\.ExitError: .*-9"):
+                function.invoke(event)
+    assert "in plain Python" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("looked_at_by", ["eye", "browser"])
