@@ -61,7 +61,7 @@ function showSteps(steps) {
   fill("step-rows", rows, (one) => {
     const sign = one.seconds === null ? "… " : one.good ? "✔ " : "✘ ";
     const again = one.attempt > 1 ? ` (attempt ${one.attempt})` : "";
-    const taken = one.seconds === null ? "" : `, ${one.seconds.toFixed(2)} s. ${one.said}`;
+    const taken = one.seconds === null ? "" : `, ${one.seconds.toFixed(2)} s: ${one.said}`;
     return element("li", sign + one.name + again + taken, one.good ? "" : "bad");
   });
 }
@@ -109,10 +109,11 @@ function drawTimeLine(state) {
     const begin = x(span.began), end = x(span.ended ?? state.now);
     parts.push(shape("rect", { class: span.good ? "step" : "failed-step", x: begin, y: 20, width: Math.max(3, end - begin), height: 12 }));
     const label = (span.good ? "" : "✘ ") + span.name.replace("Secret", "");
-    if (begin >= free) {
-      const isLast = begin > RIGHT - 50;
-      parts.push(shape("text", { x: isLast ? RIGHT : begin, y: 15, "text-anchor": isLast ? "end" : "start" }, label));
-      free = begin + label.length * 7 + 4;
+    const room = label.length * 7 + 4; // about: a label that would run into another one is left out
+    const place = Math.min(begin, RIGHT - room);
+    if (place >= free) {
+      parts.push(shape("text", { x: place, y: 15 }, label));
+      free = place + room;
     }
   }
   state.readers.forEach((reader, index) => {

@@ -10,6 +10,7 @@ Only this page may press: a browser says from which page a request comes, and a 
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
@@ -55,6 +56,11 @@ class _Server(ThreadingHTTPServer):
     stage: Stage
     place: str
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a browser that has gone away."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
 
 class _Handler(BaseHTTPRequestHandler):
     """Answers one request; says nothing in the terminal."""
@@ -65,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         address = urlsplit(self.path)
         if not self._is_ours():
-            self._answer(HTTPStatus.FORBIDDEN, "text/plain", "This is another server.")
+            self._answer(HTTPStatus.FORBIDDEN, "text/plain", "Open the address that the demo has printed.")
         elif address.path == "/":
             self._answer(HTTPStatus.OK, "text/html", _page(self.server.stage))
         elif address.path in _FILES:

@@ -17,7 +17,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -58,7 +58,9 @@ class Stage:
         self._pace = pace
         self._over = threading.Event()
         self._changed = threading.Event()
+        self._looker = threading.Thread(target=self._look, name="versions", daemon=True)
         self._worker = ThreadPoolExecutor(1, "button")
+        self._pressing = threading.Lock()
         self._job: Future[None] | None = None
         self._is_cut = False
         self._is_rotating = False
@@ -141,9 +143,10 @@ class Stage:
     # What the buttons do
 
     def _begin(self, job: Callable[[], None]) -> None:
-        if self._is_busy:
-            raise Refused("Wait: a rotation, or what you pressed before, is not over yet.")
-        self._job = self._worker.submit(self._do, job)
+        with self._pressing:
+            if self._is_busy:
+                raise Refused("Wait: a rotation, or what you pressed before, is not over yet.")
+            self._job = self._worker.submit(self._do, job)
 
     def _do(self, job: Callable[[], None]) -> None:
         try:
@@ -261,7 +264,7 @@ class Stage:
         admin = replace(self.scenario.database.admin, port=self._functions.port)
         self._client.put_secret_value(SecretId=self.scenario.admin_secret, SecretString=admin.secret())
         self._start_readers(self.strategy)
-        threading.Thread(target=self._look, name="versions", daemon=True).start()
+        self._looker.start()
 
     def _use(self, strategy: Strategy) -> None:
         if strategy == self.strategy:
@@ -285,11 +288,13 @@ class Stage:
         while not self._over.is_set():
             if self._changed.wait(_LOOK):
                 self._changed.clear()
-                self._readers.show_versions()
+                with suppress(*_EXPECTED):  # the secret, or the database, is looked at again after the next change
+                    self._readers.show_versions()
 
     def _close(self) -> None:
         self._over.set()
         self._worker.shutdown(cancel_futures=True)
+        self._looker.join()
         self._readers.close()
 
 
