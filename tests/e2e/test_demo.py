@@ -214,7 +214,7 @@ def test_the_page_is_served_until_ctrl_c(room: Path, quickest: str) -> None:
         started = descendants(demo.pid)
         demo.send_signal(signal.SIGINT)
         rest, _ = demo.communicate(timeout=PATIENCE)
-    assert demo.returncode == 0, rest
+    assert demo.returncode in {0, INTERRUPTED}, rest  # as soon as the address is printed, it waits
     assert_ended(started)
     assert not list(room.iterdir())
 
