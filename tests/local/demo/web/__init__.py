@@ -7,6 +7,8 @@ readers      two applications: one reads the secret before each login, one cache
 board        what the page shows, kept until it asks
 server       gives the page, the state, and takes what is pressed, at 127.0.0.1 only
 page.*       the page; it loads nothing from elsewhere
+picture      draws the page for the documents, in the browser of the tests
+png          makes that picture small
 
 The passwords stay in the Secrets Manager and in the functions and applications that use them: the board never has one.
 """
