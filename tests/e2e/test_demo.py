@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -211,6 +212,19 @@ def test_ctrl_c_in_a_terminal_leaves_the_terminal_as_it_was(room: Path, quickest
     assert "Traceback" not in rest
     hidden, shown = "\x1b[?25l", "\x1b[?25h"
     assert output.count(hidden) + rest.count(hidden) == output.count(shown) + rest.count(shown) > 0
+    assert not list(room.iterdir())
+
+
+def test_the_page_is_served_until_ctrl_c(room: Path, quickest: str) -> None:
+    with running(room, "--engine", quickest, "--web") as demo:
+        address = read_until(demo, "http://127.0.0.1:").split()[-1]
+        with urllib.request.urlopen(address, timeout=PATIENCE) as page:  # noqa: S310 - the address is the demo's
+            assert b"PostgreSQL credentials rotate" in page.read()
+        started = descendants(demo.pid)
+        demo.send_signal(signal.SIGINT)
+        rest, _ = demo.communicate(timeout=PATIENCE)
+    assert demo.returncode in {0, INTERRUPTED}, rest  # as soon as the address is printed, it waits
+    assert_ended(started)
     assert not list(room.iterdir())
 
 

@@ -11,21 +11,22 @@ sources run in a Python process of their own instead; that proves less, so it is
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from tests.local.aws import template
 from tests.local.evidence import keep_text
-from tests.local.servers.processes import LOOPBACK, accepts_connections, free_port, running
+from tests.local.servers.processes import LOOPBACK, Process, accepts_connections, free_port, running
 
 EMULATED_ACCOUNT = "012345678912"
 """The account in the ARN that the emulator tells a function of itself, with the Region us-east-1 and its name."""
@@ -101,6 +102,9 @@ class _Runtime(Protocol):
     def call(self, event: str) -> Any:  # noqa: ANN401 - whatever the function returns
         """What the function returns for an event. Raises FunctionError."""
 
+    def kill(self) -> None:
+        """Kill the function's process, if it has one now."""
+
 
 class LambdaRuntime:
     """One function, ready to be called for as long as a `with` block.
@@ -159,6 +163,10 @@ class LambdaRuntime:
                 keep_text(f"an error of {self.function.name}", str(error))
                 raise
 
+    def kill(self) -> None:
+        """Kill the function's process, if it has one now. What it was doing fails; the next call starts it anew."""
+        self._runtime.kill()
+
     def logs(self) -> str:
         """Everything that the function, and its runtime, has printed so far."""
         return self._runtime.log.read_text(errors="replace")
@@ -169,6 +177,8 @@ class _Emulator:
     log: Path
     url: str
     patience: float
+    process: Process
+    killed: list[int] = field(default_factory=list)
 
     def call(self, event: str) -> Any:  # noqa: ANN401
         request = urllib.request.Request(self.url, event.encode())  # noqa: S310 - the address is ours
@@ -180,15 +190,29 @@ class _Emulator:
         except OSError as error:
             raise FunctionError("Runtime.Unreachable", f"the emulator did not answer: {error}") from error
 
+    def kill(self) -> None:
+        for child in filter(_is_function, _children(self.process.pid)):
+            self.killed.append(child)
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+
+    def end(self) -> None:
+        """End an emulator that would wait ten seconds for a function that was killed before it ends by itself."""
+        if self.killed:
+            self.kill()
+            os.kill(self.process.pid, signal.SIGKILL)
+
 
 @dataclass(frozen=True)
 class _PlainProcess:
     log: Path
     function: Function
     result: Path
+    busy: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def call(self, event: str) -> Any:  # noqa: ANN401
         self.result.unlink(missing_ok=True)
+<<<<<<< HEAD
         with self.log.open("a") as log:
             try:
                 done = subprocess.run(  # noqa: S603 - the words are ours
@@ -205,10 +229,39 @@ class _PlainProcess:
             except subprocess.TimeoutExpired as error:
                 message = f"Task timed out after {self.function.timeout}.00 seconds"
                 raise FunctionError(_TIMED_OUT, message) from error
+=======
+        with (
+            self.log.open("a") as log,
+            subprocess.Popen(  # noqa: S603 - the words are ours
+                [sys.executable, "-P", _PLAIN_RUNTIME, self.function.handler, self.result],
+                stdin=subprocess.PIPE,
+                text=True,
+                stdout=log,
+                stderr=log,
+                cwd=self.function.directory,
+                env=_environment(self.function),
+            ) as process,
+        ):
+            self.busy[:] = [process]
+            self._feed(process, event)
+>>>>>>> web
         if not self.result.exists():
-            message = f"Runtime exited with error: exit status {done.returncode}"
+            message = f"Runtime exited with error: exit status {process.returncode}"
             raise FunctionError("Runtime.ExitError", message)
         return _returned(self.result.read_text())
+
+    def kill(self) -> None:
+        for process in self.busy:
+            process.kill()
+
+    def _feed(self, process: subprocess.Popen[str], event: str) -> None:
+        try:
+            process.communicate(event, timeout=self.function.timeout)
+        except subprocess.TimeoutExpired as error:
+            message = f"Task timed out after {self.function.timeout}.00 seconds"
+            raise FunctionError(_TIMED_OUT, message) from error
+        finally:
+            process.kill()
 
 
 def printed(log: str) -> list[str]:
@@ -235,7 +288,24 @@ def _emulate(function: Function, directory: Path, stack: ExitStack) -> _Runtime:
     )
     process.wait_until(lambda: accepts_connections(front))
     url = f"http://{LOOPBACK}:{front}/2015-03-31/functions/function/invocations"
-    return _Emulator(log, url, function.timeout + _PATIENCE_BEYOND_TIMEOUT)
+    emulator = _Emulator(log, url, function.timeout + _PATIENCE_BEYOND_TIMEOUT, process)
+    stack.callback(emulator.end)
+    return emulator
+
+
+def _children(parent: int) -> Iterator[int]:
+    """Yield the processes that a process has started. The emulator is a Linux program, so /proc is there."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # one that has just ended
+            if int(path.read_text().rpartition(") ")[2].split()[1]) == parent:  # its name can have any character
+                yield int(path.parent.name)
+
+
+def _is_function(process: int) -> bool:
+    """Tell a function's process from the shell that ends the emulator with us."""
+    with suppress(OSError):
+        return b"-m\0awslambdaric\0" in Path(f"/proc/{process}/cmdline").read_bytes().partition(b"-S\0")[2]
+    return False
 
 
 def _run_plainly(function: Function, directory: Path, _: ExitStack) -> _Runtime:

@@ -33,6 +33,11 @@ def _play(words: Sequence[str] | None) -> None:
     with postponed():
         from tests.local.demo.story import play  # noqa: PLC0415
 
+    if arguments.web:
+        from tests.local.demo.web.show import show  # noqa: PLC0415
+
+        show(screen, engine, wait_for_interrupt)
+        return
     play(screen, engine, linger=wait_for_interrupt if arguments.keep else None)
     if picture:
         arguments.svg.write_text(picture.svg(f"make demo ENGINE={arguments.engine}"))
@@ -43,6 +48,7 @@ def _arguments(words: Sequence[str] | None, engines: Sequence[str]) -> argparse.
     databases = f"the database: {', '.join(engines)}; default: %(default)s"
     parser.add_argument("--engine", default=engines[0], help=databases)
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C, to look around")
+    parser.add_argument("--web", action="store_true", help="show a page with buttons on 127.0.0.1, until Ctrl-C")
     parser.add_argument(
         "--svg", type=Path, metavar="FILE", help="draw the first rotation of the last strategy into a file"
     )

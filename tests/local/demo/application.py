@@ -43,8 +43,12 @@ class Application:
     `read` gives it the credential before each login. `habit` says whether from the secret or from a cache.
     """
 
-    def __init__(self, habit: str, read: Callable[[], Login], work: Callable[[Login], None]) -> None:
+    def __init__(
+        self, habit: str, read: Callable[[], Login], work: Callable[[Login], None], pause: float = _PAUSE
+    ) -> None:
+        """`pause`: seconds between two logins."""
         self.habit = habit
+        self._pause = pause
         self.tally = Tally()
         self._read = read
         self._work = work
@@ -76,7 +80,7 @@ class Application:
 
     def _run(self) -> None:
         try:
-            while not self._over.wait(_PAUSE):
+            while not self._over.wait(self._pause):
                 self._log_in()
         except Exception as error:  # noqa: BLE001 - raised again in the thread that waits
             with self._counted:

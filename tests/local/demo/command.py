@@ -11,6 +11,7 @@ from types import FrameType
 from tests.local.demo import DemoError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_GLANCE = 0.2
 _UNWINDING = 3.0
 """Seconds to stop everything; usually it takes one."""
 
@@ -42,10 +43,13 @@ def run(task: Callable[[], None], name: str) -> int:
 
 
 def wait_for_interrupt() -> None:
-    """Wait for Ctrl-C, which is a success here."""
+    """Wait for Ctrl-C, which is a success here.
+
+    `signal.pause` would sleep on if the signal comes just before it, or to another thread.
+    """
     try:
         while True:
-            signal.pause()
+            time.sleep(_GLANCE)
     except _Interrupted as interruption:
         if interruption.exit_status != 128 + signal.SIGINT:
             raise

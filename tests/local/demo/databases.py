@@ -28,6 +28,10 @@ class Login:
         fields = json.loads(secret)
         return cls(**{name: fields[name] for name in cls.__dataclass_fields__})
 
+    def put_into(self, secret: str) -> str:
+        """The JSON of a secret, with this password in place of its own."""
+        return json.dumps({**json.loads(secret), "password": self.password})
+
     def secret(self, **more: object) -> str:
         """The JSON of its secret, with more keys."""
         return json.dumps({name: getattr(self, name) for name in self.__dataclass_fields__} | more)
@@ -73,6 +77,9 @@ class Database(Protocol):
 
     def new_application(self, strategy: Strategy) -> Login:
         """Make the user whose secret is to rotate so, as the admin, and its table, as the user."""
+
+    def set_password(self, login: Login) -> None:
+        """Give a user the password of the login, as somebody does it by hand, with the admin's rights."""
 
     def verifying(self, username: str) -> str:
         """A statement that the user can run; testSecret runs it."""

@@ -67,6 +67,10 @@ class MySql:
         self._run(login, "CREATE TABLE orders (placed timestamp DEFAULT now())")
         return login
 
+    def set_password(self, login: Login) -> None:
+        """Change the user, as the admin."""
+        self._run(self.admin, f"ALTER USER {login.username} IDENTIFIED BY '{login.password}'")
+
     def verifying(self, username: str) -> str:
         """Read the orders."""
         return f"SELECT 1 FROM {username}.orders LIMIT 1"  # noqa: S608 - the name is ours

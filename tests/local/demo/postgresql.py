@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import LiteralString, Self
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, whatever its name
@@ -45,7 +45,7 @@ class PostgreSql:
             with database._session(superuser) as session:
                 version = session.info.parameter_status("server_version") or "of unknown version"
                 # As rds_superuser: CREATEROLE and CREATEDB, and no superuser.
-                _make_role(session, admin, SQL("CREATEROLE CREATEDB"))
+                _make_role(session, admin, "CREATEROLE CREATEDB")
             with database._session(replace(admin, dbname=superuser.dbname)) as session:
                 _run(session, SQL("CREATE DATABASE {}").format(Identifier(admin.dbname)))
             yield replace(database, version=version)
@@ -55,12 +55,17 @@ class PostgreSql:
         login = replace(self.admin, username=strategy.application, password=secrets.token_urlsafe())
         schema = Identifier(strategy.application)
         with self._session(self.admin) as session:
-            _make_role(session, login, SQL(""))
+            _make_role(session, login, "")
             _run(session, SQL("GRANT CREATE ON DATABASE {} TO {}").format(Identifier(login.dbname), schema))
         with self._session(login) as session:
             _run(session, SQL("CREATE SCHEMA {}").format(schema))
             _run(session, SQL("CREATE TABLE {}.orders (placed timestamptz DEFAULT now())").format(schema))
         return login
+
+    def set_password(self, login: Login) -> None:
+        """Change the role, as the admin."""
+        with self._session(self.admin) as session:
+            _set_password(session, login, SQL("ALTER ROLE {} PASSWORD {}"))
 
     def verifying(self, username: str) -> str:
         """Read the orders."""
@@ -105,13 +110,16 @@ def _server() -> Iterator[postgresql_server.Server]:
         yield server
 
 
-def _make_role(session: Connection, login: Login, attributes: Composable) -> None:
+def _make_role(session: Connection, login: Login, attributes: LiteralString) -> None:
+    _set_password(session, login, SQL("CREATE ROLE {} LOGIN " + attributes + " PASSWORD {}"))
+
+
+def _set_password(session: Connection, login: Login, statement: SQL) -> None:
     # Hashed here, as the rotation does it: the clear password never reaches the server's log.
     verifier = psycopg2.extensions.encrypt_password(
         login.password, login.username, scope=session, algorithm="scram-sha-256"
     )
-    statement = SQL("CREATE ROLE {} LOGIN {} PASSWORD {}")
-    _run(session, statement.format(Identifier(login.username), attributes, Literal(verifier)))
+    _run(session, statement.format(Identifier(login.username), Literal(verifier)))
 
 
 def _run(session: Connection, statement: Composable) -> None:

@@ -37,7 +37,7 @@ def perform(scenario: Scenario, strategy: Strategy) -> list[Meanwhile]:
 
 def _rotate(scenario: Scenario, strategy: Strategy, secret_id: str, title: str) -> Meanwhile:
     client = scenario.manager.client()
-    before = version_states(client, secret_id, scenario.database)
+    before = version_states(client, secret_id, scenario.database.work)
     fresh, caching = _applications(scenario, secret_id)
     scenario.screen.section(title)
     with scenario.screen.rotation(STEPS, (fresh, caching)) as view, fresh, caching, scenario.observer.showing(view):
@@ -45,7 +45,7 @@ def _rotate(scenario: Scenario, strategy: Strategy, secret_id: str, title: str) 
         client.rotate_secret(SecretId=secret_id, RotationLambdaARN=scenario.function_arn)
         outcome = _outcome(scenario, secret_id)
         _wait_for_logins(fresh, caching)
-    scenario.screen.versions(comparison(before, version_states(client, secret_id, scenario.database)))
+    scenario.screen.versions(comparison(before, version_states(client, secret_id, scenario.database.work)))
     seen = Meanwhile(fresh.tally, caching.tally)
     scenario.screen.conclude(_verdict(strategy, seen, outcome))
     return seen

@@ -1,17 +1,16 @@
 """What must run to rotate a credential? A laptop-sized AWS, and the function in it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 from tests.local.aws.lambda_runtime import LambdaRuntime
 from tests.local.aws.secrets_manager import StepEvent
 from tests.local.demo import DemoError
 from tests.local.demo.databases import Engine
 from tests.local.demo.laptop import Laptop
-from tests.local.demo.rotation_view import RotationView
 from tests.local.demo.screen import Screen
 from tests.local.servers.processes import ProcessFailedError
 
@@ -25,12 +24,20 @@ class Scenario(Laptop):
     observer: "Observer"
 
     @classmethod
+<<<<<<< HEAD
     def prepare(cls, screen: Screen, engine: Engine, stack: ExitStack, account_id: str | None = None) -> Self:
         """Start everything. Raises DemoError, with the cause and the remedy."""
+=======
+    def prepare(cls, screen: Screen, engine: Engine, stack: ExitStack, **variables: str) -> Self:
+        """Start everything. Raises DemoError, with the cause and the remedy.
+
+        `variables` are added to those that the template gives the function.
+        """
+>>>>>>> web
         observer = Observer()
         laptop = Laptop.start(screen, engine, stack, observer, account_id)
         with screen.doing(f"{engine.function} starts") as say:
-            observer.runtime = runtime = _function(laptop, stack)
+            observer.runtime = runtime = _function(laptop, stack, variables)
             where = "from `sam build` is ready in Lambda's emulator" if runtime.emulated else "is ready in plain Python"
             say(f"{engine.function} {where}")
         screen.pause()
@@ -38,15 +45,25 @@ class Scenario(Laptop):
         return cls(**vars(laptop), runtime=runtime, function_arn=function_arn, observer=observer)
 
 
+class StepsView(Protocol):
+    """Shows the steps of a rotation as they happen."""
+
+    def began(self, name: str) -> None:
+        """Show that the step has begun."""
+
+    def ended(self, name: str, seconds: float, said: str, *, good: bool) -> None:
+        """Show how the step has ended."""
+
+
 class Observer:
     """Passes each step's events, and the function's log line about it, to the view, if there is one."""
 
     def __init__(self) -> None:
         self.runtime: LambdaRuntime | None = None
-        self._view: RotationView | None = None
+        self._view: StepsView | None = None
 
     @contextmanager
-    def showing(self, view: RotationView) -> Iterator[None]:
+    def showing(self, view: StepsView) -> Iterator[None]:
         """Let a view see the steps until the block ends."""
         self._view = view
         try:
@@ -73,12 +90,13 @@ class Observer:
         return ""
 
 
-def _function(laptop: Laptop, stack: ExitStack) -> LambdaRuntime:
+def _function(laptop: Laptop, stack: ExitStack, variables: Mapping[str, str]) -> LambdaRuntime:
     name = laptop.engine.function
     environment = {
         **laptop.manager.environment,
         "ALLOW_LOCAL_HOSTS": "true",
         "DB_CA_BUNDLE": str(laptop.database.ca_bundle),
+        **variables,
     }
     try:
         return stack.enter_context(LambdaRuntime(name, environment))

@@ -69,6 +69,10 @@ class SqlServer:
         )
         return login
 
+    def set_password(self, login: Login) -> None:
+        """Change the login, as the admin."""
+        _run(self.admin, f"ALTER LOGIN {login.username} WITH PASSWORD = '{login.password}'")
+
     def verifying(self, username: str) -> str:  # noqa: ARG002 - whoever it is logs in to the database with the orders
         """Read the orders."""
         return "SELECT 1 FROM dbo.orders WHERE 1 = 0"

