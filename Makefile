@@ -9,16 +9,11 @@ AWS ?=#                            invoke: laptop; or account: that of your cred
 ADDRESS ?=#                        aws: for `sam local invoke`: the address at which a container reaches this machine
 AUDIT_REQUIRED ?=#                 check, audit: true: it is an error if vulnerabilities cannot be looked up
 STACK ?=#                          uninstall: the name of the stack
-<<<<<<< HEAD
 OPERATION_ARGS ?=#                 preflight, doctor, attach, rotate, uninstall: --help, --yes, --json, --detach, --profile NAME, --region NAME …
+WEB ?=#                            demo: 1: a page with buttons, at 127.0.0.1, until Ctrl-C
 SECRET ?=#                         preflight, doctor, attach, rotate: the name or the ARN of a secret
 SCHEDULE ?=#                       attach: rate(…) or cron(…)
 BENCH_ARGS ?=#                     bench: --engine mysql --starts 30, or --against another function: --help lists all
-=======
-OPERATION_ARGS ?=#                 preflight, doctor, attach, uninstall: --help, --yes, --json, --detach, --profile NAME, --region NAME …
-WEB ?=#                            demo: 1: a page with buttons, at 127.0.0.1, until Ctrl-C
-SECRET ?=#                         preflight, doctor, attach: the name or the ARN of a secret
->>>>>>> web
 PYTEST_ARGS ?=#                    test: -k alternating, --durations=15, -n 0 (one process instead of one per core) …
 
 # Each installation is a virtual environment of Python 3.13. It sees no other package of this machine.

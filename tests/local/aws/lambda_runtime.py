@@ -212,24 +212,6 @@ class _PlainProcess:
 
     def call(self, event: str) -> Any:  # noqa: ANN401
         self.result.unlink(missing_ok=True)
-<<<<<<< HEAD
-        with self.log.open("a") as log:
-            try:
-                done = subprocess.run(  # noqa: S603 - the words are ours
-                    [sys.executable, "-P", _PLAIN_RUNTIME, self.function.handler, self.result],
-                    input=event,
-                    text=True,
-                    stdout=log,
-                    stderr=log,
-                    cwd=self.function.directory,
-                    env=variables(self.function),
-                    timeout=self.function.timeout,
-                    check=False,
-                )
-            except subprocess.TimeoutExpired as error:
-                message = f"Task timed out after {self.function.timeout}.00 seconds"
-                raise FunctionError(_TIMED_OUT, message) from error
-=======
         with (
             self.log.open("a") as log,
             subprocess.Popen(  # noqa: S603 - the words are ours
@@ -239,12 +221,11 @@ class _PlainProcess:
                 stdout=log,
                 stderr=log,
                 cwd=self.function.directory,
-                env=_environment(self.function),
+                env=variables(self.function),
             ) as process,
         ):
             self.busy[:] = [process]
             self._feed(process, event)
->>>>>>> web
         if not self.result.exists():
             message = f"Runtime exited with error: exit status {process.returncode}"
             raise FunctionError("Runtime.ExitError", message)

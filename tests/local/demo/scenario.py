@@ -24,16 +24,13 @@ class Scenario(Laptop):
     observer: "Observer"
 
     @classmethod
-<<<<<<< HEAD
-    def prepare(cls, screen: Screen, engine: Engine, stack: ExitStack, account_id: str | None = None) -> Self:
-        """Start everything. Raises DemoError, with the cause and the remedy."""
-=======
-    def prepare(cls, screen: Screen, engine: Engine, stack: ExitStack, **variables: str) -> Self:
+    def prepare(
+        cls, screen: Screen, engine: Engine, stack: ExitStack, account_id: str | None = None, **variables: str
+    ) -> Self:
         """Start everything. Raises DemoError, with the cause and the remedy.
 
         `variables` are added to those that the template gives the function.
         """
->>>>>>> web
         observer = Observer()
         laptop = Laptop.start(screen, engine, stack, observer, account_id)
         with screen.doing(f"{engine.function} starts") as say:

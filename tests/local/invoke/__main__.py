@@ -129,13 +129,8 @@ def _show_call(scenario: Scenario, secret_id: str, event: Event) -> None:
         failure = error
     screen.pause()
     screen.section("What the function printed")
-<<<<<<< HEAD
     screen.copyable(printed(scenario.runtime.logs()[printed_before:]))
-    screen.versions(comparison(before, version_states(client, secret_id, scenario.database)))
-=======
-    screen.copyable(_printed(scenario.runtime.logs()[printed_before:]))
     screen.versions(comparison(before, version_states(client, secret_id, scenario.database.work)))
->>>>>>> web
     if failure:
         raise DemoError(f"{function} failed with {failure}") from failure
     screen.conclude(f"{function} returned {json.dumps(answer)}")
