@@ -35,7 +35,7 @@ def _mysql_columns(laboratory: MySQLLaboratory, user: Credential, count: int) ->
             defined = ", ".join(f"c{column} int" for column in range(COLUMNS))
             run(f"CREATE TABLE IF NOT EXISTS grown_columns.t{at} ({defined})")
             columns = ", ".join(f"c{column}" for column in range(len(numbers)))
-            run(f"GRANT SELECT ({columns}) ON grown_columns.t{at} TO '{user.username}'@'%'")  # noqa: S608 - numbers, and a name of ours
+            run(f"GRANT SELECT ({columns}) ON grown_columns.t{at} TO '{user.username}'@'%'")
 
 
 def _mysql_databases(laboratory: MySQLLaboratory, user: Credential, count: int) -> None:
@@ -70,7 +70,7 @@ def _postgresql_columns(laboratory: PostgreSQLLaboratory, user: Credential, coun
             defined = ", ".join(f"c{column} int" for column in range(COLUMNS))
             run(f"CREATE TABLE IF NOT EXISTS public.wide{at} ({defined})")
             columns = ", ".join(f"c{column}" for column in range(len(numbers)))
-            run(f"GRANT SELECT ({columns}) ON public.wide{at} TO {user.username}")  # noqa: S608 - numbers, and a name of ours
+            run(f"GRANT SELECT ({columns}) ON public.wide{at} TO {user.username}")
 
 
 def _postgresql_schemas(laboratory: PostgreSQLLaboratory, user: Credential, count: int) -> None:

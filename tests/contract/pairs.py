@@ -63,7 +63,7 @@ class RecordInMemory:
         self.labels = record.labels
 
 
-def set_secret(
+def set_secret(  # noqa: PLR0913 - what a step is made of
     laboratory: Laboratory,
     user: Credential,
     *earlier: Credential,
