@@ -2,9 +2,9 @@
 
 Run it after each change of docs/bench.md, or of a price: `.local/python/bin/python -m tests.local.cost_table`.
 
-A rotation is cold: a function that rotates a thousand secrets a month is seldom warm. Processor time becomes billed time
-by the share of a processor that Lambda gives (1,769 MB are one), so GB-seconds of processor time do not depend on the
-memory. Waiting is added: for each message to a database, and for each call.
+A rotation is cold: a function that rotates a thousand secrets a month is seldom warm. Processor time becomes billed
+time by the share of a processor that Lambda gives (1,769 MB are one), so GB-seconds of processor time do not depend on
+the memory. Waiting is added: for each message to a database, and for each call.
 """
 
 import re
@@ -27,8 +27,8 @@ PROCESSOR_GB: Final = 1769 / 1024
 MESSAGE_SECONDS: Final = 0.001
 CALL_SECONDS: Final = 0.01
 LOG_BYTES: Final = 4 * (330 + 3 * 26) + 1692 + 6 * 26 + 1886 + 4 * 26
-"""Of one rotation: what Lambda itself logs (about 330 bytes for each invocation), six lines of metrics, four of ours, as
-counted in the tests' log of a rotation by PostgreSQL; and 26 bytes for each line, as CloudWatch counts."""
+"""Of one rotation: what Lambda itself logs (about 330 bytes for each invocation), six lines of metrics, four of ours,
+as counted in the tests' log of a rotation by PostgreSQL; and 26 bytes for each line, as CloudWatch counts."""
 
 
 @dataclass(frozen=True)
@@ -40,26 +40,27 @@ class Price:
     per: str
     units: float
     page: str
+    seen: str
+    """The month in which somebody wrote that the page says it: most of these pages show prices to browsers only."""
 
     def of(self, amount: float) -> float:
         """Return what so many cost."""
         return amount * self.usd / self.units
 
 
-_CLOUDWATCH = "https://aws.amazon.com/cloudwatch/pricing/"
+_SECRETS, _KMS = "https://aws.amazon.com/secrets-manager/pricing/", "https://aws.amazon.com/kms/pricing/"
+_LAMBDA = "https://docs.aws.amazon.com/whitepapers/latest/how-aws-pricing-works/lambda.html"
+_WATCH, _EVENTS = "https://aws.amazon.com/cloudwatch/pricing/", "https://aws.amazon.com/eventbridge/pricing/"
 PRICES: Final[Mapping[str, Price]] = {
-    "secret": Price("a secret, each month", 0.40, "one", 1, "https://aws.amazon.com/secrets-manager/pricing/"),
-    "call": Price("calls of Secrets Manager", 0.05, "10,000", 1e4, "https://aws.amazon.com/secrets-manager/pricing/"),
-    "kms": Price("requests to KMS", 0.03, "10,000", 1e4, "https://aws.amazon.com/kms/pricing/"),
-    "invocation": Price("invocations of Lambda", 0.20, "1,000,000", 1e6, "https://aws.amazon.com/lambda/pricing/"),
-    "second": Price(
-        "GB-seconds of Lambda, x86_64", 16.6667, "1,000,000", 1e6, "https://aws.amazon.com/lambda/pricing/"
-    ),
-    "log": Price("logs", 0.50, "GB", 1e9, _CLOUDWATCH),
-    "metric": Price("a custom metric, each month", 0.30, "one", 1, _CLOUDWATCH),
-    "event": Price("events of our own", 1.00, "1,000,000", 1e6, "https://aws.amazon.com/eventbridge/pricing/"),
+    "secret": Price("a secret, each month", 0.40, "one", 1, _SECRETS, "2026-09"),
+    "call": Price("calls of Secrets Manager", 0.05, "10,000", 1e4, _SECRETS, "2026-09"),
+    "kms": Price("requests to KMS", 0.03, "10,000", 1e4, _KMS, "2026-03"),
+    "invocation": Price("invocations of Lambda", 0.20, "1,000,000", 1e6, _LAMBDA, "2026-11"),
+    "second": Price("GB-seconds of Lambda, x86_64", 16.67, "1,000,000", 1e6, _LAMBDA, "2026-11"),
+    "log": Price("logs", 0.50, "GB", 1e9, _WATCH, "2026-06"),
+    "metric": Price("a custom metric, each month", 0.30, "one", 1, _WATCH, "2026-02"),
+    "event": Price("events of our own", 1.00, "1,000,000", 1e6, _EVENTS, "2026-03"),
 }
-PRICED: Final = "September 2026"
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def _used(rotations: Sequence[Rotation]) -> Iterator[str]:
 
 def _billed(rotations: Sequence[Rotation]) -> Iterator[str]:
     yield f"## What {SECRETS:,} secrets cost a month\n"
-    yield "USD, each rotated once a month, without what is free. Rotated every day, all but the first is 30 times that.\n"
+    yield "USD, each rotated once a month, without what is free. If rotated daily, all but the first are 30 times that.\n"
     yield "| | secrets | calls | KMS, with a key of your own | Lambda | logs | rotation, together |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     for one in rotations:
@@ -143,17 +144,18 @@ def _billed(rotations: Sequence[Rotation]) -> Iterator[str]:
             PRICES["kms"].of(one.kms * SECRETS),
             PRICES["invocation"].of(STEPS * SECRETS) + PRICES["second"].of(one.gb_seconds * SECRETS),
         ]
-        logs = 0.0 if one.name.startswith(THEIRS) else PRICES["log"].of(LOG_BYTES * SECRETS)
-        shown = " | ".join(f"{part:.3f}" for part in (*parts, logs, sum(parts) + logs))
-        yield f"| {one.name} | {PRICES['secret'].of(SECRETS):,.0f} | {shown} |"
+        logs = [] if one.name.startswith(THEIRS) else [PRICES["log"].of(LOG_BYTES * SECRETS)]
+        shown = [f"{part:.3f}" for part in (*parts, *logs)] + ([] if logs else ["not measured"])
+        total = sum(parts) + sum(logs)
+        yield f"| {one.name} | {PRICES['secret'].of(SECRETS):,.0f} | {' | '.join(shown)} | {total:.3f} |"
 
 
 def _prices() -> Iterator[str]:
-    yield f"## Prices\n\nUSD in us-east-1, as of {PRICED}.\n"
-    yield "| what | USD | for |"
-    yield "| --- | ---: | ---: |"
+    yield "## Prices\n\nUSD in us-east-1, and when they were seen.\n"
+    yield "| what | USD | for | seen |"
+    yield "| --- | ---: | ---: | --- |"
     for one in PRICES.values():
-        yield f"| [{one.what}]({one.page}) | {one.usd:.2f} | {one.per} |"
+        yield f"| [{one.what}]({one.page}) | {one.usd:.2f} | {one.per} | {one.seen} |"
 
 
 def _table(bench: str, title: str) -> Iterator[list[str]]:
