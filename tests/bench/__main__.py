@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from rich.console import Console
 
@@ -26,13 +27,9 @@ from tests.bench.rotations import Bench, Measured, Way
 from tests.bench.running import running
 from tests.bench.sizes import Size
 from tests.bench.starts import Start
-from tests.laboratories.mysql import MySQLLaboratory
-from tests.laboratories.postgresql import PostgreSQLLaboratory
 
 _CHECKOUT = Path(__file__).parents[2]
 _STARTS, _IMPORTS, _ROTATIONS = 15, 5, 10
-REAL = {"postgresql", "mysql", "mariadb"}
-"""The engines whose servers are real ones."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +73,11 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _grow(arguments: argparse.Namespace, console: Console) -> int:
     """Measure the curves of the engines with real servers, show, and write; return 0."""
-    points = [point for engine in arguments.engine if engine in REAL for point in _curves(engine, arguments.largest)]
+    points = [point for engine in arguments.engine for point in _curves(engine, arguments.largest)]
     found = list(growth_page.sheets(points))
     for sheet in found:
         sheet.show(console)
-    is_whole = not arguments.largest and set(arguments.engine) >= REAL
+    is_whole = not arguments.largest and arguments.engine == list(servers.SERVERS)
     folder: Path = arguments.output or (_CHECKOUT / ("docs" if is_whole else ".local/bench"))
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     (folder / "pictures/growth.svg").write_text(growth_page.picture(points))
@@ -91,13 +88,12 @@ def _grow(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _curves(engine: str, largest: int | None) -> Iterator[Point]:
-    sizes = {what: [size for size in found if size <= (largest or size)] for what, found in growth.SIZES.items()}
+    wanted = growth.SIZES if servers.SERVERS[engine].are_real else growth.OF_STAND_INS
+    sizes = {what: [size for size in found if size <= (largest or size)] for what, found in wanted.items()}
     server, start = list(servers.SERVERS[engine].own.items())[-1]
     with start() as laboratory:
-        if not isinstance(laboratory, MySQLLaboratory | PostgreSQLLaboratory):
-            raise TypeError(server)
-        os.environ["DB_CA_BUNDLE"] = str(laboratory.ca_bundle)
-        yield from growth.measure(server, laboratory, sizes, _say)
+        os.environ["DB_CA_BUNDLE"] = str(laboratory.ca_bundle or "")
+        yield from growth.measure(server, cast("growth.Growable", laboratory), sizes, _say)
 
 
 def _is_whole(arguments: argparse.Namespace) -> bool:

@@ -1,11 +1,15 @@
 """How is a user given very many rights, or a server very many users, in little time? As the superuser."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, cast
 
 from rotation.credential import Credential
+from tests.laboratories import Laboratory, RealLaboratory, Run, oracle, sqlserver
 from tests.laboratories.mysql import MySQLLaboratory
+from tests.laboratories.oracle import OracleLaboratory
 from tests.laboratories.postgresql import PostgreSQLLaboratory
+from tests.laboratories.sqlserver import SQLServerLaboratory
 
 COLUMNS = 500
 """How many columns one table has, at most."""
@@ -88,6 +92,34 @@ def _postgresql_pairs(laboratory: PostgreSQLLaboratory, names: Sequence[str]) ->
             run(f"GRANT SELECT ON public.lab_orders TO {name}")
 
 
+def _oracle_tables(laboratory: OracleLaboratory, user: Credential, count: int) -> None:
+    holder = oracle.quoted(oracle.known(user.username))
+    with laboratory.session() as run:
+        for number in range(count):
+            _once(run, f"CREATE TABLE {oracle.OWNER}.grown{number} (id NUMBER)")
+            run(f"GRANT SELECT ON {oracle.OWNER}.grown{number} TO {holder}")
+
+
+def _sqlserver_tables(laboratory: SQLServerLaboratory, user: Credential, count: int) -> None:
+    with laboratory.session(database=sqlserver.DATABASE) as run:
+        for number in range(count):
+            _once(run, f"CREATE TABLE dbo.grown{number} (id int)")
+            run(f"GRANT SELECT ON dbo.grown{number} TO {sqlserver.bracketed(user.username)}")
+
+
+def _db2_tables(laboratory: Laboratory, user: Credential, count: int) -> None:
+    with cast("RealLaboratory", laboratory).session() as run:
+        for number in range(count):
+            _once(run, f"CREATE TABLE LAB.GROWN{number} (ID INTEGER)")
+            run(f'GRANT SELECT ON TABLE LAB.GROWN{number} TO USER "{user.username.upper()}"')
+
+
+def _once(run: Run, statement: str) -> None:
+    """Make something, unless an earlier point has made it."""
+    with suppress(Exception):
+        run(statement)
+
+
 def add_pairs(laboratory: MySQLLaboratory | PostgreSQLLaboratory, count: int) -> None:
     """Make so many pairs more that are not the one that is measured."""
     with laboratory.session() as run:
@@ -108,5 +140,12 @@ GROW: Mapping[tuple[type, str], Callable[[Any, Credential, int], None]] = {
     (PostgreSQLLaboratory, "tables"): _postgresql_tables,
     (PostgreSQLLaboratory, "columns"): _postgresql_columns,
     (PostgreSQLLaboratory, "databases"): _postgresql_schemas,
+    (OracleLaboratory, "tables"): _oracle_tables,
+    (SQLServerLaboratory, "tables"): _sqlserver_tables,
 }
-"""What gives a user so many rights of a kind."""
+"""What gives a user so many rights of a kind. Db2's laboratory is not everywhere: IBM's client is for x86_64 only."""
+
+
+def grow(laboratory: Laboratory, what: str, user: Credential, count: int) -> None:
+    """Give a user so many rights of a kind."""
+    GROW.get((type(laboratory), what), _db2_tables)(laboratory, user, count)

@@ -16,9 +16,12 @@ from tests.faults.scenario import DATABASE
 from tests.faults.wire import Watch, Wire
 from tests.laboratories import INVOICES, deadline
 from tests.laboratories.mysql import MySQLLaboratory
+from tests.laboratories.oracle import OracleLaboratory
 from tests.laboratories.postgresql import PostgreSQLLaboratory
+from tests.laboratories.sqlserver import SQLServerLaboratory
 
-type RealLaboratory = MySQLLaboratory | PostgreSQLLaboratory
+type Growable = MySQLLaboratory | PostgreSQLLaboratory | OracleLaboratory | SQLServerLaboratory
+"""And Db2's, whose module is not everywhere."""
 type Sizes = Mapping[str, Sequence[int]]
 
 GRANTS = (10, 100, 1_000, 5_000, 20_000)
@@ -29,6 +32,9 @@ SIZES: Sizes = {
     "secrets": (1, 100, 1_000),
 }
 """What there is of each kind. PostgreSQL has schemas for what the others call databases."""
+
+OF_STAND_INS: Sizes = {"tables": (10, 100, 500)}
+"""Only messages are counted."""
 
 SECONDS = 3600.0
 
@@ -71,7 +77,7 @@ class Point:
     costs: Costs
 
 
-def measure(server: str, laboratory: RealLaboratory, sizes: Sizes, say: Callable[[str], None]) -> Iterator[Point]:
+def measure(server: str, laboratory: Growable, sizes: Sizes, say: Callable[[str], None]) -> Iterator[Point]:
     """Measure all curves on one server; the kinds come in the order in which they disturb each other least."""
     with ExitStack() as exits:
         wire = exits.enter_context(Wire({DATABASE: laboratory.admin.port}))
@@ -80,15 +86,15 @@ def measure(server: str, laboratory: RealLaboratory, sizes: Sizes, say: Callable
             for count in counts:
                 say(f"{server}: {count:,} {what}")
                 user = laboratory.new_user()
-                if what == "secrets":
+                if what == "secrets" and isinstance(laboratory, MySQLLaboratory | PostgreSQLLaboratory):
                     growing.add_pairs(laboratory, count - present)
                     present = count
                 else:
-                    growing.GROW[type(laboratory), what](laboratory, user, count)
+                    growing.grow(laboratory, what, user, count)
                 yield Point(server, what, count, _three(laboratory, wire, user))
 
 
-def _three(laboratory: RealLaboratory, wire: Wire, user: Credential) -> Costs:
+def _three(laboratory: Growable, wire: Wire, user: Credential) -> Costs:
     record, through = RecordInMemory(), _through(laboratory, wire)
 
     def rotate(current: Credential, *earlier: Credential) -> tuple[Credential, Cost]:
@@ -106,6 +112,6 @@ def _three(laboratory: RealLaboratory, wire: Wire, user: Credential) -> Costs:
     return Costs(first, later, changed)
 
 
-def _through(laboratory: RealLaboratory, wire: Wire) -> RealLaboratory:
+def _through(laboratory: Growable, wire: Wire) -> Growable:
     """Return the laboratory, whose admin logs in over the wire."""
     return replace(laboratory, admin=replace(laboratory.admin, port=wire.port(DATABASE)))

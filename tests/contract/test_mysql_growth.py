@@ -5,7 +5,7 @@ import pytest
 from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.errors import OutOfTime
-from tests.bench.growing import GROW
+from tests.bench.growing import grow
 from tests.contract.mysql_kit import asked
 from tests.contract.pairs import RecordInMemory, differences, new_clone, set_secret
 from tests.laboratories import ORDERS
@@ -44,7 +44,7 @@ class Everywhere:
     def test_the_next_try_goes_on_where_time_ran_out(self, laboratory: MySQLLaboratory) -> None:
         user, record, seen = laboratory.new_user(), RecordInMemory(), [0]
         clone = new_clone(user)
-        GROW[MySQLLaboratory, "tables"](laboratory, user, GRANTS)
+        grow(laboratory, "tables", user, GRANTS)
         while not is_done(laboratory, user, clone, record):
             seen.append(granted(laboratory, clone.username))
             assert seen[-1] > seen[-2], "each try grants what the one before it did not"

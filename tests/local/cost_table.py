@@ -135,7 +135,7 @@ def _used(rotations: Sequence[Rotation]) -> Iterator[str]:
 
 def _billed(rotations: Sequence[Rotation]) -> Iterator[str]:
     yield f"## What {SECRETS:,} secrets cost a month\n"
-    yield "USD, each rotated once a month, without what is free. If rotated daily, all but the first are 30 times that.\n"
+    yield "USD, each rotated once a month, without what is free. Daily, all but the first are 30 times that.\n"
     yield "| | secrets | calls | KMS, with a key of your own | Lambda | logs | rotation, together |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     for one in rotations:
