@@ -27,6 +27,7 @@ from tests.bench.rotations import Bench, Measured, Way
 from tests.bench.running import running
 from tests.bench.sizes import Size
 from tests.bench.starts import Start
+from tests.local import cost_table
 
 _CHECKOUT = Path(__file__).parents[2]
 _STARTS, _IMPORTS, _ROTATIONS = 15, 5, 10
@@ -67,6 +68,8 @@ def main(words: Sequence[str] | None = None) -> int:
         sheet.show(console)
     folder: Path = arguments.output or (_CHECKOUT / ("docs" if _is_whole(arguments) else ".local/bench"))
     _write(folder, found, measured)
+    if folder == cost_table.DOCS:
+        cost_table.main()
     console.print(f"Written: {folder / 'bench.md'}, with its picture")
     return 0
 

@@ -25,8 +25,8 @@ within a column, no closer than by half. *At 1 ms* adds a network that takes a m
 
 ## What grows with what
 
-- **PostgreSQL** does not grow with grants: the clone acts as its original, and the server makes a hash of all that the
-  original holds.
+- **PostgreSQL** has as many messages, and takes as much of our time, whatever there is: the clone acts as its original.
+  The server itself looks through its catalog for what the original holds, and makes a hash of it.
 - **MySQL and MariaDB** have one GRANT for each table, database or routine, with all its rights; their grammar has none
   for several. The columns of one table are one GRANT too. So the first rotation has one message for each *object*, a
   later one has one for each object that has *changed*. What is read and compared grows with the number of rights.
@@ -36,10 +36,14 @@ within a column, no closer than by half. *At 1 ms* adds a network that takes a m
 ## If it does not fit into the timeout
 
 A step that runs out of time ends with `OutOfTime`. What it has granted stays: each GRANT of MySQL and MariaDB is
-committed at once, and the clone is locked until all of it is done. Secrets Manager tries again, and the next try reads
-what is there and goes on from it. `test_mysql_growth` cuts a first rotation of 300 grants off in the middle, by a clock
-that each statement moves on, and lets the next tries complete it. A try that cannot even read the rights of both users
-in its time never gets further: that is what the function's timeout (60 s; parameter `Timeout`) has to be enough for.
+committed at once, and a new clone is locked until it has all. Secrets Manager tries again, and the next try reads what
+is there and goes on from it. `tests/contract/test_mysql_growth.py` cuts a first rotation of 300 grants off again and
+again, by a clock that each statement moves on: each try grants more than the one before, and the last one completes it.
+
+A try that cannot even read the rights of both users in its time never gets further. The timeout is 60 s (`Timeout` in
+template.yaml), and 256 MB are about a seventh of a processor. So seven times the processor seconds of a *later*
+rotation must fit into it: 20,000 tables need about half of it. If it does not fit, give the function more memory; or
+grant whole databases, or roles.
 """
 
 _COLOURS = ("#1b6ca8", "#c2571a", "#2e8540")
@@ -121,7 +125,7 @@ def picture(points: Iterable[Point]) -> str:
         for part in _drawn(server, found, colour, x, y)
     ]
     return "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}" font-family="sans-serif">',
         _STYLE,
         f'<rect class="paper" width="{_WIDTH}" height="{_HEIGHT}"/>',
         f'<text x="8" y="20" font-size="14">{_TITLE}</text>',
