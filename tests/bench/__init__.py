@@ -9,6 +9,9 @@ imports       what is imported, and what that costs
 rotations     warm rotations: time, calls, messages, logins
 gap           how long a reader of the secret cannot log in
 sizes         the artifacts
+growth        what a pair costs with very many rights, and on a server with very many users
+growing       how they are made
+growth_page   docs/growth.md, and its picture
 figures       medians, spreads, ratios
 report        tables for a terminal and for docs/bench.md, and a picture
 

@@ -13,18 +13,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from rich.console import Console
 
 from rotation.kind import Strategy
 from tests import servers
-from tests.bench import gap, handlers, imports, rotations, sheets, sizes, starts
+from tests.bench import gap, growth, growth_page, handlers, imports, rotations, sheets, sizes, starts
+from tests.bench.growth import Point
 from tests.bench.handlers import Handler
 from tests.bench.report import Sheet, picture
 from tests.bench.rotations import Bench, Measured, Way
 from tests.bench.running import running
 from tests.bench.sizes import Size
 from tests.bench.starts import Start
+from tests.local import cost_table
 
 _CHECKOUT = Path(__file__).parents[2]
 _STARTS, _IMPORTS, _ROTATIONS = 15, 5, 10
@@ -56,14 +59,44 @@ def main(words: Sequence[str] | None = None) -> int:
     """Measure, show, and write; return 0."""
     arguments = _arguments(words)
     os.environ["ALLOW_LOCAL_HOSTS"] = "true"  # where the servers are
+    console = Console(width=200, highlight=False, markup=False)
+    if arguments.growth:
+        return _grow(arguments, console)
     measured = _measure(arguments)
-    console, found = Console(width=200, highlight=False, markup=False), list(measured.sheets())
+    found = list(measured.sheets())
     for sheet in found:
         sheet.show(console)
     folder: Path = arguments.output or (_CHECKOUT / ("docs" if _is_whole(arguments) else ".local/bench"))
     _write(folder, found, measured)
+    if folder == cost_table.DOCS:
+        cost_table.main()
     console.print(f"Written: {folder / 'bench.md'}, with its picture")
     return 0
+
+
+def _grow(arguments: argparse.Namespace, console: Console) -> int:
+    """Measure the curves of the engines with real servers, show, and write; return 0."""
+    points = [point for engine in arguments.engine for point in _curves(engine, arguments.largest)]
+    found = list(growth_page.sheets(points))
+    for sheet in found:
+        sheet.show(console)
+    is_whole = not arguments.largest and arguments.engine == list(servers.SERVERS)
+    folder: Path = arguments.output or (_CHECKOUT / ("docs" if is_whole else ".local/bench"))
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    (folder / "pictures/growth.svg").write_text(growth_page.picture(points))
+    page = [growth_page.HEAD.format(machine=_machine()), *(sheet.markdown() for sheet in found)]
+    (folder / "growth.md").write_text("\n".join(page).rstrip() + "\n")
+    console.print(f"Written: {folder / 'growth.md'}, with its picture")
+    return 0
+
+
+def _curves(engine: str, largest: int | None) -> Iterator[Point]:
+    wanted = growth.SIZES if servers.SERVERS[engine].are_real else growth.OF_STAND_INS
+    sizes = {what: [size for size in found if size <= (largest or size)] for what, found in wanted.items()}
+    server, start = list(servers.SERVERS[engine].own.items())[-1]
+    with start() as laboratory:
+        os.environ["DB_CA_BUNDLE"] = str(laboratory.ca_bundle or "")
+        yield from growth.measure(server, cast("growth.Growable", laboratory), sizes, _say)
 
 
 def _is_whole(arguments: argparse.Namespace) -> bool:
@@ -82,6 +115,8 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--handler", default="lambda_function.lambda_handler", help="its handler; %(default)s")
     parser.add_argument("--python", type=Path, help="its Python, with boto3 and awslambdaric; default: this one")
+    parser.add_argument("--growth", action="store_true", help="instead: how rotations grow with grants and users")
+    parser.add_argument("--largest", type=int, metavar="N", help="--growth: no curve goes beyond; default: to the end")
     parser.add_argument("--output", type=Path, help="default: docs; of a part, or with --against, .local/bench")
     arguments = parser.parse_args(words)
     if arguments.against and len(arguments.engine) != 1:
@@ -138,10 +173,13 @@ def _write(folder: Path, found: Sequence[Sheet], measured: Measurements) -> None
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     title = "A cold start in processor time: import, and the first call"
     (folder / "pictures/bench.svg").write_text(picture(sheets.bars(measured.starts), title))
-    load = f"{os.cpu_count()} processors, load {os.getloadavg()[1]:.0f}"
-    machine = f"Python {platform.python_version()} on {platform.machine()}, {load}"
-    page = [sheets.HEAD.format(machine=machine), *(sheet.markdown() for sheet in found)]
+    page = [sheets.HEAD.format(machine=_machine()), *(sheet.markdown() for sheet in found)]
     (folder / "bench.md").write_text("\n".join(page).rstrip() + "\n")
+
+
+def _machine() -> str:
+    load = f"{os.cpu_count()} processors, load {os.getloadavg()[1]:.0f}"
+    return f"Python {platform.python_version()} on {platform.machine()}, {load}"
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
 """Does the bench say what it measures, and does it run?"""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from tests.bench import __main__ as command
-from tests.bench import imports
+from tests.bench import growth_page, imports
 from tests.bench.figures import Spread, ratio
+from tests.bench.growth import Cost, Costs, Point
 from tests.bench.report import Bar, Sheet, picture
 from tests.local.aws.lambda_runtime import BUILT_TEMPLATE
 
@@ -56,6 +58,38 @@ def test_the_picture_has_a_bar_for_each_start_and_asks_nobody_for_anything() -> 
         "50 + 25 ms",
     ]
     assert "href" not in drawn
+
+
+def points() -> list[Point]:
+    cost = Cost(processor=0.5, clock=1.0, messages=2_000, bytes=300_000)
+    costs = Costs(cost, replace(cost, messages=80), replace(cost, messages=81))
+    servers = ("mysql-9", "oracle-stand-in")
+    return [Point(server, "tables", size, costs) for server in servers for size in (10, 1_000)]
+
+
+def test_a_curve_says_how_long_it_takes_on_a_slower_network() -> None:
+    [tables, stand_ins] = growth_page.sheets(points())
+    assert tables.rows[1][:2] == ["mysql-9", "1,000"]
+    assert tables.rows[1][2:5] == ["2,000", "80", "81"]
+    assert tables.rows[1][8:] == ["3.0", "1.1", "1.1", "300"]
+    assert [row[:3] for row in stand_ins.rows] == [["oracle-stand-in", size, "2,000"] for size in ("10", "1,000")]
+
+
+def test_the_curves_can_be_read_by_day_and_by_night() -> None:
+    drawn = growth_page.picture(points())
+    texts = [element.text for element in ET.fromstring(drawn).iter() if element.tag.endswith("}text")]  # noqa: S314 - ours
+    assert texts[-1] == "mysql-9", "and no stand-in"
+    assert drawn.count("<polyline") == 2
+    assert "prefers-color-scheme:dark" in drawn
+    assert "href" not in drawn
+
+
+@pytest.mark.thorough
+def test_the_command_draws_curves(tmp_path: Path) -> None:
+    words = ["--growth", "--largest", "10", "--engine", "postgresql", "oracle", "--output", str(tmp_path)]
+    assert command.main(words) == 0
+    assert "| oracle-stand-in | 10 | " in (tmp_path / "growth.md").read_text()
+    assert "postgresql-18" in (tmp_path / "pictures/growth.svg").read_text()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the processor time of another process")

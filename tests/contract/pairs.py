@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from rotation.credential import Credential, SecretValue
+from rotation.deadline import Deadline
 from rotation.engine import CloneStatus, Proof
 from rotation.logins import Context, KeepsRecord
 from rotation.record import PairRecord
@@ -62,25 +63,26 @@ class RecordInMemory:
         self.labels = record.labels
 
 
-def set_secret(
+def set_secret(  # noqa: PLR0913 - what a step is made of
     laboratory: Laboratory,
     user: Credential,
     *earlier: Credential,
     accept: frozenset[str] = frozenset(),
     pair: KeepsRecord | None = None,
     password: str | None = None,
+    within: Deadline | None = None,
 ) -> Credential:
     """Do what setSecret does for a secret of this user with alternating users, and return what is pending.
 
     `earlier` are what older versions of the secret hold, `accept` is what the secret accepts, `pair` keeps the record,
-    and `password` is the one of the pending version; none: a new one.
+    `password` is the one of the pending version; none: a new one. `within` is the time that the step has.
     """
     kind = laboratory.engine.kind
     current = SecretValue(credential=user, admin_secret="arn", strategy=None, verify=(), fields={}, accept=accept)
     pending = current.successor(kind.counterpart(user.username), password or new_password())
     context = Context(
         engine=laboratory.engine,
-        deadline=deadline(),
+        deadline=within or deadline(),
         admin=lambda value: admin_for(laboratory, value.credential),
         newer=lambda: iter(()),
         earlier=lambda: iter([replace(current, credential=credential) for credential in earlier]),

@@ -13,8 +13,7 @@ import pymysql
 import pytest
 
 from rotation.credential import Credential
-from rotation.engines.mariadb.pair import MariaDBPair
-from rotation.engines.mysql.names import Account
+from rotation.engines.mysql.granting import Granting
 from rotation.engines.mysql.rights import Change
 from rotation.errors import StatementFailed, Unsupported
 from tests.contract.mysql_kit import account, alter, asked, rotate
@@ -315,14 +314,14 @@ class TestMariaDB(Family):
         owner.forget()
         tried: list[int] = []
 
-        real = MariaDBPair.change
+        real = Granting.make
 
-        def slow(pair: MariaDBPair, change: Change, account: Account, other: Account, *gone: frozenset[int]) -> None:
+        def slow(granting: Granting, change: Change, *gone: frozenset[int]) -> None:
             if change.is_for_columns:
                 swap(owner, name, tried)
-            real(pair, change, account, other, *gone)
+            real(granting, change, *gone)
 
-        monkeypatch.setattr(MariaDBPair, "change", slow)
+        monkeypatch.setattr(Granting, "make", slow)
         with mariadb.engine.connect(mariadb.admin, deadline()) as session:
             session.mirror(user.username, clone.username)
             assert session.compare(user.username, clone.username).sentences == []

@@ -8,7 +8,7 @@ from typing import Any
 
 from rotation.engines.mariadb.methods import Method, parse, password_hash
 from rotation.engines.mysql import catalog
-from rotation.engines.mysql.connection import MAY_READ, MySQLConnection
+from rotation.engines.mysql.connection import MAY_READ, MySQLConnection, asked_once
 from rotation.engines.mysql.definition import Options, Row, requirement_and_limits
 from rotation.engines.mysql.hashes import NATIVE
 from rotation.engines.mysql.names import Account, identifier, literal
@@ -31,6 +31,7 @@ METHOD = re.compile(r"(?:^VIA|\bOR) (\w+)(?:\sUSING\s'([^']*)')?")
 log = logging.getLogger(__name__)
 
 
+@asked_once
 def privileges(connection: MySQLConnection, account: Account) -> dict[str, Any]:
     """Return what mysql.global_priv has of an account; empty if there is no such account."""
     query = f"SELECT priv FROM mysql.global_priv WHERE {account.condition}"  # noqa: S608 - quoted

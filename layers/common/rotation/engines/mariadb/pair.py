@@ -26,6 +26,7 @@ from rotation.engines.mariadb.state import MariaDBAccountState
 from rotation.engines.mysql import catalog as accounts
 from rotation.engines.mysql.connection import MAY_CREATE, MySQLConnection, connect
 from rotation.engines.mysql.definition import option_clause
+from rotation.engines.mysql.granting import Granting
 from rotation.engines.mysql.names import Account, identifier, literal
 from rotation.engines.mysql.pair import MySQLPair
 from rotation.engines.mysql.problems import GONE
@@ -90,7 +91,7 @@ class MariaDBPair(MySQLPair):
         if user_options != other_options:
             self._connection.execute(operation, f"{alter} {option_clause(user_options)}")
 
-    def _grant_columns(self, grants: Sequence[Change], account: Account, other: Account) -> None:
+    def _grant_columns(self, grants: Sequence[Change], granting: Granting) -> None:
         """Grant rights on columns of tables only, while a second connection holds the table.
 
         The server prepares a view to find its columns, and calls functions that are in it: with the admin's rights, if
@@ -98,26 +99,23 @@ class MariaDBPair(MySQLPair):
         """
         with connect(self._connection.credential, self._connection.deadline, MARIADB) as keeper:
             for change in grants:
-                if self._hold(keeper, change, account, other):
-                    self.change(change, account, other)
+                if self._hold(keeper, change, granting):
+                    granting.make(change)
                     keeper.execute(f"releasing {change.what}", "HANDLER `rotation` CLOSE")
 
-    def _hold(self, keeper: MySQLConnection, change: Change, account: Account, other: Account) -> bool:
+    def _hold(self, keeper: MySQLConnection, change: Change, granting: Granting) -> bool:
         """Let `keeper` hold a table as it is; False if it is gone. Raises Unsupported if it is not a table."""
-        operation, remedy = (
-            f"giving {other} the grants of {account}, {change.what}",
-            keeper.needs(f"SELECT ON {change.what}"),
-        )
+        operation, remedy = granting.operation(change), keeper.needs(f"SELECT ON {change.what}")
         try:
             keeper.execute(operation, f"HANDLER {change.what} OPEN AS `rotation`", remedy, NO_TABLE | GONE)
         except ExpectedError as expected:
             if expected.code in GONE:
-                self._gone |= set(change.given)
+                granting.gone.update(change.given)
                 return False
             cause = "it is no plain table, and MariaDB calls functions in a view when columns of it are granted"
             remedy = (
                 f"Run {change.statement} yourself, if the view works and calls nothing; or"
-                f" {change.taken_from(account.quoted)}"
+                f" {change.taken_from(granting.account.quoted)}"
             )
             raise Unsupported(operation, cause, remedy) from None
         return True

@@ -2,7 +2,7 @@
 
 import re
 
-from rotation.engines.mysql.connection import MAY_READ, MySQLConnection
+from rotation.engines.mysql.connection import MAY_READ, MySQLConnection, asked_once
 from rotation.engines.mysql.definition import Row
 from rotation.engines.mysql.names import Account, literal
 from rotation.engines.mysql.rights import MOST_RIGHTS, Right, TooManyRights, Unreadable, parse
@@ -11,6 +11,7 @@ from rotation.errors import StatementFailed
 QUOTED_NAME = re.compile(r"`(?:[^`]|``)*`")
 
 
+@asked_once
 def accounts(connection: MySQLConnection, username: str, condition: str = "") -> list[Account]:
     """Return all accounts of a user name that meet a condition."""
     query = f"SELECT user, host FROM mysql.user WHERE user = {literal(username)}{condition} ORDER BY host"  # noqa: S608 - quoted
@@ -18,6 +19,7 @@ def accounts(connection: MySQLConnection, username: str, condition: str = "") ->
     return [Account(user, host) for user, host in rows]
 
 
+@asked_once
 def row(connection: MySQLConnection, account: Account) -> Row:
     """Return the account's row of mysql.user, names in lower case."""
     query = f"SELECT * FROM mysql.user WHERE {account.condition}"  # noqa: S608 - quoted
@@ -31,6 +33,7 @@ def own_definition(connection: MySQLConnection, operation: str) -> str:
     return QUOTED_NAME.sub("``", found)
 
 
+@asked_once
 def rights(connection: MySQLConnection, account: Account | None = None) -> frozenset[Right]:
     """Return the rights of an account, or of the user who is logged in; raises StatementFailed."""
     operation = f"reading the grants of {account or connection.username}"
@@ -58,6 +61,7 @@ def _grants(connection: MySQLConnection, operation: str, account: Account | None
     return [text for (text,) in connection.execute(operation, statement, connection.needs(MAY_READ))]
 
 
+@asked_once
 def proxies(connection: MySQLConnection, account: Account) -> set[tuple[Account, bool]]:
     """Return the accounts that this one may act as, each with whether it may grant that to others.
 
@@ -91,6 +95,7 @@ def role_users(connection: MySQLConnection, account: Account) -> list[Account]:
     )
 
 
+@asked_once
 def default_roles(connection: MySQLConnection, account: Account) -> list[Account]:
     """Return the roles of an account of MySQL that are active at login."""
     query = f"SELECT default_role_user, default_role_host FROM mysql.default_roles WHERE {account.condition}"  # noqa: S608 - quoted

@@ -1,10 +1,11 @@
 """How does one log in to a MySQL or MariaDB server and run statements, and what do the server's errors mean?"""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any, Final
+from functools import wraps
+from typing import Any, Concatenate, Final
 
 import pymysql
 from pymysql.constants import CLIENT
@@ -51,6 +52,9 @@ SETTINGS = f"sql_quote_show_create = 1, {APPLICATION_SQL_MODE} = @@SESSION.sql_m
 """These make what we send, and what the server prints, independent of the server's configuration. If the function is
 killed, the server ends an idle session, and the locks that it holds, after a minute."""
 
+READS: Final = re.compile("SELECT |SHOW ")
+"""How a statement begins that changes no account."""
+
 STOP_SECONDS: Final = 1.0
 """How long it can take to end a statement of `verify` that takes too long."""
 
@@ -68,6 +72,29 @@ class MySQLConnection:
         """The names of the locks that are held to the end of the session, or need not be waited for any more."""
         self._client = client
         self._dialect = dialect
+        self._answers: dict[Hashable, Any] | None = None
+        """What the questions of one look were answered; None outside of one."""
+
+    @contextmanager
+    def one_look(self) -> Iterator[None]:
+        """Ask the server each question that is `asked_once` once in this block, or again after a change.
+
+        For what is decided together, while nobody else is at work with the users. The next look asks anew.
+        """
+        self._answers = {}
+        try:
+            yield
+        finally:
+            self._answers = None
+
+    def once[T](self, question: Hashable, ask: Callable[[], T]) -> T:
+        """Return the answer that this look has already, else what `ask` returns."""
+        if self._answers is None:
+            return ask()
+        if question not in self._answers:
+            self._answers[question] = ask()
+        found: T = self._answers[question]
+        return found
 
     @property
     def username(self) -> str:
@@ -168,6 +195,8 @@ class MySQLConnection:
         remedy: str = "",
         expected: frozenset[int] = frozenset(),
     ) -> Sequence[Any]:
+        if self._answers and not READS.match(statement):
+            self._answers.clear()
         with self._bounded(operation, remedy, expected), self._client.cursor(kind) as cursor:
             cursor.execute(statement)
             return cursor.fetchall()
@@ -212,6 +241,19 @@ class MySQLConnection:
         named = PRIVILEGES.findall(error.raw) if error.number == NEEDS_PRIVILEGE else []
         narrow = [privilege for privilege in named if privilege != "SUPER"]
         return self.needs(f"{narrow[-1]} ON *.*") if narrow else lacks_right(self.username)
+
+
+def asked_once[**P, T](
+    ask: Callable[Concatenate[MySQLConnection, P], T],
+) -> Callable[Concatenate[MySQLConnection, P], T]:
+    """Let a question have one answer in one look: see `MySQLConnection.one_look`. Nobody changes what it returns."""
+
+    @wraps(ask)
+    def asked(connection: MySQLConnection, /, *arguments: P.args, **options: P.kwargs) -> T:
+        question = (ask, arguments, tuple(options.items()))
+        return connection.once(question, lambda: ask(connection, *arguments, **options))
+
+    return asked
 
 
 @contextmanager

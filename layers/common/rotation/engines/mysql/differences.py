@@ -6,8 +6,11 @@ statements for the other account are run, in this order, the two are equal; and 
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from rotation.engine import Difference
@@ -58,6 +61,15 @@ class AccountState:
                 yield json.dumps([self.account.host, kind, thing], sort_keys=True)
         for right in self.rights:
             yield f"{self.account.host} {right}"
+
+    def beside(self, rights: AbstractSet[Right]) -> frozenset[Right]:
+        """Return what the account has of these, and of what begins or ends with them: see `rights.implied`."""
+        items = {right.item for right in rights if not right.column}
+        return frozenset(right for item in items for right in self._by_item.get(item, ())) | (rights & self.rights)
+
+    @cached_property
+    def _by_item(self) -> Mapping[str, Sequence[Right]]:
+        return _grouped((right.item, right) for right in self.rights)
 
     # What MariaDB does in another way
 
@@ -171,8 +183,8 @@ class AccountDifferences:
         user, other = self.user, self.other
         for thing in _things(user.rights - self.gone, other.rights):
             what = self._lacks(thing.named) if thing.named in thing.lacked else self._has(thing.named)
-            change_other = _statements(other, (other.rights - thing.surplus) | thing.lacked)
-            change_user = _statements(user, (user.rights - thing.lacked) | thing.surplus)
+            change_other = _statements(other, thing.surplus, thing.lacked)
+            change_user = _statements(user, thing.lacked, thing.surplus)
             if thing.named.name == other.account.as_role:  # no account is its own role
                 yield Difference(what, SINGLE_USER, change_user, can_follow=False)
             else:
@@ -230,14 +242,44 @@ class AccountDifferences:
 def _things(user: frozenset[Right], other: frozenset[Right]) -> list[_Thing]:
     """Return the differences, a thing each, in the order in which statements can be run."""
     lacked, surplus = set(user - other), set(other - user)
-    things = []
+    things, near = [], _Near(lacked | surplus)
     for named in sorted(lacked | surplus, key=_order):
         if named in lacked or named in surplus:
-            together = set(_belonging(named, lacked | surplus))
+            together = {right for right in near.to(named) if _belongs(named, right)}
             things.append(_Thing(named, frozenset(together & lacked), frozenset(together & surplus)))
             lacked -= together
             surplus -= together
     return things
+
+
+class _Near:
+    """Rights by what they are and what they are on, so that the parts of a thing are found among a few of them.
+
+    There can be very many differences: a rotation that was cut off goes on from them.
+    """
+
+    def __init__(self, rights: AbstractSet[Right]) -> None:
+        self._same = _grouped((_without_option(right), right) for right in rights)
+        self._by_item = _grouped((right.item, right) for right in rights)
+        self._restrictions = [right for right in rights if right.kind is RightKind.RESTRICTION]
+
+    def to(self, named: Right) -> Iterable[Right]:
+        """Return rights among which are all that belong to the named one."""
+        if named.item == GLOBAL:
+            return [*self._by_item[GLOBAL], *self._restrictions]
+        takes_others = named.name == ALL or named.is_forgotten
+        return self._by_item[named.item] if takes_others else self._same[_without_option(named)]
+
+
+def _grouped[K](pairs: Iterable[tuple[K, Right]]) -> dict[K, list[Right]]:
+    found: dict[K, list[Right]] = defaultdict(list)
+    for key, right in pairs:
+        found[key].append(right)
+    return found
+
+
+def _without_option(right: Right) -> Right:
+    return replace(right, grantable=False) if right.grantable else right
 
 
 def _order(right: Right) -> tuple[bool, bool, bool, bool, Right]:
@@ -246,17 +288,14 @@ def _order(right: Right) -> tuple[bool, bool, bool, bool, Right]:
     return (not takes_options, right.name != ALL, not right.is_forgotten, not right.grantable, right)
 
 
-def _belonging(named: Right, rights: set[Right]) -> Iterator[Right]:
-    """Yield those of these rights that are one thing with the named one, itself included."""
-    for right in rights:
-        if (
-            right == named
-            or _is_replaced(named, right)
-            or _is_restricted(named, right)
-            or (named.is_forgotten and right.item == named.item)
-            or (right.kind, right.name, right.item, right.column) == (named.kind, named.name, named.item, named.column)
-        ):
-            yield right
+def _belongs(named: Right, right: Right) -> bool:
+    """Tell whether a right is one thing with the named one."""
+    return (
+        _is_replaced(named, right)
+        or _is_restricted(named, right)
+        or (named.is_forgotten and right.item == named.item)
+        or _without_option(right) == _without_option(named)
+    )
 
 
 def _is_replaced(named: Right, right: Right) -> bool:
@@ -271,11 +310,15 @@ def _is_restricted(named: Right, right: Right) -> bool:
     return is_global and right.kind is RightKind.RESTRICTION and right.name == named.name
 
 
-def _statements(holder: AccountState, wanted: frozenset[Right]) -> str:
-    """Return what gives an account these rights; a role that is revoked on the way stays a default role."""
-    account = holder.account.quoted
-    planned = changes(holder.rights, wanted, account)
-    statements = [(change.beside_create(account, holder.rights & wanted) or change).statement for change in planned]
+def _statements(holder: AccountState, taken: frozenset[Right], given: frozenset[Right]) -> str:
+    """Return what takes rights from an account, and gives it others.
+
+    A role that is revoked on the way stays a default role.
+    """
+    account, held = holder.account.quoted, holder.beside(taken | given)
+    wanted = (held - taken) | given
+    planned = changes(held, wanted, account)
+    statements = [(change.beside_create(account, held & wanted) or change).statement for change in planned]
     kept = {right.name for right in wanted if right.kind is RightKind.ROLE} & set(holder.default_roles)
     if any(f"REVOKE {role} FROM {account}" in statements for role in kept):
         statements.append(holder.with_default_roles(holder.default_roles))

@@ -23,7 +23,7 @@ import secrets
 from collections.abc import Collection, Sequence
 
 from rotation.engine import CloneStatus, Comparison, Unshared
-from rotation.engines.driver import ADMIN_HOST, ExpectedError
+from rotation.engines.driver import ADMIN_HOST
 from rotation.engines.mysql import catalog
 from rotation.engines.mysql.accounts import AccountPairs, MySQLAccounts
 from rotation.engines.mysql.comparison import AccountsCompared, missing_users
@@ -41,6 +41,7 @@ from rotation.engines.mysql.definition import (
     unprinted_restrictions,
 )
 from rotation.engines.mysql.differences import MAY_GRANT, AccountState
+from rotation.engines.mysql.granting import Granting
 from rotation.engines.mysql.locks import take_turn
 from rotation.engines.mysql.names import Account, identifier, literal
 from rotation.engines.mysql.problems import BROKEN_VIEW, GONE
@@ -84,6 +85,10 @@ class MySQLPair:
 
     def clone_status(self) -> CloneStatus:
         """Tell what is known about the other one; see `rotation.engine.Session`."""
+        with self._connection.one_look():
+            return self._status()
+
+    def _status(self) -> CloneStatus:
         accounts = self._accounts.meant(self.user)
         if not accounts:
             cause = f"there is no user {self.user} on the admin's server"
@@ -104,6 +109,10 @@ class MySQLPair:
         """
         operation = f"preparing {self.other}, which takes turns with {self.user}"
         take_turn(self._connection, [self.user, self.other], operation)
+        with self._connection.one_look():
+            self._mirror()
+
+    def _mirror(self) -> None:
         found = self.require_possible()
         for account in found.foreign:
             log.warning(said(f"{account} is left alone: the password that logged in as {self.user} does not open it"))
@@ -145,6 +154,10 @@ class MySQLPair:
         """
         operation = f"comparing the rights of {self.other} with those of {self.user}"
         take_turn(self._connection, [self.user, self.other], operation)
+        with self._connection.one_look():
+            return self._comparison(operation)
+
+    def _comparison(self, operation: str) -> Comparison:
         found = self._accounts.pairs(self.user, self.other)
         for name in missing_users([self.user, self.other], found):
             raise RightsDiffer(operation, f"there is no user {name} any more", f"Create {name}. {RETRIED}")
@@ -237,7 +250,7 @@ class MySQLPair:
             operation = f"giving {other} the attributes of {account}"
             self._connection.execute(operation, f"ALTER USER {other.quoted} {clause}")
 
-    def _grant_columns(self, grants: Sequence[Change], account: Account, other: Account) -> None:
+    def _grant_columns(self, grants: Sequence[Change], granting: Granting) -> None:
         """Grant rights on columns, so that nothing in a view is evaluated.
 
         The server opens a view to find its columns, and calls nothing that is in it.
@@ -245,7 +258,7 @@ class MySQLPair:
         own = {right.name for right in catalog.rights(self._connection) if right.item == GLOBAL}
         gone = GONE | {BROKEN_VIEW} if own >= EVERYTHING else GONE
         for change in grants:
-            self.change(change, account, other, gone)
+            granting.make(change, gone)
 
     def _state(self, account: Account) -> AccountState:
         """Return all of an account that is copied."""
@@ -288,9 +301,9 @@ class MySQLPair:
     def _require_grantable(self, account: Account, other: Account, *, is_absent: bool) -> None:
         """Raise NotPermitted if the admin's own rights say that it cannot grant what the other account lacks."""
         for change in self.lacked(account, other, is_absent=is_absent):
-            operation = f"giving {other} the grants of {account}, {change.what}"
             cause = f"{self._connection.username} has no right to grant it"
-            raise NotPermitted(operation, cause, self._allow(change, account, other))
+            granting = Granting(self._connection, account, other)
+            raise NotPermitted(granting.operation(change), cause, granting.allow(change))
         present = {} if is_absent else dict(catalog.proxies(self._connection, other))
         wanted = dict(catalog.proxies(self._connection, account))
         if wanted.items() - present.items() and not catalog.may_grant_proxies(self._connection):
@@ -298,44 +311,8 @@ class MySQLPair:
             cause = f"{self._connection.username} has no right to grant them"
             raise NotPermitted(operation, cause, self._allow_proxies(account))
 
-    def _allow(self, change: Change, account: Account, other: Account) -> str:
-        """Return the remedy if the admin cannot make a change."""
-        verb, holder = ("grant", account) if change.given else ("revoke", other)
-        return (
-            f"Let {self._connection.username} {verb} it (WITH GRANT OPTION, ROLE_ADMIN), or take it from {holder}:"
-            f" {change.statement}"
-        )
-
     def _allow_proxies(self, account: Account) -> str:
         return f"{self._connection.needs("PROXY ON ''@''")} WITH GRANT OPTION, or take the proxy from {account}"
-
-    def change(self, change: Change, account: Account, other: Account, gone: frozenset[int] = GONE) -> None:
-        """Grant rights to the other account, or revoke them.
-
-        Rights on an object that is gone stay where they are, because they cannot be granted. `gone` are the server's
-        errors that mean this.
-        """
-        operation = f"giving {other} the grants of {account}, {change.what}"
-        remedy = self._allow(change, account, other)
-        try:
-            self._connection.execute(operation, change.statement, remedy, gone if change.given else frozenset())
-        except ExpectedError:
-            one_by_one = change.single(other.quoted)
-            for single in one_by_one:
-                self.change(single, account, other, gone)
-            if not one_by_one and not self._change_beside_create(change, account, other, gone):
-                self._gone |= set(change.given)
-
-    def _change_beside_create(self, change: Change, account: Account, other: Account, gone: frozenset[int]) -> bool:
-        """Grant rights on a table that does not exist, if the other account has CREATE there; False if it has not."""
-        if not (beside := change.beside_create(other.quoted, self._rights(other))):
-            return False
-        operation = f"giving {other} the grants of {account}, {change.what}"
-        try:
-            self._connection.execute(operation, beside.statement, self._allow(beside, account, other), gone)
-        except ExpectedError:
-            return False
-        return True
 
     def _copy_lock(self, account: Account, other: Account) -> None:
         """Lock the other account if the user's is locked, so that no account of its name lets the same host in."""
@@ -353,14 +330,15 @@ class MySQLPair:
         user_rights, other_rights = self._rights(account), self._rights(other)
         if any(right.kind is RightKind.RESTRICTION for right in user_rights - other_rights):
             self._lock(other)  # for an instant it will have too many rights
+        granting = Granting(self._connection, account, other, user_rights & other_rights, self._gone)
         on_columns = []
         for change in changes(other_rights, user_rights, other.quoted):
             if change.is_for_columns:
                 on_columns.append(change)
             else:
-                self.change(change, account, other)
+                granting.make(change)
         if on_columns:
-            self._grant_columns(on_columns, account, other)
+            self._grant_columns(on_columns, granting)
 
     def _copy_proxies(self, account: Account, other: Account) -> None:
         user_proxies = catalog.proxies(self._connection, account)

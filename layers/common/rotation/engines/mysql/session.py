@@ -279,10 +279,11 @@ class MySQLSession:
     def _set_password(self, username: str, password: str, option: str = "") -> None:
         operation = f"setting the password of {username}"
         take_turn(self.connection, [username], operation)
-        accounts = self.accounts.to_open(username)
-        for account in accounts:
-            self._end_second(account, operation)
-        users = [self._with_password(account, password, operation) for account in accounts]
+        with self.connection.one_look():
+            accounts = self.accounts.to_open(username)
+            for account in accounts:
+                self._end_second(account, operation)
+            users = [self._with_password(account, password, operation) for account in accounts]
         statement = f"ALTER USER {', '.join(users)}{option}"
         self.connection.execute(operation, statement, self.connection.needs(MAY_CREATE))
 

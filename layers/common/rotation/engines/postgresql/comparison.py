@@ -33,8 +33,8 @@ from psycopg2.sql import SQL, Identifier
 from rotation.engine import Comparison, Difference, state
 from rotation.engines.postgresql.acting import PostgreSQLActing
 from rotation.engines.postgresql.connection import PostgreSQLConnection
-from rotation.engines.postgresql.databases import visit_other_databases
-from rotation.engines.postgresql.default_privileges import PostgreSQLDefaultPrivileges
+from rotation.engines.postgresql.databases import other_databases, visit_other_databases
+from rotation.engines.postgresql.default_privileges import BothDefaults, PostgreSQLDefaultPrivileges
 from rotation.engines.postgresql.holdings import PostgreSQLHoldings
 from rotation.engines.postgresql.memberships import PostgreSQLMemberships
 from rotation.engines.postgresql.roles import (
@@ -82,7 +82,7 @@ class PostgreSQLComparison:
         memberships = PostgreSQLMemberships(self._connection, self._roles)
         defaults = PostgreSQLDefaultPrivileges(self._connection, self._roles)
         holdings = PostgreSQLHoldings(self._connection, self._roles)
-        values, is_member = settings.read(), memberships.is_member()
+        values, is_member, both, kinds = settings.read(), memberships.is_member(), defaults.read(), holdings.kinds()
         differences = [
             *([] if self.is_admins else PostgreSQLActing(self._connection, self._roles).differences()),
             *([] if is_member else [self._no_member()]),
@@ -90,15 +90,15 @@ class PostgreSQLComparison:
             *self._inheritance(),
             *(one for one in settings.differences(values) if not self._is_unadopted(one, values)),
             *memberships.differences(self._scope),
-            *self._defaults(defaults, values),
-            *holdings.differences(self._scope),
+            *self._defaults(defaults, both, values),
+            *holdings.differences(self._scope, kinds),
         ]
         if not self.is_admins:
             return LocalComparison(differences, [], [])
-        shared = [f"member {is_member}", *defaults.things()]
+        shared = [f"member {is_member}", *both.things()]
         original = [*self._things("original", values), *memberships.things("original", "clone")]
         clone = [*self._things("clone", values), *memberships.things("clone", "original")]
-        clone += [f"INHERIT {self._rows[self._roles.clone].inherits}", *holdings.unmovable_things()]
+        clone += [f"INHERIT {self._rows[self._roles.clone].inherits}", *holdings.unmovable_things(kinds)]
         return LocalComparison(
             differences,
             [*shared, *original, *holdings.things("original")],
@@ -126,17 +126,18 @@ class PostgreSQLComparison:
 
         def compare(there: PostgreSQLConnection, database: str) -> None:
             holdings, prefix = PostgreSQLHoldings(there, self._roles), f"in database {quoted(database)}: "
-            for one in holdings.differences(self._scope):
+            kinds = holdings.kinds()
+            for one in holdings.differences(self._scope, kinds):
                 what = f"{one.what} (in database {database})"
                 differences.append(Difference(what, prefix + one.change_other, prefix + one.change_user))
             if self.is_admins:
-                things.extend(f"{database}: {thing}" for thing in self._clone_things(holdings))
+                things.extend(f"{database}: {thing}" for thing in self._clone_things(holdings, kinds))
 
-        visit_other_databases(self._connection, self._roles, compare)
+        visit_other_databases(self._connection, other_databases(self._connection, self._roles), compare)
         return differences, things
 
-    def _clone_things(self, holdings: PostgreSQLHoldings) -> list[str]:
-        return [*holdings.things("clone"), *holdings.unmovable_things()]
+    def _clone_things(self, holdings: PostgreSQLHoldings, kinds: set[str]) -> list[str]:
+        return [*holdings.things("clone"), *holdings.unmovable_things(kinds)]
 
     def _things(self, word: str, settings: Settings) -> list[str]:
         """Return the attributes and settings of a role of the pair, for its state."""
@@ -193,7 +194,9 @@ class PostgreSQLComparison:
             and difference.what == f"{clone} has another value of the setting role"
         )
 
-    def _defaults(self, defaults: PostgreSQLDefaultPrivileges, settings: Settings) -> list[Difference]:
-        found = defaults.differences()
+    def _defaults(
+        self, defaults: PostgreSQLDefaultPrivileges, both: BothDefaults, settings: Settings
+    ) -> list[Difference]:
+        found = defaults.differences(both)
         is_unadopted = self.is_admins and ROLE not in settings[self._roles.clone]
         return [] if found and is_unadopted and defaults.are_untouched() else found

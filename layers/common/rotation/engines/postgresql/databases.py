@@ -4,7 +4,7 @@ Everybody who owns a database can grant the clone something in it, and so make u
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from rotation.deadline import RESERVED_SECONDS, Deadline
@@ -41,9 +41,9 @@ def other_databases(connection: PostgreSQLConnection, roles: PairRoles) -> list[
     return [OtherDatabase(str(name), *map(bool, facts)) for name, *facts in rows]
 
 
-def require_enterable(connection: PostgreSQLConnection, roles: PairRoles) -> None:
+def require_enterable(connection: PostgreSQLConnection, databases: Iterable[OtherDatabase], roles: PairRoles) -> None:
     """Raise NotPermitted if the clone owns something in a database that the admin has no right to connect to."""
-    for database in other_databases(connection, roles):
+    for database in databases:
         if database.clone_owns_something and not database.is_enterable:
             raise NotPermitted(
                 f"handing over to {roles.original} what {roles.clone} owns in the database {database.name}",
@@ -54,17 +54,16 @@ def require_enterable(connection: PostgreSQLConnection, roles: PairRoles) -> Non
 
 def visit_other_databases(
     connection: PostgreSQLConnection,
-    roles: PairRoles,
+    databases: Iterable[OtherDatabase],
     work: Callable[[PostgreSQLConnection, str], None],
-    wanted: Callable[[OtherDatabase], bool] = lambda _: True,
 ) -> list[str]:
-    """Work in each of the other databases, or in those that are wanted; return the names of those that were left out.
+    """Work in each of these databases; return the names of those that were left out.
 
     A database is left out if it is a stranger's, and the work cannot be done there for any reason; and if this
     session's user is not let into it, and the clone owns nothing there.
     """
     left, strangers = [], _earlier(connection.deadline, STRANGERS_SECONDS)
-    for database in filter(wanted, other_databases(connection, roles)):
+    for database in databases:
         deadline = strangers if database.is_strangers else connection.deadline
         try:
             if not database.is_enterable and not database.clone_owns_something:

@@ -47,6 +47,27 @@ class DefaultPrivilege(NamedTuple):
         )
 
 
+class BothDefaults(NamedTuple):
+    """The default privileges of the two, as they were read."""
+
+    original: set[DefaultPrivilege]
+    clone: set[DefaultPrivilege]
+
+    @property
+    def missing(self) -> set[DefaultPrivilege]:
+        """What the clone lacks."""
+        return self.original - self.clone
+
+    @property
+    def extra(self) -> set[DefaultPrivilege]:
+        """What the clone alone has."""
+        return self.clone - self.original
+
+    def things(self) -> list[str]:
+        """Return the clone's, for the state of both: only the clone's are ever changed."""
+        return sorted(f"default privilege {default!r}" for default in self.clone)
+
+
 class PostgreSQLDefaultPrivileges:
     """The default privileges of both roles, in the database of the connection."""
 
@@ -55,10 +76,14 @@ class PostgreSQLDefaultPrivileges:
         self._connection = connection
         self._roles = roles
 
-    def differences(self) -> list[Difference]:
+    def read(self) -> BothDefaults:
+        """Return the default privileges of both."""
+        return BothDefaults(self._read("original", "clone"), self._read("clone", "original"))
+
+    def differences(self, both: BothDefaults) -> list[Difference]:
         """Return which default privileges the clone lacks, and which it alone has."""
         clone, original = self._roles.clone, self._roles.original
-        missing, extra = self._changes()
+        missing, extra = both.missing, both.extra
         optional = sorted((one for one in extra if one.with_other_option() in missing), key=repr)
         extra, missing = extra - {*optional}, missing - {one.with_other_option() for one in optional}
         return [
@@ -74,10 +99,6 @@ class PostgreSQLDefaultPrivileges:
                 for default in sorted(missing, key=repr)
             ),
         ]
-
-    def things(self) -> list[str]:
-        """Return the clone's default privileges, for the state of both: only the clone's are ever changed."""
-        return [f"default privilege {default!r}" for default in self._read("clone", "original")]
 
     def are_untouched(self) -> bool:
         """Return whether nobody has ever set any for the clone."""
@@ -103,24 +124,19 @@ class PostgreSQLDefaultPrivileges:
 
     def align(self) -> None:
         """Give the clone the default privileges of its original."""
-        missing, extra = self._changes()
-        if not missing and not extra:
+        both = self.read()
+        if both.original == both.clone:
             return
         require_no_strange_triggers(self._connection)
         with acting_as(self._connection, self._roles.clone, self._roles.oids["clone"]):
-            for default in sorted(extra, key=repr):
+            for default in sorted(both.extra, key=repr):
                 self._change(default.statement("REVOKE", "FROM", self._roles.clone))
-            for default in sorted(missing, key=repr):
+            for default in sorted(both.missing, key=repr):
                 self._change(default.statement("GRANT", "TO", self._roles.clone))
 
     def _change(self, statement: Composable) -> None:
         operation = f"giving {self._roles.clone} the default privileges of {self._roles.original}"
         self._connection.execute(operation, statement, remedy=self._roles.remedy)
-
-    def _changes(self) -> tuple[set[DefaultPrivilege], set[DefaultPrivilege]]:
-        """Return what the clone lacks, and what it alone has."""
-        wanted, present = self._read("original", "clone"), self._read("clone", "original")
-        return wanted - present, present - wanted
 
     def _read(self, role: str, other: str) -> set[DefaultPrivilege]:
         arguments = {"role": self._roles.oids[role], "other": self._roles.oids[other]}

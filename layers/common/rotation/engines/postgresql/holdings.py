@@ -42,14 +42,14 @@ class PostgreSQLHoldings:
         self._connection = connection
         self._roles = roles
 
-    def differences(self, scope: Scope) -> list[Difference]:
+    def kinds(self) -> set[str]:
+        """Return which kinds of things the clone holds: none if the pair is healthy."""
+        oid = self._roles.oids["clone"]
+        return {kind for (kind,) in self._connection.execute("reading what the clone holds", catalog.HOLDS, (oid,))}
+
+    def differences(self, scope: Scope, kinds: set[str]) -> list[Difference]:
         """Return what the clone holds that the original lacks, except for what strangers gave it."""
-        kinds, clone, original, quoted_ = (
-            self._kinds(),
-            self._roles.clone,
-            self._roles.original,
-            self._connection.quoted,
-        )
+        clone, original, quoted_ = self._roles.clone, self._roles.original, self._connection.quoted
         owned, take = self._owned(kinds) if scope.counts_own else [], f"take it from {clone}"
         reassign = quoted_(SQL("REASSIGN OWNED BY {clone} TO {original}").format(**self._roles.identifiers()))
         return [
@@ -80,20 +80,20 @@ class PostgreSQLHoldings:
         )
         return [f"rights {rights}"] if rights else []
 
-    def unmovable_things(self) -> list[str]:
+    def unmovable_things(self, kinds: set[str]) -> list[str]:
         """Return the policies and user mappings that the clone alone has, for its state."""
-        return [thing for thing, _ in self._unmovable(self._kinds())]
+        return [thing for thing, _ in self._unmovable(kinds)]
 
     def require_movable(self) -> None:
         """Raise RightsDiffer if the clone alone has a policy or a user mapping. Changes nothing."""
-        self._require_none(self._unmovable(self._kinds()), "give this to")
+        self._require_none(self._unmovable(self.kinds()), "give this to")
 
     def hand_over(self) -> None:
         """Give the original, for both, what the clone holds by itself.
 
         Raises RightsDiffer, and changes nothing, if that cannot be done.
         """
-        kinds = self._kinds()
+        kinds = self.kinds()
         if not kinds:
             return
         self._require_none(self._unmovable(kinds), "give this to")
@@ -189,7 +189,7 @@ class PostgreSQLHoldings:
             self._connection.execute(operation, statement, remedy=remedy)
 
     def _check_what_is_left(self) -> None:
-        left = self._extra(self._kinds())
+        left = self._extra(self.kinds())
         operators = [(str(one), self._connection.quoted(one.giving(self._roles))) for one in left if one.by_operator]
         self._require_none(operators, "leave this to")
         if strangers := [grant for grant in left if not grant.by_operator]:
@@ -204,11 +204,6 @@ class PostgreSQLHoldings:
                 f"{self._connection.username} cannot {verb} {original} alone: {listed([thing for thing, _ in left])}",
                 f"Run as its owner: {listed([statement for _, statement in left])}; or take it from {clone}",
             )
-
-    def _kinds(self) -> set[str]:
-        """Return which kinds of things the clone holds: none if the pair is healthy."""
-        oid = self._roles.oids["clone"]
-        return {kind for (kind,) in self._connection.execute("reading what the clone holds", catalog.HOLDS, (oid,))}
 
     def _owned(self, kinds: set[str]) -> list[str]:
         if "o" not in kinds:

@@ -123,14 +123,14 @@ class PostgreSQLPair:
     def _require_possible(self) -> None:
         """Raise an error if something cannot be handed over, as far as can be read, before anything is changed."""
         roles = self._pair_roles()
-        require_enterable(self._connection, roles)
+        databases = other_databases(self._connection, roles)
+        require_enterable(self._connection, databases, roles)
         PostgreSQLMemberships(self._connection, roles).require_removable()
         self._holdings().require_movable()
         visit_other_databases(
             self._connection,
-            roles,
+            [database for database in databases if database.has_unmovable],
             lambda there, _: PostgreSQLHoldings(there, roles).require_movable(),
-            lambda database: database.has_unmovable,
         )
 
     def compare(self, *, is_mirrored: bool) -> Comparison:
@@ -205,7 +205,8 @@ class PostgreSQLPair:
         def hand_over(there: PostgreSQLConnection, _: str) -> None:
             self._seen_from(there).hand_over()
 
-        if left := visit_other_databases(self._connection, self._pair_roles(), hand_over):
+        databases = other_databases(self._connection, self._pair_roles())
+        if left := visit_other_databases(self._connection, databases, hand_over):
             names = listed(left)
             log.warning(said(f"{self._clone} can hold rights in databases that were not checked: {names}"))
 

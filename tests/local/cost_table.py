@@ -1,0 +1,176 @@
+"""Writes the tables of docs/cost.md from what `make bench` measured, and from AWS's prices; its head is by hand.
+
+Run it after each change of docs/bench.md, or of a price: `.local/python/bin/python -m tests.local.cost_table`.
+
+A rotation is cold: a function that rotates a thousand secrets a month is seldom warm. Processor time becomes billed
+time by the share of a processor that Lambda gives (1,769 MB are one), so GB-seconds of processor time do not depend on
+the memory. Waiting is added: for each message to a database, and for each call.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+DOCS: Final = Path(__file__).parents[2] / "docs"
+PAGE: Final = DOCS / "cost.md"
+BENCH: Final = DOCS / "bench.md"
+MARK: Final = "<!-- Below this line: .local/python/bin/python -m tests.local.cost_table -->\n"
+
+SECRETS: Final = 1000
+STEPS: Final = 4
+MEMORY_GB: Final = 0.25
+PROCESSOR_GB: Final = 1769 / 1024
+"""The memory with which a function has one processor
+(https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html)."""
+MESSAGE_SECONDS: Final = 0.001
+CALL_SECONDS: Final = 0.01
+LOG_BYTES: Final = 4 * (330 + 3 * 26) + 1692 + 6 * 26 + 1886 + 4 * 26
+"""Of one rotation: what Lambda itself logs (about 330 bytes for each invocation), six lines of metrics, four of ours,
+as counted in the tests' log of a rotation by PostgreSQL; and 26 bytes for each line, as CloudWatch counts."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a unit costs in us-east-1."""
+
+    what: str
+    usd: float
+    per: str
+    units: float
+    page: str
+    seen: str
+    """The month in which somebody wrote that the page says it: most of these pages show prices to browsers only."""
+
+    def of(self, amount: float) -> float:
+        """Return what so many cost."""
+        return amount * self.usd / self.units
+
+
+_SECRETS, _KMS = "https://aws.amazon.com/secrets-manager/pricing/", "https://aws.amazon.com/kms/pricing/"
+_LAMBDA = "https://docs.aws.amazon.com/whitepapers/latest/how-aws-pricing-works/lambda.html"
+_WATCH, _EVENTS = "https://aws.amazon.com/cloudwatch/pricing/", "https://aws.amazon.com/eventbridge/pricing/"
+PRICES: Final[Mapping[str, Price]] = {
+    "secret": Price("a secret, each month", 0.40, "one", 1, _SECRETS, "2026-09"),
+    "call": Price("calls of Secrets Manager", 0.05, "10,000", 1e4, _SECRETS, "2026-09"),
+    "kms": Price("requests to KMS", 0.03, "10,000", 1e4, _KMS, "2026-03"),
+    "invocation": Price("invocations of Lambda", 0.20, "1,000,000", 1e6, _LAMBDA, "2026-11"),
+    "second": Price("GB-seconds of Lambda, x86_64", 16.67, "1,000,000", 1e6, _LAMBDA, "2026-11"),
+    "log": Price("logs", 0.50, "GB", 1e9, _WATCH, "2026-06"),
+    "metric": Price("a custom metric, each month", 0.30, "one", 1, _WATCH, "2026-02"),
+    "event": Price("events of our own", 1.00, "1,000,000", 1e6, _EVENTS, "2026-03"),
+}
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """What one rotation uses."""
+
+    name: str
+    calls: int
+    kms: int
+    start: float
+    """Seconds of processor time."""
+    warm: float
+    """The same of the four steps."""
+    messages: int
+
+    @property
+    def gb_seconds(self) -> float:
+        """What Lambda bills."""
+        waiting = self.messages * MESSAGE_SECONDS + self.calls * CALL_SECONDS
+        return (self.start + self.warm) * PROCESSOR_GB + waiting * MEMORY_GB
+
+
+THEIRS: Final = "AWS's template"
+THEIR_CALLS: Final = 14
+"""docs/strategies.md."""
+THEIR_KMS: Final = 7
+"""Five values that are decrypted, and one that is written: the sixth read finds nothing yet."""
+THEIR_START: Final = 0.328
+THEIR_RATIOS: Final = {"postgresql-18, single-user": 0.60, "postgresql-18, alternating-users": 0.77}
+"""Our processor time by that of AWS's template, warm, in one run on one machine; and seconds of their start there."""
+
+
+def main() -> None:
+    """Rewrite the page."""
+    PAGE.write_text(page(PAGE.read_text(), BENCH.read_text()))
+
+
+def page(old: str, bench: str) -> str:
+    """Return the page with tables from what was measured."""
+    ours = list(_ours(bench))
+    every = [*ours, *(_theirs(one) for one in ours if one.name in THEIR_RATIOS)]
+    return old.partition(MARK)[0] + MARK + "\n".join(["", *_used(every), "", *_billed(every), "", *_prices(), ""])
+
+
+def _ours(bench: str) -> Iterator[Rotation]:
+    starts = {row[0]: _first(row[3]) / 1000 for row in _table(bench, "Cold start")}
+    traffic = {row[0]: row for row in _table(bench, "Calls, messages, logins")}
+    operations = list(_table(bench, "Calls of Secrets Manager"))
+    for name, processor, *_ in _table(bench, "Warm rotation"):
+        counts = {row[1]: int(row[2]) for row in operations if row[0] == name}
+        kms = counts["GetSecretValue"] + 2 * counts["PutSecretValue"]
+        start, counted = starts[name.partition(",")[0]], traffic[name]
+        yield Rotation(name, int(counted[1]), kms, start, _first(processor) / 1000, int(counted[4]))
+
+
+def _theirs(one: Rotation) -> Rotation:
+    """Return about what AWS's template uses where this project uses that; with as many messages."""
+    warm = one.warm / THEIR_RATIOS[one.name]
+    return Rotation(f"{THEIRS}, {one.name}", THEIR_CALLS, THEIR_KMS, THEIR_START, warm, one.messages)
+
+
+def _used(rotations: Sequence[Rotation]) -> Iterator[str]:
+    yield f"## What {SECRETS:,} rotations use\n"
+    yield "| | calls of Secrets Manager | requests to KMS | invocations | GB-seconds | logs, MB |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: |"
+    for one in rotations:
+        is_theirs = one.name.startswith(THEIRS)
+        amounts = (one.calls * SECRETS, one.kms * SECRETS, STEPS * SECRETS, one.gb_seconds * SECRETS)
+        logs = "not measured" if is_theirs else f"{LOG_BYTES * SECRETS / 1e6:.1f}"
+        yield f"| {one.name} | {' | '.join(f'{amount:,.0f}' for amount in amounts)} | {logs} |"
+
+
+def _billed(rotations: Sequence[Rotation]) -> Iterator[str]:
+    yield f"## What {SECRETS:,} secrets cost a month\n"
+    yield "USD, each rotated once a month, without what is free. Daily, all but the first are 30 times that.\n"
+    yield "| | secrets | calls | KMS, with a key of your own | Lambda | logs | rotation, together |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    for one in rotations:
+        parts = [
+            PRICES["call"].of(one.calls * SECRETS),
+            PRICES["kms"].of(one.kms * SECRETS),
+            PRICES["invocation"].of(STEPS * SECRETS) + PRICES["second"].of(one.gb_seconds * SECRETS),
+        ]
+        logs = [] if one.name.startswith(THEIRS) else [PRICES["log"].of(LOG_BYTES * SECRETS)]
+        shown = [f"{part:.3f}" for part in (*parts, *logs)] + ([] if logs else ["not measured"])
+        total = sum(parts) + sum(logs)
+        yield f"| {one.name} | {PRICES['secret'].of(SECRETS):,.0f} | {' | '.join(shown)} | {total:.3f} |"
+
+
+def _prices() -> Iterator[str]:
+    yield "## Prices\n\nUSD in us-east-1, and when they were seen.\n"
+    yield "| what | USD | for | seen |"
+    yield "| --- | ---: | ---: | --- |"
+    for one in PRICES.values():
+        yield f"| [{one.what}]({one.page}) | {one.usd:.2f} | {one.per} | {one.seen} |"
+
+
+def _table(bench: str, title: str) -> Iterator[list[str]]:
+    """Yield the rows below a heading, but for those of the limit, and of another function."""
+    section = bench.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
+    yield from (row for row in rows[1:] if not row[0].startswith("---") and not row[0].endswith(", the limit"))
+
+
+def _first(cell: str) -> float:
+    found = re.match(r"[0-9.]+", cell)
+    if not found:
+        raise ValueError(cell)
+    return float(found[0])
+
+
+if __name__ == "__main__":
+    main()
