@@ -114,7 +114,7 @@ def _harmless[T](found: T) -> T:
 
 
 def _escaped(text: str) -> str:
-    """Return JSON with \\u… for each character that is not shown."""
+    """Return JSON with its escapes for each character that is not shown."""
     return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
 
 

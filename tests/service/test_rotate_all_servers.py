@@ -180,6 +180,6 @@ def test_a_fleet_is_rotated(fleet: Fleet, number: int, tmp_path: Path) -> None:
     # What was broken is put right, and the command that was told rotates the rest: nothing else.
     for arn in broken:
         fleet.put_password(arn, fleet.users[arn].password)
-    rest = finished(command, operator, tmp_path, "--all", "--since", done.told[-1].partition("--since ")[2].strip("'"))
+    rest = finished(command, operator, tmp_path, "--rest", done.told[-1].partition("--rest ")[2].split()[0])
     assert (rest.code, set(rest.rows)) == (0, set(broken))
     assert all(fleet.has_new_password(arn) for arn in broken)

@@ -116,15 +116,18 @@ class Execution:
     def run(self, value: Any) -> Any:  # noqa: ANN401
         """Run to the end; return the output. Raises Failed, Stopped."""
         self.machine.executions.append(self)
-        began = self.machine.now().isoformat().replace("+00:00", "Z")
-        self._context = {"Execution": {"Name": self.name, "StartTime": began}}
+        self._context = {"Execution": {"Name": self.name, "StartTime": self._now()}}
         state = self.definition["StartAt"]
         while state:
             if any(parent.is_set() for parent in self.parents):
                 raise Stopped
             self.machine.entered(state, value)
+            self._context["State"] = {"EnteredTime": self._now()}
             value, state = self._state(self.definition["States"][state], _checked(value))
         return _checked(value)
+
+    def _now(self) -> str:
+        return self.machine.now().isoformat().replace("+00:00", "Z")
 
     def _state(self, state: Mapping[str, Any], value: Any) -> tuple[Any, str | None]:  # noqa: ANN401
         self._count(EVENTS_OF_STATE)

@@ -69,9 +69,11 @@ def _plan(event: Event, deadline: Deadline) -> Answer:
     """Write the plan; return where it is, and what is in it."""
     wish, files = Wish.parse(event["Wish"]), _files(event["Run"], deadline)
     listed = files.read(wish.listed) if wish.listed else ()
+    if wish.rest:
+        listed = _files(wish.rest, deadline).planned()
     chosen = choose(_attached(deadline), wish, listed)
     servers = grouped(chosen.rotating, _servers(chosen.rotating, deadline))
-    key = files.write_plan(servers, wish)
+    key = files.write_plan(servers, wish, chosen.missing)
     logger.info(f"planned {event['Run']}: {len(chosen.rotating)} secrets on {len(servers)} servers")
     return {
         "Run": event["Run"],
@@ -83,6 +85,7 @@ def _plan(event: Event, deadline: Deadline) -> Answer:
         "Functions": by_function(chosen.rotating),
         "Done": chosen.done,
         "Off": chosen.off,
+        "Missing": len(chosen.missing),
         "AtOnce": wish.at_once,
         "ServersAtOnce": wish.servers_at_once,
         "Tolerated": tolerated(len(servers), wish.tolerated),
