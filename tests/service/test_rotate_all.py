@@ -25,7 +25,7 @@ from functions.watch import app
 from operations import rotate_all, rotation_report
 from operations.calls import Stopped
 from operations.rotate_all import RotateAll
-from rotation.aws import own_clients
+from rotation.aws import own_clients, session
 from rotation.errors import ServiceFailed
 from rotation.fleet import files
 from rotation.fleet.outcome import LONGEST, State, state
@@ -158,8 +158,8 @@ def account() -> Iterator[Account]:
             account_id=service.account_id,
             parameters={"RotateAllBucket": bucket_of(service)},
         )
-        session = boto3.Session("test", "test", region_name=REGION)
-        s3: Any = session.client("s3", endpoint_url=service.endpoint_url, config=PATHS)
+        operators = boto3.Session("test", "test", region_name=REGION)
+        s3: Any = operators.client("s3", endpoint_url=service.endpoint_url, config=PATHS)
         s3.create_bucket(Bucket=bucket_of(service))
         services = LocalServices(service, stack.roles["RotateAllMachineRole"])
         yield Account(service, stack, services, service.client(), s3)
@@ -171,14 +171,17 @@ def world(account: Account, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     role = account.service.acting_as(account.stack.role_of("RotateAllFunction"))
     for name, value in {**account.stack.environment("RotateAllFunction"), **role}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the credentials that it found first
-    own_clients.cache_clear()
-    files.client.cache_clear()
+    forget_clients()
     yield World(account)
     account.service.intercept = None
     account.service.forget()
-    own_clients.cache_clear()
-    files.client.cache_clear()
+    forget_clients()
+
+
+def forget_clients() -> None:
+    """Let the next clients be made with the credentials that the environment has then."""
+    for cached in (session, own_clients, files.client):
+        cached.cache_clear()
 
 
 # All is well
@@ -518,7 +521,7 @@ def test_a_rotation_is_waited_for_from_its_own_beginning(world: World, tmp_path:
 def token_of(world: World, arn: str) -> str:
     """Return the version that is pending."""
     labels = world.client.describe_secret(SecretId=arn)["VersionIdsToStages"]
-    return next(version for version, own in labels.items() if "AWSPENDING" in own)
+    return str(next(version for version, own in labels.items() if "AWSPENDING" in own))
 
 
 def told(run: Run) -> list[str]:

@@ -19,7 +19,7 @@ import boto3
 import pytest
 
 from functions.watch import app
-from rotation.aws import own_clients
+from rotation.aws import own_clients, session
 from rotation.credential import Credential
 from rotation.fleet import files
 from rotation.fleet.plan import SERVER_TAG
@@ -85,7 +85,7 @@ class Fleet:
         engine, laboratory = list(self.laboratories.items())[number % 2]
         user = laboratory.new_user()
         name = (number // 2) % (NAMES + 1)
-        server = f"{engine}-{name}" if name else f"{user.host}:{user.port}"
+        server = f"{engine.lower()}-{name}" if name else f"{user.host}:{user.port}"
         value = {"engine": user.engine, "host": user.host, "port": user.port, "username": user.username}
         if user.database:
             value["dbname"] = user.database
@@ -144,8 +144,7 @@ def fleet(
         here = {"ALLOW_LOCAL_HOSTS": "true", "DB_CA_BUNDLE": str(bundle)}
         for name, value in {**stack.environment("RotateAllFunction"), **service.environment, **here}.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-        for cached in (own_clients, files.client):
+        for cached in (session, own_clients, files.client):
             cached.cache_clear()
             exits.callback(cached.cache_clear)
         s3 = boto3.client("s3", endpoint_url=service.endpoint_url, config=PATHS)

@@ -16,10 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 from botocore.config import Config
 
-from rotation.aws import CONFIG, call_aws
+from rotation.aws import CONFIG, call_aws, session
 from rotation.deadline import Deadline
 from rotation.fleet.plan import Server, Wish, token, tolerated
 
@@ -118,9 +117,9 @@ def outcome_key(item: Mapping[str, Any], outcome: str) -> str:
 
 
 @functools.cache
-def client() -> Any:  # noqa: ANN401 - boto3's, which has no types here
+def client() -> Any:  # noqa: ANN401 - botocore's, which has no types here
     """Return S3's client, made once."""
-    return boto3.client("s3", config=CONFIG.merge(Config(max_pool_connections=THREADS)))
+    return session().create_client("s3", config=CONFIG.merge(Config(max_pool_connections=THREADS)))
 
 
 def side_by_side[Item, Result](work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:

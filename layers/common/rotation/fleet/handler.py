@@ -14,10 +14,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-import boto3
 from botocore.config import Config
 
-from rotation.aws import CONFIG, call_aws, own_clients
+from rotation.aws import CONFIG, call_aws, own_clients, session
 from rotation.deadline import Deadline
 from rotation.environment import invalid
 from rotation.errors import InvalidEvent, RotationError, ServiceFailed
@@ -126,7 +125,7 @@ def _attached(deadline: Deadline) -> list[AttachedSecret]:
 
 def _servers(secrets: Sequence[AttachedSecret], deadline: Deadline) -> dict[str, str]:
     """Return the server of each secret, by ARN; empty if its function does not name it."""
-    client = cast("Lambda", boto3.client("lambda", config=SERVER_CONFIG))
+    client = cast("Lambda", session().create_client("lambda", config=SERVER_CONFIG))
     names = side_by_side(lambda secret: tagged_server(secret) or _server(client, secret, deadline), secrets)
     return dict(zip((secret.arn for secret in secrets), names, strict=True))
 
