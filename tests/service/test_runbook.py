@@ -361,10 +361,15 @@ def test_a_leaked_password_is_refused_in_the_end(world: World, strategy: Strateg
         assert leak.step() == [(True,)]
         with pytest.raises(psycopg2.OperationalError):
             run("SELECT 1")
-    before = world.read()
+    before, others = world.read(), list[object]()
+    production = world.service.register(f"{STACK}-production-PostgreSql", others.append)
+    world.client.rotate_secret(SecretId=ADMIN, RotationLambdaARN=production, RotateImmediately=False)
+    world.service.wait(ADMIN)
+    others.clear()
     leak.step()
     world.require_rotated()
     assert world.read() != before
+    assert not others, "a stack whose name begins like ours is somebody else's"
     leak.end()
 
 
