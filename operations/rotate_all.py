@@ -31,6 +31,8 @@ NOT_ROTATED, NOT_STARTED = 1, 2
 
 SECONDS_BETWEEN_LOOKS = 5.0
 OPERATION = "rotating many secrets"
+ROTATES = "rotate"
+"""The last word of the name of an execution that rotates; one that plans has none."""
 
 type Client = Any
 """A client of Step Functions or S3: boto3's, which have no types here."""
@@ -108,11 +110,12 @@ class RotateAll:
     def rotate(self, plan: Plan) -> None:
         """Rotate what is planned, and show how far it is, until the state machine has ended. Can be repeated.
 
-        Raises Stopped if the operator says so, ServiceFailed.
+        Raises Stopped if the operator says so, or if another run rotates; ServiceFailed.
         """
+        name = f"{plan.run}-{ROTATES}"
+        self._require_alone(name, plan)
         if self.asks and self.person.ask("Rotate them now? yes or no: ") != "yes":
             raise Stopped(OPERATION, "you did not say yes, so nothing was rotated", "Run this again")
-        name = f"{plan.run}-rotate"
         self._start(name, plan.output)
         self.person.tell(f"They rotate. If you interrupt this, it goes on; follow it with --run {plan.run}")
         self.person.tell(f"To stop it: aws stepfunctions stop-execution --execution-arn {self._arn(name)}")
@@ -144,6 +147,21 @@ class RotateAll:
         except ServiceFailed as error:
             if "ExecutionAlreadyExists" not in error.cause:
                 raise
+
+    def _require_alone(self, name: str, plan: Plan) -> None:
+        """Refuse to rotate while another run does: they do not know what the other one does on a server."""
+        answer = called(
+            "looking for other runs",
+            "states:ListExecutions",
+            lambda: self.states.list_executions(stateMachineArn=self.machine, statusFilter="RUNNING", maxResults=1000),
+        )
+        for other in (one["name"] for one in answer["executions"]):
+            if other != name and other.endswith(f"-{ROTATES}"):
+                run = other.removesuffix(f"-{ROTATES}")
+                cause = f"{run} rotates now, and together they would rotate too many secrets of a server at once"
+                raise Stopped(
+                    OPERATION, cause, f"Follow it with --run {run}; then begin this one, with --run {plan.run}"
+                )
 
     def _wait(self, name: str, plan: Plan | None = None) -> dict[str, Any]:
         """Return the description of an execution that has ended."""

@@ -419,6 +419,25 @@ def test_a_rotation_that_another_one_followed_has_finished(world: World, capsys:
     assert world.labels()["AWSPREVIOUS"] in rows(shown)["outcome"][1]
 
 
+def test_a_rotation_that_somebody_moved_back_has_not_finished(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """The server has the new password, and applications read the old one."""
+    before = world.labels()["AWSCURRENT"]
+
+    def end_and_move_back() -> None:
+        world.end()
+        world.client.update_secret_version_stage(
+            SecretId=world.arn,
+            VersionStage="AWSCURRENT",
+            MoveToVersionId=before,
+            RemoveFromVersionId=world.labels()["AWSCURRENT"],
+        )
+
+    world.on_pause = end_and_move_back
+    assert world.rotate() == 1
+    outcome, said = rows(capsys.readouterr().out)["outcome"]
+    assert (outcome, said.endswith(f"and somebody has moved it back to {before}")) == ("fail", True)
+
+
 def test_labels_that_are_older_than_the_rotation_are_no_failure(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ functions here need no database; tests/service/test_rotate_all_servers.py has re
 
 import csv
 import json
+import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event, Thread
 from typing import Any
 from uuid import uuid4
 
@@ -539,6 +540,33 @@ def test_a_run_that_was_interrupted_is_followed_and_rotates_nothing_twice(world:
     again = world.run(tmp_path, "--run", plan.run)
     assert (again.code, again.outcomes) == (0, {"rotated": 3})
     assert world.rotations() == dict.fromkeys(secrets, 1)
+
+
+def test_two_runs_do_not_rotate_at_once(world: World, tmp_path: Path) -> None:
+    """Each would keep to its number of secrets of a server, and together they would not."""
+    for _ in range(2):
+        world.secret("a", **{SERVER_TAG: "a"})
+    begun, go_on = Event(), Event()
+    alone = world.function
+
+    def waiting(event: dict[str, Any]) -> object:
+        begun.set()
+        assert go_on.wait(30)
+        return alone(event)
+
+    world.service.register("rotation-PostgreSql", waiting)
+    command, _ = world.command()
+    plan = command.plan({})
+    first = Thread(target=command.rotate, args=(plan,))
+    first.start()
+    assert begun.wait(30)
+    with pytest.raises(Stopped, match=f"{plan.run} rotates now") as refused:
+        world.run(tmp_path)
+    go_on.set()
+    first.join()
+    later = re.findall("--run (run-[0-9a-f-]+)", refused.value.remedy)
+    assert later[0] == plan.run
+    assert world.run(tmp_path, "--run", later[1]).outcomes == {"rotated": 2}
 
 
 # What is written
