@@ -95,10 +95,10 @@ def test_if_no_password_logs_in_the_statement_sets_one_that_does(
 
 
 HOSTILE = {
-    "PostgreSQL": 'we"ird\'; DROP ROLE x; --',
+    "PostgreSQL": "we\"ird'; DROP ROLE x; --",
     "MySQL": "we`ird'\\; --",
     "MariaDB": "we`ird'\\; --",
-    "Oracle": "\"we'ird; -- \"",
+    "Oracle": '"we\'ird; -- "',
     "SQL Server": "we]ird'; DROP LOGIN x; --",
 }
 """By engine, a user's name that ends a statement, if it is not quoted. On Db2 there is none."""
