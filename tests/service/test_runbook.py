@@ -239,24 +239,6 @@ class Procedure:
         return said
 
 
-@postgresql_once
-@pytest.mark.parametrize("breaks", ["the editor", "the text", "the terminal", "the name"])
-def test_an_edit_that_is_broken_off_writes_nothing_and_leaves_no_file(world: World, breaks: str) -> None:
-    """In a shell of somebody's own: it goes on after a command that failed."""
-    world.prepare()
-    before, terminal = world.described()["VersionIdsToStages"], world.terminal
-    [block] = [block for block in PAGE if block.section == EDITING]
-    editors = {"the editor": "exit 1", "the text": 'echo , >> "$1"', "the terminal": 'kill -INT "$PPID"; echo > "$1"'}
-    editor, left = terminal.folder / "breaking", terminal.folder / "temporary"
-    editor.write_text(f"#!/bin/sh\n{editors.get(breaks, 'echo {} > $1')}\n")
-    editor.chmod(0o755)
-    left.mkdir()
-    text = block.text.replace(SECRET, f"{SECRET}-2") if breaks == "the name" else block.text
-    terminal.run(f"set +e; EDITOR={editor}; TMPDIR={left}\n{text}\ntrue")
-    assert world.described()["VersionIdsToStages"] == before
-    assert not list(left.iterdir())
-
-
 def engine_of(laboratory: Laboratory) -> str:
     """Return the word for an engine in the page."""
     return next(name for name, own in servers.SERVERS.items() if own.engine.kind.name == laboratory.engine.kind.name)
@@ -326,6 +308,24 @@ def world(new_world: Callable[[Laboratory], World], postgresql: PostgreSQLLabora
 
 postgresql_once = pytest.mark.thorough(postgresql=OLDER)
 """A procedure calls AWS; what differs from version to version, the contract tests."""
+
+
+@postgresql_once
+@pytest.mark.parametrize("breaks", ["the editor", "the text", "the terminal", "the name"])
+def test_an_edit_that_is_broken_off_writes_nothing_and_leaves_no_file(world: World, breaks: str) -> None:
+    """In a shell of somebody's own: it goes on after a command that failed."""
+    world.prepare()
+    before, terminal = world.described()["VersionIdsToStages"], world.terminal
+    [block] = [block for block in PAGE if block.section == EDITING]
+    editors = {"the editor": "exit 1", "the text": 'echo , >> "$1"', "the terminal": 'kill -INT "$PPID"; echo > "$1"'}
+    editor, left = terminal.folder / "breaking", terminal.folder / "temporary"
+    editor.write_text(f"#!/bin/sh\n{editors.get(breaks, 'echo {} > $1')}\n")
+    editor.chmod(0o755)
+    left.mkdir()
+    text = block.text.replace(SECRET, f"{SECRET}-2") if breaks == "the name" else block.text
+    terminal.run(f"set +e; EDITOR={editor}; TMPDIR={left}\n{text}\ntrue")
+    assert world.described()["VersionIdsToStages"] == before
+    assert not list(left.iterdir())
 
 
 def test_every_block_is_run_or_has_a_reason() -> None:
