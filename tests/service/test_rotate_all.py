@@ -405,6 +405,15 @@ def test_only_the_version_of_this_run_counts(labels: dict[str, list[str]], minut
     assert state(labels, "ours", began, began + timedelta(minutes=minutes)) is found
 
 
+def test_a_function_that_answers_nothing_is_no_rotation(world: World, tmp_path: Path) -> None:
+    """No state catches what AWS calls States.Runtime, so the execution ends without an outcome."""
+    arn = world.secret("a", **{SERVER_TAG: "a"})
+    world.service.register("rotation-PostgreSql", lambda _: None)
+    done = world.run(tmp_path)
+    assert (done.code, done.rows[arn]["outcome"]) == (1, "not finished")
+    assert not world.rotations()
+
+
 # The threshold
 
 

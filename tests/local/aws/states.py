@@ -28,6 +28,8 @@ from uuid import uuid4
 LARGEST: Final = 262_144
 """Bytes of an input or output (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html)."""
 MOST_EVENTS: Final = 25_000
+TERMINAL: Final = frozenset({"States.DataLimitExceeded", "States.Runtime"})
+"""https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html"""
 EVENTS_OF_STATE: Final = 5
 """A task is entered, scheduled, started, done and exited."""
 
@@ -228,7 +230,7 @@ class Execution:
             raise Unsupported(path)
         found = value if root == "$" else self._context
         for name in names:
-            if name not in found:
+            if not isinstance(found, Mapping) or name not in found:
                 raise Failed("States.Runtime", f"{path} is not there")
             found = found[name]
         return found
@@ -275,7 +277,9 @@ def _pause(retriers: Any, failure: Failed, tries: dict[int, int]) -> float | Non
 
 
 def _matches(rule: Mapping[str, Any], failure: Failed) -> bool:
-    return bool({failure.error, "States.ALL"} & set(rule["ErrorEquals"]))
+    """Tell whether a rule is about a failure. States.ALL means all but what ends an execution in any case."""
+    names = {failure.error} if failure.error in TERMINAL else {failure.error, "States.ALL"}
+    return bool(names & set(rule["ErrorEquals"]))
 
 
 def _put(value: Any, path: str | None, result: Any) -> Any:  # noqa: ANN401
