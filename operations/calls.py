@@ -12,6 +12,10 @@ from rotation.errors import RotationError, ServiceFailed
 class Stopped(RotationError):
     """The command ends before it has done what it is for, because it must not, or because the operator says so."""
 
+    def __str__(self) -> str:
+        """Return the sentences alone: docs/errors.md has the errors of the functions."""
+        return self.sentences
+
 
 def new_session(profile: str | None, region: str | None) -> boto3.Session:
     """Return a session with the operator's credentials. Raises Stopped if the profile or the Region is missing.

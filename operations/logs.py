@@ -15,6 +15,9 @@ from rotation.finding import Finding, failed, passed, warned
 type Client = Any
 """A client of Lambda or of CloudWatch Logs: boto3's, which have no types here."""
 
+EVENT = "event"
+"""The item of an event that was not put (`rotation.announcements`)."""
+
 SLACK_MILLISECONDS = 300_000
 """So much later than AWS's clock can this machine's be. The token finds no line of another rotation."""
 
@@ -71,13 +74,19 @@ class Log:
 
 
 def _finding(line: Mapping[str, Any]) -> Finding:
-    """Return what one line of `rotation.lambda_handler` says."""
+    """Return what one line of `rotation.lambda_handler` says: about a step, or about an event that was not put."""
+    if "step" not in line:
+        return warned(EVENT, *_parted(line))
     step, said = line["step"], f"{line['message']} ({line['duration_ms'] / 1000:.1f} s)"
     if line["level"] == "ERROR":
-        # The message is all of it: what was being done, the cause and the remedy.
-        doing = line["message"].removesuffix(f" {line['remedy'].rstrip('.')}.")
-        return failed(step, doing, line["remedy"])
+        return failed(step, *_parted(line))
     if "recovered" in line:
         remedy = "Find out who changed the password outside of the secret"
         return warned(step, f"{said}; before that, {line['recovered']}", remedy)
     return passed(step, said)
+
+
+def _parted(line: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what was being done, with the cause; and the remedy. The message is all of it, and where to read on."""
+    doing, remedy, more = line["message"].rpartition(f" {line['remedy'].rstrip('.')}.")
+    return (doing, f"{remedy}{more}".strip()) if doing else (line["message"], line["remedy"])

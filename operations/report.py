@@ -1,4 +1,8 @@
-"""How do a preflight, a doctor and a rotation look in a terminal?"""
+"""How do a preflight, a doctor and a rotation look in a terminal?
+
+No character of theirs is an order to the terminal, or changes the direction of the text: a text can come from a
+server, or from a log that others can write.
+"""
 
 import json
 import os
@@ -6,7 +10,7 @@ import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO, cast
 
 from rotation.finding import Outcome
 
@@ -39,15 +43,15 @@ class Columns:
 def show(answer: Mapping[str, Any], table: Table, output: TextIO, *, as_json: bool) -> None:
     """Print an answer, as JSON or as a table; in colours only in a terminal, and not if NO_COLOR is set."""
     if as_json:
-        print(json.dumps(answer, indent=2, ensure_ascii=False), file=output)
+        print(_escaped(json.dumps(answer, indent=2, ensure_ascii=False)), file=output)
         return
-    print(*table(answer, _width(), coloured=_is_coloured(output)), sep="\n", file=output)
+    print(*table(_harmless(answer), _width(), coloured=_is_coloured(output)), sep="\n", file=output)
 
 
 def show_row(finding: Mapping[str, str], item: int, outcome: int, output: TextIO) -> None:
     """Print one finding at once; the columns of items and outcomes are so wide."""
     columns = Columns(item, outcome, _width(), _is_coloured(output))
-    print(*_row(finding, columns), sep="\n", file=output, flush=True)
+    print(*_row(_harmless(finding), columns), sep="\n", file=output, flush=True)
 
 
 def lines(answer: Mapping[str, Any], width: int, *, coloured: bool) -> Iterator[str]:
@@ -94,6 +98,24 @@ def _row(finding: Mapping[str, str], columns: Columns) -> Iterator[str]:
     yield from (indent + line for line in rest)
     if finding.get("Remedy"):
         yield from (indent + line for line in _wrapped(f"→ {finding['Remedy']}", room))
+
+
+def _harmless[T](found: T) -> T:
+    """Return the same with a blank for each character that is not shown: ESC, for example."""
+    shown: Any = found
+    match found:
+        case str():
+            shown = "".join(one if one.isprintable() else " " for one in found)
+        case dict():
+            shown = {key: _harmless(value) for key, value in found.items()}
+        case list():
+            shown = [_harmless(one) for one in found]
+    return cast("T", shown)
+
+
+def _escaped(text: str) -> str:
+    """Return JSON with its escapes for each character that is not shown."""
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
 
 
 def _width() -> int:

@@ -75,7 +75,8 @@ class Rotate:
             )
         except ServiceFailed as refused:
             raise self._explained(refused, secret) from None
-        watch = Watch(self.secrets_manager, secret, found["ARN"], version, None, self.tell, self.timer)
+        before = str(_attached(found).current_version)
+        watch = Watch(self.secrets_manager, secret, found["ARN"], version, before, None, self.tell, self.timer)
         function = found["RotationLambdaARN"]
         watch.say(passed("begun", f"{function} makes version {version}"))
         try:

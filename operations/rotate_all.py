@@ -5,7 +5,7 @@ are, and asks. Then the state machine rotates them, a few of each server at a ti
 At the end it writes a report: each secret, whether it was rotated, and if not, why.
 
 The state machine goes on if the command is interrupted; --run follows it again. What failed, or was not tried, is
-rotated by the same command with --since: it leaves out what was rotated meanwhile.
+rotated by the command with --rest: it rotates what a run planned, and has not rotated.
 """
 
 import argparse
@@ -16,9 +16,8 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from operations import functions, rotation_report
 from operations.calls import Stopped, called, new_session
@@ -32,6 +31,8 @@ NOT_ROTATED, NOT_STARTED = 1, 2
 
 SECONDS_BETWEEN_LOOKS = 5.0
 OPERATION = "rotating many secrets"
+ROTATES = "rotate"
+"""The last word of the name of an execution that rotates; one that plans has none."""
 
 type Client = Any
 """A client of Step Functions or S3: boto3's, which have no types here."""
@@ -43,7 +44,6 @@ class Plan:
 
     output: dict[str, Any]
     """As `rotation.fleet.handler` returns it: the input of the execution that rotates."""
-    began: datetime
 
     @property
     def run(self) -> str:
@@ -56,9 +56,9 @@ class Plan:
         return int(self.output["Secrets"])
 
     @property
-    def since(self) -> str:
-        """The time at which it was begun, in whole seconds: what is rotated later was rotated by this run."""
-        return self.began.replace(microsecond=0).isoformat()
+    def missing(self) -> int:
+        """How many secrets were named that do not rotate with the stack."""
+        return int(self.output["Missing"])
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class RotateAll:
         ended = self._wait(run)
         if ended["status"] != "SUCCEEDED":
             raise ServiceFailed("planning the rotations", _cause(ended), "Correct the cause, then run this again")
-        return Plan(json.loads(ended["output"]), ended["startDate"])
+        return Plan(json.loads(ended["output"]))
 
     def show(self, plan: Plan) -> None:
         """Say what would be rotated."""
@@ -100,8 +100,9 @@ class RotateAll:
         )
         for number, what in (
             (said["Unknown"], "are for a server that their function does not name: one at a time"),
-            (said["Done"], "are left out: they were rotated since the time that you gave"),
+            (said["Done"], "are left out: the earlier run has rotated them"),
             (said["Off"], "are left out: their rotation is off"),
+            (said["Missing"], "were named, and rotate with no function of the stack; the report has them"),
         ):
             if number:
                 self.person.tell(f"{number} secrets {what}.")
@@ -109,11 +110,12 @@ class RotateAll:
     def rotate(self, plan: Plan) -> None:
         """Rotate what is planned, and show how far it is, until the state machine has ended. Can be repeated.
 
-        Raises Stopped if the operator says so, ServiceFailed.
+        Raises Stopped if the operator says so, or if another run rotates; ServiceFailed.
         """
+        name = f"{plan.run}-{ROTATES}"
+        self._require_alone(name, plan)
         if self.asks and self.person.ask("Rotate them now? yes or no: ") != "yes":
             raise Stopped(OPERATION, "you did not say yes, so nothing was rotated", "Run this again")
-        name = f"{plan.run}-rotate"
         self._start(name, plan.output)
         self.person.tell(f"They rotate. If you interrupt this, it goes on; follow it with --run {plan.run}")
         self.person.tell(f"To stop it: aws stepfunctions stop-execution --execution-arn {self._arn(name)}")
@@ -124,6 +126,11 @@ class RotateAll:
     def report(self, plan: Plan, path: Path) -> int:
         """Write the report; return how many secrets are not rotated. Raises ServiceFailed."""
         rows = rotation_report.rows(rotation_report.Bucket(self.s3, self.bucket), plan.run, plan.output["Key"])
+        if len(rows) != plan.secrets + plan.missing:
+            cause = f"{plan.secrets + plan.missing} secrets were planned, and the bucket has {len(rows)}"
+            raise ServiceFailed(
+                "reading the report", cause, "Find out who can write into the bucket, then run this anew"
+            )
         rotation_report.write(rows, path)
         rotated = sum(row.outcome == rotation_report.ROTATED for row in rows)
         self.person.tell(f"{rotated} of {len(rows)} secrets are rotated. The report: {path}")
@@ -140,6 +147,21 @@ class RotateAll:
         except ServiceFailed as error:
             if "ExecutionAlreadyExists" not in error.cause:
                 raise
+
+    def _require_alone(self, name: str, plan: Plan) -> None:
+        """Refuse to rotate while another run does: they do not know what the other one does on a server."""
+        answer = called(
+            "looking for other runs",
+            "states:ListExecutions",
+            lambda: self.states.list_executions(stateMachineArn=self.machine, statusFilter="RUNNING", maxResults=1000),
+        )
+        for other in (one["name"] for one in answer["executions"]):
+            if other != name and other.endswith(f"-{ROTATES}"):
+                run = other.removesuffix(f"-{ROTATES}")
+                cause = f"{run} rotates now, and together they would rotate too many secrets of a server at once"
+                raise Stopped(
+                    OPERATION, cause, f"Follow it with --run {run}; then begin this one, with --run {plan.run}"
+                )
 
     def _wait(self, name: str, plan: Plan | None = None) -> dict[str, Any]:
         """Return the description of an execution that has ended."""
@@ -199,12 +221,14 @@ def run(command: RotateAll, options: argparse.Namespace) -> int:
     """Plan, ask, rotate and report; return the exit code. Raises RotationError if it is not begun."""
     plan = command.planned(options.run) if options.run else command.plan(_wish(options), _listed(options.list))
     command.show(plan)
-    if options.dry_run or not plan.secrets:
+    if options.dry_run or not plan.secrets + plan.missing:
         return 0
-    command.rotate(plan)
+    if plan.secrets:
+        command.rotate(plan)
     if not command.report(plan, options.report or Path(f"{plan.run}.csv")):
         return 0
-    command.person.tell(f"To rotate the rest, run {_again(options, plan)}")
+    if plan.secrets:
+        command.person.tell(f"To rotate the rest, run {_again(options, plan)}")
     return NOT_ROTATED
 
 
@@ -217,20 +241,11 @@ def _machine(client: Client, stack: str) -> tuple[str, str]:
 
 
 def _check(options: argparse.Namespace) -> None:
-    if not any((options.tag, options.prefix, options.engine, options.list, options.all, options.run)):
+    if not any((options.tag, options.prefix, options.engine, options.list, options.all, options.run, options.rest)):
         cause = "nothing says which secrets are meant"
         raise Stopped(OPERATION, cause, "Name --tag, --prefix, --engine, --list or --all")
-    try:
-        since = datetime.fromisoformat(options.since) if options.since else None
-    except ValueError:
-        _refuse_time()
-    if since and since.tzinfo is None:
-        _refuse_time()
-
-
-def _refuse_time() -> NoReturn:
-    cause = "--since is no time with its zone"
-    raise Stopped(OPERATION, cause, "Write it as 2026-01-31T12:00:00+00:00") from None
+    if options.rest and options.list:
+        raise Stopped(OPERATION, "--rest has a list of its own: what the run planned", "Leave --list out")
 
 
 def _wish(options: argparse.Namespace) -> dict[str, object]:
@@ -238,7 +253,7 @@ def _wish(options: argparse.Namespace) -> dict[str, object]:
         "Tag": options.tag,
         "Prefix": options.prefix,
         "Engine": options.engine,
-        "Since": options.since,
+        "Rest": options.rest,
         "AtOnce": options.at_once,
         "ServersAtOnce": options.servers_at_once,
         "Tolerated": options.tolerated,
@@ -261,10 +276,8 @@ def _listed(path: Path | None) -> list[str]:
 
 def _again(options: argparse.Namespace, plan: Plan) -> str:
     """Return the command that rotates what is left."""
-    given = {name: getattr(options, name) for name in ("tag", "prefix", "engine", "list", "stack", "profile", "region")}
-    words = [word for name, value in given.items() if value for word in (f"--{name}", str(value))]
-    words += ["--all"] if options.all else []
-    words += ["--since", options.since or plan.since]
+    given = {name: getattr(options, name) for name in ("stack", "profile", "region")}
+    words = [word for name, value in {"rest": plan.run, **given}.items() if value for word in (f"--{name}", str(value))]
     return f"make rotate-all OPERATION_ARGS={shlex.quote(shlex.join(words))}"
 
 
@@ -289,7 +302,7 @@ def _parser() -> argparse.ArgumentParser:
         "--list", type=Path, metavar="FILE", help="those that a file names: an ARN or name in each line"
     )
     parser.add_argument("--all", action="store_true", help="all that rotate with the stack's functions")
-    parser.add_argument("--since", metavar="TIME", help="leave out what was rotated at this time or later")
+    parser.add_argument("--rest", metavar="NAME", help="what an earlier run planned, and has not rotated")
     parser.add_argument("--at-once", type=int, metavar="N", help="secrets of one server at a time; default: 2")
     parser.add_argument("--servers-at-once", type=int, metavar="N", help="servers at a time; default: 20")
     parser.add_argument(

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from operations.calls import called
-from rotation.fleet.files import FOLDER
+from rotation.fleet.files import FOLDER, MISSING
 
-ROTATED, FAILED, OPEN = "rotated", "failed", "not finished"
-OPEN_REMEDY = "Run make rotate-all again, with --since"
+ROTATED, FAILED, OPEN, UNKNOWN = "rotated", "failed", "not finished", "not planned"
+OPEN_REMEDY = "Run make rotate-all again, with --rest"
+NOT_OURS = "no secret of this account and Region has this name or ARN and a function of the stack"
+NOT_OURS_REMEDY = "Correct the list, or run make attach for this secret"
 THREADS = 8
 
 type Client = Any
@@ -29,7 +31,7 @@ class Row:
     secret: str
     server: str
     outcome: str
-    """ROTATED, FAILED, or OPEN: it was not tried, or the run had stopped before it ended."""
+    """ROTATED, FAILED, OPEN: it was not tried, or the run had stopped before it ended; UNKNOWN: it is not ours."""
     error: str = ""
     cause: str = ""
     remedy: str = ""
@@ -60,14 +62,18 @@ class Bucket:
 
 
 def rows(bucket: Bucket, run: str, plan: str) -> list[Row]:
-    """Return a row for each secret of a plan, in its order. Raises ServiceFailed."""
+    """Return a row for each secret of a plan, in its order, and for what was named in vain. Raises ServiceFailed."""
     with ThreadPoolExecutor(THREADS) as threads:
         planned = list(threads.map(bucket.read, (server["Key"] for server in bucket.read(plan))))
         failed = sorted(bucket.numbers(run, FAILED))
         keys = (f"{FOLDER}/{run}/{FAILED}/{number:06}.json" for number in failed)
         why = dict(zip(failed, threads.map(bucket.read, keys), strict=True))
     rotated = bucket.numbers(run, ROTATED)
-    return list(_rows((item for items in planned for item in items), rotated, why))
+    missing = bucket.read(f"{FOLDER}/{run}/{MISSING}")
+    return [
+        *_rows((item for items in planned for item in items), rotated, why),
+        *(Row(name, "", UNKNOWN, cause=NOT_OURS, remedy=NOT_OURS_REMEDY) for name in missing),
+    ]
 
 
 def write(report: Iterable[Row], path: Path) -> None:
@@ -91,4 +97,4 @@ def _rows(items: Iterable[dict[str, Any]], rotated: set[int], why: dict[int, dic
 
 def _harmless(row: Row) -> Sequence[str]:
     """Return the cells; none is a formula for a spreadsheet: a server's name comes from a secret."""
-    return [f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell for cell in astuple(row)]
+    return [f"'{cell}" if cell.lstrip().startswith(("=", "+", "-", "@")) else cell for cell in astuple(row)]

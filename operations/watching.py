@@ -56,12 +56,15 @@ class Watch:
     """As the operator names it."""
     arn: str
     version: str
+    before: str
+    """The version that was current when the rotation was begun."""
     log: Log | None
     """None if it cannot be read."""
     tell: Callable[[Finding], None]
     timer: Timer
     findings: list[Finding] = field(default_factory=list)
     _labels: Sequence[str] = ()
+    _current: str = ""
     _was_pending: bool = False
     _looks_without_label: int = 0
 
@@ -104,12 +107,20 @@ class Watch:
             lambda: self.client.describe_secret(SecretId=self.arn),
         )
         self._note(found.get("VersionIdsToStages", {}))
+        if self._was_moved_back:
+            return State.FAILED
         if {CURRENT, PREVIOUS} & set(self._labels):
             return State.FINISHED
         return State.FAILED if self._failures or self._is_given_up else State.GOING_ON
 
+    @property
+    def _was_moved_back(self) -> bool:
+        """Whether the version was current, and somebody has made the one before it current again."""
+        return PREVIOUS in self._labels and self._current == self.before
+
     def _note(self, labels: Mapping[str, Sequence[str]]) -> None:
         self._labels = labels.get(self.version, ())
+        self._current = next((version for version, own in labels.items() if CURRENT in own), "")
         self._was_pending |= PENDING in self._labels
         self._looks_without_label = 0 if self._labels else self._looks_without_label + self._was_pending
 
@@ -147,6 +158,9 @@ class Watch:
         if state is State.GOING_ON:
             said = f"nothing says {took} that it has finished or failed. It goes on without this command"
             return warned(OUTCOME, said, f"Wait some minutes, then run {doctor}")
+        if self._was_moved_back:
+            said = f"AWSCURRENT was on version {self.version}, and somebody has moved it back to {self.before}"
+            return failed(OUTCOME, said, f"Run {doctor}")
         where = f"{self._failures[-1].item} failed" if self._failures else "no line of the log says why"
         if self._was_pending and PENDING not in self._labels:
             said = (

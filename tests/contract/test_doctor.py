@@ -94,6 +94,32 @@ def test_if_no_password_logs_in_the_statement_sets_one_that_does(
     assert examined(every_laboratory, (CURRENT, new), ([], old)).first.state is State.HEALTHY
 
 
+HOSTILE = {
+    "PostgreSQL": "we\"ird'; DROP ROLE x; --",
+    "MySQL": "we`ird'\\; --",
+    "MariaDB": "we`ird'\\; --",
+    "Oracle": '"we\'ird; -- "',
+    "SQL Server": "we]ird'; DROP LOGIN x; --",
+}
+"""By engine, a user's name that ends a statement, if it is not quoted. On Db2 there is none."""
+
+
+@pytest.mark.strategies(Strategy.SINGLE_USER)
+def test_the_statement_is_about_the_user_whatever_its_name_is(
+    every_laboratory: Laboratory, strategy: Strategy, *, through_admin: bool
+) -> None:
+    name = HOSTILE.get(every_laboratory.engine.kind.name)
+    if not name or through_admin:
+        return
+    user = every_laboratory.new_user(name)
+    old = value(every_laboratory, changed(user), strategy, through_admin=False)
+    found = examined(every_laboratory, (CURRENT, old))
+    chosen = changed(user)
+    for repair in found.repairs[:-1]:
+        run(every_laboratory, repair.command.replace("***", chosen.password))
+    assert every_laboratory.logs_in(chosen)
+
+
 @pytest.mark.strategies(Strategy.ALTERNATING_USERS)
 def test_a_half_privileged_clone_is_seen_and_the_statements_end_it(
     every_laboratory: Laboratory, strategy: Strategy, *, through_admin: bool

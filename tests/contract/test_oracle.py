@@ -359,6 +359,22 @@ def test_a_user_that_cannot_see_the_dictionary_gets_the_remedy(oracle: OracleLab
         session.clone_status(user.username, f"{user.username}_clone")
 
 
+def test_a_remedy_is_about_the_user_and_not_about_its_namesake_in_capitals(oracle: OracleLaboratory) -> None:
+    """Whoever runs it as it is told would give another user the right to change passwords."""
+    admin, user = oracle.new_user(f'"rotator {secrets.token_hex(4)}"'), oracle.new_user()
+    namesake = oracle.new_user(f'"low_{secrets.token_hex(4)}"')
+    for one in (admin, namesake):
+        with pytest.raises(NotPermitted) as refused, oracle.engine.connect(one, deadline()) as session:
+            session.clone_status(user.username, f"{user.username}_clone")
+        assert refused.value.remedy.startswith(f"GRANT SELECT_CATALOG_ROLE TO {one.username}; or GRANT SELECT ON SYS.")
+        oracle.alter(refused.value.remedy.partition(";")[0])
+        with oracle.engine.connect(one, deadline()) as session:
+            assert session.clone_status(user.username, f"{user.username}_clone") is CloneStatus.ABSENT
+        with pytest.raises(NotPermitted) as refused, oracle.engine.connect(one, deadline()) as session:
+            session.set_password(user.username, new_password())
+        assert refused.value.remedy == f"GRANT ALTER USER TO {one.username}"
+
+
 # Interruptions
 
 

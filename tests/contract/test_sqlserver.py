@@ -3,6 +3,7 @@
 import logging
 import secrets
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -17,6 +18,7 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.engine import CloneStatus
+from rotation.engines.network import tls_context
 from rotation.engines.sqlserver.session import SQLServer, SQLServerSession
 from rotation.errors import (
     LoginBlocked,
@@ -390,6 +392,18 @@ def superuser_of(server: sqlserver_server.Server) -> Credential:
         password=server.password,
         tls=True,
     )
+
+
+def test_another_engine_does_not_get_the_older_tls_that_this_one_needs(sqlserver: SQLServerLaboratory) -> None:
+    """Connections share what verifies servers."""
+    others = tls_context()
+    with sqlserver.engine.connect(sqlserver.admin, deadline()):
+        pass
+    list(sqlserver.engine.reach(sqlserver.admin, deadline()))
+    assert tls_context() is others
+    assert others.maximum_version is ssl.TLSVersion.MAXIMUM_SUPPORTED
+    assert others.check_hostname
+    assert others.verify_mode is ssl.CERT_REQUIRED
 
 
 def test_a_server_without_tls_learns_nothing_about_the_password(monkeypatch: pytest.MonkeyPatch) -> None:

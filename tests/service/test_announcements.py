@@ -231,6 +231,18 @@ def test_if_no_time_is_left_no_event_is_put(
     assert announcements.client.cache_info().currsize == 0
 
 
+@pytest.mark.parametrize("answer", [{}, {"FailedEntryCount": 1, "Entries": []}, {"Entries": [{}]}])
+def test_a_bus_that_names_no_event_has_not_taken_it(
+    invoke: Invoke, bus: Bus, database: FakeDatabase, scenario: Scenario, answer: dict[str, Any]
+) -> None:
+    with Stubber(announcements.client()) as stub:
+        stub.add_response("put_events", answer)
+        call = finish(invoke, database, scenario)
+    assert_done_with_a_warning(call, scenario)
+    assert "PutEvents answered no id" in call.lines[1]["cause"]
+    assert f"Check that the bus {bus.name} exists" in call.lines[1]["remedy"]
+
+
 @pytest.mark.parametrize("in_answer", [True, False])
 def test_a_bus_that_refuses_fails_no_rotation_and_says_why(
     invoke: Invoke, bus: Bus, database: FakeDatabase, scenario: Scenario, *, in_answer: bool

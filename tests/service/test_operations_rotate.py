@@ -419,6 +419,25 @@ def test_a_rotation_that_another_one_followed_has_finished(world: World, capsys:
     assert world.labels()["AWSPREVIOUS"] in rows(shown)["outcome"][1]
 
 
+def test_a_rotation_that_somebody_moved_back_has_not_finished(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """The server has the new password, and applications read the old one."""
+    before = world.labels()["AWSCURRENT"]
+
+    def end_and_move_back() -> None:
+        world.end()
+        world.client.update_secret_version_stage(
+            SecretId=world.arn,
+            VersionStage="AWSCURRENT",
+            MoveToVersionId=before,
+            RemoveFromVersionId=world.labels()["AWSCURRENT"],
+        )
+
+    world.on_pause = end_and_move_back
+    assert world.rotate() == 1
+    outcome, said = rows(capsys.readouterr().out)["outcome"]
+    assert (outcome, said.endswith(f"and somebody has moved it back to {before}")) == ("fail", True)
+
+
 def test_labels_that_are_older_than_the_rotation_are_no_failure(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -450,6 +469,41 @@ def test_a_machine_reads_json_and_nothing_else(world: World, capsys: pytest.Capt
     }
     assert answer["Seconds"] == 1.0
     assert [one["Item"] for one in answer["Findings"]] == ["begun", *STEPS, "outcome"]
+
+
+def test_a_line_that_is_no_step_does_not_end_the_command(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A bus that refuses an event leads to a warning with secret and token, and without a step."""
+    monkeypatch.setenv("EVENT_BUS_NAME", "gone")
+    monkeypatch.setenv("EVENTS_ENDPOINT", "http://127.0.0.1:9")
+    assert world.rotate() == 0
+    shown = capsys.readouterr().out
+    assert list(rows(shown)) == ["begun", *STEPS, "event", "outcome"]
+    outcome, said = rows(shown)["event"]
+    assert outcome == "warn"
+    assert said.startswith('putting the event "Rotation Finished" on the bus gone: events:PutEvents gave no answer')
+    assert "→ Give the function's subnets a route to events" in shown
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_line_of_the_log_gives_no_order_to_the_terminal(
+    world: World, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who can write into the log group knows secret and token."""
+    orders = "\x1b]0;owned\a\x1b[2J\x9b31m\u202e"
+
+    def write() -> None:
+        about = {"secret_arn": world.arn, "version_token": world.labels()["AWSPENDING"], "remedy": orders}
+        step = {"step": "setSecret", "level": "ERROR", "duration_ms": 1, "message": orders}
+        world.group.write([json.dumps(about | step)])
+        world.end()
+
+    world.on_pause = write
+    world.rotate(*options)
+    shown = capsys.readouterr().out
+    assert "]0;owned" in shown
+    assert not [one for one in shown if not one.isprintable() and one != "\n"]
 
 
 # What RotateSecret refuses

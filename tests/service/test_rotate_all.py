@@ -4,7 +4,9 @@ The state machine and its function run in the roles of the template: what no sta
 functions here need no database; tests/service/test_rotate_all_servers.py has real ones.
 """
 
+import csv
 import json
+import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event, Thread
 from typing import Any
 from uuid import uuid4
 
@@ -21,7 +23,7 @@ import pytest
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
 from functions.watch import app
-from operations import rotate_all
+from operations import rotate_all, rotation_report
 from operations.calls import Stopped
 from operations.rotate_all import RotateAll
 from rotation.errors import ServiceFailed
@@ -156,8 +158,8 @@ def account() -> Iterator[Account]:
             account_id=service.account_id,
             parameters={"RotateAllBucket": bucket_of(service)},
         )
-        session = boto3.Session("test", "test", region_name=REGION)
-        s3: Any = session.client("s3", endpoint_url=service.endpoint_url, config=PATHS)
+        operators = boto3.Session("test", "test", region_name=REGION)
+        s3: Any = operators.client("s3", endpoint_url=service.endpoint_url, config=PATHS)
         s3.create_bucket(Bucket=bucket_of(service))
         services = LocalServices(service, stack.roles["RotateAllMachineRole"])
         yield Account(service, stack, services, service.client(), s3)
@@ -285,8 +287,7 @@ def test_a_dry_run_and_a_no_rotate_nothing(world: World, tmp_path: Path) -> None
     ("words", "cause"),
     [
         ([], "nothing says which secrets are meant"),
-        (["--all", "--since", "yesterday"], "--since is no time"),
-        (["--all", "--since", "2026-01-31T12:00:00"], "--since is no time"),
+        (["--rest", "run-1", "--list", "FILE"], "--rest has a list of its own"),
     ],
 )
 def test_what_is_not_said_clearly_is_refused(words: list[str], cause: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -397,6 +398,15 @@ def test_only_the_version_of_this_run_counts(labels: dict[str, list[str]], minut
     assert state(labels, "ours", began, began + timedelta(minutes=minutes)) is found
 
 
+def test_a_function_that_answers_nothing_is_no_rotation(world: World, tmp_path: Path) -> None:
+    """No state catches what AWS calls States.Runtime, so the execution ends without an outcome."""
+    arn = world.secret("a", **{SERVER_TAG: "a"})
+    world.service.register("rotation-PostgreSql", lambda _: None)
+    done = world.run(tmp_path)
+    assert (done.code, done.rows[arn]["outcome"]) == (1, "not finished")
+    assert not world.rotations()
+
+
 # The threshold
 
 
@@ -423,15 +433,105 @@ def test_if_too_many_servers_fail_the_run_stops_and_can_be_run_again_for_the_res
     done = world.run(tmp_path, "--all", "--servers-at-once", "1")
     assert (done.code, done.outcomes) == (1, {"failed": 2, "not finished": 6})
     assert [line for line in done.told if "It has stopped: FAILED: States.ExceedToleratedFailureThreshold" in line]
-    # What was wrong is put right, and the command that was told is run; half of the rest meanwhile rotated by itself.
+    # What was wrong is put right, and the command that was told is run.
     world.broken.clear()
-    for arn in good[:3]:
-        world.client.rotate_secret(SecretId=arn)
-        world.service.wait(arn)
-    words = shlex.split(shlex.split(done.told[-1].partition("make rotate-all ")[2])[0].removeprefix("OPERATION_ARGS="))
-    rest = world.run(tmp_path, *words)
-    assert (rest.code, set(rest.rows)) == (0, {*bad, *good[3:]})
+    rest = world.run(tmp_path, *told(done))
+    assert (rest.code, set(rest.rows)) == (0, {*bad, *good})
     assert world.rotations() == dict.fromkeys([*bad, *good], 1)
+
+
+def test_the_rest_of_a_run_is_what_it_has_not_rotated(world: World, tmp_path: Path) -> None:
+    """Not what has rotated since: an interrupted rotation ends then, too, with a password that it made before."""
+    arn, good, gone = world.secret("a"), world.secret("b"), world.secret("c")
+    world.broken[gone] = "preflight"
+    world.broken[arn] = "setSecret"
+    earlier = world.client.rotate_secret(SecretId=arn)["VersionId"]
+    world.service.wait(arn)
+    world.broken.pop(arn)
+    ended: list[str] = []
+
+    def finish(call: Call, phase: str) -> None:
+        """As the service does: it refuses a new rotation, and ends the earlier one; and then our run is stopped."""
+        if (call.operation, phase, call.secret_id) == ("RotateSecret", "before", arn):
+            if not ended:
+                for step in ("setSecret", "testSecret", "finishSecret"):
+                    world.function({"SecretId": arn, "Step": step, "ClientRequestToken": earlier})
+                ended.append(arn)
+            raise ServiceError("InvalidParameterException", "A previous rotation isn't complete.")
+
+    world.service.intercept = finish
+    first = world.run(tmp_path)
+    assert first.code == 1
+    assert "AWSCURRENT" in world.client.describe_secret(SecretId=arn)["VersionIdsToStages"][earlier]
+    world.service.intercept = None
+    world.broken.clear()
+    world.client.delete_secret(SecretId=gone)
+    rest = world.run(tmp_path, *told(first))
+    assert {secret: row["outcome"] for secret, row in rest.rows.items()} == {arn: "rotated", gone: "not planned"}
+    assert rest.code == 1
+    assert good not in rest.rows
+
+
+def test_what_a_list_names_in_vain_is_reported(world: World, tmp_path: Path) -> None:
+    """A slip of the pen after a leak leaves a password that is known."""
+    arn, listed = world.secret("a"), tmp_path / "list"
+    listed.write_text(f"{arn}\n{arn[:-1]}\n=cmd\n")
+    done = world.run(tmp_path, "--list", str(listed))
+    assert done.code == 1
+    assert {name: row["outcome"] for name, row in done.rows.items()} == {
+        arn: "rotated",
+        arn[:-1]: "not planned",
+        "'=cmd": "not planned",
+    }
+    assert any(line.startswith("2 secrets were named, and rotate with no function of the stack") for line in done.told)
+    listed.write_text(arn[:-1])
+    done = world.run(tmp_path, "--list", str(listed))
+    assert (done.code, done.outcomes) == (1, {"not planned": 1})
+
+
+def test_a_secret_that_somebody_takes_out_of_the_plan_is_missed(world: World, tmp_path: Path) -> None:
+    for _ in range(2):
+        world.secret("a", **{SERVER_TAG: "a"})
+    command, _ = world.command()
+    plan = command.plan({})
+    bucket = bucket_of(world.service)
+    [server] = json.loads(world.s3.get_object(Bucket=bucket, Key=plan.output["Key"])["Body"].read())
+    items = json.loads(world.s3.get_object(Bucket=bucket, Key=server["Key"])["Body"].read())
+    world.s3.put_object(Bucket=bucket, Key=server["Key"], Body=json.dumps(items[1:]).encode())
+    with pytest.raises(ServiceFailed, match="2 secrets were planned, and the bucket has 1"):
+        world.run(tmp_path, "--run", plan.run)
+
+
+def test_a_rotation_is_waited_for_from_its_own_beginning(world: World, tmp_path: Path) -> None:
+    """An execution that is redriven has the start time of the day before. Its rotations have just begun."""
+    arn, states = world.secret("a"), list[str]()
+    world.machine.entered = lambda state, _: states.append(state)
+    began = datetime.now(UTC)
+    world.now = lambda: began if "Rotate" in states else began - timedelta(days=1)
+    world.broken[arn] = "testSecret"
+
+    def mend(_seconds: float, _value: Any) -> None:  # noqa: ANN401 - whatever the state's input is
+        if states.count("Look") == 1:
+            world.broken.clear()
+            world.client.rotate_secret(SecretId=arn, ClientRequestToken=token_of(world, arn))
+        world.service.wait(arn)
+
+    world.machine.wait = mend
+    assert world.run(tmp_path).outcomes == {"rotated": 1}
+    assert "Doctor" not in states
+
+
+def token_of(world: World, arn: str) -> str:
+    """Return the version that is pending."""
+    labels = world.client.describe_secret(SecretId=arn)["VersionIdsToStages"]
+    return str(next(version for version, own in labels.items() if "AWSPENDING" in own))
+
+
+def told(run: Run) -> list[str]:
+    """Return the options of the command that was told for the rest."""
+    [line] = [line for line in run.told if line.startswith("To rotate the rest, run make rotate-all ")]
+    [assignment] = shlex.split(line.partition("make rotate-all ")[2])
+    return shlex.split(assignment.removeprefix("OPERATION_ARGS="))
 
 
 def test_a_run_that_was_interrupted_is_followed_and_rotates_nothing_twice(world: World, tmp_path: Path) -> None:
@@ -444,12 +544,53 @@ def test_a_run_that_was_interrupted_is_followed_and_rotates_nothing_twice(world:
     assert world.rotations() == dict.fromkeys(secrets, 1)
 
 
+def test_two_runs_do_not_rotate_at_once(world: World, tmp_path: Path) -> None:
+    """Each would keep to its number of secrets of a server, and together they would not."""
+    for _ in range(2):
+        world.secret("a", **{SERVER_TAG: "a"})
+    begun, go_on = Event(), Event()
+    alone = world.function
+
+    def waiting(event: dict[str, Any]) -> object:
+        begun.set()
+        assert go_on.wait(30)
+        return alone(event)
+
+    world.service.register("rotation-PostgreSql", waiting)
+    command, _ = world.command()
+    plan = command.plan({})
+    first = Thread(target=command.rotate, args=(plan,))
+    first.start()
+    assert begun.wait(30)
+    with pytest.raises(Stopped, match=f"{plan.run} rotates now") as refused:
+        world.run(tmp_path)
+    go_on.set()
+    first.join()
+    later = re.findall("--run (run-[0-9a-f-]+)", refused.value.remedy)
+    assert later[0] == plan.run
+    assert world.run(tmp_path, "--run", later[1]).outcomes == {"rotated": 2}
+
+
 # What is written
 
 
 def test_no_cell_of_the_report_is_a_formula(world: World, tmp_path: Path) -> None:
     arn = world.secret("=HYPERLINK(1)", **{SERVER_TAG: "=HYPERLINK(1)"})
-    assert world.run(tmp_path).rows[arn]["server"] == "'=HYPERLINK(1)"
+    assert world.run(tmp_path).rows[arn]["server"] == "'=hyperlink(1)"
+
+
+def test_a_blank_hides_no_formula(tmp_path: Path) -> None:
+    rotation_report.write([rotation_report.Row("\t=cmd", "\r@SUM(1)", "failed", cause=" +1")], tmp_path / "report")
+    with (tmp_path / "report").open(newline="") as file:
+        [row] = csv.DictReader(file)
+    assert (row["secret"], row["server"], row["cause"]) == ("'\t=cmd", "'\r@SUM(1)", "' +1")
+
+
+def test_two_spellings_of_a_server_are_one(world: World) -> None:
+    names = ("db.example.com:5432", "DB.example.com:5432", "db.example.com.:5432", " Db.Example.Com:5432")
+    for name in names:
+        world.secret(name)
+    assert world.command()[0].plan({}).output["Servers"] == 1
 
 
 def test_another_interpreter_reads_the_definition(world: World) -> None:

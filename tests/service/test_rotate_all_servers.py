@@ -19,9 +19,7 @@ import boto3
 import pytest
 
 from functions.watch import app
-from rotation.aws import own_clients
 from rotation.credential import Credential
-from rotation.fleet import files
 from rotation.fleet.plan import SERVER_TAG
 from rotation.lambda_handler import rotation_handler
 from tests import servers
@@ -86,7 +84,7 @@ class Fleet:
         engine, laboratory = list(self.laboratories.items())[number % 2]
         user = laboratory.new_user()
         name = (number // 2) % (NAMES + 1)
-        server = f"{engine}-{name}" if name else f"{user.host}:{user.port}"
+        server = f"{engine.lower()}-{name}" if name else f"{user.host}:{user.port}"
         value = {"engine": user.engine, "host": user.host, "port": user.port, "username": user.username}
         if user.database:
             value["dbname"] = user.database
@@ -146,9 +144,7 @@ def fleet(
         for name, value in {**stack.environment("RotateAllFunction"), **service.environment, **here}.items():
             monkeypatch.setenv(name, value)
         forget_clients()
-        for cached in (own_clients, files.client):
-            cached.cache_clear()
-            exits.callback(cached.cache_clear)
+        exits.callback(forget_clients)
         s3 = boto3.client("s3", endpoint_url=service.endpoint_url, config=PATHS)
         s3.create_bucket(Bucket=bucket_of(service))
         yield Fleet(service, s3, stack, {"PostgreSql": postgresql, "MySql": mysql})
@@ -181,6 +177,6 @@ def test_a_fleet_is_rotated(fleet: Fleet, number: int, tmp_path: Path) -> None:
     # What was broken is put right, and the command that was told rotates the rest: nothing else.
     for arn in broken:
         fleet.put_password(arn, fleet.users[arn].password)
-    rest = finished(command, operator, tmp_path, "--all", "--since", done.told[-1].partition("--since ")[2].strip("'"))
+    rest = finished(command, operator, tmp_path, "--rest", done.told[-1].partition("--rest ")[2].split()[0])
     assert (rest.code, set(rest.rows)) == (0, set(broken))
     assert all(fleet.has_new_password(arn) for arn in broken)

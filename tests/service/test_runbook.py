@@ -310,6 +310,24 @@ postgresql_once = pytest.mark.thorough(postgresql=OLDER)
 """A procedure calls AWS; what differs from version to version, the contract tests."""
 
 
+@postgresql_once
+@pytest.mark.parametrize("breaks", ["the editor", "the text", "the terminal", "the name"])
+def test_an_edit_that_is_broken_off_writes_nothing_and_leaves_no_file(world: World, breaks: str) -> None:
+    """In a shell of somebody's own: it goes on after a command that failed."""
+    world.prepare()
+    before, terminal = world.described()["VersionIdsToStages"], world.terminal
+    [block] = [block for block in PAGE if block.section == EDITING]
+    editors = {"the editor": "exit 1", "the text": 'echo , >> "$1"', "the terminal": 'kill -INT "$PPID"; echo > "$1"'}
+    editor, left = terminal.folder / "breaking", terminal.folder / "temporary"
+    editor.write_text(f"#!/bin/sh\n{editors.get(breaks, 'echo {} > $1')}\n")
+    editor.chmod(0o755)
+    left.mkdir()
+    text = block.text.replace(SECRET, f"{SECRET}-2") if breaks == "the name" else block.text
+    terminal.run(f"set +e; EDITOR={editor}; TMPDIR={left}\n{text}\ntrue")
+    assert world.described()["VersionIdsToStages"] == before
+    assert not list(left.iterdir())
+
+
 def test_every_block_is_run_or_has_a_reason() -> None:
     beginnings = [block.text for block in PAGE]
     assert [text for text in NOT_RUN if not any(one.startswith(text) for one in beginnings)] == []
@@ -361,10 +379,15 @@ def test_a_leaked_password_is_refused_in_the_end(world: World, strategy: Strateg
         assert leak.step() == [(True,)]
         with pytest.raises(psycopg2.OperationalError):
             run("SELECT 1")
-    before = world.read()
+    before, others = world.read(), list[object]()
+    production = world.service.register(f"{STACK}-production-PostgreSql", others.append)
+    world.client.rotate_secret(SecretId=ADMIN, RotationLambdaARN=production, RotateImmediately=False)
+    world.service.wait(ADMIN)
+    others.clear()
     leak.step()
     world.require_rotated()
     assert world.read() != before
+    assert not others, "a stack whose name begins like ours is somebody else's"
     leak.end()
 
 

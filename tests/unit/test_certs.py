@@ -54,3 +54,15 @@ def test_connections_share_what_was_read_of_the_authorities_until_they_change(
     assert new_tls_context() is not first
     os.utime(bundle, (1, 1))
     assert tls_context() is not first
+
+
+def test_another_bundle_of_the_same_date_is_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive can give all its files one date, and a link can be turned from one to the other."""
+    link = tmp_path / "bundle.pem"
+    monkeypatch.setenv("DB_CA_BUNDLE", str(link))
+    for name in ("rds-global-bundle.pem", "amazon-public-roots.pem"):
+        (tmp_path / name).write_bytes((CERTS / name).read_bytes())
+        os.utime(tmp_path / name, (1, 1))
+        link.unlink(missing_ok=True)
+        link.symlink_to(tmp_path / name)
+        assert len(tls_context().get_ca_certs()) == (CERTS / name).read_text().count("BEGIN CERTIFICATE")

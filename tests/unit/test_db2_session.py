@@ -4,6 +4,7 @@ import gc
 import queue
 import threading
 import weakref
+from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
@@ -133,6 +134,21 @@ def test_a_login_that_fails_is_told_by_its_code(text: str, error: type[RotationE
     assert remedy in found.remedy
     assert found.cause.startswith(f"SQL{code}N")
     assert "SQLSTATE" not in found.cause
+
+
+@pytest.mark.parametrize(
+    ("code", "user", "statement"),
+    [
+        (1060, "app", "GRANT CONNECT ON DATABASE TO USER app, or"),
+        (1060, "app; GRANT DBADM", 'GRANT CONNECT ON DATABASE TO USER "APP; GRANT DBADM", or'),
+        (1060, 'my"app', 'GRANT CONNECT ON DATABASE TO USER "MY""APP", or'),
+        (30082, "o'hara", "CALL RDSADMIN.CHANGE_PASSWORD('o''hara', "),
+    ],
+)
+def test_a_remedy_is_one_statement_whatever_the_name_of_the_user(code: int, user: str, statement: str) -> None:
+    error = ServerError(f'{CLI}SQL{code}N  failed with reason "1".  SQLSTATE=08001 SQLCODE=-{code}')
+    found = login_failure(error, replace(CREDENTIAL, username=user), "logging in", is_change=False)
+    assert statement in found.remedy
 
 
 def test_a_bundle_that_does_not_exist_is_known_by_its_state() -> None:

@@ -72,9 +72,9 @@ def put(bus: str, what: Announcement, detail: Mapping[str, str], deadline: Deadl
     except (BotoCoreError, ResponseParserError, TimeoutError) as error:
         remedy = "Give the function's subnets a route to events: a VPC endpoint or a NAT gateway that allows it"
         raise ServiceFailed(operation, f"{PERMISSION} gave no answer ({type(error).__name__})", remedy) from None
-    for refused in answer["Entries"]:
-        if code := refused.get("ErrorCode"):
-            raise _not_put(operation, bus, code, refused.get("ErrorMessage", ""))
+    told = (answer.get("Entries") or [{}])[0]
+    if not told.get("EventId"):
+        raise _not_put(operation, bus, told.get("ErrorCode", "no id"), told.get("ErrorMessage", "the event has none"))
 
 
 def _not_put(operation: str, bus: str, code: str, message: str) -> ServiceFailed:

@@ -85,6 +85,12 @@ class LocalStates:
         """Say how it is, and its output if it has ended."""
         return self.runs[executionArn]
 
+    def list_executions(self, *, stateMachineArn: str, statusFilter: str, maxResults: int) -> dict[str, Any]:  # noqa: N803
+        """List the executions in a status, without those of the items of maps."""
+        prefix = f"{stateMachineArn.replace(':stateMachine:', ':execution:')}:"
+        found = [arn for arn, run in self.runs.items() if arn.startswith(prefix) and run["status"] == statusFilter]
+        return {"executions": [{"name": arn.removeprefix(prefix)} for arn in found[:maxResults]]}
+
     def _run(self, arn: str, name: str, value: object) -> None:
         ended: dict[str, Any] = {"status": "FAILED", "error": "the interpreter's own", "cause": ""}
         try:

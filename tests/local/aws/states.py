@@ -28,6 +28,8 @@ from uuid import uuid4
 LARGEST: Final = 262_144
 """Bytes of an input or output (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html)."""
 MOST_EVENTS: Final = 25_000
+TERMINAL: Final = frozenset({"States.DataLimitExceeded", "States.Runtime"})
+"""https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html"""
 EVENTS_OF_STATE: Final = 5
 """A task is entered, scheduled, started, done and exited."""
 
@@ -116,15 +118,18 @@ class Execution:
     def run(self, value: Any) -> Any:  # noqa: ANN401
         """Run to the end; return the output. Raises Failed, Stopped."""
         self.machine.executions.append(self)
-        began = self.machine.now().isoformat().replace("+00:00", "Z")
-        self._context = {"Execution": {"Name": self.name, "StartTime": began}}
+        self._context = {"Execution": {"Name": self.name, "StartTime": self._now()}}
         state = self.definition["StartAt"]
         while state:
             if any(parent.is_set() for parent in self.parents):
                 raise Stopped
             self.machine.entered(state, value)
+            self._context["State"] = {"EnteredTime": self._now()}
             value, state = self._state(self.definition["States"][state], _checked(value))
         return _checked(value)
+
+    def _now(self) -> str:
+        return self.machine.now().isoformat().replace("+00:00", "Z")
 
     def _state(self, state: Mapping[str, Any], value: Any) -> tuple[Any, str | None]:  # noqa: ANN401
         self._count(EVENTS_OF_STATE)
@@ -225,7 +230,7 @@ class Execution:
             raise Unsupported(path)
         found = value if root == "$" else self._context
         for name in names:
-            if name not in found:
+            if not isinstance(found, Mapping) or name not in found:
                 raise Failed("States.Runtime", f"{path} is not there")
             found = found[name]
         return found
@@ -272,7 +277,9 @@ def _pause(retriers: Any, failure: Failed, tries: dict[int, int]) -> float | Non
 
 
 def _matches(rule: Mapping[str, Any], failure: Failed) -> bool:
-    return bool({failure.error, "States.ALL"} & set(rule["ErrorEquals"]))
+    """Tell whether a rule is about a failure. States.ALL means all but what ends an execution in any case."""
+    names = {failure.error} if failure.error in TERMINAL else {failure.error, "States.ALL"}
+    return bool(names & set(rule["ErrorEquals"]))
 
 
 def _put(value: Any, path: str | None, result: Any) -> Any:  # noqa: ANN401

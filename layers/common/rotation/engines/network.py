@@ -73,22 +73,25 @@ def ca_bundle() -> str:
     return os.environ.get("DB_CA_BUNDLE") or str(shipped)
 
 
-def tls_context() -> ssl.SSLContext:
+def tls_context(newest: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED) -> ssl.SSLContext:
     """Return what verifies chain, dates and host name with the authorities; raises Untrusted.
 
-    Connections share it, for reading the authorities takes 17 ms of processor time. Who changes something of it takes
-    `new_tls_context`.
+    It speaks TLS up to the newest version that is given. Connections share it, for reading the authorities takes 17 ms
+    of processor time. Who changes something of it takes `new_tls_context`.
     """
     bundle = ca_bundle()
     try:
-        return _shared_context(bundle, Path(bundle).stat().st_mtime_ns)
+        file = Path(bundle).stat()
+        return _shared_context(bundle, (file.st_mtime_ns, file.st_size, file.st_ino), newest)
     except OSError as error:
         raise _unreadable(bundle, error) from None
 
 
-@functools.lru_cache(maxsize=1)
-def _shared_context(bundle: str, changed: int) -> ssl.SSLContext:  # noqa: ARG001 - a file that changed is read again
-    return new_tls_context()
+@functools.lru_cache(maxsize=2)
+def _shared_context(bundle: str, file: tuple[int, ...], newest: ssl.TLSVersion) -> ssl.SSLContext:  # noqa: ARG001 - a file that changed is read again
+    context = new_tls_context()
+    context.maximum_version = newest
+    return context
 
 
 def new_tls_context() -> ssl.SSLContext:

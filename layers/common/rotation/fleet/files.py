@@ -4,6 +4,7 @@ In the bucket, below `rotate-all/` and the run's name. No file holds a password.
 
     plan/servers.json      a list: each server, and the key of the file with its secrets
     plan/servers/N.json    a list: the secrets of one server
+    plan/missing.json      a list: what was named, and is no secret that rotates with the stack
     rotated/N.json         the secret with number N was rotated
     failed/N.json          it was not: error, cause and remedy
 """
@@ -15,14 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 from botocore.config import Config
 
-from rotation.aws import CONFIG, call_aws
+from rotation.aws import CONFIG, call_aws, session
 from rotation.deadline import Deadline
 from rotation.fleet.plan import Server, Wish, token, tolerated
 
 FOLDER = "rotate-all"
+SERVERS, MISSING = "plan/servers.json", "plan/missing.json"
 THREADS = 20
 """How many files are written, and how many functions are asked, at the same time."""
 
@@ -61,7 +62,12 @@ class Files:
         )
         return json.loads(answer["Body"].read())
 
-    def write_plan(self, servers: Sequence[Server], wish: Wish) -> str:
+    def planned(self) -> list[str]:
+        """Return the ARNs of all secrets that the run has planned. Raises RotationError."""
+        keys = [str(server["Key"]) for server in self.read(f"{self.folder}/{SERVERS}")]
+        return [str(item["SecretId"]) for items in side_by_side(self.read, keys) for item in items]
+
+    def write_plan(self, servers: Sequence[Server], wish: Wish, missing: Sequence[str]) -> str:
         """Write the plan; return the key of its first file. Can be repeated."""
         items = [dict(self._server(number, server, wish)) for number, server in enumerate(servers)]
         first = self._numbers(servers)
@@ -69,7 +75,8 @@ class Files:
             lambda number: self.write(str(items[number]["Key"]), self._secrets(servers[number], first[number])),
             range(len(servers)),
         )
-        key = f"{self.folder}/plan/servers.json"
+        self.write(f"{self.folder}/{MISSING}", list(missing))
+        key = f"{self.folder}/{SERVERS}"
         self.write(key, items)
         return key
 
@@ -110,9 +117,9 @@ def outcome_key(item: Mapping[str, Any], outcome: str) -> str:
 
 
 @functools.cache
-def client() -> Any:  # noqa: ANN401 - boto3's, which has no types here
+def client() -> Any:  # noqa: ANN401 - botocore's, which has no types here
     """Return S3's client, made once."""
-    return boto3.client("s3", config=CONFIG.merge(Config(max_pool_connections=THREADS)))
+    return session().create_client("s3", config=CONFIG.merge(Config(max_pool_connections=THREADS)))
 
 
 def side_by_side[Item, Result](work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:

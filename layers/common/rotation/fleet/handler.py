@@ -14,10 +14,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-import boto3
 from botocore.config import Config
 
-from rotation.aws import CONFIG, call_aws, own_clients
+from rotation.aws import CONFIG, call_aws, own_clients, session
 from rotation.deadline import Deadline
 from rotation.environment import invalid
 from rotation.errors import InvalidEvent, RotationError, ServiceFailed
@@ -69,9 +68,11 @@ def _plan(event: Event, deadline: Deadline) -> Answer:
     """Write the plan; return where it is, and what is in it."""
     wish, files = Wish.parse(event["Wish"]), _files(event["Run"], deadline)
     listed = files.read(wish.listed) if wish.listed else ()
+    if wish.rest:
+        listed = _files(wish.rest, deadline).planned()
     chosen = choose(_attached(deadline), wish, listed)
     servers = grouped(chosen.rotating, _servers(chosen.rotating, deadline))
-    key = files.write_plan(servers, wish)
+    key = files.write_plan(servers, wish, chosen.missing)
     logger.info(f"planned {event['Run']}: {len(chosen.rotating)} secrets on {len(servers)} servers")
     return {
         "Run": event["Run"],
@@ -83,6 +84,7 @@ def _plan(event: Event, deadline: Deadline) -> Answer:
         "Functions": by_function(chosen.rotating),
         "Done": chosen.done,
         "Off": chosen.off,
+        "Missing": len(chosen.missing),
         "AtOnce": wish.at_once,
         "ServersAtOnce": wish.servers_at_once,
         "Tolerated": tolerated(len(servers), wish.tolerated),
@@ -123,7 +125,7 @@ def _attached(deadline: Deadline) -> list[AttachedSecret]:
 
 def _servers(secrets: Sequence[AttachedSecret], deadline: Deadline) -> dict[str, str]:
     """Return the server of each secret, by ARN; empty if its function does not name it."""
-    client = cast("Lambda", boto3.client("lambda", config=SERVER_CONFIG))
+    client = cast("Lambda", session().create_client("lambda", config=SERVER_CONFIG))
     names = side_by_side(lambda secret: tagged_server(secret) or _server(client, secret, deadline), secrets)
     return dict(zip((secret.arn for secret in secrets), names, strict=True))
 

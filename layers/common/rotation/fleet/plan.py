@@ -10,7 +10,6 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Self
 
 from rotation.errors import InvalidEvent
@@ -34,8 +33,8 @@ class Wish:
     """As the stack names its function, in any letters' case: postgresql and so on."""
     listed: str = ""
     """The key of a file in the bucket: a JSON list of ARNs or names."""
-    since: datetime | None = None
-    """Leaves out what was rotated at this time or later: an earlier run has done it."""
+    rest: str = ""
+    """The name of an earlier run: what it planned, and has not rotated."""
     at_once: int = 2
     """How many secrets of one server are rotated at the same time."""
     servers_at_once: int = 20
@@ -45,14 +44,13 @@ class Wish:
     @classmethod
     def parse(cls, said: Mapping[str, Any]) -> Self:
         """Read the input of an execution. Raises InvalidEvent."""
-        since = said.get("Since", "")
         try:
             return cls(
                 tag=str(said.get("Tag", "")),
                 prefix=str(said.get("Prefix", "")),
                 engine=str(said.get("Engine", "")),
                 listed=str(said.get("Listed", "")),
-                since=datetime.fromisoformat(since) if since else None,
+                rest=str(said.get("Rest", "")),
                 at_once=_within(said, "AtOnce", cls.at_once, MOST_AT_ONCE),
                 servers_at_once=_within(said, "ServersAtOnce", cls.servers_at_once, MOST_SERVERS),
                 tolerated=_within(said, "Tolerated", cls.tolerated, 100, least=0),
@@ -67,12 +65,21 @@ class Wish:
             secret.name.startswith(self.prefix)
             and (not self.engine or _engine(secret.function_arn) == self.engine.lower())
             and (not self.tag or any(key == own and value in ("", text) for own, text in secret.tags))
-            and (not self.listed or secret.arn in listed or secret.name in listed)
+            and (not self.has_list or secret.arn in listed or secret.name in listed)
         )
 
+    @property
+    def has_list(self) -> bool:
+        """Whether only secrets of a list are meant: that of a file, or of an earlier run."""
+        return bool(self.listed or self.rest)
+
     def is_done(self, secret: AttachedSecret) -> bool:
-        """Tell whether an earlier run has rotated it."""
-        return bool(self.since and secret.last_rotation and secret.last_rotation >= self.since)
+        """Tell whether the earlier run has rotated it: its version is current.
+
+        The date of the last rotation does not tell that. An interrupted rotation can have ended since, with a password
+        that it made before.
+        """
+        return bool(self.rest) and secret.current_version == token(self.rest, secret.arn)
 
 
 @dataclass(frozen=True)
@@ -81,18 +88,21 @@ class Choice:
 
     rotating: Sequence[AttachedSecret]
     done: int = 0
-    """How many were rotated since the time that was given."""
+    """How many the earlier run has rotated."""
     off: int = 0
     """How many are left out because their rotation is off: to rotate them would switch it on."""
+    missing: Sequence[str] = ()
+    """What the list names, and is no secret that rotates with the stack."""
 
 
 def choose(secrets: Iterable[AttachedSecret], wish: Wish, listed: Sequence[str] = ()) -> Choice:
     """Return the secrets that are to be rotated."""
-    names = frozenset(listed)
+    secrets, names = list(secrets), frozenset(listed)
+    known = {name for secret in secrets for name in (secret.arn, secret.name)}
     meant = [secret for secret in secrets if wish.means(secret, names)]
     on = [secret for secret in meant if secret.rotation_enabled]
     rotating = [secret for secret in on if not wish.is_done(secret)]
-    return Choice(rotating, len(on) - len(rotating), len(meant) - len(on))
+    return Choice(rotating, len(on) - len(rotating), len(meant) - len(on), sorted(names - known))
 
 
 @dataclass(frozen=True)
@@ -109,9 +119,15 @@ def grouped(secrets: Iterable[AttachedSecret], servers: Mapping[str, str]) -> li
     """Return the secrets by server. `servers` has the server of each secret that was found, by ARN."""
     groups: defaultdict[tuple[str, bool], list[AttachedSecret]] = defaultdict(list)
     for secret in secrets:
-        found = servers.get(secret.arn, "")
+        found = _plain(servers.get(secret.arn, ""))
         groups[found or f"unknown ({_function(secret)})", bool(found)].append(secret)
     return [Server(name, known, members) for (name, known), members in sorted(groups.items())]
+
+
+def _plain(server: str) -> str:
+    """Return the name of a server, without what makes two names of one: capitals, blanks, the dot of the DNS's root."""
+    host, colon, port = server.strip().lower().rpartition(":")
+    return f"{host.rstrip('.')}{colon}{port.rstrip('.')}"
 
 
 def tagged_server(secret: AttachedSecret) -> str:

@@ -49,6 +49,8 @@ class AttachedSecret:
     """When anything of it was last changed: a value, a label, a tag, the rotation."""
     unfinished_version: str | None = None
     """The version that a rotation has begun and not finished: it has AWSPENDING, and not AWSCURRENT."""
+    current_version: str | None = None
+    """The version that has AWSCURRENT."""
     off_is_intended: bool = False
     """Whether a tag says that the rotation is off on purpose, or that the secret was detached by its tag."""
     tags: tuple[tuple[str, str], ...] = ()
@@ -65,6 +67,7 @@ class AttachedSecret:
             created=_utc(entry.get("CreatedDate")),
             last_changed=_utc(entry.get("LastChangedDate")),
             unfinished_version=_unfinished(entry.get("SecretVersionsToStages", {})),
+            current_version=_current(entry.get("SecretVersionsToStages", {})),
             off_is_intended=any(_says_off(tag) for tag in entry.get("Tags", [])),
             tags=tuple((tag.get("Key", ""), tag.get("Value", "")) for tag in entry.get("Tags", [])),
         )
@@ -126,6 +129,10 @@ def _unfinished(labels: Mapping[str, Sequence[str]]) -> str | None:
     """Return the version that has AWSPENDING, unless it is current."""
     pending = [version for version, own in labels.items() if PENDING in own and CURRENT not in own]
     return pending[0] if pending else None
+
+
+def _current(labels: Mapping[str, Sequence[str]]) -> str | None:
+    return next((version for version, own in labels.items() if CURRENT in own), None)
 
 
 def _entries(client: "SecretsManagerClient", deadline: Deadline) -> "Iterator[SecretListEntryTypeDef]":

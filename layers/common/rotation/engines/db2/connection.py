@@ -10,7 +10,7 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.db2 import client as db2_client
 from rotation.engines.db2.client import ClientConnection, Row, ServerError
-from rotation.engines.db2.kind import CREDENTIAL_BYTES, KIND
+from rotation.engines.db2.kind import CREDENTIAL_BYTES, KIND, granted
 from rotation.engines.db2.problems import is_answer, login_failure, statement_failure
 from rotation.engines.driver import CONNECT_SECONDS, NO_ANSWER, STATEMENT_SECONDS, ExpectedError
 from rotation.engines.network import ca_bundle, open_socket
@@ -94,7 +94,7 @@ class Db2Connection:
         if not self._has_lock_timeout:
             self._has_lock_timeout = True
             seconds = self.deadline.allow(STATEMENT_SECONDS, operation)
-            remedy = f"GRANT ROLE ROLE_NULLID_PACKAGES TO USER {self.username}, or to a group of the user"
+            remedy = f"GRANT ROLE ROLE_NULLID_PACKAGES TO USER {granted(self.username)}, or to a group of the user"
             with self._translating(operation, seconds, remedy):
                 self._client.execute(f"SET CURRENT LOCK TIMEOUT {max(1, int(seconds) - 2)}", (), seconds)
 

@@ -24,6 +24,11 @@ def counterpart(username: str) -> str:
     return username + CLONE_SUFFIX
 
 
+def granted(username: str) -> str:
+    """Return a user's name as GRANT takes it: in quotes, unless it is plain."""
+    return username if NAME.fullmatch(username) else '"' + normal_name(username).replace('"', '""') + '"'
+
+
 def reset_statement(username: str) -> str:
     """Return the call, in the database RDSADMIN, that gives a user another password."""
     name = username.replace("'", "''")

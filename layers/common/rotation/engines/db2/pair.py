@@ -19,7 +19,7 @@ from rotation.engines.db2.by_rds import call
 from rotation.engines.db2.comparison import Db2Comparison, Side
 from rotation.engines.db2.connection import NOTHING_TO_REVOKE, UNKNOWN_NAME, Db2Connection
 from rotation.engines.db2.dependents import lost
-from rotation.engines.db2.kind import KIND, NAME, normal_name
+from rotation.engines.db2.kind import KIND, NAME, granted, normal_name
 from rotation.engines.db2.rights import (
     VIEWS,
     Change,
@@ -263,4 +263,5 @@ class Db2Pair:
 
 def remedy_to_read(connection: Db2Connection) -> str:
     """Return the remedy for a user that may not read the catalog."""
-    return f"GRANT DBADM ON DATABASE TO USER {connection.username}, or put the master user of RDS into the admin secret"
+    user = granted(connection.username)
+    return f"GRANT DBADM ON DATABASE TO USER {user}, or put the master user of RDS into the admin secret"

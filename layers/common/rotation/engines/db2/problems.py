@@ -11,6 +11,7 @@ from typing import Final
 
 from rotation.credential import Credential
 from rotation.engines.db2.client import CLIENT_CODE, ServerError
+from rotation.engines.db2.kind import granted
 from rotation.engines.driver import (
     BUSY,
     CERTIFICATE,
@@ -174,7 +175,8 @@ def is_answer(error: ServerError) -> bool:
 def login_failure(error: ServerError, credential: Credential, operation: str, *, is_change: bool) -> DatabaseError:
     """Return what a failed login means; `is_change` tells whether the login was to change the password."""
     kind, remedy = _login_problem(error, is_change=is_change)
-    remedy = remedy.replace("{user}", credential.username)
+    text = credential.username.replace("'", "''")
+    remedy = remedy.replace("'{user}'", f"'{text}'").replace("{user}", granted(credential.username))
     return kind(operation, said(error.text) or "the client gave no reason", remedy)
 
 

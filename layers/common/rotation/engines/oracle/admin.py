@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rotation.engines.driver import ExpectedError, foreign_triggers_allowed, refuse_foreign_triggers
 from rotation.engines.oracle.connection import OracleConnection, Rows
-from rotation.engines.oracle.rights import SYS, identifier
+from rotation.engines.oracle.rights import SYS, identifier, packaged_name
 from rotation.errors import NotPermitted
 
 NO_SUCH_TABLE = "ORA-00942"
@@ -132,7 +132,8 @@ class OracleAdmin:
             username = self.connection.username
             [view] = VIEW.findall(query)
             cause = f"SYS.{view.upper()} cannot be read"
-            remedy = f"GRANT SELECT_CATALOG_ROLE TO {username}; or GRANT SELECT ON SYS.{view.upper()} TO {username}"
+            name = packaged_name(username)
+            remedy = f"GRANT SELECT_CATALOG_ROLE TO {name}; or GRANT SELECT ON SYS.{view.upper()} TO {name}"
             raise NotPermitted(f"{operation} as {username}", cause, remedy) from None
 
     def _fired(self, operation: str) -> list[tuple[str, str]]:

@@ -55,6 +55,7 @@ from rotation.engines.oracle.rights import (
     Right,
     has_side_effects,
     identifier,
+    packaged_name,
     remedy,
     revocation,
     statements,
@@ -173,7 +174,7 @@ class OraclePair:
 
     def _change(self, operation: str, statement: str, privileges: str, done: frozenset[str] = frozenset()) -> None:
         """Run a statement; the codes in `done` say that another delivery of this step has done it."""
-        needed = f"GRANT {privileges} TO {self._admin.connection.username}"
+        needed = f"GRANT {privileges} TO {packaged_name(self._admin.connection.username)}"
         with suppress(ExpectedError):
             self._admin.change(operation, statement, needed, done)
 
@@ -187,7 +188,7 @@ class OraclePair:
             f"IDENTIFIED BY {identifier(unread_password(KIND, self._other))} {attribute_clauses(named)} ACCOUNT LOCK"
         )
         statement, operation = f"CREATE USER {identifier(self._other)} {clauses}", f"creating {self._other}, locked"
-        needed = f"GRANT CREATE USER TO {self._admin.connection.username}"
+        needed = f"GRANT CREATE USER TO {packaged_name(self._admin.connection.username)}"
         try:
             self._admin.change(operation, statement, needed, EXISTS)
         except ExpectedError:

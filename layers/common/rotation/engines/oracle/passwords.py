@@ -27,7 +27,7 @@ from rotation.engines.driver import ADMIN_HOST, ANOTHER_PASSWORD, ExpectedError
 from rotation.engines.oracle.admin import OracleAdmin
 from rotation.engines.oracle.problems import REUSED, STATEMENT_PROBLEMS
 from rotation.engines.oracle.proof import OracleProofs
-from rotation.engines.oracle.rights import identifier
+from rotation.engines.oracle.rights import identifier, packaged_name
 from rotation.errors import InvalidSecret, NotPermitted, PasswordRefused, StatementFailed, Unsupported
 
 ROLLOVER_TIME = "PASSWORD_ROLLOVER_TIME"
@@ -142,7 +142,7 @@ class OraclePasswords:
 
     def _alter(self, user: str, operation: str, statement: str, expected: frozenset[str] = frozenset()) -> None:
         """Run a statement about the user who is logged in, or about another one."""
-        remedy = f"GRANT ALTER USER TO {self._connection.username}"
+        remedy = f"GRANT ALTER USER TO {packaged_name(self._connection.username)}"
         if user == self._connection.username:
             self._connection.execute(operation, statement, remedy=remedy, expected=expected)
         else:

@@ -89,7 +89,10 @@ def literal(text: str) -> str:
 
 
 def packaged_name(user: str) -> str:
-    """Return a user's name as the procedures of packages take it: in quotes, unless it is a plain one in capitals."""
+    """Return a user's name as the procedures of packages take it: in quotes, unless it is a plain one in capitals.
+
+    Remedies have it so, too: without quotes a statement is about the user in capitals, who can be another one.
+    """
     return user if user.isidentifier() and user == user.upper() else identifier(user)
 
 

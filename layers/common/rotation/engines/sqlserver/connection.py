@@ -19,7 +19,7 @@ from rotation.engines.sqlserver.problems import (
     login_failure,
     statement_failure,
 )
-from rotation.engines.sqlserver.wire import LOGIN_BYTES, AnswerTooLong, BoundedSocket, UnexpectedRedirect
+from rotation.engines.sqlserver.wire import LOGIN_BYTES, NEWEST_TLS, AnswerTooLong, BoundedSocket, UnexpectedRedirect
 from rotation.errors import DatabaseError, LoginRefused, StatementFailed, Unsupported
 
 CANCEL_SECONDS = 2.0
@@ -167,7 +167,7 @@ def _log_in(
     try:
         bounded.limit(login_seconds(CONNECT_SECONDS, deadline, operation), LOGIN_BYTES)
         if credential.tls:
-            bounded.begin_tls(credential.host, tls_context(), operation)
+            bounded.begin_tls(credential.host, tls_context(NEWEST_TLS), operation)
         else:
             bounded.begin_without_tls(operation)
         if new_password is not None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from rotation.credential import Credential
 from rotation.engines.driver import CONNECT_SECONDS, REPLICA, foreign_triggers_allowed
-from rotation.engines.network import BeginTls
+from rotation.engines.network import BeginTls, tls_context
 from rotation.engines.sqlserver import catalog
 from rotation.engines.sqlserver.admin import AdminsPart, db_owner
 from rotation.engines.sqlserver.connection import SQLServerConnection
@@ -20,7 +20,7 @@ from rotation.engines.sqlserver.kind import KIND, normal_name
 from rotation.engines.sqlserver.pair import SQLServerPair
 from rotation.engines.sqlserver.problems import UNREADABLE_ANSWER, login_failure
 from rotation.engines.sqlserver.rights import identifier
-from rotation.engines.sqlserver.wire import LOGIN_BYTES, AnswerTooLong, BoundedSocket
+from rotation.engines.sqlserver.wire import LOGIN_BYTES, NEWEST_TLS, AnswerTooLong, BoundedSocket
 from rotation.finding import Finding, failed, failed_with, not_looked_at, passed, warned
 from rotation.kind import Strategy
 from rotation.passwords import PasswordPolicy
@@ -39,12 +39,12 @@ UNSHOWN = "which it shows to nobody"
 def begin_tls(credential: Credential) -> BeginTls:
     """Return what greets the server of this credential, and does the handshake inside of its packets."""
 
-    def begin(connected: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLObject:
+    def begin(connected: socket.socket, _: ssl.SSLContext, host: str) -> ssl.SSLObject:
         operation = f"asking {host} for TLS"
         bounded = BoundedSocket(connected)
         bounded.limit(connected.gettimeout() or CONNECT_SECONDS, LOGIN_BYTES)
         try:
-            return bounded.prove_server(host, context, operation)
+            return bounded.prove_server(host, tls_context(NEWEST_TLS), operation)
         except OSError:  # a certificate's error is a ValueError as well
             raise
         except (AnswerTooLong, *UNREADABLE_ANSWER) as error:

@@ -55,6 +55,10 @@ LARGEST_PACKET_BYTES = 32767
 LOGIN_BYTES = 128 * 1024
 """How much a server can send until a login is done: certificates, and an acknowledgement."""
 
+NEWEST_TLS: Final = ssl.TLSVersion.TLSv1_2
+"""Later versions of TLS come without PRELOGIN, and only the newest servers know them
+(https://learn.microsoft.com/en-us/sql/relational-databases/security/networking/tds-8)."""
+
 REQUIRES_TLS = 'Take "ssl": false out of the secret: the server requires TLS'
 
 
@@ -124,9 +128,6 @@ class BoundedSocket:
 
     def prove_server(self, host: str, context: ssl.SSLContext, operation: str) -> ssl.SSLObject:
         """Do the handshake of TLS; raises Untrusted if there is none, ssl.SSLError, or OSError if nobody answers."""
-        # Later versions of TLS come without PRELOGIN, and only the newest servers know them
-        # (https://learn.microsoft.com/en-us/sql/relational-databases/security/networking/tds-8).
-        context.maximum_version = ssl.TLSVersion.TLSv1_2
         tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self._send_message(bytes.fromhex(GREETING.format(ON)))
         if _encryption(self._receive_message()) not in (ON, REQUIRED):
