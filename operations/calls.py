@@ -8,7 +8,6 @@ from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionEr
 
 from rotation.errors import RotationError, ServiceFailed
 
-
 NOT_FOUND = "ResourceNotFoundException"
 """What Secrets Manager, Lambda and CloudWatch Logs answer about a name that is not there."""
 
@@ -34,7 +33,8 @@ def new_session(profile: str | None, region: str | None) -> boto3.Session:
         raise Stopped("reading your AWS configuration", str(error), "Name a profile that exists") from None
     if session.region_name:
         return session
-    raise Stopped("reading your AWS configuration", "no Region is set", "Run export AWS_REGION=eu-west-1, with the name of yours")
+    remedy = "Run export AWS_REGION=eu-west-1, with the name of yours"
+    raise Stopped("reading your AWS configuration", "no Region is set", remedy)
 
 
 def called[T](operation: str, permission: str, call: Callable[[], T]) -> T:

@@ -110,7 +110,7 @@ def _invite(screen: Screen, aws: RunningFunctions, engine: str) -> None:
         f"The user {aws.scenario.database.admin.username} can create users on this server, and its login is the secret "
         "demo/admin. How to go on: docs/laptop.md.",
     )
-    screen.copyable([f"{cli} secretsmanager get-secret-value --secret-id demo/admin --query SecretString --output text"])
+    screen.copyable([f"{cli} secretsmanager get-secret-value --secret-id demo/admin --query SecretString"])
     screen.pause()
     screen.conclude("Ctrl-C here ends it. Nothing of it is kept.")
 
