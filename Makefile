@@ -92,6 +92,7 @@ format: $(DEVELOPMENT) ## fix what format and lint can fix
 
 build: $(SUPPLY) $(SAM) ## build the artifacts into .aws-sam/build, and their bills of materials into .aws-sam/sbom (ARCHITECTURE=arm64 or x86_64)
 	@$(call build_into,.aws-sam/build,$(ARCHITECTURE))
+	@echo ".aws-sam/build: the artifacts. .aws-sam/sbom: what is in them."
 
 libraries: build ## build, and print the C libraries inside, with their versions (ARCHITECTURE=arm64 or x86_64)
 	@.local/supply/bin/python -m supply.libraries .aws-sam/sbom/*.json
@@ -164,7 +165,7 @@ $(HOST_BUILD): $(SUPPLY) $(SAM) $(SOURCES)
 
 # Each installation begins from nothing and is marked complete at its end: an interrupted one begins again.
 $(DEVELOPMENT): tests/requirements/development.txt
-	@echo "Installing the development tools into $(@D), once …"
+	@echo "Installing the development tools into $(@D), once …" >&2
 	@rm -rf $(@D)
 	@python=$$(tests/local/find-python.sh) && "$$python" -m venv $(@D)
 	@$(@D)/bin/python $(INSTALL) --requirement $<
@@ -172,14 +173,14 @@ $(DEVELOPMENT): tests/requirements/development.txt
 
 # SAM, the security linter, the AWS of a test's deployment …: each has its own environment, because they pin many versions.
 $(SAM) $(CHECKOV) $(AWS_STAND_IN) $(SUPPLY) $(EXAMPLES) $(DOCS) $(UV): .local/%/.complete: tests/requirements/%.txt
-	@echo "Installing what $< lists into $(@D), once …"
+	@echo "Installing what $< lists into $(@D), once …" >&2
 	@rm -rf $(@D)
 	@python=$$(tests/local/find-python.sh) && "$$python" -m venv $(@D)
 	@$(@D)/bin/python $(INSTALL) --requirement $<
 	@touch $@
 
 $(RUNTIME): tests/requirements/runtime.txt $(DEVELOPMENT)
-	@echo "Installing the packages of the Lambda runtime into $(@D), once …"
+	@echo "Installing the packages of the Lambda runtime into $(@D), once …" >&2
 	@rm -rf $(@D)
 	@$(BIN)/python $(INSTALL) --target $(@D) --requirement $<
 	@touch $@

@@ -34,7 +34,7 @@ def described(session: "boto3.Session", stack: str) -> str:
     """Return where a stack would be deployed, and as whom. Raises ServiceFailed."""
     client = session.client("sts")
     caller = called("asking AWS who you are", "sts:GetCallerIdentity", client.get_caller_identity)
-    return f"The stack {stack} of account {caller['Account']} in {session.region_name}, as {caller['Arn']}:"
+    return f"{stack} will be deployed into account {caller['Account']}, {session.region_name}, by {caller['Arn']}."
 
 
 if __name__ == "__main__":

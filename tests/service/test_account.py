@@ -27,7 +27,7 @@ def test_the_account_the_region_and_who_one_is_are_said() -> None:
     with Stubber(session.sts) as stub:
         stub.add_response("get_caller_identity", WHO)
         said = account.described(session, "secret-rotation-staging")
-    assert said == f"The stack secret-rotation-staging of account 123456789012 in {REGION}, as {WHO['Arn']}:"
+    assert said == f"secret-rotation-staging will be deployed into account 123456789012, {REGION}, by {WHO['Arn']}."
 
 
 def test_who_is_unknown_to_aws_learns_what_to_run(
