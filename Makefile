@@ -33,6 +33,8 @@ INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-input
 
 # The operator's commands need boto3, which comes with SAM, and the package of the layer.
 OPERATION := PYTHONPATH=layers/common .local/sam/bin/python -m operations
+ON_SECRET = $(if $(SECRET)$(OPERATION_ARGS),,$(error Name a secret: make $@ SECRET=orders/postgresql))$(OPERATION)
+ON_STACK = $(if $(STACK)$(OPERATION_ARGS),,$(error Name the stack: make $@ STACK=secret-rotation))$(OPERATION)
 
 # Tests and demo run the same artifacts as are deployed, built for this machine's processor, in a folder of their own.
 HOST_ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
@@ -44,6 +46,9 @@ REGIONS := us-east-1 eu-central-1 cn-north-1 us-gov-west-1
 SOURCES := template.yaml samconfig.toml $(shell find functions layers supply ! -name '__pycache__' ! -name '*.pyc')
 
 export SAM_CLI_TELEMETRY := 0
+ifdef AWS_REGION # SAM reads the other name only
+export AWS_DEFAULT_REGION ?= $(AWS_REGION)
+endif
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all faults bench check audit format build libraries package deployer renew validate invoke aws dashboard docs deploy \
 	preflight doctor attach rotate rotate-all uninstall clean
@@ -88,6 +93,7 @@ format: $(DEVELOPMENT) ## fix what format and lint can fix
 
 build: $(SUPPLY) $(SAM) ## build the artifacts into .aws-sam/build, and their bills of materials into .aws-sam/sbom (ARCHITECTURE=arm64 or x86_64)
 	@$(call build_into,.aws-sam/build,$(ARCHITECTURE))
+	@echo ".aws-sam/build: the artifacts. .aws-sam/sbom: what is in them."
 
 libraries: build ## build, and print the C libraries inside, with their versions (ARCHITECTURE=arm64 or x86_64)
 	@.local/supply/bin/python -m supply.libraries .aws-sam/sbom/*.json
@@ -121,30 +127,32 @@ docs: $(DOCS) ## build the pages of docs/ as a site, into .local/site; a link th
 	@NO_MKDOCS_2_WARNING=1 .local/docs/bin/python -m mkdocs build # with --quiet it would build in spite of warnings
 	@echo .local/site/index.html
 
-deploy: ## build, show what would change in your AWS account, ask, deploy, protect from deletion (ENV=default, staging or production)
+deploy: $(SAM) ## build, show what would change in your AWS account, ask, deploy, protect from deletion (ENV=default, staging or production)
 	@test -z "$(ARCHITECTURE)" || { echo "Name the architecture in samconfig.toml instead: build and deployment must use the same one every time."; exit 1; }
-	@$(MAKE) build
+	@mkdir -p .aws-sam
 	@.local/sam/bin/python supply/parameters.py $(ENV) > .aws-sam/parameters.yaml # all of them: a value that was removed is gone
+	@$(OPERATION).account --config-env $(ENV)
+	@$(MAKE) build
 	.local/sam/bin/sam deploy --config-env $(ENV) --parameter-overrides file://.aws-sam/parameters.yaml
 	@$(OPERATION).protect --config-env $(ENV)
 
 preflight: $(SAM) ## ask the function that is attached to a secret whether a rotation would succeed (SECRET=name; OPERATION_ARGS="--help")
-	@$(OPERATION).preflight $(OPERATION_ARGS) $(SECRET)
+	@$(ON_SECRET).preflight $(OPERATION_ARGS) $(SECRET)
 
 doctor: $(SAM) ## ask the function that is attached to a secret what happened to a stuck rotation, and what repairs it (SECRET=name; OPERATION_ARGS="--repair")
-	@$(OPERATION).doctor $(OPERATION_ARGS) $(SECRET)
+	@$(ON_SECRET).doctor $(OPERATION_ARGS) $(SECRET)
 
 attach: $(SAM) ## attach a rotation function to a secret, without rotating it (SECRET=name ENGINE=mysql SCHEDULE="rate(7 days)"; OPERATION_ARGS="--help")
-	@$(OPERATION).attach $(OPERATION_ARGS) $(if $(filter-out file,$(origin ENGINE)),--engine $(ENGINE)) $(if $(SCHEDULE),--schedule '$(SCHEDULE)') $(SECRET)
+	@$(ON_SECRET).attach $(OPERATION_ARGS) $(if $(filter-out file,$(origin ENGINE)),--engine $(ENGINE)) $(if $(SCHEDULE),--schedule '$(SCHEDULE)') $(SECRET)
 
 rotate: $(SAM) ## rotate a secret now, and watch the steps (SECRET=name; OPERATION_ARGS="--wait 60")
-	@$(OPERATION).rotate $(OPERATION_ARGS) $(SECRET)
+	@$(ON_SECRET).rotate $(OPERATION_ARGS) $(SECRET)
 
 rotate-all: $(SAM) ## rotate many secrets at once, a few of each server at a time (OPERATION_ARGS="--help", "--tag key=value --dry-run" …)
 	@$(OPERATION).rotate_all $(OPERATION_ARGS)
 
 uninstall: $(SAM) ## show which secrets a stack still rotates, ask, and delete it (STACK=name; OPERATION_ARGS="--help")
-	@$(OPERATION).uninstall $(OPERATION_ARGS) $(STACK)
+	@$(ON_STACK).uninstall $(OPERATION_ARGS) $(STACK)
 
 clean: ## remove everything that these tasks built or installed
 	rm -rf .aws-sam .local
@@ -158,7 +166,7 @@ $(HOST_BUILD): $(SUPPLY) $(SAM) $(SOURCES)
 
 # Each installation begins from nothing and is marked complete at its end: an interrupted one begins again.
 $(DEVELOPMENT): tests/requirements/development.txt
-	@echo "Installing the development tools into $(@D), once …"
+	@echo "Installing the development tools into $(@D), once …" >&2
 	@rm -rf $(@D)
 	@python=$$(tests/local/find-python.sh) && "$$python" -m venv $(@D)
 	@$(@D)/bin/python $(INSTALL) --requirement $<
@@ -166,14 +174,14 @@ $(DEVELOPMENT): tests/requirements/development.txt
 
 # SAM, the security linter, the AWS of a test's deployment …: each has its own environment, because they pin many versions.
 $(SAM) $(CHECKOV) $(AWS_STAND_IN) $(SUPPLY) $(EXAMPLES) $(DOCS) $(UV): .local/%/.complete: tests/requirements/%.txt
-	@echo "Installing $(basename $(notdir $<)) into $(@D), once …"
+	@echo "Installing what $< lists into $(@D), once …" >&2
 	@rm -rf $(@D)
 	@python=$$(tests/local/find-python.sh) && "$$python" -m venv $(@D)
 	@$(@D)/bin/python $(INSTALL) --requirement $<
 	@touch $@
 
 $(RUNTIME): tests/requirements/runtime.txt $(DEVELOPMENT)
-	@echo "Installing the packages of the Lambda runtime into $(@D), once …"
+	@echo "Installing the packages of the Lambda runtime into $(@D), once …" >&2
 	@rm -rf $(@D)
 	@$(BIN)/python $(INSTALL) --target $(@D) --requirement $<
 	@touch $@

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, cast
 
 from operations import functions, preflight
 from operations.calls import Stopped, called, new_session
-from operations.person import Person, Terminal
+from operations.person import Person, Terminal, says_yes
+from operations.watching import CLOCK, SECONDS_BETWEEN_LOOKS, Timer
 from rotation.doctor.repairs import turn_on
 from rotation.errors import RotationError, ServiceFailed
 from rotation.finding import Outcome
 from rotation.preflight.description import Description
+from rotation.staging import CURRENT, PENDING
 from rotation.watch.attached import unqualified
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.type_defs import RotateSecretRequestTypeDef, RotationRulesTypeTypeDef
 
 SCHEDULE, WINDOW = "rate(30 days)", "2h"
+LOOKS_AT_TEST = 10
+"""So many looks at most, until the version with which Secrets Manager lets the function test has lost AWSPENDING."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Attach:
     lambda_client: functions.Client
     person: Person
     asks: bool = True
+    timer: Timer = CLOCK
 
     def run(
         self, secret: str, function: str = "", schedule: str | None = None, window: str | None = None
@@ -56,6 +61,8 @@ class Attach:
         self._confirm(secret)
         self._attach(secret, function, rules)
         self.person.tell("It is attached.")
+        if not _is_pending(before):
+            self._wait_for_test(secret)
         answer = self._asked(secret, function)
         if answer["Outcome"] == Outcome.FAIL:
             self._offer_to_turn_off(secret, before)
@@ -74,6 +81,13 @@ class Attach:
                 raise Stopped(operation, f"{finding.said}, so nothing was changed", finding.remedy)
         return description
 
+    def _wait_for_test(self, secret: str) -> None:
+        """Wait until the test of the current password is over: meanwhile a version has AWSPENDING, as in a rotation."""
+        for _ in range(LOOKS_AT_TEST):
+            if not _is_pending(self._described(secret)):
+                return
+            self.timer.pause(SECONDS_BETWEEN_LOOKS)
+
     def _asked(self, secret: str, function: str) -> functions.Answer:
         try:
             return preflight.look(self.lambda_client, self.secrets_manager, secret, function)
@@ -82,8 +96,9 @@ class Attach:
             raise ServiceFailed(error.operation, cause, error.remedy) from None
 
     def _confirm(self, secret: str) -> None:
-        if self.asks and self.person.ask("Attach it? yes or no: ") != "yes":
-            raise Stopped(f"attaching {secret}", "you did not say yes, so nothing was changed", "Run this again")
+        if self.asks and not says_yes(self.person, "Attach it? yes or no: "):
+            remedy = "Run this again and type yes; with OPERATION_ARGS=--yes nobody is asked"
+            raise Stopped(f"attaching {secret}", "you did not say yes, so nothing was changed", remedy)
 
     def _attach(self, secret: str, function: str, rules: "RotationRulesTypeTypeDef") -> None:
         request: RotateSecretRequestTypeDef = {
@@ -104,13 +119,18 @@ class Attach:
         if before.is_enabled:
             back = turn_on(before, before.function_arn).command
             self.person.tell(f"To go back to what rotated it before, run: {back}")
-        if self.asks and self.person.ask("Turn its rotation off again? yes or no: ") == "yes":
+        if self.asks and says_yes(self.person, "Turn its rotation off again? yes or no: "):
             called(
                 f"turning the rotation of {secret} off",
                 "secretsmanager:CancelRotateSecret",
                 lambda: self.secrets_manager.cancel_rotate_secret(SecretId=secret),
             )
             self.person.tell("Its rotation is off.")
+
+
+def _is_pending(secret: Description) -> bool:
+    """Whether a version has AWSPENDING, and is not the current one."""
+    return any(PENDING in labels and CURRENT not in labels for labels in secret.stages.values())
 
 
 def _known(before: Description) -> str:

@@ -4,9 +4,18 @@ import os
 from collections.abc import Callable
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError
 
 from rotation.errors import RotationError, ServiceFailed
+
+NOT_FOUND = "ResourceNotFoundException"
+"""What Secrets Manager, Lambda and CloudWatch Logs answer about a name that is not there."""
+
+REMEDIES = {
+    NoCredentialsError: "Run aws configure or aws sso login, and name the profile with AWS_PROFILE",
+    EndpointConnectionError: "Check your network and the Region; unset AWS_ENDPOINT_URL, unless you run make aws",
+}
+"""What to do if a call did not reach AWS."""
 
 
 class Stopped(RotationError):
@@ -28,7 +37,8 @@ def new_session(profile: str | None, region: str | None) -> boto3.Session:
         raise Stopped("reading your AWS configuration", str(error), "Name a profile that exists") from None
     if session.region_name:
         return session
-    raise Stopped("reading your AWS configuration", "no Region is set", "Name it, with --region or AWS_REGION")
+    remedy = "Run export AWS_REGION=eu-west-1, with the name of yours"
+    raise Stopped("reading your AWS configuration", "no Region is set", remedy)
 
 
 def called[T](operation: str, permission: str, call: Callable[[], T]) -> T:
@@ -38,6 +48,13 @@ def called[T](operation: str, permission: str, call: Callable[[], T]) -> T:
     except ClientError as error:
         details = error.response.get("Error", {})
         cause = f"{permission} answered {details.get('Code')}: {details.get('Message')}"
-        raise ServiceFailed(operation, cause, f"Correct the cause (your role needs {permission})") from None
+        raise ServiceFailed(operation, cause, _remedy(details.get("Code"), permission)) from None
     except BotoCoreError as error:
-        raise ServiceFailed(operation, str(error), "Check your credentials, your Region and your network") from None
+        remedy = REMEDIES.get(type(error), "Check your credentials, your Region and your network")
+        raise ServiceFailed(operation, str(error), remedy) from None
+
+
+def _remedy(code: str | None, permission: str) -> str:
+    if code == NOT_FOUND:
+        return "Check the name, the account and the Region: aws sts get-caller-identity shows the account"
+    return f"Correct the cause (your role needs {permission})"

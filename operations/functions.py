@@ -52,7 +52,7 @@ def outputs(client: Client, stack: str, operation: str, otherwise: str = "") -> 
     """Return the outputs of a stack. Raises Stopped if there is no such stack, ServiceFailed."""
     if stacks.find(client, stack) is None:
         cause = "there is no such stack in this account and Region"
-        raise Stopped(operation, cause, ", ".join(filter(None, ["Name it with --stack", otherwise])))
+        raise Stopped(operation, cause, ", ".join(filter(None, ['Name it with OPERATION_ARGS="--stack …"', otherwise])))
     answer = called(operation, "cloudformation:DescribeStacks", lambda: client.describe_stacks(StackName=stack))
     return {output["OutputKey"]: str(output["OutputValue"]) for output in answer["Stacks"][0].get("Outputs", [])}
 

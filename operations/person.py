@@ -26,3 +26,8 @@ class Terminal:
             return input(question).strip()
         except EOFError:
             return ""
+
+
+def says_yes(person: Person, question: str) -> bool:
+    """Ask, and return whether the answer is yes, or y; whatever else it is, is no."""
+    return person.ask(question).lower() in {"yes", "y"}

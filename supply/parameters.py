@@ -9,6 +9,7 @@ Run with the Python that has SAM: SAM's own code reads samconfig.toml and its se
 
 import json
 import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,8 +19,13 @@ from samcli.yamlhelper import yaml_parse  # type: ignore[import-not-found]
 
 
 def main() -> int:
-    """Print all parameters, for an environment of samconfig.toml; return 1, and print why, if one does not exist."""
+    """Print all parameters, for an environment of samconfig.toml; return 1, and print why, if it is wrong there."""
     [_, environment] = sys.argv
+    try:
+        tomllib.loads(Path("samconfig.toml").read_text())  # SAM's own error has no text
+    except tomllib.TOMLDecodeError as error:
+        print(f"samconfig.toml: it is no TOML: {error}. Correct that line; each [table] stands once", file=sys.stderr)
+        return 1
     said = configured(Path("samconfig.toml"), environment)
     defaults = {
         name: str(parameter["Default"])

@@ -135,6 +135,16 @@ def test_make_deploy_refuses_a_parameter_that_is_not_there(tmp_path: Path) -> No
     assert "DatabasePort" in raised.value.stderr
 
 
+def test_make_deploy_says_which_line_of_samconfig_is_wrong(tmp_path: Path) -> None:
+    """A table that a page shows was pasted below the one that is there."""
+    table = in_table(DeployDb2="false")
+    folder = checkout(tmp_path, f"{table}\n{table.removeprefix('version = 0.1')}")
+    with pytest.raises(subprocess.CalledProcessError) as raised:
+        run([CHECKOUT / "supply/parameters.py", "default"], directory=folder)
+    assert "(at line " in raised.value.stderr
+    assert "Traceback" not in raised.value.stderr
+
+
 def test_the_examples_of_the_documents_are_what_sam_and_cloudformation_take(sent: dict[str, list[Sent]]) -> None:
     """Each example of samconfig.toml, as it stands there."""
     assert sent["examples"]

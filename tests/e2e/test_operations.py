@@ -11,6 +11,7 @@ import pytest
 
 from operations import attach, doctor, preflight, rotate
 from operations.watching import Timer
+from tests.documents import blocks
 from tests.local.aws.secrets_manager_rotation import STEPS
 from tests.local.demo.databases import Login
 from tests.local.demo.engines import ENGINES, fetch_server
@@ -87,3 +88,42 @@ def test_a_secret_that_nothing_rotates_is_attached_and_then_rotates(
     assert attach.main([secret, f"--{named_by}", name, "--yes"]) == 0
     assert rotate.main([secret], Timer(pause=lambda _: aws.scenario.manager.wait(secret))) == 0
     assert "the version is current now" in capsys.readouterr().out
+
+
+@pytest.mark.thorough  # eleven commands of a shell, each of which starts a Python
+@pytest.mark.usefixtures("_exported")
+def test_the_recipe_for_a_secret_of_your_own_can_be_pasted(
+    aws: RunningFunctions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.make_stack("postgresql")
+    monkeypatch.setenv("MAKEFLAGS", INSTALLED)
+    page = [block.text for block in blocks(CHECKOUT / "docs/laptop.md") if block.section == "a-secret-of-your-own"]
+    begin, spoil, repair = page
+    try:
+        assert pasted(begin).splitlines()[-1].endswith(": finished")
+        client = aws.scenario.manager.client()
+        labels = client.describe_secret(SecretId="mine")["VersionIdsToStages"]
+        [current] = [version for version, stages in labels.items() if "AWSCURRENT" in stages]
+        spoilt = pasted("\n".join([*logged_in(begin), spoil]), fails=True)
+        assert ": failed\n" in spoilt
+        assert "none logs in" in spoilt
+        labels = client.describe_secret(SecretId="mine")["VersionIdsToStages"]
+        [pending] = [version for version, stages in labels.items() if stages == ["AWSPENDING"]]
+        assert pending != current
+        client.update_secret_version_stage(SecretId="mine", VersionStage="AWSPENDING", RemoveFromVersionId=pending)
+        assert pasted("\n".join([*logged_in(begin), repair])).splitlines()[-1].endswith(": finished")
+    finally:
+        (CHECKOUT / ".local/mine.json").unlink(missing_ok=True)
+
+
+def logged_in(block: str) -> list[str]:
+    """Return the lines that let psql log in: a reader's shell still has them at the next block."""
+    return block.splitlines()[:3]
+
+
+def pasted(block: str, *, fails: bool = False) -> str:
+    """Run a block as a reader does who answers yes; return what is shown. A command can fail if that is its point."""
+    shell = ["bash", "-c" if fails else "-ec", block]
+    done = subprocess.run(shell, input="yes\n", cwd=CHECKOUT, capture_output=True, text=True, check=False)  # noqa: S603
+    assert fails or done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -4,8 +4,9 @@ import io
 import json
 import secrets
 import shlex
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import boto3
@@ -14,6 +15,7 @@ import pytest
 from operations import functions, preflight
 from operations.attach import Attach
 from operations.calls import Stopped
+from operations.watching import Timer
 from rotation.errors import RotationError, ServiceFailed
 from rotation.lambda_handler import rotation_handler
 from tests.fakes import KIND, PRIMARY, FakeDatabase, reading
@@ -180,6 +182,31 @@ def test_to_attach_rotates_nothing_and_says_what_a_rotation_would_meet(world: Wo
     assert json.loads(world.client.get_secret_value(SecretId=world.arn)["SecretString"])["password"] == PASSWORD
     assert outcomes(answer)["login"] == "pass"
     assert "rate(7 days), window 3h. Nothing rotates now." in operator.told[0]
+
+
+def test_the_test_of_the_current_password_has_ended_before_a_preflight_looks(world: World) -> None:
+    """Until then a version has AWSPENDING, and the first preflight of a secret would warn of a stuck rotation."""
+    may_end, invoked = threading.Event(), world.function
+    handler = rotation_handler(world.database)
+
+    def slow(event: dict[str, Any]) -> object:
+        assert "ClientRequestToken" not in event or may_end.wait(30)
+        return handler(event, InvokedContext(invoked_function_arn=invoked))  # type: ignore[arg-type]
+
+    def pause(_: float) -> None:
+        may_end.set()
+        world.service.wait(world.arn)
+
+    world.service.register("secret-rotation-FakeDb", slow)
+    command, _ = world.command("y")
+    answer = replace(command, timer=Timer(pause=pause)).run(world.arn, world.function)
+    assert may_end.is_set()
+    assert outcomes(answer)["labels"] == "pass"
+
+
+def test_a_secret_that_is_not_there_is_not_said_to_lack_a_permission(world: World) -> None:
+    with pytest.raises(ServiceFailed, match="Check the name, the account and the Region"):
+        preflight.attached(world.client, "not-there")
 
 
 def test_nothing_is_attached_without_a_yes(world: World) -> None:

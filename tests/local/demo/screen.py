@@ -21,6 +21,7 @@ from tests.local.demo.rotation_view import BUSY, RotationView, mark, seconds_tak
 
 WIDTH = 88
 _LEGEND = "✔ the server accepts the password of that version   ✘ it refuses it"
+_RECORD = "RotationEqual-… is the rotation's record that it left the two users equal"
 
 
 class Screen:
@@ -85,7 +86,9 @@ class Screen:
             table.add_column(column, no_wrap=column == "version")
         for version, user, before, after in rows:
             table.add_row(version, user, _standing(before), _standing(after))
-        self._show(_indented(table), _indented(Text(_LEGEND, "dim")), "")
+        has_record = any("RotationEqual-" in text for row in rows for text in row)
+        legend = "\n".join([_LEGEND, _RECORD] if has_record else [_LEGEND])
+        self._show(_indented(table), _indented(Text(legend, "dim")), "")
 
     @contextmanager
     def doing(self, what: str) -> Iterator[Callable[[str], None]]:

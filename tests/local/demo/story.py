@@ -46,6 +46,7 @@ def _conclude(screen: Screen, scenario: Scenario, tallies: dict[str, list[Meanwh
     screen.summary(
         "Where to go next",
         [
+            ("make aws", "leaves such an AWS running, for a secret of your own: docs/laptop.md"),
             ("README.md", "how to deploy, attach secrets, choose a strategy, handle failures"),
             ("make test", "tests every promise, on several server versions, with faults"),
             ("make deploy", "shows what would change in your AWS account, and asks first"),

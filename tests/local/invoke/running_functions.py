@@ -101,9 +101,16 @@ def _invite(screen: Screen, aws: RunningFunctions, engine: str) -> None:
             f"make doctor SECRET={aws.attached}",
             f"make attach SECRET={aws.unattached} ENGINE={engine}",
             f"{cli} secretsmanager rotate-secret --secret-id {aws.attached}",
-            f"{cli} logs filter-log-events --log-group-name {group} --query events[].message",
+            f"{cli} logs filter-log-events --log-group-name {group} --query 'events[].message'",
         ]
     )
+    screen.pause()
+    screen.chapter(
+        "A secret of your own",
+        f"The user {aws.scenario.database.admin.username} can create users on this server, and its login is the secret "
+        "demo/admin. How to go on: docs/laptop.md.",
+    )
+    screen.copyable([f"{cli} secretsmanager get-secret-value --secret-id demo/admin --query SecretString"])
     screen.pause()
     screen.conclude("Ctrl-C here ends it. Nothing of it is kept.")
 

@@ -12,7 +12,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 HOST_NAME = "localhost"
 ADDRESS = ipaddress.ip_address("127.0.0.1")
-_VALID = timedelta(days=30)
+_VALID = timedelta(days=90)
+"""Longer than the month before its end in which a preflight warns of a certificate."""
 
 
 @dataclass(frozen=True)
