@@ -8,6 +8,7 @@ shell.
         subprocess.run(["sh", "-c", "aws …"], env={"PATH": f"{programs}:…"})
 
 `make TASK …` runs what the Makefile says: `make --dry-run` prints the recipe, and its `python -m operations.…` is run.
+Any other task is only looked up: that there is one, and that its recipe can be made from these variables.
 """
 
 import array
@@ -28,7 +29,9 @@ from typing import Any
 
 CHECKOUT = Path(__file__).parents[2]
 MODULE = "operations."
-_SERVED = frozenset({"secretsmanager", "lambda", "cloudformation"})
+_SERVED = frozenset({"secretsmanager", "lambda", "cloudformation", "s3"})
+_BY_HAND = frozenset({("lambda", "add-permission")})
+"""What the stand-in has no server for, in a service that it has."""
 _MAKE_FAILS = 2
 """The exit code of make if a command fails, whatever that one's was."""
 _STANDARD_FILES = 3
@@ -75,12 +78,13 @@ def _command_line() -> Any:  # noqa: ANN401 - it has no types
 
 def _aws(arguments: Sequence[str]) -> int:
     """Run it. What the stand-in has no server for is checked by the command line's own description, and not sent."""
-    only_checked = [] if arguments[0] in _SERVED else ["--generate-cli-skeleton", "output"]
+    is_served = arguments[0] in _SERVED and tuple(arguments[:2]) not in _BY_HAND
+    only_checked = [] if is_served else ["--generate-cli-skeleton", "output"]
     return int(_command_line().main([*arguments, *only_checked]))
 
 
 def _make(arguments: Sequence[str]) -> int:
-    """Run what the task runs. Raises ValueError if that is no command of the operator's."""
+    """Run what the task runs, if that is a command of the operator's. CalledProcessError: there is no such task."""
     recipe = subprocess.run(  # noqa: S603 - the arguments are those of a document
         ["/usr/bin/make", "--dry-run", "--no-print-directory", *arguments],
         cwd=CHECKOUT,
@@ -94,7 +98,7 @@ def _make(arguments: Sequence[str]) -> int:
             place = words.index("-m") + 1
             code = importlib.import_module(words[place]).main(words[place + 1 :])
             return _MAKE_FAILS if code else 0
-    raise ValueError(f"make {shlex.join(arguments)} runs no command of {MODULE}")
+    return 0
 
 
 _COMMANDS = {"aws": _aws, "make": _make}
@@ -102,7 +106,7 @@ _COMMANDS = {"aws": _aws, "make": _make}
 
 def _serve(address: str) -> None:
     _command_line().session.get_service_model("secretsmanager")
-    for task in ("attach", "doctor", "preflight"):
+    for task in ("attach", "doctor", "preflight", "rotate", "uninstall"):
         importlib.import_module(f"{MODULE}{task}")
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(address)
