@@ -45,7 +45,7 @@ NOT_RUN = {
     "aws cloudformation deploy --stack-name restart-orders": "tests/e2e/test_events.py deploys it into MiniStack",
     "python -m tests.model.guards": "eight minutes; the page's table is its result",
     "make rotate-all": "needs a state machine, which tests/service/test_rotate_all.py plays; its options are read",
-    "make uninstall STACK=secret-rotation OPERATION_ARGS": "tests/service/test_uninstall.py; the block above deletes",
+    "make uninstall STACK=secret-rotation": "tests/e2e/test_deploy.py runs it, on MiniStack",
 }
 """How a block begins that no test runs, and why."""
 
@@ -59,16 +59,21 @@ TASKS = {
     "package": "tests/supply/test_package.py",
     "renew": "asks the package registries for the newest versions",
     "deploy": NO_ACCOUNT,
-    "pictures": "tests/local/test_pictures.py",
 }
 """The tasks that a page's commands have and that are only looked up here, and what runs them, or why nothing does."""
-OPERATIONS = {"attach", "doctor", "preflight", "rotate", "rotate-all", "uninstall"}
+OPERATIONS = {"attach", "doctor", "preflight", "rotate", "rotate-all"}
 """The tasks that are run here."""
 
 NO_SERVER = "there is no server here, only a stand-in of ours, which would agree with us"
 SQL_NOT_RUN = {"oracle": NO_SERVER, "sqlserver": NO_SERVER, "db2": NO_SERVER}
 
-ROTATES = {"README.md", "docs/getting-started.md", "docs/moving.md", "docs/rotating.md", "docs/when-a-step-fails.md"}
+ROTATES = {
+    "README.md",
+    "docs/getting-started.md",
+    "docs/other-accounts.md",
+    "docs/rotating.md",
+    "docs/when-a-step-fails.md",
+}
 """The pages after whose commands the application has another password."""
 
 
@@ -153,12 +158,12 @@ PREPARED: dict[str, Callable[[World], None]] = {
     "docs/rotating.md": _laptop,
 }
 """What a reader has when they come to a page's commands."""
-ANSWERS = {"docs/uninstalling.md": "detach\nsecret-rotation\n"}
 
 
 @pytest.mark.thorough(postgresql=OLDER)
 @pytest.mark.parametrize("page", RUN_HERE)
-def test_each_command_of_a_page_works(world: World, page: str) -> None:
+def test_each_command_of_a_page_works(world: World, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLOW_DOCTOR_REPAIR", "true")
     world.prepare()
     world.terminal.replacing = {
         **world.terminal.replacing,
@@ -166,11 +171,19 @@ def test_each_command_of_a_page_works(world: World, page: str) -> None:
     }
     PREPARED.get(page, lambda _: None)(world)
     for block in commands(page):
-        world.terminal.run(block.text, answers=ANSWERS.get(page, "yes\nyes\n"))
+        world.terminal.run(block.text, answers="yes\nyes\n")
     if page == "docs/decisions/finish-secret.md":
         return  # its command is for a case in which AWSCURRENT does not log in
     assert world.application_logs_in()
-    assert (world.read().password != world.user.password) == (page in ROTATES)
+    is_rotated = world.read() != world.user
+    assert is_rotated is (page in ROTATES)
+
+
+@pytest.mark.thorough(postgresql=OLDER)
+def test_each_command_of_aws_in_a_sentence_is_one(world: World) -> None:
+    for page in TEXTS:
+        for command in re.findall(r"`(aws [a-z0-9-]+ [a-z-]+ --[^`…]+)`", TEXTS[page]):
+            world.terminal.run(f"{command} --generate-cli-skeleton output")
 
 
 @pytest.mark.newest
