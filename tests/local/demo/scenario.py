@@ -4,14 +4,13 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 from tests.local.aws.lambda_runtime import LambdaRuntime
 from tests.local.aws.secrets_manager import StepEvent
 from tests.local.demo import DemoError
 from tests.local.demo.databases import Engine
 from tests.local.demo.laptop import Laptop
-from tests.local.demo.rotation_view import RotationView
 from tests.local.demo.screen import Screen
 from tests.local.servers.processes import ProcessFailedError
 
@@ -38,15 +37,25 @@ class Scenario(Laptop):
         return cls(**vars(laptop), runtime=runtime, function_arn=function_arn, observer=observer)
 
 
+class View(Protocol):
+    """Who looks at a rotation."""
+
+    def began(self, name: str, /) -> None:
+        """A step begins."""
+
+    def ended(self, name: str, seconds: float, said: str, /, *, good: bool) -> None:
+        """A step has ended."""
+
+
 class Observer:
     """Passes each step's events, and the function's log line about it, to the view, if there is one."""
 
     def __init__(self) -> None:
         self.runtime: LambdaRuntime | None = None
-        self._view: RotationView | None = None
+        self._view: View | None = None
 
     @contextmanager
-    def showing(self, view: RotationView) -> Iterator[None]:
+    def showing(self, view: View) -> Iterator[None]:
         """Let a view see the steps until the block ends."""
         self._view = view
         try:

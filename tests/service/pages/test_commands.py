@@ -180,10 +180,12 @@ def test_each_command_of_a_page_works(world: World, page: str, monkeypatch: pyte
 
 
 @pytest.mark.thorough(postgresql=OLDER)
-def test_each_command_of_aws_in_a_sentence_is_one(world: World) -> None:
-    for page in TEXTS:
-        for command in re.findall(r"`(aws [a-z0-9-]+ [a-z-]+ --[^`…]+)`", TEXTS[page]):
-            world.terminal.run(f"{command} --generate-cli-skeleton output")
+def test_each_command_of_aws_in_a_sentence_works(world: World) -> None:
+    world.prepare()
+    world.terminal.replacing = {"--stack-name secret-rotation": "--stack-name another"}  # one deletes it
+    found = re.findall(r"`(aws [a-z0-9-]+ [a-z-]+ --[^`…]+)`", "\n".join(TEXTS.values()))
+    for command in sorted({one for one in found if " OTHER " not in one}):
+        world.terminal.run(command)
 
 
 @pytest.mark.newest
