@@ -107,7 +107,7 @@ def _make(arguments: Sequence[str]) -> int:
 class _Typed(io.TextIOBase):
     """What a person types: a command takes the lines that it asks for, and leaves the rest to the next one."""
 
-    def readline(self, _size: int | None = -1) -> str:
+    def readline(self, _size: int | None = -1) -> str:  # type: ignore[override] - typeshed has no text here
         """Return a line; empty at the end."""
         taken = b""
         while not taken.endswith(b"\n") and (one := os.read(0, 1)):
@@ -149,7 +149,7 @@ def _run(connection: socket.socket) -> None:
     own = {name: os.environ[name] for name in _SET_BY_IMPORTS if name in os.environ}
     os.environ.clear()
     os.environ.update({**environment, **own})
-    sys.stdin = _Typed()  # type: ignore[assignment]
+    sys.stdin = _Typed()
     connection.send(str(_exit_code(name, arguments)).encode())
     os._exit(0)
 

@@ -1,5 +1,9 @@
-"""How does the dashboard look? An SVG of its widgets where CloudWatch would put them: lines, and tables."""
+"""How does the dashboard look? An SVG of its widgets where CloudWatch would put them: lines, and tables.
 
+A line that has no data has a dash after its name.
+"""
+
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -8,8 +12,10 @@ from tests.local.dashboard import insights, metrics
 from tests.local.dashboard.month import Entry
 from tests.local.pictures.look import drawing, text
 
-CELL, ROW = 60, 34
-"""Pixels of one of the 24 columns of a dashboard, and of one of its rows."""
+CELL, ROW = 30, 34
+"""Pixels of one of the 24 columns of a dashboard, and of one of its rows: as narrow as a page of text is."""
+LETTER = 6
+"""About the width of a letter, in pixels."""
 COLORS = ("blue", "violet", "red", "orange", "green", "quiet")
 
 
@@ -32,9 +38,10 @@ def _widget(
     if widget["type"] == "text":
         heading, _, said = properties["markdown"].partition("\n")
         yield _text(8, 22, heading.removeprefix("## "), size=16)
-        yield _text(8, 46, said)
+        for number, one in enumerate(textwrap.wrap(said, widget["width"] * CELL // LETTER)):
+            yield _text(8, 42 + number * 14, one)
         return
-    yield _text(8, 18, properties["title"], size=13)
+    yield _text(8, 18, _cut(properties["title"], widget["width"] * CELL - 16, 7), size=13)
     if widget["type"] == "metric":
         shown = metrics.graph(properties, entries, begin, end)
         yield from _lines(shown, widget["width"] * CELL, widget["height"] * ROW, begin, end)
@@ -50,6 +57,7 @@ def _lines(shown: Sequence[metrics.Series], width: int, height: int, begin: date
     yield _text(4, low + 4, "0")
     yield _text(left, low + 14, f"{begin:%d %b}")
     yield _text(right - 40, low + 14, f"{end:%d %b}")
+    beside = 8.0
     for number, series in enumerate(shown):
         color = COLORS[number % len(COLORS)]
         points = [
@@ -59,7 +67,8 @@ def _lines(shown: Sequence[metrics.Series], width: int, height: int, begin: date
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         yield f'<polyline class="s-{color}" points="{path}" fill="none" stroke-width="2"/>'
         yield from (f'<circle class="f-{color}" cx="{x:.1f}" cy="{y:.1f}" r="2"/>' for x, y in points)
-        yield _text(left + number * 90, height - 6, series.label + ("" if points else " (no data)"), color=color)
+        yield _text(beside, height - 6, label := series.label + ("" if points else " -"), color=color)
+        beside += (len(label) + 1) * LETTER + 4
 
 
 def _table(rows: Sequence[insights.Row], width: int) -> Iterator[str]:
@@ -71,9 +80,12 @@ def _table(rows: Sequence[insights.Row], width: int) -> Iterator[str]:
         yield _text(8 + place * column, 40, name, color="quiet")
     for number, row in enumerate(rows):
         for place, name in enumerate(columns):
-            said = _shown(row[name])
-            most = int(column / 6)
-            yield _text(8 + place * column, 60 + number * 18, said if len(said) <= most else said[: most - 1] + "…")
+            yield _text(8 + place * column, 60 + number * 18, _cut(_shown(row[name]), column - 4))
+
+
+def _cut(said: str, width: float, letter: float = LETTER) -> str:
+    most = int(width / letter)
+    return said if len(said) <= most else said[: most - 1] + "…"
 
 
 def _shown(value: object) -> str:

@@ -6,13 +6,14 @@ if there was none. `make bench` draws its own.
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.faults.table import EVERYTHING, Cell
+import pytest
+
+from tests.faults.table import EVERYTHING, Cell, Table
 from tests.local.dashboard import __main__ as dashboard
 from tests.local.demo import DemoError
 from tests.local.demo import __main__ as demo
@@ -22,7 +23,7 @@ from tests.local.pictures import architecture, crash_points, timeline
 from tests.local.pictures.rotations import watched
 
 FOLDER = Path(__file__).parents[3] / "docs/pictures"
-_SAMPLE = ["-m", "pytest", "-q", "-n", "1", "tests/faults/test_killed.py"]
+_SAMPLE = ["-q", "-n", "0", "tests/faults/test_killed.py"]
 
 
 def rotations(name: str) -> str:
@@ -36,7 +37,7 @@ def rotations(name: str) -> str:
 def faults() -> str:
     """Read the cells of the last run; take a sample if there was none."""
     if not EVERYTHING.exists():
-        subprocess.run([sys.executable, *_SAMPLE], check=True)  # noqa: S603 - the words are ours
+        pytest.main(_SAMPLE, plugins=[Table()])
     day = datetime.fromtimestamp(EVERYTHING.stat().st_mtime, UTC)
     cells = [Cell(**cell) for cell in json.loads(EVERYTHING.read_text())]
     return crash_points.picture(cells, f"{day.day} {day:%B %Y}")
@@ -71,8 +72,12 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all: {', '.join([*DRAWN, *WRITTEN])}")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="default: docs/pictures")
     chosen = parser.parse_args(words)
-    names = chosen.names or [*DRAWN, *WRITTEN]
-    return run(lambda: [draw(name, chosen.folder) for name in names] and None, "Drawing")
+
+    def draw_all() -> None:
+        for name in chosen.names or [*DRAWN, *WRITTEN]:
+            draw(name, chosen.folder)
+
+    return run(draw_all, "Drawing")
 
 
 if __name__ == "__main__":

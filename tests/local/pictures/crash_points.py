@@ -90,7 +90,7 @@ def _row(row: tuple[str, str, str], cells: Sequence[Cell], top: float, paper: _P
 
 
 def _place(cell: Cell) -> tuple[Line, int]:
-    """Return the connection of a cell's message, and its number there: `database 2.13` is the thirteenth of the second."""
+    """Return the connection of a cell's message, and its number there, from a text like `database 2.13`."""
     party, place, *_ = cell.place.split()
     connection, number = map(int, place.split("."))
     return (party, connection), number

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from html import escape
 
 WIDTH = 700
+_FONTS = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 
-_LIGHT = {
+LIGHT = {
     "ground": "#ffffff",
     "edge": "#c9d3dd",
     "ink": "#1f2933",
@@ -24,7 +25,7 @@ _LIGHT = {
     "sand": "#fbeed9",
     "violet": "#7048a8",
 }
-_DARK = {
+DARK = {
     "ground": "#161b22",
     "edge": "#3d4651",
     "ink": "#e6edf3",
@@ -45,12 +46,11 @@ def drawing(width: int, height: int, title: str, lines: Iterable[str], size: int
 
     An element gets its colours from classes: `f-green` fills, `s-green` strokes.
     """
+    attributes = f'width="{width}" height="{height}" role="img" font-family="{_FONTS}" font-size="{size}"'
     return "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'role="img" font-family="system-ui, -apple-system, \'Segoe UI\', \'DejaVu Sans\', sans-serif" '
-        f'font-size="{size}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" {attributes}>',
         f"<title>{escape(title)}</title>",
-        f"<style>{_rules(_LIGHT)} @media (prefers-color-scheme: dark) {{ {_rules(_DARK)} }}</style>",
+        f"<style>{_rules(LIGHT)} @media (prefers-color-scheme: dark) {{ {_rules(DARK)} }}</style>",
         f'<rect class="f-ground s-edge" x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="8"/>',
         *lines,
         "</svg>\n",
@@ -62,7 +62,7 @@ def text(x: float, y: float, said: str, color: str = "ink", more: str = "") -> s
     return f'<text class="f-{color}" x="{x:.1f}" y="{y:.1f}"{f" {more}" if more else ""}>{escape(said)}</text>'
 
 
-def box(x: float, y: float, width: float, height: float, classes: str, more: str = "") -> str:
+def box(x: float, y: float, width: float, height: float, classes: str, more: str = "") -> str:  # noqa: PLR0913, PLR0917 - SVG's
     """Return a rectangle."""
     return (
         f'<rect class="{classes}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"'

@@ -19,6 +19,9 @@ from tests.local.pictures.timeline import Attempt, Span, Watched
 _LOGINS = 6
 """The logins of each application before RotateSecret, and again after the rotation."""
 
+_MARGIN = 0.25
+"""Seconds that are shown before the first step and after the last one."""
+
 
 @dataclass
 class Reader:
@@ -80,7 +83,7 @@ def _watched(scenario: Scenario, strategy: Strategy) -> Watched:
         begin = time.perf_counter()
         _rotate(scenario, secret_id)
         _wait(one, other)
-    return _from(begin, Watched(strategy.title, steps.spans, fresh.attempts, caching.attempts))
+    return _from(begin, Watched(strategy.title, steps.spans, fresh.attempts, caching.attempts)).around(_MARGIN)
 
 
 def _rotate(scenario: Scenario, secret_id: str) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.local.pictures.look import WIDTH, box, drawing, line, text
 
@@ -49,6 +49,12 @@ class Watched:
         """When the last login ended."""
         return max(one.ended for one in (*self.fresh, *self.caching))
 
+    def around(self, margin: float) -> "Watched":
+        """Leave the logins out that were longer than `margin` before the first step, or after the last one."""
+        begin, end = self.steps[0].began - margin, self.steps[-1].ended + margin
+        fresh, caching = ([one for one in each if begin <= one.began <= end] for each in (self.fresh, self.caching))
+        return replace(self, fresh=fresh, caching=caching)
+
     def gap(self) -> Span | None:
         """Return the time in which the first reader could not log in, if there was one."""
         refused = [one for one in self.fresh if one.refused]
@@ -86,7 +92,7 @@ def _head(title: str) -> Iterator[str]:
         yield text(28 + number * 104, 46, name)
     yield _tick(438, 36, refused=False)
     yield text(446, 46, "a login")
-    yield _tick(506, 36, refused=True)
+    yield _tick(506, 24, refused=True)
     yield text(514, 46, "a login that is refused")
 
 

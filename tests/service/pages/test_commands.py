@@ -169,7 +169,8 @@ def test_each_command_of_a_page_works(world: World, page: str, monkeypatch: pyte
         **world.terminal.replacing,
         "arn:aws:lambda:eu-west-1:123456789012:function:secret-rotation-PostgreSql": world.function,
     }
-    PREPARED.get(page, lambda _: None)(world)
+    if page in PREPARED:
+        PREPARED[page](world)
     for block in commands(page):
         world.terminal.run(block.text, answers="yes\nyes\n")
     if page == "docs/decisions/finish-secret.md":
