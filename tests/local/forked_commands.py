@@ -107,7 +107,7 @@ def _make(arguments: Sequence[str]) -> int:
 class _Typed(io.TextIOBase):
     """What a person types: a command takes the lines that it asks for, and leaves the rest to the next one."""
 
-    def readline(self, _size: int | None = -1) -> str:  # type: ignore[override] - typeshed has no text here
+    def readline(self, _size: int | None = -1) -> str:  # type: ignore[override]  # text, as of any TextIOBase
         """Return a line; empty at the end."""
         taken = b""
         while not taken.endswith(b"\n") and (one := os.read(0, 1)):

@@ -15,7 +15,7 @@ _LEFT, _RIGHT, _ROW, _TOP, _BETWEEN = 250, 14, 18, 104, 4
 _BAR = 12
 _WAYS = len(CASES) // len(Rotation)
 """A message can be disturbed in three ways, and the rotation healed in two."""
-_PARTIES = {"AWS": "Secrets Manager", "database": "database"}
+_PARTIES = {"AWS": "AWS", "database": "database, connection"}
 
 type Line = tuple[str, int]
 """A party, and the number of a connection to it."""
@@ -64,33 +64,41 @@ def picture(cells: Sequence[Cell], day: str) -> str:
 
 
 def _legend() -> Iterator[str]:
-    yield box(12, 54, 4, _BAR, "f-green")
-    yield text(22, 64, f"tried in all {_WAYS} ways, recovered")
-    yield box(210, 54 + _BAR - _BAR / _WAYS, 4, _BAR / _WAYS, "f-green")
-    yield text(220, 64, "tried in one way, recovered")
-    yield box(378, 54, 4, _BAR, "f-red")
-    yield text(388, 64, "did not recover")
-    yield text(484, 64, "nothing: not tried in that run", "quiet")
+    yield box(12, 54, 6, _BAR, "f-green", _heat(_WAYS))
+    yield text(24, 64, f"tried in all {_WAYS} ways, recovered")
+    yield box(212, 54, 6, _BAR, "f-green", _heat(1))
+    yield text(224, 64, "in one way, recovered")
+    yield box(352, 54, 6, _BAR, "f-red")
+    yield text(364, 64, "did not recover")
+    yield text(468, 64, "empty: not tried in this run", "quiet")
+
+
+def _heat(ways: int) -> str:
+    """The more ways were tried, the fuller is the colour."""
+    return f'fill-opacity="{0.3 + 0.7 * ways / _WAYS:.2f}"'
 
 
 def _columns(paper: _Paper) -> Iterator[str]:
     for (party, connection), left in paper.begins.items():
         if connection == 1:
-            yield text(left, _TOP - 20, f"{_PARTIES.get(party, party)}, connection", "quiet")
-        yield text(left, _TOP - 6, str(connection), "quiet")
+            yield text(left, _TOP - 20, _PARTIES[party], "quiet")
+        if party == "database":
+            yield text(left, _TOP - 6, f"{connection}.", "quiet")
 
 
 def _row(row: tuple[str, str, str], cells: Sequence[Cell], top: float, paper: _Paper) -> Iterator[str]:
     yield text(12, top + 11, ", ".join(row).replace(" (admin)", ""))
     for left in sorted({paper.at(cell) for cell in cells}):
         own = [cell for cell in cells if paper.at(cell) == left]
-        color = "f-green" if all(cell.outcome == HEALED for cell in own) else "f-red"
-        height = _BAR * len(own) / _WAYS
-        yield box(left, top + _BAR - height, max(1.5, paper.step - 1), height, color)
+        is_good = all(cell.outcome == HEALED for cell in own)
+        yield box(left, top, max(1.5, paper.step - 1), _BAR, *(("f-green", _heat(len(own))) if is_good else ("f-red",)))
 
 
 def _place(cell: Cell) -> tuple[Line, int]:
-    """Return the connection of a cell's message, and its number there, from a text like `database 2.13`."""
+    """Return the connection of a cell's message, and its number there, from a text like `database 2.13`.
+
+    Each call of AWS has a connection of its own: these are shown as if they were messages of one.
+    """
     party, place, *_ = cell.place.split()
     connection, number = map(int, place.split("."))
-    return (party, connection), number
+    return ((party, 1), connection + number - 1) if party == "AWS" else ((party, connection), number)
