@@ -41,7 +41,7 @@ def _widget(
         for number, one in enumerate(textwrap.wrap(said, widget["width"] * CELL // LETTER)):
             yield _text(8, 42 + number * 14, one)
         return
-    yield _text(8, 18, _cut(properties["title"], widget["width"] * CELL - 16, 7), size=13)
+    yield _title(properties["title"], widget["width"] * CELL - 16)
     if widget["type"] == "metric":
         shown = metrics.graph(properties, entries, begin, end)
         yield from _lines(shown, widget["width"] * CELL, widget["height"] * ROW, begin, end)
@@ -83,8 +83,15 @@ def _table(rows: Sequence[insights.Row], width: int) -> Iterator[str]:
             yield _text(8 + place * column, 60 + number * 18, _cut(_shown(row[name]), column - 4))
 
 
-def _cut(said: str, width: float, letter: float = LETTER) -> str:
-    most = int(width / letter)
+def _title(said: str, width: int) -> str:
+    """A title that is too long is printed closer."""
+    if len(said) <= width // 7:
+        return _text(8, 18, said, size=13)
+    return text(8, 18, said, more=f'font-size="12" textLength="{width}" lengthAdjust="spacingAndGlyphs"')
+
+
+def _cut(said: str, width: float) -> str:
+    most = int(width / LETTER)
     return said if len(said) <= most else said[: most - 1] + "…"
 
 
