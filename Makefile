@@ -50,7 +50,7 @@ ifdef AWS_REGION # SAM reads the other name only
 export AWS_DEFAULT_REGION ?= $(AWS_REGION)
 endif
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all faults bench check audit format build libraries package deployer renew validate invoke aws dashboard docs deploy \
+.PHONY: help demo test test-all faults bench check audit format build libraries package deployer renew validate invoke aws dashboard pictures docs deploy \
 	preflight doctor attach rotate rotate-all uninstall clean
 
 help: ## list these tasks
@@ -122,6 +122,9 @@ aws: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## run a laptop-sized AWS until Ctr
 
 dashboard: $(DEVELOPMENT) ## draw what the stack's dashboard shows on the fortieth day, into .local/dashboard.svg
 	@PYTHONPATH=layers/common $(BIN)/python -m tests.local.dashboard
+
+pictures: $(DEVELOPMENT) $(RUNTIME) $(HOST_BUILD) ## draw docs/pictures anew, from runs on this machine; crash points: of the last make faults, or a sample
+	@PYTHONPATH=layers/common $(BIN)/python -m tests.local.pictures
 
 docs: $(DOCS) ## build the pages of docs/ as a site, into .local/site; a link that leads nowhere is an error
 	@NO_MKDOCS_2_WARNING=1 .local/docs/bin/python -m mkdocs build # with --quiet it would build in spite of warnings

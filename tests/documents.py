@@ -1,7 +1,8 @@
 """What does a page of the documentation tell a reader to run, and what happens if it is run as it is written?
 
-A page's fenced code blocks are read out of it, with the heading they stand under. A block's first word is its language;
-the words after it say on which engines it runs (`sql mysql mariadb`), and are not shown to readers.
+A page's code blocks are read out of it, with the heading they stand under. The first word of a fence is the language;
+the words after it say on which engines it runs (`sql mysql mariadb`), and are not shown to readers. What is indented by
+four columns, outside of a list, is a block without a language.
 
 A `Terminal` runs `sh` blocks one after the other, as a reader pastes them into one shell: variables that a block sets
 are there in the next one, also the folder's files. `aws` and `make` are those of `tests.local.forked_commands`.
@@ -9,11 +10,14 @@ are there in the next one, also the folder's files. `aws` and `make` are those o
 
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^`\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
+_INDENTED = re.compile(r"(?<=\n\n)(?: {4}.*\n+)+")
+_LIST = re.compile(r"(?:[-*]|\d+\.) ")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -29,7 +33,7 @@ def anchors(document: Path) -> set[str]:
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced code block of a page."""
+    """A code block of a page."""
 
     section: str
     """The anchor of the last heading above it."""
@@ -45,18 +49,31 @@ class Block:
 
 def blocks(page: Path) -> list[Block]:
     """Return the page's blocks in their order."""
-    return list(_blocks(page.read_text()))
+    text = page.read_text()
+    return sorted([*_fenced(text), *_indented(text)], key=lambda block: block.line)
 
 
-def _blocks(text: str) -> Iterator[Block]:
+def _fenced(text: str) -> Iterator[Block]:
     for match in _FENCE.finditer(text):
-        above = text[: match.start()]
-        # A line of a block can look like a heading: `# a comment`.
-        headings = _HEADING.findall(_FENCE.sub("", above))
         language, *engines = match["info"].split() or [""]
         plain = re.sub(rf"^{match['indent']}", "", match["text"], flags=re.MULTILINE)
-        section = anchor(headings[-1]) if headings else ""
-        yield Block(section, above.count("\n") + 1, language, frozenset(engines), plain.rstrip("\n"))
+        yield _block(text[: match.start()], language, engines, plain)
+
+
+def _indented(text: str) -> Iterator[Block]:
+    prose = _FENCE.sub(lambda fence: "\n" * fence[0].count("\n"), text)
+    for match in _INDENTED.finditer(prose):
+        above = prose[: match.start()]
+        paragraphs = re.findall(r"(?<=\n\n)\S.*", above)
+        if not (paragraphs and _LIST.match(paragraphs[-1])):
+            yield _block(above, "", [], textwrap.dedent(match[0]))
+
+
+def _block(above: str, language: str, engines: Sequence[str], text: str) -> Block:
+    # A line of a block can look like a heading: `# a comment`.
+    headings = _HEADING.findall(_FENCE.sub("", above))
+    section = anchor(headings[-1]) if headings else ""
+    return Block(section, above.count("\n") + 1, language, frozenset(engines), text.rstrip("\n"))
 
 
 @dataclass

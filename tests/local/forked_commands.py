@@ -8,10 +8,12 @@ shell.
         subprocess.run(["sh", "-c", "aws …"], env={"PATH": f"{programs}:…"})
 
 `make TASK …` runs what the Makefile says: `make --dry-run` prints the recipe, and its `python -m operations.…` is run.
+Any other task is only looked up: is there one, and can its recipe be made from these variables?
 """
 
 import array
 import importlib
+import io
 import json
 import os
 import shlex
@@ -28,7 +30,11 @@ from typing import Any
 
 CHECKOUT = Path(__file__).parents[2]
 MODULE = "operations."
-_SERVED = frozenset({"secretsmanager", "lambda", "cloudformation"})
+_SERVED = frozenset({"secretsmanager", "lambda", "cloudformation", "s3"})
+_NOT_SERVED = frozenset({("lambda", "add-permission"), ("cloudformation", "update-termination-protection")})
+"""What the stand-in cannot do, in a service that it has."""
+_VERSION_2 = ("--cli-binary-format", "raw-in-base64-out")
+"""An option of version 2 of AWS's command line only. It asks for what version 1, which runs here, always does."""
 _MAKE_FAILS = 2
 """The exit code of make if a command fails, whatever that one's was."""
 _STANDARD_FILES = 3
@@ -75,12 +81,14 @@ def _command_line() -> Any:  # noqa: ANN401 - it has no types
 
 def _aws(arguments: Sequence[str]) -> int:
     """Run it. What the stand-in has no server for is checked by the command line's own description, and not sent."""
-    only_checked = [] if arguments[0] in _SERVED else ["--generate-cli-skeleton", "output"]
-    return int(_command_line().main([*arguments, *only_checked]))
+    is_served = arguments[0] in _SERVED and tuple(arguments[:2]) not in _NOT_SERVED
+    only_checked = [] if is_served else ["--generate-cli-skeleton", "output"]
+    known = [word for word in arguments if word not in _VERSION_2]
+    return int(_command_line().main([*known, *only_checked]))
 
 
 def _make(arguments: Sequence[str]) -> int:
-    """Run what the task runs. Raises ValueError if that is no command of the operator's."""
+    """Run what the task runs, if that is a command of the operator's. CalledProcessError: there is no such task."""
     recipe = subprocess.run(  # noqa: S603 - the arguments are those of a document
         ["/usr/bin/make", "--dry-run", "--no-print-directory", *arguments],
         cwd=CHECKOUT,
@@ -88,13 +96,23 @@ def _make(arguments: Sequence[str]) -> int:
         text=True,
         check=True,
     ).stdout
-    for line in recipe.splitlines():
-        words = shlex.split(line, comments=True)
-        if "-m" in words and words[words.index("-m") + 1].startswith(MODULE):
-            place = words.index("-m") + 1
-            code = importlib.import_module(words[place]).main(words[place + 1 :])
-            return _MAKE_FAILS if code else 0
-    raise ValueError(f"make {shlex.join(arguments)} runs no command of {MODULE}")
+    if recipe.count("\n") == 1 and f" -m {MODULE}" in recipe:
+        words = shlex.split(recipe, comments=True)
+        place = words.index("-m") + 1
+        code = importlib.import_module(words[place]).main(words[place + 1 :])
+        return _MAKE_FAILS if code else 0
+    return 0
+
+
+class _Typed(io.TextIOBase):
+    """What a person types: a command takes the lines that it asks for, and leaves the rest to the next one."""
+
+    def readline(self, _size: int | None = -1) -> str:  # type: ignore[override]  # text, as of any TextIOBase
+        """Return a line; empty at the end."""
+        taken = b""
+        while not taken.endswith(b"\n") and (one := os.read(0, 1)):
+            taken += one
+        return taken.decode()
 
 
 _COMMANDS = {"aws": _aws, "make": _make}
@@ -102,7 +120,7 @@ _COMMANDS = {"aws": _aws, "make": _make}
 
 def _serve(address: str) -> None:
     _command_line().session.get_service_model("secretsmanager")
-    for task in ("attach", "doctor", "preflight"):
+    for task in ("attach", "doctor", "preflight", "rotate", "uninstall"):
         importlib.import_module(f"{MODULE}{task}")
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(address)
@@ -131,6 +149,7 @@ def _run(connection: socket.socket) -> None:
     own = {name: os.environ[name] for name in _SET_BY_IMPORTS if name in os.environ}
     os.environ.clear()
     os.environ.update({**environment, **own})
+    sys.stdin = _Typed()
     connection.send(str(_exit_code(name, arguments)).encode())
     os._exit(0)
 

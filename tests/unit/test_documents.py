@@ -33,6 +33,13 @@ def test_a_block_knows_its_heading_its_line_and_its_engines(tmp_path: Path) -> N
     assert second.engines == {"mysql", "mariadb"}
 
 
+def test_what_is_indented_outside_of_a_list_is_a_block(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# A page\n\n    make demo\n\n    make test\n\nText.\n\n1. A step:\n\n    goes on here\n")
+    [block] = blocks(page)
+    assert (block.section, block.line, block.language, block.text) == ("a-page", 3, "", "make demo\n\nmake test")
+
+
 @pytest.fixture
 def terminal(tmp_path: Path) -> Terminal:
     """A shell."""

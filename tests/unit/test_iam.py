@@ -131,7 +131,7 @@ def test_all_conditions_hold_with_one_of_their_values(
         {"Sid": ""},
         {"Condition": {"StringNotEquals": {ATTACHED: FUNCTION}}},
         {"Condition": {"StringEqualsIfExists": {ATTACHED: FUNCTION}}},
-        {"Condition": {"ForAnyValue:StringEquals": {ATTACHED: FUNCTION}}},
+        {"Condition": {"ForSomeValues:StringEquals": {ATTACHED: FUNCTION}}},
         {"Condition": {"StringLike": {ATTACHED: "*:${aws:username}"}}},
         {"Resource": "arn:aws:s3:::${aws:username}"},
     ],
@@ -174,6 +174,17 @@ def test_for_all_values_each_value_of_the_call_has_to_be_one_of_the_conditions(
 ) -> None:
     """Also if the call has none, as IAM warns."""
     statement = {"Condition": {"ForAllValues:StringEquals": {"aws:TagKeys": ["one", "two"]}}}
+    request = Request("secretsmanager:GetSecretValue", SECRET, {"aws:TagKeys": keys})
+    assert role(statement).allows(request) is allowed
+
+
+@pytest.mark.parametrize(
+    ("keys", "allowed"), [(("one",), True), (("one", "three"), True), (("three",), False), ((), False)]
+)
+def test_for_any_value_one_value_of_the_call_has_to_be_one_of_the_conditions(
+    keys: tuple[str, ...], *, allowed: bool
+) -> None:
+    statement = {"Condition": {"ForAnyValue:StringEquals": {"aws:TagKeys": ["one", "two"]}}}
     request = Request("secretsmanager:GetSecretValue", SECRET, {"aws:TagKeys": keys})
     assert role(statement).allows(request) is allowed
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-FOR_ALL = "ForAllValues:"
+FOR_ALL, FOR_ANY = "ForAllValues:", "ForAnyValue:"
 ELEMENTS = frozenset({"Sid", "Effect", "Action", "Resource", "Condition"})
 
 
@@ -101,7 +101,7 @@ class Condition:
     @classmethod
     def parse(cls, operator: str, key: str, values: object) -> Self:
         """Read a condition. Raises Unsupported."""
-        if operator.removeprefix(FOR_ALL) not in OPERATORS:
+        if _plain(operator) not in OPERATORS:
             raise Unsupported(f"the condition operator {operator}")
         return cls(operator, key, tuple(map(_checked, as_tuple(values))))
 
@@ -114,12 +114,14 @@ class Condition:
         value = context.get(self.key.lower())
         if self.operator.startswith(FOR_ALL):
             return all(self._matches(one) for one in as_tuple(value or []))
+        if self.operator.startswith(FOR_ANY):
+            return any(self._matches(one) for one in as_tuple(value or []))
         if isinstance(value, tuple):
             raise Unsupported(f"the operator {self.operator} on {self.key}, which has several values")
         return self._matches(value)
 
     def _matches(self, value: str | None) -> bool:
-        matches = OPERATORS[self.operator.removeprefix(FOR_ALL)]
+        matches = OPERATORS[_plain(self.operator)]
         if "Not" in self.operator and len(self.values) > 1:
             raise Unsupported(f"{self.operator} of several values")
         return any(matches(wanted, value) for wanted in self.values)
@@ -184,6 +186,10 @@ def _permissions(statement: Statement, request: Request) -> Iterator[Permission]
     for action in statement.actions:
         if _matches(action.lower(), request.action.lower()):
             yield Permission(statement.sid, action)
+
+
+def _plain(operator: str) -> str:
+    return operator.removeprefix(FOR_ALL).removeprefix(FOR_ANY)
 
 
 def _checked(pattern: str) -> str:

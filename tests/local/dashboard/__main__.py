@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,11 @@ def body() -> tuple[dict[str, Any], str]:
     return json.loads(text), values["${LogGroup}"]
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Write the file, and say where it is."""
     parser = argparse.ArgumentParser(prog="python -m tests.local.dashboard", description=(__doc__ or "").strip())
     parser.add_argument("--output", type=Path, default=Path(".local/dashboard.svg"), help="%(default)s")
-    output: Path = parser.parse_args().output
+    output: Path = parser.parse_args(words).output
     with LocalSecretsManager(attempts=1) as service:
         month = played(service)
     dashboard, log_group = body()

@@ -1,31 +1,34 @@
-"""How does the dashboard look? An SVG of its widgets where CloudWatch would put them: lines, and tables."""
+"""How does the dashboard look? An SVG of its widgets where CloudWatch would put them: lines, and tables.
 
+A line that has no data has a dash after its name.
+"""
+
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from html import escape
 from typing import Any
 
 from tests.local.dashboard import insights, metrics
 from tests.local.dashboard.month import Entry
+from tests.local.pictures.look import drawing, text
 
-CELL, ROW = 60, 34
-"""Pixels of one of the 24 columns of a dashboard, and of one of its rows."""
-COLORS = ("#1f77b4", "#9467bd", "#d62728", "#ff7f0e", "#2ca02c", "#8c564b")
+CELL, ROW = 30, 34
+"""Pixels of one of the 24 columns of a dashboard, and of one of its rows: as narrow as a page of text is."""
+LETTER = 6
+"""About the width of a letter, in pixels."""
+COLORS = ("blue", "violet", "red", "orange", "green", "quiet")
 
 
 def draw(body: Mapping[str, Any], log_group: str, entries: Sequence[Entry], begin: datetime, end: datetime) -> str:
     """Return the SVG of a dashboard for a time."""
     height = max(widget["y"] + widget["height"] for widget in body["widgets"]) * ROW
-    drawn = "\n".join(
+    drawn = [
         f'<svg x="{widget["x"] * CELL}" y="{widget["y"] * ROW}" width="{widget["width"] * CELL}" '
-        f'height="{widget["height"] * ROW}"><rect width="100%" height="100%" fill="#fff" stroke="#bbb"/>'
+        f'height="{widget["height"] * ROW}"><rect class="f-ground s-edge" width="100%" height="100%"/>'
         f"{''.join(_widget(widget, log_group, entries, begin, end))}</svg>"
         for widget in body["widgets"]
-    )
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{24 * CELL}" height="{height}" '
-        f'font-family="sans-serif" font-size="11">\n{drawn}\n</svg>\n'
-    )
+    ]
+    return drawing(24 * CELL, height, "What the dashboard shows", drawn, size=11)
 
 
 def _widget(
@@ -33,11 +36,12 @@ def _widget(
 ) -> Iterator[str]:
     properties = widget["properties"]
     if widget["type"] == "text":
-        heading, _, text = properties["markdown"].partition("\n")
+        heading, _, said = properties["markdown"].partition("\n")
         yield _text(8, 22, heading.removeprefix("## "), size=16)
-        yield _text(8, 46, text)
+        for number, one in enumerate(textwrap.wrap(said, widget["width"] * CELL // LETTER)):
+            yield _text(8, 42 + number * 14, one)
         return
-    yield _text(8, 18, properties["title"], size=13)
+    yield _title(properties["title"], widget["width"] * CELL - 16)
     if widget["type"] == "metric":
         shown = metrics.graph(properties, entries, begin, end)
         yield from _lines(shown, widget["width"] * CELL, widget["height"] * ROW, begin, end)
@@ -53,6 +57,7 @@ def _lines(shown: Sequence[metrics.Series], width: int, height: int, begin: date
     yield _text(4, low + 4, "0")
     yield _text(left, low + 14, f"{begin:%d %b}")
     yield _text(right - 40, low + 14, f"{end:%d %b}")
+    beside = 8.0
     for number, series in enumerate(shown):
         color = COLORS[number % len(COLORS)]
         points = [
@@ -60,9 +65,10 @@ def _lines(shown: Sequence[metrics.Series], width: int, height: int, begin: date
             for at, value in series.points.items()
         ]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        yield f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>'
-        yield from (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2" fill="{color}"/>' for x, y in points)
-        yield _text(left + number * 90, height - 6, series.label + ("" if points else " (no data)"), color=color)
+        yield f'<polyline class="s-{color}" points="{path}" fill="none" stroke-width="2"/>'
+        yield from (f'<circle class="f-{color}" cx="{x:.1f}" cy="{y:.1f}" r="2"/>' for x, y in points)
+        yield _text(beside, height - 6, label := series.label + ("" if points else " -"), color=color)
+        beside += (len(label) + 1) * LETTER + 4
 
 
 def _table(rows: Sequence[insights.Row], width: int) -> Iterator[str]:
@@ -71,12 +77,22 @@ def _table(rows: Sequence[insights.Row], width: int) -> Iterator[str]:
     columns = list(rows[0]) if rows else []
     column = (width - 16) / max(1, len(columns))
     for place, name in enumerate(columns):
-        yield _text(8 + place * column, 40, name, color="#555")
+        yield _text(8 + place * column, 40, name, color="quiet")
     for number, row in enumerate(rows):
         for place, name in enumerate(columns):
-            text = _shown(row[name])
-            most = int(column / 6)
-            yield _text(8 + place * column, 60 + number * 18, text if len(text) <= most else text[: most - 1] + "…")
+            yield _text(8 + place * column, 60 + number * 18, _cut(_shown(row[name]), column - 4))
+
+
+def _title(said: str, width: int) -> str:
+    """A title that is too long is printed closer."""
+    if len(said) <= width // 7:
+        return _text(8, 18, said, size=13)
+    return text(8, 18, said, more=f'font-size="12" textLength="{width}" lengthAdjust="spacingAndGlyphs"')
+
+
+def _cut(said: str, width: float) -> str:
+    most = int(width / LETTER)
+    return said if len(said) <= most else said[: most - 1] + "…"
 
 
 def _shown(value: object) -> str:
@@ -91,5 +107,5 @@ def _shown(value: object) -> str:
             return str(value).rpartition(":secret:")[2] if ":secret:" in str(value)[:80] else str(value)
 
 
-def _text(x: float, y: float, text: str, size: int = 11, color: str = "#222") -> str:
-    return f'<text x="{x:.0f}" y="{y}" font-size="{size}" fill="{color}">{escape(text)}</text>'
+def _text(x: float, y: float, said: str, size: int = 11, color: str = "ink") -> str:
+    return text(x, y, said, color, f'font-size="{size}"')
