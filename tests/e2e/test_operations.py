@@ -31,6 +31,12 @@ def aws() -> Iterator[RunningFunctions]:
         yield aws
 
 
+@pytest.fixture(scope="module")
+def _stack(aws: RunningFunctions) -> None:
+    """The stack of `make aws`, which names the function."""
+    aws.make_stack("postgresql")
+
+
 @pytest.fixture
 def _exported(aws: RunningFunctions, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `make aws` prints was pasted."""
@@ -75,13 +81,13 @@ def test_preflight_and_doctor_answer_in_the_same_aws(aws: RunningFunctions, caps
 @pytest.mark.parametrize("named_by", ["function", "engine"])
 @pytest.mark.usefixtures("_exported")
 def test_a_secret_that_nothing_rotates_is_attached_and_then_rotates(
-    aws: RunningFunctions, named_by: str, capsys: pytest.CaptureFixture[str]
+    aws: RunningFunctions, named_by: str, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> None:
     secret = f"again-{named_by}"
     client = aws.scenario.manager.client()
     client.create_secret(Name=secret, SecretString=client.get_secret_value(SecretId=aws.unattached)["SecretString"])
     if named_by == "engine":
-        aws.make_stack("postgresql")
+        request.getfixturevalue("_stack")
     assert preflight.main([secret]) == preflight.NOT_ASKED
     assert f"Run make attach SECRET={secret}" in capsys.readouterr().err
     name = {"function": aws.scenario.function_arn, "engine": "postgresql"}[named_by]
@@ -91,11 +97,10 @@ def test_a_secret_that_nothing_rotates_is_attached_and_then_rotates(
 
 
 @pytest.mark.thorough  # eleven commands of a shell, each of which starts a Python
-@pytest.mark.usefixtures("_exported")
+@pytest.mark.usefixtures("_exported", "_stack")
 def test_the_recipe_for_a_secret_of_your_own_can_be_pasted(
     aws: RunningFunctions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    aws.make_stack("postgresql")
     monkeypatch.setenv("MAKEFLAGS", INSTALLED)
     page = [block.text for block in blocks(CHECKOUT / "docs/laptop.md") if block.section == "a-secret-of-your-own"]
     begin, spoil, repair = page
