@@ -31,6 +31,12 @@ def aws() -> Iterator[RunningFunctions]:
         yield aws
 
 
+@pytest.fixture(scope="module")
+def _stack(aws: RunningFunctions) -> None:
+    """The stack of `make aws`, which names the function."""
+    aws.make_stack("postgresql")
+
+
 @pytest.fixture
 def _exported(aws: RunningFunctions, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `make aws` prints was pasted."""
@@ -75,13 +81,13 @@ def test_preflight_and_doctor_answer_in_the_same_aws(aws: RunningFunctions, caps
 @pytest.mark.parametrize("named_by", ["function", "engine"])
 @pytest.mark.usefixtures("_exported")
 def test_a_secret_that_nothing_rotates_is_attached_and_then_rotates(
-    aws: RunningFunctions, named_by: str, capsys: pytest.CaptureFixture[str]
+    aws: RunningFunctions, named_by: str, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> None:
     secret = f"again-{named_by}"
     client = aws.scenario.manager.client()
     client.create_secret(Name=secret, SecretString=client.get_secret_value(SecretId=aws.unattached)["SecretString"])
     if named_by == "engine":
-        aws.make_stack("postgresql")
+        request.getfixturevalue("_stack")
     assert preflight.main([secret]) == preflight.NOT_ASKED
     assert f"Run make attach SECRET={secret}" in capsys.readouterr().err
     name = {"function": aws.scenario.function_arn, "engine": "postgresql"}[named_by]
@@ -90,30 +96,30 @@ def test_a_secret_that_nothing_rotates_is_attached_and_then_rotates(
     assert "the version is current now" in capsys.readouterr().out
 
 
-@pytest.mark.thorough  # eleven commands of a shell, each of which starts a Python
-@pytest.mark.usefixtures("_exported")
+@pytest.mark.thorough(breaks=[True])  # a dozen commands of a shell, each of which starts a Python
+@pytest.mark.parametrize("breaks", [False, True])
+@pytest.mark.usefixtures("_exported", "_stack")
 def test_the_recipe_for_a_secret_of_your_own_can_be_pasted(
-    aws: RunningFunctions, monkeypatch: pytest.MonkeyPatch
+    aws: RunningFunctions, monkeypatch: pytest.MonkeyPatch, *, breaks: bool
 ) -> None:
-    aws.make_stack("postgresql")
     monkeypatch.setenv("MAKEFLAGS", INSTALLED)
     page = [block.text for block in blocks(CHECKOUT / "docs/laptop.md") if block.section == "a-secret-of-your-own"]
     begin, spoil, repair = page
+    client = aws.scenario.manager.client()
     try:
         assert pasted(begin).splitlines()[-1].endswith(": finished")
-        client = aws.scenario.manager.client()
-        labels = client.describe_secret(SecretId="mine")["VersionIdsToStages"]
-        [current] = [version for version, stages in labels.items() if "AWSCURRENT" in stages]
-        spoilt = pasted("\n".join([*logged_in(begin), spoil]), fails=True)
-        assert ": failed\n" in spoilt
-        assert "none logs in" in spoilt
-        labels = client.describe_secret(SecretId="mine")["VersionIdsToStages"]
-        [pending] = [version for version, stages in labels.items() if stages == ["AWSPENDING"]]
-        assert pending != current
-        client.update_secret_version_stage(SecretId="mine", VersionStage="AWSPENDING", RemoveFromVersionId=pending)
-        assert pasted("\n".join([*logged_in(begin), repair])).splitlines()[-1].endswith(": finished")
+        if breaks:
+            spoilt = pasted("\n".join([*logged_in(begin), spoil]), fails=True)
+            assert ": failed\n" in spoilt
+            assert "none logs in" in spoilt
+            labels = client.describe_secret(SecretId="mine")["VersionIdsToStages"]
+            [pending] = [version for version, stages in labels.items() if stages == ["AWSPENDING"]]
+            client.update_secret_version_stage(SecretId="mine", VersionStage="AWSPENDING", RemoveFromVersionId=pending)
+            assert pasted("\n".join([*logged_in(begin), repair])).splitlines()[-1].endswith(": finished")
     finally:
         (CHECKOUT / ".local/mine.json").unlink(missing_ok=True)
+        client.delete_secret(SecretId="mine", ForceDeleteWithoutRecovery=True)
+        pasted("\n".join([*logged_in(begin), '.local/postgresql/*/bin/psql -c "DROP ROLE mine"']))
 
 
 def logged_in(block: str) -> list[str]:
