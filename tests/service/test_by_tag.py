@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
+import boto3
 import pytest
 
 from functions.watch import app
 from rotation import deadline, lambda_handler
-from rotation.aws import own_clients, session
+from rotation.aws import own_clients
 from rotation.engines.db2 import kind as db2
 from rotation.engines.mariadb import kind as mariadb
 from rotation.engines.mysql import kind as mysql
@@ -155,7 +156,7 @@ def account(
         role = service.acting_as(stack.role_of(function))
         for name, value in {**stack.environment(function), **role}.items():
             monkeypatch.setenv(name, value)
-        session.cache_clear()  # it keeps the credentials that it found first
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the credentials that it found first
         own_clients.cache_clear()
 
     def engine(event: object) -> dict[str, str]:
@@ -189,7 +190,6 @@ def account(
     yield account
     service.intercept = None
     service.forget()
-    session.cache_clear()
     own_clients.cache_clear()
 
 
