@@ -11,7 +11,7 @@ from tests.faults.matrix import CASES, Rotation
 from tests.faults.table import HEALED, Cell
 from tests.local.pictures.look import WIDTH, box, drawing, text
 
-_LEFT, _RIGHT, _ROW, _TOP, _BETWEEN = 264, 14, 18, 104, 4
+_LEFT, _RIGHT, _ROW, _TOP, _BETWEEN = 274, 14, 18, 104, 4
 _BAR = 12
 _WAYS = len(CASES) // len(Rotation)
 """A message can be disturbed in three ways, and the rotation healed in two."""
