@@ -72,6 +72,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all: {', '.join([*DRAWN, *WRITTEN])}")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="default: docs/pictures")
     chosen = parser.parse_args(words)
+    if unknown := set(chosen.names) - {*DRAWN, *WRITTEN}:
+        parser.error(f"there is no picture {', '.join(sorted(unknown))}: see --help")
 
     def draw_all() -> None:
         for name in chosen.names or [*DRAWN, *WRITTEN]:

@@ -11,7 +11,7 @@ from tests.faults.matrix import CASES, Rotation
 from tests.faults.table import HEALED, Cell
 from tests.local.pictures.look import WIDTH, box, drawing, text
 
-_LEFT, _RIGHT, _ROW, _TOP, _BETWEEN = 250, 14, 18, 104, 4
+_LEFT, _RIGHT, _ROW, _TOP, _BETWEEN = 274, 14, 18, 104, 4
 _BAR = 12
 _WAYS = len(CASES) // len(Rotation)
 """A message can be disturbed in three ways, and the rotation healed in two."""
@@ -87,7 +87,7 @@ def _columns(paper: _Paper) -> Iterator[str]:
 
 
 def _row(row: tuple[str, str, str], cells: Sequence[Cell], top: float, paper: _Paper) -> Iterator[str]:
-    yield text(12, top + 11, ", ".join(row).replace(" (admin)", ""))
+    yield text(12, top + 11, ", ".join(row))
     for left in sorted({paper.at(cell) for cell in cells}):
         own = [cell for cell in cells if paper.at(cell) == left]
         is_good = all(cell.outcome == HEALED for cell in own)

@@ -71,6 +71,8 @@ class _Scale:
     begin: float
     pixels: float
     """Of a second."""
+    step: float
+    """Seconds from one number to the next."""
 
     def at(self, seconds: float) -> float:
         """Return the distance from the left."""
@@ -80,7 +82,7 @@ class _Scale:
 def picture(title: str, shown: Sequence[Watched]) -> str:
     """Return an SVG with one panel for each rotation. All have the same scale."""
     begin, end = min(one.begin for one in shown), max(one.end for one in shown)
-    scale = _Scale(begin, (WIDTH - _LEFT - _RIGHT) / (end - begin))
+    scale = _Scale(begin, (WIDTH - _LEFT - _RIGHT) / (end - begin), _round((end - begin) / 5))
     panels = [one for number, each in enumerate(shown) for one in _panel(each, _HEAD + number * _PANEL, scale)]
     return drawing(WIDTH, _HEAD + len(shown) * _PANEL, title, [*_head(title), *panels])
 
@@ -126,9 +128,8 @@ def _tick(x: float, top: float, *, refused: bool) -> str:
 
 
 def _axis(shown: Watched, top: float, scale: _Scale) -> Iterator[str]:
-    step = _round((shown.end - scale.begin) / 6)
-    for number in range(math.ceil(scale.begin / step), math.floor(shown.end / step) + 1):
-        seconds = number * step
+    for number in range(math.ceil(scale.begin / scale.step), math.floor(shown.end / scale.step) + 1):
+        seconds = number * scale.step
         yield line(scale.at(seconds), top, scale.at(seconds), top + 5, "quiet")
         said = f"{1000 * seconds:.0f} ms" if number else "RotateSecret"
         yield text(scale.at(seconds), top + 17, said, "quiet", 'font-size="11" text-anchor="middle"')
