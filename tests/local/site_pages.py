@@ -6,6 +6,9 @@ beside it: its text stays. A link to what does not exist stays, too, and MkDocs 
 
 GitHub reads CommonMark, MkDocs reads Python-Markdown. Two of the differences matter here: what is inside of a list item
 is indented by four spaces there, and a block of code names its language and nothing else.
+
+GitHub draws a graph of Mermaid; the site would load what draws it from elsewhere. A page says in text what its graph shows,
+so the site leaves the graph out.
 """
 
 import os
@@ -16,6 +19,7 @@ from typing import Protocol
 _DOCS = Path("docs")
 _IN_PLACE_OF = re.compile(r"<!-- in the site: \.\./(\S+) -->")
 _FENCE = re.compile(r"^( *)```(\w*)")
+_GRAPH = re.compile(r"^```mermaid\n.*?^```\n+", re.MULTILINE | re.DOTALL)
 _ITEM = re.compile(r"(?:-|\d+\.) +")
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\((?!\w+:|#)([^)\s#]+)(#[^)\s]*)?\)")
 
@@ -41,7 +45,8 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     place = _DOCS / page.file.src_uri
     named = _IN_PLACE_OF.search(markdown)
     source = Path(named[1]) if named else place
-    return linked(relaid(source.read_text() if named else markdown), source, place)
+    text = source.read_text() if named else markdown
+    return linked(relaid(_GRAPH.sub("", text)), source, place)
 
 
 def relaid(markdown: str) -> str:

@@ -63,6 +63,7 @@ def test_the_site_can_be_built(tmp_path: Path) -> None:
     front = (tmp_path / "index.html").read_text()
     assert 'src="pictures/demo.svg"' in front
     assert 'href="contributing.html"' in front
+    assert "flowchart" not in (tmp_path / "runbook.html").read_text(), "nothing in the site draws it"
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda path: path.name)
