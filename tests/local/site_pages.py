@@ -7,8 +7,8 @@ beside it: its text stays. A link to what does not exist stays, too, and MkDocs 
 GitHub reads CommonMark, MkDocs reads Python-Markdown. Two of the differences matter here: what is inside of a list item
 is indented by four spaces there, and a block of code names its language and nothing else.
 
-GitHub draws a graph of Mermaid; the site would load what draws it from elsewhere. A page says in text what its graph shows,
-so the site leaves the graph out.
+GitHub draws a graph of Mermaid; the site would load what draws it from elsewhere. A page says in text what its graph
+shows, so the site leaves the graph out.
 """
 
 import os
