@@ -1,5 +1,6 @@
 """Does the bench say what it measures, and does it run?"""
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,13 @@ import time:      2000 |       3300 |     botocore
 import time:       500 |        500 |     rotation.engines.mysql.pair
 import time:       700 |        700 | rotation.steps
 """
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command sets variables for its own process, which is that of other tests here."""
+    for name in ("ALLOW_LOCAL_HOSTS", "DB_CA_BUNDLE"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
 
 
 def test_the_cost_of_a_package_is_that_of_its_modules_without_what_they_import() -> None:

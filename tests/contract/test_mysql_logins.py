@@ -31,6 +31,7 @@ from rotation.steps import Step
 from tests.contract.mysql_kit import account, add, alter, asked, serving, setting
 from tests.contract.pairs import changed, new_clone, proof_of, set_secret
 from tests.contract.test_few_logins import Rotated
+from tests.faults.in_process import until
 from tests.laboratories import deadline, new_password
 from tests.laboratories.mysql import MySQLLaboratory, quoted
 
@@ -266,7 +267,7 @@ class Family:
             session.verify([statement.format(many="lab.many")])
         assert time.monotonic() - began < 6
         query = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = %s AND command <> 'Killed'"
-        assert asked(laboratory, query, user.username) == [(0,)]
+        assert until(lambda: asked(laboratory, query, user.username) == [(0,)])
 
 
 @pytest.mark.engine("mysql")

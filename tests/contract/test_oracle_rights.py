@@ -109,7 +109,7 @@ def test_a_right_that_the_admin_cannot_give_is_an_error_that_says_how(
 
 def test_the_documented_admin_is_the_one_that_is_tested() -> None:
     page = (Path(__file__).parents[2] / "docs/engines/oracle.md").read_text()
-    [block] = re.findall(r"```sql\n(CREATE USER rotator.*?)```", page, re.DOTALL)
+    [block] = re.findall(r"```sql oracle\n(CREATE USER rotator.*?)```", page, re.DOTALL)
     assert tuple(re.sub(r"\s*--.*", "", block).split(";\n")) == (*AS_DOCUMENTED, "")
 
 

@@ -288,7 +288,7 @@ def documented(sqlserver: SQLServerLaboratory, statements: Sequence[str] = AS_DO
 
 def test_the_documented_admin_is_the_one_that_is_tested() -> None:
     page = (Path(__file__).parents[2] / "docs/engines/sql-server.md").read_text()
-    [block] = re.findall(r"```sql\n(.*?CREATE LOGIN rotator.*?)```", page, re.DOTALL)
+    [block] = re.findall(r"```sql sqlserver\n(.*?CREATE LOGIN rotator.*?)```", page, re.DOTALL)
     assert tuple(re.sub(r"\s*--.*", "", block).replace("\n", "").split(";")) == (*AS_DOCUMENTED, "")
 
 

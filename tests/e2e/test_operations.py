@@ -119,7 +119,7 @@ def test_the_recipe_for_a_secret_of_your_own_can_be_pasted(
     finally:
         (CHECKOUT / ".local/mine.json").unlink(missing_ok=True)
         client.delete_secret(SecretId="mine", ForceDeleteWithoutRecovery=True)
-        pasted("\n".join([*logged_in(begin), '.local/postgresql/*/bin/psql -c "DROP ROLE mine"']))
+        pasted("\n".join([*logged_in(begin), '.local/postgresql/18.*/bin/psql -c "DROP ROLE mine"']))
 
 
 def logged_in(block: str) -> list[str]:

@@ -42,6 +42,9 @@ from tests.local.servers.processes import free_port, group_of, run_once, running
 
 pytestmark = pytest.mark.usefixtures("connected")
 
+PATIENCE = 20
+"""Seconds that a listener waits for a client that may never come."""
+
 
 @contextmanager
 def setting(laboratory: MySQLLaboratory, on: str, off: str) -> Iterator[None]:
@@ -122,6 +125,7 @@ def test_a_mysql_that_is_offline_is_not_a_wrong_password(mysql: MySQLLaboratory,
 def test_a_mysql_that_refuses_before_it_asks_for_a_password_is_not_a_wrong_password(number: int) -> None:
     error = b"\xff" + struct.pack("<H", number) + b"said the server"
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
 
         def refuse() -> None:
             with listener.accept()[0] as connection:
@@ -153,6 +157,7 @@ def test_a_mysql_that_hangs_while_tls_begins_takes_the_time_of_one_login_and_not
     greeting += bytes(10) + b"123456789012\0caching_sha2_password\0"
     over = Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
 
         def greet_late() -> None:
             with listener.accept()[0] as connection:
