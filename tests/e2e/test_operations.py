@@ -102,7 +102,7 @@ def test_a_secret_that_nothing_rotates_is_attached_and_then_rotates(
 def test_the_recipe_for_a_secret_of_your_own_can_be_pasted(
     aws: RunningFunctions, monkeypatch: pytest.MonkeyPatch, *, breaks: bool
 ) -> None:
-    monkeypatch.setenv("MAKEFLAGS", INSTALLED)
+    monkeypatch.setenv("MAKEFLAGS", f"{INSTALLED} --no-print-directory")  # `make test` is make, too
     page = [block.text for block in blocks(CHECKOUT / "docs/laptop.md") if block.section == "a-secret-of-your-own"]
     begin, spoil, repair = page
     client = aws.scenario.manager.client()
