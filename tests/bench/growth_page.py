@@ -72,8 +72,6 @@ def _is_stand_ins(point: Point) -> bool:
     return point.server.endswith("-stand-in")
 
 
-_FIGURES = ("messages", "processor s", "at 1 ms s")
-
 _COLUMNS = (
     "",
     "number",

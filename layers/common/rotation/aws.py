@@ -36,7 +36,7 @@ from botocore.parsers import ResponseParserError
 from botocore.session import Session
 
 from rotation.deadline import Deadline, within
-from rotation.errors import ServiceFailed
+from rotation.errors import RETRIED, ServiceFailed
 from rotation.redaction import said
 
 if TYPE_CHECKING:
@@ -80,8 +80,6 @@ TOO_MANY_REQUESTS, SERVER_ERROR = 429, 500
 
 NO_ENDPOINT = (ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError, TimeoutError)
 """What botocore and `within` raise if nothing answers at the service's address."""
-
-AGAIN = "The rotation is tried again by itself"
 
 
 class Credentials(TypedDict, total=False):
@@ -190,7 +188,7 @@ def call_aws[T: Mapping[str, object]](  # noqa: PLR0913 - all of them describe o
             if answer.keys() - {"ResponseMetadata"}:
                 return answer
             # None of our calls has an empty answer: the answer was cut off, and botocore did not notice.
-            failure = _Failure(f"{permission} gave an answer that was cut off", AGAIN, passes=True)
+            failure = _Failure(f"{permission} gave an answer that was cut off", RETRIED, passes=True)
         pause = _pause(tries)
         if not failure.passes or not deadline.outlasts(pause):
             times = f" ({tries} times)" if tries > 1 else ""
@@ -235,7 +233,7 @@ def _refused(error: ClientError, permission: str, if_denied: str | None) -> _Fai
         "EncryptionFailure": f"Allow kms:GenerateDataKey on the secret's KMS key (KmsKeyArns) to {role}",
         "ResourceNotFoundException": "Check that the secret and its versions still exist",
     }
-    remedy = remedies.get(code, AGAIN if passes else "Correct the cause and rotate again")
+    remedy = remedies.get(code, RETRIED if passes else "Correct the cause and rotate again")
     return _Failure(f"{permission} answered {said(f'{code}: {message}').rstrip('.')}", remedy, passes)
 
 
@@ -250,6 +248,6 @@ def _unanswered(error: Exception, permission: str) -> _Failure:
     elif isinstance(error, NoCredentialsError):
         remedy = "Run this with AWS credentials; on Lambda they are the function's role"
     else:
-        remedy = AGAIN
+        remedy = RETRIED
     passes = isinstance(error, (NoConnection, HTTPClientError, ResponseParserError, TimeoutError))
     return _Failure(f"{permission} {outcome} ({type(error).__name__})", remedy, passes)
