@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rotation.errors import StatementFailed
 from rotation.redaction import MASK, Redactor
+from rotation.redaction.redactor import MASKED_WHOLE
 from rotation.redaction.search import PIECE_LENGTH
 from rotation.redaction.spelling import plain, plain_with_places
 from tests.fakes import FakeDatabase, reading
@@ -147,6 +148,8 @@ def test_nothing_of_a_secret_is_seen_of_what_a_server_says(
 ) -> None:
     secret, piece = said
     assume("\n" not in secret)
+    # Other texts have the pieces of a sentence; of a password they are masked nevertheless.
+    assume(whose != "more" or secret in piece or not MASKED_WHOLE.fullmatch(secret))
     known = {"current": "password-0", "pending": "password-1", "admin": "password-2", "more": "another"} | {
         whose: secret
     }

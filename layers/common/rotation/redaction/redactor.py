@@ -91,7 +91,7 @@ MASKED_WHOLE = re.compile(
     r"arn:[\w:/+=.@*-]+"
     r"|(?:[a-z][a-z0-9+.-]*:)+//[^\s@]*|[\w-]+=[^\s&]*(?:&[\w-]+=[^\s&]*)+"
     r"|[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::[0-9]+)?(?:/[\w./-]*)?"  # a host
-    r"|\W*[A-Za-z]+(?:[\s,.;:'()!?-]+[A-Za-z]+)+\W*",  # a sentence
+    r"|\W{0,3}[A-Za-z]+(?:[\s,.;:'()!?-]+[A-Za-z]+)+\W{0,3}",  # a sentence
     re.ASCII,
 )
 """Strings of which only the whole is masked, because other texts have their pieces: ARNs, URLs, hosts, sentences."""
@@ -200,6 +200,7 @@ class _Forms:
         keys = [string for string in others if not MASKED_WHOLE.fullmatch(string)]
         in_pieces = [*secrets, *keys]
         forms = forms_of(in_pieces)
+        spelled = {text: [*map(plain, (text, *_made(text, forms, respelled, encoded)))] for text in in_pieces}
         whole = _plain(others)
         return cls(
             secrets=frozenset(
@@ -207,14 +208,12 @@ class _Forms:
             ),
             in_pieces=SEPARATOR.join([*(form for ways in forms.values() for form in ways), *in_pieces[len(forms) :]]),
             plain_secrets=_plain(form for secret in secrets for form in (secret, *_made(secret, forms, respelled))),
-            folded_secrets=_folded(
-                form for secret in secrets for form in (secret, *_made(secret, forms, respelled, encoded))
-            ),
-            folded_strings=_folded(string for string in keys if any(map(str.isdigit, string))),
+            folded_secrets=_folded(text for secret in secrets for text in spelled[secret]),
+            folded_strings=_folded(plain(string) for string in keys if any(map(str.isdigit, string))),
             plain_strings=frozenset(string for string in whole if len(string) >= PIECE_LENGTH),
             plain_words=frozenset(string for string in whole if len(string) < PIECE_LENGTH),
             plain_in_pieces=SEPARATOR.join(
-                _plain([*in_pieces, *(form for string in forms for form in _made(string, forms, respelled, encoded))])
+                {text for texts in spelled.values() for text in texts if len(text) >= SHORTEST_MASKED}
             ),
         )
 
@@ -270,8 +269,8 @@ def _plain(texts: Iterable[str]) -> frozenset[str]:
     return frozenset(text for written in texts if len(text := plain(written)) >= SHORTEST_MASKED)
 
 
-def _folded(texts: Iterable[str]) -> frozenset[str]:
-    return frozenset(solid for text in texts if len(solid := folded(plain(text))[0]) >= SHORTEST_IN_OTHER_CASE)
+def _folded(plain_texts: Iterable[str]) -> frozenset[str]:
+    return frozenset(solid for text in plain_texts if len(solid := folded(text)) >= SHORTEST_IN_OTHER_CASE)
 
 
 def _made(text: str, forms: Container[str], *makers: Callable[[str], Iterable[str]]) -> Iterator[str]:
