@@ -9,7 +9,8 @@ if TYPE_CHECKING:
 
 
 def handler(event: dict[str, str], _: object) -> None:
-    """Ask for the secret, if one is named."""
+    """Ask for the secret; an event that names none fails before a client is made, as in a rotation function."""
+    secret = event["SecretId"]
     made = botocore.session.get_session().create_client("secretsmanager")
     client = cast("SecretsManagerClient", made)
-    client.describe_secret(SecretId=event["SecretId"])
+    client.describe_secret(SecretId=secret)
