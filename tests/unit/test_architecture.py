@@ -43,6 +43,7 @@ ENGINE_CAN_IMPORT = {
         "kind",
         "passwords",
         "redaction",
+        "values",
     )
 }
 ENGINES = sorted(name for name in MODULES if name.startswith("rotation.engines."))

@@ -17,7 +17,7 @@ name to an instance in another account or Region, or to a host outside RDS. It o
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -28,6 +28,7 @@ from rotation.deadline import Deadline
 from rotation.errors import InvalidSecret, Unsafe
 from rotation.kind import EngineKind
 from rotation.redaction import Redactor
+from rotation.values import dataclass
 
 if TYPE_CHECKING:
     from mypy_boto3_rds import RDSClient

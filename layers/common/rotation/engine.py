@@ -9,7 +9,7 @@ import base64
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, auto
 from typing import Final, Protocol, runtime_checkable
 
@@ -18,6 +18,7 @@ from rotation.deadline import Deadline
 from rotation.finding import Finding
 from rotation.kind import EngineKind, Strategy
 from rotation.passwords import Rule
+from rotation.values import dataclass
 
 
 @dataclass(frozen=True)

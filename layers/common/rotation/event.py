@@ -1,12 +1,13 @@
 """What does Secrets Manager, or an operator, ask for?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Self
 
 from rotation.errors import InvalidEvent
 from rotation.steps import Step
+from rotation.values import dataclass
 
 OPERATION = "reading the rotation event"
 TOKEN_LENGTH = range(32, 65)

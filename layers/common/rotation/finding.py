@@ -1,10 +1,10 @@
 """What does a look at a secret, or at its database, tell an operator?"""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from rotation.errors import RotationError
+from rotation.values import dataclass
 
 EXPIRY = "expiry"
 """The item by which an engine says that the password has expired."""

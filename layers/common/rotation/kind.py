@@ -1,8 +1,9 @@
 """What is known of a kind of database before anybody connects?"""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
+
+from rotation.values import dataclass
 
 
 class Strategy(StrEnum):

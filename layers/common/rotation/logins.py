@@ -20,7 +20,7 @@ accept any password, and so could somebody in the middle of a connection without
 import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from rotation.credential import Credential, SecretValue
@@ -29,6 +29,7 @@ from rotation.engine import Engine, Proof, SeesPasswords, Session
 from rotation.errors import WRONG_PASSWORD, LoginBlocked, LoginRefused, Unsafe
 from rotation.kind import Strategy
 from rotation.record import PairRecord
+from rotation.values import dataclass
 
 NEWER_PASSWORDS = 2
 """How many passwords of versions newer than AWSCURRENT are tried. With AWSCURRENT's and the pending one that is four in

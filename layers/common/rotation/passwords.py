@@ -11,13 +11,14 @@ backslashes as its own. "none" excludes nothing.
 import secrets
 import string
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import comb
 from typing import Self
 
 from rotation.environment import boolean, integer, invalid, named, words
 from rotation.errors import InvalidConfiguration
 from rotation.kind import EngineKind
+from rotation.values import dataclass
 
 CLASSES = {
     "LOWERCASE": string.ascii_lowercase,

@@ -20,11 +20,11 @@ one is, and nothing more. A secret keeps a version as long as it has a label, an
 
 from collections.abc import Collection
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import Final, Self
 
 from rotation.engine import Comparison, Difference, state
 from rotation.errors import RETRIED, RightsDiffer
+from rotation.values import dataclass
 
 EQUAL: Final = "RotationEqual-"
 BEGUN: Final = "RotationBegun-"

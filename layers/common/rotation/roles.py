@@ -14,12 +14,12 @@ passes on (https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-se
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol, Self, cast
 
 from rotation.aws import Clients, call_aws, new_client, new_clients
 from rotation.deadline import Deadline
 from rotation.errors import InvalidConfiguration
+from rotation.values import dataclass
 
 VARIABLE = "SECRET_ROLE_ARNS"
 

@@ -9,7 +9,7 @@ the rights of the pair have changed since the last rotation, up to five, for the
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from rotation.kind import EngineKind
 from rotation.record import PairRecord, is_ours
 from rotation.redaction import Redactor
 from rotation.staging import CURRENT, PENDING, PREVIOUS, StagingLabels, is_staged, settled
+from rotation.values import dataclass
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

@@ -31,7 +31,7 @@ Which user gets the password, and who sets it, is decided in `rotation.strategie
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -44,6 +44,7 @@ from rotation.logins import Context, ignore
 from rotation.passwords import Rule
 from rotation.record import PairRecord
 from rotation.strategies import RotationStrategy
+from rotation.values import dataclass
 
 
 class Step(StrEnum):

@@ -27,7 +27,7 @@ import contextlib
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar
 
 from rotation.credential import Credential, SecretValue
@@ -56,6 +56,7 @@ from rotation.mirroring import (
 )
 from rotation.passwords import Rule
 from rotation.record import PairRecord
+from rotation.values import dataclass
 
 CLONE_PASSWORDS = 2
 """How many passwords of earlier versions are tried to find out whether a user without our mark is the clone."""

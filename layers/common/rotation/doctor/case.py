@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -15,6 +15,7 @@ from rotation.preflight.description import Description
 from rotation.record import is_ours
 from rotation.staging import CURRENT, PENDING, PREVIOUS
 from rotation.strategies import RotationStrategy
+from rotation.values import dataclass
 
 
 class Verdict(StrEnum):

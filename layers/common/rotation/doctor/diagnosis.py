@@ -15,7 +15,7 @@ Each row is about the versions. Whether rotation is on, and what a pair has, is 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from rotation.doctor import repairs
@@ -25,6 +25,7 @@ from rotation.doctor.versions import Version
 from rotation.finding import Finding, Outcome
 from rotation.kind import Strategy
 from rotation.staging import PENDING
+from rotation.values import dataclass
 
 
 class State(StrEnum):

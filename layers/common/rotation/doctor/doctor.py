@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rotation.admin import Admins
@@ -18,6 +17,7 @@ from rotation.event import LookEvent
 from rotation.preflight.description import Description
 from rotation.preflight.preflight import NOT_ATTACHED, Answer
 from rotation.redaction import Redactor
+from rotation.values import dataclass
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

@@ -1,7 +1,6 @@
 """How do the looks at one secret become one diagnosis, and one list of repairs?"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from rotation.credential import Credential, SecretValue
@@ -17,6 +16,7 @@ from rotation.engine import InspectedEngine
 from rotation.errors import RotationError, Unexpected
 from rotation.finding import Outcome
 from rotation.preflight.description import Description
+from rotation.values import dataclass
 
 SEVERITY = (Outcome.FAIL, Outcome.WARN, Outcome.PASS)
 

@@ -7,7 +7,7 @@ original is: the clone was made to be like it.
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
@@ -19,6 +19,7 @@ from rotation.engine import CloneStatus, Comparison, Engine, Proof, Session
 from rotation.errors import LoginRefused, RightsDiffer
 from rotation.kind import Strategy
 from rotation.logins import admin_over, as_admin, at_admins_place, prove
+from rotation.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ label, and name the version that has it: AWS refuses them if somebody has moved 
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -21,6 +20,7 @@ from rotation.doctor.versions import Version
 from rotation.errors import ServiceFailed
 from rotation.preflight.description import Description
 from rotation.staging import CURRENT, PENDING, WRONG
+from rotation.values import dataclass
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

@@ -12,7 +12,7 @@ A password goes nowhere but to the place that AWSCURRENT names, with its TLS: an
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rotation.credential import Credential, SecretValue
 from rotation.deadline import Deadline
@@ -21,6 +21,7 @@ from rotation.doctor.versions import Version
 from rotation.engine import InspectedEngine, SeesPasswords
 from rotation.errors import LoginRefused, RotationError
 from rotation.logins import MORE_PASSWORDS, as_admin
+from rotation.values import dataclass
 
 FEW_PASSWORDS = 2
 """How many passwords of one user meet the server."""

@@ -5,7 +5,7 @@ changes after it is written. So an answer that is too old can show less, and nev
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from rotation.kind import EngineKind
 from rotation.redaction import Redactor
 from rotation.secret import MOST_VERSIONS_READ, NOT_FOUND, parsed
 from rotation.staging import CURRENT, PENDING
+from rotation.values import dataclass
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

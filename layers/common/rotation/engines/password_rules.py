@@ -6,12 +6,12 @@ password. A session reads it again after the server has refused a password: it c
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rotation.engines.driver import ANOTHER_PASSWORD
 from rotation.errors import PasswordRefused
 from rotation.kind import EngineKind
 from rotation.passwords import PasswordPolicy, Rule
+from rotation.values import dataclass
 
 
 @dataclass(frozen=True)

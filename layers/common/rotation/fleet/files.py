@@ -13,7 +13,6 @@ import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 from botocore.config import Config
@@ -21,6 +20,7 @@ from botocore.config import Config
 from rotation.aws import CONFIG, call_aws, session
 from rotation.deadline import Deadline
 from rotation.fleet.plan import Server, Wish, token, tolerated
+from rotation.values import dataclass
 
 FOLDER = "rotate-all"
 SERVERS, MISSING = "plan/servers.json", "plan/missing.json"
@@ -118,8 +118,9 @@ def outcome_key(item: Mapping[str, Any], outcome: str) -> str:
 
 @functools.cache
 def client() -> Any:  # noqa: ANN401 - botocore's, which has no types here
-    """Return S3's client, made once."""
-    return session().create_client("s3", config=CONFIG.merge(Config(max_pool_connections=THREADS)))
+    """Return S3's client, made once. In us-east-1 it takes the Region's endpoint, as everywhere else."""
+    config = Config(max_pool_connections=THREADS, s3={"us_east_1_regional_endpoint": "regional"})
+    return session().create_client("s3", config=CONFIG.merge(config))
 
 
 def side_by_side[Item, Result](work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:

@@ -9,10 +9,10 @@ server are two servers here; the tag makes them one.
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 from rotation.errors import InvalidEvent
+from rotation.values import dataclass
 from rotation.watch.attached import AttachedSecret
 
 SERVER_TAG = "secret-rotation-server"

@@ -1,13 +1,13 @@
 """What does Secrets Manager say of a secret, besides its value?"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 from rotation.finding import Finding, failed, passed, warned
 from rotation.record import PairRecord
 from rotation.staging import CURRENT, PENDING
+from rotation.values import dataclass
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef

@@ -1,7 +1,6 @@
 """Which looks are taken, in which order, and what does each say?"""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 
@@ -19,6 +18,7 @@ from rotation.preflight.description import Description
 from rotation.preflight.looks import Look, findings_of
 from rotation.record import PairRecord, differ
 from rotation.strategies import RotationStrategy
+from rotation.values import dataclass
 
 NOT_TRIED = "only a rotation shows it"
 

@@ -1,10 +1,10 @@
 """How do looks follow each other? Each says which earlier ones it needs."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from rotation.errors import RotationError, Unexpected
 from rotation.finding import Finding, Outcome, failed_with, not_looked_at
+from rotation.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ import re
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 
 from rotation.redaction.contents import parts_of, strings_of
 from rotation.redaction.search import (
@@ -40,6 +39,7 @@ from rotation.redaction.spelling import (
     plain_with_places,
     respelled,
 )
+from rotation.values import dataclass
 
 MASK = "***"
 

@@ -1,7 +1,6 @@
 """Which secrets have one of these functions as their rotation function?"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
@@ -9,6 +8,7 @@ from rotation.aws import call_aws
 from rotation.deadline import Deadline
 from rotation.errors import ServiceFailed
 from rotation.staging import CURRENT, PENDING
+from rotation.values import dataclass
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

@@ -6,7 +6,7 @@ Each secret gets a time of its own, so that one that AWS does not answer for doe
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from rotation.aws import call_aws, new_client
 from rotation.deadline import Deadline
 from rotation.errors import NotAttachable
+from rotation.values import dataclass
 from rotation.watch.attached import DETACHED
 from rotation.watch.by_tag import Act, Stack, TaggedSecret, decide, is_attached_by_tag, operation
 from rotation.watch.tags import AUTO, Mark, Wish

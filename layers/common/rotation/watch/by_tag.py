@@ -28,11 +28,11 @@ cleared then. All of this is decided without a call; `rotation.watch.attaching` 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Self
 
 from rotation.errors import NotAttachable
+from rotation.values import dataclass
 from rotation.watch.attached import DETACHED, OFF_INTENDED, IsOurs, if_off, unqualified
 from rotation.watch.tags import AUTO, Mark, Rules, TagKeys, Wish
 

@@ -18,7 +18,6 @@ list of secrets would show this too late; and if an update is rolled back, its n
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from rotation.deadline import Deadline
 from rotation.errors import InvalidEvent, RotationError
 from rotation.lambda_handler import logger
 from rotation.redaction import LONGEST, Redactor
+from rotation.values import dataclass
 from rotation.watch.attached import AttachedSecret, attached_secrets, unqualified
 from rotation.watch.custom_resource import Event, answer
 from rotation.watch.invocation import attempted, seconds_left

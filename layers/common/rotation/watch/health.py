@@ -14,10 +14,10 @@ A tag with the key `secret-rotation-off` says that the rotation is off on purpos
 The function keeps no memory. What was said before follows from the clock: it runs once in each quarter of an hour.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from rotation.values import dataclass
 from rotation.watch.attached import AttachedSecret, if_off
 
 GRACE = timedelta(hours=1)

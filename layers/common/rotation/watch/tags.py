@@ -15,11 +15,11 @@ promise (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_TagR
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Self
 
 from rotation.environment import BOOLEANS
 from rotation.errors import NotAttachable
+from rotation.values import dataclass
 from rotation.watch.attached import MARK_SUFFIX
 
 AUTO = "auto"

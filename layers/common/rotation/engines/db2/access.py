@@ -6,11 +6,11 @@ RESTRICTIVE (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/db2-default-
 
 from collections.abc import Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import Any, Final
 
 from rotation.engines.db2.connection import Db2Connection
 from rotation.engines.db2.rights import DBADM_RIGHT, Rights, identifier
+from rotation.values import dataclass
 
 CONNECT: Final = (
     "SELECT GRANTEE, GRANTEETYPE FROM SYSCAT.DBAUTH"

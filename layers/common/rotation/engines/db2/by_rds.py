@@ -4,12 +4,12 @@ Groups, roles, and three authorities for which Db2 asks for SECADM, which nobody
 (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/db2-sp-granting-revoking-privileges.html).
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from rotation.engines.db2.kind import NAME
 from rotation.engines.db2.rights import Change
 from rotation.engines.db2.users import RDSADMIN
+from rotation.values import dataclass
 
 DBADM_AUTHORITIES: Final = frozenset({"DBADM", "ACCESSCTRL", "DATAACCESS"})
 

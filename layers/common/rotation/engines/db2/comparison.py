@@ -5,7 +5,7 @@ role that has it, and this is a difference like any other.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Self
 
 from rotation.engine import Comparison, Difference, state
@@ -24,6 +24,7 @@ from rotation.engines.db2.rights import (
     missing,
     surplus,
 )
+from rotation.values import dataclass
 
 CONTROL: Final = "CONTROL "
 

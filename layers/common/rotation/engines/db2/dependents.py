@@ -8,12 +8,12 @@ https://www.ibm.com/docs/en/db2/11.5.x?topic=roles-revoking-privileges-from).
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from rotation.engines.db2.connection import Db2Connection
 from rotation.engines.db2.kind import normal_name
 from rotation.engines.db2.rights import Change, Rights, identifier
+from rotation.values import dataclass
 
 DEPENDENTS: Final = (
     "SELECT DTYPE AS KIND, TABSCHEMA AS PLACE, TABNAME AS NAME, BSCHEMA AS ON_PLACE, BNAME AS ON_NAME"

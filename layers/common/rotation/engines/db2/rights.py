@@ -8,8 +8,10 @@ owner of an object, and they end with the object. The other user gets them, too.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
+
+from rotation.values import dataclass
 
 HELD, GRANTABLE = "Y", "G"
 

@@ -17,7 +17,7 @@ the same thing first. So the effect decides if there is a doubt: whether the use
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from rotation.credential import Credential
@@ -29,6 +29,7 @@ from rotation.engines.db2.problems import HAS_EXPIRED
 from rotation.engines.driver import ADMIN_HOST, CORRECT_CAUSE, ExpectedError, accepts
 from rotation.errors import LoginBlocked, NotPermitted, StatementFailed, Unsafe
 from rotation.redaction import said
+from rotation.values import dataclass
 
 RDSADMIN: Final = "RDSADMIN"
 

@@ -12,7 +12,6 @@ Pure: it reads what the server keeps, and writes what statements take.
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from rotation.engines.mariadb.kind import KIND
@@ -21,6 +20,7 @@ from rotation.engines.mysql.names import Account, identifier, literal
 from rotation.engines.mysql.problems import for_user
 from rotation.engines.mysql.two_passwords import PUT_ADMIN
 from rotation.errors import NotPermitted, Unsupported
+from rotation.values import dataclass
 
 HASHED = (NATIVE, ED25519)
 """The plugins whose hashes can be made here."""

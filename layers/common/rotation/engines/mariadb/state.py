@@ -1,9 +1,9 @@
 """What is an account of MariaDB, and in which words does one change it? See `rotation.engines.mysql.differences`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rotation.engines.mysql.differences import AccountState
+from rotation.values import dataclass
 
 
 @dataclass(frozen=True)

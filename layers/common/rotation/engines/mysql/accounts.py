@@ -7,7 +7,6 @@ purpose, so it has a locked clone, which keeps the same hosts out. Otherwise the
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 
 from rotation.engine import Proof
 from rotation.engines.driver import ADMIN_HOST
@@ -18,6 +17,7 @@ from rotation.engines.mysql.hashes import READABLE
 from rotation.engines.mysql.names import Account
 from rotation.errors import RETRIED, NotPermitted, StatementFailed, Unsafe
 from rotation.kind import CLONE_SUFFIX
+from rotation.values import dataclass
 
 UNKNOWN_OWNER = (
     "was not created by this rotation, and no version of the secret has its password: it may belong to someone else"

@@ -1,13 +1,13 @@
 """In what do the two users of a pair differ, account by account? Pure: see `rotation.engine.Comparison`."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from rotation.engine import Comparison, Difference, state
 from rotation.engines.mysql.accounts import AccountPairs
 from rotation.engines.mysql.differences import AccountDifferences, AccountState
 from rotation.engines.mysql.names import Account
 from rotation.engines.mysql.rights import Right
+from rotation.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ The server's dictionary lists them. Reading it calls nothing that is in an objec
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from rotation.engine import Unshared
@@ -18,6 +17,7 @@ from rotation.engines.mysql.connection import MySQLConnection
 from rotation.engines.mysql.names import Account, identifier, literal
 from rotation.engines.mysql.rights import GLOBAL
 from rotation.redaction import said
+from rotation.values import dataclass
 
 DEFINERS: Final = "definers"
 """The word of `EngineKind.unshared_kinds`."""

@@ -1,7 +1,6 @@
 """In what do MySQL and MariaDB differ for who logs in?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from rotation.engines.driver import Problem
@@ -9,6 +8,7 @@ from rotation.engines.mysql.kind import KIND
 from rotation.engines.mysql.problems import LOGIN_PROBLEMS
 from rotation.engines.other_engine import MARIADB
 from rotation.kind import EngineKind
+from rotation.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from rotation.engine import Difference
 from rotation.engines.mysql.definition import Options, attribute_clause, option_clause, patch
 from rotation.engines.mysql.names import Account, literal
 from rotation.engines.mysql.rights import ALL, GLOBAL, GRANT_OPTION, Right, RightKind, changes, implied
+from rotation.values import dataclass
 
 SINGLE_USER = "use the single-user strategy"
 """What to do if no statement ends a difference."""

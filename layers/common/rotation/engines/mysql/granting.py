@@ -1,12 +1,13 @@
 """How is an account of MySQL or MariaDB given rights on objects, some of which can be gone?"""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from rotation.engines.driver import ExpectedError
 from rotation.engines.mysql.connection import MySQLConnection
 from rotation.engines.mysql.names import Account
 from rotation.engines.mysql.problems import GONE
 from rotation.engines.mysql.rights import Change, Right
+from rotation.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ import hashlib
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final
 
 from rotation.engines.mysql.connection import MySQLConnection
 from rotation.engines.mysql.names import literal
 from rotation.errors import RETRIED, StatementFailed
 from rotation.redaction import said
+from rotation.values import dataclass
 
 LOCK_SECONDS: Final = 10
 """How long a lock is waited for, and how long its holder must have been idle to be passed over."""

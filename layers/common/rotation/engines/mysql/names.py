@@ -1,8 +1,8 @@
 """How are accounts, names and texts written in statements of MySQL and MariaDB?"""
 
-from dataclasses import dataclass
-
 from pymysql.converters import escape_string
+
+from rotation.values import dataclass
 
 
 @dataclass(frozen=True, order=True)

@@ -6,7 +6,7 @@ An answer is recognised by its number, because servers say the rest in many lang
 import re
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Self
 
 import pymysql
@@ -58,6 +58,7 @@ from rotation.errors import (
     Untrusted,
 )
 from rotation.redaction import said
+from rotation.values import dataclass
 
 # In remedies of this module, {user} stands for the quoted name of the login.
 

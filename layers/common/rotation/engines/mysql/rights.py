@@ -12,9 +12,11 @@ also ` TO ` and ` ON `. Nothing is split at words. Pure: rows to rights, rights 
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from itertools import islice
+
+from rotation.values import dataclass
 
 TOKEN = re.compile(
     r"\s*(?P<name>`(?:[^`]|``)*`)|\s*(?P<text>'(?:[^'\\]|\\.|'')*')|\s*(?P<word>[A-Za-z_*][\w*.]*)|\s*(?P<mark>[^\s])"

@@ -7,7 +7,7 @@ differences do not undo each other.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from rotation.engine import Difference
@@ -37,6 +37,7 @@ from rotation.engines.oracle.rights import (
     whole,
 )
 from rotation.redaction import said
+from rotation.values import dataclass
 
 CREATE_SESSION: Final = "CREATE SESSION"
 DEFAULT_GROUP: Final = "DEFAULT_CONSUMER_GROUP"

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rotation.engines.oracle.rights import Right, RightKind, collected, identifier, whole
+from rotation.values import dataclass
 
 NO_ROLES, ALL_ROLES = "NO CLIENT ROLES MAY BE ACTIVATED", "PROXY MAY ACTIVATE ALL CLIENT ROLES"
 ALL_EXCEPT = "PROXY MAY NOT ACTIVATE ROLE"

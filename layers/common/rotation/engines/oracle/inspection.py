@@ -10,7 +10,6 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 from rotation.engines.driver import POLICY, REPLICA, foreign_triggers_allowed
 from rotation.engines.oracle import verification
@@ -28,6 +27,7 @@ from rotation.finding import Finding, failed, failed_with, not_looked_at, passed
 from rotation.kind import Strategy
 from rotation.passwords import PasswordPolicy
 from rotation.redaction import said
+from rotation.values import dataclass
 
 SERVER = "SELECT SYS_CONTEXT('USERENV', 'DATABASE_ROLE'), SYS_CONTEXT('USERENV', 'CON_NAME') FROM sys.dual"
 """https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/SYS_CONTEXT.html"""

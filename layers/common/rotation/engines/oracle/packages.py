@@ -8,10 +8,10 @@ that GRANT takes them, so it is not tried.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from rotation.engines.oracle.rights import Right, RightKind, identifier, literal, packaged_name
 from rotation.redaction import said
+from rotation.values import dataclass
 
 AQ, RESOURCES = "dbms_aqadm", "dbms_resource_manager_privs"
 

@@ -6,7 +6,7 @@ that are known. An unknown code is an answer as well: of a login that is blocked
 
 import re
 import ssl
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import oracledb
 
@@ -45,6 +45,7 @@ from rotation.errors import (
     Untrusted,
 )
 from rotation.redaction import said
+from rotation.values import dataclass
 
 # In remedies of this module, {user} stands for the quoted name of the login.
 

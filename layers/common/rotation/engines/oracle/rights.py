@@ -6,8 +6,10 @@ that the user can pass on is the same right with `option`; one right from severa
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
+
+from rotation.values import dataclass
 
 SYS = "SYS"
 

@@ -10,13 +10,13 @@ Security, Database Vault and Real Application Security have views of their own, 
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from rotation.engine import Unshared
 from rotation.engines.oracle.admin import ON_SCHEMA, OracleAdmin
 from rotation.engines.oracle.catalog import GRANTABLE_TYPES, OracleCatalog, few
 from rotation.engines.oracle.rights import SYS
 from rotation.redaction import said
+from rotation.values import dataclass
 
 ADMINISTRATIVE, JOBS, TRIGGERS = "administrative privileges", "jobs", "triggers"
 OTHER_OBJECTS = "other objects"

@@ -26,7 +26,6 @@ privileges if it never had any of its own.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from psycopg2.sql import SQL, Identifier
 
@@ -48,6 +47,7 @@ from rotation.engines.postgresql.roles import (
     quoted,
 )
 from rotation.engines.postgresql.settings import ROLE, PostgreSQLSettings, Setting
+from rotation.values import dataclass
 
 type Settings = Mapping[str, Mapping[Setting, str]]
 

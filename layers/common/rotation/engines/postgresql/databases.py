@@ -5,13 +5,14 @@ Everybody who owns a database can grant the clone something in it, and so make u
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rotation.deadline import RESERVED_SECONDS, Deadline
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import PostgreSQLConnection, transaction
 from rotation.engines.postgresql.roles import PairRoles, quoted
 from rotation.errors import DatabaseError, LoginBlocked, NotPermitted, OutOfTime
+from rotation.values import dataclass
 
 STRANGERS_SECONDS = 10.0
 """How long all databases of strangers may take together."""

@@ -6,7 +6,7 @@ rotation is refused. What a stranger gave, who can grant a role to others, is ha
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from psycopg2.sql import SQL, Composable, Identifier
 
@@ -19,6 +19,7 @@ from rotation.engines.postgresql.rights import boolean
 from rotation.engines.postgresql.roles import PairRoles, Scope, listed
 from rotation.errors import RightsDiffer, StatementFailed
 from rotation.redaction import said
+from rotation.values import dataclass
 
 MOST_FAILURES = 3
 """After so many, no other membership that a stranger gave is tried: each can take as long as waiting for a lock."""

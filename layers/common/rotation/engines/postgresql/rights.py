@@ -4,11 +4,11 @@ Everything here is pure: rows of the catalog in, statements out. See `rotation.e
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from psycopg2.sql import SQL, Composable, Identifier
 
 from rotation.engines.postgresql.roles import PairRoles
+from rotation.values import dataclass
 
 KEYWORDS = {
     "sequence": "SEQUENCE", "function": "ROUTINE", "procedure": "ROUTINE", "aggregate": "ROUTINE", "schema": "SCHEMA",

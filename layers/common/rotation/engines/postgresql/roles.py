@@ -1,7 +1,6 @@
 """Which two roles are a pair, and what is each of them?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
@@ -9,6 +8,7 @@ from psycopg2.sql import SQL, Composable, Identifier, Literal
 from rotation.engine import Difference
 from rotation.engines.postgresql import catalog
 from rotation.errors import Unsafe
+from rotation.values import dataclass
 
 type Attribute = bool | int | str
 

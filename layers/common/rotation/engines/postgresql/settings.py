@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
@@ -10,6 +9,7 @@ from rotation.engine import Difference
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import PostgreSQLConnection
 from rotation.engines.postgresql.roles import PairRoles, quoted
+from rotation.values import dataclass
 
 LISTS = frozenset({
     "local_preload_libraries", "search_path", "session_preload_libraries",

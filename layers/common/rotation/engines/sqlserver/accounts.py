@@ -6,10 +6,10 @@ server or a database, and by its SID there. The account's own session reports bo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 from rotation.errors import Unsafe
+from rotation.values import dataclass
 
 BY_SERVER = 0
 """Stands for the server where a contained user has the id of its database."""

@@ -7,7 +7,6 @@ permission WITH GRANT OPTION, or CONTROL SERVER.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 from rotation.engines.sqlserver import catalog
@@ -20,6 +19,7 @@ from rotation.engines.sqlserver.principals import (
 )
 from rotation.engines.sqlserver.rights import RightState, SQLServerRight, identifier
 from rotation.errors import Unsafe
+from rotation.values import dataclass
 
 SYSADMIN, CONTROL_SERVER = "sysadmin", SQLServerRight("", "", "CONTROL SERVER")
 ROLE = "R"

@@ -6,7 +6,6 @@ difference without locking out the current user, or without taking something fro
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
 
 from rotation.engine import Comparison, Difference, state
@@ -25,6 +24,7 @@ from rotation.engines.sqlserver.principals import (
     rights_to_copy,
 )
 from rotation.engines.sqlserver.rights import RightState, SQLServerRight, identifier
+from rotation.values import dataclass
 
 GRANTED = frozenset({RightState.GRANT, RightState.GRANTABLE})
 THE_DATABASE = "the database"

@@ -6,7 +6,6 @@ other database that cannot be prepared is one that the two cannot share (`Unshar
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 from rotation.engine import Proof, Unshared
@@ -16,6 +15,7 @@ from rotation.engines.sqlserver.kind import DATABASES
 from rotation.engines.sqlserver.rights import identifier, literal
 from rotation.errors import NotPermitted, StatementFailed
 from rotation.redaction import said
+from rotation.values import dataclass
 
 DATABASES_WITHOUT_USERS = frozenset({"model", "rdsadmin"})
 """The template of new databases, and RDS's own database."""

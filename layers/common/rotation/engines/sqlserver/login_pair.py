@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from rotation.engine import Comparison, Unshared
 from rotation.engines.driver import CORRECT_CAUSE, unread_password
@@ -19,6 +18,7 @@ from rotation.engines.sqlserver.triggers import require_no_triggers
 from rotation.engines.sqlserver.unshared import bound_by_predicates, bound_to_login
 from rotation.errors import NotPermitted, StatementFailed, Unsafe, Unsupported
 from rotation.redaction import said
+from rotation.values import dataclass
 
 logger = logging.getLogger(__name__)
 

@@ -38,7 +38,7 @@ import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from rotation.engine import CloneStatus, Comparison, Unshared
@@ -50,6 +50,7 @@ from rotation.engines.sqlserver.principals import Principal, PrincipalReader, lo
 from rotation.engines.sqlserver.rights import identifier
 from rotation.engines.sqlserver.triggers import unsafe_triggers
 from rotation.errors import RETRIED, NotPermitted, RightsDiffer, StatementFailed, Unsafe, Unsupported
+from rotation.values import dataclass
 
 SID_DIGITS = 16
 ROUNDS = 3

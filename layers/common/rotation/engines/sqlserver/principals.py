@@ -8,7 +8,7 @@ user who runs it has granted. What others have granted takes AS and their name
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from rotation.engines.sqlserver import catalog
@@ -23,6 +23,7 @@ from rotation.engines.sqlserver.rights import (
     statements,
 )
 from rotation.errors import Unsupported
+from rotation.values import dataclass
 
 CHECKS = frozenset({"CHECK_POLICY", "CHECK_EXPIRATION"})
 DBO, DB_OWNER = 1, "db_owner"

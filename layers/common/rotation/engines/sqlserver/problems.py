@@ -7,7 +7,6 @@ https://learn.microsoft.com/en-us/sql/relational-databases/errors-events/databas
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Self
 
 from rotation.credential import Credential
@@ -46,6 +45,7 @@ from rotation.errors import (
     Unreachable,
 )
 from rotation.redaction import said
+from rotation.values import dataclass
 
 # In remedies of this module, {login} and {database} stand for the quoted names of the login.
 

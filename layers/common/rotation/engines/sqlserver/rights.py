@@ -5,8 +5,9 @@ on columns of that object. DENY beats every GRANT, so both are copied.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from rotation.values import dataclass
 
 
 class RightState(StrEnum):

@@ -5,7 +5,6 @@ governor and of security policies are not run: their texts are searched for the 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from rotation.engine import Unshared
@@ -13,6 +12,7 @@ from rotation.engines.sqlserver.kind import CLASSIFIERS, CREDENTIALS, JOBS, MAIL
 from rotation.engines.sqlserver.principals import Principal
 from rotation.engines.sqlserver.rights import identifier, literal
 from rotation.redaction import said
+from rotation.values import dataclass
 
 type Run = Callable[[str, Sequence[object]], Sequence[Sequence[Any]]]
 """Runs a query with its arguments, and returns its rows."""
