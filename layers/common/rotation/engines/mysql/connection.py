@@ -14,7 +14,7 @@ from pymysql.cursors import Cursor, DictCursor, SSCursor
 from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.driver import STATEMENT_SECONDS, ExpectedError, accepts, lacks_right
-from rotation.engines.mysql import policy
+from rotation.engines.mysql import policy, rsa
 from rotation.engines.mysql.dialect import MYSQL, Dialect
 from rotation.engines.mysql.names import literal
 from rotation.engines.mysql.problems import (
@@ -290,6 +290,8 @@ def _log_in(credential: Credential, deadline: Deadline, operation: str, dialect:
 
 
 def _client(credential: Credential) -> BoundedConnection:
+    if not credential.tls:
+        rsa.provide()
     return BoundedConnection(
         host=credential.host,
         port=credential.port,
