@@ -37,7 +37,7 @@ WATCH = template.resources(TEMPLATE, "AWS::Lambda::Function")
 CODE = "".join(path.read_text() for path in (CHECKOUT / "layers/common/rotation").rglob("*.py"))
 CONFIGURATION = tomllib.loads((CHECKOUT / "samconfig.toml").read_text())
 # IBM has no client for Linux on arm64, and the one that there is is large.
-OF_ITS_OWN = {"Db2": {"Architectures": ["x86_64"], "MemorySize": 512}}
+OF_ITS_OWN = {"Db2": {"Architectures": ["x86_64"]}}
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 # Of the actions that know no narrower resource.
 EVERYTHING_IS_MEANT = {"UseNetwork", "LeaveNetworkToLambda", "ListSecrets"}

@@ -21,8 +21,8 @@ the function, and their times say little about a server.
 
 A figure is a median, with the middle half of the measurements in parentheses. *Processor* is the time that the function
 itself was running: what else the machine does can make it half as long again, and the time on the clock
-several times as long. Ratios hold best: what they compare ran in turn. Lambda gives a function of 256 MB
-about a seventh of a processor ([1,769 MB are one](https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html)).
+several times as long. Ratios hold best: what they compare ran in turn. Lambda gives a function of 1,024 MB
+about 0.58 of a processor ([1,769 MB are one](https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html)).
 
 ![Cold starts](pictures/bench.svg)
 

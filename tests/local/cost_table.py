@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.local.aws import template
+
 DOCS: Final = Path(__file__).parents[2] / "docs"
 PAGE: Final = DOCS / "cost.md"
 BENCH: Final = DOCS / "bench.md"
@@ -20,12 +22,15 @@ MARK: Final = "<!-- Below this line: .local/python/bin/python -m tests.local.cos
 
 SECRETS: Final = 1000
 STEPS: Final = 4
-MEMORY_GB: Final = 0.25
-PROCESSOR_GB: Final = 1769 / 1024
+MEMORY_MB: Final = int(template.load(DOCS.parent / "template.yaml")["Globals"]["Function"]["MemorySize"])
+MEMORIES_MB: Final = sorted({128, 256, 512, 1024, 1769, MEMORY_MB})
+PROCESSOR_MB: Final = 1769
 """The memory with which a function has one processor
 (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html)."""
 MESSAGE_SECONDS: Final = 0.001
 CALL_SECONDS: Final = 0.01
+CALLS_IN_GAP: Final = 4
+"""Two calls of testSecret, and two of finishSecret until AWSCURRENT has moved."""
 LOG_BYTES: Final = 4 * (330 + 3 * 26) + 1692 + 6 * 26 + 1886 + 4 * 26
 """Of one rotation: what Lambda itself logs (about 330 bytes for each invocation), six lines of metrics, four of ours,
 as counted in the tests' log of a rotation by PostgreSQL; and 26 bytes for each line, as CloudWatch counts."""
@@ -75,12 +80,21 @@ class Rotation:
     warm: float
     """The same of the four steps."""
     messages: int
+    refused: float = 0.0
+    """Seconds of processor time of testSecret and finishSecret: only the database has the new password then."""
 
-    @property
-    def gb_seconds(self) -> float:
-        """What Lambda bills."""
+    def seconds(self, memory_mb: int) -> float:
+        """Return how long it takes with so much memory."""
         waiting = self.messages * MESSAGE_SECONDS + self.calls * CALL_SECONDS
-        return (self.start + self.warm) * PROCESSOR_GB + waiting * MEMORY_GB
+        return (self.start + self.warm) / _processors(memory_mb) + waiting
+
+    def gb_seconds(self, memory_mb: int = MEMORY_MB) -> float:
+        """Return what Lambda bills."""
+        return self.seconds(memory_mb) * memory_mb / 1024
+
+
+def _processors(memory_mb: int) -> float:
+    return memory_mb / PROCESSOR_MB
 
 
 THEIRS: Final = "AWS's template"
@@ -102,18 +116,24 @@ def page(old: str, bench: str) -> str:
     """Return the page with tables from what was measured."""
     ours = list(_ours(bench))
     every = [*ours, *(_theirs(one) for one in ours if one.name in THEIR_RATIOS)]
-    return old.partition(MARK)[0] + MARK + "\n".join(["", *_used(every), "", *_billed(every), "", *_prices(), ""])
+    return (
+        old.partition(MARK)[0]
+        + MARK
+        + "\n".join(["", *_used(every), "", *_billed(every), "", *_sized(ours), "", *_prices(), ""])
+    )
 
 
 def _ours(bench: str) -> Iterator[Rotation]:
     starts = {row[0]: _first(row[3]) / 1000 for row in _table(bench, "Cold start")}
     traffic = {row[0]: row for row in _table(bench, "Calls, messages, logins")}
     operations = list(_table(bench, "Calls of Secrets Manager"))
+    steps = {row[0]: row for row in _table(bench, "Each step, warm")}
     for name, processor, *_ in _table(bench, "Warm rotation"):
         counts = {row[1]: int(row[2]) for row in operations if row[0] == name}
         kms = counts["GetSecretValue"] + 2 * counts["PutSecretValue"]
         start, counted = starts[name.partition(",")[0]], traffic[name]
-        yield Rotation(name, int(counted[1]), kms, start, _first(processor) / 1000, int(counted[4]))
+        refused = (_first(steps[name][3]) + _first(steps[name][4])) / 1000
+        yield Rotation(name, int(counted[1]), kms, start, _first(processor) / 1000, int(counted[4]), refused)
 
 
 def _theirs(one: Rotation) -> Rotation:
@@ -128,7 +148,7 @@ def _used(rotations: Sequence[Rotation]) -> Iterator[str]:
     yield "| --- | ---: | ---: | ---: | ---: | ---: |"
     for one in rotations:
         is_theirs = one.name.startswith(THEIRS)
-        amounts = (one.calls * SECRETS, one.kms * SECRETS, STEPS * SECRETS, one.gb_seconds * SECRETS)
+        amounts = (one.calls * SECRETS, one.kms * SECRETS, STEPS * SECRETS, one.gb_seconds() * SECRETS)
         logs = "not measured" if is_theirs else f"{LOG_BYTES * SECRETS / 1e6:.1f}"
         yield f"| {one.name} | {' | '.join(f'{amount:,.0f}' for amount in amounts)} | {logs} |"
 
@@ -142,12 +162,35 @@ def _billed(rotations: Sequence[Rotation]) -> Iterator[str]:
         parts = [
             PRICES["call"].of(one.calls * SECRETS),
             PRICES["kms"].of(one.kms * SECRETS),
-            PRICES["invocation"].of(STEPS * SECRETS) + PRICES["second"].of(one.gb_seconds * SECRETS),
+            PRICES["invocation"].of(STEPS * SECRETS) + PRICES["second"].of(one.gb_seconds() * SECRETS),
         ]
         logs = [] if one.name.startswith(THEIRS) else [PRICES["log"].of(LOG_BYTES * SECRETS)]
         shown = [f"{part:.3f}" for part in (*parts, *logs)] + ([] if logs else ["not measured"])
         total = sum(parts) + sum(logs)
         yield f"| {one.name} | {PRICES['secret'].of(SECRETS):,.0f} | {' | '.join(shown)} | {total:.3f} |"
+
+
+def _sized(rotations: Sequence[Rotation]) -> Iterator[str]:
+    yield "## Memory\n"
+    yield f"Seconds of a cold rotation, and USD for {SECRETS:,} of them. The template gives {MEMORY_MB:,} MB.\n"
+    yield from _SIZES
+    for one in rotations:
+        yield f"| {one.name} | {' | '.join(_cell(one, memory) for memory in MEMORIES_MB)} |"
+    yield "\nA single user is refused from setSecret's end to that of finishSecret: milliseconds, in a warm function.\n"
+    yield from _SIZES
+    for one in (one for one in rotations if one.name.endswith("single-user")):
+        gaps = (one.refused / _processors(memory) + CALLS_IN_GAP * CALL_SECONDS for memory in MEMORIES_MB)
+        yield f"| {one.name} | {' | '.join(f'{gap * 1000:,.0f}' for gap in gaps)} |"
+
+
+_SIZES: Final = (
+    f"| | {' | '.join(f'{memory:,} MB' for memory in MEMORIES_MB)} |",
+    f"| --- |{' ---: |' * len(MEMORIES_MB)}",
+)
+
+
+def _cell(one: Rotation, memory_mb: int) -> str:
+    return f"{one.seconds(memory_mb):.1f} s, {PRICES['second'].of(one.gb_seconds(memory_mb) * SECRETS):.3f}"
 
 
 def _prices() -> Iterator[str]:

@@ -11,11 +11,11 @@ def test_the_page_is_as_the_script_writes_it() -> None:
 
 
 def test_processor_time_is_billed_by_the_share_of_a_processor_and_waiting_by_the_memory() -> None:
-    """1,769 MB have one processor, whatever part of them a function has; while it waits, its 256 MB are billed."""
+    """1,769 MB have one processor, whatever part of them a function has; while it waits, its memory is billed."""
     busy = Rotation("busy", calls=0, kms=0, start=1.0, warm=0.0, messages=0)
-    assert round(busy.gb_seconds, 3) == round(1769 / 1024, 3)
+    assert {round(busy.gb_seconds(memory), 3) for memory in (128, 1024)} == {round(1769 / 1024, 3)}
     waiting = Rotation("waiting", calls=10, kms=0, start=0.0, warm=0.0, messages=100)
-    assert round(waiting.gb_seconds, 3) == 0.05
+    assert round(waiting.gb_seconds(256), 3) == 0.05
 
 
 def test_a_price_is_for_so_many() -> None:

@@ -32,7 +32,7 @@ ATTEMPTS = 3
 """How often something is done while another invocation does the same."""
 
 ANSWER_BYTES, ANSWER_VALUES = 4 * 1024 * 1024, 250_000
-"""How long the answer to a statement can be, and how many values are kept of it. A function has 256 MB, and python-tds
+"""How long the answer to a statement can be, and how many values are kept of it. It was chosen for 256 MB; python-tds
 needs up to 25 bytes of memory for each byte. That is room for 30,000 permissions of a pair in one database."""
 type Arguments = Sequence[object]
 type Rows = list[tuple[Any, ...]]
