@@ -56,6 +56,11 @@ class Plan:
         return int(self.output["Secrets"])
 
     @property
+    def fits_none(self) -> bool:
+        """Whether no secret is meant at all: a slip of the pen, or the wrong account."""
+        return not any(self.output[name] for name in ("Secrets", "Missing", "Done", "Off"))
+
+    @property
     def missing(self) -> int:
         """How many secrets were named that do not rotate with the stack."""
         return int(self.output["Missing"])
@@ -102,7 +107,7 @@ class RotateAll:
             (said["Unknown"], "are for a server that their function does not name: one at a time"),
             (said["Done"], "are left out: the earlier run has rotated them"),
             (said["Off"], "are left out: their rotation is off"),
-            (said["Missing"], "were named, and rotate with no function of the stack; the report has them"),
+            (said["Missing"], "were named, and rotate with no function of the stack, or are off; the report has them"),
         ):
             if number:
                 self.person.tell(f"{number} secrets {what}.")
@@ -131,7 +136,11 @@ class RotateAll:
             raise ServiceFailed(
                 "reading the report", cause, "Find out who can write into the bucket, then run this anew"
             )
-        rotation_report.write(rows, path)
+        try:
+            rotation_report.write(rows, path)
+        except OSError as error:
+            remedy = f"Name another file with --report, and this run with --run {plan.run}"
+            raise Stopped(f"writing {path}", str(error.strerror), remedy) from None
         rotated = sum(row.outcome == rotation_report.ROTATED for row in rows)
         self.person.tell(f"{rotated} of {len(rows)} secrets are rotated. The report: {path}")
         return len(rows) - rotated
@@ -207,7 +216,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(RotateAll(*clients, machine, bucket, Terminal(), asks=not options.yes), options)
     except RotationError as error:
         print(error, file=sys.stderr)
-        return NOT_STARTED
+    except KeyboardInterrupt:
+        print("Interrupted. If rotations have begun, they go on.", file=sys.stderr)
+    return NOT_STARTED
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -221,6 +232,9 @@ def run(command: RotateAll, options: argparse.Namespace) -> int:
     """Plan, ask, rotate and report; return the exit code. Raises RotationError if it is not begun."""
     plan = command.planned(options.run) if options.run else command.plan(_wish(options), _listed(options.list))
     command.show(plan)
+    if plan.fits_none:
+        cause = "no secret that has a function of the stack fits the options"
+        raise Stopped(OPERATION, cause, "Correct the options: capitals count in names and tags")
     if options.dry_run or not plan.secrets + plan.missing:
         return 0
     if plan.secrets:
@@ -241,7 +255,12 @@ def _machine(client: Client, stack: str) -> tuple[str, str]:
 
 
 def _check(options: argparse.Namespace) -> None:
-    if not any((options.tag, options.prefix, options.engine, options.list, options.all, options.run, options.rest)):
+    which = (options.tag, options.prefix, options.engine, options.list, options.all, options.rest)
+    how = (options.at_once, options.servers_at_once, options.tolerated)
+    if options.run and (any(which) or any(number is not None for number in how)):
+        cause = "--run goes on with a plan that was made: it says which secrets are meant, and how many at a time"
+        raise Stopped(OPERATION, cause, "Leave --run out, or the other options")
+    if not any((*which, options.run)):
         cause = "nothing says which secrets are meant"
         raise Stopped(OPERATION, cause, "Name --tag, --prefix, --engine, --list or --all")
     if options.rest and options.list:
@@ -266,9 +285,11 @@ def _listed(path: Path | None) -> list[str]:
     if not path:
         return []
     try:
-        names = path.read_text().split()
+        names = path.read_text(encoding="utf-8-sig").split()
     except OSError as error:
         raise Stopped(f"reading {path}", str(error.strerror), "Name a file that can be read") from None
+    except UnicodeError:
+        raise Stopped(f"reading {path}", "it is no text in UTF-8", "Save it as UTF-8") from None
     if names:
         return names
     raise Stopped(f"reading {path}", "it names no secret", "Write one ARN or name in each line")
@@ -302,7 +323,7 @@ def _parser() -> argparse.ArgumentParser:
         "--list", type=Path, metavar="FILE", help="those that a file names: an ARN or name in each line"
     )
     parser.add_argument("--all", action="store_true", help="all that rotate with the stack's functions")
-    parser.add_argument("--rest", metavar="NAME", help="what an earlier run planned, and has not rotated")
+    parser.add_argument("--rest", metavar="NAME", help="what an earlier run planned, or was given in vain, and has not rotated")
     parser.add_argument("--at-once", type=int, metavar="N", help="secrets of one server at a time; default: 2")
     parser.add_argument("--servers-at-once", type=int, metavar="N", help="servers at a time; default: 20")
     parser.add_argument(

@@ -28,7 +28,8 @@ from operations.calls import Stopped
 from operations.rotate_all import RotateAll
 from rotation.errors import ServiceFailed
 from rotation.fleet.outcome import LONGEST, State, state
-from rotation.fleet.plan import SERVER_TAG, tolerated
+from rotation.fleet.plan import SERVER_TAG, Wish, tolerated
+from rotation.watch.attached import AttachedSecret
 from tests.clients import forget_clients
 from tests.local.aws import template
 from tests.local.aws.deployed import Stack
@@ -243,7 +244,6 @@ def test_a_server_that_is_not_known_gets_one_secret_at_a_time(world: World) -> N
         (["--tag", "team"], {"red", "blue"}),
         (["--prefix", "orders/"], {"orders"}),
         (["--engine", "MYSQL"], {"mysql"}),
-        (["--engine", "mysql", "--tag", "team"], set()),
         (["--list", "FILE"], {"red", "orders"}),
         (["--all"], {"red", "blue", "orders", "mysql"}),
     ],
@@ -262,6 +262,27 @@ def test_only_the_secrets_that_are_meant_are_rotated(
     done = world.run(tmp_path, *(str(listed) if word == "FILE" else word for word in words))
     assert done.code == 0
     assert set(world.rotations()) == {secrets[name] for name in meant}
+
+
+@pytest.mark.parametrize(
+    ("tag", "fits"),
+    [("k", True), ("k=", True), ("k=v", False), ("a", False), ("a=b", True), ("a=b=c", True), ("a=b=", False)],
+)
+def test_a_tag_can_have_an_equals_sign_in_its_key_and_an_empty_value(tag: str, fits: bool) -> None:  # noqa: FBT001
+    tagged: Any = [{"Key": "k", "Value": ""}, {"Key": "a=b", "Value": "c"}]
+    secret = AttachedSecret.parse({"ARN": "arn:aws:secretsmanager:x:1:secret:a-123456", "Tags": tagged})
+    assert Wish(tag=tag).means(secret, ()) is fits
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--engine", "mysql", "--tag", "team"], ["--prefix", "orders/*"], ["--engine", "postgres"], ["--tag", "team="]],
+)
+def test_options_that_no_secret_fits_are_no_success(world: World, tmp_path: Path, words: list[str]) -> None:
+    """After a leak, a slip of the pen must not look as if all were rotated."""
+    world.secret("a", name="orders/app", team="red")
+    with pytest.raises(Stopped, match="no secret that has a function of the stack fits"):
+        world.run(tmp_path, *words)
 
 
 def test_what_another_stack_rotates_or_is_off_is_left_alone(world: World, tmp_path: Path) -> None:
@@ -288,6 +309,8 @@ def test_a_dry_run_and_a_no_rotate_nothing(world: World, tmp_path: Path) -> None
     [
         ([], "nothing says which secrets are meant"),
         (["--rest", "run-1", "--list", "FILE"], "--rest has a list of its own"),
+        (["--run", "run-1", "--list", "FILE"], "--run goes on with a plan that was made"),
+        (["--run", "run-1", "--tolerated", "0"], "--run goes on with a plan that was made"),
     ],
 )
 def test_what_is_not_said_clearly_is_refused(words: list[str], cause: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -487,6 +510,75 @@ def test_what_a_list_names_in_vain_is_reported(world: World, tmp_path: Path) -> 
     listed.write_text(arn[:-1])
     done = world.run(tmp_path, "--list", str(listed))
     assert (done.code, done.outcomes) == (1, {"not planned": 1})
+
+
+def test_a_list_that_names_a_secret_whose_rotation_is_off_is_not_done(world: World, tmp_path: Path) -> None:
+    """Who names it knows that it has leaked. It is in the report, and so it is if the rest is rotated."""
+    arn, off, listed = world.secret("a"), world.secret("b"), tmp_path / "list"
+    world.client.cancel_rotate_secret(SecretId=off)
+    name = world.client.describe_secret(SecretId=off)["Name"]
+    listed.write_text(f"{arn}\n{name}\nnobody\n")
+    first = world.run(tmp_path, "--list", str(listed))
+    assert first.code == 1
+    outcomes = {secret: row["outcome"] for secret, row in first.rows.items()}
+    assert outcomes == {arn: "rotated", name: "not planned", "nobody": "not planned"}
+    assert "its rotation on" in first.rows[name]["cause"]
+    rest = world.run(tmp_path, *told(first))
+    assert (rest.code, set(rest.rows)) == (1, {name, "nobody"})
+    # It is attached again, and rotates with the rest.
+    world.attach(off, "rotation-PostgreSql")
+    rest = world.run(tmp_path, *told(first))
+    assert {secret: row["outcome"] for secret, row in rest.rows.items()} == {off: "rotated", "nobody": "not planned"}
+    assert world.rotations() == {arn: 1, off: 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"), [(b"\xef\xbb\xbf{}\r\n\r\n{}\r\n", ""), (b"\xff\xfea\0", "it is no text in UTF-8")]
+)
+def test_a_list_can_come_from_another_system(world: World, tmp_path: Path, text: bytes, cause: str) -> None:
+    arn, listed = world.secret("a"), tmp_path / "list"
+    listed.write_bytes(text.replace(b"{}", arn.encode()))
+    if cause:
+        with pytest.raises(Stopped, match=cause):
+            world.run(tmp_path, "--list", str(listed))
+    else:
+        assert world.run(tmp_path, "--list", str(listed)).outcomes == {"rotated": 1}
+
+
+@pytest.mark.parametrize("answer", [None, [], "db:5432", {}])
+def test_a_function_that_names_no_server_does_not_stop_the_plan(world: World, answer: object) -> None:
+    world.secret("a")
+    world.service.register("rotation-PostgreSql", lambda _: answer)
+    assert world.command()[0].plan({}).output["Unknown"] == 1
+
+
+def test_a_function_that_answers_too_late_does_not_stop_the_plan(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last pause between two tries can be longer than it was to be."""
+    world.secret("a")
+    monkeypatch.setattr("rotation.fleet.handler.SERVER_SECONDS", 0.0)
+    assert world.command()[0].plan({}).output["Unknown"] == 1
+
+
+def test_a_report_that_cannot_be_written_can_be_had_again(world: World, tmp_path: Path) -> None:
+    world.secret("a")
+    command, _ = world.command()
+    plan = command.plan({})
+    command.rotate(plan)
+    with pytest.raises(Stopped, match="No such file or directory") as refused:
+        command.report(plan, tmp_path / "none" / "report.csv")
+    assert f"--run {plan.run}" in refused.value.remedy
+    assert world.run(tmp_path, "--run", plan.run).outcomes == {"rotated": 1}
+
+
+def test_an_interruption_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rotate_all, "new_session", interrupted)
+    assert rotate_all.main(["--all"]) == 2
+    assert "they go on" in capsys.readouterr().err
 
 
 def test_a_secret_that_somebody_takes_out_of_the_plan_is_missed(world: World, tmp_path: Path) -> None:
