@@ -323,7 +323,9 @@ def _parser() -> argparse.ArgumentParser:
         "--list", type=Path, metavar="FILE", help="those that a file names: an ARN or name in each line"
     )
     parser.add_argument("--all", action="store_true", help="all that rotate with the stack's functions")
-    parser.add_argument("--rest", metavar="NAME", help="what an earlier run planned, or was given in vain, and has not rotated")
+    parser.add_argument(
+        "--rest", metavar="NAME", help="what an earlier run planned, or was given in vain, and has not rotated"
+    )
     parser.add_argument("--at-once", type=int, metavar="N", help="secrets of one server at a time; default: 2")
     parser.add_argument("--servers-at-once", type=int, metavar="N", help="servers at a time; default: 20")
     parser.add_argument(

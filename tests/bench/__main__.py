@@ -24,10 +24,11 @@ from tests.bench.growth import Point
 from tests.bench.handlers import Handler
 from tests.bench.report import Sheet, picture
 from tests.bench.rotations import Bench, Measured, Way
-from tests.bench.running import running
+from tests.bench.running import DoesNotRun, running
 from tests.bench.sizes import Size
 from tests.bench.starts import Start
 from tests.local import cost_table
+from tests.local.aws.lambda_runtime import FunctionError
 
 _CHECKOUT = Path(__file__).parents[2]
 _STARTS, _IMPORTS, _ROTATIONS = 15, 5, 10
@@ -56,13 +57,18 @@ class Measurements:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Measure, show, and write; return 0."""
+    """Measure, show, and write; return 0, or 1 if a function does not do what is measured."""
     arguments = _arguments(words)
     os.environ["ALLOW_LOCAL_HOSTS"] = "true"  # where the servers are
     console = Console(width=200, highlight=False, markup=False)
     if arguments.growth:
         return _grow(arguments, console)
-    measured = _measure(arguments)
+    try:
+        measured = _measure(arguments)
+    except DoesNotRun as error:
+        return _stopped(f"A function does not run ({error}). Correct --against, --handler or --python.")
+    except FunctionError as error:  # of a rotation: its message can have a password
+        return _stopped(f"A function fails with {error.error_type}. Let it rotate a secret of this engine first.")
     found = list(measured.sheets())
     for sheet in found:
         sheet.show(console)
@@ -121,6 +127,10 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(words)
     if arguments.against and len(arguments.engine) != 1:
         parser.error("--against: name the one --engine that it is for")
+    if missing := next((folder for folder in arguments.against or () if not folder.is_dir()), None):
+        parser.error(f"--against: {missing} is no folder")
+    if arguments.python and not arguments.python.is_file():
+        parser.error(f"--python: {arguments.python} is no file")
     return arguments
 
 
@@ -163,6 +173,11 @@ def _measure_rotations(
                 with running(handler, bench.environment()) as function:
                     gaps = gap.measure(bench.scenario(way), function, arguments.rotations)
                 found.gaps[server, handler.name] = gaps
+
+
+def _stopped(why: str) -> int:
+    sys.stderr.write(f"{why} Nothing was written.\n")
+    return 1
 
 
 def _say(what: str) -> None:

@@ -26,6 +26,10 @@ class Taken:
     clock: float
 
 
+class DoesNotRun(Exception):
+    """A handler ends before it has seen an event; the message says why."""
+
+
 class Running:
     """A handler that runs."""
 
@@ -40,10 +44,16 @@ class Running:
         return self._timed(event)
 
     def fail(self) -> Taken:
-        """Let it fail at an event that says nothing: it has imported all then, and has done nothing."""
-        with suppress(FunctionError):
+        """Let it fail at an event that says nothing: it has imported all then, and has done nothing.
+
+        Raises DoesNotRun.
+        """
+        try:
             return self._timed({})
-        return Taken(self.processor(), 0)
+        except FunctionError as error:
+            with suppress(ProcessLookupError):
+                return Taken(self.processor(), 0)
+            raise DoesNotRun(str(error)) from None
 
     def processor(self) -> float:
         """Return the milliseconds of processor time that the function took since its process began."""

@@ -268,7 +268,7 @@ def test_only_the_secrets_that_are_meant_are_rotated(
     ("tag", "fits"),
     [("k", True), ("k=", True), ("k=v", False), ("a", False), ("a=b", True), ("a=b=c", True), ("a=b=", False)],
 )
-def test_a_tag_can_have_an_equals_sign_in_its_key_and_an_empty_value(tag: str, fits: bool) -> None:  # noqa: FBT001
+def test_a_tag_can_have_an_equals_sign_in_its_key_and_an_empty_value(tag: str, fits: bool) -> None:
     tagged: Any = [{"Key": "k", "Value": ""}, {"Key": "a=b", "Value": "c"}]
     secret = AttachedSecret.parse({"ARN": "arn:aws:secretsmanager:x:1:secret:a-123456", "Tags": tagged})
     assert Wish(tag=tag).means(secret, ()) is fits
@@ -552,9 +552,7 @@ def test_a_function_that_names_no_server_does_not_stop_the_plan(world: World, an
     assert world.command()[0].plan({}).output["Unknown"] == 1
 
 
-def test_a_function_that_answers_too_late_does_not_stop_the_plan(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_function_that_answers_too_late_does_not_stop_the_plan(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last pause between two tries can be longer than it was to be."""
     world.secret("a")
     monkeypatch.setattr("rotation.fleet.handler.SERVER_SECONDS", 0.0)

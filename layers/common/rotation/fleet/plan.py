@@ -89,7 +89,7 @@ class Choice:
     done: int = 0
     """How many the earlier run has rotated."""
     off: int = 0
-    """How many are left out because their rotation is off: to rotate them would switch it on. None that a list names."""
+    """How many are left out because their rotation is off: to rotate them would switch it on. With a list: 0."""
     missing: Sequence[str] = ()
     """What the list names, and is no secret that rotates with the stack: it is not there, or off."""
 
