@@ -20,11 +20,12 @@ from uuid import uuid4
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
 from functions.watch import app
 from operations import rotate_all, rotation_report
-from operations.calls import Stopped
+from operations.calls import Stopped, called
 from operations.rotate_all import RotateAll
 from rotation.errors import ServiceFailed
 from rotation.fleet.outcome import LONGEST, State, state
@@ -36,7 +37,7 @@ from tests.local.aws.deployed import Stack
 from tests.local.aws.iam import Request
 from tests.local.aws.secrets_manager import REGION, Call, LocalSecretsManager, ServiceError
 from tests.local.aws.state_services import LocalServices
-from tests.local.aws.states import Machine
+from tests.local.aws.states import Failed, Machine
 from tests.service.fleet import PATHS, Context, Operator, Record, Run, bucket_of, commanded, definition, finished
 
 FINE = {"Outcome": "pass", "Findings": []}
@@ -686,6 +687,41 @@ def test_two_spellings_of_a_server_are_one(world: World) -> None:
 def test_another_interpreter_reads_the_definition(world: World) -> None:
     """LocalStack's, which moto brings along. It does not keep ToleratedFailureCount, so ours runs it."""
     AmazonStateLanguageParser.parse(json.dumps(world.machine.definition))
+
+
+def test_the_output_of_a_map_has_the_inputs_of_the_items_that_failed() -> None:
+    """Our interpreter must not be kinder than AWS: a server with some hundred failures is one that is left."""
+    items = [{"SecretId": "x" * 600}] * 400
+
+    class Bucket:
+        def call(self, _resource: str, _parameters: object) -> Any:  # noqa: ANN401
+            return items
+
+    reader = {"Resource": "arn:aws:states:::s3:getObject", "Parameters": {}}
+    processor = {
+        "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+        "StartAt": "No",
+        "States": {"No": {"Type": "Fail", "ErrorPath": "$.SecretId", "Cause": ""}},
+    }
+    paths = {"MaxConcurrencyPath": "$.One", "ToleratedFailureCountPath": "$.Many"}
+    states = {"All": {"Type": "Map", "ItemReader": reader, "ItemProcessor": processor, **paths, "End": True}}
+    machine = Machine({"StartAt": "All", "States": states}, Bucket(), wait=lambda *_: None)
+    with pytest.raises(Failed, match="DataLimitExceeded"):
+        machine.run("run", {"One": 1, "Many": 400})
+    del items[100:]
+    assert len(machine.run("run", {"One": 1, "Many": 400})) == 100
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException"])
+def test_who_is_no_longer_logged_in_is_told_so(code: str) -> None:
+    """A run takes hours, and a login often less."""
+
+    def refused() -> None:
+        raise ClientError({"Error": {"Code": code, "Message": "The security token is expired"}}, "DescribeExecution")
+
+    with pytest.raises(ServiceFailed) as failed:
+        called("looking at the state machine", "states:DescribeExecution", refused)
+    assert "aws sso login" in failed.value.remedy
 
 
 def test_each_statement_of_the_roles_is_used_and_reads_no_secret(world: World, tmp_path: Path) -> None:
