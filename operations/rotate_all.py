@@ -121,9 +121,11 @@ class RotateAll:
         self._require_alone(name, plan)
         if self.asks and self.person.ask("Rotate them now? yes or no: ") != "yes":
             raise Stopped(OPERATION, "you did not say yes, so nothing was rotated", "Run this again")
-        self._start(name, plan.output)
-        self.person.tell(f"They rotate. If you interrupt this, it goes on; follow it with --run {plan.run}")
-        self.person.tell(f"To stop it: aws stepfunctions stop-execution --execution-arn {self._arn(name)}")
+        if self._start(name, plan.output):
+            self.person.tell(f"They rotate. If you interrupt this, it goes on; follow it with --run {plan.run}")
+            self.person.tell(f"To stop it: aws stepfunctions stop-execution --execution-arn {self._arn(name)}")
+        else:
+            self.person.tell("This run has ended before: nothing is rotated now")
         ended = self._wait(name, plan)
         if ended["status"] != "SUCCEEDED":
             self.person.tell(f"It has stopped: {_cause(ended)}")
@@ -145,8 +147,8 @@ class RotateAll:
         self.person.tell(f"{rotated} of {len(rows)} secrets are rotated. The report: {path}")
         return len(rows) - rotated
 
-    def _start(self, name: str, value: object) -> None:
-        """Start an execution, unless it was started before."""
+    def _start(self, name: str, value: object) -> bool:
+        """Start an execution, unless it was started before; return whether it runs."""
         try:
             called(
                 "starting the state machine",
@@ -156,6 +158,8 @@ class RotateAll:
         except ServiceFailed as error:
             if "ExecutionAlreadyExists" not in error.cause:
                 raise
+            return False
+        return True
 
     def _require_alone(self, name: str, plan: Plan) -> None:
         """Refuse to rotate while another run does: they do not know what the other one does on a server."""
