@@ -125,7 +125,7 @@ class RotateAll:
             self.person.tell(f"They rotate. If you interrupt this, it goes on; follow it with --run {plan.run}")
             self.person.tell(f"To stop it: aws stepfunctions stop-execution --execution-arn {self._arn(name)}")
         else:
-            self.person.tell("This run has ended before: nothing is rotated now")
+            self.person.tell("This run was begun before: nothing is rotated anew")
         ended = self._wait(name, plan)
         if ended["status"] != "SUCCEEDED":
             self.person.tell(f"It has stopped: {_cause(ended)}")

@@ -24,7 +24,7 @@ from tests.bench.growth import Point
 from tests.bench.handlers import Handler
 from tests.bench.report import Sheet, picture
 from tests.bench.rotations import Bench, Measured, Way
-from tests.bench.running import DoesNotRun, running
+from tests.bench.running import Unmeasurable, running
 from tests.bench.sizes import Size
 from tests.bench.starts import Start
 from tests.local import cost_table
@@ -65,8 +65,8 @@ def main(words: Sequence[str] | None = None) -> int:
         return _grow(arguments, console)
     try:
         measured = _measure(arguments)
-    except DoesNotRun as error:
-        return _stopped(f"A function does not run ({error}). Correct --against, --handler or --python.")
+    except Unmeasurable as error:
+        return _stopped(f"A function cannot be measured: {error}. Correct --against, --handler or --python.")
     except FunctionError as error:  # of a rotation: its message can have a password
         return _stopped(f"A function fails with {error.error_type}. Let it rotate a secret of this engine first.")
     found = list(measured.sheets())
@@ -113,8 +113,10 @@ def _is_whole(arguments: argparse.Namespace) -> bool:
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("make bench BENCH_ARGS=…", description=__doc__)
     parser.add_argument("--engine", nargs="+", choices=list(servers.SERVERS), default=list(servers.SERVERS))
-    parser.add_argument("--starts", type=int, default=_STARTS, metavar="N", help="cold starts; default: %(default)s")
-    parser.add_argument("--rotations", type=int, default=_ROTATIONS, metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--starts", type=_positive, default=_STARTS, metavar="N", help="cold starts; default: %(default)s"
+    )
+    parser.add_argument("--rotations", type=_positive, default=_ROTATIONS, metavar="N", help="default: %(default)s")
     parser.add_argument("--strategy", nargs="+", type=Strategy, default=list(Strategy), help="default: all")
     parser.add_argument(
         "--against", nargs="+", type=Path, metavar="FOLDER", help="another function, and the folders of its layers"
@@ -132,6 +134,13 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     if arguments.python and not arguments.python.is_file():
         parser.error(f"--python: {arguments.python} is no file")
     return arguments
+
+
+def _positive(text: str) -> int:
+    """Read a number of the command line. Raises ArgumentTypeError."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text} is no number from 1 on")
+    return int(text)
 
 
 def _measure(arguments: argparse.Namespace) -> Measurements:

@@ -13,7 +13,7 @@ from tests.bench import growth_page, handlers, imports
 from tests.bench.figures import Spread, ratio
 from tests.bench.growth import Cost, Costs, Point
 from tests.bench.report import Bar, Sheet, picture
-from tests.bench.running import DoesNotRun, running
+from tests.bench.running import Unmeasurable, running
 from tests.local.aws.lambda_runtime import BUILT_TEMPLATE
 
 TOLD = """import time: self [us] | cumulative | imported package
@@ -102,9 +102,15 @@ def test_the_command_draws_curves(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"), [(["--against", "none"], "none is no folder"), (["--python", "none"], "none is no file")]
+    ("words", "said"),
+    [
+        (["--against", "none"], "none is no folder"),
+        (["--python", "none"], "none is no file"),
+        (["--starts", "0"], "--starts: 0 is no number from 1 on"),
+        (["--rotations", "-1"], "--rotations: -1 is no number from 1 on"),
+    ],
 )
-def test_a_path_that_leads_nowhere_is_said(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_measured_is_said(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.main(["--engine", "postgresql", *words])
     assert said in capsys.readouterr().err
@@ -119,7 +125,17 @@ only_linux = pytest.mark.skipif(
 def test_a_function_that_cannot_be_imported_is_said(tmp_path: Path) -> None:
     (tmp_path / "lambda_function.py").write_text("raise RuntimeError('no client is here')")
     handler = handlers.theirs("postgresql", [tmp_path], "lambda_function.lambda_handler", None)
-    with running(handler, {}) as function, pytest.raises(DoesNotRun, match="RuntimeError: no client is here"):
+    with running(handler, {}) as function, pytest.raises(Unmeasurable, match="RuntimeError: no client is here"):
+        function.fail()
+
+
+@only_linux
+def test_a_python_without_the_client_of_lambda_is_said(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(0o755)
+    handler = handlers.theirs("postgresql", [tmp_path], "lambda_function.lambda_handler", python)
+    with running(handler, {}) as function, pytest.raises(Unmeasurable, match="awslambdaric"):
         function.fail()
 
 
@@ -129,7 +145,8 @@ def test_a_function_that_cannot_be_imported_is_said(tmp_path: Path) -> None:
     ("body", "said"),
     [
         ("raise ValueError('hunter2')", "A function fails with ValueError."),
-        ("import os; os._exit(1)", "A function does not run (Runtime.ExitError"),
+        ("import os; os._exit(1)", "A function cannot be measured: Runtime.ExitError"),
+        ("pass", "A function cannot be measured: its four steps have not moved AWSCURRENT"),
     ],
 )
 def test_a_function_that_fails_is_said_without_its_words(

@@ -632,7 +632,7 @@ def test_a_run_that_was_interrupted_is_followed_and_rotates_nothing_twice(world:
     command.rotate(plan)
     again = world.run(tmp_path, "--run", plan.run)
     assert (again.code, again.outcomes) == (0, {"rotated": 3})
-    assert "This run has ended before: nothing is rotated now" in again.told
+    assert "This run was begun before: nothing is rotated anew" in again.told
     assert not [line for line in again.told if line.startswith("They rotate")]
     assert world.rotations() == dict.fromkeys(secrets, 1)
 
