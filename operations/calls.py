@@ -11,6 +11,9 @@ from rotation.errors import RotationError, ServiceFailed
 NOT_FOUND = "ResourceNotFoundException"
 """What Secrets Manager, Lambda and CloudWatch Logs answer about a name that is not there."""
 
+NO_FILE = "NoSuchKey"
+"""S3's word for the same, to who may list the bucket."""
+
 LOGGED_OUT = {
     "ExpiredToken",
     "ExpiredTokenException",
@@ -66,7 +69,7 @@ def called[T](operation: str, permission: str, call: Callable[[], T]) -> T:
 
 
 def _remedy(code: str | None, permission: str) -> str:
-    if code == NOT_FOUND:
+    if code in {NOT_FOUND, NO_FILE}:
         return "Check the name, the account and the Region: aws sts get-caller-identity shows the account"
     if code in LOGGED_OUT:
         return LOG_IN

@@ -23,7 +23,7 @@ from operations import functions, rotation_report
 from operations.calls import Stopped, called, new_session
 from operations.person import Person, Terminal
 from rotation.errors import RotationError, ServiceFailed
-from rotation.fleet.files import FOLDER
+from rotation.fleet.files import FOLDER, SERVERS
 from rotation.fleet.outcome import message
 
 NOT_ROTATED, NOT_STARTED = 1, 2
@@ -87,6 +87,10 @@ class RotateAll:
         self._start(run, wish)
         return self.planned(run)
 
+    def require_plan(self, run: str) -> None:
+        """Raise ServiceFailed if an earlier run has none. The function could not tell: it must not list the bucket."""
+        rotation_report.Bucket(self.s3, self.bucket).read(f"{FOLDER}/{run}/{SERVERS}")
+
     def planned(self, run: str) -> Plan:
         """Return the plan of a run, once it is made. Raises ServiceFailed."""
         ended = self._wait(run)
@@ -118,9 +122,9 @@ class RotateAll:
         Raises Stopped if the operator says so, or if another run rotates; ServiceFailed.
         """
         name = f"{plan.run}-{ROTATES}"
-        self._require_alone(name, plan)
         if self.asks and self.person.ask("Rotate them now? yes or no: ") != "yes":
             raise Stopped(OPERATION, "you did not say yes, so nothing was rotated", "Run this again")
+        self._require_alone(name, plan)  # after the answer, which can take an hour
         if self._start(name, plan.output):
             self.person.tell(f"They rotate. If you interrupt this, it goes on; follow it with --run {plan.run}")
             self.person.tell(f"To stop it: aws stepfunctions stop-execution --execution-arn {self._arn(name)}")
@@ -234,6 +238,8 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def run(command: RotateAll, options: argparse.Namespace) -> int:
     """Plan, ask, rotate and report; return the exit code. Raises RotationError if it is not begun."""
+    if options.rest:
+        command.require_plan(options.rest)
     plan = command.planned(options.run) if options.run else command.plan(_wish(options), _listed(options.list))
     command.show(plan)
     if plan.fits_none:

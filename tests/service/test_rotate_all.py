@@ -496,6 +496,13 @@ def test_the_rest_of_a_run_is_what_it_has_not_rotated(world: World, tmp_path: Pa
     assert good not in rest.rows
 
 
+def test_the_rest_of_a_run_that_never_was_is_refused(world: World, tmp_path: Path) -> None:
+    with pytest.raises(ServiceFailed, match="NoSuchKey") as failed:
+        world.run(tmp_path, "--rest", "run-typo")
+    assert failed.value.remedy.startswith("Check the name")
+    assert not world.machine.executions
+
+
 def test_what_a_list_names_in_vain_is_reported(world: World, tmp_path: Path) -> None:
     """A slip of the pen after a leak leaves a password that is known."""
     arn, listed = world.secret("a"), tmp_path / "list"
@@ -653,10 +660,17 @@ def test_two_runs_do_not_rotate_at_once(world: World, tmp_path: Path) -> None:
     command, _ = world.command()
     plan = command.plan({})
     first = Thread(target=command.rotate, args=(plan,))
-    first.start()
-    assert begun.wait(30)
+
+    class Slow(Operator):
+        """While this operator thinks, another one begins."""
+
+        def ask(self, question: str) -> str:
+            first.start()
+            assert begun.wait(30)
+            return super().ask(question)
+
     with pytest.raises(Stopped, match=f"{plan.run} rotates now") as refused:
-        world.run(tmp_path)
+        finished(replace(command, person=Slow()), Slow(), tmp_path)
     go_on.set()
     first.join()
     later = re.findall("--run (run-[0-9a-f-]+)", refused.value.remedy)
