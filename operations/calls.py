@@ -11,8 +11,22 @@ from rotation.errors import RotationError, ServiceFailed
 NOT_FOUND = "ResourceNotFoundException"
 """What Secrets Manager, Lambda and CloudWatch Logs answer about a name that is not there."""
 
+NO_FILE = "NoSuchKey"
+"""S3's word for the same, to who may list the bucket."""
+
+LOGGED_OUT = {
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "RequestExpired",
+    "UnrecognizedClientException",
+}
+"""What AWS answers if it does not know the credentials, or knows them no more."""
+
+LOG_IN = "Run aws configure or aws sso login, and name the profile with AWS_PROFILE"
+
 REMEDIES = {
-    NoCredentialsError: "Run aws configure or aws sso login, and name the profile with AWS_PROFILE",
+    NoCredentialsError: LOG_IN,
     EndpointConnectionError: "Check your network and the Region; unset AWS_ENDPOINT_URL, unless you run make aws",
 }
 """What to do if a call did not reach AWS."""
@@ -55,6 +69,8 @@ def called[T](operation: str, permission: str, call: Callable[[], T]) -> T:
 
 
 def _remedy(code: str | None, permission: str) -> str:
-    if code == NOT_FOUND:
+    if code in {NOT_FOUND, NO_FILE}:
         return "Check the name, the account and the Region: aws sts get-caller-identity shows the account"
+    if code in LOGGED_OUT:
+        return LOG_IN
     return f"Correct the cause (your role needs {permission})"

@@ -23,7 +23,7 @@ from operations import functions, rotation_report
 from operations.calls import Stopped, called, new_session
 from operations.person import Person, Terminal
 from rotation.errors import RotationError, ServiceFailed
-from rotation.fleet.files import FOLDER
+from rotation.fleet.files import FOLDER, SERVERS
 from rotation.fleet.outcome import message
 
 NOT_ROTATED, NOT_STARTED = 1, 2
@@ -56,6 +56,11 @@ class Plan:
         return int(self.output["Secrets"])
 
     @property
+    def fits_none(self) -> bool:
+        """Whether no secret is meant at all: a slip of the pen, or the wrong account."""
+        return not any(self.output[name] for name in ("Secrets", "Missing", "Done", "Off"))
+
+    @property
     def missing(self) -> int:
         """How many secrets were named that do not rotate with the stack."""
         return int(self.output["Missing"])
@@ -82,6 +87,10 @@ class RotateAll:
         self._start(run, wish)
         return self.planned(run)
 
+    def require_plan(self, run: str) -> None:
+        """Raise ServiceFailed if an earlier run has none. The function could not tell: it must not list the bucket."""
+        rotation_report.Bucket(self.s3, self.bucket).read(f"{FOLDER}/{run}/{SERVERS}")
+
     def planned(self, run: str) -> Plan:
         """Return the plan of a run, once it is made. Raises ServiceFailed."""
         ended = self._wait(run)
@@ -102,7 +111,7 @@ class RotateAll:
             (said["Unknown"], "are for a server that their function does not name: one at a time"),
             (said["Done"], "are left out: the earlier run has rotated them"),
             (said["Off"], "are left out: their rotation is off"),
-            (said["Missing"], "were named, and rotate with no function of the stack; the report has them"),
+            (said["Missing"], "were named, and rotate with no function of the stack, or are off; the report has them"),
         ):
             if number:
                 self.person.tell(f"{number} secrets {what}.")
@@ -113,12 +122,14 @@ class RotateAll:
         Raises Stopped if the operator says so, or if another run rotates; ServiceFailed.
         """
         name = f"{plan.run}-{ROTATES}"
-        self._require_alone(name, plan)
         if self.asks and self.person.ask("Rotate them now? yes or no: ") != "yes":
             raise Stopped(OPERATION, "you did not say yes, so nothing was rotated", "Run this again")
-        self._start(name, plan.output)
-        self.person.tell(f"They rotate. If you interrupt this, it goes on; follow it with --run {plan.run}")
-        self.person.tell(f"To stop it: aws stepfunctions stop-execution --execution-arn {self._arn(name)}")
+        self._require_alone(name, plan)  # after the answer, which can take an hour
+        if self._start(name, plan.output):
+            self.person.tell(f"They rotate. If you interrupt this, it goes on; follow it with --run {plan.run}")
+            self.person.tell(f"To stop it: aws stepfunctions stop-execution --execution-arn {self._arn(name)}")
+        else:
+            self.person.tell("This run was begun before: nothing is rotated anew")
         ended = self._wait(name, plan)
         if ended["status"] != "SUCCEEDED":
             self.person.tell(f"It has stopped: {_cause(ended)}")
@@ -131,13 +142,17 @@ class RotateAll:
             raise ServiceFailed(
                 "reading the report", cause, "Find out who can write into the bucket, then run this anew"
             )
-        rotation_report.write(rows, path)
+        try:
+            rotation_report.write(rows, path)
+        except OSError as error:
+            remedy = f"Name another file with --report, and this run with --run {plan.run}"
+            raise Stopped(f"writing {path}", str(error.strerror), remedy) from None
         rotated = sum(row.outcome == rotation_report.ROTATED for row in rows)
         self.person.tell(f"{rotated} of {len(rows)} secrets are rotated. The report: {path}")
         return len(rows) - rotated
 
-    def _start(self, name: str, value: object) -> None:
-        """Start an execution, unless it was started before."""
+    def _start(self, name: str, value: object) -> bool:
+        """Start an execution, unless it was started before; return whether it runs."""
         try:
             called(
                 "starting the state machine",
@@ -147,6 +162,8 @@ class RotateAll:
         except ServiceFailed as error:
             if "ExecutionAlreadyExists" not in error.cause:
                 raise
+            return False
+        return True
 
     def _require_alone(self, name: str, plan: Plan) -> None:
         """Refuse to rotate while another run does: they do not know what the other one does on a server."""
@@ -207,7 +224,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(RotateAll(*clients, machine, bucket, Terminal(), asks=not options.yes), options)
     except RotationError as error:
         print(error, file=sys.stderr)
-        return NOT_STARTED
+    except KeyboardInterrupt:
+        print("Interrupted. If rotations have begun, they go on.", file=sys.stderr)
+    return NOT_STARTED
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -219,8 +238,13 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def run(command: RotateAll, options: argparse.Namespace) -> int:
     """Plan, ask, rotate and report; return the exit code. Raises RotationError if it is not begun."""
+    if options.rest:
+        command.require_plan(options.rest)
     plan = command.planned(options.run) if options.run else command.plan(_wish(options), _listed(options.list))
     command.show(plan)
+    if plan.fits_none:
+        cause = "no secret that has a function of the stack fits the options"
+        raise Stopped(OPERATION, cause, "Correct the options: capitals count in names and tags")
     if options.dry_run or not plan.secrets + plan.missing:
         return 0
     if plan.secrets:
@@ -241,7 +265,12 @@ def _machine(client: Client, stack: str) -> tuple[str, str]:
 
 
 def _check(options: argparse.Namespace) -> None:
-    if not any((options.tag, options.prefix, options.engine, options.list, options.all, options.run, options.rest)):
+    which = (options.tag, options.prefix, options.engine, options.list, options.all, options.rest)
+    how = (options.at_once, options.servers_at_once, options.tolerated)
+    if options.run and (any(which) or any(number is not None for number in how)):
+        cause = "--run goes on with a plan that was made: it says which secrets are meant, and how many at a time"
+        raise Stopped(OPERATION, cause, "Leave --run out, or the other options")
+    if not any((*which, options.run)):
         cause = "nothing says which secrets are meant"
         raise Stopped(OPERATION, cause, "Name --tag, --prefix, --engine, --list or --all")
     if options.rest and options.list:
@@ -266,9 +295,11 @@ def _listed(path: Path | None) -> list[str]:
     if not path:
         return []
     try:
-        names = path.read_text().split()
+        names = path.read_text(encoding="utf-8-sig").split()
     except OSError as error:
         raise Stopped(f"reading {path}", str(error.strerror), "Name a file that can be read") from None
+    except UnicodeError:
+        raise Stopped(f"reading {path}", "it is no text in UTF-8", "Save it as UTF-8") from None
     if names:
         return names
     raise Stopped(f"reading {path}", "it names no secret", "Write one ARN or name in each line")
@@ -302,7 +333,9 @@ def _parser() -> argparse.ArgumentParser:
         "--list", type=Path, metavar="FILE", help="those that a file names: an ARN or name in each line"
     )
     parser.add_argument("--all", action="store_true", help="all that rotate with the stack's functions")
-    parser.add_argument("--rest", metavar="NAME", help="what an earlier run planned, and has not rotated")
+    parser.add_argument(
+        "--rest", metavar="NAME", help="what an earlier run planned, or was given in vain, and has not rotated"
+    )
     parser.add_argument("--at-once", type=int, metavar="N", help="secrets of one server at a time; default: 2")
     parser.add_argument("--servers-at-once", type=int, metavar="N", help="servers at a time; default: 20")
     parser.add_argument(

@@ -16,7 +16,7 @@ from rotation.fleet.files import FOLDER, MISSING
 
 ROTATED, FAILED, OPEN, UNKNOWN = "rotated", "failed", "not finished", "not planned"
 OPEN_REMEDY = "Run make rotate-all again, with --rest"
-NOT_OURS = "no secret of this account and Region has this name or ARN and a function of the stack"
+NOT_OURS = "no secret of this account and Region has this name or ARN, a function of the stack, and its rotation on"
 NOT_OURS_REMEDY = "Correct the list, or run make attach for this secret"
 THREADS = 8
 

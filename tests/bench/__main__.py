@@ -24,10 +24,11 @@ from tests.bench.growth import Point
 from tests.bench.handlers import Handler
 from tests.bench.report import Sheet, picture
 from tests.bench.rotations import Bench, Measured, Way
-from tests.bench.running import running
+from tests.bench.running import Unmeasurable, running
 from tests.bench.sizes import Size
 from tests.bench.starts import Start
 from tests.local import cost_table
+from tests.local.aws.lambda_runtime import FunctionError
 
 _CHECKOUT = Path(__file__).parents[2]
 _STARTS, _IMPORTS, _ROTATIONS = 15, 5, 10
@@ -56,13 +57,18 @@ class Measurements:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Measure, show, and write; return 0."""
+    """Measure, show, and write; return 0, or 1 if a function does not do what is measured."""
     arguments = _arguments(words)
     os.environ["ALLOW_LOCAL_HOSTS"] = "true"  # where the servers are
     console = Console(width=200, highlight=False, markup=False)
     if arguments.growth:
         return _grow(arguments, console)
-    measured = _measure(arguments)
+    try:
+        measured = _measure(arguments)
+    except Unmeasurable as error:
+        return _stopped(f"A function cannot be measured: {error}. Correct --against, --handler or --python.")
+    except FunctionError as error:  # of a rotation: its message can have a password
+        return _stopped(f"A function fails with {error.error_type}. Let it rotate a secret of this engine first.")
     found = list(measured.sheets())
     for sheet in found:
         sheet.show(console)
@@ -107,8 +113,10 @@ def _is_whole(arguments: argparse.Namespace) -> bool:
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("make bench BENCH_ARGS=…", description=__doc__)
     parser.add_argument("--engine", nargs="+", choices=list(servers.SERVERS), default=list(servers.SERVERS))
-    parser.add_argument("--starts", type=int, default=_STARTS, metavar="N", help="cold starts; default: %(default)s")
-    parser.add_argument("--rotations", type=int, default=_ROTATIONS, metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--starts", type=_positive, default=_STARTS, metavar="N", help="cold starts; default: %(default)s"
+    )
+    parser.add_argument("--rotations", type=_positive, default=_ROTATIONS, metavar="N", help="default: %(default)s")
     parser.add_argument("--strategy", nargs="+", type=Strategy, default=list(Strategy), help="default: all")
     parser.add_argument(
         "--against", nargs="+", type=Path, metavar="FOLDER", help="another function, and the folders of its layers"
@@ -121,7 +129,18 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(words)
     if arguments.against and len(arguments.engine) != 1:
         parser.error("--against: name the one --engine that it is for")
+    if missing := next((folder for folder in arguments.against or () if not folder.is_dir()), None):
+        parser.error(f"--against: {missing} is no folder")
+    if arguments.python and not arguments.python.is_file():
+        parser.error(f"--python: {arguments.python} is no file")
     return arguments
+
+
+def _positive(text: str) -> int:
+    """Read a number of the command line. Raises ArgumentTypeError."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text} is no number from 1 on")
+    return int(text)
 
 
 def _measure(arguments: argparse.Namespace) -> Measurements:
@@ -163,6 +182,11 @@ def _measure_rotations(
                 with running(handler, bench.environment()) as function:
                     gaps = gap.measure(bench.scenario(way), function, arguments.rotations)
                 found.gaps[server, handler.name] = gaps
+
+
+def _stopped(why: str) -> int:
+    sys.stderr.write(f"{why} Nothing was written.\n")
+    return 1
 
 
 def _say(what: str) -> None:

@@ -15,7 +15,7 @@ from rotation.engines.network import ca_bundle
 from rotation.kind import Strategy
 from rotation.steps import Step
 from tests.bench.handlers import Handler
-from tests.bench.running import Running, Taken, running
+from tests.bench.running import Running, Taken, Unmeasurable, running
 from tests.faults.scenario import AWS, DATABASE, Scenario
 from tests.faults.wire import Watch, Wire
 from tests.laboratories import Laboratory
@@ -140,6 +140,8 @@ def _rotate(measured: Measured, scenario: Scenario, function: Running, number: i
         if number > 1:
             measured.steps[step].append(taken)
     measured.traffic.append(Traffic.seen_by(watch))
+    if scenario.labels()["AWSCURRENT"] != scenario.token:
+        raise Unmeasurable("its four steps have not moved AWSCURRENT")
     if (now := scenario.laboratory.logins()) and before:
         measured.refused = (measured.refused or 0) + (now - before).refused
 

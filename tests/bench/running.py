@@ -18,12 +18,19 @@ _INIT = re.compile(r"INIT REPORT\(durationMs: ([0-9.]+)\)")
 _PEAK = re.compile(r"^VmHWM:\s+([0-9]+) kB$", re.MULTILINE)
 
 
+ENDED = "its process ended before it asked for an event, as without awslambdaric"
+
+
 @dataclass(frozen=True)
 class Taken:
     """How long something took, in milliseconds."""
 
     processor: float
     clock: float
+
+
+class Unmeasurable(Exception):
+    """A handler ends before it has seen an event, or rotates nothing; the message says why."""
 
 
 class Running:
@@ -40,10 +47,16 @@ class Running:
         return self._timed(event)
 
     def fail(self) -> Taken:
-        """Let it fail at an event that says nothing: it has imported all then, and has done nothing."""
-        with suppress(FunctionError):
+        """Let it fail at an event that says nothing: it has imported all then, and has done nothing.
+
+        Raises Unmeasurable.
+        """
+        try:
             return self._timed({})
-        return Taken(self.processor(), 0)
+        except FunctionError as error:
+            with suppress(ProcessLookupError):
+                return Taken(self.processor(), 0)
+            raise Unmeasurable(str(error) if error.message else ENDED) from None
 
     def processor(self) -> float:
         """Return the milliseconds of processor time that the function took since its process began."""

@@ -9,10 +9,11 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.bench import __main__ as command
-from tests.bench import growth_page, imports
+from tests.bench import growth_page, handlers, imports
 from tests.bench.figures import Spread, ratio
 from tests.bench.growth import Cost, Costs, Point
 from tests.bench.report import Bar, Sheet, picture
+from tests.bench.running import Unmeasurable, running
 from tests.local.aws.lambda_runtime import BUILT_TEMPLATE
 
 TOLD = """import time: self [us] | cumulative | imported package
@@ -100,7 +101,67 @@ def test_the_command_draws_curves(tmp_path: Path) -> None:
     assert "postgresql-18" in (tmp_path / "pictures/growth.svg").read_text()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the processor time of another process")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--against", "none"], "none is no folder"),
+        (["--python", "none"], "none is no file"),
+        (["--starts", "0"], "--starts: 0 is no number from 1 on"),
+        (["--rotations", "-1"], "--rotations: -1 is no number from 1 on"),
+    ],
+)
+def test_what_cannot_be_measured_is_said(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["--engine", "postgresql", *words])
+    assert said in capsys.readouterr().err
+
+
+only_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells the processor time of another process"
+)
+
+
+@only_linux
+def test_a_function_that_cannot_be_imported_is_said(tmp_path: Path) -> None:
+    (tmp_path / "lambda_function.py").write_text("raise RuntimeError('no client is here')")
+    handler = handlers.theirs("postgresql", [tmp_path], "lambda_function.lambda_handler", None)
+    with running(handler, {}) as function, pytest.raises(Unmeasurable, match="RuntimeError: no client is here"):
+        function.fail()
+
+
+@only_linux
+def test_a_python_without_the_client_of_lambda_is_said(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(0o755)
+    handler = handlers.theirs("postgresql", [tmp_path], "lambda_function.lambda_handler", python)
+    with running(handler, {}) as function, pytest.raises(Unmeasurable, match="awslambdaric"):
+        function.fail()
+
+
+@only_linux
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise ValueError('hunter2')", "A function fails with ValueError."),
+        ("import os; os._exit(1)", "A function cannot be measured: Runtime.ExitError"),
+        ("pass", "A function cannot be measured: its four steps have not moved AWSCURRENT"),
+    ],
+)
+def test_a_function_that_fails_is_said_without_its_words(
+    body: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "lambda_function.py").write_text(f"def lambda_handler(event, context):\n    {body}\n")
+    words = ["--engine", "postgresql", "--starts", "1", "--rotations", "1", "--strategy", "single-user"]
+    assert command.main([*words, "--against", str(tmp_path), "--output", str(tmp_path / "out")]) == 1
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert "hunter2" not in shown.err + shown.out
+    assert not (tmp_path / "out").exists()
+
+
+@only_linux
 def test_two_functions_run_in_turn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The other is ours as well, from its folders."""
     built = [str(BUILT_TEMPLATE.parent / name) for name in ("PostgreSqlFunction", "CommonLayer/python")]

@@ -257,6 +257,15 @@ def test_a_password_changed_by_hand_is_refused_until_the_operator_writes_it_down
     person.wait_for("nothing to repair")
 
 
+def test_a_password_changed_by_hand_is_known_after_another_strategy_was_shown(page: Page, person: Person) -> None:
+    person.press("wrong")
+    person.choose(page.stage.engine.strategies[1].name)
+    person.choose("single-user")
+    person.press("heal")
+    person.wait_for("put-secret-value")
+    person.wait_for(SUCCEEDED)
+
+
 def test_no_password_is_shown(page: Page, person: Person) -> None:
     person.press("wrong", "heal")
     person.wait_for(SUCCEEDED)
@@ -291,6 +300,11 @@ def test_only_the_page_itself_can_press(page: Page) -> None:
     assert page.refusal("press/everything", Origin=ours) == NOT_FOUND
     assert page.refusal("strategy/none", Origin=ours) == NOT_FOUND
     assert page.state()["lines"] == before
+
+
+def test_a_number_that_is_too_long_is_answered(page: Page) -> None:
+    """Any page can ask for it; its answer, and no traceback in the terminal, is what follows."""
+    assert json.loads(page.text(f"state?after={'9' * 5000}"))["lines"] == []
 
 
 def test_what_has_to_wait_is_refused(page: Page) -> None:

@@ -20,22 +20,24 @@ from uuid import uuid4
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
 from functions.watch import app
 from operations import rotate_all, rotation_report
-from operations.calls import Stopped
+from operations.calls import Stopped, called
 from operations.rotate_all import RotateAll
 from rotation.errors import ServiceFailed
 from rotation.fleet.outcome import LONGEST, State, state
-from rotation.fleet.plan import SERVER_TAG, tolerated
+from rotation.fleet.plan import SERVER_TAG, Wish, tolerated
+from rotation.watch.attached import AttachedSecret
 from tests.clients import forget_clients
 from tests.local.aws import template
 from tests.local.aws.deployed import Stack
 from tests.local.aws.iam import Request
 from tests.local.aws.secrets_manager import REGION, Call, LocalSecretsManager, ServiceError
 from tests.local.aws.state_services import LocalServices
-from tests.local.aws.states import Machine
+from tests.local.aws.states import Failed, Machine
 from tests.service.fleet import PATHS, Context, Operator, Record, Run, bucket_of, commanded, definition, finished
 
 FINE = {"Outcome": "pass", "Findings": []}
@@ -243,7 +245,6 @@ def test_a_server_that_is_not_known_gets_one_secret_at_a_time(world: World) -> N
         (["--tag", "team"], {"red", "blue"}),
         (["--prefix", "orders/"], {"orders"}),
         (["--engine", "MYSQL"], {"mysql"}),
-        (["--engine", "mysql", "--tag", "team"], set()),
         (["--list", "FILE"], {"red", "orders"}),
         (["--all"], {"red", "blue", "orders", "mysql"}),
     ],
@@ -262,6 +263,27 @@ def test_only_the_secrets_that_are_meant_are_rotated(
     done = world.run(tmp_path, *(str(listed) if word == "FILE" else word for word in words))
     assert done.code == 0
     assert set(world.rotations()) == {secrets[name] for name in meant}
+
+
+@pytest.mark.parametrize(
+    ("tag", "fits"),
+    [("k", True), ("k=", True), ("k=v", False), ("a", False), ("a=b", True), ("a=b=c", True), ("a=b=", False)],
+)
+def test_a_tag_can_have_an_equals_sign_in_its_key_and_an_empty_value(tag: str, fits: bool) -> None:
+    tagged: Any = [{"Key": "k", "Value": ""}, {"Key": "a=b", "Value": "c"}]
+    secret = AttachedSecret.parse({"ARN": "arn:aws:secretsmanager:x:1:secret:a-123456", "Tags": tagged})
+    assert Wish(tag=tag).means(secret, ()) is fits
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--engine", "mysql", "--tag", "team"], ["--prefix", "orders/*"], ["--engine", "postgres"], ["--tag", "team="]],
+)
+def test_options_that_no_secret_fits_are_no_success(world: World, tmp_path: Path, words: list[str]) -> None:
+    """After a leak, a slip of the pen must not look as if all were rotated."""
+    world.secret("a", name="orders/app", team="red")
+    with pytest.raises(Stopped, match="no secret that has a function of the stack fits"):
+        world.run(tmp_path, *words)
 
 
 def test_what_another_stack_rotates_or_is_off_is_left_alone(world: World, tmp_path: Path) -> None:
@@ -288,6 +310,8 @@ def test_a_dry_run_and_a_no_rotate_nothing(world: World, tmp_path: Path) -> None
     [
         ([], "nothing says which secrets are meant"),
         (["--rest", "run-1", "--list", "FILE"], "--rest has a list of its own"),
+        (["--run", "run-1", "--list", "FILE"], "--run goes on with a plan that was made"),
+        (["--run", "run-1", "--tolerated", "0"], "--run goes on with a plan that was made"),
     ],
 )
 def test_what_is_not_said_clearly_is_refused(words: list[str], cause: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -472,6 +496,13 @@ def test_the_rest_of_a_run_is_what_it_has_not_rotated(world: World, tmp_path: Pa
     assert good not in rest.rows
 
 
+def test_the_rest_of_a_run_that_never_was_is_refused(world: World, tmp_path: Path) -> None:
+    with pytest.raises(ServiceFailed, match="NoSuchKey") as failed:
+        world.run(tmp_path, "--rest", "run-typo")
+    assert failed.value.remedy.startswith("Check the name")
+    assert not world.machine.executions
+
+
 def test_what_a_list_names_in_vain_is_reported(world: World, tmp_path: Path) -> None:
     """A slip of the pen after a leak leaves a password that is known."""
     arn, listed = world.secret("a"), tmp_path / "list"
@@ -487,6 +518,73 @@ def test_what_a_list_names_in_vain_is_reported(world: World, tmp_path: Path) -> 
     listed.write_text(arn[:-1])
     done = world.run(tmp_path, "--list", str(listed))
     assert (done.code, done.outcomes) == (1, {"not planned": 1})
+
+
+def test_a_list_that_names_a_secret_whose_rotation_is_off_is_not_done(world: World, tmp_path: Path) -> None:
+    """Who names it knows that it has leaked. It is in the report, and so it is if the rest is rotated."""
+    arn, off, listed = world.secret("a"), world.secret("b"), tmp_path / "list"
+    world.client.cancel_rotate_secret(SecretId=off)
+    name = world.client.describe_secret(SecretId=off)["Name"]
+    listed.write_text(f"{arn}\n{name}\nnobody\n")
+    first = world.run(tmp_path, "--list", str(listed))
+    assert first.code == 1
+    outcomes = {secret: row["outcome"] for secret, row in first.rows.items()}
+    assert outcomes == {arn: "rotated", name: "not planned", "nobody": "not planned"}
+    assert "its rotation on" in first.rows[name]["cause"]
+    rest = world.run(tmp_path, *told(first))
+    assert (rest.code, set(rest.rows)) == (1, {name, "nobody"})
+    # It is attached again, and rotates with the rest.
+    world.attach(off, "rotation-PostgreSql")
+    rest = world.run(tmp_path, *told(first))
+    assert {secret: row["outcome"] for secret, row in rest.rows.items()} == {off: "rotated", "nobody": "not planned"}
+    assert world.rotations() == {arn: 1, off: 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"), [(b"\xef\xbb\xbf{}\r\n\r\n{}\r\n", ""), (b"\xff\xfea\0", "it is no text in UTF-8")]
+)
+def test_a_list_can_come_from_another_system(world: World, tmp_path: Path, text: bytes, cause: str) -> None:
+    arn, listed = world.secret("a"), tmp_path / "list"
+    listed.write_bytes(text.replace(b"{}", arn.encode()))
+    if cause:
+        with pytest.raises(Stopped, match=cause):
+            world.run(tmp_path, "--list", str(listed))
+    else:
+        assert world.run(tmp_path, "--list", str(listed)).outcomes == {"rotated": 1}
+
+
+@pytest.mark.parametrize("answer", [None, [], "db:5432", {}])
+def test_a_function_that_names_no_server_does_not_stop_the_plan(world: World, answer: object) -> None:
+    world.secret("a")
+    world.service.register("rotation-PostgreSql", lambda _: answer)
+    assert world.command()[0].plan({}).output["Unknown"] == 1
+
+
+def test_a_function_that_answers_too_late_does_not_stop_the_plan(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last pause between two tries can be longer than it was to be."""
+    world.secret("a")
+    monkeypatch.setattr("rotation.fleet.handler.SERVER_SECONDS", 0.0)
+    assert world.command()[0].plan({}).output["Unknown"] == 1
+
+
+def test_a_report_that_cannot_be_written_can_be_had_again(world: World, tmp_path: Path) -> None:
+    world.secret("a")
+    command, _ = world.command()
+    plan = command.plan({})
+    command.rotate(plan)
+    with pytest.raises(Stopped, match="No such file or directory") as refused:
+        command.report(plan, tmp_path / "none" / "report.csv")
+    assert f"--run {plan.run}" in refused.value.remedy
+    assert world.run(tmp_path, "--run", plan.run).outcomes == {"rotated": 1}
+
+
+def test_an_interruption_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rotate_all, "new_session", interrupted)
+    assert rotate_all.main(["--all"]) == 2
+    assert "they go on" in capsys.readouterr().err
 
 
 def test_a_secret_that_somebody_takes_out_of_the_plan_is_missed(world: World, tmp_path: Path) -> None:
@@ -541,6 +639,8 @@ def test_a_run_that_was_interrupted_is_followed_and_rotates_nothing_twice(world:
     command.rotate(plan)
     again = world.run(tmp_path, "--run", plan.run)
     assert (again.code, again.outcomes) == (0, {"rotated": 3})
+    assert "This run was begun before: nothing is rotated anew" in again.told
+    assert not [line for line in again.told if line.startswith("They rotate")]
     assert world.rotations() == dict.fromkeys(secrets, 1)
 
 
@@ -560,10 +660,17 @@ def test_two_runs_do_not_rotate_at_once(world: World, tmp_path: Path) -> None:
     command, _ = world.command()
     plan = command.plan({})
     first = Thread(target=command.rotate, args=(plan,))
-    first.start()
-    assert begun.wait(30)
+
+    class Slow(Operator):
+        """While this operator thinks, another one begins."""
+
+        def ask(self, question: str) -> str:
+            first.start()
+            assert begun.wait(30)
+            return super().ask(question)
+
     with pytest.raises(Stopped, match=f"{plan.run} rotates now") as refused:
-        world.run(tmp_path)
+        finished(replace(command, person=Slow()), Slow(), tmp_path)
     go_on.set()
     first.join()
     later = re.findall("--run (run-[0-9a-f-]+)", refused.value.remedy)
@@ -596,6 +703,41 @@ def test_two_spellings_of_a_server_are_one(world: World) -> None:
 def test_another_interpreter_reads_the_definition(world: World) -> None:
     """LocalStack's, which moto brings along. It does not keep ToleratedFailureCount, so ours runs it."""
     AmazonStateLanguageParser.parse(json.dumps(world.machine.definition))
+
+
+def test_the_output_of_a_map_has_the_inputs_of_the_items_that_failed() -> None:
+    """Our interpreter must not be kinder than AWS: a server with some hundred failures is one that is left."""
+    items = [{"SecretId": "x" * 600}] * 400
+
+    class Bucket:
+        def call(self, _resource: str, _parameters: object) -> Any:  # noqa: ANN401
+            return items
+
+    reader = {"Resource": "arn:aws:states:::s3:getObject", "Parameters": {}}
+    processor = {
+        "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+        "StartAt": "No",
+        "States": {"No": {"Type": "Fail", "ErrorPath": "$.SecretId", "Cause": ""}},
+    }
+    paths = {"MaxConcurrencyPath": "$.One", "ToleratedFailureCountPath": "$.Many"}
+    states = {"All": {"Type": "Map", "ItemReader": reader, "ItemProcessor": processor, **paths, "End": True}}
+    machine = Machine({"StartAt": "All", "States": states}, Bucket(), wait=lambda *_: None)
+    with pytest.raises(Failed, match="DataLimitExceeded"):
+        machine.run("run", {"One": 1, "Many": 400})
+    del items[100:]
+    assert len(machine.run("run", {"One": 1, "Many": 400})) == 100
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException"])
+def test_who_is_no_longer_logged_in_is_told_so(code: str) -> None:
+    """A run takes hours, and a login often less."""
+
+    def refused() -> None:
+        raise ClientError({"Error": {"Code": code, "Message": "The security token is expired"}}, "DescribeExecution")
+
+    with pytest.raises(ServiceFailed) as failed:
+        called("looking at the state machine", "states:DescribeExecution", refused)
+    assert "aws sso login" in failed.value.remedy
 
 
 def test_each_statement_of_the_roles_is_used_and_reads_no_secret(world: World, tmp_path: Path) -> None:

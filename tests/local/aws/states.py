@@ -7,8 +7,9 @@ Unsupported.
 
 What it keeps: distributed maps in each other, whose items are read from S3, each item an execution of its own;
 MaxConcurrency; the failures that a map tolerates, after which no item begins and those under way stop at their next
-state; retries and what catches; at most 256 KiB for each input and output; at most 25,000 events in the history of an
-execution, of which it counts the most that AWS writes for a state.
+state; retries and what catches; at most 256 KiB for each input and output, where a map has all of an item that failed,
+its input included; at most 25,000 events in the history of an execution, of which it counts the most that AWS writes
+for a state.
 
 What it does not do: it is one process, so nothing is lost and redriven; no state times out; no quota of Step Functions
 holds here (tests/model/test_fleet_quotas.py has them); of JSONPath it knows paths of names, as `$.a.b` and `$$.a.b`.
@@ -252,16 +253,26 @@ class _MapRun:
     def item(self, item: Any) -> Any:  # noqa: ANN401
         """Run an item, unless the map has ended; count its failure."""
         parents = (*self._execution.parents, self.ended)
+        execution = Execution(self._execution.machine, self._processor, parents=parents)
         try:
-            return Execution(self._execution.machine, self._processor, parents=parents).run(item)
+            return execution.run(item)
         except Stopped:
             return None
-        except Failed:
+        except Failed as failure:
             with self._lock:
                 self._failures += 1
                 if self._failures > self._most:
                     self.ended.set()
-            return None
+            return _unchanged(execution, item, failure)
+
+
+def _unchanged(execution: Execution, item: Any, failure: Failed) -> dict[str, Any]:  # noqa: ANN401
+    """Return what the output of a map has of an item that failed, without what AWS adds of times and redrives.
+
+    It is not made compact: https://docs.aws.amazon.com/step-functions/latest/dg/input-output-resultwriter.html.
+    """
+    said = {"Status": "FAILED", "Error": failure.error, "Cause": failure.cause}
+    return {"Name": execution.name, "Input": json.dumps(item), "InputDetails": {"Included": True}, **said}
 
 
 def _pause(retriers: Any, failure: Failed, tries: dict[int, int]) -> float | None:  # noqa: ANN401

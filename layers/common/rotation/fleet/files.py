@@ -63,9 +63,10 @@ class Files:
         return json.loads(answer["Body"].read())
 
     def planned(self) -> list[str]:
-        """Return the ARNs of all secrets that the run has planned. Raises RotationError."""
+        """Return the ARNs of all secrets that the run has planned, and what was named in vain. Raises RotationError."""
         keys = [str(server["Key"]) for server in self.read(f"{self.folder}/{SERVERS}")]
-        return [str(item["SecretId"]) for items in side_by_side(self.read, keys) for item in items]
+        arns = [str(item["SecretId"]) for items in side_by_side(self.read, keys) for item in items]
+        return [*arns, *map(str, self.read(f"{self.folder}/{MISSING}"))]
 
     def write_plan(self, servers: Sequence[Server], wish: Wish, missing: Sequence[str]) -> str:
         """Write the plan; return the key of its first file. Can be repeated."""

@@ -19,7 +19,7 @@ from botocore.config import Config
 from rotation.aws import CONFIG, call_aws, own_clients, session
 from rotation.deadline import Deadline
 from rotation.environment import invalid
-from rotation.errors import InvalidEvent, RotationError, ServiceFailed
+from rotation.errors import InvalidEvent, OutOfTime, RotationError, ServiceFailed
 from rotation.event import Look
 from rotation.fleet import outcome
 from rotation.fleet.files import THREADS, Files, outcome_key, side_by_side
@@ -137,11 +137,11 @@ def _server(client: Lambda, secret: AttachedSecret, deadline: Deadline) -> str:
     invoke = partial(client.invoke, FunctionName=secret.function_arn, Payload=payload)
     try:
         answer = call_aws(invoke, deadline.at_most(SERVER_SECONDS), operation, "lambda:InvokeFunction")
-    except ServiceFailed as error:
+    except (ServiceFailed, OutOfTime) as error:
         logger.warning(str(error), extra={"secret_arn": secret.arn})
         return ""
     said = json.loads(answer["Payload"].read())
-    return "" if "FunctionError" in answer else str(said["Server"])
+    return str(said.get("Server", "")) if isinstance(said, dict) else ""
 
 
 def _files(run: str, deadline: Deadline) -> Files:

@@ -27,14 +27,14 @@ class Wish:
     """What an operator wants rotated. An empty part leaves nothing out."""
 
     tag: str = ""
-    """`key` or `key=value`."""
+    """`key` or `key=value`; a key can have `=` in it."""
     prefix: str = ""
     engine: str = ""
     """As the stack names its function, in any letters' case: postgresql and so on."""
     listed: str = ""
     """The key of a file in the bucket: a JSON list of ARNs or names."""
     rest: str = ""
-    """The name of an earlier run: what it planned, and has not rotated."""
+    """The name of an earlier run: what it planned, or what was named to it in vain, and it has not rotated."""
     at_once: int = 2
     """How many secrets of one server are rotated at the same time."""
     servers_at_once: int = 20
@@ -60,11 +60,10 @@ class Wish:
 
     def means(self, secret: AttachedSecret, listed: Container[str]) -> bool:
         """Tell whether a secret is meant, whether or not it was rotated meanwhile."""
-        key, _, value = self.tag.partition("=")
         return (
             secret.name.startswith(self.prefix)
             and (not self.engine or _engine(secret.function_arn) == self.engine.lower())
-            and (not self.tag or any(key == own and value in ("", text) for own, text in secret.tags))
+            and (not self.tag or any(self.tag in (key, f"{key}={text}") for key, text in secret.tags))
             and (not self.has_list or secret.arn in listed or secret.name in listed)
         )
 
@@ -90,19 +89,25 @@ class Choice:
     done: int = 0
     """How many the earlier run has rotated."""
     off: int = 0
-    """How many are left out because their rotation is off: to rotate them would switch it on."""
+    """How many are left out because their rotation is off: to rotate them would switch it on. With a list: 0."""
     missing: Sequence[str] = ()
-    """What the list names, and is no secret that rotates with the stack."""
+    """What the list names, and is no secret that rotates with the stack: it is not there, or off."""
 
 
 def choose(secrets: Iterable[AttachedSecret], wish: Wish, listed: Sequence[str] = ()) -> Choice:
     """Return the secrets that are to be rotated."""
     secrets, names = list(secrets), frozenset(listed)
-    known = {name for secret in secrets for name in (secret.arn, secret.name)}
     meant = [secret for secret in secrets if wish.means(secret, names)]
     on = [secret for secret in meant if secret.rotation_enabled]
+    off = [secret for secret in meant if not secret.rotation_enabled]
     rotating = [secret for secret in on if not wish.is_done(secret)]
-    return Choice(rotating, len(on) - len(rotating), len(meant) - len(on), sorted(names - known))
+    missing = names - _names(secrets) | names & _names(off)
+    return Choice(rotating, len(on) - len(rotating), 0 if wish.has_list else len(off), sorted(missing))
+
+
+def _names(secrets: Iterable[AttachedSecret]) -> frozenset[str]:
+    """Return all that a list can call them."""
+    return frozenset(name for secret in secrets for name in (secret.arn, secret.name))
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ from tests.local.servers.processes import LOOPBACK
 
 _FOLDER = Path(__file__).parent
 _FILES = {"/page.css": "text/css", "/page.js": "text/javascript"}
+_DIGITS = 9
+"""As many as the number of a line can have. Python makes no number of some thousands, and any page can ask."""
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -77,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif address.path in _FILES:
             self._answer(HTTPStatus.OK, _FILES[address.path], (_FOLDER / address.path[1:]).read_text())
         elif address.path == "/state":
-            after = parse_qs(address.query).get("after", ["0"])[0]
+            after = parse_qs(address.query).get("after", ["0"])[0][:_DIGITS]
             self._answer_json(HTTPStatus.OK, self.server.stage.state(int(after) if after.isdecimal() else 0))
         else:
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", "There is no such page.")

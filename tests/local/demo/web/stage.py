@@ -67,7 +67,7 @@ class Stage:
         self._step = ""
         self._doomed: str | None = None
         self._abandon_after: str | None = None
-        self._by_hand: Login | None = None
+        self._by_hand: dict[str, Login] = {}
         self._secrets: dict[str, str] = {}
         self.buttons: Mapping[str, Callable[[], None]] = {
             "rotate": lambda: self._begin(self._rotate),
@@ -228,7 +228,7 @@ class Stage:
         value = self._client.get_secret_value(SecretId=self._secret_id)["SecretString"]
         current = replace(Login.parse(value), password=secrets.token_urlsafe() + "-Aa1")
         self.scenario.database.set_password(current)
-        self._by_hand = current
+        self._by_hand[self._secret_id] = current
         self.board.say(
             f"Somebody has changed the password of {current.username} in the database. The secret does not have it.",
             "bad",
@@ -241,12 +241,12 @@ class Stage:
         if was_cut:
             self.board.say("The database can be reached again.", "good")
         is_well = healing.consult(self._examine, self.board)
-        if not is_well and self._by_hand:
-            healing.write_password(self._client, self._secret_id, self._by_hand, self.board)
+        by_hand = self._by_hand.pop(self._secret_id, None)
+        if not is_well and by_hand:
+            healing.write_password(self._client, self._secret_id, by_hand, self.board)
         if healing.give_up_pending(self._client, self._secret_id):
             self.board.say("The operator takes AWSPENDING from the unfinished version.")
             is_well = False
-        self._by_hand = None
         if is_well:
             self.board.say("There is nothing to repair.", "good")
         else:
@@ -271,7 +271,6 @@ class Stage:
             return
         self._readers.close()
         self.board.rotation_begins()
-        self._by_hand = None
         self._start_readers(strategy)
 
     def _start_readers(self, strategy: Strategy) -> None:
