@@ -95,3 +95,18 @@ def test_the_list_of_endpoints_is_not_read() -> None:
     session.create_client("secretsmanager", region_name="us-east-1")
     assert "partitions" in read
     assert "endpoints" not in read
+
+
+def test_cloudtrail_shows_who_has_called() -> None:
+    seen: list[str] = []
+
+    def stop(request: Any, **_: object) -> None:  # noqa: ANN401 - botocore has no types
+        seen.append(request.headers["User-Agent"].decode())
+        raise Asked
+
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    client: Any = aws.new_client("secretsmanager", region_name="us-east-1", **keys)
+    client.meta.events.register("before-send", stop)
+    with pytest.raises(Asked):
+        client.describe_secret(SecretId="app")
+    assert seen[0].startswith("secret-rotation Botocore/")

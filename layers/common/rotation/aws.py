@@ -15,6 +15,7 @@ from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast
 
+from botocore import __version__ as botocore_version
 from botocore.config import Config
 from botocore.credentials import ContainerProvider, CredentialResolver, EnvProvider
 from botocore.exceptions import (
@@ -48,7 +49,16 @@ if TYPE_CHECKING:
 for _module in ("botocore", "urllib3"):
     logging.getLogger(_module).setLevel(logging.INFO)
 
-CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 1})
+USER_AGENT = f"secret-rotation Botocore/{botocore_version}"
+"""What CloudTrail shows as `userAgent`. botocore would put its own together twice for each call, in 0.2 ms of
+processor time, a sixth of the call."""
+
+CONFIG = Config(
+    user_agent=USER_AGENT,
+    connect_timeout=3,
+    read_timeout=5,
+    retries={"mode": "standard", "total_max_attempts": 1},
+)
 """One try: botocore does not know how much time the function has left."""
 
 TRY_SECONDS = 5.0
