@@ -182,6 +182,7 @@ def _measure_rotations(
                 with running(handler, bench.environment()) as function:
                     gaps = gap.measure(bench.scenario(way), function, arguments.rotations)
                 found.gaps[server, handler.name] = gaps
+            found.gaps[server, handlers.LIMIT] = gap.limit(bench.scenario(way), arguments.rotations)
 
 
 def _stopped(why: str) -> int:

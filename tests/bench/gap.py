@@ -5,6 +5,7 @@ beginning of its next one that does not. It cannot be shorter than one login and
 password, and finishSecret moves AWSCURRENT.
 """
 
+import time
 from dataclasses import replace
 
 from rotation.steps import Step
@@ -17,6 +18,16 @@ from tests.local.demo.databases import Login, LoginFailed
 def measure(scenario: Scenario, function: Running, count: int) -> list[float]:
     """Return the gap of each rotation, in milliseconds."""
     return [_gap(scenario, function) for _ in range(count)]
+
+
+def limit(scenario: Scenario, count: int) -> list[float]:
+    """Return how long one call and one login take, so many times, in milliseconds."""
+    found = []
+    for _ in range(count):
+        begun = time.perf_counter()
+        _work(scenario, _read(scenario))
+        found.append((time.perf_counter() - begun) * 1000)
+    return found
 
 
 def _gap(scenario: Scenario, function: Running) -> float:

@@ -135,7 +135,8 @@ def of_gaps(measured: Mapping[tuple[str, str], Sequence[float]]) -> Sheet:
     """Show how long a reader cannot log in."""
     note = (
         "A reader of the secret logs in again and again while a single user rotates: milliseconds on the clock in which"
-        " it is refused, in a warm function. With the other strategies it never is."
+        " it is refused, in a warm function. With the other strategies it never is. The limit is a call and a login:"
+        " a rotation proves the password and moves AWSCURRENT. The reader runs on the same two processors."
     )
     rows = [[_named(server, name), str(Spread.of(gaps))] for (server, name), gaps in measured.items()]
     return Sheet("The gap of a single user", note, ["", "milliseconds"], rows)
