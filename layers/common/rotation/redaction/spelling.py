@@ -33,7 +33,10 @@ URI_COMPONENT_SAFE, URI_SAFE = "!*'()~", "!*'()~#$&+,/:;=?@"
 """What JavaScript's encodeURIComponent and encodeURI do not encode."""
 
 BASE64_URL_SAFE = str.maketrans("+/", "-_")
-CONTROLS = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0", "\x1a": "\\Z"}
+IN_QUOTES = str.maketrans({
+    "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0", "\x1a": "\\Z", "\\": "\\\\", "'": "\\'", '"': '\\"',
+})  # fmt: skip
+"""What stands for a character between quotes in C, Python, JavaScript and MySQL."""
 
 
 def ways_to_write(text: str) -> set[str]:
@@ -108,8 +111,8 @@ def _json(text: str) -> str:
 
 
 def _in_quotes(text: str) -> str:
-    """Write it as between quotes in C, Python, JavaScript and MySQL, which escape both kinds of quotes."""
-    return "".join(CONTROLS.get(c, f"\\{c}" if c in "\\'\"" else c) for c in text)
+    """Write it as between quotes, both kinds of which are escaped."""
+    return text.translate(IN_QUOTES)
 
 
 def _in_shell(text: str) -> str:
@@ -196,7 +199,8 @@ PLAIN_CHARACTERS = _PlainCharacters(
 
 def plain(text: str) -> str:
     """Undo all quoting; a text and all ways to write it have the same plain text."""
-    return REPEATS.sub(r"\1", _unescaped(text)[0].translate(PLAIN_CHARACTERS))
+    unescaped = _unescaped(text)[0] if ESCAPE.search(text) else text
+    return REPEATS.sub(r"\1", unescaped.translate(PLAIN_CHARACTERS))
 
 
 def plain_with_places(text: str) -> tuple[str, list[int]]:
