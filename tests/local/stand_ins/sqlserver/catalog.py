@@ -53,7 +53,7 @@ class Catalog:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.sqlite = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        self.sqlite = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None, cached_statements=1000)
         self.sqlite.executescript(SCHEMA + things.TABLES)
         self.user_code: list[tuple[str, str]] = []
         """Who has run code of a user, and which."""
