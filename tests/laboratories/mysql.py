@@ -209,7 +209,7 @@ class MySQLLaboratory:
 
         try:
             yield run
-            kept.append(connection)
+            kept += [] if kept else [connection]  # one is enough
         finally:
             if connection not in self._idle:
                 connection.close()
@@ -231,13 +231,10 @@ class MySQLLaboratory:
 
     @contextmanager
     def no_user_can_change(self) -> Iterator[None]:
-        """Lock all tables, those of accounts too."""
-        with self.session() as run:
-            run("FLUSH TABLES WITH READ LOCK")
-            try:
-                yield
-            finally:
-                run("UNLOCK TABLES")
+        """Lock all tables, those of accounts too, for as long as the connection is there."""
+        with self._connected(self.superuser) as connection:
+            connection.query("FLUSH TABLES WITH READ LOCK")
+            yield
 
     def waiting_session(self, username: str) -> int | None:
         """Look for it as the superuser."""

@@ -59,7 +59,7 @@ class PostgreSQLLaboratory:
     version: int
     engine: PostgreSQL = field(default_factory=PostgreSQL)
     _idle: dict[str, list[psycopg2.extensions.connection]] = field(default_factory=dict, repr=False, compare=False)
-    """Connections that are used again, by DSN: a new one takes the server 20 ms."""
+    """A connection that is used again, by DSN: a new one takes the server 20 ms."""
 
     @classmethod
     def prepare(cls, superuser: Credential, ca_bundle: Path, log_file: Path | None) -> "PostgreSQLLaboratory":
@@ -161,7 +161,8 @@ class PostgreSQLLaboratory:
 
         try:
             yield run
-            if is_daily and connection.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_IDLE:
+            is_idle = connection.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_IDLE
+            if is_daily and is_idle and not kept:  # one is enough
                 kept.append(connection)
         finally:
             if connection not in kept:
