@@ -1,5 +1,6 @@
 """Which servers does a test run against? Each one of those that it asks for, started once, when the first test asks."""
 
+import gc
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -112,6 +113,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in gone]
 
 
+def pytest_collection_finish() -> None:
+    """Let no search for garbage look through all the tests again: there are half a million objects."""
+    gc.freeze()
+
+
 def _beside_sample(items: list[pytest.Item]) -> list[pytest.Item]:
     """Return the cases that the mark `sample` leaves out: it keeps the first of so many cases of each test."""
     seen: Counter[tuple[str, str, str]] = Counter()
@@ -180,7 +186,7 @@ def laboratories(pytestconfig: pytest.Config) -> Iterator[Laboratories]:
 
 @pytest.fixture
 def stride(pytestconfig: pytest.Config) -> int:
-    """How many statements a test goes on before it cuts a rotation off again: 1 in a thorough run."""
+    """How many statements a test goes on before it disturbs a rotation again: 1 in a thorough run."""
     return 1 if pytestconfig.getoption("--thorough") or pytestconfig.getoption("--every-version") else 3
 
 

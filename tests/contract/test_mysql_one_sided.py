@@ -301,12 +301,12 @@ class Family:
             recorded.compare()
 
     def test_a_mirror_that_is_cut_off_anywhere_is_ended_by_the_next_one(
-        self, laboratory: MySQLLaboratory, monkeypatch: pytest.MonkeyPatch
+        self, laboratory: MySQLLaboratory, monkeypatch: pytest.MonkeyPatch, stride: int
     ) -> None:
         recorded = new_recorded(laboratory)
         recorded.give(recorded.current, self.everything)
         recorded.rotate()
-        for survived in range(40):
+        for survived in range(0, 40, stride):
             cuts = 0
             for statements in (self.something, self.everything):
                 recorded.give(recorded.current, statements)
@@ -316,7 +316,7 @@ class Family:
         assert survived > 4
 
     def test_a_mirror_that_is_cut_off_while_it_creates_an_account_is_ended_by_the_next_one(
-        self, laboratory: MySQLLaboratory, monkeypatch: pytest.MonkeyPatch
+        self, laboratory: MySQLLaboratory, monkeypatch: pytest.MonkeyPatch, stride: int
     ) -> None:
         recorded, host, is_cut, survived = new_recorded(laboratory), "10.%", True, 0
         while is_cut:
@@ -326,7 +326,7 @@ class Family:
             is_cut = require_recovered(recorded, survived, monkeypatch)
             alter(laboratory, *(f"DROP USER {account(user, host)}" for user in (recorded.current, recorded.other)))
             recorded.rotate()
-            survived += 1
+            survived += stride
         assert survived > 4
 
     def test_a_pair_that_the_template_of_aws_made_is_adopted(

@@ -21,7 +21,10 @@ from tests.contract.postgresql_kit import alter, own_admin
 from tests.laboratories import deadline
 from tests.laboratories.postgresql import OLDER, PostgreSQLLaboratory
 
-pytestmark = pytest.mark.thorough(postgresql=OLDER)  # the contract runs on all versions
+pytestmark = [
+    pytest.mark.sample(2),
+    pytest.mark.thorough(postgresql=OLDER),  # the contract runs on all versions
+]
 
 BOTH_WAYS = pytest.mark.parametrize("current", [0, 1], ids=["from the original", "from the clone"])
 

@@ -17,7 +17,10 @@ from tests.contract.postgresql_kit import alter
 from tests.laboratories import INVOICES, deadline
 from tests.laboratories.postgresql import OLDER, PostgreSQLLaboratory
 
-pytestmark = pytest.mark.thorough(postgresql=OLDER)  # the contract runs on all versions
+pytestmark = [
+    pytest.mark.sample(3),
+    pytest.mark.thorough(postgresql=OLDER),  # the contract runs on all versions
+]
 
 STATEMENTS = pytest.mark.parametrize("statement", ["change_other", "change_user"])
 

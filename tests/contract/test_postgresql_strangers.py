@@ -403,8 +403,9 @@ def test_a_table_that_somebody_reads_is_waited_for_a_moment_only_and_named(scena
 
 
 def statements(scenario: Scenario) -> list[str]:
-    """Return what the admin has sent so far."""
-    return list(ADMINS.statements(scenario.laboratory.log_text()))
+    """Return what the admin has sent since there is the pair."""
+    log = scenario.laboratory.log_text()
+    return list(ADMINS.statements(log[log.index(scenario.pair[0].username) :]))
 
 
 # Databases

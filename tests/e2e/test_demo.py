@@ -106,7 +106,7 @@ def read_until(demo: Demo, expected: str) -> str:
     pytest.fail(f"{expected!r} is not in\n{''.join(lines)}")
 
 
-@pytest.mark.thorough(engine=["postgresql", "sqlserver"])  # those that are kept, below, are looked at in the same way
+@pytest.mark.thorough(engine=["postgresql", "mariadb", "sqlserver"])  # MariaDB is as MySQL; the others: below
 def test_it_shows_each_step_of_each_strategy_and_no_login_fails_but_of_a_single_user(
     room: Path, engine: str, tmp_path: Path
 ) -> None:

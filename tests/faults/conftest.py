@@ -41,6 +41,13 @@ def _wires(service: LocalSecretsManager) -> Iterator[Callable[[int], Wire]]:
 
 
 @pytest.fixture
+def server(request: pytest.FixtureRequest) -> str:
+    """The name of the server."""
+    name: str = request.node.callspec.params["every_laboratory"]
+    return name
+
+
+@pytest.fixture
 def new_scenario(
     every_laboratory: Laboratory, service: LocalSecretsManager, _wires: Callable[[int], Wire], *, through_admin: bool
 ) -> NewScenario:

@@ -18,7 +18,7 @@ from tests.laboratories import INVOICES, ORDERS, THINGS
 GAPLESS = {Strategy.ALTERNATING_USERS, Strategy.DUAL_PASSWORD}
 """The strategies with which AWSCURRENT works at every instant."""
 
-EVERY, EVERY_OF_STAND_IN, FURTHER = 13, 39, 7
+EVERY, EVERY_OF_STAND_IN, FURTHER = 19, 57, 7
 """A sample takes one message of so many, and goes so far on in the cases from one server to the next."""
 
 

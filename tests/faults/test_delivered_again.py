@@ -11,12 +11,16 @@ from tests.faults.conftest import NewScenario
 from tests.laboratories import INVOICES
 from tests.laboratories.postgresql import OLDER
 from tests.local.aws.secrets_manager import Call, LocalSecretsManager, ServiceError
+from tests.servers import SERVERS
 
 pytestmark = [
     # The newest PostgreSQL has the same promise, and a user of MySQL that keeps its old password by itself.
     pytest.mark.thorough(every_laboratory=OLDER),
     pytest.mark.thorough(every_laboratory=["mysql-9"], strategy=[Strategy.DUAL_PASSWORD], through_admin=[True]),
 ]
+
+OF_THE_SERVICE = pytest.mark.sample(2)
+"""A test of what the steps and Secrets Manager do, most of which is the same for each strategy."""
 
 
 @pytest.mark.newest
@@ -29,6 +33,7 @@ def test_each_step_can_be_delivered_three_times(new_scenario: NewScenario, strat
 
 
 @pytest.mark.newest
+@OF_THE_SERVICE
 def test_the_whole_rotation_can_be_delivered_again_when_it_is_done(
     new_scenario: NewScenario, strategy: Strategy
 ) -> None:
@@ -71,6 +76,7 @@ def test_each_step_can_be_delivered_twice_at_once(new_scenario: NewScenario, str
 
 
 @pytest.mark.newest
+@OF_THE_SERVICE
 def test_an_abandoned_rotation_leaves_no_dead_end_wherever_it_was(
     new_scenario: NewScenario, strategy: Strategy
 ) -> None:
@@ -99,10 +105,10 @@ def test_several_abandoned_rotations_in_a_row_leave_no_dead_end(new_scenario: Ne
 @pytest.mark.newest
 @pytest.mark.strategies(Strategy.ALTERNATING_USERS)  # which makes the most calls
 def test_a_call_that_aws_refuses_ends_the_step_and_recovers(
-    new_scenario: NewScenario, service: LocalSecretsManager, strategy: Strategy
+    new_scenario: NewScenario, service: LocalSecretsManager, strategy: Strategy, stride: int, server: str
 ) -> None:
     scenario = new_scenario(strategy)
-    for number in itertools.count(1):
+    for number in itertools.count(1 + list(SERVERS).index(server.partition("-")[0]) % stride, stride):
         # A call that was answered with a refusal may have taken effect all the same, if it writes.
         for phase in ("before", "after"):
             scenario.begin()
@@ -158,6 +164,7 @@ def refuse(service: LocalSecretsManager, phase: str, number: int, refusal: Excep
 
 
 @pytest.mark.newest
+@OF_THE_SERVICE
 def test_a_label_that_moves_meanwhile_is_looked_at_again(
     new_scenario: NewScenario, service: LocalSecretsManager, strategy: Strategy
 ) -> None:
@@ -183,6 +190,7 @@ def test_a_label_that_moves_meanwhile_is_looked_at_again(
 
 
 @pytest.mark.newest
+@OF_THE_SERVICE
 def test_a_current_version_put_meanwhile_is_not_overwritten(new_scenario: NewScenario, strategy: Strategy) -> None:
     scenario = new_scenario(strategy)
     scenario.begin()

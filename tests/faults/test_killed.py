@@ -27,13 +27,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def server(request: pytest.FixtureRequest) -> str:
-    """The name of the server."""
-    name: str = request.node.callspec.params["every_laboratory"]
-    return name
-
-
-@pytest.fixture
 def choose(
     pytestconfig: pytest.Config, server: str, rotation: Rotation, only: Case | None, *, through_admin: bool
 ) -> Choose:

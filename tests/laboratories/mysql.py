@@ -25,6 +25,9 @@ from tests.local.servers import mysql as mysql_server
 
 SCHEMA = "lab"
 
+RESET = 0x1F
+"""The command of MySQL's and MariaDB's protocol that makes a session as good as new."""
+
 CONNECT = re.compile(r"\d Connect\t(Access denied)?")
 
 ENTRY = re.compile(
@@ -79,6 +82,7 @@ class MySQLLaboratory:
     log_files: tuple[Path, ...]
     admin: Credential
     version: str = field(default="")
+    _idle: list[pymysql.Connection] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
     def on(cls, engine: InspectedEngine, server: mysql_server.Server, admin_password: str) -> "MySQLLaboratory":
@@ -191,9 +195,27 @@ class MySQLLaboratory:
 
     @contextmanager
     def session(self, credential: Credential | None = None) -> Iterator[Run]:
-        """Connect, as the superuser unless told otherwise, and run statements one by one."""
-        user = credential or self.superuser
-        connection = pymysql.connect(
+        """Connect, as the superuser unless told otherwise, and run statements one by one.
+
+        A session of the superuser is used again, as good as new: it has the server's variables of now, and no locks.
+        """
+        kept = self._idle if credential is None else []
+        connection = (kept and _renewed(kept.pop())) or self._connected(credential or self.superuser)
+
+        def run(statement: object, *arguments: object) -> list[tuple[object, ...]]:
+            with connection.cursor() as cursor:
+                cursor.execute(str(statement), arguments or None)
+                return list(cursor.fetchall())
+
+        try:
+            yield run
+            kept += [] if kept else [connection]  # one is enough
+        finally:
+            if connection not in self._idle:
+                connection.close()
+
+    def _connected(self, user: Credential) -> pymysql.Connection:
+        return pymysql.connect(
             host=user.host,
             port=user.port,
             user=user.username,
@@ -207,19 +229,11 @@ class MySQLLaboratory:
             read_timeout=30,
         )
 
-        def run(statement: object, *arguments: object) -> list[tuple[object, ...]]:
-            with connection.cursor() as cursor:
-                cursor.execute(str(statement), arguments or None)
-                return list(cursor.fetchall())
-
-        with connection:
-            yield run
-
     @contextmanager
     def no_user_can_change(self) -> Iterator[None]:
-        """Lock all tables, those of accounts too."""
-        with self.session() as run:
-            run("FLUSH TABLES WITH READ LOCK")
+        """Lock all tables, those of accounts too, for as long as the connection is there."""
+        with self._connected(self.superuser) as connection:
+            connection.query("FLUSH TABLES WITH READ LOCK")
             yield
 
     def waiting_session(self, username: str) -> int | None:
@@ -307,6 +321,17 @@ def given(engine: InspectedEngine, dsn: str) -> Iterator[MySQLLaboratory]:
     finally:
         with laboratory.session() as run:
             run(f"DROP USER {account}")
+
+
+def _renewed(connection: pymysql.Connection) -> pymysql.Connection | None:
+    """Reset a session; None if it has ended (https://dev.mysql.com/doc/refman/8.4/en/mysql-reset-connection.html)."""
+    try:
+        connection._execute_command(RESET, b"")  # type: ignore[attr-defined]  # noqa: SLF001 - PyMySQL has no name for it
+        connection._read_ok_packet()  # type: ignore[attr-defined]  # noqa: SLF001 - the same
+    except pymysql.Error:
+        connection.close()
+        return None
+    return connection
 
 
 def _entries(log: str) -> Iterator[tuple[str, str, str]]:

@@ -8,6 +8,7 @@ reference, word by word.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 TOKEN = re.compile(
     r'\s*(?:(?P<name>"(?:[^"]|"")+")|(?P<text>\'(?:[^\']|\'\')*\')|(?P<number>\d+)'
@@ -51,9 +52,7 @@ class Tokens:
     """A statement as tokens, and how far it was read."""
 
     def __init__(self, statement: str) -> None:
-        self.all = [
-            Token(str(match.lastgroup), str(match[str(match.lastgroup)])) for match in TOKEN.finditer(statement)
-        ]
+        self.all = _tokens(statement)
         self.at = 0
 
     @property
@@ -101,6 +100,12 @@ class Tokens:
         token = self.all[self.at].text if self.at < len(self.all) else "END-OF-STATEMENT"
         before = self.all[self.at - 1].text if self.at else "BEGIN-OF-STATEMENT"
         return Db2Error(-104, "42601", token, before, expected)
+
+
+@cache
+def _tokens(statement: str) -> Sequence[Token]:
+    """Return the tokens of a statement, which is read twice at least."""
+    return tuple(Token(str(match.lastgroup), str(match[str(match.lastgroup)])) for match in TOKEN.finditer(statement))
 
 
 @dataclass(frozen=True)
@@ -221,8 +226,10 @@ def schema() -> Iterator[str]:
     for kind in KINDS.values():
         rights = [f"{column} DEFAULT 'N'" for column in (*kind.privileges.values(), *kind.extra)]
         yield _table(kind.view, [*GRANT, *kind.keys, *rights])
+        yield _index(kind.view)
     for view, columns in OTHER_VIEWS.items():
         yield _table(view, columns)
+    yield _index("ROLEAUTH")
     yield f'CREATE TABLE "{CONFIGURATION}" (DBPARTITIONNUM, NAME, VALUE, DEFERRED_VALUE)'
     yield f"INSERT INTO \"{CONFIGURATION}\" VALUES (0, 'connect_proc', '', '')"  # noqa: S608 - constants
     yield f"INSERT INTO \"{CONFIGURATION}\" VALUES (0, 'hadr_db_role', 'STANDARD', '')"  # noqa: S608 - constants
@@ -233,6 +240,11 @@ def schema() -> Iterator[str]:
 
 def _table(view: str, columns: Sequence[str]) -> str:
     return f'CREATE TABLE "SYSCAT.{view}" ({", ".join(columns)})'
+
+
+def _index(view: str) -> str:
+    """Return the statement without which each question about a user reads the rights of all users there ever were."""
+    return f'CREATE INDEX "BY GRANTEE {view}" ON "SYSCAT.{view}" (GRANTEE, GRANTEETYPE)'
 
 
 def is_catalog(schema_name: str, name: str) -> bool:

@@ -36,10 +36,9 @@ class Privileges:
     def holds(self, view: str, keys: Sequence[str], column: str, values: str = "YG") -> bool:
         """Tell whether the user, a group or a role has one of these values in a column of a view."""
         condition = "".join(f" AND {key} = ?" for key in next(k.keys for k in KINDS.values() if k.view == view))
-        query = f'SELECT GRANTEE, GRANTEETYPE, {column} FROM "SYSCAT.{view}" WHERE 1{condition}'
-        found = self.session.store.execute(query, tuple(keys))
-        identities = self._identities()
-        return any((grantee, kind) in identities and value in values for grantee, kind, value in found)
+        query = f'SELECT {column} FROM "SYSCAT.{view}" WHERE GRANTEE = ? AND GRANTEETYPE = ?{condition}'
+        found = (self.session.store.execute(query, (*identity, *keys)) for identity in self._identities())
+        return any(value in values for rows in found for (value,) in rows)
 
     def require_dynamic_sql(self) -> None:
         """Raise SQL0551N if the user may not run the package of dynamic SQL."""
@@ -110,11 +109,12 @@ class Privileges:
         return self._with_roles(set().union(*self._origins(self.session.authid)))
 
     def _with_roles(self, members: set[tuple[str, str]]) -> set[tuple[str, str]]:
-        found = set(members)
-        query = 'SELECT GRANTEE, GRANTEETYPE, ROLENAME FROM "SYSCAT.ROLEAUTH"'
-        roles = self.session.store.execute(query).fetchall()
-        while more := {(role, "R") for grantee, kind, role in roles if (grantee, kind) in found} - found:
+        found, unasked = set(members), list(members)
+        query = 'SELECT ROLENAME FROM "SYSCAT.ROLEAUTH" WHERE GRANTEE = ? AND GRANTEETYPE = ?'
+        while unasked:
+            more = {(role, "R") for (role,) in self.session.store.execute(query, unasked.pop())} - found
             found |= more
+            unasked += more
         return found
 
     def _administers(self, role: str) -> bool:

@@ -110,13 +110,13 @@ class _Condition:
         tests = [self._conjunction()]
         while self.reader.took("OR"):
             tests.append(self._conjunction())
-        return lambda row: any(test(row) for test in tests)
+        return tests[0] if len(tests) == 1 else lambda row: any(test(row) for test in tests)
 
     def _conjunction(self) -> Test:
         tests = [self._comparison()]
         while self.reader.took("AND"):
             tests.append(self._comparison())
-        return lambda row: all(test(row) for test in tests)
+        return tests[0] if len(tests) == 1 else lambda row: all(test(row) for test in tests)
 
     def _comparison(self) -> Test:
         reader, column = self.reader, self.reader.identifier()

@@ -45,10 +45,9 @@ class Session:
     def folded(self, value: Value) -> Value:
         """Return a value as comparisons see it
         (https://docs.oracle.com/en/database/oracle/oracle-database/19/nlspg/linguistic-sorting-and-matching.html)."""  # noqa: D205, D209
-        is_linguistic = self.settings.get("NLS_COMP") == "LINGUISTIC"
-        if is_linguistic and self.settings.get("NLS_SORT", "").endswith("_CI") and isinstance(value, str):
-            return value.lower()
-        return value
+        if self.settings.get("NLS_COMP") != "LINGUISTIC" or not isinstance(value, str):
+            return value
+        return value.lower() if self.settings.get("NLS_SORT", "").endswith("_CI") else value
 
     def context(self, name: str) -> Value:
         """Return a value of SYS_CONTEXT for this session

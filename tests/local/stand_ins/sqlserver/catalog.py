@@ -8,7 +8,7 @@ wins, roles pass permissions to their members, and a permission on a higher scop
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tests.local.stand_ins.sqlserver import things
@@ -53,13 +53,18 @@ class Catalog:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.sqlite = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        self.sqlite = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None, cached_statements=1000)
         self.sqlite.executescript(SCHEMA + things.TABLES)
         self.user_code: list[tuple[str, str]] = []
         """Who has run code of a user, and which."""
+        self._answers: dict[tuple[object, ...], Any] = {}
+        """What was found out about users and permissions since the last change: each row of a view asks for it."""
+        self._changes = 0
 
     def run(self, statement: str, *values: Value) -> list[tuple[Any, ...]]:
         """Run a statement of SQLite."""
+        if statement.startswith("ROLLBACK"):  # SQLite does not count that as a change
+            self._answers.clear()
         return self.sqlite.execute(statement, values).fetchall()
 
     def one(self, statement: str, *values: Value) -> Any:  # noqa: ANN401 - whatever the cell holds
@@ -93,8 +98,21 @@ class Catalog:
 
     # Who has which permission
 
+    def _kept[T](self, answer: Callable[[], T], *question: object) -> T:
+        """Return the answer to a question, which is the same until a row of any table changes."""
+        if self._changes != self.sqlite.total_changes:
+            self._answers.clear()
+            self._changes = self.sqlite.total_changes
+        if question not in self._answers:
+            self._answers[question] = answer()
+        found: T = self._answers[question]
+        return found
+
     def server_groups(self, login: int | None) -> set[int]:
         """Return a login and its roles."""
+        return self._kept(lambda: self._server_groups(login), "server groups", login)
+
+    def _server_groups(self, login: int | None) -> set[int]:
         found, new = {SERVER_PUBLIC}, {login} if login is not None else set()
         while new:
             found |= new
@@ -104,6 +122,10 @@ class Catalog:
 
     def allows_server(self, viewer: Viewer, permission: str, on: Securable = WHOLE_SERVER) -> bool:
         """Tell whether a viewer has a permission on the server, or on a login or server role."""
+        question = ("on the server", *viewer.who, permission, on)
+        return self._kept(lambda: self._allows_server(viewer, permission, on), *question)
+
+    def _allows_server(self, viewer: Viewer, permission: str, on: Securable) -> bool:
         groups = self.server_groups(viewer.login)
         if SYSADMIN in groups:
             return True
@@ -117,6 +139,9 @@ class Catalog:
 
     def user_in(self, viewer: Viewer, database: str) -> int | None:
         """Return the user that a viewer is in a database; None if it cannot enter."""
+        return self._kept(lambda: self._enters(viewer, database), "user in", *viewer.who, database)
+
+    def _enters(self, viewer: Viewer, database: str) -> int | None:
         query = "SELECT owner_sid, has_guest, state OR is_secondary = 1, user_access FROM databases WHERE name = ?"
         row = self.run(query, database)
         if not row or row[0][2]:
@@ -168,6 +193,9 @@ class Catalog:
 
     def database_groups(self, database: str, user: int) -> set[int]:
         """Return a user and its roles."""
+        return self._kept(lambda: self._database_groups(database, user), "database groups", database, user)
+
+    def _database_groups(self, database: str, user: int) -> set[int]:
         found, new = {PUBLIC}, {user}
         while new:
             found |= new
@@ -177,6 +205,9 @@ class Catalog:
 
     def allows(self, viewer: Viewer, permission: str, on: Securable = WHOLE_DATABASE) -> bool:
         """Tell whether a viewer has a permission in its database."""
+        return self._kept(lambda: self._allows(viewer, permission, on), "allows", *viewer.who, permission, on)
+
+    def _allows(self, viewer: Viewer, permission: str, on: Securable) -> bool:
         user = self.user_in(viewer, viewer.database)
         if user is None:
             return False

@@ -41,6 +41,10 @@ KEYWORDS = frozenset({
 })  # fmt: skip
 
 
+CALLED = FUNCTIONS | KEYWORDS
+"""What can stand before a parenthesis."""
+
+
 class Queries:
     """Runs queries; one viewer at a time."""
 
@@ -94,7 +98,7 @@ class Queries:
                     yield self._table(viewer, parts, permission, aliased=aliased)
 
     def _require_function(self, token: Token) -> None:
-        if token.spelling.upper() not in FUNCTIONS | KEYWORDS:
+        if token.spelling.upper() not in CALLED:
             raise SqlError(195, f"'{token.spelling}' is not a recognized built-in function name.", 15)
 
     def _table(self, viewer: Viewer, parts: list[str], permission: str, *, aliased: bool) -> str:
@@ -299,6 +303,8 @@ CAST_TO_BYTES = ("CAST", "(", "", "AS", "varbinary", "(", "256", ")", ")")
 
 def _cast_to_bytes(tokens: list[Token], at: int) -> Token | None:
     """Return the token in a cast to bytes that comes next; None if something else comes."""
+    if tokens[at].spelling != CAST_TO_BYTES[0]:
+        return None
     coming = tokens[at : at + len(CAST_TO_BYTES)]
     spelled = [token.spelling if expected else "" for token, expected in zip(coming, CAST_TO_BYTES, strict=False)]
     return coming[2] if spelled == list(CAST_TO_BYTES) else None

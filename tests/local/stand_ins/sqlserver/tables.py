@@ -146,6 +146,11 @@ class Viewer:
     database: str
     session: int = 0
 
+    @property
+    def who(self) -> tuple[int | None, int, str]:
+        """All that its rights depend on."""
+        return self.login, self.user, self.database
+
 
 def table_name(database: str, identifier: int) -> str:
     """Return how SQLite calls a table."""
