@@ -206,7 +206,7 @@ def test_a_class_that_the_server_asks_for_is_missed_before_anything_is_staged(my
     rotated = Rotated(mysql, user_for(mysql, single), single, EXCLUDE_PUNCTUATION="true")
     with validating(mysql), pytest.raises(InvalidConfiguration) as caught:
         rotated.run(Step.CREATE)
-    assert "at least 1 punctuation characters (validate_password.special_char_count)" in caught.value.cause
+    assert "at least 1 punctuation character (validate_password.special_char_count)" in caught.value.cause
     assert "EXCLUDE_PUNCTUATION (parameter ExcludePunctuation)" in caught.value.remedy
     assert rotated.secret.versions["version-1"] is None
 

@@ -89,7 +89,8 @@ class Rule:
     """A class of `CLASSES`; empty if the rule is about the length."""
 
     def __str__(self) -> str:
-        return f"at least {self.minimum} {NAMES.get(self.characters, 'characters')} ({self.setting})"
+        names = NAMES.get(self.characters, "characters")
+        return f"at least {self.minimum} {names if self.minimum != 1 else names.removesuffix('s')} ({self.setting})"
 
     def remedy(self, policy: "PasswordPolicy") -> str:
         """Return what to set, so that passwords meet this rule; empty if they do."""
