@@ -77,11 +77,14 @@ def _postgresql_columns(laboratory: PostgreSQLLaboratory, user: Credential, coun
             run(f"GRANT SELECT ({columns}) ON public.wide{at} TO {user.username}")
 
 
-def _postgresql_schemas(laboratory: PostgreSQLLaboratory, user: Credential, count: int) -> None:
+def _postgresql_databases(laboratory: PostgreSQLLaboratory, user: Credential, count: int) -> None:
+    """Grant a right on each of so many databases; one takes 8 MB of a disk."""
     with laboratory.session() as run:
+        present = {str(name) for (name,) in run("SELECT datname FROM pg_database")}
         for number in range(count):
-            run(f"CREATE SCHEMA IF NOT EXISTS grown{number}")
-            run(f"GRANT USAGE ON SCHEMA grown{number} TO {user.username}")
+            if f"grown{number}" not in present:
+                run(f"CREATE DATABASE grown{number} STRATEGY file_copy")
+            run(f"GRANT TEMPORARY ON DATABASE grown{number} TO {user.username}")
 
 
 def _postgresql_pairs(laboratory: PostgreSQLLaboratory, names: Sequence[str]) -> None:
@@ -139,7 +142,7 @@ GROW: Mapping[tuple[type, str], Callable[[Any, Credential, int], None]] = {
     (MySQLLaboratory, "databases"): _mysql_databases,
     (PostgreSQLLaboratory, "tables"): _postgresql_tables,
     (PostgreSQLLaboratory, "columns"): _postgresql_columns,
-    (PostgreSQLLaboratory, "databases"): _postgresql_schemas,
+    (PostgreSQLLaboratory, "databases"): _postgresql_databases,
     (OracleLaboratory, "tables"): _oracle_tables,
     (SQLServerLaboratory, "tables"): _sqlserver_tables,
 }

@@ -31,7 +31,7 @@ SIZES: Sizes = {
     "databases": (10, 100, 500),
     "secrets": (1, 100, 1_000),
 }
-"""What there is of each kind. PostgreSQL has schemas for what the others call databases."""
+"""What there is of each kind."""
 
 OF_STAND_INS: Sizes = {"tables": (10, 100, 500)}
 """Only messages are counted."""

@@ -88,7 +88,7 @@ _COLUMNS = (
 _NOTES = {
     "tables": "A right on each of so many tables.",
     "columns": "A right on each of so many columns, 500 of one table.",
-    "databases": "A right on each of so many databases; of PostgreSQL: schemas.",
+    "databases": "A right on each of so many databases.",
     "secrets": "The server has so many other pairs.",
 }
 
