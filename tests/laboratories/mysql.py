@@ -36,7 +36,7 @@ ENTRY = re.compile(
 ADMINS = ("admin", "root")
 """How the names of those begin whose sessions of the driver are an admin's."""
 
-DRIVER = "SET SESSION sql_quote_show_create = 1, @application_sql_mode = @@SESSION.sql_mode, sql_mode = ''"
+DRIVER = "SET NAMES utf8mb4, autocommit = 1, sql_quote_show_create = 1, @application_sql_mode = @@SESSION.sql_mode"
 """What a session of the driver says first, and no other does."""
 
 NAME, TEXT = r"`(?:[^`]|``)*`", r"'(?:[^'\\]|\\.|'')*'"

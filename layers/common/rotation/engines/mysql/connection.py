@@ -48,7 +48,10 @@ APPLICATION_SQL_MODE: Final = "@application_sql_mode"
 """The variable that keeps the SQL mode in which a session of the application begins: the server's, or the one that
 init_connect sets."""
 
-SETTINGS = f"sql_quote_show_create = 1, {APPLICATION_SQL_MODE} = @@SESSION.sql_mode, sql_mode = '', wait_timeout = 60"
+SETTINGS = (
+    f"SET NAMES utf8mb4, autocommit = 1, sql_quote_show_create = 1, {APPLICATION_SQL_MODE} = @@SESSION.sql_mode,"
+    " sql_mode = '', wait_timeout = 60"
+)
 """These make what we send, and what the server prints, independent of the server's configuration. If the function is
 killed, the server ends an idle session, and the locks that it holds, after a minute."""
 
@@ -274,7 +277,7 @@ def _log_in(credential: Credential, deadline: Deadline, operation: str, dialect:
     client.refuses_mariadb = not dialect.greeted_as
     try:
         seconds = client.limit_time(login_seconds(STATEMENT_SECONDS, deadline, operation))
-        client.init_command = f"SET SESSION {SETTINGS}, {dialect.limits.format(seconds=seconds)}"
+        client.settings = f"{SETTINGS}, {dialect.limits.format(seconds=seconds)}"
         with understood():
             client.connect(socket)
     except (pymysql.MySQLError, OSError, RuntimeError) as error:
@@ -297,7 +300,7 @@ def _client(credential: Credential) -> BoundedConnection:
         password=credential.password.encode(),  # a text would be sent as Latin-1
         database=credential.database,
         charset="utf8mb4",
-        autocommit=True,
+        autocommit=None,  # as the settings say
         client_flag=CLIENT.HANDLE_EXPIRED_PASSWORDS,  # to renew a password that has expired
         defer_connect=True,
         auth_plugin_map=dict.fromkeys(REVEALING, RefusedPlugin),
