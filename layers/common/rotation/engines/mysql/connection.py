@@ -55,7 +55,7 @@ SETTINGS = (
 """These make what we send, and what the server prints, independent of the server's configuration. If the function is
 killed, the server ends an idle session, and the locks that it holds, after a minute."""
 
-READS: Final = re.compile("SELECT |SHOW ")
+READS: Final = re.compile(r"\(?SELECT |SHOW ")
 """How a statement begins that changes no account."""
 
 STOP_SECONDS: Final = 1.0
