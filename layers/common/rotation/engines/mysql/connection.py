@@ -75,6 +75,7 @@ class MySQLConnection:
         """The names of the locks that are held to the end of the session, or need not be waited for any more."""
         self._client = client
         self._dialect = dialect
+        self._version: tuple[int, ...] = ()
         self._answers: dict[Hashable, Any] | None = None
         """What the questions of one look were answered; None outside of one."""
 
@@ -136,6 +137,12 @@ class MySQLConnection:
                 raise StatementFailed(f"{operation} as {self.username}", cause, SHORTER) from None
             raise
 
+    def execute_and_warn(self, operation: str, statement: str) -> list[ServerError]:
+        """Run one statement, and return its warnings. They are asked for only if the server says that there are any."""
+        with self._bounded(operation), self._client.cursor() as cursor:
+            cursor.execute(statement)
+            return self.warnings() if cursor.warning_count else []
+
     def warnings(self) -> list[ServerError]:
         """Return the warnings of the last statement; none if the server does not answer."""
         try:
@@ -167,8 +174,10 @@ class MySQLConnection:
 
     def version(self) -> tuple[int, ...]:
         """Return the server's version, such as (8, 4, 3); Aurora reports the version of MySQL that it matches."""
-        [(text,)] = self.execute("asking for the version", "SELECT VERSION()")
-        return tuple(int(number) for number in re.findall(r"\d{1,9}", text)[:3])
+        if not self._version:
+            [(text,)] = self.execute("asking for the version", "SELECT VERSION()")
+            self._version = tuple(int(number) for number in re.findall(r"\d{1,9}", text)[:3])
+        return self._version
 
     @property
     def greeting(self) -> tuple[str, str]:

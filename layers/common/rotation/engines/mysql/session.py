@@ -44,6 +44,8 @@ REVERSIBLE = (
 )
 """How statements begin that a transaction can take back. All others (DDL, COMMIT, CALL) commit, or can commit."""
 
+IDENTITY = "CURRENT_USER(), @@proxy_user"
+
 NOT_ROLLED_BACK = 1196
 """ER_WARNING_NOT_COMPLETE_ROLLBACK, a warning: a table of an engine like MyISAM keeps what was done to it."""
 
@@ -88,6 +90,8 @@ class MySQLSession:
     def __init__(self, connection: MySQLConnection) -> None:
         self.connection = connection
         self.accounts = self.accounts_type(connection)
+        self._identity: tuple[str, str | None] | None = None
+        """Which account is logged in, and by which proxy. It is the same to the end of the session."""
         self._pairs: dict[tuple[str, str], MySQLPair] = {}
 
     def proof(self) -> Proof:
@@ -100,12 +104,9 @@ class MySQLSession:
         username = self.connection.username
         operation = f"checking which account {username} is logged in as"
         try:
-            rows = self.connection.execute(
-                operation, "SELECT CURRENT_USER(), @@proxy_user", expected=frozenset({EXPIRED_PASSWORD})
-            )
+            account, proxy = self._who(operation)
         except ExpectedError:
             return Proof(username, self.connection.credential.password, NOT_SAID)
-        [(account, proxy)] = rows
         if proxy is None and account.startswith(f"{username}@"):
             return Proof(username, self.connection.credential.password, account)
         found = Account(*account.rsplit("@", 1))
@@ -115,8 +116,18 @@ class MySQLSession:
     def surroundings(self) -> Mapping[str, str]:
         """Return which roles and which database are active; see `rotation.engine.Session`."""
         operation = f"asking the server what an application finds as {self.connection.username}"
-        [(role, database)] = self.connection.execute(operation, "SELECT CURRENT_ROLE(), DATABASE()")
+        query = f"SELECT CURRENT_ROLE(), DATABASE(), {IDENTITY}"
+        [(role, database, *identity)] = self.connection.execute(operation, query)
+        self._identity = (identity[0], identity[1])
         return {"the active roles": str(role), "the database": str(database)}
+
+    def _who(self, operation: str) -> tuple[str, str | None]:
+        """Return which account is logged in, and by which proxy; raises ExpectedError if the password has expired."""
+        if not self._identity:
+            expired = frozenset({EXPIRED_PASSWORD})
+            [(account, proxy)] = self.connection.execute(operation, f"SELECT {IDENTITY}", expected=expired)
+            self._identity = (account, proxy)
+        return self._identity
 
     def has_expired(self) -> bool:
         """Tell whether the password of the user who is logged in has expired; raises Unsafe as `proof` does."""
@@ -199,15 +210,16 @@ class MySQLSession:
             raise LoginBlocked(operation, "its password has expired", for_user(RENEW, self.connection.username))
         if not statements:
             return
-        # As the application would: in its SQL mode, not in ours.
-        self.connection.execute("preparing to verify", f"SET SESSION sql_mode = {APPLICATION_SQL_MODE}")
-        self.connection.execute("preparing to verify", "START TRANSACTION")
+        # As the application would: in its SQL mode, not in ours. Without autocommit, the first statement begins a
+        # transaction, and so does one that comes after the server has rolled back by itself.
+        begin = f"SET SESSION sql_mode = {APPLICATION_SQL_MODE}, autocommit = 0"
+        self.connection.execute("preparing to verify", begin)
         verify(statements, self.connection.execute_and_discard, REVERSIBLE)
-        self.connection.execute("rolling back", "ROLLBACK")
-        if any(warning.number == NOT_ROLLED_BACK for warning in self.connection.warnings()):
+        warnings = self.connection.execute_and_warn("rolling back", "ROLLBACK")
+        if any(warning.number == NOT_ROLLED_BACK for warning in warnings):
             remedy = "Take statements that change such tables out of verify, and undo by hand what they did"
             raise StatementFailed("rolling back", "a table without transactions was changed", remedy)
-        self.connection.execute("rolling back", "SET SESSION sql_mode = ''")
+        self.connection.execute("rolling back", "SET SESSION sql_mode = '', autocommit = 1")
 
     def require_two_passwords(self) -> None:
         """Raise Unsupported if the user cannot have two; see `rotation.engine.KeepsOldPassword`.
