@@ -169,19 +169,7 @@ class MySQLLaboratory:
 
     def strange_statements(self) -> list[str]:
         """Read the general log: the driver's sessions as an admin."""
-        return Forms(self.engine.kind.name.lower(), PARTS).strangers(self._said_by_admins())
-
-    def _said_by_admins(self) -> Iterator[str]:
-        """Yield what the driver's sessions as an admin have said."""
-        sessions: dict[str, list[str]] = {}
-        for number, did, text in _entries(self.log_text()):
-            if did == "Connect" and text.startswith(ADMINS):
-                sessions[number] = []
-            elif did == "Query" and number in sessions:
-                sessions[number].append(text)
-        for said in sessions.values():
-            if any(statement.startswith(DRIVER) for statement in said):
-                yield from said
+        return Forms(self.engine.kind.name.lower(), PARTS).strangers(said_by_admins(self.log_text()))
 
     def logins(self) -> Logins | None:
         """Read the general log: each login has a line, and each wrong password another one."""
@@ -307,6 +295,19 @@ def given(engine: InspectedEngine, dsn: str) -> Iterator[MySQLLaboratory]:
     finally:
         with laboratory.session() as run:
             run(f"DROP USER {account}")
+
+
+def said_by_admins(log: str) -> Iterator[str]:
+    """Yield what the driver's sessions as an admin have said, as a general log has it."""
+    sessions: dict[str, list[str]] = {}
+    for number, did, text in _entries(log):
+        if did == "Connect" and text.startswith(ADMINS):
+            sessions[number] = []
+        elif did == "Query" and number in sessions:
+            sessions[number].append(text)
+    for said in sessions.values():
+        if any(statement.startswith(DRIVER) for statement in said):
+            yield from said
 
 
 def _entries(log: str) -> Iterator[tuple[str, str, str]]:

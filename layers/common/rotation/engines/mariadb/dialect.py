@@ -25,5 +25,6 @@ MARIADB: Final = Dialect(
         2059: (LoginBlocked, OTHER_PLUGIN),
         2061: (Untrusted, NO_REVEALING),
     },
+    accounts="SELECT user.*, priv FROM mysql.user LEFT JOIN mysql.global_priv USING (user, host)",
     greeted_as=True,
 )

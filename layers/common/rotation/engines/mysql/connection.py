@@ -1,7 +1,7 @@
 """How does one log in to a MySQL or MariaDB server and run statements, and what do the server's errors mean?"""
 
 import re
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import wraps
@@ -15,6 +15,7 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.driver import STATEMENT_SECONDS, ExpectedError, accepts, lacks_right
 from rotation.engines.mysql import policy
+from rotation.engines.mysql.answers import Answers
 from rotation.engines.mysql.dialect import MYSQL, Dialect
 from rotation.engines.mysql.names import literal
 from rotation.engines.mysql.problems import (
@@ -71,34 +72,12 @@ class MySQLConnection:
         self.credential = credential
         """Of the user who is logged in; with the new password, if the session has changed it."""
         self.deadline = deadline
-        self.locks: set[str] = set()
-        """The names of the locks that are held to the end of the session, or need not be waited for any more."""
+        self.dialect = dialect
+        self.turn: frozenset[str] = frozenset()
+        """The users whose turn this session has, to its end: see `rotation.engines.mysql.locks`."""
+        self.answers = Answers()
         self._client = client
-        self._dialect = dialect
         self._version: tuple[int, ...] = ()
-        self._answers: dict[Hashable, Any] | None = None
-        """What the questions of one look were answered; None outside of one."""
-
-    @contextmanager
-    def one_look(self) -> Iterator[None]:
-        """Ask the server each question that is `asked_once` once in this block, or again after a change.
-
-        For what is decided together, while nobody else is at work with the users. The next look asks anew.
-        """
-        self._answers = {}
-        try:
-            yield
-        finally:
-            self._answers = None
-
-    def once[T](self, question: Hashable, ask: Callable[[], T]) -> T:
-        """Return the answer that this look has already, else what `ask` returns."""
-        if self._answers is None:
-            return ask()
-        if question not in self._answers:
-            self._answers[question] = ask()
-        found: T = self._answers[question]
-        return found
 
     @property
     def username(self) -> str:
@@ -192,7 +171,7 @@ class MySQLConnection:
     def accepts(self, username: str, password: str) -> bool:
         """Tell whether this server takes this password now."""
         credential = replace(self.credential, username=username, password=password)
-        return accepts(lambda user, until: connect(user, until, self._dialect), credential, self.deadline)
+        return accepts(lambda user, until: connect(user, until, self.dialect), credential, self.deadline)
 
     def needs(self, right: str) -> str:
         """Return the remedy if the user who is logged in lacks this right."""
@@ -207,8 +186,8 @@ class MySQLConnection:
         remedy: str = "",
         expected: frozenset[int] = frozenset(),
     ) -> Sequence[Any]:
-        if self._answers and not READS.match(statement):
-            self._answers.clear()
+        if not READS.match(statement):
+            self.answers.forget()
         with self._bounded(operation, remedy, expected), self._client.cursor(kind) as cursor:
             cursor.execute(statement)
             return cursor.fetchall()
@@ -230,7 +209,7 @@ class MySQLConnection:
             with understood():
                 if server_limit:
                     with self._client.cursor() as cursor:
-                        cursor.execute(f"SET SESSION {self._dialect.limits.format(seconds=server_limit)}")
+                        cursor.execute(f"SET SESSION {self.dialect.limits.format(seconds=server_limit)}")
                 yield
         except (pymysql.MySQLError, OSError, RuntimeError) as exception:
             error = ServerError.of(exception)
@@ -243,7 +222,7 @@ class MySQLConnection:
 
     def _stop(self) -> bool:
         """End the session at the server; tell whether that was possible. Every user can end its own."""
-        with suppress(DatabaseError), connect(self.credential, self.deadline, self._dialect) as second:
+        with suppress(DatabaseError), connect(self.credential, self.deadline, self.dialect) as second:
             second.execute("ending a statement", f"KILL {self._client.number}")
             return True
         return False
@@ -258,12 +237,12 @@ class MySQLConnection:
 def asked_once[**P, T](
     ask: Callable[Concatenate[MySQLConnection, P], T],
 ) -> Callable[Concatenate[MySQLConnection, P], T]:
-    """Let a question have one answer in one look: see `MySQLConnection.one_look`. Nobody changes what it returns."""
+    """Let a question have one answer as long as that is kept: see `rotation.engines.mysql.answers`."""
 
     @wraps(ask)
     def asked(connection: MySQLConnection, /, *arguments: P.args, **options: P.kwargs) -> T:
         question = (ask, arguments, tuple(options.items()))
-        return connection.once(question, lambda: ask(connection, *arguments, **options))
+        return connection.answers.once(question, lambda: ask(connection, *arguments, **options))
 
     return asked
 

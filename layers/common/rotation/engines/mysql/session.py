@@ -249,7 +249,11 @@ class MySQLSession:
         """Say whether who is logged in may do its part; see `rotation.engine.InspectedSession`."""
         if self.connection.username == user:
             return self._inspection().own_rights(strategy)
-        return self._inspection().admins_rights(strategy, user, self._pair(user, other))
+        return self._looked_at(strategy, user, other)
+
+    def _looked_at(self, strategy: Strategy, user: str, other: str) -> Iterator[Finding]:
+        with self.connection.answers.kept():
+            yield from self._inspection().admins_rights(strategy, user, self._pair(user, other))
 
     def _inspection(self) -> MySQLInspection:
         return self.inspection_type(self.connection, self.accounts)
@@ -291,11 +295,10 @@ class MySQLSession:
     def _set_password(self, username: str, password: str, option: str = "") -> None:
         operation = f"setting the password of {username}"
         take_turn(self.connection, [username], operation)
-        with self.connection.one_look():
-            accounts = self.accounts.to_open(username)
-            for account in accounts:
-                self._end_second(account, operation)
-            users = [self._with_password(account, password, operation) for account in accounts]
+        accounts = self.accounts.to_open(username)
+        for account in accounts:
+            self._end_second(account, operation)
+        users = [self._with_password(account, password, operation) for account in accounts]
         statement = f"ALTER USER {', '.join(users)}{option}"
         self.connection.execute(operation, statement, self.connection.needs(MAY_CREATE))
 
