@@ -11,6 +11,7 @@ import pytest
 from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import CloneStatus, Engine, InspectedEngine, Session
+from rotation.engines.mysql.catalog import rights
 from rotation.engines.mysql.connection import MySQLConnection
 from rotation.engines.mysql.locks import take_turn
 from rotation.engines.mysql.names import Account
@@ -128,13 +129,15 @@ class Family:
 
     def test_the_turn_of_one_more_user(self, laboratory: MySQLLaboratory) -> None:
         user = laboratory.new_user()
-        with having_the_turn(laboratory, user) as (session, is_locked):
-            laboratory.lock_user(user.username)
-            assert not is_locked(), "it is kept"
+        with having_the_turn(laboratory, user) as (session, _):
+            ask = partial(rights, session.connection, Account(user.username, "%"))
+            before = ask()
+            laboratory.allow(user.username, INVOICES)
+            assert ask() is before
             take_turn(session.connection, [user.username], "testing")
-            assert not is_locked(), "it is this one's turn already"
+            assert ask() is before, "it is this one's turn already"
             take_turn(session.connection, [user.username, f"{user.username}_clone"], "testing")
-            assert is_locked()
+            assert ask() > before
 
     def test_the_question_what_the_other_user_is(self, laboratory: MySQLLaboratory) -> None:
         user = laboratory.new_user()
