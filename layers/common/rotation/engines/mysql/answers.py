@@ -12,9 +12,10 @@ on, an answer to a question that is `asked_once` (`rotation.engines.mysql.connec
 Without a turn nothing is kept, but for the length of a look that changes nothing (`kept`). So a rotation that changes a
 password only compares the two users once. Any other one compares them before its first change, and after its last one.
 
-An administrator takes no lock. What one changes after the two were read counts as done after the rotation, whose record
-holds what was read: the next rotation finds it (docs/decisions/one-sided-changes.md). No session can read and set the
-password in one statement, so there is always such a moment.
+An administrator takes no lock, and a lock that was passed over keeps nobody out. What they change after the two were
+read counts as done after the rotation, whose record holds what was read: the next rotation finds it
+(docs/decisions/one-sided-changes.md). Nobody can compare the two and set a password in one statement, so there always
+is such a moment.
 """
 
 from collections.abc import Callable, Hashable, Iterator

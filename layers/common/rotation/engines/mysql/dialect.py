@@ -22,7 +22,7 @@ class Dialect:
     """The settings that limit how long the server takes for a statement; a few of them are a year otherwise."""
     login_problems: Mapping[int, Problem]
     accounts: str
-    """The query for all that the server keeps of its accounts, a row each."""
+    """The query for what is read of accounts, a row each."""
     greeted_as: bool
     """Whether this kind says MariaDB in its greeting. A proxy can greet for it, and then says what it likes."""
 
