@@ -155,8 +155,12 @@ class MySQLConnection:
         """Return the server's version, such as (8, 4, 3); Aurora reports the version of MySQL that it matches."""
         if not self._version:
             [(text,)] = self.execute("asking for the version", "SELECT VERSION()")
-            self._version = tuple(int(number) for number in re.findall(r"\d{1,9}", text)[:3])
+            self.note_version(text)
         return self._version
+
+    def note_version(self, text: str) -> None:
+        """Take what `VERSION()` was found to be, which then is not asked for."""
+        self._version = tuple(int(number) for number in re.findall(r"\d{1,9}", text)[:3])
 
     @property
     def greeting(self) -> tuple[str, str]:

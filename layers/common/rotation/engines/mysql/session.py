@@ -44,7 +44,8 @@ REVERSIBLE = (
 )
 """How statements begin that a transaction can take back. All others (DDL, COMMIT, CALL) commit, or can commit."""
 
-IDENTITY = "CURRENT_USER(), @@proxy_user"
+IDENTITY = "CURRENT_USER(), @@proxy_user, VERSION()"
+"""What a session asks of itself, once. The version is asked along: many who prove who they are ask for it next."""
 
 NOT_ROLLED_BACK = 1196
 """ER_WARNING_NOT_COMPLETE_ROLLBACK, a warning: a table of an engine like MyISAM keeps what was done to it."""
@@ -118,15 +119,20 @@ class MySQLSession:
         operation = f"asking the server what an application finds as {self.connection.username}"
         query = f"SELECT CURRENT_ROLE(), DATABASE(), {IDENTITY}"
         [(role, database, *identity)] = self.connection.execute(operation, query)
-        self._identity = (identity[0], identity[1])
+        self._note(*identity)
         return {"the active roles": str(role), "the database": str(database)}
 
     def _who(self, operation: str) -> tuple[str, str | None]:
         """Return which account is logged in, and by which proxy; raises ExpectedError if the password has expired."""
         if not self._identity:
             expired = frozenset({EXPIRED_PASSWORD})
-            [(account, proxy)] = self.connection.execute(operation, f"SELECT {IDENTITY}", expected=expired)
-            self._identity = (account, proxy)
+            [identity] = self.connection.execute(operation, f"SELECT {IDENTITY}", expected=expired)
+            return self._note(*identity)
+        return self._identity
+
+    def _note(self, account: str, proxy: str | None, version: str) -> tuple[str, str | None]:
+        self.connection.note_version(version)
+        self._identity = (account, proxy)
         return self._identity
 
     def has_expired(self) -> bool:
