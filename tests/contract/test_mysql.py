@@ -457,6 +457,18 @@ class Family:
             assert session.compare(user.username, f"{user.username}_clone").sentences == []
         assert laboratory.logs_in(replace(user, username=f"{user.username}_clone", password="p\\'\"`"))
 
+    def test_a_servers_character_set_and_autocommit_do_not_confuse_us(self, laboratory: MySQLLaboratory) -> None:
+        user = laboratory.new_user(f"ü_{secrets.token_hex(4)}")
+        with (
+            setting(laboratory, "init_connect", quoted("SET NAMES latin1, autocommit = 0")),
+            laboratory.engine.connect(user, deadline()) as session,
+        ):
+            assert isinstance(session, MySQLSession)
+            asked_of_session = "SELECT 'ü', CHAR_LENGTH('ü'), @@SESSION.autocommit"
+            assert session.connection.execute("asking", asked_of_session) == [("ü", 1, 1)]
+            session.change_own_password("ü-Aa1" + secrets.token_hex(8))
+            assert session.proof().username == user.username
+
     def test_a_certificate_of_another_authority_is_not_trusted(
         self, laboratory: MySQLLaboratory, monkeypatch: pytest.MonkeyPatch
     ) -> None:

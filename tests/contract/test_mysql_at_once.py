@@ -146,12 +146,40 @@ class Family:
             assert shown(laboratory, pair[0]) == before
         assert rotate(laboratory, *pair) == []
 
+    def test_an_admin_has_the_locks_of_both_as_soon_as_it_asks_whose_the_other_is(
+        self, laboratory: MySQLLaboratory, pair: Pair
+    ) -> None:
+        with laboratory.engine.connect(laboratory.admin, deadline()) as session:
+            session.clone_status(pair[0].username, pair[1].username)
+            first, second = holders(laboratory, pair)
+            assert first == second is not None
+
+    def test_the_second_lock_is_not_taken_before_the_first(
+        self, laboratory: MySQLLaboratory, pair: Pair, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """So two sessions never wait for each other."""
+        monkeypatch.setattr(LOCK_SECONDS, 1)
+        with (
+            held(laboratory, laboratory.admin, pair[0], "SELECT SLEEP(2)"),
+            laboratory.engine.connect(laboratory.admin, deadline()) as session,
+        ):
+            with pytest.raises(StatementFailed, match="holds the lock"):
+                session.clone_status(pair[0].username, pair[1].username)
+            assert holders(laboratory, pair)[1] is None
+
     def test_a_session_that_is_left_behind_ends_with_its_locks_after_a_minute(
         self, laboratory: MySQLLaboratory
     ) -> None:
         with laboratory.engine.connect(laboratory.new_user(), deadline()) as session:
             assert isinstance(session, MySQLSession)
             assert session.connection.execute("asking", "SELECT @@SESSION.wait_timeout") == [(60,)]
+
+
+def holders(laboratory: MySQLLaboratory, pair: Pair) -> list[object]:
+    """Return the numbers of the connections that hold the locks of the two."""
+    names = ", ".join(f"IS_USED_LOCK({quoted(lock_name(user.username))})" for user in pair)
+    with laboratory.session() as run:
+        return [*run(f"SELECT {names}")[0]]
 
 
 @contextmanager

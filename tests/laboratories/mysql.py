@@ -39,7 +39,7 @@ ENTRY = re.compile(
 ADMINS = ("admin", "root")
 """How the names of those begin whose sessions of the driver are an admin's."""
 
-DRIVER = "SET SESSION sql_quote_show_create = 1, @application_sql_mode = @@SESSION.sql_mode, sql_mode = ''"
+DRIVER = "SET NAMES utf8mb4, autocommit = 1, sql_quote_show_create = 1, @application_sql_mode = @@SESSION.sql_mode"
 """What a session of the driver says first, and no other does."""
 
 NAME, TEXT = r"`(?:[^`]|``)*`", r"'(?:[^'\\]|\\.|'')*'"
@@ -173,19 +173,7 @@ class MySQLLaboratory:
 
     def strange_statements(self) -> list[str]:
         """Read the general log: the driver's sessions as an admin."""
-        return Forms(self.engine.kind.name.lower(), PARTS).strangers(self._said_by_admins())
-
-    def _said_by_admins(self) -> Iterator[str]:
-        """Yield what the driver's sessions as an admin have said."""
-        sessions: dict[str, list[str]] = {}
-        for number, did, text in _entries(self.log_text()):
-            if did == "Connect" and text.startswith(ADMINS):
-                sessions[number] = []
-            elif did == "Query" and number in sessions:
-                sessions[number].append(text)
-        for said in sessions.values():
-            if any(statement.startswith(DRIVER) for statement in said):
-                yield from said
+        return Forms(self.engine.kind.name.lower(), PARTS).strangers(said_by_admins(self.log_text()))
 
     def logins(self) -> Logins | None:
         """Read the general log: each login has a line, and each wrong password another one."""
@@ -332,6 +320,19 @@ def _renewed(connection: pymysql.Connection) -> pymysql.Connection | None:
         connection.close()
         return None
     return connection
+
+
+def said_by_admins(log: str) -> Iterator[str]:
+    """Yield what the driver's sessions as an admin have said, as a general log has it."""
+    sessions: dict[str, list[str]] = {}
+    for number, did, text in _entries(log):
+        if did == "Connect" and text.startswith(ADMINS):
+            sessions[number] = []
+        elif did == "Query" and number in sessions:
+            sessions[number].append(text)
+    for said in sessions.values():
+        if any(statement.startswith(DRIVER) for statement in said):
+            yield from said
 
 
 def _entries(log: str) -> Iterator[tuple[str, str, str]]:

@@ -12,8 +12,6 @@ from rotation.engines.mysql.names import Account
 class MariaDBAccounts(MySQLAccounts):
     """The accounts of a MariaDB server."""
 
-    condition = " AND is_role = 'N'"
-
     def marked(self, others: Iterable[Account], user: str) -> set[Account]:
         """Return those that take turns with `user`. One of the two carries the mark: it names the other one."""
         return {

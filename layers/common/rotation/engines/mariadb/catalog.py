@@ -8,7 +8,7 @@ from typing import Any
 
 from rotation.engines.mariadb.methods import Method, parse, password_hash
 from rotation.engines.mysql import catalog
-from rotation.engines.mysql.connection import MAY_READ, MySQLConnection, asked_once
+from rotation.engines.mysql.connection import MySQLConnection, asked_once
 from rotation.engines.mysql.definition import Options, Row, requirement_and_limits
 from rotation.engines.mysql.hashes import NATIVE
 from rotation.engines.mysql.names import Account, identifier, literal
@@ -34,9 +34,8 @@ log = logging.getLogger(__name__)
 @asked_once
 def privileges(connection: MySQLConnection, account: Account) -> dict[str, Any]:
     """Return what mysql.global_priv has of an account; empty if there is no such account."""
-    query = f"SELECT priv FROM mysql.global_priv WHERE {account.condition}"  # noqa: S608 - quoted
-    rows = connection.execute(f"reading {account}", query, connection.needs(MAY_READ))
-    found: dict[str, Any] = json.loads(rows[0][0]) if rows else {}
+    is_there = account in catalog.accounts(connection, account.user)
+    found: dict[str, Any] = json.loads(catalog.row(connection, account)["priv"]) if is_there else {}
     return found
 
 
@@ -81,7 +80,7 @@ def refuses_hashes(connection: MySQLConnection, operation: str) -> bool:
 
 def policies(connection: MySQLConnection, operation: str) -> list[str]:
     """Return the plugins that must judge each password."""
-    return [name for (name,) in connection.execute(operation, POLICY)]
+    return connection.answers.once(POLICY, lambda: [name for (name,) in connection.execute(operation, POLICY)])
 
 
 def require_no_history(connection: MySQLConnection, operation: str) -> None:

@@ -10,10 +10,10 @@ from typing import Final
 from rotation.engines.mysql import definers
 from rotation.engines.mysql.rights import ALL, GLOBAL
 
-DICTIONARY: Final[Mapping[str, str]] = {
+DICTIONARY: Final[Mapping[str, tuple[str, str, str]]] = {
     **definers.DICTIONARY,
-    "routine": "SELECT db, name FROM mysql.proc",
-    "event": "SELECT db, name FROM mysql.event",
+    "routine": ("db", "name", "mysql.proc"),
+    "event": ("db", "name", "mysql.event"),
 }
 
 SETTERS: Final = frozenset({("SET USER", GLOBAL), (ALL, GLOBAL)})

@@ -14,6 +14,13 @@ OTHER_PLUGIN = (
 )
 NO_REVEALING = "Change the account's plugin to ed25519 or mysql_native_password: they send no password"
 
+ACCOUNTS: Final = (
+    "SELECT user, host, is_role, default_role, ssl_type, ssl_cipher, x509_issuer, x509_subject, max_questions,"
+    " max_updates, max_connections, max_user_connections, max_statement_time, priv"
+    " FROM mysql.user LEFT JOIN mysql.global_priv USING (user, host)"
+)
+"""What is read of an account. It has many more columns, and the server describes each column in each answer."""
+
 MARIADB: Final = Dialect(
     kind=KIND,
     sibling=MYSQL,
@@ -25,5 +32,6 @@ MARIADB: Final = Dialect(
         2059: (LoginBlocked, OTHER_PLUGIN),
         2061: (Untrusted, NO_REVEALING),
     },
+    accounts=ACCOUNTS,
     greeted_as=True,
 )

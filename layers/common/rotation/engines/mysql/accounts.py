@@ -46,9 +46,6 @@ class AccountPairs:
 class MySQLAccounts:
     """The accounts of the server that a connection, an admin's, is logged in to."""
 
-    condition = ""
-    """The condition under which a row of mysql.user is an account."""
-
     def __init__(self, connection: MySQLConnection) -> None:
         self._connection = connection
         self._proofs: dict[str, Proof] = {}
@@ -75,10 +72,11 @@ class MySQLAccounts:
     def accepted(self, username: str, passwords: Sequence[str]) -> Sequence[str] | None:
         """Return those of the passwords that open an account of this name; None if the hashes do not say it."""
         try:
-            accounts = self.named(username)
-            if len(accounts) > MOST_ACCOUNTS or not all(map(self.shows_passwords, accounts)):
-                return None
-            return [one for one in passwords if any(self.has_password(account, one) for account in accounts)]
+            with self._connection.answers.kept():
+                accounts = self.named(username)
+                if len(accounts) > MOST_ACCOUNTS or not all(map(self.shows_passwords, accounts)):
+                    return None
+                return [one for one in passwords if any(self.has_password(account, one) for account in accounts)]
         except NotPermitted:
             return None
 
@@ -88,7 +86,7 @@ class MySQLAccounts:
 
     def named(self, username: str) -> list[Account]:
         """Return all accounts of a user name."""
-        return catalog.accounts(self._connection, username, self.condition)
+        return catalog.accounts(self._connection, username)
 
     def meant(self, username: str) -> list[Account]:
         """Return the accounts of a user name that are meant: all of them, if nobody has logged in as one."""

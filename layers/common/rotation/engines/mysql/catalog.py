@@ -1,6 +1,12 @@
-"""What does a MySQL or MariaDB server say of its accounts? All queries are of the server's own tables."""
+"""What does a MySQL or MariaDB server say of its accounts? All queries are of the server's own tables.
+
+A table is asked for all accounts of a user at once; and if this session has the turn of two users, for those of both.
+"""
 
 import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from rotation.engines.mysql.connection import MAY_READ, MySQLConnection, asked_once
 from rotation.engines.mysql.definition import Row
@@ -11,19 +17,45 @@ from rotation.errors import StatementFailed
 QUOTED_NAME = re.compile(r"`(?:[^`]|``)*`")
 
 
-@asked_once
-def accounts(connection: MySQLConnection, username: str, condition: str = "") -> list[Account]:
-    """Return all accounts of a user name that meet a condition."""
-    query = f"SELECT user, host FROM mysql.user WHERE user = {literal(username)}{condition} ORDER BY host"  # noqa: S608 - quoted
-    rows = connection.execute(f"looking for {username}", query, connection.needs(MAY_READ))
-    return [Account(user, host) for user, host in rows]
+def accounts(connection: MySQLConnection, username: str) -> list[Account]:
+    """Return all accounts of a user name. A role of MariaDB is none."""
+    found = rows(connection, _asked_for(connection, username)).items()
+    return [account for account, row in found if account.user == username and row.get("is_role") != "Y"]
 
 
-@asked_once
 def row(connection: MySQLConnection, account: Account) -> Row:
-    """Return the account's row of mysql.user, names in lower case."""
-    query = f"SELECT * FROM mysql.user WHERE {account.condition}"  # noqa: S608 - quoted
-    [found] = connection.execute_by_name(f"reading {account}", query, connection.needs(MAY_READ))
+    """Return what the server keeps of an account that exists: see `Dialect.accounts`. Names are in lower case."""
+    return rows(connection, _asked_for(connection, account.user))[account]
+
+
+@asked_once
+def rows(connection: MySQLConnection, users: tuple[str, ...]) -> Mapping[Account, Row]:
+    """Return the rows of all accounts of these users, ordered by user and host."""
+    query = f"{connection.dialect.accounts} WHERE {_are(users)} ORDER BY user, host"
+    operation = f"looking for {' and '.join(users)}"
+    found = connection.execute_by_name(operation, query, connection.needs(MAY_READ))
+    return {Account(row["user"], row["host"]): row for row in found}
+
+
+def _asked_for(connection: MySQLConnection, username: str) -> tuple[str, ...]:
+    """Return the users that are asked for together with this one."""
+    return tuple(sorted(connection.turn)) if username in connection.turn else (username,)
+
+
+def _are(users: Iterable[str]) -> str:
+    """Return the condition that an account is one of these users'."""
+    return f"user IN ({', '.join(map(literal, users))})"
+
+
+@asked_once
+def _by_account(
+    connection: MySQLConnection, users: tuple[str, ...], columns: str, table: str
+) -> Mapping[Account, list[tuple[Any, ...]]]:
+    """Return the rows of a table about accounts, of all accounts of these users."""
+    query = f"SELECT user, host, {columns} FROM {table} WHERE {_are(users)}"  # noqa: S608 - quoted
+    found = defaultdict[Account, list[tuple[Any, ...]]](list)
+    for user, host, *others in connection.execute(f"reading {table}", query):
+        found[Account(user, host)].append(tuple(others))
     return found
 
 
@@ -61,18 +93,17 @@ def _grants(connection: MySQLConnection, operation: str, account: Account | None
     return [text for (text,) in connection.execute(operation, statement, connection.needs(MAY_READ))]
 
 
-@asked_once
 def proxies(connection: MySQLConnection, account: Account) -> set[tuple[Account, bool]]:
     """Return the accounts that this one may act as, each with whether it may grant that to others.
 
     What an account has granted of itself is left out: any account may do that, and the admin may not revoke it
     (https://dev.mysql.com/doc/refman/8.4/en/proxy-users.html).
     """
-    columns = "proxied_user, proxied_host, with_grant, grantor"
-    query = f"SELECT {columns} FROM mysql.proxies_priv WHERE {account.condition}"  # noqa: S608 - quoted
+    columns, users = "proxied_user, proxied_host, with_grant, grantor", _asked_for(connection, account.user)
+    found = _by_account(connection, users, columns, "mysql.proxies_priv").get(account, [])
     return {
         (Account(user, host), bool(grantable))
-        for user, host, grantable, grantor in connection.execute(f"reading the proxies of {account}", query)
+        for user, host, grantable, grantor in found
         if not user or grantor.rpartition("@")[0] != user
     }
 
@@ -95,9 +126,8 @@ def role_users(connection: MySQLConnection, account: Account) -> list[Account]:
     )
 
 
-@asked_once
 def default_roles(connection: MySQLConnection, account: Account) -> list[Account]:
     """Return the roles of an account of MySQL that are active at login."""
-    query = f"SELECT default_role_user, default_role_host FROM mysql.default_roles WHERE {account.condition}"  # noqa: S608 - quoted
-    rows = connection.execute(f"reading the default roles of {account}", query)
-    return sorted(Account(user, host) for user, host in rows)
+    columns, users = "default_role_user, default_role_host", _asked_for(connection, account.user)
+    found = _by_account(connection, users, columns, "mysql.default_roles").get(account, [])
+    return sorted(Account(user, host) for user, host in found)

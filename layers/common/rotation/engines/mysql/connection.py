@@ -1,7 +1,7 @@
 """How does one log in to a MySQL or MariaDB server and run statements, and what do the server's errors mean?"""
 
 import re
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import wraps
@@ -15,6 +15,7 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.driver import STATEMENT_SECONDS, ExpectedError, accepts, lacks_right
 from rotation.engines.mysql import policy, rsa
+from rotation.engines.mysql.answers import Answers
 from rotation.engines.mysql.dialect import MYSQL, Dialect
 from rotation.engines.mysql.names import literal
 from rotation.engines.mysql.problems import (
@@ -48,11 +49,14 @@ APPLICATION_SQL_MODE: Final = "@application_sql_mode"
 """The variable that keeps the SQL mode in which a session of the application begins: the server's, or the one that
 init_connect sets."""
 
-SETTINGS = f"sql_quote_show_create = 1, {APPLICATION_SQL_MODE} = @@SESSION.sql_mode, sql_mode = '', wait_timeout = 60"
+SETTINGS = (
+    f"SET NAMES utf8mb4, autocommit = 1, sql_quote_show_create = 1, {APPLICATION_SQL_MODE} = @@SESSION.sql_mode,"
+    " sql_mode = '', wait_timeout = 60"
+)
 """These make what we send, and what the server prints, independent of the server's configuration. If the function is
 killed, the server ends an idle session, and the locks that it holds, after a minute."""
 
-READS: Final = re.compile("SELECT |SHOW ")
+READS: Final = re.compile(r"\(?SELECT |SHOW ")
 """How a statement begins that changes no account."""
 
 STOP_SECONDS: Final = 1.0
@@ -68,33 +72,12 @@ class MySQLConnection:
         self.credential = credential
         """Of the user who is logged in; with the new password, if the session has changed it."""
         self.deadline = deadline
-        self.locks: set[str] = set()
-        """The names of the locks that are held to the end of the session, or need not be waited for any more."""
+        self.dialect = dialect
+        self.turn: frozenset[str] = frozenset()
+        """The users whose turn this session has, to its end: see `rotation.engines.mysql.locks`."""
+        self.answers = Answers()
         self._client = client
-        self._dialect = dialect
-        self._answers: dict[Hashable, Any] | None = None
-        """What the questions of one look were answered; None outside of one."""
-
-    @contextmanager
-    def one_look(self) -> Iterator[None]:
-        """Ask the server each question that is `asked_once` once in this block, or again after a change.
-
-        For what is decided together, while nobody else is at work with the users. The next look asks anew.
-        """
-        self._answers = {}
-        try:
-            yield
-        finally:
-            self._answers = None
-
-    def once[T](self, question: Hashable, ask: Callable[[], T]) -> T:
-        """Return the answer that this look has already, else what `ask` returns."""
-        if self._answers is None:
-            return ask()
-        if question not in self._answers:
-            self._answers[question] = ask()
-        found: T = self._answers[question]
-        return found
+        self._version: tuple[int, ...] = ()
 
     @property
     def username(self) -> str:
@@ -133,6 +116,12 @@ class MySQLConnection:
                 raise StatementFailed(f"{operation} as {self.username}", cause, SHORTER) from None
             raise
 
+    def execute_and_warn(self, operation: str, statement: str) -> list[ServerError]:
+        """Run one statement, and return its warnings. They are asked for only if the server says that there are any."""
+        with self._bounded(operation), self._client.cursor() as cursor:
+            cursor.execute(statement)
+            return self.warnings() if cursor.warning_count else []
+
     def warnings(self) -> list[ServerError]:
         """Return the warnings of the last statement; none if the server does not answer."""
         try:
@@ -164,8 +153,14 @@ class MySQLConnection:
 
     def version(self) -> tuple[int, ...]:
         """Return the server's version, such as (8, 4, 3); Aurora reports the version of MySQL that it matches."""
-        [(text,)] = self.execute("asking for the version", "SELECT VERSION()")
-        return tuple(int(number) for number in re.findall(r"\d{1,9}", text)[:3])
+        if not self._version:
+            [(text,)] = self.execute("asking for the version", "SELECT VERSION()")
+            self.note_version(text)
+        return self._version
+
+    def note_version(self, text: str) -> None:
+        """Take what `VERSION()` was found to be, which then is not asked for."""
+        self._version = tuple(int(number) for number in re.findall(r"\d{1,9}", text)[:3])
 
     @property
     def greeting(self) -> tuple[str, str]:
@@ -180,7 +175,7 @@ class MySQLConnection:
     def accepts(self, username: str, password: str) -> bool:
         """Tell whether this server takes this password now."""
         credential = replace(self.credential, username=username, password=password)
-        return accepts(lambda user, until: connect(user, until, self._dialect), credential, self.deadline)
+        return accepts(lambda user, until: connect(user, until, self.dialect), credential, self.deadline)
 
     def needs(self, right: str) -> str:
         """Return the remedy if the user who is logged in lacks this right."""
@@ -195,8 +190,8 @@ class MySQLConnection:
         remedy: str = "",
         expected: frozenset[int] = frozenset(),
     ) -> Sequence[Any]:
-        if self._answers and not READS.match(statement):
-            self._answers.clear()
+        if not READS.match(statement):
+            self.answers.forget()
         with self._bounded(operation, remedy, expected), self._client.cursor(kind) as cursor:
             cursor.execute(statement)
             return cursor.fetchall()
@@ -218,7 +213,7 @@ class MySQLConnection:
             with understood():
                 if server_limit:
                     with self._client.cursor() as cursor:
-                        cursor.execute(f"SET SESSION {self._dialect.limits.format(seconds=server_limit)}")
+                        cursor.execute(f"SET SESSION {self.dialect.limits.format(seconds=server_limit)}")
                 yield
         except (pymysql.MySQLError, OSError, RuntimeError) as exception:
             error = ServerError.of(exception)
@@ -231,7 +226,7 @@ class MySQLConnection:
 
     def _stop(self) -> bool:
         """End the session at the server; tell whether that was possible. Every user can end its own."""
-        with suppress(DatabaseError), connect(self.credential, self.deadline, self._dialect) as second:
+        with suppress(DatabaseError), connect(self.credential, self.deadline, self.dialect) as second:
             second.execute("ending a statement", f"KILL {self._client.number}")
             return True
         return False
@@ -246,12 +241,12 @@ class MySQLConnection:
 def asked_once[**P, T](
     ask: Callable[Concatenate[MySQLConnection, P], T],
 ) -> Callable[Concatenate[MySQLConnection, P], T]:
-    """Let a question have one answer in one look: see `MySQLConnection.one_look`. Nobody changes what it returns."""
+    """Let a question have one answer as long as that is kept: see `rotation.engines.mysql.answers`."""
 
     @wraps(ask)
     def asked(connection: MySQLConnection, /, *arguments: P.args, **options: P.kwargs) -> T:
         question = (ask, arguments, tuple(options.items()))
-        return connection.once(question, lambda: ask(connection, *arguments, **options))
+        return connection.answers.once(question, lambda: ask(connection, *arguments, **options))
 
     return asked
 
@@ -274,7 +269,7 @@ def _log_in(credential: Credential, deadline: Deadline, operation: str, dialect:
     client.refuses_mariadb = not dialect.greeted_as
     try:
         seconds = client.limit_time(login_seconds(STATEMENT_SECONDS, deadline, operation))
-        client.init_command = f"SET SESSION {SETTINGS}, {dialect.limits.format(seconds=seconds)}"
+        client.settings = f"{SETTINGS}, {dialect.limits.format(seconds=seconds)}"
         with understood():
             client.connect(socket)
     except (pymysql.MySQLError, OSError, RuntimeError) as error:
@@ -299,7 +294,7 @@ def _client(credential: Credential) -> BoundedConnection:
         password=credential.password.encode(),  # a text would be sent as Latin-1
         database=credential.database,
         charset="utf8mb4",
-        autocommit=True,
+        autocommit=None,  # as the settings say
         client_flag=CLIENT.HANDLE_EXPIRED_PASSWORDS,  # to renew a password that has expired
         defer_connect=True,
         auth_plugin_map=dict.fromkeys(REVEALING, RefusedPlugin),

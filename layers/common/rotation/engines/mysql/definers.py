@@ -8,6 +8,7 @@ account that an object names as its definer.
 The server's dictionary lists them. Reading it calls nothing that is in an object.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
@@ -31,13 +32,13 @@ SETTERS: Final = frozenset({("SET_ANY_DEFINER", GLOBAL), ("SET_USER_ID", GLOBAL)
 READERS: Final = frozenset({("SELECT", GLOBAL), ("SHOW_ROUTINE", GLOBAL)})
 """The rights to read the bodies of routines."""
 
-DICTIONARY: Final[Mapping[str, str]] = {
-    "view": "SELECT table_schema, table_name FROM information_schema.views",
-    "routine": "SELECT routine_schema, routine_name FROM information_schema.routines",
-    "trigger": "SELECT trigger_schema, trigger_name FROM information_schema.triggers",
-    "event": "SELECT event_schema, event_name FROM information_schema.events",
+DICTIONARY: Final[Mapping[str, tuple[str, str, str]]] = {
+    "view": ("table_schema", "table_name", "information_schema.views"),
+    "routine": ("routine_schema", "routine_name", "information_schema.routines"),
+    "trigger": ("trigger_schema", "trigger_name", "information_schema.triggers"),
+    "event": ("event_schema", "event_name", "information_schema.events"),
 }
-"""Where MySQL keeps the objects. It shows those that the admin has a right on."""
+"""Where MySQL keeps the objects: schema, name, table. It shows those that the admin has a right on."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,11 @@ class Definers:
         """Return what names one of these accounts as its definer."""
         if not accounts:
             return []
-        found = ((kind, self._names(kind, accounts)) for kind in self.dictionary)
-        return [Defined(kind, names) for kind, names in found if names]
+        query = " UNION ALL ".join(self._query(kind, accounts) for kind in self.dictionary)
+        names = defaultdict[str, list[str]](list)
+        for kind, schema, name in self._connection.execute("looking for objects by their definer", query):
+            names[kind].append(f"{identifier(schema)}.{identifier(name)}")
+        return [Defined(kind, names[kind]) for kind in self.dictionary if kind in names]
 
     def unshared(self, accounts: Collection[Account], other: str) -> list[Unshared]:
         """Return what the owner of these accounts can do with its objects, and the other user of the pair cannot."""
@@ -87,11 +91,15 @@ class Definers:
         )
         return [Unshared(DEFINERS, what)]
 
-    def _names(self, kind: str, accounts: Collection[Account]) -> list[str]:
+    def _query(self, kind: str, accounts: Collection[Account]) -> str:
+        """Return the query for the objects of a kind.
+
+        Names are converted: the tables have them in several collations, and a union wants one.
+        """
+        schema, name, table = self.dictionary[kind]
+        columns = f"{literal(kind)}, CONVERT({schema} USING utf8mb4), CONVERT({name} USING utf8mb4)"
         definers = ", ".join(literal(str(account)) for account in sorted(accounts))
-        query = f"{self.dictionary[kind]} WHERE {self.column} IN ({definers}) LIMIT {MOST_NAMED + 1}"
-        rows = self._connection.execute(f"looking for {kind}s by their definer", query)
-        return [f"{identifier(schema)}.{identifier(name)}" for schema, name in rows]
+        return f"(SELECT {columns} FROM {table} WHERE {self.column} IN ({definers}) LIMIT {MOST_NAMED + 1})"  # noqa: S608 - quoted
 
     def _held(self, account: Account) -> frozenset[tuple[str, str]]:
         return frozenset((right.name, right.item) for right in catalog.rights(self._connection, account))

@@ -1,4 +1,4 @@
-"""In what do MySQL and MariaDB differ for who logs in?"""
+"""In what do MySQL and MariaDB differ for who logs in, and where do they keep their accounts?"""
 
 from collections.abc import Mapping
 from typing import Final
@@ -21,6 +21,8 @@ class Dialect:
     limits: str
     """The settings that limit how long the server takes for a statement; a few of them are a year otherwise."""
     login_problems: Mapping[int, Problem]
+    accounts: str
+    """The query for what is read of accounts, a row each."""
     greeted_as: bool
     """Whether this kind says MariaDB in its greeting. A proxy can greet for it, and then says what it likes."""
 
@@ -33,5 +35,6 @@ MYSQL: Final = Dialect(
     sibling=MARIADB,
     limits=f"{LIMITS}, max_execution_time = {{seconds}}000",  # in milliseconds; for SELECT alone
     login_problems=LOGIN_PROBLEMS,
+    accounts="SELECT * FROM mysql.user",
     greeted_as=False,
 )

@@ -271,7 +271,7 @@ class MySQLInspection:
         except NotPermitted as error:
             yield failed("rights", f"{error.operation}: {error.cause}", self._grants([MAY_READ]))
             return
-        if pair.clone_status() is CloneStatus.UNKNOWN:
+        if pair.status() is CloneStatus.UNKNOWN:
             yield not_looked_at("rights", f"whose {pair.other} is, only a rotation finds out")
         elif statements := self._statements_for(pair):
             cause = f"{username} cannot grant {pair.other} what {pair.user} has"

@@ -12,7 +12,7 @@ over.
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -63,17 +63,22 @@ def server_lock(connection: MySQLConnection, username: str, operation: str) -> I
 def take_turn(connection: MySQLConnection, usernames: Iterable[str], operation: str) -> None:
     """Take the locks of these users, an admin's session to the end of it.
 
-    Raises StatementFailed if another session of the same admin is at work with one of them.
+    From then on what the server says of them is kept: see `rotation.engines.mysql.answers`. Raises StatementFailed if
+    another session of the same admin is at work with one of them.
     """
-    names = {lock_name(username) for username in usernames} - connection.locks
-    for name in sorted(names):  # always in one order, so two sessions never wait for each other
+    users = frozenset(usernames) - connection.turn
+    if not users:
+        return
+    names = sorted(map(lock_name, users))  # always in one order, so two sessions never wait for each other
+    for name in names[_take_free(connection, names, operation) :]:
         seconds = connection.deadline.share(2 * LOCK_SECONDS, 2, operation)  # the work comes after it
         if not _take(connection, name, seconds, operation):
             holder = find_holder(connection, name, operation)
             if not holder or (holder.user == connection.username and not holder.is_idle):
                 raise lock_is_held(name, holder, operation)
             log.warning(said(f"{operation}: {holder} holds the lock {name}, and is passed over"))
-        connection.locks.add(name)
+    connection.turn |= users
+    connection.answers.keep()
 
 
 def find_holder(connection: MySQLConnection, name: str, operation: str) -> Holder | None:
@@ -96,5 +101,19 @@ def lock_is_held(name: str, holder: Holder | None, operation: str) -> StatementF
 
 
 def _take(connection: MySQLConnection, name: str, seconds: float, operation: str) -> bool:
-    [(is_ours,)] = connection.execute(operation, f"SELECT GET_LOCK({literal(name)}, {int(seconds)})")
+    [(is_ours,)] = connection.execute(operation, f"SELECT {_getting(name, seconds)}")
     return bool(is_ours)
+
+
+def _take_free(connection: MySQLConnection, names: Sequence[str], operation: str) -> int:
+    """Take the first of these locks, one after the other, that nobody holds, in one statement; return how many."""
+    first, *others = names
+    steps = [_getting(first, 0)]
+    for before, name in zip(names, others, strict=False):  # the last one comes before none
+        steps.append(f"IF(IS_USED_LOCK({literal(before)}) = CONNECTION_ID(), {_getting(name, 0)}, 0)")
+    [taken] = connection.execute(operation, f"SELECT {', '.join(steps)}")
+    return [*map(bool, taken), False].index(False)
+
+
+def _getting(name: str, seconds: float) -> str:
+    return f"GET_LOCK({literal(name)}, {int(seconds)})"

@@ -84,11 +84,16 @@ class MySQLPair:
         """The rights that could not be granted, because their object is gone."""
 
     def clone_status(self) -> CloneStatus:
-        """Tell what is known about the other one; see `rotation.engine.Session`."""
-        with self._connection.one_look():
-            return self._status()
+        """Tell what is known about the other one; see `rotation.engine.Session`.
 
-    def _status(self) -> CloneStatus:
+        From here to the end of the session, no other invocation changes one of the two.
+        """
+        self._take_turn(f"looking for {self.other}, which takes turns with {self.user}")
+        self._connection.answers.forget()
+        return self.status()
+
+    def status(self) -> CloneStatus:
+        """Tell what is known about the other one, and keep nobody out."""
         accounts = self._accounts.meant(self.user)
         if not accounts:
             cause = f"there is no user {self.user} on the admin's server"
@@ -99,20 +104,20 @@ class MySQLPair:
         return CloneStatus.OURS if self._accounts.marked(others, self.user) == others else CloneStatus.UNKNOWN
 
     def unshared(self) -> Sequence[Unshared]:
-        """Return the objects whose definer is the user; see `rotation.engine.Session`."""
-        return self._definers.unshared(self._accounts.meant(self.user), self.other)
+        """Return the objects whose definer is the user; see `rotation.engine.Session`.
+
+        A server with many objects takes its time. What was read before that is old, and forgotten.
+        """
+        found = self._definers.unshared(self._accounts.meant(self.user), self.other)
+        self._connection.answers.forget()
+        return found
 
     def mirror(self) -> None:
         """Make the other one what the user is, on every host that is meant; see `rotation.engine.Session`.
 
         From here to the end of the session, no other invocation changes one of the two.
         """
-        operation = f"preparing {self.other}, which takes turns with {self.user}"
-        take_turn(self._connection, [self.user, self.other], operation)
-        with self._connection.one_look():
-            self._mirror()
-
-    def _mirror(self) -> None:
+        self._take_turn(f"preparing {self.other}, which takes turns with {self.user}")
         found = self.require_possible()
         for account in found.foreign:
             log.warning(said(f"{account} is left alone: the password that logged in as {self.user} does not open it"))
@@ -153,9 +158,15 @@ class MySQLPair:
         From here to the end of the session, no other invocation changes one of the two.
         """
         operation = f"comparing the rights of {self.other} with those of {self.user}"
+        self._take_turn(operation)
+        answers = self._connection.answers
+        comparison = answers.once((self, MySQLPair.compare), lambda: self._comparison(operation))
+        if comparison.differences or comparison.unlock:
+            answers.forget()
+        return comparison
+
+    def _take_turn(self, operation: str) -> None:
         take_turn(self._connection, [self.user, self.other], operation)
-        with self._connection.one_look():
-            return self._comparison(operation)
 
     def _comparison(self, operation: str) -> Comparison:
         found = self._accounts.pairs(self.user, self.other)

@@ -44,6 +44,9 @@ REVERSIBLE = (
 )
 """How statements begin that a transaction can take back. All others (DDL, COMMIT, CALL) commit, or can commit."""
 
+IDENTITY = "CURRENT_USER(), @@proxy_user, VERSION()"
+"""What a session asks of itself, once. The version is asked along: many who prove who they are ask for it next."""
+
 NOT_ROLLED_BACK = 1196
 """ER_WARNING_NOT_COMPLETE_ROLLBACK, a warning: a table of an engine like MyISAM keeps what was done to it."""
 
@@ -88,6 +91,8 @@ class MySQLSession:
     def __init__(self, connection: MySQLConnection) -> None:
         self.connection = connection
         self.accounts = self.accounts_type(connection)
+        self._identity: tuple[str, str | None] | None = None
+        """Which account is logged in, and by which proxy. It is the same to the end of the session."""
         self._pairs: dict[tuple[str, str], MySQLPair] = {}
 
     def proof(self) -> Proof:
@@ -100,12 +105,9 @@ class MySQLSession:
         username = self.connection.username
         operation = f"checking which account {username} is logged in as"
         try:
-            rows = self.connection.execute(
-                operation, "SELECT CURRENT_USER(), @@proxy_user", expected=frozenset({EXPIRED_PASSWORD})
-            )
+            account, proxy = self._who(operation)
         except ExpectedError:
             return Proof(username, self.connection.credential.password, NOT_SAID)
-        [(account, proxy)] = rows
         if proxy is None and account.startswith(f"{username}@"):
             return Proof(username, self.connection.credential.password, account)
         found = Account(*account.rsplit("@", 1))
@@ -115,8 +117,23 @@ class MySQLSession:
     def surroundings(self) -> Mapping[str, str]:
         """Return which roles and which database are active; see `rotation.engine.Session`."""
         operation = f"asking the server what an application finds as {self.connection.username}"
-        [(role, database)] = self.connection.execute(operation, "SELECT CURRENT_ROLE(), DATABASE()")
+        query = f"SELECT CURRENT_ROLE(), DATABASE(), {IDENTITY}"
+        [(role, database, *identity)] = self.connection.execute(operation, query)
+        self._note(*identity)
         return {"the active roles": str(role), "the database": str(database)}
+
+    def _who(self, operation: str) -> tuple[str, str | None]:
+        """Return which account is logged in, and by which proxy; raises ExpectedError if the password has expired."""
+        if not self._identity:
+            expired = frozenset({EXPIRED_PASSWORD})
+            [identity] = self.connection.execute(operation, f"SELECT {IDENTITY}", expected=expired)
+            return self._note(*identity)
+        return self._identity
+
+    def _note(self, account: str, proxy: str | None, version: str) -> tuple[str, str | None]:
+        self.connection.note_version(version)
+        self._identity = (account, proxy)
+        return self._identity
 
     def has_expired(self) -> bool:
         """Tell whether the password of the user who is logged in has expired; raises Unsafe as `proof` does."""
@@ -199,15 +216,16 @@ class MySQLSession:
             raise LoginBlocked(operation, "its password has expired", for_user(RENEW, self.connection.username))
         if not statements:
             return
-        # As the application would: in its SQL mode, not in ours.
-        self.connection.execute("preparing to verify", f"SET SESSION sql_mode = {APPLICATION_SQL_MODE}")
-        self.connection.execute("preparing to verify", "START TRANSACTION")
+        # As the application would: in its SQL mode, not in ours. Without autocommit, the first statement begins a
+        # transaction, and so does one that comes after the server has rolled back by itself.
+        begin = f"SET SESSION sql_mode = {APPLICATION_SQL_MODE}, autocommit = 0"
+        self.connection.execute("preparing to verify", begin)
         verify(statements, self.connection.execute_and_discard, REVERSIBLE)
-        self.connection.execute("rolling back", "ROLLBACK")
-        if any(warning.number == NOT_ROLLED_BACK for warning in self.connection.warnings()):
+        warnings = self.connection.execute_and_warn("rolling back", "ROLLBACK")
+        if any(warning.number == NOT_ROLLED_BACK for warning in warnings):
             remedy = "Take statements that change such tables out of verify, and undo by hand what they did"
             raise StatementFailed("rolling back", "a table without transactions was changed", remedy)
-        self.connection.execute("rolling back", "SET SESSION sql_mode = ''")
+        self.connection.execute("rolling back", "SET SESSION sql_mode = '', autocommit = 1")
 
     def require_two_passwords(self) -> None:
         """Raise Unsupported if the user cannot have two; see `rotation.engine.KeepsOldPassword`.
@@ -237,7 +255,11 @@ class MySQLSession:
         """Say whether who is logged in may do its part; see `rotation.engine.InspectedSession`."""
         if self.connection.username == user:
             return self._inspection().own_rights(strategy)
-        return self._inspection().admins_rights(strategy, user, self._pair(user, other))
+        return self._looked_at(strategy, user, other)
+
+    def _looked_at(self, strategy: Strategy, user: str, other: str) -> Iterator[Finding]:
+        with self.connection.answers.kept():
+            yield from self._inspection().admins_rights(strategy, user, self._pair(user, other))
 
     def _inspection(self) -> MySQLInspection:
         return self.inspection_type(self.connection, self.accounts)
@@ -279,11 +301,10 @@ class MySQLSession:
     def _set_password(self, username: str, password: str, option: str = "") -> None:
         operation = f"setting the password of {username}"
         take_turn(self.connection, [username], operation)
-        with self.connection.one_look():
-            accounts = self.accounts.to_open(username)
-            for account in accounts:
-                self._end_second(account, operation)
-            users = [self._with_password(account, password, operation) for account in accounts]
+        accounts = self.accounts.to_open(username)
+        for account in accounts:
+            self._end_second(account, operation)
+        users = [self._with_password(account, password, operation) for account in accounts]
         statement = f"ALTER USER {', '.join(users)}{option}"
         self.connection.execute(operation, statement, self.connection.needs(MAY_CREATE))
 

@@ -75,7 +75,7 @@ class TwoPasswords:
     def add_for(self, username: str, current: str, password: str) -> None:
         """Add a password for another user, on each of its accounts that has the current one."""
         operation = f"giving {username} a second password"
-        with server_lock(self._connection, username, operation):
+        with server_lock(self._connection, username, operation), self._connection.answers.kept():
             accounts = self._accounts.meant(username)
             added = [self._add_to_account(account, current, password, operation) for account in accounts]
         # All accounts that are meant have the current one. If nobody has logged in, those without it are not ours.

@@ -66,12 +66,15 @@ class BoundedConnection(pymysql.Connection):
     server_version = ""
     """Of the greeting; empty if there was none."""
 
+    settings = ""
+    """The one statement with which the session begins. It names the character set, which a server need not take from
+    the login, and switches autocommit on."""
+
     _auth_plugin_name: str
     _sock: socket.socket
     _rfile: io.BufferedReader
     _result: Any
 
-    _left: tuple[str, str | None] | None = None
     _until = 0.0
     _server_limit = int(STATEMENT_SECONDS)
     _bytes, _packets = LOGIN_BYTES, LOGIN_PACKETS
@@ -105,28 +108,23 @@ class BoundedConnection(pymysql.Connection):
         """Whether what came last has used up its time."""
         return time.monotonic() >= self._until
 
-    def set_character_set(self, charset: str, collation: str | None = None) -> None:
+    def set_character_set(self, charset: str, collation: str | None = None) -> None:  # noqa: ARG002 - `settings` say both
         """Begin the session, which the client does with this, unless the password has expired.
 
-        MySQL accepts nothing then but a new password: the rest of what the client sends is left for `begin`.
+        MySQL accepts nothing then but a new password: the settings are left for `begin`.
         """
         try:
-            super().set_character_set(charset, collation)
+            self.begin()
         except pymysql.MySQLError as error:
             if error.args[:1] != (EXPIRED_PASSWORD,):
                 raise
-            self._left = (charset, self.init_command)
-            self.init_command = self.autocommit_mode = None
 
     def begin(self) -> None:
-        """Send what `set_character_set` has left, if it has."""
-        if self._left:
-            charset, command = self._left
-            self._left = None
-            super().set_character_set(charset)
-            for statement in filter(None, (command, "SET AUTOCOMMIT = 1")):
-                with self.cursor() as cursor:
-                    cursor.execute(statement)
+        """Send the settings, if they were not sent."""
+        if self.settings:
+            with self.cursor() as cursor:
+                cursor.execute(self.settings)
+            self.settings = ""
 
     def _write_bytes(self, data: bytes) -> None:
         # The TLS handshake, too, begins with the timeout that is set here.
