@@ -89,7 +89,7 @@ class SQLServerContainedPair(SQLServerPair):
     def _find(self, username: str) -> Principal | None:
         account = self._known.accounts.get(username)
         query = catalog.CONTAINED_USER_BY_SID if account else catalog.CONTAINED_USER
-        rows = self._run(f"looking for {username}", query, (account.sid, account.database) if account else (username,))
+        rows = self._read(f"looking for {username}", query, (account.sid, account.database) if account else (username,))
         return _contained_user(rows[0]) if rows else None
 
     def _not_found(self) -> Unsafe:
@@ -119,7 +119,7 @@ class SQLServerContainedPair(SQLServerPair):
 def is_contained(connection: SQLServerConnection, username: str) -> bool:
     """Tell whether this database has a contained user of this name; raises NotPermitted if the admin cannot see it."""
     operation = f"looking for {username} as {connection.username}"
-    [(containment, sees_users, authentication)] = connection.execute(operation, catalog.AUTHENTICATION, (username,))
+    [(containment, sees_users, authentication)] = connection.ask(operation, catalog.AUTHENTICATION, (username,))
     if authentication == catalog.BY_DATABASE:
         return True
     if containment and not sees_users:
