@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from rotation.engine import Comparison, Difference
-from rotation.engines.look import MOST_ROWS, Look
+from rotation.engines.look import MOST_ROWS, Look, Step
 
 EQUAL = Comparison([], "a", "b")
 DIFFERENT = Comparison([Difference("they differ", "", "")], "a", "b")
@@ -70,7 +70,7 @@ def test_a_question_is_asked_once_until_something_is_written(server: Server) -> 
 
 
 def test_a_rotation_that_changes_nothing_asks_once(server: Server) -> None:
-    for step in ("require_proven", "clone_status", "unshared"):
+    for step in (Step.PROVE, Step.CLONE_STATUS, Step.UNSHARED):
         server.look.begin(step)
         server.ask()
     server.compare()
@@ -87,6 +87,15 @@ def test_who_compares_twice_wants_to_know_what_has_changed(server: Server) -> No
     server.compare()
     server.compare()
     assert server.asked == 3
+
+
+@pytest.mark.parametrize("step", [Step.PROVE, Step.CLONE_STATUS, Step.UNSHARED])
+def test_an_earlier_step_asks_anew(server: Server, step: Step) -> None:
+    server.compare()
+    server.mirror()
+    server.look.begin(step)
+    server.ask()
+    assert server.asked == 2
 
 
 def test_after_a_mirror_that_was_refused_all_is_asked_anew(server: Server) -> None:
@@ -116,7 +125,7 @@ def test_nothing_is_written_because_of_an_old_answer(server: Server) -> None:
 
 
 def test_who_is_not_compared_is_going_to_be_created(server: Server) -> None:
-    server.look.begin("unshared")
+    server.look.begin(Step.UNSHARED)
     server.ask()
     server.mirror(server.write)
     assert (server.written, server.asked) == (1, 2)

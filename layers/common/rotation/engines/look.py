@@ -7,7 +7,7 @@ session has read is a **look**. It ends, and all is read anew:
     with each statement of ours that is not a question   it can change anything, or take a lock
     when the two differ, or one of them is not there     the session is about to write, and reads just before it does
     when `mirror` has to write nevertheless              it is done again from its beginning, and reads by itself
-    when a step comes again                              who asks again wants to know what others have changed
+    when a step comes again, or an earlier one           who asks again wants to know what others have changed
     before a password is set                             a password is set by name, which must still mean that account
 
 So nothing is ever written because of an old answer. A look decides one thing only: that there is nothing to do. What
@@ -16,12 +16,19 @@ somebody changes after that is changed after the rotation. The next one finds it
 """
 
 from collections.abc import Callable, Hashable, Sized
+from enum import IntEnum
 from typing import Any, Final
 
 from rotation.engine import Comparison
 
 MOST_ROWS: Final = 20_000
 """How many rows a look keeps, of all answers. What is more is asked again, so that memory is bounded."""
+
+
+class Step(IntEnum):
+    """What an admin's session does in a rotation of a pair, in this order; after MIRROR, COMPARE comes again."""
+
+    BEGIN, PROVE, CLONE_STATUS, UNSHARED, COMPARE, MIRROR = range(6)
 
 
 class _OldAnswers(Exception):
@@ -37,7 +44,7 @@ class Look:
         self._rows = 0
         self._number = 0
         """Of this look: each has another one."""
-        self._steps: set[str] = set()
+        self._step = Step.BEGIN
         self._is_old = False
         """Whether this look began before `mirror` did, so that nothing may be written."""
 
@@ -60,16 +67,15 @@ class Look:
         self._rows = 0
         self._number += 1
 
-    def begin(self, step: str) -> None:
-        """Begin a step of a rotation: with a new look, if there was this step already."""
-        if step in self._steps:
-            self._steps.clear()
+    def begin(self, step: Step) -> None:
+        """Begin a step of a rotation: with a new look, unless it comes after the last one."""
+        if step <= self._step:
             self.end()
-        self._steps.add(step)
+        self._step = step
 
     def compared(self, compare: Callable[[], Comparison]) -> Comparison:
         """Return a comparison; end the look if the two differ: they are going to be changed."""
-        self.begin("compare")
+        self.begin(Step.COMPARE)
         found = compare()
         if found.differences or found.unlock:
             self.end()
@@ -80,8 +86,9 @@ class Look:
 
         If it was, that comparison reads all anew, also what was read after the last write.
         """
-        self.begin("mirror")
-        if "compare" not in self._steps:  # one of the two is going to be created
+        is_compared = self._step is Step.COMPARE
+        self.begin(Step.MIRROR)
+        if not is_compared:  # one of the two is going to be created
             self.end()
         before = self._number
         self._is_old = bool(self._answers)
@@ -95,4 +102,4 @@ class Look:
             self._is_old = False
         if self._number != before:
             self.end()
-        self._steps.discard("compare")
+        self._step = Step.UNSHARED

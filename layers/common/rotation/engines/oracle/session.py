@@ -7,6 +7,7 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import OWN_NAME, CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.driver import verify
+from rotation.engines.look import Step
 from rotation.engines.oracle.admin import OracleAdmin
 from rotation.engines.oracle.catalog import OracleCatalog
 from rotation.engines.oracle.connection import OracleConnection, connect
@@ -75,7 +76,7 @@ class OracleSession:
 
     def require_proven(self, proof: Proof) -> None:
         """Bind this session to an account that logged in; see `rotation.engine.Session`."""
-        self._admin.look.begin("require_proven")
+        self._admin.look.begin(Step.PROVE)
         self._proofs.bind(proof)
 
     def change_own_password(self, password: str) -> None:
@@ -84,12 +85,12 @@ class OracleSession:
 
     def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about the pair; see `rotation.engine.Session`."""
-        self._admin.look.begin("clone_status")
+        self._admin.look.begin(Step.CLONE_STATUS)
         return self._pair(user, other).clone_status()
 
     def unshared(self, user: str, other: str) -> Sequence[Unshared]:
         """Return what is bound to the user's name; see `rotation.engine.Session`."""
-        self._admin.look.begin("unshared")
+        self._admin.look.begin(Step.UNSHARED)
         pair = normal_name(user), normal_name(other)
         return OracleUnshared(self._admin, OracleCatalog(self._admin, self._proofs, *pair), *pair).found()
 
