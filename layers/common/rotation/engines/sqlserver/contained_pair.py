@@ -18,6 +18,9 @@ from rotation.engines.sqlserver.triggers import require_no_triggers, unsafe_trig
 from rotation.engines.sqlserver.unshared import bound_by_predicates
 from rotation.errors import NotPermitted, Unsafe
 
+BOTH = 2
+"""How many of a pair carry our mark, once it is made."""
+
 
 class SQLServerContainedPair(SQLServerPair):
     """Two users of a contained database."""
@@ -38,6 +41,8 @@ class SQLServerContainedPair(SQLServerPair):
     def mirror(self) -> None:
         """Make `other` what `user` is; see `SQLServerPair`."""
         user = self._require(self.user)
+        if self._is_mirrored(user):
+            return
         require_no_triggers(self._connection, catalog.TRIGGERS, self.other, self._place)
         existed = self._find(self.other) is not None
 
@@ -81,6 +86,11 @@ class SQLServerContainedPair(SQLServerPair):
         """Say what the admin lacks; see `SQLServerPair`."""
         self._require_visibility()
         return self._part_here(self._connection.database, catalog.TRIGGERS)
+
+    def _is_mirrored(self, user: Principal) -> bool:
+        """Tell whether there is nothing to change, so that nothing needs a transaction."""
+        other = self._find(self.other)
+        return other is not None and len(self._marks(user, other)) == BOTH and not self._changes_left(as_ours=False)
 
     def _changes_left(self, *, as_ours: bool) -> list[str]:
         user, other = self._require(self.user), self._require(self.other)
