@@ -7,7 +7,7 @@ import pytest
 
 from rotation.engine import CloneStatus
 from rotation.errors import LoginRefused, NotPermitted, OutOfTime, StatementFailed, Unreachable, Unsafe
-from tests.contract.pairs import Pair, changed, differences, mirror, new_clone, proof_of
+from tests.contract.pairs import Pair, admin_for, changed, differences, mirror, new_clone, proof_of
 from tests.laboratories import INVOICES, ORDERS, Laboratory, deadline
 
 HOSTILE = ["it's", 'a "name"', "back`tick", "semi; colon --", "per%cent %s", "Ünïcode", "$dollar$", "back\\slash"]
@@ -193,6 +193,25 @@ class EngineContract:
             session.mirror(user.username, other.username)
         assert laboratory.logs_in(user)
         assert laboratory.logs_in(other)
+
+    def test_who_compares_again_sees_what_others_have_changed(self, laboratory: Laboratory, new: Pair) -> None:
+        user, other = (one.username for one in new)
+        mirror(laboratory, *new)
+        with laboratory.engine.connect(admin_for(laboratory, new[0]), deadline()) as session:
+            assert not session.compare(user, other).sentences
+            laboratory.allow(other, INVOICES)
+            assert session.compare(user, other).sentences
+
+    def test_what_was_changed_since_the_comparison_is_mirrored(self, laboratory: Laboratory, new: Pair) -> None:
+        """The statements of `mirror` do not come from what the comparison has read."""
+        user, other = (one.username for one in new)
+        mirror(laboratory, *new)
+        laboratory.allow(other, INVOICES)
+        with laboratory.engine.connect(admin_for(laboratory, new[0]), deadline()) as session:
+            assert session.compare(user, other).sentences
+            laboratory.allow(user, INVOICES)
+            session.mirror(user, other)
+        assert laboratory.may_read(new[1], INVOICES)
 
     def test_a_clone_that_is_absent_can_be_created_and_is_ours_from_then_on(
         self, laboratory: Laboratory, new: Pair

@@ -6,22 +6,37 @@ test_mysql_kept.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
 
 from rotation.credential import Credential
-from tests.contract.pairs import RecordInMemory, set_secret
+from rotation.engines.sqlserver.rights import literal
+from rotation.errors import NotPermitted
+from rotation.record import ended
+from tests.contract.pairs import RecordInMemory, admin_for, differences, new_pair, set_secret
+from tests.contract.sqlserver_kit import alter
 from tests.faults.scenario import DATABASE
 from tests.faults.wire import Watch, Wire
+from tests.laboratories import INVOICES, deadline, new_password
 from tests.laboratories.mysql import MySQLLaboratory
+from tests.laboratories.oracle import OracleLaboratory
 from tests.laboratories.postgresql import PostgreSQLLaboratory
+from tests.laboratories.sqlserver import SQLServerLaboratory, bracketed
+
+if TYPE_CHECKING:
+    from tests.laboratories.db2 import Db2Laboratory  # it imports IBM's client, which is for x86_64 only
+
+type AnyLaboratory = MySQLLaboratory | PostgreSQLLaboratory | SQLServerLaboratory | OracleLaboratory | Db2Laboratory
 
 
-def messages(laboratory: MySQLLaboratory | PostgreSQLLaboratory) -> Iterator[int]:
+def messages(laboratory: AnyLaboratory, user: Credential | None = None) -> Iterator[int]:
     """Yield how many messages setSecret says in each rotation of a new pair, all logins included."""
     record = RecordInMemory()
     with Wire({DATABASE: laboratory.admin.port}) as wire:
         port = wire.port(DATABASE)
         through = replace(laboratory, admin=replace(laboratory.admin, port=port))
-        current, earlier = replace(laboratory.new_user(), port=port), list[Credential]()
+        current, earlier = replace(user or laboratory.new_user(), port=port), list[Credential]()
         while True:
             watch = wire.watch(Watch())
             pending = set_secret(through, current, *earlier, pair=record)
@@ -29,20 +44,84 @@ def messages(laboratory: MySQLLaboratory | PostgreSQLLaboratory) -> Iterator[int
             yield len(watch.places)
 
 
-def third(laboratory: MySQLLaboratory | PostgreSQLLaboratory) -> int:
-    """Return them for the third rotation."""
-    counts = messages(laboratory)
-    return [next(counts) for _ in range(3)][-1]
+def warm(laboratory: AnyLaboratory, number: int = 3, user: Credential | None = None) -> int:
+    """Return them for the rotation with this number."""
+    counts = messages(laboratory, user)
+    return [next(counts) for _ in range(number)][-1]
 
 
 class TestMessages:
     """A TLS handshake takes a message more or less, depending on how its records are cut."""
 
     def test_of_postgresql(self, postgresql: PostgreSQLLaboratory) -> None:
-        assert third(postgresql) < 95
+        assert warm(postgresql) < 95
 
     def test_of_mysql(self, mysql: MySQLLaboratory) -> None:
-        assert third(mysql) < 43
+        assert warm(mysql) < 43
 
     def test_of_mariadb(self, mariadb: MySQLLaboratory) -> None:
-        assert third(mariadb) < 38
+        assert warm(mariadb) < 38
+
+    def test_of_sql_server(self, sqlserver: SQLServerLaboratory) -> None:
+        """Five databases: each costs two."""
+        assert warm(sqlserver) < 60
+
+    def test_of_a_contained_user(self, sqlserver: SQLServerLaboratory) -> None:
+        assert warm(sqlserver, user=sqlserver.new_contained_user()) < 38
+
+    def test_of_oracle(self, oracle: OracleLaboratory) -> None:
+        assert warm(oracle) < 67
+
+    def test_of_db2(self, db2: "Db2Laboratory") -> None:
+        assert warm(db2, 2) < 97
+
+
+class TestLook:
+    """What a session has read counts until it writes; see `rotation.engines.look`."""
+
+    @staticmethod
+    def sees_what_others_change_after_it_wrote(laboratory: AnyLaboratory) -> None:
+        user, other = new_pair(laboratory)
+        laboratory.allow(other.username, INVOICES)
+        with laboratory.engine.connect(admin_for(laboratory, user), deadline()) as session:
+            assert session.compare(user.username, other.username).sentences
+            session.mirror(user.username, other.username)
+            laboratory.allow(other.username, INVOICES)
+            assert session.compare(user.username, other.username).sentences
+
+    def test_of_sql_server(self, sqlserver: SQLServerLaboratory) -> None:
+        self.sees_what_others_change_after_it_wrote(sqlserver)
+
+    def test_of_oracle(self, oracle: OracleLaboratory) -> None:
+        self.sees_what_others_change_after_it_wrote(oracle)
+
+    def test_of_db2(self, db2: "Db2Laboratory") -> None:
+        self.sees_what_others_change_after_it_wrote(db2)
+
+    def test_what_is_changed_after_a_comparison_that_found_nothing_is_changed_after_the_rotation(
+        self, sqlserver: SQLServerLaboratory
+    ) -> None:
+        """The next rotation follows it, because the record is of what was seen."""
+        user, other = new_pair(sqlserver)
+        with sqlserver.engine.connect(admin_for(sqlserver, user), deadline()) as session:
+            session.compare(user.username, other.username)
+            sqlserver.allow(user.username, INVOICES)
+            session.mirror(user.username, other.username)
+            record = ended(session.compare(user.username, other.username), user.username, other.username)
+        assert not sqlserver.may_read(other, INVOICES)
+        set_secret(sqlserver, user, pair=RecordInMemory(record.labels))
+        assert differences(sqlserver, user, other) == []
+
+    def test_a_login_that_was_exchanged_after_the_comparison_gets_no_password(
+        self, sqlserver: SQLServerLaboratory
+    ) -> None:
+        user, other = new_pair(sqlserver)
+        name = bracketed(other.username)
+        with sqlserver.engine.connect(admin_for(sqlserver, user), deadline()) as session:
+            session.clone_status(user.username, other.username)
+            session.compare(user.username, other.username)
+            session.mirror(user.username, other.username)
+            alter(sqlserver, f"DROP LOGIN {name}", f"CREATE LOGIN {name} WITH PASSWORD = {literal(other.password)}")
+            with pytest.raises(NotPermitted, match="sees no such LOGIN"):
+                session.set_password(other.username, new_password())
+        assert sqlserver.logs_in(replace(other, database="master"))

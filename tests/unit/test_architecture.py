@@ -26,7 +26,7 @@ CLIENTS = {
 RELATIVES = {"mariadb": {"mysql"}}
 """The engines whose modules a driver imports, besides its own."""
 
-COMMON = {f"rotation.engines.{name}" for name in ("driver", "network", "other_engine", "password_rules")}
+COMMON = {f"rotation.engines.{name}" for name in ("driver", "look", "network", "other_engine", "password_rules")}
 """Modules that every driver can import, and that import no driver."""
 
 DECISIONS = ["rotation.steps", "rotation.strategies"]

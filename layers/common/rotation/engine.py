@@ -148,6 +148,7 @@ class Session(Protocol):
 
         After the call the pair has our mark, and both users have the same effective rights: rights were added and
         removed. `user` keeps all it had. Can be repeated; if it was cut off at any statement, a repetition goes on.
+        That there is nothing to do can be known from a comparison that found no difference just before.
         """
 
     def set_password(self, username: str, password: str) -> None:
@@ -162,6 +163,7 @@ class Session(Protocol):
     def compare(self, user: str, other: str) -> Comparison:
         """Compare the two, in all that `mirror` copies. Changes nothing. Raises RightsDiffer if one of them is gone.
 
+        It is of now; only after a `mirror` that has changed nothing, it can be the same as before that.
         If `mirror` is cut off, what still differs was among the differences before it, or among `Comparison.passing`.
         """
 

@@ -41,8 +41,8 @@ class Access:
 
 def read_access(connection: Db2Connection, operation: str, remedy: str) -> Access:
     """Ask which groups and roles have what a user needs, also through a role that they have."""
-    entering = connection.execute(operation, CONNECT, remedy=remedy)
-    members = [(_holder(row), _role(row["ROLENAME"])) for row in connection.execute(operation, ROLES, remedy=remedy)]
+    entering = connection.ask(operation, CONNECT, remedy=remedy)
+    members = [(_holder(row), _role(row["ROLENAME"])) for row in connection.ask(operation, ROLES, remedy=remedy)]
     return Access(_reaching({*BY_ITSELF, *map(_holder, entering)}, members), _reaching({PACKAGES}, members))
 
 

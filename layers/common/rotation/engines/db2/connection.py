@@ -13,6 +13,7 @@ from rotation.engines.db2.client import ClientConnection, Row, ServerError
 from rotation.engines.db2.kind import CREDENTIAL_BYTES, KIND, granted
 from rotation.engines.db2.problems import is_answer, login_failure, statement_failure
 from rotation.engines.driver import CONNECT_SECONDS, NO_ANSWER, STATEMENT_SECONDS, ExpectedError
+from rotation.engines.look import Look
 from rotation.engines.network import ca_bundle, open_socket
 from rotation.engines.other_engine import login_seconds, name_engine
 from rotation.errors import DatabaseError, InvalidSecret, LoginBlocked, Unreachable
@@ -27,8 +28,13 @@ NO_PRIVILEGE, NO_AUTHORITY, NOT_ON_STANDBY = -551, -552, -1773
 class Db2Connection:
     """One connection, in one transaction."""
 
-    def __init__(self, client: ClientConnection, credential: Credential, deadline: Deadline) -> None:
+    def __init__(
+        self, client: ClientConnection, credential: Credential, deadline: Deadline, look: Look | None = None
+    ) -> None:
+        """`look` is that of another connection of the same session, to another database."""
         self._client = client
+        self.look = look or Look()
+        """What `ask` has read."""
         self.credential = credential
         self.deadline = deadline
         self._has_lock_timeout = False
@@ -38,6 +44,21 @@ class Db2Connection:
         """Who is logged in."""
         return self.credential.username
 
+    def ask(
+        self,
+        operation: str,
+        question: str,
+        parameters: Sequence[object] = (),
+        remedy: str = "",
+        expected: frozenset[int] = frozenset(),
+    ) -> list[Row]:
+        """Return the rows of a query, which is asked once in a look; see `execute` and `rotation.engines.look`.
+
+        It changes nothing, and nobody changes the rows.
+        """
+        asked = (self.credential.database, question, tuple(parameters))
+        return self.look.once(asked, lambda: self._send(operation, question, parameters, remedy, expected))
+
     def execute(
         self,
         operation: str,
@@ -46,18 +67,30 @@ class Db2Connection:
         remedy: str = "",
         expected: frozenset[int] = frozenset(),
     ) -> list[Row]:
-        """Run one statement within the deadline, and return its rows.
+        """Run one statement within the deadline, and return its rows. The look ends.
 
         Raises ExpectedError for the codes in `expected`, and a DatabaseError for others. The error has `remedy` if the
         table knows none.
         """
+        self.look.end()
+        return self._send(operation, statement, parameters, remedy, expected)
+
+    def _send(
+        self,
+        operation: str,
+        statement: str,
+        parameters: Sequence[object],
+        remedy: str,
+        expected: frozenset[int],
+    ) -> list[Row]:
         self._set_lock_timeout(operation)
         seconds = self.deadline.allow(STATEMENT_SECONDS, operation)
         with self._translating(operation, seconds, remedy, expected):
             return self._client.execute(statement, parameters, seconds)
 
     def call(self, operation: str, procedure: str, parameters: Sequence[object], remedy: str = "") -> Sequence[Any]:
-        """Call a procedure, and return its parameters after the call."""
+        """Call a procedure, and return its parameters after the call. The look ends."""
+        self.look.end()
         seconds = self.deadline.allow(STATEMENT_SECONDS, operation)
         with self._translating(operation, seconds, remedy):
             return self._client.call(procedure, parameters, seconds)
@@ -119,22 +152,28 @@ class ExpiredConnection(Db2Connection):
         """Keep what the login failed with."""
         self.credential = credential
         self.deadline = deadline
+        self.look = Look()
         self._failure = failure
 
     def _fail(self, *_: object, **__: object) -> NoReturn:
         raise self._failure
 
-    execute = call = server = commit = rollback = _fail
+    ask = execute = call = server = commit = rollback = _fail
 
 
 @contextmanager
-def connect(credential: Credential, deadline: Deadline, new_password: str | None = None) -> Iterator[Db2Connection]:
-    """Log in, and give the user `new_password` if there is one; see `rotation.engine.Engine.connect`."""
+def connect(
+    credential: Credential, deadline: Deadline, new_password: str | None = None, look: Look | None = None
+) -> Iterator[Db2Connection]:
+    """Log in, and give the user `new_password` if there is one; see `rotation.engine.Engine.connect`.
+
+    `look` is that of another connection of the same session.
+    """
     operation = f"logging in as {credential} to {credential.database}"
     if new_password is not None:
         operation = f"changing the password of {credential}"
     client = _log_in(credential, deadline, operation, new_password)
-    connection = Db2Connection(client, credential, deadline)
+    connection = Db2Connection(client, credential, deadline, look)
     try:
         yield connection
         connection.commit()

@@ -67,6 +67,6 @@ def _is_wide(change: Change) -> bool:
 def _dependents(connection: Db2Connection, owner: str, remedy: str) -> Iterator[Dependent]:
     name = normal_name(owner)
     operation = f"looking for views and triggers of {owner}"
-    for row in connection.execute(operation, DEPENDENTS, (name, name), remedy):
+    for row in connection.ask(operation, DEPENDENTS, (name, name), remedy):
         what = f"{KEYWORDS[row['KIND']]} {identifier(row['PLACE'])}.{identifier(row['NAME'])}"
         yield Dependent(what, f"ON TABLE {identifier(row['ON_PLACE'])}.{identifier(row['ON_NAME'])}")

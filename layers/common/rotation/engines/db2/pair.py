@@ -174,7 +174,7 @@ class Db2Pair:
 
     def _memberships(self, username: str) -> frozenset[str]:
         operation = f"reading the groups of {username}"
-        rows = self._connection.execute(operation, GROUPS, (normal_name(username),), remedy_to_read(self._connection))
+        rows = self._connection.ask(operation, GROUPS, (normal_name(username),), remedy_to_read(self._connection))
         return frozenset(row["GROUP"] for row in rows)
 
     # Rights
@@ -191,7 +191,7 @@ class Db2Pair:
         user, other = normal_name(self.user), normal_name(self.other)
         remedy, expected = remedy_to_read(self._connection), frozenset({UNKNOWN_NAME})
         try:
-            rows = self._connection.execute(operation, view.query, (user, other), remedy, expected)
+            rows = self._connection.ask(operation, view.query, (user, other), remedy, expected)
             return read(view, rows, user), read(view, rows, other)
         except ExpectedError:
             return None

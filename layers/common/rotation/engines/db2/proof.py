@@ -39,7 +39,7 @@ def _principal(username: str, database: str) -> str:
 def _database(connection: Db2Connection) -> str:
     """Return the name of the database as the server gives it; raises Unsafe if this user is another one there."""
     operation = "asking the server who has logged in"
-    [row] = connection.execute(operation, WHO_AM_I)
+    [row] = connection.ask(operation, WHO_AM_I)
     system_user, session_user, database = (str(value).strip() for value in row.values())
     for register, name in (("SYSTEM_USER", system_user), ("SESSION_USER", session_user)):
         if name != normal_name(connection.username):

@@ -19,6 +19,7 @@ from rotation.engines.db2.proof import read_proof, require_same_database
 from rotation.engines.db2.unshared import unshared
 from rotation.engines.db2.users import Db2Users
 from rotation.engines.driver import foreign_triggers_allowed, refuse_foreign_triggers, verify
+from rotation.engines.look import Step
 from rotation.engines.other_engine import reach
 from rotation.errors import LoginBlocked
 from rotation.finding import Finding
@@ -94,6 +95,7 @@ class Db2Session:
         No other user of the server can have this name, so there is nothing to remember.
         """
         operation = f"looking for the {proof.username} that has logged in"
+        self.connection.look.begin(Step.PROVE)
         require_same_database(self.connection, proof, operation)
         self._connect_to_users().require(proof.username, operation)
 
@@ -112,16 +114,18 @@ class Db2Session:
 
     def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about the pair; see `rotation.engine.Session`."""
+        self.connection.look.begin(Step.CLONE_STATUS)
         return self._pair(user, other).clone_status()
 
     def unshared(self, user: str, other: str) -> Sequence[Unshared]:
         """Return what only `user` can have, or find; see `rotation.engine.Session`."""
+        self.connection.look.begin(Step.UNSHARED)
         self._connect_to_users()
         return unshared(self.connection, user, other, remedy_to_read(self.connection))
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is in this database; see `rotation.engine.Session`."""
-        self._pair(user, other).mirror()
+        self.connection.look.mirrored(self._pair(user, other).mirror)
 
     def set_password(self, username: str, password: str) -> None:
         """Give another user this password; see `rotation.engine.Session`."""
@@ -133,7 +137,7 @@ class Db2Session:
 
     def compare(self, user: str, other: str) -> Comparison:
         """Compare the two; see `rotation.engine.Session`."""
-        return self._pair(user, other).compare()
+        return self.connection.look.compared(self._pair(user, other).compare)
 
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements, and roll everything back; see `rotation.engine.Session`."""
@@ -159,7 +163,9 @@ class Db2Session:
     def _connect_to_users(self) -> Db2Users:
         """Log in to RDSADMIN, once per session. Everything that an admin changes begins with this."""
         if not self._users:
-            users = self._stack.enter_context(db2_users.connect(self.connection.credential, self.connection.deadline))
+            users = self._stack.enter_context(
+                db2_users.connect(self.connection.credential, self.connection.deadline, self.connection.look)
+            )
             self._require_no_connect_procedure()
             self._users = users
         return self._users
@@ -168,5 +174,5 @@ class Db2Session:
         """Raise Unsafe if a procedure ran when this session connected: it had the rights of an admin."""
         if not foreign_triggers_allowed():
             operation = "looking for a connect procedure (connect_proc)"
-            rows = self.connection.execute(operation, CONNECT_PROCEDURE, remedy=remedy_to_read(self.connection))
+            rows = self.connection.ask(operation, CONNECT_PROCEDURE, remedy=remedy_to_read(self.connection))
             refuse_foreign_triggers(operation, sorted({str(name) for row in rows for name in row.values() if name}))

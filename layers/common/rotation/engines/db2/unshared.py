@@ -110,7 +110,7 @@ def unshared(connection: Db2Connection, user: str, other: str, remedy: str) -> S
 def _in_schema(connection: Db2Connection, user: str, other: str, remedy: str) -> Sequence[Unshared]:
     schema = normal_name(user)
     parameters = [schema] * OBJECTS.count("?")
-    rows = connection.execute(f"looking for objects in the schema of {user}", OBJECTS, parameters, remedy)
+    rows = connection.ask(f"looking for objects in the schema of {user}", OBJECTS, parameters, remedy)
     counts = {row["KIND"]: (int(row["AMOUNT"]), row["EXAMPLE"]) for row in rows}
     total = sum(amount for amount, _ in counts.values())
     if not total:
@@ -127,7 +127,7 @@ def _in_schema(connection: Db2Connection, user: str, other: str, remedy: str) ->
 
 def _bound(connection: Db2Connection, user: str, other: str, remedy: str) -> Sequence[Unshared]:
     parameters = [normal_name(user), normal_name(other)] * (BOUND.count("?") // 2)
-    rows = connection.execute(f"looking for what only {user} can have", BOUND, parameters, remedy)
+    rows = connection.ask(f"looking for what only {user} can have", BOUND, parameters, remedy)
     return [_sentence(row, user, other) for row in rows]
 
 

@@ -27,6 +27,7 @@ from rotation.engines.db2.client import Row
 from rotation.engines.db2.connection import UNKNOWN_ROUTINE, Db2Connection
 from rotation.engines.db2.problems import HAS_EXPIRED
 from rotation.engines.driver import ADMIN_HOST, CORRECT_CAUSE, ExpectedError, accepts
+from rotation.engines.look import Look
 from rotation.errors import LoginBlocked, NotPermitted, StatementFailed, Unsafe
 from rotation.redaction import said
 from rotation.values import dataclass
@@ -73,7 +74,7 @@ class Db2Users:
         (https://github.com/aws-samples/aws-secrets-manager-rotation-lambdas, SecretsManagerRDSDb2RotationMultiUser).
         """
         statement = "CALL RDSADMIN.LIST_USERS()"
-        rows = self.connection.execute("listing the users", statement, remedy=self._remedy)
+        rows = self.connection.ask("listing the users", statement, remedy=self._remedy)
         text = "\n".join(value for row in rows for value in row.values() if isinstance(value, str))
         names = (line.split()[0] for line in text.splitlines() if line.strip())
         return any(name.upper() == username.upper() for name in names)
@@ -120,7 +121,7 @@ class Db2Users:
         """Return the other databases of the server, without RDS's own; none if this RDSADMIN cannot list them."""
         operation, unknown = "listing the databases of the server", frozenset({UNKNOWN_ROUTINE})
         try:
-            rows = self.connection.execute(operation, DATABASES, remedy=self._remedy, expected=unknown)
+            rows = self.connection.ask(operation, DATABASES, remedy=self._remedy, expected=unknown)
         except ExpectedError:
             return []
         return sorted({str(row["DATABASE_NAME"]).strip().upper() for row in rows} - {RDSADMIN, database.upper()})
@@ -179,8 +180,8 @@ class Db2Users:
             return None
 
     def _tasks(self, operation: str, which: str, kind: str) -> list[Row]:
-        # No argument holds text that a user could write. Other columns hold the arguments of the task: we do not read
-        # them.
+        # Asked anew each time, because we wait for news. No argument holds text that a user could write. Other columns
+        # hold the arguments of the task: we do not read them.
         return self.connection.execute(operation, TASKS.format(which=which, kind=kind), remedy=self._remedy)
 
 
@@ -198,11 +199,11 @@ def _failure(task: Row, operation: str) -> StatementFailed:
 
 
 @contextmanager
-def connect(master: Credential, deadline: Deadline) -> Iterator[Db2Users]:
-    """Log in to RDSADMIN; raises NotPermitted if this is not the master user."""
+def connect(master: Credential, deadline: Deadline, look: Look) -> Iterator[Db2Users]:
+    """Log in to RDSADMIN, in a session that looks there as well; raises NotPermitted if this is not the master user."""
     with ExitStack() as stack:
         try:
-            login = db2_connection.connect(replace(master, database=RDSADMIN), deadline)
+            login = db2_connection.connect(replace(master, database=RDSADMIN), deadline, look=look)
             connection = stack.enter_context(login)
         except LoginBlocked as error:
             raise _not_the_master(error) from None

@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from rotation.engines.driver import ExpectedError, foreign_triggers_allowed, refuse_foreign_triggers
+from rotation.engines.look import Look
 from rotation.engines.oracle.connection import OracleConnection, Rows
 from rotation.engines.oracle.rights import SYS, identifier, packaged_name
 from rotation.errors import NotPermitted
@@ -49,6 +50,8 @@ class OracleAdmin:
 
     def __init__(self, connection: OracleConnection) -> None:
         self.connection = connection
+        self.look = Look()
+        """What was read of the data dictionary."""
         self._schema = ""
         """The current schema as this session has set it; empty: that of the login."""
         self._known_triggers: Rows | None = None
@@ -70,6 +73,7 @@ class OracleAdmin:
 
     def change(self, operation: str, statement: str, remedy: str, expected: frozenset[str] = frozenset()) -> None:
         """Run a statement that changes another user; see `OracleConnection.execute`."""
+        self.look.end()
         self.refuse_foreign_triggers(operation)
         self.connection.execute(operation, statement, {}, remedy, expected)
 
@@ -82,6 +86,7 @@ class OracleAdmin:
         expected: frozenset[str] = frozenset(),
     ) -> None:
         """Call procedures of SYS's packages; `calls` names them without SYS."""
+        self.look.end()
         self.refuse_foreign_triggers(operation)
         self.connection.execute(operation, NAMES_OF_SYS)  # again: statements since then can have fired a trigger
         self.connection.execute(operation, f"BEGIN {calls} END;", arguments, remedy, expected)
@@ -124,6 +129,10 @@ class OracleAdmin:
         self._has_checked_triggers = True
 
     def _query(self, operation: str, query: str, arguments: Mapping[str, str]) -> Rows:
+        """Query the data dictionary, once in a look."""
+        return self.look.once((query, *arguments.values()), lambda: self._query_now(operation, query, arguments))
+
+    def _query_now(self, operation: str, query: str, arguments: Mapping[str, str]) -> Rows:
         """Query the data dictionary; a user without the right to see a view gets the error that it does not exist."""
         self.resolve_in_sys(operation)
         try:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from rotation.engines.oracle.admin import OracleAdmin
+from rotation.engines.oracle.connection import Rows
 from rotation.engines.oracle.definition import (
     ATTRIBUTES,
     LATER_ATTRIBUTES,
@@ -94,7 +95,9 @@ type User = Mapping[str, str]
 class OracleCatalog:
     """Reads what users are and can do, through an admin."""
 
-    def __init__(self, admin: OracleAdmin, proofs: OracleProofs) -> None:
+    def __init__(self, admin: OracleAdmin, proofs: OracleProofs, *pair: str) -> None:
+        """`pair` are two users of which what is asked of one is soon asked of the other: so both are asked at once."""
+        self._pair = sorted(pair)
         self._admin = admin
         self._proofs = proofs
 
@@ -102,7 +105,7 @@ class OracleCatalog:
         """Return those of these users that exist, by name; raises Unsafe if one is not the account that logged in."""
         operation = f"looking up {' and '.join(names)}"
         columns = (*USER_COLUMNS, *self._later_attributes())
-        rows = self._admin.read(operation, "dba_users", ["username"], columns, names)
+        rows = self._admin.read(operation, "dba_users", ["username"], columns, sorted(names))
         users: dict[str, User] = {name: dict(zip(columns, row, strict=True)) for name, *row in rows}
         for name, row in users.items():
             self._proofs.require_same(name, row["user_id"], operation)
@@ -158,12 +161,12 @@ class OracleCatalog:
         )
 
     def is_untouched(self, user: str, row: User) -> bool:
-        """Tell whether a user is locked, and has and owns nothing."""
+        """Tell whether a user is locked, and has and owns nothing. Who takes turns with it is read last."""
         if not is_locked(row):
             return False
         roles = [*self._rows(user, "roles", "dba_role_privs", "grantee", "granted_role")]
-        has = (roles, self._objects(user), list(self._privileges(user)), list(self._all_proxies(user)))
-        return not any(has) and not self._quotas(user)
+        has = (roles, self._objects(user), list(self._privileges(user)), self._quotas(user))
+        return not any((*has, *self._all_proxies(user)))
 
     def owned(self, user: str) -> list[tuple[str, str]]:
         """Return type and name of each object that a user owns, but for those that the server made by itself."""
@@ -212,8 +215,12 @@ class OracleCatalog:
 
     def _rows(self, user: str, what: str, view: str, key: str, *columns: str) -> Iterator[tuple[str, ...]]:
         """Yield the columns of what a view says about a user."""
-        for _, *row in self._admin.read(f"reading the {what} of {user}", view, [key], columns, [user]):
+        for _, *row in self._read(user, f"reading the {what} of {user}", view, [key], columns):
             yield tuple(row)
+
+    def _read(self, user: str, operation: str, view: str, keys: Sequence[str], columns: Sequence[str]) -> Rows:
+        names = self._pair if user in self._pair else [user]
+        return [row for row in self._admin.read(operation, view, keys, columns, names) if user in row[: len(keys)]]
 
     def _privileges(self, user: str) -> Iterator[Right]:
         rows = self._rows(user, "privileges", "dba_sys_privs", "grantee", "privilege", "admin_option")
@@ -251,8 +258,8 @@ class OracleCatalog:
         """Yield who can connect as the user, and as whom the user can connect."""
         operation, columns = f"reading the proxies of {user}", ("authentication", "authorization_constraint", "role")
         roles: dict[tuple[str, ...], list[str]] = defaultdict(list)
-        for client, proxy, authentication, constraint, role in self._admin.read(
-            operation, "dba_proxies", ["client", "proxy"], columns, [user]
+        for client, proxy, authentication, constraint, role in self._read(
+            user, operation, "dba_proxies", ["client", "proxy"], columns
         ):
             roles[client, proxy or "", authentication, constraint].extend([role] if role else [])
         for (client, proxy, authentication, constraint), named in roles.items():

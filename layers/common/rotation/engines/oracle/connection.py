@@ -61,7 +61,7 @@ SERVICE = re.compile(r"[\w.$#-]+")
 
 FETCHED_AT_ONCE, VERIFY_ROWS = 1000, 10
 MOST_ROWS = 50_000
-"""How many rows are kept: a user with so many rights cannot be mirrored in time either."""
+"""How many rows are kept, of both users of a pair: those with so many rights cannot be mirrored in time either."""
 
 PROGRAM = "secret-rotation"
 """What the server shows as the program of a session."""

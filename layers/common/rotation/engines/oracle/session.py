@@ -7,6 +7,7 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import OWN_NAME, CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.driver import verify
+from rotation.engines.look import Step
 from rotation.engines.oracle.admin import OracleAdmin
 from rotation.engines.oracle.catalog import OracleCatalog
 from rotation.engines.oracle.connection import OracleConnection, connect
@@ -75,6 +76,7 @@ class OracleSession:
 
     def require_proven(self, proof: Proof) -> None:
         """Bind this session to an account that logged in; see `rotation.engine.Session`."""
+        self._admin.look.begin(Step.PROVE)
         self._proofs.bind(proof)
 
     def change_own_password(self, password: str) -> None:
@@ -83,16 +85,18 @@ class OracleSession:
 
     def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about the pair; see `rotation.engine.Session`."""
+        self._admin.look.begin(Step.CLONE_STATUS)
         return self._pair(user, other).clone_status()
 
     def unshared(self, user: str, other: str) -> Sequence[Unshared]:
         """Return what is bound to the user's name; see `rotation.engine.Session`."""
-        catalog = OracleCatalog(self._admin, self._proofs)
-        return OracleUnshared(self._admin, catalog, normal_name(user), normal_name(other)).found()
+        self._admin.look.begin(Step.UNSHARED)
+        pair = normal_name(user), normal_name(other)
+        return OracleUnshared(self._admin, OracleCatalog(self._admin, self._proofs, *pair), *pair).found()
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is; see `rotation.engine.Session`."""
-        self._pair(user, other).mirror()
+        self._admin.look.mirrored(self._pair(user, other).mirror)
 
     def set_password(self, username: str, password: str) -> None:
         """Give another user this password, and unlock it; see `rotation.engine.Session`."""
@@ -105,7 +109,7 @@ class OracleSession:
 
     def compare(self, user: str, other: str) -> Comparison:
         """Compare the two; see `rotation.engine.Session`."""
-        return self._pair(user, other).compare()
+        return self._admin.look.compared(self._pair(user, other).compare)
 
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements, and roll everything back; see `rotation.engine.Session`."""
@@ -139,5 +143,5 @@ class OracleSession:
         return OracleInspection(self._admin, OracleCatalog(self._admin, self._proofs), self._passwords)
 
     def _pair(self, user: str, other: str) -> OraclePair:
-        catalog = OracleCatalog(self._admin, self._proofs)
-        return OraclePair(self._admin, catalog, normal_name(user), normal_name(other), self._kept)
+        pair = normal_name(user), normal_name(other)
+        return OraclePair(self._admin, OracleCatalog(self._admin, self._proofs, *pair), *pair, self._kept)

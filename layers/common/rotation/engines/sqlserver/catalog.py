@@ -79,22 +79,20 @@ Updateability READ_ONLY (…/t-sql/functions/databasepropertyex-transact-sql).""
 OWN_DATABASES = """
     SELECT CAST(name AS varbinary(256)), HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW ANY DATABASE')
     FROM sys.databases WHERE HAS_DBACCESS(name) = 1"""
-OWN_USER = "SELECT 1 FROM {database}.sys.database_principals WHERE sid = SUSER_SID()"
-"""Which databases the user who is logged in can enter, and whether it has a user in one of them. Without VIEW ANY
-DATABASE, it does not see all databases that it can enter."""
-VISIBILITY = "SELECT HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'VIEW DEFINITION'), DATABASE_PRINCIPAL_ID()"
-"""Of the current database, which NULL stands for (…/t-sql/functions/has-perms-by-name-transact-sql)."""
+OWN_USER = "SELECT {number} FROM {database}.sys.database_principals WHERE sid = SUSER_SID()"
+"""Which databases the user who is logged in can enter, and whether it has a user in one of them, for which a number
+stands. Without VIEW ANY DATABASE, it does not see all databases that it can enter."""
 
-_USER = """
-    SELECT principal_id, name, sid, default_schema_name, allow_encrypted_value_modifications
-    FROM sys.database_principals"""
-USERS_BY_SID = f"{_USER} WHERE sid IN (%s, %s)"
-USER_OF_LOGIN_BY_NAME = f"{_USER} WHERE name = %s AND type = 'S' AND authentication_type = 1"
-NAMESAKE = """
-    SELECT n.type, n.authentication_type, n.sid FROM sys.database_principals n
-    WHERE n.name = %s AND EXISTS (SELECT 1 FROM sys.database_principals u WHERE u.sid = %s)
-      AND NOT EXISTS (SELECT 1 FROM sys.database_principals o WHERE o.sid = %s)"""
-"""Who has a name, if one SID has a user here and another one has none."""
+HERE = """
+    SELECT HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'VIEW DEFINITION'), DATABASE_PRINCIPAL_ID(),
+        CASE WHEN p.name = %s THEN 1 ELSE 0 END, p.type, p.authentication_type,
+        p.principal_id, p.name, p.sid, p.default_schema_name, p.allow_encrypted_value_modifications
+    FROM sys.databases d LEFT JOIN sys.database_principals p ON p.sid IN (%s, %s) OR p.name = %s
+    WHERE d.database_id = DB_ID()"""
+"""What the admin sees in the current database, for which NULL stands; who has one of two SIDs there, and who has a name
+(https://learn.microsoft.com/en-us/sql/t-sql/functions/has-perms-by-name-transact-sql). There is a row even if there is
+nobody: everybody sees the database that the session is in
+(https://learn.microsoft.com/en-us/sql/relational-databases/system-catalog-views/sys-databases-transact-sql)."""
 SQL_USER, BY_INSTANCE = "S", 1
 """The `type`, and the `authentication_type`, of the user of a login with a password."""
 _CONTAINED = """

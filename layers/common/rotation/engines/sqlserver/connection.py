@@ -9,6 +9,7 @@ import pytds  # type: ignore[import-untyped]  # annotated, but not marked so (PE
 from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engines.driver import BUSY, CONNECT_SECONDS, STATEMENT_SECONDS, ExpectedError
+from rotation.engines.look import Look
 from rotation.engines.network import open_socket, tls_context
 from rotation.engines.other_engine import login_seconds, name_engine
 from rotation.engines.sqlserver.kind import KIND
@@ -19,6 +20,7 @@ from rotation.engines.sqlserver.problems import (
     login_failure,
     statement_failure,
 )
+from rotation.engines.sqlserver.rights import identifier
 from rotation.engines.sqlserver.wire import LOGIN_BYTES, NEWEST_TLS, AnswerTooLong, BoundedSocket, UnexpectedRedirect
 from rotation.errors import DatabaseError, LoginRefused, StatementFailed, Unsupported
 
@@ -43,14 +45,21 @@ class SQLServerConnection:
 
     def __init__(self, credential: Credential, deadline: Deadline, new_password: str | None = None) -> None:
         """Log in, once, and give the user `new_password` if there is one; raises ExpiredPassword."""
-        self.credential = credential
-        self._deadline = deadline
+        self._begin(credential, deadline)
         operation = f"logging in as {credential} to {credential.database}"
         if new_password is not None:
             operation = f"renewing the expired password of {credential}"
+        self._socket, self._client = _log_in(credential, deadline, operation, new_password)
+
+    def _begin(self, credential: Credential, deadline: Deadline) -> None:
+        self.credential = credential
+        self._deadline = deadline
+        self.look = Look()
+        """What `ask` has read."""
+        self._entered = self._place = credential.database
+        """The database that the session is in, and the one that it is to be in when it sends something."""
         self._expected: frozenset[int] = frozenset()
         """Errors of statements that are raised as ExpectedError."""
-        self._socket, self._client = _log_in(credential, deadline, operation, new_password)
 
     @property
     def username(self) -> str:
@@ -68,11 +77,47 @@ class SQLServerConnection:
         milliseconds = int(500 * self._deadline.allow(STATEMENT_SECONDS, operation))
         self.execute(operation, f"SET LOCK_TIMEOUT {milliseconds}")
 
+    def enter(self, database: str) -> None:
+        """Go to a database: all that follows is asked, and runs, there.
+
+        Raises a DatabaseError if that is not possible. A database that this look has entered already is entered again
+        only with the next statement that is sent.
+        """
+        self._place = database
+        self.look.once(("entered", database), self._go)
+
+    def ask(self, operation: str, question: str, arguments: Arguments = ()) -> Rows:
+        """Return the rows of a query about this database, which is asked once in a look; see `rotation.engines.look`.
+
+        It changes nothing, and nobody changes the rows. Raises what `execute` does.
+        """
+        asked = (self._place, question, tuple(arguments))
+        return self.look.once(asked, lambda: self._send(operation, question, arguments))
+
+    def ask_server(self, operation: str, question: str, arguments: Arguments = ()) -> Rows:
+        """Do the same with a query about the server, which has one answer in all databases: so it is asked in any."""
+        asked = ("", question, tuple(arguments))
+        return self.look.once(asked, lambda: self._send_here(operation, question, arguments))
+
     def execute(self, operation: str, statement: str, arguments: Arguments = (), remedy: str = "") -> Rows:
-        """Run one statement, until the deadline at most, and return the rows of its first result.
+        """Run one statement, until the deadline at most, and return the rows of its first result. The look ends.
 
         Raises a DatabaseError; `remedy` is what to do if the user lacks a right.
         """
+        self.look.end()
+        return self._send(operation, statement, arguments, remedy)
+
+    def _send(self, operation: str, statement: str, arguments: Arguments, remedy: str = "") -> Rows:
+        self._go()
+        return self._send_here(operation, statement, arguments, remedy)
+
+    def _go(self) -> Rows:
+        if self._place and self._place != self._entered:
+            self._send_here(f"entering the database {self._place}", f"USE {identifier(self._place)}")
+            self._entered = self._place
+        return []
+
+    def _send_here(self, operation: str, statement: str, arguments: Arguments = (), remedy: str = "") -> Rows:
         allowed = self._deadline.allow(STATEMENT_SECONDS, operation)
         cancelling = min(CANCEL_SECONDS, allowed / 4)
         self._socket.limit(allowed - cancelling, ANSWER_BYTES)
@@ -140,11 +185,10 @@ class ExpiredConnection(SQLServerConnection):
 
     def __init__(self, credential: Credential, deadline: Deadline, failure: DatabaseError) -> None:
         """Keep what the login failed with, for everything but `renew`."""
-        self.credential = credential
-        self._deadline = deadline
+        self._begin(credential, deadline)
         self.failure = failure
 
-    def execute(self, operation: str, statement: str, arguments: Arguments = (), remedy: str = "") -> Rows:  # noqa: ARG002 - see SQLServerConnection
+    def _send_here(self, operation: str, statement: str, arguments: Arguments = (), remedy: str = "") -> Rows:  # noqa: ARG002 - see SQLServerConnection
         """Raise what the login failed with."""
         raise self.failure
 

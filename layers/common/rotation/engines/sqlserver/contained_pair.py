@@ -18,6 +18,9 @@ from rotation.engines.sqlserver.triggers import require_no_triggers, unsafe_trig
 from rotation.engines.sqlserver.unshared import bound_by_predicates
 from rotation.errors import NotPermitted, Unsafe
 
+BOTH = 2
+"""How many of a pair carry our mark, once it is made."""
+
 
 class SQLServerContainedPair(SQLServerPair):
     """Two users of a contained database."""
@@ -38,6 +41,8 @@ class SQLServerContainedPair(SQLServerPair):
     def mirror(self) -> None:
         """Make `other` what `user` is; see `SQLServerPair`."""
         user = self._require(self.user)
+        if self._is_mirrored(user):
+            return
         require_no_triggers(self._connection, catalog.TRIGGERS, self.other, self._place)
         existed = self._find(self.other) is not None
 
@@ -82,6 +87,11 @@ class SQLServerContainedPair(SQLServerPair):
         self._require_visibility()
         return self._part_here(self._connection.database, catalog.TRIGGERS)
 
+    def _is_mirrored(self, user: Principal) -> bool:
+        """Tell whether there is nothing to change, so that nothing needs a transaction."""
+        other = self._find(self.other)
+        return other is not None and len(self._marks(user, other)) == BOTH and not self._changes_left(as_ours=False)
+
     def _changes_left(self, *, as_ours: bool) -> list[str]:
         user, other = self._require(self.user), self._require(self.other)
         return changes(self.keyword, *self._reader().read(user, other), as_ours=as_ours)
@@ -89,7 +99,7 @@ class SQLServerContainedPair(SQLServerPair):
     def _find(self, username: str) -> Principal | None:
         account = self._known.accounts.get(username)
         query = catalog.CONTAINED_USER_BY_SID if account else catalog.CONTAINED_USER
-        rows = self._run(f"looking for {username}", query, (account.sid, account.database) if account else (username,))
+        rows = self._read(f"looking for {username}", query, (account.sid, account.database) if account else (username,))
         return _contained_user(rows[0]) if rows else None
 
     def _not_found(self) -> Unsafe:
@@ -119,7 +129,7 @@ class SQLServerContainedPair(SQLServerPair):
 def is_contained(connection: SQLServerConnection, username: str) -> bool:
     """Tell whether this database has a contained user of this name; raises NotPermitted if the admin cannot see it."""
     operation = f"looking for {username} as {connection.username}"
-    [(containment, sees_users, authentication)] = connection.execute(operation, catalog.AUTHENTICATION, (username,))
+    [(containment, sees_users, authentication)] = connection.ask(operation, catalog.AUTHENTICATION, (username,))
     if authentication == catalog.BY_DATABASE:
         return True
     if containment and not sees_users:

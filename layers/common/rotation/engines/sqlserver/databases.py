@@ -6,6 +6,7 @@ other database that cannot be prepared is one that the two cannot share (`Unshar
 """
 
 from collections.abc import Sequence
+from itertools import batched
 from typing import Any, Self
 
 from rotation.engine import Proof, Unshared
@@ -21,6 +22,9 @@ DATABASES_WITHOUT_USERS = frozenset({"model", "rdsadmin"})
 """The template of new databases, and RDS's own database."""
 UNREADABLE = "\ufffd"
 """Stands in a name for half a character, which a name can hold on a server, and which no client can send."""
+
+AT_ONCE = 20
+"""How many databases are asked in one statement whether a login has a user there."""
 
 ONLINE, MULTI_USER, READ_ONLY = "ONLINE", "MULTI_USER", "READ_ONLY"
 
@@ -129,15 +133,25 @@ def own_databases(connection: SQLServerConnection) -> frozenset[str] | None:
     rows = connection.execute(operation, catalog.OWN_DATABASES)
     if not all(sees_all for _, sees_all in rows):
         return None
-    names = {bytes(in_bytes).decode("utf-16-le", errors="replace") for in_bytes, _ in rows}
-    return frozenset(name for name in names - DATABASES_WITHOUT_USERS if _is_user(connection, operation, name))
+    names = {bytes(in_bytes).decode("utf-16-le", errors="replace") for in_bytes, _ in rows} - DATABASES_WITHOUT_USERS
+    unreadable = {name for name in names if UNREADABLE in name}
+    parts = batched(sorted(names - unreadable), AT_ONCE, strict=False)
+    return frozenset(unreadable.union(*(_with_user(connection, operation, part) for part in parts)))
 
 
-def _is_user(connection: SQLServerConnection, operation: str, database: str) -> bool:
-    """Tell whether the login has a user in a database that it can enter; True if nobody answers that."""
-    if UNREADABLE in database:
-        return True
+def _with_user(connection: SQLServerConnection, operation: str, databases: Sequence[str]) -> set[str]:
+    """Return in which of these databases, which it can enter, the login has a user.
+
+    If one of them keeps it out meanwhile, there is no answer about the others: then each is asked for itself. One that
+    nobody answers for can have such a user.
+    """
+    questions = [
+        catalog.OWN_USER.format(number=number, database=identifier(name)) for number, name in enumerate(databases)
+    ]
     try:
-        return bool(connection.execute(operation, catalog.OWN_USER.format(database=identifier(database))))
+        rows = connection.ask(operation, " UNION ALL ".join(questions))
     except (NotPermitted, StatementFailed):
-        return True
+        if len(databases) == 1:
+            return set(databases)
+        return {name for one in databases for name in _with_user(connection, operation, [one])}
+    return {databases[number] for (number,) in rows}

@@ -1,7 +1,8 @@
 """What makes two logins of SQL Server the same, on the server and in every database? See `pair`."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from rotation.engine import Comparison, Unshared
 from rotation.engines.driver import CORRECT_CAUSE, unread_password
@@ -9,6 +10,7 @@ from rotation.engines.sqlserver import catalog
 from rotation.engines.sqlserver.accounts import SQLServerAccount
 from rotation.engines.sqlserver.admin import AdminsPart, lacking_for_pair, lacking_for_password, new_login
 from rotation.engines.sqlserver.comparing import ComparedPart, compared
+from rotation.engines.sqlserver.connection import Rows
 from rotation.engines.sqlserver.databases import DATABASES_WITHOUT_USERS, SQLServerDatabase
 from rotation.engines.sqlserver.kind import DATABASES, KIND, normal_name
 from rotation.engines.sqlserver.pair import SID_DIGITS, SQLServerPair, clone_sid, database_user
@@ -29,6 +31,37 @@ MOST_NAMED = 20
 GUEST, DATABASES_WITH_GUESTS = 2, frozenset({"master", "msdb", "tempdb"})
 """The id of the user `guest`, which every login without a user is if a database lets guests in, and the databases that
 always do (https://learn.microsoft.com/en-us/sql/relational-databases/security/authentication-access/principals-database-engine)."""
+
+
+@dataclass(frozen=True)
+class Here:
+    """What the admin sees in one database: an answer to `catalog.HERE`."""
+
+    rows: Rows
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether the admin sees all users."""
+        return bool(self.rows[0][0])
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether the admin is there as every other login is."""
+        return bool(self.rows[0][1] == GUEST)
+
+    def user(self, sid: bytes) -> Principal | None:
+        """Return the user with this SID."""
+        return next((database_user(user) for *_, user in self._principals() if bytes(user[2] or b"") == sid), None)
+
+    def namesakes(self) -> list[tuple[bool, Principal]]:
+        """Return who has the other login's name, and whether that is the user of a login with a password."""
+        of_logins = (catalog.SQL_USER, catalog.BY_INSTANCE)
+        return [(kind == of_logins, database_user(user)) for is_named, kind, user in self._principals() if is_named]
+
+    def _principals(self) -> Iterator[tuple[bool, tuple[object, object], Sequence[Any]]]:
+        for _, _, is_named, kind, authentication, *user in self.rows:
+            if user[0] is not None:
+                yield bool(is_named), (kind, authentication), user
 
 
 @dataclass(frozen=True)
@@ -68,8 +101,8 @@ class SQLServerLoginPair(SQLServerPair):
         self._enter("master")
         bound = bound_to_login(self._query, user, other, self.other)
         left: list[Unshared] = []
-        for database, closed in self._databases():
-            if not closed:
+        for database, closed in self._databases(user.sid, other_sid):
+            if not closed and self._here(user.sid, other_sid).user(user.sid):
                 bound += bound_by_predicates(self._query, user, self.other, database.name)
             if lost := closed or self._unprepared(database, user.sid, other_sid):
                 self._known.left.add(database.name)
@@ -90,7 +123,7 @@ class SQLServerLoginPair(SQLServerPair):
             f"preparing {self.other}",
             lambda: self._change_until_equal(lambda as_ours: self._changes_of_server(as_ours=as_ours)),
         )
-        for database, lost in self._databases():
+        for database, lost in self._databases(user.sid, other.sid):
             if database.name in self._known.left:
                 continue
             if lost:
@@ -104,7 +137,7 @@ class SQLServerLoginPair(SQLServerPair):
     def set_password(self, password: str) -> None:
         """Give `user` a password, and let it log in; see `SQLServerPair`."""
         user = self._user_to_alter()
-        [(is_disabled, is_locked)] = self._run(f"looking at {self.user}", catalog.LOGIN_STATE, (user.sid,))
+        [(is_disabled, is_locked)] = self._read_server(f"looking at {self.user}", catalog.LOGIN_STATE, (user.sid,))
         self._alter(user, f"WITH PASSWORD = {literal(password)}{' UNLOCK' if is_locked else ''}")
         if is_disabled:
             self._alter(user, "ENABLE")
@@ -117,11 +150,11 @@ class SQLServerLoginPair(SQLServerPair):
         """Compare the two; see `SQLServerPair`."""
         self._require_visibility()
         user, other = self._both()
-        [(is_disabled, _)] = self._run(f"looking at {self.other}", catalog.LOGIN_STATE, (other.sid,))
+        [(is_disabled, _)] = self._read_server(f"looking at {self.other}", catalog.LOGIN_STATE, (other.sid,))
         user, other = self._reader(of_server=True).read(user, other)
         server = ComparedPart(self.user, self.other, user, other)
         parts = [server]
-        for database, lost in self._databases():
+        for database, lost in self._databases(user.sid, other.sid):
             if not lost and database.name not in self._known.left:
                 found = self._users(user.sid, other.sid)
                 parts.append(
@@ -154,9 +187,9 @@ class SQLServerLoginPair(SQLServerPair):
     def _find(self, username: str) -> Principal | None:
         operation, account = f"looking for {username}", self._known.accounts.get(username)
         query, key = (catalog.LOGIN_BY_SID, account.sid) if account else (catalog.LOGIN, username)
-        rows = self._run(operation, query, (key,))
+        rows = self._read_server(operation, query, (key,))
         if not rows:
-            if not account and self._run(operation, catalog.ANY_PRINCIPAL, (username,)):
+            if not account and self._read_server(operation, catalog.ANY_PRINCIPAL, (username,)):
                 cause = f"{username} is a role, or a login of Windows or of a certificate: it has no password"
                 raise Unsafe(operation, cause, "Use a login with a password, or another name")
             return None
@@ -216,7 +249,7 @@ class SQLServerLoginPair(SQLServerPair):
         """Replace a password that `other` must change by one that nobody reads: until then its policy stays (15128)."""
         checks = ("CHECK_POLICY", "CHECK_EXPIRATION")
         if any((user.options[check], other.options[check]) == ("OFF", "ON") for check in checks):
-            [(must_change,)] = self._run(f"looking at {self.other}", catalog.MUST_CHANGE, (other.sid,))
+            [(must_change,)] = self._read_server(f"looking at {self.other}", catalog.MUST_CHANGE, (other.sid,))
             if must_change:
                 self._alter(other, f"WITH PASSWORD = {literal(unread_password(KIND, self.other))}")
 
@@ -250,10 +283,10 @@ class SQLServerLoginPair(SQLServerPair):
 
     def _unprepared(self, database: SQLServerDatabase, user_sid: bytes, other_sid: bytes) -> Unshared | None:
         """Return what the two cannot share because this database, which was entered, cannot be prepared."""
-        names = self._run("looking for the name", catalog.NAMESAKE, (self.other, user_sid, other_sid))
-        for kind, authentication, sid in names:
-            is_users = (kind, authentication) == (catalog.SQL_USER, catalog.BY_INSTANCE)
-            if not is_users or self._run("looking for a login", catalog.HAS_LOGIN, (sid,)):
+        here = self._here(user_sid, other_sid)
+        names = here.namesakes() if here.user(user_sid) and not here.user(other_sid) else []
+        for is_users, namesake in names:
+            if not is_users or self._has_login(namesake):
                 return database.why_taken(self.user, self.other)
             orphan = self._users(user_sid, other_sid)
             if owned := owned_alone(orphan.user, orphan.other):
@@ -268,18 +301,24 @@ class SQLServerLoginPair(SQLServerPair):
 
     def _users(self, user_sid: bytes, other_sid: bytes) -> DatabaseUsers:
         """Return the users of the two logins in this database."""
-        operation = "looking for users"
-        rows = self._run(operation, catalog.USERS_BY_SID, (user_sid, other_sid))
-        users = {bytes(row[2]): database_user(row) for row in rows}
-        user_here, other_here, is_orphan = users.get(user_sid), users.get(other_sid), False
+        here = self._here(user_sid, other_sid)
+        user_here, other_here, is_orphan = here.user(user_sid), here.user(other_sid), False
         if not user_here:
             return DatabaseUsers(None, other_here)
         if not other_here:
-            named = self._run(operation, catalog.USER_OF_LOGIN_BY_NAME, (self.other,))
-            if named and not self._run("looking for a login", catalog.HAS_LOGIN, (named[0][2],)):
-                other_here, is_orphan = database_user(named[0]), True
+            named = [namesake for is_users, namesake in here.namesakes() if is_users]
+            if named and not self._has_login(named[0]):
+                other_here, is_orphan = named[0], True
         read = self._reader().read(*filter(None, (user_here, other_here)))
         return DatabaseUsers(read[0], read[1] if other_here else None, is_orphan)
+
+    def _here(self, user_sid: bytes, other_sid: bytes) -> Here:
+        """Return what the admin sees in this database, of these two."""
+        arguments = (self.other, user_sid, other_sid, self.other)
+        return Here(self._read("looking for users", catalog.HERE, arguments))
+
+    def _has_login(self, user: Principal) -> bool:
+        return bool(self._read_server("looking for a login", catalog.HAS_LOGIN, (user.sid,)))
 
     def _changes_here(self, found: DatabaseUsers, *, as_ours: bool = False) -> list[str]:
         """Return the statements that make the two users equal; none if `user` has no user here."""
@@ -293,18 +332,18 @@ class SQLServerLoginPair(SQLServerPair):
 
     # From database to database
 
-    def _databases(self) -> Iterator[tuple[SQLServerDatabase, Unshared | None]]:
+    def _databases(self, user_sid: bytes, other_sid: bytes) -> Iterator[tuple[SQLServerDatabase, Unshared | None]]:
         """Yield each database in which `user` can have a user: entered, or with what the two cannot share there.
 
         The secret's own database must be one that the admin sees. A database that is closed to the admin, and in which
         `user` has no user, is left out: its owner opens and closes it as she likes.
         """
         own, admin = self._known.databases.get(self.user), self._connection.username
-        for row in self._run("looking for databases", catalog.DATABASES):
+        for row in self._read_server("looking for databases", catalog.DATABASES):
             database = SQLServerDatabase.of_row(row)
             if database.name in DATABASES_WITHOUT_USERS:
                 continue
-            if database.can_enter and self._sees_all_in(database.name):
+            if database.can_enter and self._sees_all_in(database.name, user_sid, other_sid):
                 yield database, None
             elif own is None or database.name in own or not database.shows_who_enters:
                 is_user, self._place = own is not None and database.name in own, ""
@@ -313,12 +352,12 @@ class SQLServerLoginPair(SQLServerPair):
 
     def _databases_to_change(self, user_sid: bytes, other_sid: bytes) -> Iterator[str]:
         """Yield each database that a rotation would change now, entered."""
-        for database, closed in self._databases():
+        for database, closed in self._databases(user_sid, other_sid):
             if not closed and not database.is_read_only and self._changes_here(self._users(user_sid, other_sid)):
                 yield database.name
         self._go_back()
 
-    def _sees_all_in(self, database: str) -> bool:
+    def _sees_all_in(self, database: str, user_sid: bytes, other_sid: bytes) -> bool:
         """Enter a database, and tell whether the admin sees all users; raises if it is the secret's own."""
         is_own = normal_name(database) == normal_name(self._connection.database)
         try:
@@ -328,16 +367,17 @@ class SQLServerLoginPair(SQLServerPair):
                 raise
             return False
         self._place = f" in the database {database}"
+        here = self._here(user_sid, other_sid)
         if is_own:
-            self._require_permissions("'DATABASE'", catalog.SEES_DATABASE[1:], f"the database {database}")
+            if not here.sees_all:
+                self._require_permissions("'DATABASE'", catalog.SEES_DATABASE[1:], f"the database {database}")
             return True
-        [(sees_all, own_id)] = self._run("asking what the admin sees", catalog.VISIBILITY)
         # If the owner lets every login in as guest, the admin can see all users as well, and change nothing.
-        return bool(sees_all) and (own_id != GUEST or normal_name(database) in DATABASES_WITH_GUESTS)
+        return here.sees_all and (not here.is_guest or normal_name(database) in DATABASES_WITH_GUESTS)
 
     def _enter(self, database: str) -> None:
         self._place = ""
-        self._run(f"entering the database {database}", f"USE {identifier(database)}")
+        self._connection.enter(database)
 
     def _go_back(self) -> None:
         self._enter(self._connection.database)

@@ -188,8 +188,9 @@ class SQLServerPair(ABC):
         return found
 
     def _require_permissions(self, securable: str, needed: Sequence[str], where: str) -> None:
+        read = self._read_server if securable == "NULL" else self._read
         checks = ", ".join(f"HAS_PERMS_BY_NAME(NULL, {securable}, '{permission}')" for permission in needed)
-        [row] = self._run("asking for the permissions of the admin", f"SELECT {checks}")
+        [row] = read("asking for the permissions of the admin", f"SELECT {checks}")
         missing = ", ".join(permission for permission, has in zip(needed, row, strict=True) if not has)
         if missing:
             admin = self._connection.username
@@ -200,7 +201,8 @@ class SQLServerPair(ABC):
     def _marks(self, user: Principal, other: Principal) -> set[int]:
         """Return which of the two is denied IMPERSONATE on the other."""
         ids = f"{user.id}, {other.id}"
-        return {marked for (marked,) in self._run("looking for our mark", self.marked.format(ids=ids))}
+        read = self._read_server if self.is_of_logins else self._read
+        return {marked for (marked,) in read("looking for our mark", self.marked.format(ids=ids))}
 
     def _mark(self, user: Principal, other: Principal) -> None:
         marked = self._marks(user, other)
@@ -249,18 +251,27 @@ class SQLServerPair(ABC):
 
     def _reader(self, *, of_server: bool = False) -> PrincipalReader:
         operation = f"reading the rights of {self.user} and {self.other}"
-        return PrincipalReader(lambda query: self._run(operation, query), operation, of_server)
+        read = self._read_server if of_server else self._read
+        return PrincipalReader(lambda query: read(operation, query), operation, of_server)
 
     def _query(self, statement: str, arguments: Arguments) -> Rows:
-        return self._run(f"looking for what {self.other} cannot have", statement, arguments)
+        return self._read(f"looking for what {self.other} cannot have", statement, arguments)
 
     def _ask(self, statement: str, arguments: Arguments = ()) -> Rows:
-        return self._run(f"asking what {self._connection.username} can do", statement, arguments)
+        return self._read(f"asking what {self._connection.username} can do", statement, arguments)
 
     def _part_here(self, database: str, triggers: str) -> AdminsPart:
         """Say what the admin lacks in the database that the session is in."""
         unsafe = unsafe_triggers(self._connection, triggers, self.other, self._place)
         return part_in_database(self._ask, self._connection.username, database, unsafe)
+
+    def _read(self, operation: str, question: str, arguments: Arguments = ()) -> Rows:
+        """Return the rows of a query about this database: see `SQLServerConnection.ask`."""
+        return self._connection.ask(f"{operation}{self._place}", question, arguments)
+
+    def _read_server(self, operation: str, question: str, arguments: Arguments = ()) -> Rows:
+        """Return the rows of a query about the server: see `SQLServerConnection.ask_server`."""
+        return self._connection.ask_server(f"{operation}{self._place}", question, arguments)
 
     def _run(self, operation: str, statement: str, arguments: Arguments = (), remedy: str = "") -> Rows:
         return self._connection.execute(f"{operation}{self._place}", statement, arguments, remedy)

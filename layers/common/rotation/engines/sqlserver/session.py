@@ -7,6 +7,7 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import OWN_NAME, CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.driver import verify
+from rotation.engines.look import Step
 from rotation.engines.other_engine import reach
 from rotation.engines.sqlserver import catalog, inspection
 from rotation.engines.sqlserver.accounts import BY_SERVER, UNNAMED_LOGIN, SQLServerAccount
@@ -85,6 +86,7 @@ class SQLServerSession:
 
     def require_proven(self, proof: Proof) -> None:
         """Bind this session, an admin's, to an account; see `rotation.engine.Session`."""
+        self.connection.look.begin(Step.PROVE)
         account = SQLServerAccount.parse(proof.principal)
         if account == UNNAMED_LOGIN:
             account = SQLServerLoginPair(self.connection, self._known, proof.username, proof.username).account()
@@ -116,27 +118,31 @@ class SQLServerSession:
 
     def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about `other`; see `rotation.engine.Session`."""
+        self.connection.look.begin(Step.CLONE_STATUS)
         return self._pair(user, other).clone_status()
 
     def unshared(self, user: str, other: str) -> Sequence[Unshared]:
         """Return what `other` can never have; see `rotation.engine.Session`."""
+        self.connection.look.begin(Step.UNSHARED)
         return self._pair(user, other).unshared()
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is; see `rotation.engine.Session`."""
-        self._pair(user, other).mirror()
+        self.connection.look.mirrored(lambda: self._pair(user, other).mirror())
 
     def set_password(self, username: str, password: str) -> None:
         """Give another user this password; see `rotation.engine.Session`."""
+        self.connection.look.end()
         self._pair(username, username).set_password(password)
 
     def reset_password(self, username: str, password: str) -> None:
         """Give another user this password; see `rotation.engine.Session`."""
+        self.connection.look.end()
         self._pair(username, username).reset_password(password)
 
     def compare(self, user: str, other: str) -> Comparison:
         """Compare the two; see `rotation.engine.Session`."""
-        return self._pair(user, other).compare()
+        return self.connection.look.compared(lambda: self._pair(user, other).compare())
 
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements, and roll everything back; see `rotation.engine.Session`.
@@ -162,7 +168,7 @@ class SQLServerSession:
 
     def _own_account(self) -> SQLServerAccount:
         username = self.connection.username
-        rows = self.connection.execute(f"asking the server who {username} is", catalog.OWN_ACCOUNT)
+        rows = self.connection.ask(f"asking the server who {username} is", catalog.OWN_ACCOUNT)
         return SQLServerAccount.of_session(rows, username)
 
     def _pair(self, user: str, other: str) -> SQLServerPair:

@@ -34,7 +34,7 @@ def unsafe_triggers(connection: SQLServerConnection, query: str, other: str, pla
     """Return what `require_no_triggers` raises; nothing if it does not."""
     if foreign_triggers_allowed():
         return []
-    rows = connection.execute(f"looking for DDL triggers{place}", query)
+    rows = connection.ask(f"looking for DDL triggers{place}", query)
     foreign = [name for name, definition in rows if digest(definition or "") not in TRIGGERS_OF_RDS]
     return [_unsafe(foreign, connection.username, f"preparing {other}{place}")] if foreign else []
 
