@@ -67,7 +67,7 @@ class PostgreSQLActing:
         """Return as whom an application acts that logs in as this session's user."""
         operation = "asking the server as whom an application acts"
         [(really,)] = self._connection.execute(operation, "SET LOCAL role TO DEFAULT; SELECT current_user")
-        self._connection.execute(operation, "SET LOCAL role TO none")
+        self._connection.before_next("SET LOCAL role TO none")
         return str(really)
 
     def _repair(self) -> str:

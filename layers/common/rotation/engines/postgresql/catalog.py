@@ -38,7 +38,7 @@ LOGGED_IN = f"SELECT rolname, oid, {SERVER} FROM pg_roles WHERE rolname = sessio
 
 PRINCIPAL = f"SELECT oid, {SERVER} FROM pg_roles WHERE rolname = %s"  # noqa: S608 - the same
 
-OID = "SELECT rolname, oid FROM pg_roles WHERE rolname = %s"
+OID = "SELECT rolname, oid FROM pg_roles WHERE rolname = {}"
 
 ROLES = f"""
     SELECT rolname, oid, {", ".join(FLAGS)}, rolconnlimit, coalesce(rolvaliduntil, 'infinity')::text,

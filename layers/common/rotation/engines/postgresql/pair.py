@@ -100,7 +100,6 @@ class PostgreSQLPair:
                 self._mirror()
                 return
             self._connection.rollback()
-            self._connection.begin()
             self._known_oids.clear()  # a role that was created is gone
             self._known_oids |= known
             self._roles = self._read_roles()
@@ -114,7 +113,6 @@ class PostgreSQLPair:
         PostgreSQLMemberships(self._connection, self._pair_roles()).hand_over()
         if other_databases(self._connection, self._pair_roles()):
             self._connection.commit()
-            self._connection.begin()
             self._hand_over_elsewhere()
             self._prepare()
         self._holdings().hand_over()

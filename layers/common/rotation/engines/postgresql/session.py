@@ -73,10 +73,8 @@ class PostgreSQLSession:
         """Return who is logged in; see `rotation.engine.Session`."""
         if self.connection.is_failed():
             self.connection.rollback()
-            self.connection.begin()
-        username = self.connection.username
+        username, found = self.connection.username, self.connection.logged_in
         operation = f"asking the server who {username} is"
-        found = self.connection.execute(operation, catalog.LOGGED_IN)
         if [name for name, _, _ in found] != [username]:
             cause = f"the server has logged in {found[0][0]}" if found else "the role no longer exists"
             raise Unsafe(operation, cause, ONE_SERVER)
@@ -90,10 +88,9 @@ class PostgreSQLSession:
         and which schemas it finds then, is left out: that is about to change, and testSecret asks (`PostgreSQLActing`).
         """
         operation = f"asking the server what an application finds as {self.connection.username}"
-        self.connection.execute(operation, APPLICATION_SETTINGS)
+        self.connection.before_next(APPLICATION_SETTINGS)
         [(acting, path, schemas, is_set)] = self.connection.execute(operation, catalog.SURROUNDINGS)
         self.connection.rollback()
-        self.connection.begin()
         where = {"search_path": canonical("search_path", path)}
         if acting.endswith(CLONE_SUFFIX) and not is_set:
             return where
@@ -141,16 +138,14 @@ class PostgreSQLSession:
             username, password, "md5" if self._wants_md5(username, operation) else SCRAM
         )
         try:
-            self._alter_role(operation, username, verifier)
+            found = self._alter_role(operation, username, verifier)
         except StatementFailed as refused:
             if not self.connection.credential.tls or not IN_CLEAR_ONLY.search(refused.cause):
                 raise
             log.warning(said(f"{operation}: the server refuses verifiers, so it gets the password in clear"))
             self.connection.execute(operation, "ROLLBACK TO SAVEPOINT attempt")
-            self._alter_role(operation, username, password)
-        if username in self._known_oids:  # after the change, because from then on nobody else can change the role
-            found = dict(self.connection.execute(operation, catalog.OID, (username,)))
-            require_known([username], self._known_oids, found)
+            found = self._alter_role(operation, username, password)
+        require_known([username], self._known_oids, found)
 
     def reset_password(self, username: str, password: str) -> None:
         """Give a user this password; see `rotation.engine.Session`. It does not change whether the role can log in."""
@@ -165,10 +160,9 @@ class PostgreSQLSession:
 
         Their rows do not leave the server.
         """
-        self.connection.execute("preparing to verify", APPLICATION_SETTINGS)
+        self.connection.before_next(APPLICATION_SETTINGS)
         verify(statements, self._run_in_a_block)
         self.connection.rollback()
-        self.connection.begin()
 
     def _run_in_a_block(self, operation: str, statement: str) -> None:
         """Run a statement in a transaction block, in which PL/pgSQL refuses COMMIT and the like.
@@ -193,10 +187,16 @@ class PostgreSQLSession:
         user = own if username == self.connection.username else self._proof
         return not (user and self.connection.logs_in_by_scram(user.username, user.password))
 
-    def _alter_role(self, operation: str, username: str, password: str) -> None:
-        """Set a password, or its verifier. If the server refuses it, there is a savepoint to go back to."""
-        statement = SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(username), Literal(password))
-        self.connection.execute_again(operation, statement, self._needed_for(username), PASSWORD_PROBLEMS)
+    def _alter_role(self, operation: str, username: str, password: str) -> dict[str, int]:
+        """Set a password, or its verifier. If the server refuses it, there is a savepoint to go back to.
+
+        Returns the oid of that role. It is read after the change, because from then on nobody else can change the role.
+        """
+        statement = SQL("ALTER ROLE {} PASSWORD {}; {}").format(
+            Identifier(username), Literal(password), SQL(catalog.OID).format(Literal(username))
+        )
+        rows = self.connection.execute_again(operation, statement, self._needed_for(username), PASSWORD_PROBLEMS)
+        return {str(name): int(oid) for name, oid in rows}
 
     def _needed_for(self, username: str) -> str:
         """Return the remedy if the user who is logged in may not set the password of this one.
