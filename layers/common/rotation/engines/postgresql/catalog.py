@@ -41,7 +41,7 @@ PRINCIPAL = f"SELECT oid, {SERVER} FROM pg_roles WHERE rolname = %s"  # noqa: S6
 OID = "SELECT rolname, oid FROM pg_roles WHERE rolname = {}"
 
 ROLES = f"""
-    SELECT rolname, oid, {", ".join(FLAGS)}, rolconnlimit, coalesce(rolvaliduntil, 'infinity')::text,
+    SELECT rolname, oid::int8, {", ".join(FLAGS)}, rolconnlimit, coalesce(rolvaliduntil, 'infinity')::text,
            coalesce(rolvaliduntil <= now(), false), rolcanlogin, rolinherit,
            coalesce(shobj_description(oid, 'pg_authid'), ''),
            pg_has_role(session_user, oid, 'MEMBER WITH ADMIN OPTION')

@@ -1,9 +1,8 @@
 """How is one connection to PostgreSQL opened, and what do its errors mean?"""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any
 
 import psycopg2
 from psycopg2 import extensions, sql
@@ -25,6 +24,7 @@ from rotation.engines.postgresql.problems import (
     login_failure,
     statement_failure,
 )
+from rotation.engines.postgresql.questions import Arguments, Question, Rows, joined, rows
 from rotation.engines.postgresql.wire import METHODS, SCRAM, BoundedSocket, ServerError, connect, wait
 from rotation.errors import LoginBlocked, NotPermitted, RotationError, StatementFailed, Unreachable, Untrusted
 
@@ -52,7 +52,6 @@ IS_STANDBY = "SELECT pg_catalog.pg_is_in_recovery()"
 SHORT_LOCK_TIMEOUT = 2000
 """Milliseconds to wait for a lock for which others must wait behind us."""
 
-type Arguments = Sequence[object] | Mapping[str, object]
 type Statement = str | sql.Composable
 
 
@@ -85,7 +84,9 @@ class PostgreSQLConnection:
         """Whether a statement is allowed to fail."""
         self._before_next: list[str] = []
         """What the next message begins with."""
-        self.logged_in: list[tuple[Any, ...]] = []
+        self._answers: dict[str, Rows] = {}
+        """What has been answered, by the question: see `rotation.engines.postgresql.questions`."""
+        self.logged_in: Rows = []
         """Who the server says is logged in: the rows of catalog.LOGGED_IN."""
         self._has_begun = False
         """Whether there was a transaction: a pooler logs in to the server no earlier."""
@@ -128,16 +129,41 @@ class PostgreSQLConnection:
         arguments: Arguments = (),
         remedy: str = "",
         problems: Mapping[str, Problem] = NO_PROBLEMS,
-    ) -> list[tuple[Any, ...]]:
-        """Run one statement, no longer than the deadline allows, and return its rows.
+    ) -> Rows:
+        """Run one statement, no longer than the deadline allows, and return its rows. What was answered is forgotten.
 
         Raises a DatabaseError. `remedy` is what to do if the user is not permitted to do this; `problems` says what
         SQLSTATEs mean for this statement alone.
         """
+        self.forget()
+        return self._send(operation, self._text(statement, arguments), remedy, problems)
+
+    def ask(self, operation: str, question: Question, remedy: str = "") -> Rows:
+        """Return the rows that answer a question: those that are known, if they are, see `questions`."""
+        text = self._text(*question)
+        if text not in self._answers:
+            self._answers[text] = self._send(operation, text, remedy)
+        return self._answers[text]
+
+    def ask_all(self, operation: str, questions: Iterable[Question], remedy: str = "") -> None:
+        """Ask all of these in one message, as far as the answers are not known. They are known then."""
+        texts = [text for question in questions if (text := self._text(*question)) not in self._answers]
+        if texts:
+            [found] = self._send(operation, joined(texts), remedy)
+            self._answers |= {text: rows(answer) for text, answer in zip(texts, found, strict=True) if answer}
+
+    def forget(self) -> None:
+        """Let each question be asked anew."""
+        self._answers.clear()
+
+    def _send(
+        self, operation: str, text: str, remedy: str = "", problems: Mapping[str, Problem] = NO_PROBLEMS
+    ) -> Rows:
+        """Run one statement, with what must come before it."""
         seconds = self.deadline.allow(STATEMENT_SECONDS, operation)
         try:
             before = self._beginning(seconds, operation) if self._is_idle() else self._shortening(seconds)
-            parts = [*before, *self._before_next, self._text(statement, arguments)]
+            parts = [*before, *self._before_next, text]
             self._before_next.clear()
             return self._run("; ".join(parts), seconds, operation)
         except psycopg2.Error as error:
@@ -169,14 +195,14 @@ class PostgreSQLConnection:
 
     def execute_again(
         self, operation: str, statement: Statement, remedy: str = "", problems: Mapping[str, Problem] = NO_PROBLEMS
-    ) -> list[tuple[Any, ...]]:
+    ) -> Rows:
         """Run a statement as `execute` does; if another session changed the same thing meanwhile, run it again."""
         for _ in range(ROUNDS - 1):
             self.before_next("SAVEPOINT attempt")
             with self.repeatable():
-                rows = self.execute(operation, statement, remedy=remedy, problems=problems)
+                found = self.execute(operation, statement, remedy=remedy, problems=problems)
                 self.before_next("RELEASE SAVEPOINT attempt")
-                return rows
+                return found
             self.execute(operation, "ROLLBACK TO SAVEPOINT attempt")
         return self.execute(operation, statement, remedy=remedy, problems=problems)
 
@@ -284,6 +310,7 @@ class PostgreSQLConnection:
 
     def _end(self, operation: str, statement: str) -> None:
         self._before_next.clear()
+        self.forget()
         self._statement_timeout = 0  # a transaction that has failed takes no SET any more
         if not self._is_idle():
             self.execute(operation, statement)
@@ -296,7 +323,7 @@ class PostgreSQLConnection:
         text: bytes = self._libpq.cursor().mogrify(statement, arguments or None)
         return text.decode()
 
-    def _run(self, statement: str, seconds: float, operation: str) -> list[tuple[Any, ...]]:
+    def _run(self, statement: str, seconds: float, operation: str) -> Rows:
         """Run statements, and return the rows of the last one."""
         cursor = self._libpq.cursor()
         cursor.execute(statement)
@@ -308,8 +335,8 @@ class PostgreSQLConnection:
         self._is_attempt = True
         with suppress(RotationError):
             self.rollback()
-            rows = self.execute("reading who holds the lock", catalog.HELD_LOCKS, (self._locked_owner,))
-            return [(pid, str(name)) for pid, name in rows]
+            found = self.execute("reading who holds the lock", catalog.HELD_LOCKS, (self._locked_owner,))
+            return [(pid, str(name)) for pid, name in found]
         return []
 
 

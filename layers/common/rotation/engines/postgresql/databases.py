@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from rotation.deadline import RESERVED_SECONDS, Deadline
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import PostgreSQLConnection, transaction
+from rotation.engines.postgresql.questions import Question
 from rotation.engines.postgresql.roles import PairRoles, quoted
 from rotation.errors import DatabaseError, LoginBlocked, NotPermitted, OutOfTime
 
@@ -36,9 +37,13 @@ class OtherDatabase:
 
 def other_databases(connection: PostgreSQLConnection, roles: PairRoles) -> list[OtherDatabase]:
     """Return the other databases in which the clone holds something."""
-    operation, oid = "looking for rights in other databases", roles.oids["clone"]
-    rows = connection.execute(operation, catalog.OTHER_DATABASES, (oid,), remedy=roles.remedy)
+    rows = connection.ask("looking for rights in other databases", about_other_databases(roles), roles.remedy)
     return [OtherDatabase(str(name), *map(bool, facts)) for name, *facts in rows]
+
+
+def about_other_databases(roles: PairRoles) -> Question:
+    """Return what is asked about the other databases."""
+    return Question(catalog.OTHER_DATABASES, (roles.oids["clone"],))
 
 
 def require_enterable(connection: PostgreSQLConnection, databases: Iterable[OtherDatabase], roles: PairRoles) -> None:
@@ -72,6 +77,7 @@ def visit_other_databases(
             with transaction(replace(connection.credential, database=database.name), deadline) as there:
                 there.is_repeatable = connection.is_repeatable and not database.is_strangers
                 work(there, database.name)
+            connection.forget()  # roles and memberships are the same ones there
         except (DatabaseError, OutOfTime) as error:
             if not database.is_strangers and (database.clone_owns_something or not isinstance(error, LoginBlocked)):
                 raise

@@ -15,9 +15,10 @@ from rotation.engines.other_engine import reach
 from rotation.engines.postgresql import catalog, inspection
 from rotation.engines.postgresql.admin import admin_option
 from rotation.engines.postgresql.connection import APPLICATION_SETTINGS, PostgreSQLConnection, transaction
-from rotation.engines.postgresql.expiry import require_valid
+from rotation.engines.postgresql.expiry import about_expiry, require_valid
 from rotation.engines.postgresql.kind import KIND
 from rotation.engines.postgresql.pair import PostgreSQLPair
+from rotation.engines.postgresql.questions import Question
 from rotation.engines.postgresql.roles import quoted, require_known
 from rotation.engines.postgresql.settings import canonical
 from rotation.engines.postgresql.wire import SCRAM
@@ -111,6 +112,7 @@ class PostgreSQLSession:
 
     def clone_status(self, user: str, other: str) -> CloneStatus:
         """Return what is known about the pair; see `rotation.engine.Session`."""
+        self.connection.forget()
         return self._pair(user, other).clone_status()
 
     def unshared(self, user: str, other: str) -> Sequence[Unshared]:  # noqa: ARG002 - the clone acts as its original
@@ -119,8 +121,8 @@ class PostgreSQLSession:
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is; see `rotation.engine.Session`."""
-        require_valid(self.connection, user)  # the other user gets the same date
         self._is_mirrored = False
+        self.connection.forget()
         self._pair(user, other).mirror()
         self._is_mirrored = True
 
@@ -132,6 +134,7 @@ class PostgreSQLSession:
         it in clear, after it has refused the verifier, but only inside of TLS.
         """
         operation = f"setting the password of {username}"
+        self.connection.ask_all(operation, [about_expiry(username), Question(catalog.ENCRYPTION)])
         if username != self.connection.username:
             require_valid(self.connection, username)
         verifier = self.connection.verifier(
@@ -152,8 +155,14 @@ class PostgreSQLSession:
         self.set_password(username, password)
 
     def compare(self, user: str, other: str) -> Comparison:
-        """Compare the two; see `rotation.engine.Session`."""
-        return self._pair(user, other).compare(is_mirrored=self._is_mirrored)
+        """Compare the two; see `rotation.engine.Session`.
+
+        What `clone_status` or `mirror` has read just before is not read again, but by the next comparison.
+        """
+        try:
+            return self._pair(user, other).compare(is_mirrored=self._is_mirrored)
+        finally:
+            self.connection.forget()
 
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements, and roll everything back; see `rotation.engine.Session`.
@@ -180,7 +189,7 @@ class PostgreSQLSession:
         rds.accepted_password_auth_method): nobody could log in with the new password. So who logs in by SCRAM now gets
         a verifier for it. Such a verifier opens both kinds of entries.
         """
-        [(encryption, source)] = self.connection.execute(operation, catalog.ENCRYPTION)
+        [(encryption, source)] = self.connection.ask(operation, Question(catalog.ENCRYPTION))
         if encryption != "md5" or source == "database":
             return False
         own = self.connection.credential
