@@ -25,7 +25,7 @@ both get. A clone without the setting `role` was not adopted yet. It gets the se
 privileges if it never had any of its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from psycopg2.sql import SQL, Identifier
@@ -87,7 +87,7 @@ class PostgreSQLComparison:
         settings, memberships = self._settings, self._memberships
         defaults, holdings = self._default_privileges, self._holdings
         really = "" if self.is_admins else self._acting.ask()
-        self.ask()
+        self.ask([*self.questions, *self.questions_of_states])
         values, is_member, both, kinds = settings.read(), memberships.is_member(), defaults.read(), holdings.kinds()
         differences = [
             *([] if self.is_admins else self._acting.differences(really)),
@@ -111,16 +111,24 @@ class PostgreSQLComparison:
             [*shared, *clone, *holdings.things("clone")],
         )
 
-    def ask(self, *more: Question) -> None:
-        """Ask in one message what is asked about every pair, and these questions more."""
-        things = [*self._memberships.questions_of_things, *self._holdings.questions_of_things]
-        questions = [
-            *(self._acting.question, self._settings.question, self._holdings.question),
-            *(*self._memberships.questions, *self._default_privileges.questions, about_other_databases(self._roles)),
-            *(things if self.is_admins else []),
+    @property
+    def questions(self) -> list[Question]:
+        """What is asked about every pair, to compare the two, or to make them equal."""
+        return [
+            *(self._acting.question, self._settings.question, *self._default_privileges.questions),
+            *(*self._memberships.questions, self._holdings.question, about_other_databases(self._roles)),
         ]
+
+    @property
+    def questions_of_states(self) -> list[Question]:
+        """What is asked about every pair besides, for the states of the two."""
+        things = [*self._memberships.questions_of_things, *self._holdings.questions_of_things]
+        return things if self.is_admins else []
+
+    def ask(self, questions: Iterable[Question]) -> None:
+        """Ask all of them in one message."""
         operation = f"reading what {self._roles.user} and {self._roles.other} are, and have"
-        self._connection.ask_all(operation, [*more, *questions], self._roles.remedy)
+        self._connection.ask_all(operation, questions, self._roles.remedy)
 
     def with_elsewhere(self, local: LocalComparison) -> Comparison:
         """Return the whole comparison, with what the clone holds in other databases."""

@@ -156,9 +156,7 @@ class PostgreSQLConnection:
         """Let each question be asked anew."""
         self._answers.clear()
 
-    def _send(
-        self, operation: str, text: str, remedy: str = "", problems: Mapping[str, Problem] = NO_PROBLEMS
-    ) -> Rows:
+    def _send(self, operation: str, text: str, remedy: str = "", problems: Mapping[str, Problem] = NO_PROBLEMS) -> Rows:
         """Run one statement, with what must come before it."""
         seconds = self.deadline.allow(STATEMENT_SECONDS, operation)
         try:

@@ -74,10 +74,10 @@ def visit_other_databases(
             if not database.is_enterable and not database.clone_owns_something:
                 left.append(database.name)
                 continue
+            connection.forget()  # what is done there can change what was read here: roles and memberships are the same
             with transaction(replace(connection.credential, database=database.name), deadline) as there:
                 there.is_repeatable = connection.is_repeatable and not database.is_strangers
                 work(there, database.name)
-            connection.forget()  # roles and memberships are the same ones there
         except (DatabaseError, OutOfTime) as error:
             if not database.is_strangers and (database.clone_owns_something or not isinstance(error, LoginBlocked)):
                 raise

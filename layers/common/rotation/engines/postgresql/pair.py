@@ -108,7 +108,7 @@ class PostgreSQLPair:
         self._mirror()
 
     def _mirror(self) -> None:
-        self._lock()
+        self._lock(compares=True)
         require_valid(self._connection, self._user)  # the other user gets the same date
         self._require_possible()
         self._join()
@@ -116,7 +116,7 @@ class PostgreSQLPair:
         if other_databases(self._connection, self._pair_roles()):
             self._connection.commit()
             self._hand_over_elsewhere()
-            self._lock()
+            self._lock(compares=True)
             self._join()
         self._holdings().hand_over()
         self._align()
@@ -163,18 +163,21 @@ class PostgreSQLPair:
 
     def hand_over(self) -> None:
         """Give the original what the clone holds by itself, in this database and on shared objects."""
-        self._lock()
+        self._lock(compares=False)
         self._join()
         self._holdings().hand_over()
 
-    def _lock(self) -> None:
-        """Make sure that the clone exists, carries our mark, and is locked by us; read both anew then.
+    def _lock(self, *, compares: bool) -> None:
+        """Make sure that the clone exists, carries our mark, and is locked by us. Then read both anew, in one message.
 
-        Raises Unsafe if somebody else has created a role of that name.
+        `compares`: if there is nothing to change, the two are compared by what is read here. Raises Unsafe if somebody
+        else has created a role of that name.
         """
         self._create()
         self._mark_and_lock()
-        self._comparison(is_mirrored=False).ask(self._about_roles, about_expiry(self._user))
+        comparison = self._comparison(is_mirrored=False)
+        questions = [self._about_roles, about_expiry(self._user), *comparison.questions]
+        comparison.ask([*questions, *comparison.questions_of_states] if compares else questions)
         self._roles = self._read_roles()
         self._known_oids |= {name: role.oid for name, role in self._roles.items()}
 
