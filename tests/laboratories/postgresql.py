@@ -159,11 +159,14 @@ class PostgreSQLLaboratory:
         """Return the statement log, which on a test server holds every statement."""
         return self.log_file.read_text(errors="replace") if self.log_file else ""
 
+    def said_by_admins(self) -> Iterator[str]:
+        """Yield the statements that the driver has sent as an admin."""
+        return (one for message in ADMINS.statements(self.log_text()) for one in statements(message))
+
     def strange_statements(self) -> list[str]:
         """Read the log: this driver names itself, and an admin of a test is called one."""
         forms = Forms("postgresql", PARTS)
-        messages = ADMINS.statements(self.log_text())
-        return forms.strangers(part for message in messages for one in statements(message) for part in questions(one))
+        return forms.strangers(part for one in self.said_by_admins() for part in questions(one))
 
     def logins(self) -> Logins | None:
         """Read the log. A login that ends in an error of any kind is FATAL there."""

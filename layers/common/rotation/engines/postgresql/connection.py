@@ -308,7 +308,6 @@ class PostgreSQLConnection:
 
     def _end(self, operation: str, statement: str) -> None:
         self._before_next.clear()
-        self.forget()
         self._statement_timeout = 0  # a transaction that has failed takes no SET any more
         if not self._is_idle():
             self.execute(operation, statement)
