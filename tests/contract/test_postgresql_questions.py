@@ -15,6 +15,7 @@ from rotation.engines.postgresql.connection import PostgreSQLConnection, transac
 from rotation.engines.postgresql.databases import OtherDatabase, visit_other_databases
 from rotation.engines.postgresql.questions import Question, Rows
 from rotation.engines.postgresql.roles import Role
+from rotation.errors import Unreachable
 from tests.contract.pairs import RecordInMemory, admin_for, differences, new_pair, set_secret
 from tests.contract.postgresql_kit import alter
 from tests.laboratories import INVOICES, deadline
@@ -187,3 +188,22 @@ def test_an_answer_that_is_too_long_for_a_message_of_many_comes_alone(
         with counted(monkeypatch) as sent:
             assert session.compare(user.username, clone.username) == expected
     assert len(sent) > len(set(sent)) / 2 > 4
+
+
+# When the server is gone
+
+
+def test_a_lost_connection_is_one_at_each_statement(postgresql: PostgreSQLLaboratory) -> None:
+    user = postgresql.new_user()
+    connection = PostgreSQLConnection(user, deadline())
+    connection.begin()
+    for statement in (
+        lambda: connection.execute("ending", "SELECT pg_terminate_backend(pg_backend_pid())"),
+        lambda: connection.execute("looking", catalog.ENCRYPTION),
+        lambda: connection.ask("looking", about(user)),
+        lambda: connection.ask_all("looking", [about(user)]),
+        connection.rollback,
+    ):
+        with pytest.raises(Unreachable):
+            statement()
+    connection.close()

@@ -136,19 +136,19 @@ class PostgreSQLConnection:
         SQLSTATEs mean for this statement alone.
         """
         self.forget()
-        return self._send(operation, self._text(statement, arguments), remedy, problems)
+        return self._send(operation, self._text(operation, statement, arguments), remedy, problems)
 
     def ask(self, operation: str, question: Question, remedy: str = "") -> Rows:
         """Return the rows that answer a question: those that are known, if they are, see `questions`."""
-        text = self._text(*question)
+        text = self._text(operation, *question)
         if text not in self._answers:
             self._answers[text] = self._send(operation, text, remedy)
         return self._answers[text]
 
     def ask_all(self, operation: str, questions: Iterable[Question], remedy: str = "") -> None:
         """Ask all of these in one message, as far as the answers are not known. They are known then."""
-        texts = [text for question in questions if (text := self._text(*question)) not in self._answers]
-        if texts:
+        texts = [self._text(operation, *question) for question in questions]
+        if texts := [text for text in texts if text not in self._answers]:
             [found] = self._send(operation, joined(texts), remedy)
             self._answers |= {text: rows(answer) for text, answer in zip(texts, found, strict=True) if answer}
 
@@ -316,8 +316,12 @@ class PostgreSQLConnection:
         lock = min(filter(None, (self._statement_timeout, self._lock_timeout)))
         return TIMEOUTS.format(statement=Literal(self._statement_timeout), lock=Literal(lock))
 
-    def _text(self, statement: Statement, arguments: Arguments) -> str:
-        text: bytes = self._libpq.cursor().mogrify(statement, arguments or None)
+    def _text(self, operation: str, statement: Statement, arguments: Arguments) -> str:
+        """Return the statement with its arguments; raises Unreachable if the connection is lost already."""
+        try:
+            text: bytes = self._libpq.cursor().mogrify(statement, arguments or None)
+        except psycopg2.Error as error:
+            raise statement_failure(error, f"{operation} as {self.username}", self.username, "", NO_PROBLEMS) from None
         return text.decode()
 
     def _run(self, statement: str, seconds: float, operation: str) -> Rows:
