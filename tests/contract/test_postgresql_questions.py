@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from psycopg2 import sql
@@ -188,6 +189,39 @@ def test_an_answer_that_is_too_long_for_a_message_of_many_comes_alone(
         with counted(monkeypatch) as sent:
             assert session.compare(user.username, clone.username) == expected
     assert len(sent) > len(set(sent)) / 2 > 4
+
+
+# How many messages there are, besides those of the logins
+
+
+def test_a_rotation_of_an_equal_pair_sends_few_messages(
+    postgresql: PostgreSQLLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The current user's session sends 3, the admin's 10, the pending user's 3."""
+    (user, clone), record = new_pair(postgresql), RecordInMemory()
+    pending = set_secret(postgresql, user, clone, pair=record)
+    with counted(monkeypatch) as sent:
+        tested = set_secret(postgresql, pending, user, pair=record)
+    assert len(sent) == 16
+    with counted(monkeypatch) as sent, postgresql.engine.connect(tested, deadline()) as session:
+        assert session.compare(pending.username, tested.username).sentences == []
+        session.verify(["SELECT 1"])
+        session.proof()
+    assert len(sent) == 6
+
+
+def test_a_rotation_of_one_user_sends_few_messages(
+    postgresql: PostgreSQLLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = postgresql.new_user()
+    with counted(monkeypatch) as sent:
+        with postgresql.engine.connect(user, deadline()) as session:
+            session.change_own_password("new-" + user.password)
+        assert len(sent) == 4
+        with postgresql.engine.connect(replace(user, password="new-" + user.password), deadline()) as session:
+            session.verify(["SELECT 1"])
+            session.proof()
+    assert len(sent) == 7
 
 
 # When the server is gone

@@ -9,10 +9,10 @@ question is asked twice until its answer can be another one:
                              the lock is read again behind it, for another invocation can have been at work meanwhile
     commit, rollback         others go on, and what we did can be gone
     work in other databases  sessions of ours do it: roles and memberships are the same ones everywhere
-    `forget`                 the caller knows that others can have changed something: a call of the strategy is over
+    `forget`                 others can have changed something: a call of the strategy begins, or a comparison has ended
 
 A question is known by its text, with the oids in it. So if a name stands for another role than before, that is another
-question.
+question. Which reading protects what is in docs/decisions/postgresql-reads-once.md.
 """
 
 import json
