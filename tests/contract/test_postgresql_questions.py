@@ -10,6 +10,7 @@ from psycopg2 import sql
 from psycopg2.sql import SQL, Identifier, Literal
 
 from rotation.credential import Credential
+from rotation.engine import CloneStatus
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql import questions as questions_module
 from rotation.engines.postgresql.connection import PostgreSQLConnection, transaction
@@ -104,6 +105,49 @@ def test_each_comparison_of_a_session_reads_anew(postgresql: PostgreSQLLaborator
         assert session.compare(user.username, clone.username).sentences == []
         alter(postgresql, "ALTER ROLE {} CONNECTION LIMIT 5", clone.username)
         assert len(session.compare(user.username, clone.username).sentences) == 1
+
+
+def test_a_difference_that_another_rotation_ends_meanwhile_does_not_count(
+    postgresql: PostgreSQLLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user, clone = new_pair(postgresql)
+    ask_all = PostgreSQLConnection.ask_all
+
+    def ask_and_end(via: PostgreSQLConnection, operation: str, questions: list[Question], remedy: str = "") -> None:
+        ask_all(via, operation, questions, remedy)
+        alter(postgresql, "ALTER ROLE {} CONNECTION LIMIT -1", clone.username)
+
+    alter(postgresql, "ALTER ROLE {} CONNECTION LIMIT 5", clone.username)
+    monkeypatch.setattr(PostgreSQLConnection, "ask_all", ask_and_end)
+    with postgresql.engine.connect(admin_for(postgresql, user), deadline()) as session:
+        assert session.compare(user.username, clone.username).sentences == []
+
+
+def test_a_mark_that_another_delivery_has_made_meanwhile_is_seen(postgresql: PostgreSQLLaboratory) -> None:
+    user, clone = new_pair(postgresql)
+    mark = comment_of(postgresql, clone)
+    alter(postgresql, "COMMENT ON ROLE {} IS NULL", clone.username)
+    with postgresql.engine.connect(admin_for(postgresql, user), deadline()) as session:
+        assert session.clone_status(user.username, clone.username) is CloneStatus.UNKNOWN
+        alter(postgresql, f"COMMENT ON ROLE {{}} IS '{mark}'", clone.username)
+        assert session.clone_status(user.username, clone.username) is CloneStatus.OURS
+
+
+def test_a_comment_that_somebody_has_written_meanwhile_stays(postgresql: PostgreSQLLaboratory) -> None:
+    """Secrets Manager is asked between the comparison and `mirror`, which can take long."""
+    user, clone = new_pair(postgresql)
+    comment = f"{comment_of(postgresql, clone)}\nof the team for orders"
+    with postgresql.engine.connect(admin_for(postgresql, user), deadline()) as session:
+        session.clone_status(user.username, clone.username)
+        alter(postgresql, f"COMMENT ON ROLE {{}} IS '{comment}'", clone.username)
+        session.mirror(user.username, clone.username)
+    assert comment_of(postgresql, clone) == comment
+
+
+def comment_of(postgresql: PostgreSQLLaboratory, user: Credential) -> str:
+    with postgresql.session() as run:
+        [(comment,)] = run("SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s", user.username)
+    return str(comment)
 
 
 def test_what_was_read_before_the_lock_is_read_again_behind_it(

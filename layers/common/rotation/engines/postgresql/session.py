@@ -112,7 +112,7 @@ class PostgreSQLSession:
 
     def clone_status(self, user: str, other: str) -> CloneStatus:
         """Return what is known about the pair; see `rotation.engine.Session`."""
-        self.connection.forget()
+        self.connection.forget()  # asked again, because another delivery can have marked the clone meanwhile
         return self._pair(user, other).clone_status()
 
     def unshared(self, user: str, other: str) -> Sequence[Unshared]:  # noqa: ARG002 - the clone acts as its original
@@ -122,7 +122,7 @@ class PostgreSQLSession:
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is; see `rotation.engine.Session`."""
         self._is_mirrored = False
-        self.connection.forget()
+        self.connection.forget()  # the clone gets the comment that it has now, with our mark
         self._pair(user, other).mirror()
         self._is_mirrored = True
 
