@@ -10,6 +10,7 @@ import pytest
 from psycopg2.sql import SQL, Identifier, Literal
 
 from rotation.credential import Credential
+from rotation.engines.postgresql.connection import PostgreSQLConnection
 from rotation.errors import NotPermitted, Unsafe
 from tests.contract.pairs import new_pair, proof_of
 from tests.contract.postgresql_kit import alter
@@ -61,13 +62,20 @@ def test_a_user_that_acts_as_another_role_is_itself(postgresql: PostgreSQLLabora
     assert proof.principal != proof_of(postgresql, user).principal
 
 
-def test_a_session_of_another_role_than_was_named_proves_nothing(postgresql: PostgreSQLLaboratory) -> None:
+def test_a_session_of_another_role_than_was_named_proves_nothing(
+    postgresql: PostgreSQLLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As behind a pooler that logs everybody in as one."""
-    user = postgresql.new_user()
-    with postgresql.engine.connect(user, deadline()) as session:
+    user, begin = postgresql.new_user(), PostgreSQLConnection.begin
+
+    def begin_as_another(connection: PostgreSQLConnection) -> None:
         alter(postgresql, "ALTER ROLE {0} RENAME TO {1}", user.username, f"pool_{user.username}")
-        with pytest.raises(Unsafe, match=f"logged in pool_{user.username}.*pooler"):
-            session.proof()
+        begin(connection)
+
+    monkeypatch.setattr(PostgreSQLConnection, "begin", begin_as_another)
+    expected = pytest.raises(Unsafe, match=f"logged in pool_{user.username}.*pooler")
+    with postgresql.engine.connect(user, deadline()) as session, expected:
+        session.proof()
 
 
 def test_a_login_at_another_server_proves_nothing(trusted: Callable[[str], Laboratory]) -> None:

@@ -17,7 +17,7 @@ from rotation.errors import RightsDiffer, StatementFailed
 from tests.contract.pairs import differences, mirror, new_pair
 from tests.contract.postgresql_kit import alter
 from tests.laboratories import Run, deadline
-from tests.laboratories.postgresql import ADMINS, OLDER, PostgreSQLLaboratory
+from tests.laboratories.postgresql import OLDER, PostgreSQLLaboratory
 
 pytestmark = pytest.mark.thorough(postgresql=OLDER)  # the contract runs on all versions
 
@@ -404,8 +404,7 @@ def test_a_table_that_somebody_reads_is_waited_for_a_moment_only_and_named(scena
 
 def statements(scenario: Scenario) -> list[str]:
     """Return what the admin has sent since there is the pair."""
-    log = scenario.laboratory.log_text()
-    return list(ADMINS.statements(log[log.index(scenario.pair[0].username) :]))
+    return list(scenario.laboratory.said_by_admins(since=scenario.pair[0].username))
 
 
 # Databases

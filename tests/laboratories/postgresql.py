@@ -13,8 +13,9 @@ from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from rotation.credential import Credential
 from rotation.engines.postgresql import PostgreSQL
+from rotation.engines.postgresql.questions import ONE_OF_SEVERAL
 from tests.contract.sql_log import POSTGRESQL
-from tests.forms import Forms
+from tests.forms import QUOTED, Forms
 from tests.laboratories import ORDERS, THINGS, Logins, Run
 from tests.local.servers import postgresql as postgresql_server
 from tests.local.servers.postgresql_binaries import MAJORS
@@ -46,6 +47,31 @@ PARTS = {
 
 ADMINS = replace(POSTGRESQL, statement=re.compile(r"admin_\w+@\S* secret-rotation (?:LOG:  statement|STATEMENT): +"))
 """How the driver's statements are logged if it has logged in as an admin: it writes its own name."""
+
+BETWEEN = re.compile(rf"{QUOTED.pattern}|(?P<end>; (?!SET LOCAL [a-z])|(?<=attempt); )", re.DOTALL)
+"""What is between two statements of a message, outside of quotes. The settings of a transaction stay together."""
+
+BEGIN, END = ONE_OF_SEVERAL.format(most="MOST", question="{}").split("{}")
+ONE = re.compile(re.escape(BEGIN).replace("MOST", r"\d+"))
+"""How one of several questions begins."""
+
+
+def statements(message: str) -> Iterator[str]:
+    """Yield the statements of a message."""
+    at = 0
+    for end in BETWEEN.finditer(message):
+        if end["end"]:
+            yield message[at : end.start()]
+            at = end.end()
+    yield message[at:]
+
+
+def questions(statement: str) -> list[str]:
+    """Return the questions that a statement joins, or the statement."""
+    select, *joined = ONE.split(" ".join(statement.split()))
+    if select == "SELECT " and joined[-1].endswith(END) and all(one.endswith(f"{END}, ") for one in joined[:-1]):
+        return [one.removesuffix(", ").removesuffix(END) for one in joined]
+    return [statement]
 
 
 @dataclass(frozen=True)
@@ -135,10 +161,15 @@ class PostgreSQLLaboratory:
         """Return the statement log, which on a test server holds every statement."""
         return self.log_file.read_text(errors="replace") if self.log_file else ""
 
+    def said_by_admins(self, since: str = "") -> Iterator[str]:
+        """Yield the statements that the driver has sent as an admin, since the log has this text."""
+        log = self.log_text()
+        return (one for message in ADMINS.statements(log[log.index(since) :]) for one in statements(message))
+
     def strange_statements(self) -> list[str]:
         """Read the log: this driver names itself, and an admin of a test is called one."""
         forms = Forms("postgresql", PARTS)
-        return forms.strangers(ADMINS.statements(self.log_text()))
+        return forms.strangers(part for one in self.said_by_admins() for part in questions(one))
 
     def logins(self) -> Logins | None:
         """Read the log. A login that ends in an error of any kind is FATAL there."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from rotation.engine import Difference
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import PostgreSQLConnection
+from rotation.engines.postgresql.questions import Question
 from rotation.engines.postgresql.roles import SINGLE_USER, PairRoles, quoted
 from rotation.errors import RightsDiffer
 
@@ -41,14 +42,20 @@ class PostgreSQLActing:
                 " copies this to the other user",
             )
 
-    def differences(self) -> list[Difference]:
-        """Return whether the two act as different roles, by the settings, and in this session, which is one's own."""
+    @property
+    def question(self) -> Question:
+        """What is asked about the settings that say as whom the two act."""
+        query = catalog.ACTING.format(act_as=self._connection.act_as)
+        return Question(query, (self._roles.user, self._roles.other))
+
+    def differences(self, really: str) -> list[Difference]:
+        """Return whether the two act as different roles, by the settings, and `really`: see `ask`."""
         user, other, me = self._roles.user, self._roles.other, self._connection.username
         acting, found = {name: role for name, (role, _) in self._acting().items()}, []
         if acting[user] != acting[other]:
             what = f"{other} acts as {acting[other]}, {user} as {acting[user]}"
             found.append(Difference(what, self._acts_as(other, acting[user]), self._acts_as(user, acting[other])))
-        if (really := self._ask()) != acting[me]:
+        if really != acting[me]:
             what = f"{me} acts as {really}, although it is set to act as {acting[me]}{self._repair()}"
             found.append(Difference(what, "update the server", SINGLE_USER))
         return found
@@ -59,15 +66,14 @@ class PostgreSQLActing:
 
     def _acting(self) -> dict[str, tuple[str, bool]]:
         """Return by user: as whom it acts, and whether the database says so."""
-        query = catalog.ACTING.format(act_as=self._connection.act_as)
-        rows = self._connection.execute("reading as whom the two act", query, (self._roles.user, self._roles.other))
+        rows = self._connection.ask("reading as whom the two act", self.question)
         return {str(name): (str(role), bool(is_databases)) for name, role, is_databases in rows}
 
-    def _ask(self) -> str:
+    def ask(self) -> str:
         """Return as whom an application acts that logs in as this session's user."""
         operation = "asking the server as whom an application acts"
         [(really,)] = self._connection.execute(operation, "SET LOCAL role TO DEFAULT; SELECT current_user")
-        self._connection.execute(operation, "SET LOCAL role TO none")
+        self._connection.before_next("SET LOCAL role TO none")
         return str(really)
 
     def _repair(self) -> str:

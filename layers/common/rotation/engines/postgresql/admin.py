@@ -7,6 +7,7 @@ from psycopg2.sql import SQL, Identifier
 
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import PostgreSQLConnection
+from rotation.engines.postgresql.questions import Question
 from rotation.engines.postgresql.rights import boolean
 from rotation.engines.postgresql.roles import Role, quoted
 from rotation.errors import RETRIED, Unsafe
@@ -59,13 +60,13 @@ def require_no_strange_triggers(connection: PostgreSQLConnection) -> None:
     functions fails, the error says so.
     """
     operation = "looking for event triggers"
-    for trigger, function, owner in connection.execute(operation, catalog.STRANGE_TRIGGERS):
+    for trigger, function, owner in connection.ask(operation, Question(catalog.STRANGE_TRIGGERS)):
         raise Unsafe(
             operation,
             f"the event trigger {trigger} runs {function} as {connection.username}, and {owner} can change that code",
             f"Give {function} to a superuser (on RDS: the master), or disable the event trigger",
         )
-    for function, schema in connection.execute(operation, catalog.OPERATORS_TRIGGERS):
+    for function, schema in connection.ask(operation, Question(catalog.OPERATORS_TRIGGERS)):
         connection.function_remedy = (
             f"ALTER FUNCTION {function} SET search_path TO {quoted(schema)}, if it finds no names: event triggers fire"
             f" in this session, whose search_path is pg_catalog; or correct the function. {RETRIED}"
@@ -81,7 +82,8 @@ def acting_as(connection: PostgreSQLConnection, role: str, oid: int) -> Iterator
     """
     operation, name = f"acting as {role}", Identifier(role)
     before = _own_memberships(connection, operation, oid)
-    [(can_act,)] = connection.execute(operation, catalog.CAN_ACT_AS.format(act_as=connection.act_as), (oid,))
+    question = Question(catalog.CAN_ACT_AS.format(act_as=connection.act_as), (oid,))
+    [(can_act,)] = connection.ask(operation, question)
     if not can_act:
         grant = SQL("GRANT {} TO CURRENT_USER").format(name)
         options = SQL(" WITH SET TRUE" if connection.memberships_have_options else "")
@@ -112,4 +114,4 @@ def _own_memberships(connection: PostgreSQLConnection, operation: str, oid: int)
     """Return the admin's memberships in a role: by who granted each, its options INHERIT and SET."""
     has_options = connection.memberships_have_options
     query = catalog.OWN_MEMBERSHIPS.format(**(catalog.FROM_16 if has_options else catalog.BEFORE_16))
-    return {grantor: (inherits, sets) for grantor, inherits, sets in connection.execute(operation, query, (oid,))}
+    return {grantor: (inherits, sets) for grantor, inherits, sets in connection.ask(operation, Question(query, (oid,)))}

@@ -38,10 +38,10 @@ LOGGED_IN = f"SELECT rolname, oid, {SERVER} FROM pg_roles WHERE rolname = sessio
 
 PRINCIPAL = f"SELECT oid, {SERVER} FROM pg_roles WHERE rolname = %s"  # noqa: S608 - the same
 
-OID = "SELECT rolname, oid FROM pg_roles WHERE rolname = %s"
+OID = "SELECT rolname, oid FROM pg_roles WHERE rolname = {}"
 
 ROLES = f"""
-    SELECT rolname, oid, {", ".join(FLAGS)}, rolconnlimit, coalesce(rolvaliduntil, 'infinity')::text,
+    SELECT rolname, oid::int8, {", ".join(FLAGS)}, rolconnlimit, coalesce(rolvaliduntil, 'infinity')::text,
            coalesce(rolvaliduntil <= now(), false), rolcanlogin, rolinherit,
            coalesce(shobj_description(oid, 'pg_authid'), ''),
            pg_has_role(session_user, oid, 'MEMBER WITH ADMIN OPTION')

@@ -25,17 +25,18 @@ both get. A clone without the setting `role` was not adopted yet. It gets the se
 privileges if it never had any of its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from psycopg2.sql import SQL, Identifier
 
 from rotation.engine import Comparison, Difference, state
 from rotation.engines.postgresql.acting import PostgreSQLActing
 from rotation.engines.postgresql.connection import PostgreSQLConnection
-from rotation.engines.postgresql.databases import other_databases, visit_other_databases
+from rotation.engines.postgresql.databases import about_other_databases, other_databases, visit_other_databases
 from rotation.engines.postgresql.default_privileges import BothDefaults, PostgreSQLDefaultPrivileges
 from rotation.engines.postgresql.holdings import PostgreSQLHoldings
 from rotation.engines.postgresql.memberships import PostgreSQLMemberships
+from rotation.engines.postgresql.questions import Question
 from rotation.engines.postgresql.roles import (
     SINGLE_USER,
     Attribute,
@@ -71,6 +72,11 @@ class PostgreSQLComparison:
         self._connection = connection
         self._roles = roles
         self._rows = rows
+        self._acting = PostgreSQLActing(connection, roles)
+        self._settings = PostgreSQLSettings(connection, roles)
+        self._memberships = PostgreSQLMemberships(connection, roles)
+        self._default_privileges = PostgreSQLDefaultPrivileges(connection, roles)
+        self._holdings = PostgreSQLHoldings(connection, roles)
         self.is_admins = connection.username not in rows
         """Whether an admin compares: only then do the states matter."""
         # What an admin whom somebody trusts could not take away is left, as what strangers gave is.
@@ -78,13 +84,13 @@ class PostgreSQLComparison:
 
     def local(self) -> LocalComparison:
         """Compare them in this database, and in what all databases share."""
-        settings = PostgreSQLSettings(self._connection, self._roles)
-        memberships = PostgreSQLMemberships(self._connection, self._roles)
-        defaults = PostgreSQLDefaultPrivileges(self._connection, self._roles)
-        holdings = PostgreSQLHoldings(self._connection, self._roles)
+        settings, memberships = self._settings, self._memberships
+        defaults, holdings = self._default_privileges, self._holdings
+        really = "" if self.is_admins else self._acting.ask()
+        self.ask([*self.questions, *self.questions_of_states])
         values, is_member, both, kinds = settings.read(), memberships.is_member(), defaults.read(), holdings.kinds()
         differences = [
-            *([] if self.is_admins else PostgreSQLActing(self._connection, self._roles).differences()),
+            *([] if self.is_admins else self._acting.differences(really)),
             *([] if is_member else [self._no_member()]),
             *self._attributes(),
             *self._inheritance(),
@@ -104,6 +110,25 @@ class PostgreSQLComparison:
             [*shared, *original, *holdings.things("original")],
             [*shared, *clone, *holdings.things("clone")],
         )
+
+    @property
+    def questions(self) -> list[Question]:
+        """What is asked about every pair, to compare the two, or to make them equal."""
+        return [
+            *(self._acting.question, self._settings.question, *self._default_privileges.questions),
+            *(*self._memberships.questions, self._holdings.question, about_other_databases(self._roles)),
+        ]
+
+    @property
+    def questions_of_states(self) -> list[Question]:
+        """What is asked about every pair besides, for the states of the two."""
+        things = [*self._memberships.questions_of_things, *self._holdings.questions_of_things]
+        return things if self.is_admins else []
+
+    def ask(self, questions: Iterable[Question]) -> None:
+        """Ask all of them in one message."""
+        operation = f"reading what {self._roles.user} and {self._roles.other} are, and have"
+        self._connection.ask_all(operation, questions, self._roles.remedy)
 
     def with_elsewhere(self, local: LocalComparison) -> Comparison:
         """Return the whole comparison, with what the clone holds in other databases."""

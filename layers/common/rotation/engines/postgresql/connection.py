@@ -1,9 +1,8 @@
 """How is one connection to PostgreSQL opened, and what do its errors mean?"""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any
 
 import psycopg2
 from psycopg2 import extensions, sql
@@ -25,6 +24,7 @@ from rotation.engines.postgresql.problems import (
     login_failure,
     statement_failure,
 )
+from rotation.engines.postgresql.questions import Arguments, Question, Rows, joined, rows
 from rotation.engines.postgresql.wire import METHODS, SCRAM, BoundedSocket, ServerError, connect, wait
 from rotation.errors import LoginBlocked, NotPermitted, RotationError, StatementFailed, Unreachable, Untrusted
 
@@ -52,7 +52,6 @@ IS_STANDBY = "SELECT pg_catalog.pg_is_in_recovery()"
 SHORT_LOCK_TIMEOUT = 2000
 """Milliseconds to wait for a lock for which others must wait behind us."""
 
-type Arguments = Sequence[object] | Mapping[str, object]
 type Statement = str | sql.Composable
 
 
@@ -61,7 +60,10 @@ ROUNDS = 3
 
 
 class PostgreSQLConnection:
-    """One connection, in one transaction."""
+    """One connection. Outside of a transaction, each statement begins one, in the same message.
+
+    A round trip costs more than a statement. So what has no answer is sent with what comes next.
+    """
 
     def __init__(self, credential: Credential, deadline: Deadline, methods: str = METHODS) -> None:
         """Log in, by one of these methods."""
@@ -80,6 +82,12 @@ class PostgreSQLConnection:
         """Whether a statement raises ExpectedError if another session changed the same thing at the same time."""
         self._is_attempt = False
         """Whether a statement is allowed to fail."""
+        self._before_next: list[str] = []
+        """What the next message begins with."""
+        self._answers: dict[str, Rows] = {}
+        """What has been answered, by the question: see `rotation.engines.postgresql.questions`."""
+        self.logged_in: Rows = []
+        """Who the server says is logged in: the rows of catalog.LOGGED_IN."""
         self._has_begun = False
         """Whether there was a transaction: a pooler logs in to the server no earlier."""
         self._socket = BoundedSocket(open_socket(credential, deadline, operation))
@@ -121,18 +129,41 @@ class PostgreSQLConnection:
         arguments: Arguments = (),
         remedy: str = "",
         problems: Mapping[str, Problem] = NO_PROBLEMS,
-    ) -> list[tuple[Any, ...]]:
-        """Run one statement, no longer than the deadline allows, and return its rows.
+    ) -> Rows:
+        """Run one statement, no longer than the deadline allows, and return its rows. What was answered is forgotten.
 
         Raises a DatabaseError. `remedy` is what to do if the user is not permitted to do this; `problems` says what
         SQLSTATEs mean for this statement alone.
         """
+        self.forget()
+        return self._send(operation, self._text(operation, statement, arguments), remedy, problems)
+
+    def ask(self, operation: str, question: Question, remedy: str = "") -> Rows:
+        """Return the rows that answer a question: those that are known, if they are, see `questions`."""
+        text = self._text(operation, *question)
+        if text not in self._answers:
+            self._answers[text] = self._send(operation, text, remedy)
+        return self._answers[text]
+
+    def ask_all(self, operation: str, questions: Iterable[Question], remedy: str = "") -> None:
+        """Ask all of these in one message, as far as the answers are not known. They are known then."""
+        texts = [self._text(operation, *question) for question in questions]
+        if texts := [text for text in texts if text not in self._answers]:
+            [found] = self._send(operation, joined(texts), remedy)
+            self._answers |= {text: rows(answer) for text, answer in zip(texts, found, strict=True) if answer}
+
+    def forget(self) -> None:
+        """Let each question be asked anew."""
+        self._answers.clear()
+
+    def _send(self, operation: str, text: str, remedy: str = "", problems: Mapping[str, Problem] = NO_PROBLEMS) -> Rows:
+        """Run one statement, with what must come before it."""
         seconds = self.deadline.allow(STATEMENT_SECONDS, operation)
         try:
-            if _milliseconds(seconds) < self._statement_timeout:
-                self._statement_timeout = _milliseconds(seconds)
-                self._run(self._timeouts(), (), seconds, operation)
-            return self._run(statement, arguments, seconds, operation)
+            before = self._beginning(seconds, operation) if self._is_idle() else self._shortening(seconds)
+            parts = [*before, *self._before_next, text]
+            self._before_next.clear()
+            return self._run("; ".join(parts), seconds, operation)
         except psycopg2.Error as error:
             operation = f"{operation} as {self.username}"
             if not self._has_begun and (answer := answer_at_the_end(error)).code:
@@ -147,7 +178,7 @@ class PostgreSQLConnection:
 
     def attempt(self, operation: str, statements: Sequence[Statement]) -> bool:
         """Run all of the statements, or none; return which. Raises nothing if the server refuses one."""
-        self.execute(operation, "SAVEPOINT attempt")
+        self.before_next("SAVEPOINT attempt")
         self._is_attempt = True
         try:
             for statement in statements:
@@ -157,21 +188,28 @@ class PostgreSQLConnection:
             return False
         finally:
             self._is_attempt = False
-        self.execute(operation, "RELEASE SAVEPOINT attempt")
+        self.before_next("RELEASE SAVEPOINT attempt")
         return True
 
     def execute_again(
         self, operation: str, statement: Statement, remedy: str = "", problems: Mapping[str, Problem] = NO_PROBLEMS
-    ) -> None:
+    ) -> Rows:
         """Run a statement as `execute` does; if another session changed the same thing meanwhile, run it again."""
         for _ in range(ROUNDS - 1):
-            self.execute(operation, "SAVEPOINT attempt")
+            self.before_next("SAVEPOINT attempt")
             with self.repeatable():
-                self.execute(operation, statement, remedy=remedy, problems=problems)
-                self.execute(operation, "RELEASE SAVEPOINT attempt")
-                return
+                found = self.execute(operation, statement, remedy=remedy, problems=problems)
+                self.before_next("RELEASE SAVEPOINT attempt")
+                return found
             self.execute(operation, "ROLLBACK TO SAVEPOINT attempt")
-        self.execute(operation, statement, remedy=remedy, problems=problems)
+        return self.execute(operation, statement, remedy=remedy, problems=problems)
+
+    def before_next(self, statement: str) -> None:
+        """Send this with the next statement of the transaction, before it; never, if there is none.
+
+        So it must be nothing that outlives the transaction, and nothing that a server refuses.
+        """
+        self._before_next.append(statement)
 
     @contextmanager
     def repeatable(self) -> Iterator[None]:
@@ -198,18 +236,9 @@ class PostgreSQLConnection:
         return bool(self._libpq.info.transaction_status == extensions.TRANSACTION_STATUS_INERROR)
 
     def begin(self) -> None:
-        """Begin a transaction with our own settings, which the server ends if this program is gone."""
-        operation, self._statement_timeout, self._lock_timeout = "beginning a transaction", 0, None
-        timeout = _milliseconds(self.deadline.allow(STATEMENT_SECONDS, operation))
-        mode = SQL(
-            "ISOLATION LEVEL READ COMMITTED, READ ONLY"
-            if self._is_standby(operation)
-            else "ISOLATION LEVEL READ COMMITTED, READ WRITE"
-        )
-        # It sits idle while other sessions of ours work, or while this program is stopped; after that, nobody is there.
-        idle = IDLE_TIMEOUT.format(Literal(int(1000 * self.deadline.left())))
-        self.execute(operation, SQL("BEGIN {}; {}; {}; {}").format(mode, OWN_SETTINGS, idle, self._timeouts(timeout)))
-        self._statement_timeout, self._has_begun = timeout, True
+        """Begin the first transaction, and ask who is logged in: only then has a pooler logged in to the server."""
+        self.logged_in = self.execute("beginning a transaction", catalog.LOGGED_IN)
+        self._has_begun = True
 
     def commit(self) -> None:
         """End the transaction, and keep what it did."""
@@ -250,26 +279,55 @@ class PostgreSQLConnection:
             failure = name_engine(failure, self.credential, KIND, self.deadline)
         raise failure
 
-    def _is_standby(self, operation: str) -> bool:
+    def _is_idle(self) -> bool:
+        """Return whether there is no transaction."""
+        return bool(self._libpq.info.transaction_status == extensions.TRANSACTION_STATUS_IDLE)
+
+    def _beginning(self, seconds: float, operation: str) -> Iterator[str]:
+        """Yield what begins a transaction with our own settings, which the server ends if this program is gone."""
+        mode = "READ ONLY" if self._is_standby(seconds, operation) else "READ WRITE"
+        self._statement_timeout, self._lock_timeout = _milliseconds(seconds), None
+        # It sits idle while other sessions of ours work, or while this program is stopped; after that, nobody is there.
+        idle = IDLE_TIMEOUT.format(Literal(int(1000 * self.deadline.left())))
+        yield f"BEGIN ISOLATION LEVEL READ COMMITTED, {mode}"
+        yield from map(self.quoted, (OWN_SETTINGS, idle, self._timeouts()))
+
+    def _is_standby(self, seconds: float, operation: str) -> bool:
         """Return whether the server copies another one: nothing can be written, and READ WRITE is an error."""
         reported = self._libpq.info.parameter_status("in_hot_standby")
         if reported:
             return bool(reported == "on")
-        [(is_standby,)] = self.execute(operation, IS_STANDBY)
+        [(is_standby,)] = self._run(IS_STANDBY, seconds, operation)
         return bool(is_standby)
 
+    def _shortening(self, seconds: float) -> Iterator[str]:
+        """Yield what gives the statements of this transaction no more time than is left."""
+        if _milliseconds(seconds) < self._statement_timeout:
+            self._statement_timeout = _milliseconds(seconds)
+            yield self.quoted(self._timeouts())
+
     def _end(self, operation: str, statement: str) -> None:
+        self._before_next.clear()
         self._statement_timeout = 0  # a transaction that has failed takes no SET any more
-        self.execute(operation, statement)
+        if not self._is_idle():
+            self.execute(operation, statement)
 
-    def _timeouts(self, timeout: int | None = None) -> sql.Composed:
-        statement = self._statement_timeout if timeout is None else timeout
-        lock = min(filter(None, (statement, self._lock_timeout)))
-        return TIMEOUTS.format(statement=Literal(statement), lock=Literal(lock))
+    def _timeouts(self) -> sql.Composed:
+        lock = min(filter(None, (self._statement_timeout, self._lock_timeout)))
+        return TIMEOUTS.format(statement=Literal(self._statement_timeout), lock=Literal(lock))
 
-    def _run(self, statement: Statement, arguments: Arguments, seconds: float, operation: str) -> list[tuple[Any, ...]]:
+    def _text(self, operation: str, statement: Statement, arguments: Arguments) -> str:
+        """Return the statement with its arguments; raises Unreachable if the connection is lost already."""
+        try:
+            text: bytes = self._libpq.cursor().mogrify(statement, arguments or None)
+        except psycopg2.Error as error:
+            raise statement_failure(error, f"{operation} as {self.username}", self.username, "", NO_PROBLEMS) from None
+        return text.decode()
+
+    def _run(self, statement: str, seconds: float, operation: str) -> Rows:
+        """Run statements, and return the rows of the last one."""
         cursor = self._libpq.cursor()
-        cursor.execute(statement, arguments or None)
+        cursor.execute(statement)
         wait(self._libpq, self._socket, seconds, operation)
         return cursor.fetchall() if cursor.description else []
 
@@ -278,9 +336,8 @@ class PostgreSQLConnection:
         self._is_attempt = True
         with suppress(RotationError):
             self.rollback()
-            self.begin()
-            rows = self.execute("reading who holds the lock", catalog.HELD_LOCKS, (self._locked_owner,))
-            return [(pid, str(name)) for pid, name in rows]
+            found = self.execute("reading who holds the lock", catalog.HELD_LOCKS, (self._locked_owner,))
+            return [(pid, str(name)) for pid, name in found]
         return []
 
 

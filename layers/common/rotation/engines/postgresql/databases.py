@@ -10,6 +10,7 @@ from dataclasses import replace
 from rotation.deadline import RESERVED_SECONDS, Deadline
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import PostgreSQLConnection, transaction
+from rotation.engines.postgresql.questions import Question
 from rotation.engines.postgresql.roles import PairRoles, quoted
 from rotation.errors import DatabaseError, LoginBlocked, NotPermitted, OutOfTime
 from rotation.values import dataclass
@@ -37,9 +38,13 @@ class OtherDatabase:
 
 def other_databases(connection: PostgreSQLConnection, roles: PairRoles) -> list[OtherDatabase]:
     """Return the other databases in which the clone holds something."""
-    operation, oid = "looking for rights in other databases", roles.oids["clone"]
-    rows = connection.execute(operation, catalog.OTHER_DATABASES, (oid,), remedy=roles.remedy)
+    rows = connection.ask("looking for rights in other databases", about_other_databases(roles), roles.remedy)
     return [OtherDatabase(str(name), *map(bool, facts)) for name, *facts in rows]
+
+
+def about_other_databases(roles: PairRoles) -> Question:
+    """Return what is asked about the other databases."""
+    return Question(catalog.OTHER_DATABASES, (roles.oids["clone"],))
 
 
 def require_enterable(connection: PostgreSQLConnection, databases: Iterable[OtherDatabase], roles: PairRoles) -> None:
@@ -70,6 +75,7 @@ def visit_other_databases(
             if not database.is_enterable and not database.clone_owns_something:
                 left.append(database.name)
                 continue
+            connection.forget()  # what is done there can change what was read here: roles and memberships are the same
             with transaction(replace(connection.credential, database=database.name), deadline) as there:
                 there.is_repeatable = connection.is_repeatable and not database.is_strangers
                 work(there, database.name)

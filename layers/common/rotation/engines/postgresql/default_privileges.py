@@ -11,6 +11,7 @@ from rotation.engine import Difference
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.admin import acting_as, require_no_strange_triggers
 from rotation.engines.postgresql.connection import PostgreSQLConnection
+from rotation.engines.postgresql.questions import Question
 from rotation.engines.postgresql.rights import DEFAULT_KEYWORDS, altering_defaults
 from rotation.engines.postgresql.roles import PairRoles
 
@@ -76,6 +77,11 @@ class PostgreSQLDefaultPrivileges:
         self._connection = connection
         self._roles = roles
 
+    @property
+    def questions(self) -> list[Question]:
+        """What is asked about the default privileges of both."""
+        return [self._question("original", "clone"), self._question("clone", "original")]
+
     def read(self) -> BothDefaults:
         """Return the default privileges of both."""
         return BothDefaults(self._read("original", "clone"), self._read("clone", "original"))
@@ -102,8 +108,8 @@ class PostgreSQLDefaultPrivileges:
 
     def are_untouched(self) -> bool:
         """Return whether nobody has ever set any for the clone."""
-        oid = self._roles.oids["clone"]
-        return not self._connection.execute("reading the default privileges", catalog.HAS_DEFAULTS, (oid,))
+        question = Question(catalog.HAS_DEFAULTS, (self._roles.oids["clone"],))
+        return not self._connection.ask("reading the default privileges", question)
 
     def _difference(self, what: str, default: DefaultPrivilege, verbs: tuple[str, str]) -> Difference:
         """Return a difference that these verbs end at the original, and at the clone."""
@@ -139,8 +145,8 @@ class PostgreSQLDefaultPrivileges:
         self._connection.execute(operation, statement, remedy=self._roles.remedy)
 
     def _read(self, role: str, other: str) -> set[DefaultPrivilege]:
-        arguments = {"role": self._roles.oids[role], "other": self._roles.oids[other]}
-        rows = self._connection.execute(
-            "reading the default privileges", catalog.DEFAULTS, arguments, remedy=self._roles.remedy
-        )
-        return {DefaultPrivilege(*row) for row in rows}
+        operation, question = "reading the default privileges", self._question(role, other)
+        return {DefaultPrivilege(*row) for row in self._connection.ask(operation, question, self._roles.remedy)}
+
+    def _question(self, role: str, other: str) -> Question:
+        return Question(catalog.DEFAULTS, {"role": self._roles.oids[role], "other": self._roles.oids[other]})

@@ -20,6 +20,7 @@ from rotation.engine import Difference
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.admin import acting_as, require_no_strange_triggers
 from rotation.engines.postgresql.connection import PostgreSQLConnection
+from rotation.engines.postgresql.questions import Question
 from rotation.engines.postgresql.rights import Grant
 from rotation.engines.postgresql.roles import PairRoles, Scope, listed, quoted
 from rotation.errors import RightsDiffer, StatementFailed, Unsafe
@@ -42,10 +43,19 @@ class PostgreSQLHoldings:
         self._connection = connection
         self._roles = roles
 
+    @property
+    def question(self) -> Question:
+        """What is asked about every clone."""
+        return Question(catalog.HOLDS, (self._roles.oids["clone"],))
+
+    @property
+    def questions_of_things(self) -> list[Question]:
+        """What is asked for the states of both."""
+        return [self._question_of("original"), self._question_of("clone")]
+
     def kinds(self) -> set[str]:
         """Return which kinds of things the clone holds: none if the pair is healthy."""
-        oid = self._roles.oids["clone"]
-        return {kind for (kind,) in self._connection.execute("reading what the clone holds", catalog.HOLDS, (oid,))}
+        return {kind for (kind,) in self._connection.ask("reading what the clone holds", self.question)}
 
     def differences(self, scope: Scope, kinds: set[str]) -> list[Difference]:
         """Return what the clone holds that the original lacks, except for what strangers gave it."""
@@ -74,11 +84,13 @@ class PostgreSQLHoldings:
 
         That is a hash which the server makes. The original can have very many rights.
         """
-        query = catalog.HELD.format(parameters=self._parameters, act_as=self._connection.act_as)
-        [(rights,)] = self._connection.execute(
-            f"reading the rights of {getattr(self._roles, word)}", query, {"role": self._roles.oids[word]}
-        )
+        operation = f"reading the rights of {getattr(self._roles, word)}"
+        [(rights,)] = self._connection.ask(operation, self._question_of(word))
         return [f"rights {rights}"] if rights else []
+
+    def _question_of(self, word: str) -> Question:
+        query = catalog.HELD.format(parameters=self._parameters, act_as=self._connection.act_as)
+        return Question(query, {"role": self._roles.oids[word]})
 
     def unmovable_things(self, kinds: set[str]) -> list[str]:
         """Return the policies and user mappings that the clone alone has, for its state."""
@@ -119,7 +131,7 @@ class PostgreSQLHoldings:
         cannot be taken stays.
         """
         shared = [one for one in self._grants(catalog.SHARED) if one.can_act_as_grantor or self._is_pairs(one)]
-        if not shared or self._connection.execute("looking for event triggers", catalog.STRANGE_TRIGGERS):
+        if not shared or self._connection.ask("looking for event triggers", Question(catalog.STRANGE_TRIGGERS)):
             return
         self._connection.give_way(f"taking from {self._roles.clone} what {self._roles.original} has as well")
         self._take(one for one in shared if not self._is_pairs(one))
@@ -208,8 +220,8 @@ class PostgreSQLHoldings:
     def _owned(self, kinds: set[str]) -> list[str]:
         if "o" not in kinds:
             return []
-        oid = self._roles.oids["clone"]
-        rows = self._connection.execute("reading what the clone owns", catalog.OWNED, (oid,))
+        question = Question(catalog.OWNED, (self._roles.oids["clone"],))
+        rows = self._connection.ask("reading what the clone owns", question)
         return [str(description) for (description,) in rows]
 
     def _unmovable(self, kinds: set[str]) -> list[tuple[str, str]]:
@@ -218,7 +230,7 @@ class PostgreSQLHoldings:
             return []
         operation = "reading policies and user mappings of the clone"
         query = catalog.UNMOVABLE.format(is_known=catalog.IS_KNOWN.format(act_as=self._connection.act_as))
-        rows = self._connection.execute(operation, query, self._roles.oids)
+        rows = self._connection.ask(operation, Question(query, self._roles.oids))
         if strangers := [str(text) for text, is_known, _ in rows if not is_known]:
             log.warning(said(f"{self._roles.clone} keeps what strangers made for it alone: {listed(strangers)}"))
         return [(str(text), str(statement)) for text, is_known, statement in rows if is_known]
@@ -229,7 +241,7 @@ class PostgreSQLHoldings:
 
     def _grants(self, which: str) -> list[Grant]:
         query = catalog.GRANTS.format(parameters=self._parameters, act_as=self._connection.act_as, which=which)
-        rows = self._connection.execute("reading what the clone is granted", query, self._roles.oids)
+        rows = self._connection.ask("reading what the clone is granted", Question(query, self._roles.oids))
         return [Grant(*row) for row in rows]
 
     @property

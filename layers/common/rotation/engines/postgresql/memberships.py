@@ -15,6 +15,7 @@ from rotation.engines.driver import Problem
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.admin import acting_as, admin_option
 from rotation.engines.postgresql.connection import PostgreSQLConnection
+from rotation.engines.postgresql.questions import Question, Rows
 from rotation.engines.postgresql.rights import boolean
 from rotation.engines.postgresql.roles import PairRoles, Scope, listed
 from rotation.errors import RightsDiffer, StatementFailed
@@ -103,6 +104,16 @@ class PostgreSQLMemberships:
         self._connection = connection
         self._roles = roles
 
+    @property
+    def questions(self) -> list[Question]:
+        """What is asked about the memberships of the clone."""
+        return [self._is_member_question, self._extra_question]
+
+    @property
+    def questions_of_things(self) -> list[Question]:
+        """What is asked for the states of both."""
+        return [self._question_of("original", "clone"), self._question_of("clone", "original")]
+
     def differences(self, scope: Scope) -> list[Difference]:
         """Return the roles of which the clone alone is a member, except for those that strangers gave it."""
         clone, original = self._roles.clone, self._roles.original
@@ -121,15 +132,11 @@ class PostgreSQLMemberships:
 
     def things(self, word: str, other: str) -> list[str]:
         """Return of what a role of the pair (`original` or `clone`) is a member, for its state."""
-        query = catalog.MEMBERSHIPS.format(**self._options)
-        oids = {"role": self._roles.oids[word], "other": self._roles.oids[other]}
-        return [f"membership {row}" for row in self._connection.execute("reading the memberships", query, oids)]
+        return [f"membership {row}" for row in self._ask(self._question_of(word, other))]
 
     def is_member(self) -> bool:
         """Return whether the clone is a member of the original, and one that can act as it."""
-        query = catalog.IS_FULL_MEMBER if self._connection.memberships_have_options else catalog.IS_MEMBER
-        oids = (self._roles.oids["original"], self._roles.oids["clone"])
-        return bool(self._connection.execute("reading the memberships", query, oids, self._roles.remedy))
+        return bool(self._ask(self._is_member_question))
 
     def require_removable(self) -> None:
         """Raise RightsDiffer if the clone alone has a role that the admin cannot take from it. Changes nothing."""
@@ -207,9 +214,23 @@ class PostgreSQLMemberships:
         return one.revoke(self._roles, has_options=self._connection.memberships_have_options)
 
     def _extra(self) -> list[Membership]:
-        query = catalog.EXTRA_MEMBERSHIPS.format(**self._options)
-        rows = self._connection.execute("reading the memberships", query, self._roles.oids)
-        return [Membership(*row) for row in rows]
+        return [Membership(*row) for row in self._ask(self._extra_question)]
+
+    def _ask(self, question: Question) -> Rows:
+        return self._connection.ask("reading the memberships", question, self._roles.remedy)
+
+    @property
+    def _is_member_question(self) -> Question:
+        query = catalog.IS_FULL_MEMBER if self._connection.memberships_have_options else catalog.IS_MEMBER
+        return Question(query, (self._roles.oids["original"], self._roles.oids["clone"]))
+
+    @property
+    def _extra_question(self) -> Question:
+        return Question(catalog.EXTRA_MEMBERSHIPS.format(**self._options), self._roles.oids)
+
+    def _question_of(self, word: str, other: str) -> Question:
+        oids = {"role": self._roles.oids[word], "other": self._roles.oids[other]}
+        return Question(catalog.MEMBERSHIPS.format(**self._options), oids)
 
     @property
     def _options(self) -> Mapping[str, str]:

@@ -36,8 +36,10 @@ from rotation.engines.postgresql.comparison import PostgreSQLComparison
 from rotation.engines.postgresql.connection import NO_PROBLEMS, ROUNDS, PostgreSQLConnection
 from rotation.engines.postgresql.databases import other_databases, require_enterable, visit_other_databases
 from rotation.engines.postgresql.default_privileges import PostgreSQLDefaultPrivileges
+from rotation.engines.postgresql.expiry import about_expiry, require_valid
 from rotation.engines.postgresql.holdings import PostgreSQLHoldings
 from rotation.engines.postgresql.memberships import PostgreSQLMemberships
+from rotation.engines.postgresql.questions import Question
 from rotation.engines.postgresql.roles import (
     PairRoles,
     Role,
@@ -100,29 +102,29 @@ class PostgreSQLPair:
                 self._mirror()
                 return
             self._connection.rollback()
-            self._connection.begin()
             self._known_oids.clear()  # a role that was created is gone
             self._known_oids |= known
             self._roles = self._read_roles()
         self._mirror()
 
     def _mirror(self) -> None:
-        PostgreSQLActing(self._connection, self._pair_roles()).require_possible()
-        if self._clone in self._roles:
-            self._require_possible()
-        self._prepare()
+        self._lock(compares=True)
+        require_valid(self._connection, self._user)  # the other user gets the same date
+        self._require_possible()
+        self._join()
         PostgreSQLMemberships(self._connection, self._pair_roles()).hand_over()
         if other_databases(self._connection, self._pair_roles()):
             self._connection.commit()
-            self._connection.begin()
             self._hand_over_elsewhere()
-            self._prepare()
+            self._lock(compares=True)
+            self._join()
         self._holdings().hand_over()
         self._align()
 
     def _require_possible(self) -> None:
-        """Raise an error if something cannot be handed over, as far as can be read, before anything is changed."""
+        """Raise an error if the two cannot be made equal, as far as can be read, before anything of them is changed."""
         roles = self._pair_roles()
+        PostgreSQLActing(self._connection, roles).require_possible()
         databases = other_databases(self._connection, roles)
         require_enterable(self._connection, databases, roles)
         PostgreSQLMemberships(self._connection, roles).require_removable()
@@ -143,6 +145,7 @@ class PostgreSQLPair:
         for _ in range(ROUNDS):
             if not local.differences or not comparison.is_admins:
                 break
+            self._connection.forget()
             self._roles, before = self._read_roles(), local
             comparison = self._comparison(is_mirrored=is_mirrored)
             if (local := comparison.local()) == before:
@@ -160,16 +163,26 @@ class PostgreSQLPair:
 
     def hand_over(self) -> None:
         """Give the original what the clone holds by itself, in this database and on shared objects."""
-        self._prepare()
+        self._lock(compares=False)
+        self._join()
         self._holdings().hand_over()
 
-    def _prepare(self) -> None:
-        """Make sure that the clone exists, carries our mark, is a member of the original, and is locked by us.
+    def _lock(self, *, compares: bool) -> None:
+        """Make sure that the clone exists, carries our mark, and is locked by us. Then read both anew, in one message.
 
-        Raises Unsafe if somebody else has created a role of that name.
+        `compares`: if there is nothing to change, the two are compared by what is read here. Raises Unsafe if somebody
+        else has created a role of that name.
         """
         self._create()
         self._mark_and_lock()
+        comparison = self._comparison(is_mirrored=False)
+        questions = [self._about_roles, about_expiry(self._user), *comparison.questions]
+        comparison.ask([*questions, *comparison.questions_of_states] if compares else questions)
+        self._roles = self._read_roles()
+        self._known_oids |= {name: role.oid for name, role in self._roles.items()}
+
+    def _join(self) -> None:
+        """Make sure that the clone is a member of the original."""
         if not PostgreSQLMemberships(self._connection, self._pair_roles()).is_member():
             options = SQL(" WITH INHERIT TRUE, SET TRUE" if self._connection.memberships_have_options else "")
             grant = SQL("GRANT {} TO {}").format(Identifier(self._original), Identifier(self._clone))
@@ -198,8 +211,6 @@ class PostgreSQLPair:
             raise Unsafe(operation, cause, f"Rename or drop {self._clone}")
         marked = comment if is_marked else "\n".join(filter(None, (comment, self._mark)))
         self._change(operation, SQL("COMMENT ON ROLE {} IS {}").format(Identifier(self._clone), Literal(marked)))
-        self._roles = self._read_roles()
-        self._known_oids |= {name: role.oid for name, role in self._roles.items()}
 
     def _hand_over_elsewhere(self) -> None:
         def hand_over(there: PostgreSQLConnection, _: str) -> None:
@@ -252,9 +263,13 @@ class PostgreSQLPair:
             self._original, self._clone, oids, clone_is_current=self._user == self._clone, remedy=self._remedy
         )
 
+    @property
+    def _about_roles(self) -> Question:
+        return Question(catalog.ROLES, (self._user, self._other, self._connection.username))
+
     def _read_roles(self) -> dict[str, Role]:
         names, me = (self._user, self._other), self._connection.username
-        rows = self._connection.execute("reading the roles", catalog.ROLES, (*names, me))
+        rows = self._connection.ask("reading the roles", self._about_roles)
         found = {str(name): Role.from_row(*row) for name, *row in rows}
         self._admin, roles = found.get(me), {name: role for name, role in found.items() if name in names}
         require_known(names, self._known_oids, {name: role.oid for name, role in roles.items()})

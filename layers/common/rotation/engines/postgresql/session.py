@@ -15,9 +15,10 @@ from rotation.engines.other_engine import reach
 from rotation.engines.postgresql import catalog, inspection
 from rotation.engines.postgresql.admin import admin_option
 from rotation.engines.postgresql.connection import APPLICATION_SETTINGS, PostgreSQLConnection, transaction
-from rotation.engines.postgresql.expiry import require_valid
+from rotation.engines.postgresql.expiry import about_expiry, require_valid
 from rotation.engines.postgresql.kind import KIND
 from rotation.engines.postgresql.pair import PostgreSQLPair
+from rotation.engines.postgresql.questions import Question
 from rotation.engines.postgresql.roles import quoted, require_known
 from rotation.engines.postgresql.settings import canonical
 from rotation.engines.postgresql.wire import SCRAM
@@ -73,10 +74,8 @@ class PostgreSQLSession:
         """Return who is logged in; see `rotation.engine.Session`."""
         if self.connection.is_failed():
             self.connection.rollback()
-            self.connection.begin()
-        username = self.connection.username
+        username, found = self.connection.username, self.connection.logged_in
         operation = f"asking the server who {username} is"
-        found = self.connection.execute(operation, catalog.LOGGED_IN)
         if [name for name, _, _ in found] != [username]:
             cause = f"the server has logged in {found[0][0]}" if found else "the role no longer exists"
             raise Unsafe(operation, cause, ONE_SERVER)
@@ -90,10 +89,9 @@ class PostgreSQLSession:
         and which schemas it finds then, is left out: that is about to change, and testSecret asks (`PostgreSQLActing`).
         """
         operation = f"asking the server what an application finds as {self.connection.username}"
-        self.connection.execute(operation, APPLICATION_SETTINGS)
+        self.connection.before_next(APPLICATION_SETTINGS)
         [(acting, path, schemas, is_set)] = self.connection.execute(operation, catalog.SURROUNDINGS)
         self.connection.rollback()
-        self.connection.begin()
         where = {"search_path": canonical("search_path", path)}
         if acting.endswith(CLONE_SUFFIX) and not is_set:
             return where
@@ -114,6 +112,7 @@ class PostgreSQLSession:
 
     def clone_status(self, user: str, other: str) -> CloneStatus:
         """Return what is known about the pair; see `rotation.engine.Session`."""
+        self.connection.forget()  # asked again, because another delivery can have marked the clone meanwhile
         return self._pair(user, other).clone_status()
 
     def unshared(self, user: str, other: str) -> Sequence[Unshared]:  # noqa: ARG002 - the clone acts as its original
@@ -122,8 +121,8 @@ class PostgreSQLSession:
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is; see `rotation.engine.Session`."""
-        require_valid(self.connection, user)  # the other user gets the same date
         self._is_mirrored = False
+        self.connection.forget()  # the clone gets the comment that it has now, with our mark
         self._pair(user, other).mirror()
         self._is_mirrored = True
 
@@ -135,40 +134,44 @@ class PostgreSQLSession:
         it in clear, after it has refused the verifier, but only inside of TLS.
         """
         operation = f"setting the password of {username}"
+        self.connection.ask_all(operation, [about_expiry(username), Question(catalog.ENCRYPTION)])
         if username != self.connection.username:
             require_valid(self.connection, username)
         verifier = self.connection.verifier(
             username, password, "md5" if self._wants_md5(username, operation) else SCRAM
         )
         try:
-            self._alter_role(operation, username, verifier)
+            found = self._alter_role(operation, username, verifier)
         except StatementFailed as refused:
             if not self.connection.credential.tls or not IN_CLEAR_ONLY.search(refused.cause):
                 raise
             log.warning(said(f"{operation}: the server refuses verifiers, so it gets the password in clear"))
             self.connection.execute(operation, "ROLLBACK TO SAVEPOINT attempt")
-            self._alter_role(operation, username, password)
-        if username in self._known_oids:  # after the change, because from then on nobody else can change the role
-            found = dict(self.connection.execute(operation, catalog.OID, (username,)))
-            require_known([username], self._known_oids, found)
+            found = self._alter_role(operation, username, password)
+        require_known([username], self._known_oids, found)
 
     def reset_password(self, username: str, password: str) -> None:
         """Give a user this password; see `rotation.engine.Session`. It does not change whether the role can log in."""
         self.set_password(username, password)
 
     def compare(self, user: str, other: str) -> Comparison:
-        """Compare the two; see `rotation.engine.Session`."""
-        return self._pair(user, other).compare(is_mirrored=self._is_mirrored)
+        """Compare the two; see `rotation.engine.Session`.
+
+        What `clone_status` or `mirror` has read just before is not read again, but by the next comparison.
+        """
+        try:
+            return self._pair(user, other).compare(is_mirrored=self._is_mirrored)
+        finally:
+            self.connection.forget()
 
     def verify(self, statements: Sequence[str]) -> None:
         """Run the statements, and roll everything back; see `rotation.engine.Session`.
 
         Their rows do not leave the server.
         """
-        self.connection.execute("preparing to verify", APPLICATION_SETTINGS)
+        self.connection.before_next(APPLICATION_SETTINGS)
         verify(statements, self._run_in_a_block)
         self.connection.rollback()
-        self.connection.begin()
 
     def _run_in_a_block(self, operation: str, statement: str) -> None:
         """Run a statement in a transaction block, in which PL/pgSQL refuses COMMIT and the like.
@@ -186,17 +189,23 @@ class PostgreSQLSession:
         rds.accepted_password_auth_method): nobody could log in with the new password. So who logs in by SCRAM now gets
         a verifier for it. Such a verifier opens both kinds of entries.
         """
-        [(encryption, source)] = self.connection.execute(operation, catalog.ENCRYPTION)
+        [(encryption, source)] = self.connection.ask(operation, Question(catalog.ENCRYPTION))
         if encryption != "md5" or source == "database":
             return False
         own = self.connection.credential
         user = own if username == self.connection.username else self._proof
         return not (user and self.connection.logs_in_by_scram(user.username, user.password))
 
-    def _alter_role(self, operation: str, username: str, password: str) -> None:
-        """Set a password, or its verifier. If the server refuses it, there is a savepoint to go back to."""
-        statement = SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(username), Literal(password))
-        self.connection.execute_again(operation, statement, self._needed_for(username), PASSWORD_PROBLEMS)
+    def _alter_role(self, operation: str, username: str, password: str) -> dict[str, int]:
+        """Set a password, or its verifier. If the server refuses it, there is a savepoint to go back to.
+
+        Returns the oid of that role. It is read after the change, because from then on nobody else can change the role.
+        """
+        statement = SQL("ALTER ROLE {} PASSWORD {}; {}").format(
+            Identifier(username), Literal(password), SQL(catalog.OID).format(Literal(username))
+        )
+        rows = self.connection.execute_again(operation, statement, self._needed_for(username), PASSWORD_PROBLEMS)
+        return {str(name): int(oid) for name, oid in rows}
 
     def _needed_for(self, username: str) -> str:
         """Return the remedy if the user who is logged in may not set the password of this one.

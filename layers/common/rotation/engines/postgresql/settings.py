@@ -8,6 +8,7 @@ from psycopg2.sql import SQL, Composable, Identifier, Literal
 from rotation.engine import Difference
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import PostgreSQLConnection
+from rotation.engines.postgresql.questions import Question
 from rotation.engines.postgresql.roles import PairRoles, quoted
 from rotation.values import dataclass
 
@@ -85,6 +86,11 @@ class PostgreSQLSettings:
         self._connection = connection
         self._roles = roles
 
+    @property
+    def question(self) -> Question:
+        """What is asked about the settings."""
+        return Question(catalog.SETTINGS, (self._roles.user, self._roles.other))
+
     def differences(self, settings: Mapping[str, Mapping[Setting, str]]) -> list[Difference]:
         """Return in which settings the other user is not what the current one is, if these are all."""
         return [self._difference(change, settings) for change in setting_changes(self._roles, settings)]
@@ -127,10 +133,7 @@ class PostgreSQLSettings:
         """Return the settings of both roles."""
         user, other = self._roles.user, self._roles.other
         settings: dict[str, dict[Setting, str]] = {user: {}, other: {}}
-        rows = self._connection.execute(
-            "reading the settings", catalog.SETTINGS, (user, other), remedy=self._roles.remedy
-        )
-        for role, database, entries in rows:
+        for role, database, entries in self._connection.ask("reading the settings", self.question, self._roles.remedy):
             parts = (entry.partition("=") for entry in entries)
             settings[role] |= {(database, name): canonical(name, value) for name, _, value in parts}
         return settings
