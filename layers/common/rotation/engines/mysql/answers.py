@@ -5,7 +5,8 @@ on, an answer to a question that is `asked_once` (`rotation.engines.mysql.connec
 
     a statement of ours changes something            →  forgotten, before it is sent
     the turn of one more user is taken               →  forgotten: another invocation can have been at work
-    somebody asks what a user is (`clone_status`)    →  forgotten: whoever asks again wants to know it anew
+    the same is asked again (`clone_status`)         →  forgotten: whoever asks again wants to know it anew
+    the two are compared twice, with no `mirror`     →  forgotten, too
     the objects of a definer were looked for         →  forgotten: that can have taken long
     a comparison finds a difference                  →  forgotten: a new look decides what is refused, or changed
 
