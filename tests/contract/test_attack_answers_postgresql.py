@@ -8,8 +8,8 @@ from psycopg2 import sql
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engines.postgresql import pair as pair_module
 from rotation.engines.postgresql.connection import PostgreSQLConnection, transaction
+from rotation.engines.postgresql.databases import visit_other_databases
 from rotation.errors import StatementFailed, Unsafe
 from tests.contract.pairs import RecordInMemory, admin_for, new_pair, set_secret
 from tests.contract.postgresql_kit import alter
@@ -71,16 +71,16 @@ def test_a_comment_that_is_written_while_other_databases_are_visited_stays(
     alter(postgresql, "CREATE TABLE public.{} (id int)", table, database=database)
     alter(postgresql, "ALTER TABLE public.{} OWNER TO {}", table, clone.username, database=database)
     comment = f"{facts(postgresql, clone)[0]}\nof the team for orders"
-    visit, written = pair_module.visit_other_databases, list[bool]()
+    written = list[bool]()
 
     def visit_and_comment(via: PostgreSQLConnection, databases, work):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        left = visit(via, databases, work)
+        left = visit_other_databases(via, databases, work)
         if databases:
             alter(postgresql, f"COMMENT ON ROLE {{}} IS '{comment}'", clone.username)
             written.append(True)
         return left
 
-    monkeypatch.setattr(pair_module, "visit_other_databases", visit_and_comment)
+    monkeypatch.setattr("rotation.engines.postgresql.pair.visit_other_databases", visit_and_comment)
     with postgresql.engine.connect(admin_for(postgresql, user), deadline()) as session:
         session.mirror(user.username, clone.username)
     assert written == [True]
