@@ -82,6 +82,8 @@ class MySQLPair:
         """The pair's; replaced as soon as `_mark` has found one."""
         self._gone: set[Right] = set()
         """The rights that could not be granted, because their object is gone."""
+        self._is_compared = False
+        """Whether the two were compared, and nobody has asked for `mirror` since."""
 
     def clone_status(self) -> CloneStatus:
         """Tell what is known about the other one; see `rotation.engine.Session`.
@@ -118,6 +120,7 @@ class MySQLPair:
         From here to the end of the session, no other invocation changes one of the two.
         """
         self._take_turn(f"preparing {self.other}, which takes turns with {self.user}")
+        self._is_compared = False
         found = self.require_possible()
         for account in found.foreign:
             log.warning(said(f"{account} is left alone: the password that logged in as {self.user} does not open it"))
@@ -160,6 +163,9 @@ class MySQLPair:
         operation = f"comparing the rights of {self.other} with those of {self.user}"
         self._take_turn(operation)
         answers = self._connection.answers
+        if self._is_compared:  # who compares again wants to know what others have changed
+            answers.forget()
+        self._is_compared = True
         comparison = answers.once((self, MySQLPair.compare), lambda: self._comparison(operation))
         if comparison.differences or comparison.unlock:
             answers.forget()
