@@ -8,6 +8,7 @@ on, an answer to a question that is `asked_once` (`rotation.engines.mysql.connec
     somebody asks what a user is (`clone_status`)    →  forgotten: whoever asks again wants to know it anew
     the objects of a definer were looked for         →  forgotten: that can have taken long
     a comparison finds a difference                  →  forgotten: a new look decides what is refused, or changed
+    the two are compared twice, with no mirror between →  forgotten: whoever asks again wants to know it anew
 
 Without a turn nothing is kept, but for the length of a look that changes nothing (`kept`). So a rotation that changes a
 password only compares the two users once. Any other one compares them before its first change, and after its last one.
