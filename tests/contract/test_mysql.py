@@ -29,7 +29,7 @@ from rotation.errors import (
 from tests.contract.contract import EngineContract
 from tests.contract.impostor import greeting
 from tests.contract.mysql_kit import account, add, alter, asked, require_two, serving, setting
-from tests.contract.pairs import Pair, changed, mirror, new_clone
+from tests.contract.pairs import Pair, RecordInMemory, changed, differences, mirror, new_clone, new_pair, set_secret
 from tests.laboratories import deadline
 from tests.laboratories.mysql import MySQLLaboratory, quoted
 from tests.local.servers import mysql as mysql_server
@@ -467,6 +467,19 @@ class Family:
             asked_of_session = "SELECT 'ü', CHAR_LENGTH('ü'), @@SESSION.autocommit"
             assert session.connection.execute("asking", asked_of_session) == [("ü", 1, 1)]
             session.change_own_password("ü-Aa1" + secrets.token_hex(8))
+            assert session.proof().username == user.username
+
+    def test_a_servers_limit_of_rows_hides_no_account(self, laboratory: MySQLLaboratory) -> None:
+        (user, clone), record = new_pair(laboratory), RecordInMemory()
+        with setting(laboratory, "sql_select_limit", "1"):
+            pending = set_secret(laboratory, user, clone, pair=record)
+            set_secret(laboratory, pending, user, pair=record)
+            assert differences(laboratory, user, clone) == []
+
+    def test_a_server_that_ends_a_session_with_its_transaction_keeps_ours(self, laboratory: MySQLLaboratory) -> None:
+        user = laboratory.new_user()
+        with setting(laboratory, "completion_type", "2"), laboratory.engine.connect(user, deadline()) as session:
+            session.verify(["SELECT 1"])
             assert session.proof().username == user.username
 
     def test_a_certificate_of_another_authority_is_not_trusted(

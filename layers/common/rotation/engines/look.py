@@ -8,7 +8,8 @@ session has read is a **look**. It ends, and all is read anew:
     when the two differ, or one of them is not there     the session is about to write, and reads just before it does
     when `mirror` has to write nevertheless              it is done again from its beginning, and reads by itself
     when a step comes again, or an earlier one           who asks again wants to know what others have changed
-    before a password is set                             a password is set by name, which must still mean that account
+    on Oracle, when the objects of the user were read    that can have taken long: who was locked meanwhile stays so
+    on SQL Server, before a password is set              it is set by name, which must still mean that account
 
 So nothing is ever written because of an old answer. A look decides one thing only: that there is nothing to do. What
 somebody changes after that is changed after the rotation. The next one finds it, because what is recorded of the two

@@ -51,10 +51,11 @@ init_connect sets."""
 
 SETTINGS = (
     f"SET NAMES utf8mb4, autocommit = 1, sql_quote_show_create = 1, {APPLICATION_SQL_MODE} = @@SESSION.sql_mode,"
-    " sql_mode = '', wait_timeout = 60"
+    " sql_mode = '', sql_select_limit = 18446744073709551615, completion_type = 0, wait_timeout = 60"
 )
-"""These make what we send, and what the server prints, independent of the server's configuration. If the function is
-killed, the server ends an idle session, and the locks that it holds, after a minute."""
+"""These make what we send, and what the server prints, independent of the server's configuration: it leaves no row out,
+and a ROLLBACK does not end the session. If the function is killed, the server ends an idle session, and the locks that
+it holds, after a minute."""
 
 READS: Final = re.compile(r"\(?SELECT |SHOW ")
 """How a statement begins that changes no account."""

@@ -83,7 +83,7 @@ class MySQLPair:
         self._gone: set[Right] = set()
         """The rights that could not be granted, because their object is gone."""
         self._is_compared = False
-        """Whether the two were compared since they were made equal: who asks again wants to know it anew."""
+        """Whether the two were compared, and nobody has asked for `mirror` since."""
 
     def clone_status(self) -> CloneStatus:
         """Tell what is known about the other one; see `rotation.engine.Session`.
@@ -163,7 +163,7 @@ class MySQLPair:
         operation = f"comparing the rights of {self.other} with those of {self.user}"
         self._take_turn(operation)
         answers = self._connection.answers
-        if self._is_compared:
+        if self._is_compared:  # who compares again wants to know what others have changed
             answers.forget()
         self._is_compared = True
         comparison = answers.once((self, MySQLPair.compare), lambda: self._comparison(operation))

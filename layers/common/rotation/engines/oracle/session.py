@@ -89,10 +89,16 @@ class OracleSession:
         return self._pair(user, other).clone_status()
 
     def unshared(self, user: str, other: str) -> Sequence[Unshared]:
-        """Return what is bound to the user's name; see `rotation.engine.Session`."""
+        """Return what is bound to the user's name; see `rotation.engine.Session`.
+
+        A database with many objects takes its time. An account that is locked meanwhile must not be opened again, so
+        what was read before that is forgotten.
+        """
         self._admin.look.begin(Step.UNSHARED)
         pair = normal_name(user), normal_name(other)
-        return OracleUnshared(self._admin, OracleCatalog(self._admin, self._proofs, *pair), *pair).found()
+        found = OracleUnshared(self._admin, OracleCatalog(self._admin, self._proofs, *pair), *pair).found()
+        self._admin.look.end()
+        return found
 
     def mirror(self, user: str, other: str) -> None:
         """Make `other` what `user` is; see `rotation.engine.Session`."""

@@ -301,8 +301,8 @@ class PostgreSQLConnection:
         return bool(is_standby)
 
     def _shortening(self, seconds: float) -> Iterator[str]:
-        """Yield what gives the statements of this transaction no more time than is left."""
-        if _milliseconds(seconds) < self._statement_timeout:
+        """Yield what gives the statements of this transaction no more time than is left, unless it has failed."""
+        if _milliseconds(seconds) < self._statement_timeout and not self.is_failed():
             self._statement_timeout = _milliseconds(seconds)
             yield self.quoted(self._timeouts())
 

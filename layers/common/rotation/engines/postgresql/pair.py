@@ -173,13 +173,13 @@ class PostgreSQLPair:
         `compares`: if there is nothing to change, the two are compared by what is read here. Raises Unsafe if somebody
         else has created a role of that name.
         """
+        self._roles = self._read_roles()  # what was read before a visit to other databases is old
         self._create()
         self._mark_and_lock()
         comparison = self._comparison(is_mirrored=False)
         questions = [self._about_roles, about_expiry(self._user), *comparison.questions]
         comparison.ask([*questions, *comparison.questions_of_states] if compares else questions)
-        self._roles = self._read_roles()
-        self._known_oids |= {name: role.oid for name, role in self._roles.items()}
+        self._roles = self._read_roles()  # raises Unsafe if the comment went to another role of the clone's name
 
     def _join(self) -> None:
         """Make sure that the clone is a member of the original."""
@@ -209,6 +209,7 @@ class PostgreSQLPair:
         if not is_marked and self._clone not in self._known_oids:
             cause = "somebody else has created a role of that name meanwhile"
             raise Unsafe(operation, cause, f"Rename or drop {self._clone}")
+        self._known_oids |= {name: role.oid for name, role in self._roles.items()}
         marked = comment if is_marked else "\n".join(filter(None, (comment, self._mark)))
         self._change(operation, SQL("COMMENT ON ROLE {} IS {}").format(Identifier(self._clone), Literal(marked)))
 

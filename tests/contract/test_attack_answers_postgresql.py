@@ -1,0 +1,100 @@
+"""What can an old answer, or a statement that waits for the next one, do to a rotation of PostgreSQL?"""
+
+import secrets
+from collections.abc import Callable
+
+import pytest
+from psycopg2 import sql
+
+from rotation.credential import Credential
+from rotation.deadline import Deadline
+from rotation.engines.postgresql.connection import PostgreSQLConnection, transaction
+from rotation.engines.postgresql.databases import visit_other_databases
+from rotation.errors import StatementFailed, Unsafe
+from tests.contract.pairs import RecordInMemory, admin_for, new_pair, set_secret
+from tests.contract.postgresql_kit import alter
+from tests.laboratories import deadline
+from tests.laboratories.postgresql import OLDER, PostgreSQLLaboratory
+
+pytestmark = pytest.mark.thorough(postgresql=OLDER)  # no version makes a difference here
+
+
+def facts(postgresql: PostgreSQLLaboratory, user: Credential) -> tuple[str, bool]:
+    """Return the comment of a role, and whether it is a member of another one."""
+    with postgresql.session() as run:
+        [(comment, is_member)] = run(
+            "SELECT coalesce(shobj_description(oid, 'pg_authid'), ''), EXISTS (SELECT FROM pg_auth_members"
+            " WHERE member = r.oid) FROM pg_roles r WHERE rolname = %s",
+            user.username,
+        )
+    return str(comment), bool(is_member)
+
+
+def before_the_lock(monkeypatch: pytest.MonkeyPatch, work: Callable[[], None]) -> list[bool]:
+    """Do this just before the first COMMENT is sent."""
+    execute, done = PostgreSQLConnection.execute, list[bool]()
+
+    def work_and_execute(via: PostgreSQLConnection, operation: str, statement: sql.Composable | str, *more, **others):  # type: ignore[no-untyped-def] # noqa: ANN002, ANN003, ANN202
+        if "COMMENT" in repr(statement) and not done:
+            done.append(True)
+            work()
+        return execute(via, operation, statement, *more, **others)
+
+    monkeypatch.setattr(PostgreSQLConnection, "execute", work_and_execute)
+    return done
+
+
+def test_a_role_that_took_the_clones_name_before_the_lock_gets_nothing(
+    postgresql: PostgreSQLLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user, clone = new_pair(postgresql)
+
+    def exchange() -> None:
+        alter(postgresql, "ALTER ROLE {} RENAME TO {}", clone.username, f"old_{secrets.token_hex(4)}")
+        alter(postgresql, "CREATE ROLE {}", clone.username)
+        alter(postgresql, "GRANT {} TO {} WITH ADMIN OPTION", clone.username, admin_for(postgresql, user).username)
+
+    with monkeypatch.context() as patch:
+        done = before_the_lock(patch, exchange)
+        with pytest.raises(Unsafe, match="no longer the role that it was"):
+            set_secret(postgresql, user, clone, pair=RecordInMemory())
+    assert done
+    assert facts(postgresql, clone) == ("", False)
+
+
+def test_a_comment_that_is_written_while_other_databases_are_visited_stays(
+    postgresql: PostgreSQLLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user, clone = new_pair(postgresql)
+    table, database = f"of_{clone.username}", f"other_{secrets.token_hex(4)}"
+    alter(postgresql, "CREATE DATABASE {}", database)
+    alter(postgresql, "CREATE TABLE public.{} (id int)", table, database=database)
+    alter(postgresql, "ALTER TABLE public.{} OWNER TO {}", table, clone.username, database=database)
+    comment = f"{facts(postgresql, clone)[0]}\nof the team for orders"
+    written = list[bool]()
+
+    def visit_and_comment(via: PostgreSQLConnection, databases, work):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        left = visit_other_databases(via, databases, work)
+        if databases:
+            alter(postgresql, f"COMMENT ON ROLE {{}} IS '{comment}'", clone.username)
+            written.append(True)
+        return left
+
+    monkeypatch.setattr("rotation.engines.postgresql.pair.visit_other_databases", visit_and_comment)
+    with postgresql.engine.connect(admin_for(postgresql, user), deadline()) as session:
+        session.mirror(user.username, clone.username)
+    assert written == [True]
+    assert facts(postgresql, clone)[0] == comment
+    alter(postgresql, "DROP DATABASE {}", database)
+
+
+def test_what_the_server_refuses_near_the_deadline_is_taken_back(postgresql: PostgreSQLLaboratory) -> None:
+    """A transaction that has failed takes no shorter timeout, and nothing but the way back."""
+    seconds = [20.0]
+    with transaction(postgresql.new_user(), Deadline(lambda: seconds[0])) as connection:
+        connection.before_next("SAVEPOINT attempt")
+        with pytest.raises(StatementFailed, match="division by zero"):
+            connection.execute("trying", "SELECT 1 / 0")
+        seconds[0] = 7.0
+        connection.execute("taking it back", "ROLLBACK TO SAVEPOINT attempt")
+        assert connection.execute("looking", "SHOW statement_timeout") == [("4s",)]
