@@ -312,14 +312,23 @@ def given(engine: InspectedEngine, dsn: str) -> Iterator[MySQLLaboratory]:
 
 
 def _renewed(connection: pymysql.Connection) -> pymysql.Connection | None:
-    """Reset a session; None if it has ended (https://dev.mysql.com/doc/refman/8.4/en/mysql-reset-connection.html)."""
+    """Reset a session; None if it has ended, or is in another schema than at first.
+
+    The server resets neither its schema nor its letters, which become the server's own
+    (https://dev.mysql.com/doc/refman/8.4/en/mysql-reset-connection.html).
+    """
     try:
         connection._execute_command(RESET, b"")  # type: ignore[attr-defined]  # noqa: SLF001 - PyMySQL has no name for it
         connection._read_ok_packet()  # type: ignore[attr-defined]  # noqa: SLF001 - the same
+        connection.set_character_set("utf8mb4")
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT DATABASE() <=> %s", (connection.db,))
+            is_new = cursor.fetchone() == (1,)
     except pymysql.Error:
+        is_new = False
+    if not is_new:
         connection.close()
-        return None
-    return connection
+    return connection if is_new else None
 
 
 def said_by_admins(log: str) -> Iterator[str]:

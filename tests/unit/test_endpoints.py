@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from botocore.loaders import JSONFileLoader
 
 from rotation import aws
 
+ROOT = Path(__file__).parents[2]
 PARTITIONS = json.loads((Path(botocore.session.__file__).parent / "data/partitions.json").read_text())["partitions"]
 REGIONS = {each["id"]: sorted(region for region in each["regions"] if "global" not in region) for each in PARTITIONS}
 QUICK = {REGIONS[partition][0] for partition in ("aws", "aws-cn", "aws-us-gov")}
@@ -79,6 +81,13 @@ def test_a_client_goes_where_botocores_own_goes(service: str, region: str) -> No
     found = [(its, ours) for its, ours in asked(service, region) if its != "EndpointVariantError"]
     assert [ours for _, ours in found] == [its for its, _ in found]
     assert region in found[0][0]
+
+
+def test_each_service_that_is_called_is_compared() -> None:
+    """For others botocore's list can decide, such as IAM's: it has one endpoint, and ours would be another one."""
+    sources = "".join(path.read_text() for path in (ROOT / "layers").rglob("*.py"))
+    named = set(re.findall(r"(?:new|create)_client\(\s*\"([a-z0-9-]+)\"", sources))
+    assert named == set(CALLS)
 
 
 def test_the_list_of_endpoints_is_not_read() -> None:

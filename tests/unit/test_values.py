@@ -146,6 +146,39 @@ def test_a_value_can_be_pickled() -> None:
     assert pickle.loads(pickle.dumps(Server("a", tags={"x": "y"}))) == Server("a")  # noqa: S301 - our own
 
 
+def _checked() -> type:
+    class Checked:
+        port: int
+
+        def __post_init__(self) -> None:
+            """The library would call it."""
+
+    return Checked
+
+
+def _counted() -> type:
+    class Counted:
+        port: int
+        count: int = field(default=0, init=False)
+
+    return Counted
+
+
+def _hashed() -> type:
+    class Hashed:
+        host: str
+        tags: dict[str, str] = field(hash=False)
+
+    return Hashed
+
+
+@pytest.mark.parametrize("made", [_checked, _counted, _hashed])
+def test_what_is_missing_is_refused_where_it_is_written(made: Callable[[], type]) -> None:
+    """Mypy takes the library's word that it works: a check that nobody calls would be lost without a word."""
+    with pytest.raises(TypeError, match="is missing"):
+        values.dataclass(frozen=True)(made())
+
+
 def test_only_frozen_values_are_made() -> None:
     with pytest.raises(TypeError, match="frozen"):
         values.dataclass(frozen=False)

@@ -12,6 +12,7 @@ Pure: it reads what the server keeps, and writes what statements take.
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import field
 from typing import Any
 
 from rotation.engines.mariadb.kind import KIND
@@ -42,7 +43,7 @@ class Method:
     """One way to log in to an account."""
 
     plugin: str
-    secret: str
+    secret: str = field(repr=False)
     """The hash, as `USING` takes it."""
 
     @property

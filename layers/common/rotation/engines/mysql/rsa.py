@@ -10,6 +10,7 @@ The package imports this before anything imports PyMySQL.
 import functools
 import importlib
 import sys
+import threading
 
 LIBRARY = "cryptography"
 
@@ -21,7 +22,16 @@ if not {LIBRARY, "pymysql"} & sys.modules.keys():
         del sys.modules[LIBRARY]
 
 
-@functools.cache
+_ONE_AT_A_TIME = threading.Lock()
+"""`reload` returns at once if another thread is at it, and `functools.cache` lets several in."""
+
+
 def provide() -> None:
     """Let PyMySQL find the library, if the function has it: that of MariaDB needs none."""
+    with _ONE_AT_A_TIME:
+        _reload()
+
+
+@functools.cache
+def _reload() -> None:
     importlib.reload(importlib.import_module("pymysql._auth"))
