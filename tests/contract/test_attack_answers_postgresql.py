@@ -1,15 +1,16 @@
 """What can an old answer, or a statement that waits for the next one, do to a rotation of PostgreSQL?"""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
-from psycopg2 import sql
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engines.postgresql.connection import PostgreSQLConnection, transaction
-from rotation.engines.postgresql.databases import visit_other_databases
+from rotation.engines.postgresql.connection import PostgreSQLConnection, Statement, transaction
+from rotation.engines.postgresql.databases import OtherDatabase, visit_other_databases
+from rotation.engines.postgresql.questions import Rows
 from rotation.errors import StatementFailed, Unsafe
 from tests.contract.pairs import RecordInMemory, admin_for, new_pair, set_secret
 from tests.contract.postgresql_kit import alter
@@ -34,7 +35,13 @@ def before_the_lock(monkeypatch: pytest.MonkeyPatch, work: Callable[[], None]) -
     """Do this just before the first COMMENT is sent."""
     execute, done = PostgreSQLConnection.execute, list[bool]()
 
-    def work_and_execute(via: PostgreSQLConnection, operation: str, statement: sql.Composable | str, *more, **others):  # type: ignore[no-untyped-def] # noqa: ANN002, ANN003, ANN202
+    def work_and_execute(
+        via: PostgreSQLConnection,
+        operation: str,
+        statement: Statement,
+        *more: Any,  # noqa: ANN401 - passed on
+        **others: Any,  # noqa: ANN401 - the same
+    ) -> Rows:
         if "COMMENT" in repr(statement) and not done:
             done.append(True)
             work()
@@ -73,7 +80,12 @@ def test_a_comment_that_is_written_while_other_databases_are_visited_stays(
     comment = f"{facts(postgresql, clone)[0]}\nof the team for orders"
     written = list[bool]()
 
-    def visit_and_comment(via: PostgreSQLConnection, databases, work):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    def visit_and_comment(
+        via: PostgreSQLConnection,
+        databases: Iterable[OtherDatabase],
+        work: Callable[[PostgreSQLConnection, str], None],
+    ) -> list[str]:
+        databases = list(databases)
         left = visit_other_databases(via, databases, work)
         if databases:
             alter(postgresql, f"COMMENT ON ROLE {{}} IS '{comment}'", clone.username)

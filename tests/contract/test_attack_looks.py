@@ -1,6 +1,7 @@
 """Can an old look undo what an administrator did while the session was reading?"""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -24,10 +25,10 @@ def lock_while_objects_are_read(
     """Lock the other user while a rotation looks for what the two cannot share, which can take long."""
     (user, clone), record = new_pair(laboratory), RecordInMemory()
     pending = set_secret(laboratory, user, clone, pair=record)
-    unshared = session.unshared
+    unshared: Callable[[Any, str, str], Sequence[Unshared]] = session.unshared
 
     def read_and_lock(via: OracleSession | SQLServerSession, one: str, other: str) -> Sequence[Unshared]:
-        found = unshared(via, one, other)  # type: ignore[arg-type]
+        found = unshared(via, one, other)
         lock(other)
         return found
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from rotation.engine import Comparison, Difference
-from rotation.engines.look import MOST_ROWS, Look, Step
+from rotation.engines.look import MOST_ROWS, Look, Phase
 
 EQUAL = Comparison([], "a", "b")
 DIFFERENT = Comparison([Difference("they differ", "", "")], "a", "b")
@@ -71,8 +71,8 @@ def test_a_question_is_asked_once_until_something_is_written(server: Server) -> 
 
 
 def test_a_rotation_that_changes_nothing_asks_once(server: Server) -> None:
-    for step in (Step.PROVE, Step.CLONE_STATUS, Step.UNSHARED):
-        server.look.begin(step)
+    for phase in (Phase.PROVE, Phase.CLONE_STATUS, Phase.UNSHARED):
+        server.look.begin(phase)
         server.ask()
     server.compare()
     server.mirror()
@@ -90,11 +90,11 @@ def test_who_compares_twice_wants_to_know_what_has_changed(server: Server) -> No
     assert server.asked == 3
 
 
-@pytest.mark.parametrize("step", [Step.PROVE, Step.CLONE_STATUS, Step.UNSHARED])
-def test_an_earlier_step_asks_anew(server: Server, step: Step) -> None:
+@pytest.mark.parametrize("phase", [Phase.PROVE, Phase.CLONE_STATUS, Phase.UNSHARED])
+def test_an_earlier_step_asks_anew(server: Server, phase: Phase) -> None:
     server.compare()
     server.mirror()
-    server.look.begin(step)
+    server.look.begin(phase)
     server.ask()
     assert server.asked == 2
 
@@ -126,7 +126,7 @@ def test_nothing_is_written_because_of_an_old_answer(server: Server) -> None:
 
 
 def test_who_is_not_compared_is_going_to_be_created(server: Server) -> None:
-    server.look.begin(Step.UNSHARED)
+    server.look.begin(Phase.UNSHARED)
     server.ask()
     server.mirror(server.write)
     assert (server.mirrored, server.written, server.asked) == (1, 1, 2)

@@ -1,13 +1,13 @@
 """How long does an answer of a server count, so that a rotation asks each question once?
 
-An admin's session serves a rotation step by step: is the other user ours, what can the two not share, in what do they
-differ, make them equal, do they still differ? Most of what it reads for one step, it needs for the next. What the
+An admin's session serves setSecret in phases: is the other user ours, what can the two not share, in what do they
+differ, make them equal, do they still differ? Most of what it reads for one of them, it needs for the next. What the
 session has read is a **look**. It ends, and all is read anew:
 
     with each statement of ours that is not a question   it can change anything, or take a lock
     when the two differ, or one of them is not there     the session is about to write, and reads just before it does
     when `mirror` has to write nevertheless              it is done again from its beginning, and reads by itself
-    when a step comes again, or an earlier one           who asks again wants to know what others have changed
+    when a phase comes again, or an earlier one          who asks again wants to know what others have changed
     on Oracle, when the objects of the user were read    that can have taken long: who was locked meanwhile stays so
     on SQL Server, before a password is set              it is set by name, which must still mean that account
 
@@ -26,14 +26,14 @@ MOST_ROWS: Final = 20_000
 """How many rows a look keeps, of all answers. What is more is asked again, so that memory is bounded."""
 
 
-class Step(IntEnum):
+class Phase(IntEnum):
     """What an admin's session does in a rotation of a pair, in this order; after MIRROR, COMPARE comes again."""
 
     BEGIN, PROVE, CLONE_STATUS, UNSHARED, COMPARE, MIRROR = range(6)
 
 
 class _OldAnswers(Exception):
-    """The session was about to write, and had decided that by what it read for an earlier step."""
+    """The session was about to write, and had decided that by what it read for an earlier phase."""
 
 
 class Look:
@@ -45,7 +45,7 @@ class Look:
         self._rows = 0
         self._number = 0
         """Of this look: each has another one."""
-        self._step = Step.BEGIN
+        self._phase = Phase.BEGIN
         self._is_old = False
         """Whether this look began before `mirror` did, so that nothing may be written."""
 
@@ -68,15 +68,15 @@ class Look:
         self._rows = 0
         self._number += 1
 
-    def begin(self, step: Step) -> None:
-        """Begin a step of a rotation: with a new look, unless it comes after the last one."""
-        if step <= self._step:
+    def begin(self, phase: Phase) -> None:
+        """Begin a phase: with a new look, unless it comes after the last one."""
+        if phase <= self._phase:
             self.end()
-        self._step = step
+        self._phase = phase
 
     def compared(self, compare: Callable[[], Comparison]) -> Comparison:
         """Return a comparison; end the look if the two differ: they are going to be changed."""
-        self.begin(Step.COMPARE)
+        self.begin(Phase.COMPARE)
         found = compare()
         if found.differences or found.unlock:
             self.end()
@@ -87,8 +87,8 @@ class Look:
 
         If it was, that comparison reads all anew, also what was read after the last write.
         """
-        is_compared = self._step is Step.COMPARE
-        self.begin(Step.MIRROR)
+        is_compared = self._phase is Phase.COMPARE
+        self.begin(Phase.MIRROR)
         if not is_compared:  # one of the two is going to be created
             self.end()
         before = self._number
@@ -103,4 +103,4 @@ class Look:
             self._is_old = False
         if self._number != before:
             self.end()
-        self._step = Step.UNSHARED
+        self._phase = Phase.UNSHARED

@@ -19,7 +19,7 @@ from rotation.engines.db2.proof import read_proof, require_same_database
 from rotation.engines.db2.unshared import unshared
 from rotation.engines.db2.users import Db2Users
 from rotation.engines.driver import foreign_triggers_allowed, refuse_foreign_triggers, verify
-from rotation.engines.look import Step
+from rotation.engines.look import Phase
 from rotation.engines.other_engine import reach
 from rotation.errors import LoginBlocked
 from rotation.finding import Finding
@@ -95,7 +95,7 @@ class Db2Session:
         No other user of the server can have this name, so there is nothing to remember.
         """
         operation = f"looking for the {proof.username} that has logged in"
-        self.connection.look.begin(Step.PROVE)
+        self.connection.look.begin(Phase.PROVE)
         require_same_database(self.connection, proof, operation)
         self._connect_to_users().require(proof.username, operation)
 
@@ -114,12 +114,12 @@ class Db2Session:
 
     def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about the pair; see `rotation.engine.Session`."""
-        self.connection.look.begin(Step.CLONE_STATUS)
+        self.connection.look.begin(Phase.CLONE_STATUS)
         return self._pair(user, other).clone_status()
 
     def unshared(self, user: str, other: str) -> Sequence[Unshared]:
         """Return what only `user` can have, or find; see `rotation.engine.Session`."""
-        self.connection.look.begin(Step.UNSHARED)
+        self.connection.look.begin(Phase.UNSHARED)
         self._connect_to_users()
         return unshared(self.connection, user, other, remedy_to_read(self.connection))
 

@@ -7,7 +7,7 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import OWN_NAME, CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.driver import verify
-from rotation.engines.look import Step
+from rotation.engines.look import Phase
 from rotation.engines.oracle.admin import OracleAdmin
 from rotation.engines.oracle.catalog import OracleCatalog
 from rotation.engines.oracle.connection import OracleConnection, connect
@@ -76,7 +76,7 @@ class OracleSession:
 
     def require_proven(self, proof: Proof) -> None:
         """Bind this session to an account that logged in; see `rotation.engine.Session`."""
-        self._admin.look.begin(Step.PROVE)
+        self._admin.look.begin(Phase.PROVE)
         self._proofs.bind(proof)
 
     def change_own_password(self, password: str) -> None:
@@ -85,7 +85,7 @@ class OracleSession:
 
     def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about the pair; see `rotation.engine.Session`."""
-        self._admin.look.begin(Step.CLONE_STATUS)
+        self._admin.look.begin(Phase.CLONE_STATUS)
         return self._pair(user, other).clone_status()
 
     def unshared(self, user: str, other: str) -> Sequence[Unshared]:
@@ -94,7 +94,7 @@ class OracleSession:
         A database with many objects takes its time. An account that is locked meanwhile must not be opened again, so
         what was read before that is forgotten.
         """
-        self._admin.look.begin(Step.UNSHARED)
+        self._admin.look.begin(Phase.UNSHARED)
         pair = normal_name(user), normal_name(other)
         found = OracleUnshared(self._admin, OracleCatalog(self._admin, self._proofs, *pair), *pair).found()
         self._admin.look.end()

@@ -7,7 +7,7 @@ from rotation.credential import Credential
 from rotation.deadline import Deadline
 from rotation.engine import OWN_NAME, CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.driver import verify
-from rotation.engines.look import Step
+from rotation.engines.look import Phase
 from rotation.engines.other_engine import reach
 from rotation.engines.sqlserver import catalog, inspection
 from rotation.engines.sqlserver.accounts import BY_SERVER, UNNAMED_LOGIN, SQLServerAccount
@@ -86,7 +86,7 @@ class SQLServerSession:
 
     def require_proven(self, proof: Proof) -> None:
         """Bind this session, an admin's, to an account; see `rotation.engine.Session`."""
-        self.connection.look.begin(Step.PROVE)
+        self.connection.look.begin(Phase.PROVE)
         account = SQLServerAccount.parse(proof.principal)
         if account == UNNAMED_LOGIN:
             account = SQLServerLoginPair(self.connection, self._known, proof.username, proof.username).account()
@@ -118,12 +118,12 @@ class SQLServerSession:
 
     def clone_status(self, user: str, other: str) -> CloneStatus:
         """Tell what is known about `other`; see `rotation.engine.Session`."""
-        self.connection.look.begin(Step.CLONE_STATUS)
+        self.connection.look.begin(Phase.CLONE_STATUS)
         return self._pair(user, other).clone_status()
 
     def unshared(self, user: str, other: str) -> Sequence[Unshared]:
         """Return what `other` can never have; see `rotation.engine.Session`."""
-        self.connection.look.begin(Step.UNSHARED)
+        self.connection.look.begin(Phase.UNSHARED)
         return self._pair(user, other).unshared()
 
     def mirror(self, user: str, other: str) -> None:
