@@ -47,8 +47,8 @@ That was with 256 MB, about a seventh of a processor. The template gives four ti
 
 A try that cannot even read the rights of both users in its time never gets further. The timeout is 60 s (`Timeout` in
 template.yaml), and 1,024 MB are about 0.58 of a processor. So 1.7 times the processor seconds of a *later* rotation
-must fit into it: 20,000 tables need less than a tenth of it, and their first rotation about 40 s with a network of 1 ms.
-If it does not fit, give the function more memory; or grant whole databases, or roles.
+must fit into it: 20,000 tables need less than a tenth of it, and their first rotation about 40 s, if each message takes
+1 ms. If it does not fit, give the function more memory; or grant whole databases, or roles.
 """
 
 _COLOURS = ("#1b6ca8", "#c2571a", "#2e8540")
