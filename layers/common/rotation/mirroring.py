@@ -2,19 +2,23 @@
 
 what the two cannot share is found    →  the two are compared: may a rotation end what differs? (`rotation.record`)
   →  that it begins is recorded       →  the other user is created and made equal  →  compared again
-  →  (password)                       →  that the two are equal is recorded
-  →  a session of the other user is compared with one of the current user
+  →  (password)                       →  that the two are equal is recorded, and what an application finds as either
+  →  testSecret compares that with what it finds as the other user
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Final
 
-from rotation.credential import Credential
+from rotation.credential import Credential, SecretValue
 from rotation.engine import CloneStatus, Comparison, Proof, Session
-from rotation.errors import RETRIED, DatabaseError, LoginBlocked, RightsDiffer, Unsafe, Unsupported
+from rotation.errors import RETRIED, DatabaseError, LoginBlocked, LoginRefused, RightsDiffer, Unsafe, Unsupported
 from rotation.logins import Context, KeepsRecord
 from rotation.record import PairRecord, differ, ended
 from rotation.redaction import said
+
+NOT_KNOWN: Final[Mapping[str, str]] = {}
+"""What an application finds as a user whose password has expired, or that did not log in."""
 
 
 def require_shareable(session: Session, user: str, other: str, accepted: frozenset[str]) -> None:
@@ -96,24 +100,40 @@ def look_and_prove(session: Session, _: Credential) -> tuple[Mapping[str, str], 
 
     If the password has expired, nothing is found.
     """
-    found: Mapping[str, str] = {}
+    found = NOT_KNOWN
     with contextlib.suppress(LoginBlocked):
         found = session.surroundings()
     return found, session.proof()
 
 
-def require_same_surroundings(found: Mapping[str, str], user: str, pending: Credential, context: Context) -> None:
-    """Log in as the other user, and raise RightsDiffer if an application would find something else there."""
-    with context.engine.connect(pending, context.deadline) as session:
-        others = session.surroundings()
+def require_same_surroundings(
+    session: Session, pending: SecretValue, current: Callable[[], SecretValue], context: Context
+) -> None:
+    """Raise RightsDiffer if an application would find something else in this session, the pending user's.
+
+    setSecret has logged in as the current user, and recorded what it found. If that is something else, or cannot be
+    seen yet, the current user logs in again, at the same place, and the two sessions are compared.
+    """
+    others, recorded = session.surroundings(), context.pair.record()
+    if recorded.has_found(others) or recorded.has_found(NOT_KNOWN):
+        return
+    now, other = current(), pending.credential.username
+    user = now.credential
     differences = [
-        f"as {pending.username} an application finds {name} to be {said(others[name])}, as {user} {said(value)}"
-        for name, value in found.items()
+        f"as {other} an application finds {name} to be {said(others[name])}, as {user.username} {said(value)}"
+        for name, value in _found_as(user, context).items()
         if name in others and others[name] != value
     ]
     if differences:
         raise RightsDiffer(
-            f"comparing the sessions of {pending.username} and {user}",
+            f"comparing the sessions of {other} and {user.username}",
             "; ".join(differences),
             f"Change the settings of either user in the database, so that both sessions find the same. {RETRIED}",
         )
+
+
+def _found_as(user: Credential, context: Context) -> Mapping[str, str]:
+    """Log in, and return what an application finds; nothing if the server refuses that."""
+    with contextlib.suppress(LoginRefused), context.engine.connect(user, context.deadline) as session:
+        return look_and_prove(session, user)[0]
+    return NOT_KNOWN

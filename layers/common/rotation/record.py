@@ -5,20 +5,22 @@ somebody changed the *other* user since the last rotation, the same statements w
 alone do not say which of the two was changed. So each rotation records how it left them, in staging labels on its own
 version of the secret:
 
-    RotationEqual-STATE-STATE     the two were equal, and had these states
-    RotationBegun-HASH-HASH-…     a rotation began to end these differences; RotationBegun-ALL: all that there are
+    RotationEqual-STATE-STATE-FOUND   the two were equal, and had these states; an application found this as the user
+    RotationBegun-HASH-HASH-…         a rotation began to end these differences; RotationBegun-ALL: all that there are
 
     the two do not differ                        → go on
     they differ, and a rotation had begun that   → it was interrupted: end it
     they differ, the other is as it was recorded → the current user was changed: follow
     else                                         → refuse, with the two statements for each difference
 
+The parts of a label are hashes, in no order: each names what it is of, and is looked for, never read.
+
 Whoever can write the labels holds both users' passwords already. A false label makes the other user what the current
 one is, and nothing more. A secret keeps a version as long as it has a label, and has 20 labels at most
 (https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final, Self
 
@@ -43,7 +45,7 @@ class PairRecord:
     """What the labels of a secret say about its pair."""
 
     equal: frozenset[str] = frozenset()
-    """The states of the two when a rotation left them equal."""
+    """The states of the two when a rotation left them equal, and what an application found as the user."""
     begun: frozenset[str] | None = None
     """What a rotation began to end, and did not record as ended: hashes of differences."""
 
@@ -66,6 +68,14 @@ class PairRecord:
         sentences = {*comparison.sentences, *comparison.passing}
         begun = frozenset(map(_hash, sentences)) | (self.begun or frozenset())
         return PairRecord(self.equal, begun if len(begun) <= MOST_HASHES else EVERYTHING)
+
+    def finding(self, found: Mapping[str, str]) -> "PairRecord":
+        """Return this record of an end, with what an application finds as the current user; {}: that is not known."""
+        return PairRecord(self.equal | {_found(found)})
+
+    def has_found(self, found: Mapping[str, str]) -> bool:
+        """Tell whether a rotation recorded that an application finds this, by name, and nothing else."""
+        return _found(found) in self.equal
 
     def require_known(self, comparison: Comparison, user: str, other: str) -> None:
         """Raise RightsDiffer if to end these differences could undo what somebody did to the other user."""
@@ -131,6 +141,10 @@ def _parts(prefix: str, labels: Collection[str]) -> frozenset[str]:
 def _of(user: str, its_state: str) -> str:
     """Return the state as one of this user: it is never compared with that of another one."""
     return state([user, its_state])
+
+
+def _found(found: Mapping[str, str]) -> str:
+    return state(f"{name} is {value}" for name, value in found.items())
 
 
 def _hash(sentence: str) -> str:

@@ -185,7 +185,7 @@ def set_secret(rotation: Rotation) -> str:
 
 
 def test_secret(rotation: Rotation) -> str:
-    """Log in like the application, run the secret's own statements, and compare the rights of an alternating pair.
+    """Log in like the application, run the secret's own statements, and compare an alternating pair.
 
     If a schedule is saved without rotating at once, Secrets Manager makes this call only, with a version that is empty
     or holds the current value. Then the current version is tested.
@@ -236,7 +236,7 @@ def _give_up(rotation: Rotation, current: SecretValue) -> None:
 def _test(rotation: Rotation, strategy: RotationStrategy, value: SecretValue) -> None:
     with rotation.engine.connect(value.credential, rotation.deadline) as session:
         try:
-            strategy.require_equal_rights(value, session)
+            strategy.require_equal(value, session, rotation.secret.current, rotation.context())
         except RightsDiffer:
             # This version is current already, so setSecret has mirrored nothing for it.
             if value != rotation.secret.current():

@@ -47,6 +47,7 @@ from rotation.logins import (
     same_login,
 )
 from rotation.mirroring import (
+    NOT_KNOWN,
     look_and_prove,
     mirror,
     record_end,
@@ -81,8 +82,13 @@ class RotationStrategy(ABC):
         """Return the user that gets the new password; raises Unsupported if the engine cannot have such a user."""
         return current.credential.username
 
-    def require_equal_rights(self, pending: SecretValue, session: Session) -> None:  # noqa: B027 - one user: nothing to compare
-        """Raise RightsDiffer if the pending user cannot do what the current user can; changes nothing."""
+    def require_equal(  # noqa: B027 - one user: nothing to compare
+        self, pending: SecretValue, session: Session, current: Callable[[], SecretValue], context: Context
+    ) -> None:
+        """Raise RightsDiffer if an application cannot do all as the pending user, or finds something else.
+
+        Changes nothing. `session` is the pending user's, and new. `current` reads AWSCURRENT, which is seldom needed.
+        """
 
     def password_rules(self, current: SecretValue, context: Context) -> Sequence[Rule]:
         """Return what the server asks of passwords, as far as it shows; changes nothing.
@@ -219,7 +225,7 @@ class AlternatingUsers(RotationStrategy):
     def set_password(self, current: SecretValue, pending: SecretValue, context: Context) -> str:
         """Prove that the current user logs in; let the admin mirror it, then set the other user's password, last."""
         user, other = current.credential.username, pending.credential.username
-        admin, proof, found = admin_over(current, context, user, other), None, None
+        admin, proof, found = admin_over(current, context, user, other), None, NOT_KNOWN
         try:
             found, proof = log_in([current.credential], current, context, look_and_prove, admin)
         except LoginRefused as refused:
@@ -232,14 +238,15 @@ class AlternatingUsers(RotationStrategy):
             require_shareable(session, user, other, current.accept)
             equal = mirror(session, user, other, context.pair, is_new=status is CloneStatus.ABSENT)
             session.set_password(other, pending.credential.password)
-        record_end(context.pair, equal)
-        if found:
-            require_same_surroundings(found, user, at_admins_place(pending.credential, admin, context), context)
+        record_end(context.pair, equal.finding(found))
         _let_replicate(current, admin, context)
         return f"{other} mirrors {user} and has the pending password"
 
-    def require_equal_rights(self, pending: SecretValue, session: Session) -> None:
-        """Compare the pair as the pending user sees it. If only an admin can compare, setSecret has done it."""
+    def require_equal(
+        self, pending: SecretValue, session: Session, current: Callable[[], SecretValue], context: Context
+    ) -> None:
+        """Compare what an application finds, and the rights. setSecret has compared those that only an admin sees."""
+        require_same_surroundings(session, pending, current, context)
         if self.kind.clone_sees_rights:
             other = pending.credential.username
             require_equal(session, self.kind.counterpart(other), other)
