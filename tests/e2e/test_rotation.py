@@ -32,17 +32,17 @@ CALLS_THAT_SEE = 12
 
 CONNECTIONS = {
     "single-user": 2,  # change, test
-    "alternating-users-through-admin": 4,  # prove, mirror as the admin, look at what the other user finds, test
+    "alternating-users-through-admin": 3,  # prove, mirror as the admin, test
     "mysql-single-user": 3,  # ask for the password policy, change, test
     "mariadb-single-user": 3,
-    "mysql-alternating-users-through-admin": 5,  # ask for the password policy, and as others
-    "mariadb-alternating-users-through-admin": 5,
+    "mysql-alternating-users-through-admin": 4,  # ask for the password policy, and as others
+    "mariadb-alternating-users-through-admin": 4,
     "mysql-dual-password": 3,  # ask for the policy, and whether the server can do it, change, test
     "mysql-dual-password-through-admin": 5,  # ask, look for the password as the admin, prove, change as the admin, test
     "mariadb-dual-password-through-admin": 5,  # the same
     "oracle-dual-password": 3,  # ask whether the profile allows it, change, test
     "db2-single-user": 3,  # prove, change while logging in once more, test
-    "db2-alternating-users-through-admin": 6,  # as others, in RDSADMIN, and whether RDS's task is done
+    "db2-alternating-users-through-admin": 5,  # as others, in RDSADMIN, and whether RDS's task is done
 }
 """The number of connections of a healthy rotation. A rotation with an admin in its secret needs the admin."""
 

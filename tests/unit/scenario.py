@@ -16,7 +16,7 @@ from tests.laboratories import ORDERS
 APP = "app"
 CLONE = "app_clone"
 SINGLE, ALTERNATING = Strategy.SINGLE_USER, Strategy.ALTERNATING_USERS
-CONNECTIONS = {SINGLE: 2, ALTERNATING: 4}
+CONNECTIONS = {SINGLE: 2, ALTERNATING: 3}
 """How many a healthy rotation makes at most."""
 
 

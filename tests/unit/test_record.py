@@ -156,3 +156,26 @@ def test_an_interrupted_write_leaves_both_records_and_neither_is_lost() -> None:
 def test_a_state_does_not_depend_on_the_order_and_differs_for_different_things() -> None:
     assert state(["a", "b"]) == state(["b", "a"])
     assert len({state(things) for things in ([], [""], ["ab"], ["a", "b"], ["a", "b", ""], ["b"], ["\ud800"])}) == 7
+
+
+# What an application finds
+
+
+@pytest.mark.parametrize("found", [{}, {"the schema": "public"}, {"the schema": "public", "the role": "none"}])
+def test_what_was_found_is_known_by_the_label(found: dict[str, str]) -> None:
+    record = PairRecord.from_labels(EQUAL.finding(found).labels)
+    assert record.has_found(found)
+    assert not record.has_found({**found, "the schema": "another"})
+    assert not EQUAL.has_found(found)
+
+
+def test_no_other_name_or_value_looks_like_what_was_found() -> None:
+    record = EQUAL.finding({"one": "two"})
+    for found in ({"two": "one"}, {"one": "two", "three": ""}, {"one": ""}, {"": "one is two"}):
+        assert not record.has_found(found)
+
+
+def test_what_was_found_does_not_say_that_the_other_user_is_as_it_was_left() -> None:
+    record = PairRecord().finding({"the schema": "public"})
+    with pytest.raises(RightsDiffer):
+        require_known(record, comparison("SELECT"))

@@ -112,13 +112,12 @@ def require_same_surroundings(
     """Raise RightsDiffer if an application would find something else in this session, the pending user's.
 
     setSecret has logged in as the current user, and recorded what it found. If that is something else, or cannot be
-    seen yet, the current user logs in again, at the same place, and the two sessions are compared.
+    seen yet, the current user logs in again, where the pending one did, and the two sessions are compared.
     """
     others, recorded = session.surroundings(), context.pair.record()
-    if recorded.has_found(others) or recorded.has_found(NOT_KNOWN):
+    if recorded.has_found(others) or recorded.has_found(NOT_KNOWN) or pending == (now := current()):
         return
-    now, other = current(), pending.credential.username
-    user = now.credential
+    user, other = now.credential, pending.credential.username
     differences = [
         f"as {other} an application finds {name} to be {said(others[name])}, as {user.username} {said(value)}"
         for name, value in _found_as(user, context).items()

@@ -16,7 +16,8 @@ version of the secret:
 The parts of a label are hashes, in no order: each names what it is of, and is looked for, never read.
 
 Whoever can write the labels holds both users' passwords already. A false label makes the other user what the current
-one is, and nothing more. A secret keeps a version as long as it has a label, and has 20 labels at most
+one is, or lets a pair pass in which an application finds something else; it does nothing more. A secret keeps a version
+as long as it has a label, and has 20 labels at most
 (https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html).
 """
 
