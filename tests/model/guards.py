@@ -212,8 +212,8 @@ GUARDS = [
         "the record says that the rotation has ended after the password only",
         "strategies",
         "            session.set_password(other, pending.credential.password)\n"
-        "        record_end(context.pair, equal)\n",
-        "            record_end(context.pair, equal)\n"
+        "        record_end(context.pair, equal.finding(found))\n",
+        "            record_end(context.pair, equal.finding(found))\n"
         "            session.set_password(other, pending.credential.password)\n",
         ALTERNATING,
     ),

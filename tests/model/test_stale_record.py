@@ -8,7 +8,7 @@ __all__ = ["story"]
 
 
 def test_a_record_that_a_later_answer_does_not_show_yet_is_read_again(story: Story) -> None:
-    """setSecret gives both users a right, and comes again; in between the current one loses that right."""
+    """A setSecret gives both users a right, and comes again; in between the current one loses that right."""
     story.rotate()
     story.an_administrator_changes_either_user(username=CLONE, right=RIGHTS[0], may=True)
     story.finish(story.begin_to_set())
