@@ -48,7 +48,7 @@ class Db2Connection:
         self,
         operation: str,
         question: str,
-        parameters: Sequence[object] = (),
+        parameters: Sequence[str] = (),
         remedy: str = "",
         expected: frozenset[int] = frozenset(),
     ) -> list[Row]:
@@ -63,7 +63,7 @@ class Db2Connection:
         self,
         operation: str,
         statement: str,
-        parameters: Sequence[object] = (),
+        parameters: Sequence[str] = (),
         remedy: str = "",
         expected: frozenset[int] = frozenset(),
     ) -> list[Row]:
@@ -79,7 +79,7 @@ class Db2Connection:
         self,
         operation: str,
         statement: str,
-        parameters: Sequence[object],
+        parameters: Sequence[str],
         remedy: str,
         expected: frozenset[int],
     ) -> list[Row]:
