@@ -115,6 +115,14 @@ class OracleConnection:
             raise StatementFailed(operation, cause, "Grant the rights through roles, or use the single-user strategy")
         return rows
 
+    def at_once(
+        self, operation: str, query: str, arguments: Mapping[str, str], expected: frozenset[str]
+    ) -> Rows | None:
+        """Return the rows of a query, which come with its first answer; None if there are too many for that."""
+        fetch = partial(self._fetch, query, arguments, FETCHED_AT_ONCE, FETCHED_AT_ONCE)
+        rows = self._call(operation, fetch, expected=expected)
+        return rows if len(rows) < FETCHED_AT_ONCE else None
+
     def try_statement(self, operation: str, statement: str) -> None:
         """Run one statement of `verify`; of its rows, 10 at most are read."""
         self._call(operation, partial(self._fetch, statement, {}, VERIFY_ROWS, VERIFY_ROWS))
