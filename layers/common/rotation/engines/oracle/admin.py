@@ -8,10 +8,9 @@ Resolution"). So the current schema is SYS before anything is called: only SYS c
 **Comparisons.** With NLS_COMP and NLS_SORT, which the database or a trigger can set, names that differ in case only
 can be equal. So each row is compared with the name again, here.
 
-**Many views.** What is asked of several views about the same users is asked in one statement (UNION ALL), one round trip
-instead of one for each. Its answers count as those to the single questions. If it fails, because one of the views
-cannot be read or has a column of another type, or if it has too many rows, each question is asked alone, and fails
-alone.
+**Many views.** What is asked of several views about the same users is asked in one statement (UNION ALL): one round
+trip. Its answers count as those to the single questions. If it has too many rows, or takes too long, or fails because
+one of the views cannot be read or has a column of another type, each question is asked alone, and fails alone.
 
 **Triggers.** A trigger on the database, or on the admin's schema, runs with the rights of its owner, and gains none of
 the admin's (https://docs.oracle.com/en/database/oracle/oracle-database/19/lnpls/system-triggers.html). But it can read
@@ -53,8 +52,11 @@ RDS = "RDSADMIN"
 NUMBERS: Final = frozenset({"job", "lower_port", "max_bytes", "upper_port", "user_id"})
 """The columns that are numbers, of those that are read; all others are texts."""
 
-NOT_TOGETHER: Final = frozenset({NO_SUCH_TABLE, "ORA-00932", "ORA-00997", "ORA-01790", "ORA-12704"})
-"""A view is missing or cannot be read; columns of two views have other types, or other character sets."""
+NOT_TOGETHER: Final = frozenset(
+    {NO_SUCH_TABLE, "ORA-00932", "ORA-00997", "ORA-01790", "ORA-12704", "ORA-01013", "DPY-4024"}
+)
+"""A view is missing or cannot be read; columns of two views have other types, or other character sets; it took too
+long (two codes)."""
 
 NAMES_OF_SYS = "ALTER SESSION SET CURRENT_SCHEMA = SYS"
 
@@ -69,7 +71,7 @@ class Question:
 
     def query(self, binds: Iterable[str]) -> str:
         """Return the query, for the bind variables that have the names."""
-        return f"SELECT {', '.join([*self.keys, *self.columns])}{self._source(binds)}"  # noqa: S608 - constants
+        return f"SELECT {', '.join([*self.keys, *self.columns])}{self._source(binds)}"
 
     def part(self, number: int, width: int, binds: Iterable[str]) -> str:
         """Return this query as a part of a larger one: after its number, its columns as texts, filled up with NULL."""

@@ -105,6 +105,9 @@ class OraclePair:
         users = self._requirements.users()
         if self._other not in users:
             return CloneStatus.ABSENT
+        if self._is_marked():
+            return CloneStatus.OURS
+        self._admin.look.end()  # another delivery can have marked it since
         # In this order: if another delivery marks it right now, one of the two is seen.
         if self._catalog.is_untouched(self._other, users[self._other]) or self._is_marked():
             return CloneStatus.OURS
