@@ -127,12 +127,12 @@ def _execute(handle: object, statement: str, parameters: Sequence[str], seconds:
 
 
 def _bind(prepared: object, number: int, value: str) -> None:
-    """Give a parameter its value, with its type and size.
+    """Give a parameter its value.
 
-    Without all of these arguments, the client asks the server what type it is, and sends the statement only then (tried
-    with 12.1.4).
+    Without a size and a scale, the client asks the server for the type, and sends the statement only then. What it
+    sends does not depend on the size, and is the same as after that question (tried with 12.1.4).
     """
-    size, scale = max(1, len(value.encode())), 0
+    size, scale = 255, 0
     ibm_db.bind_param(prepared, number, value, ibm_db.SQL_PARAM_INPUT, ibm_db.SQL_VARCHAR, size, scale)
 
 
