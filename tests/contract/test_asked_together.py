@@ -14,7 +14,7 @@ from tests.contract.oracle_kit import account
 from tests.contract.pairs import admin_for, new_pair
 from tests.laboratories import INVOICES, deadline
 from tests.laboratories.oracle import OracleLaboratory
-from tests.local.stand_ins.db2 import data
+from tests.local.stand_ins.db2 import catalog, data
 from tests.local.stand_ins.oracle.server import Server
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def test_a_right_that_only_a_view_of_later_versions_shows_is_none_in_earlier_one
     """Without one of the views, none can be counted in one statement: all of the others are read."""
     user, other = new_pair(db2)
     db2.allow(user.username, INVOICES)
-    knows = data.is_catalog
+    knows = catalog.is_catalog
     monkeypatch.setattr(data, "is_catalog", lambda schema, name: "MODULEAUTH" not in name and knows(schema, name))
     with db2.engine.connect(admin_for(db2, user), deadline()) as session:
         assert len(session.compare(user.username, other.username).sentences) == 1
