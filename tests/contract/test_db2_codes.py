@@ -2,6 +2,7 @@
 
 import pytest
 
+from rotation.engines.db2.proof import REGISTERS
 from rotation.errors import NotPermitted, StatementFailed
 from tests.laboratories import deadline
 from tests.laboratories.db2 import Db2Laboratory
@@ -23,7 +24,7 @@ def test_what_is_no_lack_of_a_right_is_not_reported_as_one(
     laboratory: Db2Laboratory, monkeypatch: pytest.MonkeyPatch, error: Db2Error, says: str
 ) -> None:
     with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-        session.connection.execute("asking", "VALUES (SYSTEM_USER, SESSION_USER, CURRENT SERVER)")
+        session.connection.execute("asking", REGISTERS)
         refuse(monkeypatch, error)
         with pytest.raises(StatementFailed, match=says):
             session.connection.execute("granting", "GRANT CONNECT ON DATABASE TO USER app")
@@ -41,7 +42,7 @@ def test_a_lack_of_a_right_is(
     laboratory: Db2Laboratory, monkeypatch: pytest.MonkeyPatch, error: Db2Error, says: str
 ) -> None:
     with laboratory.engine.connect(laboratory.admin, deadline()) as session:
-        session.connection.execute("asking", "VALUES (SYSTEM_USER, SESSION_USER, CURRENT SERVER)")
+        session.connection.execute("asking", REGISTERS)
         refuse(monkeypatch, error)
         with pytest.raises(NotPermitted, match=says):
             session.connection.execute("granting", "GRANT CONNECT ON DATABASE TO USER app")

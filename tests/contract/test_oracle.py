@@ -401,7 +401,7 @@ def test_mirroring_goes_on_wherever_it_was_cut_off(
         mirror(oracle, user, clone)
         assert differences(oracle, user, clone) == []
         assert oracle.logs_in(clone)
-    assert number > 20
+    assert number > 12
 
 
 def prepare(oracle: OracleLaboratory, things: str, user: Credential) -> None:

@@ -168,6 +168,7 @@ def test_more_rows_than_can_be_mirrored_are_not_kept(
 ) -> None:
     user, clone = pair
     monkeypatch.setattr(oracle_connection, "MOST_ROWS", 2)
+    monkeypatch.setattr(oracle_connection, "FETCHED_AT_ONCE", 2)  # else all come together
     oracle.alter(*(f"GRANT CREATE {kind} TO {user.username}" for kind in ("TABLE", "VIEW", "ROLE")))
     with pytest.raises(StatementFailed, match=r"more than 2 rows.*roles"):
         mirror(oracle, user, clone)

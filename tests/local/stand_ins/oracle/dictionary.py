@@ -1,16 +1,17 @@
 """How does the stand-in for Oracle answer a query for its dictionary views and its few tables?
 
-A query names columns of one view or table, or counts rows. It compares columns with values. Other queries are errors.
+A query names columns of one view or table, or counts rows. It compares columns with values. UNION ALL joins queries
+whose columns have the same types. Other queries are errors.
 """
 
 import fnmatch
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.local.stand_ins.oracle.sql import Kind, OracleError, Reader
+from tests.local.stand_ins.oracle.sql import Kind, OracleError, Reader, Token
 from tests.local.stand_ins.oracle.views import ALL_VIEWS, DBA_VIEWS, OWN_VIEWS, SESSION_VIEWS, Row, Value
-from tests.local.stand_ins.oracle.vocabulary import CATALOG, SYS, VIEWS_ABOUT_NAMES
+from tests.local.stand_ins.oracle.vocabulary import CATALOG, NUMBERS, SYS, VIEWS_ABOUT_NAMES
 
 if TYPE_CHECKING:
     from tests.local.stand_ins.oracle.statements import Session
@@ -27,27 +28,39 @@ OPERATORS: dict[str, Callable[[Value, Value], bool]] = {
 
 def select(session: "Session", reader: Reader, binds: Binds) -> tuple[list[str], list[tuple[Value, ...]]]:
     """Run the rest of a query after SELECT; return the names of the columns, and the rows."""
-    if reader.took("COUNT", "(", "*", ")"):
-        columns = [Column("COUNT(*)", lambda _: 0)]
-    else:
-        columns = reader.listed(lambda: _column(session, reader))
-    names = [column.name for column in columns]
-    if reader.at_end and all(name.isdigit() for name in names):
-        if session.database.version < (23,):
-            raise OracleError(923, "FROM keyword not found where expected")
-        return names, [tuple(int(name) for name in names)]
-    reader.expect("FROM")
-    owner, name = reader.qualified()
-    tests: list[Test] = []
-    if reader.took("WHERE"):
-        tests.append(_Condition(session, reader, binds).read())
+    columns, rows = _branch(session, reader, binds)
+    while reader.took("UNION", "ALL"):
+        reader.expect("SELECT")
+        others, more = _branch(session, reader, binds)
+        _require_same_types(columns, others)
+        rows += more
     if reader.took("ORDER", "BY"):
         reader.listed(reader.identifier)
     reader.end()
-    rows = [row for row in _rows(session, owner, name) if all(test(row) for test in tests)]
-    if names == ["COUNT(*)"]:
-        return names, [(len(rows),)]
-    return names, [tuple(column.value(row) for column in columns) for row in rows]
+    return [column.name for column in columns], rows
+
+
+def _branch(session: "Session", reader: Reader, binds: Binds) -> tuple[list["Column"], list[tuple[Value, ...]]]:
+    counts = reader.took("COUNT", "(", "*", ")")
+    columns = [Column("COUNT(*)", lambda _: 0)] if counts else reader.listed(lambda: _column(session, reader))
+    if reader.at_end and all(column.name.isdigit() for column in columns):
+        if session.database.version < (23,):
+            raise OracleError(923, "FROM keyword not found where expected")
+        return columns, [tuple(int(column.name) for column in columns)]
+    reader.expect("FROM")
+    owner, name = reader.qualified()
+    test: Test = _Condition(session, reader, binds).read() if reader.took("WHERE") else lambda _: True
+    rows = [row for row in _rows(session, owner, name) if test(row)]
+    return columns, [(len(rows),)] if counts else [tuple(column.value(row) for column in columns) for row in rows]
+
+
+def _require_same_types(columns: Sequence["Column"], others: Sequence["Column"]) -> None:
+    """Raise OracleError if two queries cannot be joined; NULL has any type."""
+    if len(columns) != len(others):
+        raise OracleError(1789, "query block has incorrect number of result columns")
+    for one, other in zip(columns, others, strict=True):
+        if one.is_number != other.is_number and "NULL" not in (one.name, other.name):
+            raise OracleError(1790, "expression must have same datatype as corresponding expression")
 
 
 @dataclass(frozen=True)
@@ -57,9 +70,18 @@ class Column:
     name: str
     value: Callable[[Row], Value]
 
+    @property
+    def is_number(self) -> bool:
+        """Tell whether its values are numbers."""
+        return self.name in NUMBERS or self.name.isdigit()
+
 
 def _column(session: "Session", reader: Reader) -> Column:
-    token = reader.take(Kind.WORD, Kind.NAME, Kind.NUMBER)
+    token = reader.take(Kind.WORD, Kind.NAME, Kind.NUMBER, Kind.TEXT)
+    if token.kind is Kind.TEXT:
+        return Column(f"'{token.value}'", lambda _: token.value)
+    if token == Token(Kind.WORD, "NULL", token.start, token.end):
+        return Column("NULL", lambda _: None)
     if token.kind is Kind.NUMBER:
         return Column(token.value, lambda _: int(token.value))
     if reader.sees("(") or reader.sees("."):
@@ -73,7 +95,7 @@ def _function(session: "Session", reader: Reader, first: str) -> Column:
     while reader.took("."):
         parts.append(reader.identifier())
     reader.expect("(")
-    arguments = reader.listed(lambda: reader.take(Kind.TEXT).value) if not reader.sees(")") else []
+    arguments = reader.listed(lambda: reader.take(Kind.TEXT, Kind.WORD).value) if not reader.sees(")") else []
     reader.expect(")")
     written = session.database.written(session.schema, first)
     if len(parts) == 2 and (parts[0], parts[1]) in session.database.objects:
@@ -85,10 +107,16 @@ def _function(session: "Session", reader: Reader, first: str) -> Column:
             return None
 
         return Column(first, run)
+    if parts == ["TO_CHAR"] and len(arguments) == 1:
+        return Column(f"TO_CHAR({arguments[0]})", lambda row: _text(_value(row, arguments[0])))
     if parts != ["SYS_CONTEXT"] or len(arguments) != 2 or arguments[0].upper() != "USERENV":
         raise OracleError(904, f'"{first}": invalid identifier')
     value = session.context(arguments[1].upper())
     return Column(f"SYS_CONTEXT('USERENV','{arguments[1]}')", lambda _: value)
+
+
+def _text(value: Value) -> Value:
+    return value if value is None else str(value)
 
 
 def _value(row: Row, column: str) -> Value:

@@ -99,6 +99,9 @@ NAMES_OF_SYS = frozenset(
     }
 )
 """The names that resolve to objects of SYS if the current schema is SYS."""
+NUMBERS = frozenset({"COUNT(*)", "JOB", "LOWER_PORT", "MAX_BYTES", "REFGROUP", "SEQ", "UPPER_PORT", "USER_ID"})
+"""The columns of dictionary views that are numbers, as the Database Reference has them."""
+
 VIEWS_ABOUT_NAMES: dict[str, tuple[str, ...]] = {
     "DBA_AQ_AGENT_PRIVS": ("AGENT_NAME", "DB_USERNAME", "HTTP_ENABLED", "SMTP_ENABLED"),
     "DBA_GOLDENGATE_PRIVILEGES": ("USERNAME", "PRIVILEGE_TYPE", "GRANT_SELECT_PRIVILEGES"),

@@ -48,7 +48,7 @@ class Db2Connection:
         self,
         operation: str,
         question: str,
-        parameters: Sequence[object] = (),
+        parameters: Sequence[str] = (),
         remedy: str = "",
         expected: frozenset[int] = frozenset(),
     ) -> list[Row]:
@@ -63,7 +63,7 @@ class Db2Connection:
         self,
         operation: str,
         statement: str,
-        parameters: Sequence[object] = (),
+        parameters: Sequence[str] = (),
         remedy: str = "",
         expected: frozenset[int] = frozenset(),
     ) -> list[Row]:
@@ -79,7 +79,7 @@ class Db2Connection:
         self,
         operation: str,
         statement: str,
-        parameters: Sequence[object],
+        parameters: Sequence[str],
         remedy: str,
         expected: frozenset[int],
     ) -> list[Row]:
@@ -167,7 +167,8 @@ def connect(
 ) -> Iterator[Db2Connection]:
     """Log in, and give the user `new_password` if there is one; see `rotation.engine.Engine.connect`.
 
-    `look` is that of another connection of the same session.
+    `look` is that of another connection of the same session. Who changes something commits it: the end of the
+    connection rolls back.
     """
     operation = f"logging in as {credential} to {credential.database}"
     if new_password is not None:
@@ -176,7 +177,6 @@ def connect(
     connection = Db2Connection(client, credential, deadline, look)
     try:
         yield connection
-        connection.commit()
     finally:
         connection.close()
 

@@ -23,7 +23,7 @@ from rotation.engines.db2.connection import (
 from rotation.engines.db2.kind import normal_name
 from rotation.engines.db2.pair import Db2Pair, remedy_to_read
 from rotation.engines.db2.problems import NO_TLS
-from rotation.engines.db2.proof import read_proof
+from rotation.engines.db2.proof import proof_of, read_registers
 from rotation.engines.db2.rights import Change, Right
 from rotation.engines.db2.users import RDSADMIN, Db2Users
 from rotation.engines.driver import REPLICA, ExpectedError
@@ -117,7 +117,7 @@ def _roles(connection: Db2Connection) -> set[str]:
 
 def inspect_user(connection: Db2Connection, strategy: Strategy) -> Iterator[Finding]:
     """Say what a user may do by itself."""
-    read_proof(connection)
+    proof_of(connection, read_registers(connection))
     yield passed("rights", f"{connection.username} can connect, and run statements")
     if strategy is Strategy.SINGLE_USER:
         unknown = "only a rotation shows whether this server changes a password while its user logs in"

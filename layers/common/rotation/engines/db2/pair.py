@@ -21,6 +21,7 @@ from rotation.engines.db2.connection import NOTHING_TO_REVOKE, UNKNOWN_NAME, Db2
 from rotation.engines.db2.dependents import lost
 from rotation.engines.db2.kind import KIND, NAME, granted, normal_name
 from rotation.engines.db2.rights import (
+    COUNTS,
     VIEWS,
     Change,
     Rights,
@@ -181,9 +182,21 @@ class Db2Pair:
 
     def _rights(self) -> tuple[Rights, Rights]:
         """Return the rights of user and other in this database."""
-        parts = [part for view in VIEWS if (part := self._rights_in(view))]
+        parts = [part for view in self._views() if (part := self._rights_in(view))]
         user_rights, other_rights = zip(*parts, strict=True)
         return joined(user_rights), joined(other_rights)
+
+    def _views(self) -> Sequence[View]:
+        """Return the views with rows of the two; all of them, if this version of Db2 has not all of them."""
+        parameters = (normal_name(self.user), normal_name(self.other)) * len(VIEWS)
+        remedy, expected = remedy_to_read(self._connection), frozenset({UNKNOWN_NAME})
+        operation = f"looking where {self.user} and {self.other} have rights"
+        try:
+            rows = self._connection.ask(operation, COUNTS, parameters, remedy, expected)
+        except ExpectedError:
+            return VIEWS
+        found = {row["KIND"] for row in rows if row["AMOUNT"]}
+        return [view for view in VIEWS if view.name in found]
 
     def _rights_in(self, view: View) -> tuple[Rights, Rights] | None:
         """Return the rights that a view shows, or None if this version of Db2 has no such view: then no such right."""

@@ -10,24 +10,60 @@ of Kerberos. SESSION_USER is the user whose privileges count. It differs after S
 procedure that runs at the connect can execute, too. In both cases, the password that logged in belongs to another user.
 """
 
-from rotation.engine import Proof
+from rotation.engine import OWN_NAME, Proof
 from rotation.engines.db2.connection import Db2Connection
 from rotation.engines.db2.kind import normal_name
 from rotation.errors import Unsafe
 from rotation.redaction import said
+from rotation.values import dataclass
 
-WHO_AM_I = "VALUES (SYSTEM_USER, SESSION_USER, CURRENT SERVER)"
+REGISTERS = "VALUES (SYSTEM_USER, SESSION_USER, CURRENT SERVER, CURRENT SCHEMA, CURRENT PATH)"
+"""Who is logged in, and where an application looks for names, in one question."""
 
 
-def read_proof(connection: Db2Connection) -> Proof:
+@dataclass(frozen=True)
+class Registers:
+    """The special registers of a session."""
+
+    system_user: str
+    session_user: str
+    database: str
+    schema: str
+    path: str
+
+    def surroundings(self, username: str) -> dict[str, str]:
+        """Return where an application looks for names; see `rotation.engine.Session.surroundings`."""
+        own = normal_name(username)
+        parts = [part.strip('"') for part in self.path.split(",")]
+        return {
+            "the current schema": OWN_NAME if self.schema == own else self.schema,
+            "the current path": ", ".join(OWN_NAME if part == own else part for part in parts),
+        }
+
+    def require_user(self, username: str, operation: str) -> None:
+        """Raise Unsafe if the server calls the user something else."""
+        for register, name in (("SYSTEM_USER", self.system_user), ("SESSION_USER", self.session_user)):
+            if name != normal_name(username):
+                cause = f"the server calls this user {said(name)} ({register})"
+                remedy = "Put a user into the secret whom the server does not map to another name"
+                raise Unsafe(f"{operation} as {username}", cause, remedy)
+
+
+def read_registers(connection: Db2Connection) -> Registers:
+    """Ask for the special registers."""
+    [row] = connection.ask(f"asking the server who has logged in as {connection.username}", REGISTERS)
+    return Registers(*(str(value).strip() for value in row.values()))
+
+
+def proof_of(connection: Db2Connection, registers: Registers) -> Proof:
     """Return who is logged in; raises Unsafe if the server calls the user something else."""
     user = connection.credential
-    return Proof(user.username, user.password, _principal(user.username, _database(connection)))
+    return Proof(user.username, user.password, _principal(user.username, _database(connection, registers)))
 
 
 def require_same_database(connection: Db2Connection, proof: Proof, operation: str) -> None:
     """Raise Unsafe if the proof is of a login to another database than this connection's."""
-    if proof.principal != _principal(proof.username, _database(connection)):
+    if proof.principal != _principal(proof.username, _database(connection, read_registers(connection))):
         cause = "another user logged in, or to another database"
         raise Unsafe(operation, cause, 'Write the database of the admin into "dbname"')
 
@@ -36,14 +72,6 @@ def _principal(username: str, database: str) -> str:
     return f"{normal_name(username)} in {database}"
 
 
-def _database(connection: Db2Connection) -> str:
-    """Return the name of the database as the server gives it; raises Unsafe if this user is another one there."""
-    operation = "asking the server who has logged in"
-    [row] = connection.ask(operation, WHO_AM_I)
-    system_user, session_user, database = (str(value).strip() for value in row.values())
-    for register, name in (("SYSTEM_USER", system_user), ("SESSION_USER", session_user)):
-        if name != normal_name(connection.username):
-            cause = f"the server calls this user {said(name)} ({register})"
-            remedy = "Put a user into the secret whom the server does not map to another name"
-            raise Unsafe(f"{operation} as {connection.username}", cause, remedy)
-    return database
+def _database(connection: Db2Connection, registers: Registers) -> str:
+    registers.require_user(connection.username, "asking the server who has logged in")
+    return registers.database

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import Final
 
 from rotation.credential import Credential
 from rotation.deadline import Deadline
-from rotation.engine import OWN_NAME, CloneStatus, Comparison, Proof, Unshared
+from rotation.engine import CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.db2 import connection as db2_connection
 from rotation.engines.db2 import inspection
 from rotation.engines.db2 import users as db2_users
@@ -15,7 +16,7 @@ from rotation.engines.db2.connection import Db2Connection, ExpiredConnection
 from rotation.engines.db2.kind import KIND, normal_name
 from rotation.engines.db2.pair import Db2Pair, remedy_to_read
 from rotation.engines.db2.problems import HAS_EXPIRED
-from rotation.engines.db2.proof import read_proof, require_same_database
+from rotation.engines.db2.proof import Registers, proof_of, read_registers, require_same_database
 from rotation.engines.db2.unshared import unshared
 from rotation.engines.db2.users import Db2Users
 from rotation.engines.driver import foreign_triggers_allowed, refuse_foreign_triggers, verify
@@ -24,9 +25,6 @@ from rotation.engines.other_engine import reach
 from rotation.errors import LoginBlocked
 from rotation.finding import Finding
 from rotation.kind import Strategy
-
-SURROUNDINGS: Final = "VALUES (CURRENT SCHEMA, CURRENT PATH)"
-"""Where an application looks for names (https://www.ibm.com/docs/en/db2/11.5?topic=elements-special-registers)."""
 
 CONNECT_PROCEDURE: Final = "SELECT VALUE, DEFERRED_VALUE FROM SYSIBMADM.DBCFG WHERE NAME = 'connect_proc'"
 """The procedure that the database runs at each connect, with the rights of the user who connects
@@ -75,19 +73,16 @@ class Db2Session:
 
     def proof(self) -> Proof:
         """Return who is logged in; see `rotation.engine.Session`."""
-        return read_proof(self.connection)
+        return proof_of(self.connection, self._registers)
 
     def surroundings(self) -> Mapping[str, str]:
         """Return the current schema and path; see `rotation.engine.Session`."""
-        own = normal_name(self.connection.username)
-        operation = f"asking the server what an application finds as {self.connection.username}"
-        [row] = self.connection.execute(operation, SURROUNDINGS)
-        schema, path = (str(value).strip() for value in row.values())
-        parts = [part.strip('"') for part in path.split(",")]
-        return {
-            "the current schema": OWN_NAME if schema == own else schema,
-            "the current path": ", ".join(OWN_NAME if part == own else part for part in parts),
-        }
+        return self._registers.surroundings(self.connection.username)
+
+    @cached_property
+    def _registers(self) -> Registers:
+        """What the special registers had when this session was asked first. No statement of ours changes them."""
+        return read_registers(self.connection)
 
     def require_proven(self, proof: Proof) -> None:
         """Bind this session to a user that logged in; see `rotation.engine.Session`.

@@ -131,9 +131,7 @@ class Db2Users:
         username = self.connection.username
         return f"Put the master user into the admin secret: {username} may not call the rdsadmin procedures"
 
-    def _run_task(
-        self, operation: str, kind: str, statement: str, arguments: Sequence[object], is_there: Effect
-    ) -> None:
+    def _run_task(self, operation: str, kind: str, statement: str, arguments: Sequence[str], is_there: Effect) -> None:
         """Call a procedure that does not return the number of its task, and wait for that task, or for its effect."""
         before = {row["TASK_ID"] for row in self._tasks(operation, "NULL", f"'{kind}'")}
         try:

@@ -8,6 +8,10 @@ Resolution"). So the current schema is SYS before anything is called: only SYS c
 **Comparisons.** With NLS_COMP and NLS_SORT, which the database or a trigger can set, names that differ in case only
 can be equal. So each row is compared with the name again, here.
 
+**Many views.** What is asked of several views about the same users is asked in one statement (UNION ALL): one round
+trip. Its answers count as those to the single questions. If it has too many rows, or takes too long, or fails because
+one of the views cannot be read or has a column of another type, each question is asked alone, and fails alone.
+
 **Triggers.** A trigger on the database, or on the admin's schema, runs with the rights of its owner, and gains none of
 the admin's (https://docs.oracle.com/en/database/oracle/oracle-database/19/lnpls/system-triggers.html). But it can read
 the statement that fired it (ORA_SQL_TXT), which can hold a new password, and it can refuse the statement. Its
@@ -17,12 +21,15 @@ changed in such a database.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Final
 
 from rotation.engines.driver import ExpectedError, foreign_triggers_allowed, refuse_foreign_triggers
 from rotation.engines.look import Look
 from rotation.engines.oracle.connection import OracleConnection, Rows
 from rotation.engines.oracle.rights import SYS, identifier, packaged_name
 from rotation.errors import NotPermitted
+from rotation.values import dataclass
 
 NO_SUCH_TABLE = "ORA-00942"
 
@@ -42,7 +49,39 @@ statement."""
 RDS = "RDSADMIN"
 """The owner of the objects that RDS has on its servers."""
 
+NUMBERS: Final = frozenset({"job", "lower_port", "max_bytes", "upper_port", "user_id"})
+"""The columns that are numbers, of those that are read; all others are texts."""
+
+NOT_TOGETHER: Final = frozenset(
+    {NO_SUCH_TABLE, "ORA-00932", "ORA-00997", "ORA-01790", "ORA-12704", "ORA-01013", "DPY-4024"}
+)
+"""A view is missing or cannot be read; columns of two views have other types, or other character sets; it took too
+long (two codes)."""
+
 NAMES_OF_SYS = "ALTER SESSION SET CURRENT_SCHEMA = SYS"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What `OracleAdmin.read` is asked of a view of SYS; without keys, all of its rows."""
+
+    view: str
+    keys: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    def query(self, binds: Iterable[str]) -> str:
+        """Return the query, for the bind variables that have the names."""
+        return f"SELECT {', '.join([*self.keys, *self.columns])}{self._source(binds)}"
+
+    def part(self, number: int, width: int, binds: Iterable[str]) -> str:
+        """Return this query as a part of a larger one: after its number, its columns as texts, filled up with NULL."""
+        texts = [f"TO_CHAR({column})" if column in NUMBERS else column for column in (*self.keys, *self.columns)]
+        filled = [f"'{number}'", *texts, *["NULL"] * (width - len(texts))]
+        return f"SELECT {', '.join(filled)}{self._source(binds)}"
+
+    def _source(self, binds: Iterable[str]) -> str:
+        condition = " OR ".join(f"{key} = :{bind}" for key in self.keys for bind in binds)
+        return f" FROM sys.{self.view}{f' WHERE {condition}' if condition else ''}"
 
 
 class OracleAdmin:
@@ -61,15 +100,36 @@ class OracleAdmin:
         self, operation: str, view: str, keys: Sequence[str], columns: Sequence[str], names: Iterable[str]
     ) -> Rows:
         """Return keys and columns of those rows of a view of SYS in which a key is exactly one of the names."""
-        binds = {f"n{number}": name for number, name in enumerate(names)}
-        condition = " OR ".join(f"{key} = :{bind}" for key in keys for bind in binds)
-        query = f"SELECT {', '.join([*keys, *columns])} FROM sys.{view} WHERE {condition}"  # noqa: S608 - constants
-        rows = self._query(operation, query, binds)
+        binds = _binds(names)
+        rows = self._query(operation, Question(view, tuple(keys), tuple(columns)).query(binds), binds)
         return [row for row in rows if not set(binds.values()).isdisjoint(row[: len(keys)])]
 
     def read_all(self, operation: str, view: str, columns: Sequence[str]) -> Rows:
         """Return columns of all rows of a view of SYS."""
-        return self._query(operation, f"SELECT {', '.join(columns)} FROM sys.{view}", {})  # noqa: S608 - constants
+        return self._query(operation, Question(view, (), tuple(columns)).query(()), {})
+
+    def read_ahead(self, operation: str, questions: Sequence[Question], names: Iterable[str]) -> None:
+        """Ask all of this in one statement, if that is possible; `read` and `read_all` find the answers in the look."""
+        binds = _binds(names)
+        asked = [one.query(binds) for one in questions]
+        self.look.once((*asked, *binds.values()), lambda: self._ask_together(operation, questions, binds))
+
+    def _ask_together(self, operation: str, questions: Sequence[Question], binds: Mapping[str, str]) -> tuple[()]:
+        width = max(len(one.keys) + len(one.columns) for one in questions)
+        query = " UNION ALL ".join(one.part(number, width, binds) for number, one in enumerate(questions))
+        self.resolve_in_sys(operation)
+        rows = None
+        with suppress(ExpectedError):
+            rows = self.connection.at_once(operation, query, binds, NOT_TOGETHER)
+        for number, one in enumerate(questions) if rows is not None else ():
+            self._keep(one, [row[1:] for row in rows or () if row[0] == str(number)], binds)
+        return ()
+
+    def _keep(self, question: Question, rows: Rows, binds: Mapping[str, str]) -> None:
+        """Let the look have these rows as the answer to a question."""
+        values = binds.values() if question.keys else ()
+        width = len(question.keys) + len(question.columns)
+        self.look.once((question.query(binds), *values), lambda: [row[:width] for row in rows])
 
     def change(self, operation: str, statement: str, remedy: str, expected: frozenset[str] = frozenset()) -> None:
         """Run a statement that changes another user; see `OracleConnection.execute`."""
@@ -153,3 +213,8 @@ class OracleAdmin:
             if (base.strip() != ON_SCHEMA or schema == self.connection.username)
             and EVENTS_WITH_STATEMENT & set(events.split())
         ]
+
+
+def _binds(names: Iterable[str]) -> dict[str, str]:
+    """Return names as bind variables."""
+    return {f"n{number}": name for number, name in enumerate(names)}

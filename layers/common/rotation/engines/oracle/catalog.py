@@ -4,8 +4,9 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
-from rotation.engines.oracle.admin import OracleAdmin
+from rotation.engines.oracle.admin import OracleAdmin, Question
 from rotation.engines.oracle.connection import Rows
 from rotation.engines.oracle.definition import (
     ATTRIBUTES,
@@ -88,6 +89,24 @@ vector indexes. Only the server uses these objects. It shows most others of its 
 NAMED_OBJECTS = 3
 """How many objects an error names; it counts the rest."""
 
+ROLES: Final = Question(
+    "dba_role_privs", ("grantee",), ("granted_role", "admin_option", "delegate_option", "default_role")
+)
+PRIVILEGES: Final = Question("dba_sys_privs", ("grantee",), ("privilege", "admin_option"))
+ON_SCHEMAS: Final = Question("dba_schema_privs", ("grantee",), ("privilege", "schema", "admin_option"))
+ON_OBJECTS: Final = Question(
+    "dba_tab_privs",
+    ("grantee",),
+    ("privilege", "owner", "table_name", "type", "grantor", "grantable", "hierarchy"),
+)
+ON_COLUMNS: Final = Question(
+    "dba_col_privs", ("grantee",), ("privilege", "owner", "table_name", "column_name", "grantor", "grantable")
+)
+QUOTAS: Final = Question("dba_ts_quotas", ("username",), ("tablespace_name", "max_bytes", "dropped"))
+GROUPS: Final = Question("dba_rsrc_consumer_group_privs", ("grantee",), ("granted_group", "grant_option"))
+PROXIES: Final = Question("dba_proxies", ("client", "proxy"), ("authentication", "authorization_constraint", "role"))
+SYNONYMS: Final = Question("dba_synonyms", ("owner",), ("synonym_name", "table_owner", "table_name", "db_link"))
+
 type User = Mapping[str, str]
 """A row of DBA_USERS, by column."""
 
@@ -101,12 +120,29 @@ class OracleCatalog:
         self._admin = admin
         self._proofs = proofs
 
+    def read_marks(self) -> None:
+        """Ask in one statement what the status of the pair needs."""
+        self._read_ahead([self._of_users(), PROXIES])
+
+    def read_definitions(self) -> None:
+        """Ask in one statement what the definitions of the pair need. What they own can be much, and is not in it."""
+        rest = (ROLES, PRIVILEGES, ON_OBJECTS, ON_COLUMNS, QUOTAS, GROUPS, PROXIES, SYNONYMS)
+        on_schemas = [ON_SCHEMAS] if self._admin.connection.version >= SCHEMA_PRIVILEGES else []
+        self._read_ahead([self._of_users(), *rest, *on_schemas])
+
+    def _read_ahead(self, questions: Sequence[Question]) -> None:
+        if self._pair:
+            self._admin.read_ahead(f"reading what {' and '.join(self._pair)} are", questions, self._pair)
+
+    def _of_users(self) -> Question:
+        return Question("dba_users", ("username",), (*USER_COLUMNS, *self._later_attributes()))
+
     def users(self, *names: str) -> dict[str, User]:
         """Return those of these users that exist, by name; raises Unsafe if one is not the account that logged in."""
         operation = f"looking up {' and '.join(names)}"
-        columns = (*USER_COLUMNS, *self._later_attributes())
-        rows = self._admin.read(operation, "dba_users", ["username"], columns, sorted(names))
-        users: dict[str, User] = {name: dict(zip(columns, row, strict=True)) for name, *row in rows}
+        asked = self._of_users()
+        rows = self._admin.read(operation, asked.view, asked.keys, asked.columns, sorted(names))
+        users: dict[str, User] = {name: dict(zip(asked.columns, row, strict=True)) for name, *row in rows}
         for name, row in users.items():
             self._proofs.require_same(name, row["user_id"], operation)
         return users
@@ -116,9 +152,9 @@ class OracleCatalog:
 
         With an admin, rights that this admin cannot revoke are apart: only the user that granted them can.
         """
+        self.read_definitions()
         row = self.users(user, other)[user]
-        columns = ("granted_role", "admin_option", "delegate_option", "default_role")
-        roles = [*self._rows(user, "roles", "dba_role_privs", "grantee", *columns)]
+        roles = [*self._answers(user, "roles", ROLES)]
         privileges = [right for right in self._privileges(user) if right.owner not in (user, other)]
         irrevocable = [right for right in privileges if admin and right.is_irrevocable(admin)]
         others = [right for right in privileges if not (admin and right.is_irrevocable(admin))]
@@ -136,14 +172,12 @@ class OracleCatalog:
 
     def rights(self, user: str) -> list[Right]:
         """Return what a user can do now; a right that several users granted is there several times."""
-        columns = ("granted_role", "admin_option", "delegate_option", "default_role")
-        roles = [*self._rows(user, "roles", "dba_role_privs", "grantee", *columns)]
+        roles = [*self._answers(user, "roles", ROLES)]
         return [*_role_rights(roles), *self._privileges(user)]
 
     def groups(self, user: str) -> dict[str, bool]:
         """Return the consumer groups that a user can switch to, and whether it can pass that on."""
-        view, columns = "dba_rsrc_consumer_group_privs", ("granted_group", "grant_option")
-        rows = self._rows(user, "consumer groups", view, "grantee", *columns)
+        rows = self._answers(user, "consumer groups", GROUPS)
         return {group: option == "YES" for group, option in rows}
 
     def passed_on(self, user: str) -> Iterator[tuple[str, tuple[str, ...], bool]]:
@@ -213,6 +247,11 @@ class OracleCatalog:
         version = self._admin.connection.version
         return [name for name, since in LATER_ATTRIBUTES.items() if version >= since]
 
+    def _answers(self, user: str, what: str, question: Question) -> Iterator[tuple[str, ...]]:
+        """Yield the columns of what a question with one key says about a user."""
+        [key] = question.keys
+        return self._rows(user, what, question.view, key, *question.columns)
+
     def _rows(self, user: str, what: str, view: str, key: str, *columns: str) -> Iterator[tuple[str, ...]]:
         """Yield the columns of what a view says about a user."""
         for _, *row in self._read(user, f"reading the {what} of {user}", view, [key], columns):
@@ -223,19 +262,16 @@ class OracleCatalog:
         return [row for row in self._admin.read(operation, view, keys, columns, names) if user in row[: len(keys)]]
 
     def _privileges(self, user: str) -> Iterator[Right]:
-        rows = self._rows(user, "privileges", "dba_sys_privs", "grantee", "privilege", "admin_option")
-        for privilege, option in rows:
+        for privilege, option in self._answers(user, "privileges", PRIVILEGES):
             yield Right(RightKind.SYSTEM, privilege, option=option == "YES")
         if self._admin.connection.version >= SCHEMA_PRIVILEGES:
-            columns = ("privilege", "schema", "admin_option")
-            for privilege, schema, option in self._rows(user, "privileges", "dba_schema_privs", "grantee", *columns):
+            for privilege, schema, option in self._answers(user, "privileges", ON_SCHEMAS):
                 yield Right(RightKind.SCHEMA, privilege, item=schema, option=option == "YES")
         yield from self._on_objects(user)
         yield from self._on_columns(user)
 
     def _on_objects(self, user: str) -> Iterator[Right]:
-        columns = ("privilege", "owner", "table_name", "type", "grantor", "grantable", "hierarchy")
-        rows = self._rows(user, "privileges", "dba_tab_privs", "grantee", *columns)
+        rows = self._answers(user, "privileges", ON_OBJECTS)
         for privilege, owner, item, object_type, grantor, option, hierarchy in rows:
             if object_type != ON_USERS and not item.startswith(DROPPED):
                 named = object_type if object_type in NAMED_TYPES else ""
@@ -243,24 +279,21 @@ class OracleCatalog:
                 yield replace(right, option=option == "YES", hierarchy=hierarchy == "YES")
 
     def _on_columns(self, user: str) -> Iterator[Right]:
-        columns = ("privilege", "owner", "table_name", "column_name", "grantor", "grantable")
-        rows = self._rows(user, "privileges", "dba_col_privs", "grantee", *columns)
+        rows = self._answers(user, "privileges", ON_COLUMNS)
         for privilege, owner, item, column, grantor, option in rows:
             if not item.startswith(DROPPED):
                 right = Right(RightKind.OBJECT, privilege, owner, item, column=column, grantor=grantor)
                 yield replace(right, option=option == "YES")
 
     def _quotas(self, user: str) -> dict[str, int]:
-        rows = self._rows(user, "quotas", "dba_ts_quotas", "username", "tablespace_name", "max_bytes", "dropped")
+        rows = self._answers(user, "quotas", QUOTAS)
         return {name: int(size) for name, size, dropped in rows if dropped == "NO" and int(size)}
 
     def _all_proxies(self, user: str) -> Iterator[Proxy]:
         """Yield who can connect as the user, and as whom the user can connect."""
-        operation, columns = f"reading the proxies of {user}", ("authentication", "authorization_constraint", "role")
         roles: dict[tuple[str, ...], list[str]] = defaultdict(list)
-        for client, proxy, authentication, constraint, role in self._read(
-            user, operation, "dba_proxies", ["client", "proxy"], columns
-        ):
+        rows = self._read(user, f"reading the proxies of {user}", PROXIES.view, PROXIES.keys, PROXIES.columns)
+        for client, proxy, authentication, constraint, role in rows:
             roles[client, proxy or "", authentication, constraint].extend([role] if role else [])
         for (client, proxy, authentication, constraint), named in roles.items():
             yield Proxy(client, proxy, tuple(sorted(named)), constraint, authentication == "YES")
@@ -272,8 +305,7 @@ class OracleCatalog:
                 yield proxy.renamed(user, THE_USER)
 
     def _synonyms(self, user: str, other: str) -> Iterator[Synonym]:
-        columns = ("synonym_name", "table_owner", "table_name", "db_link")
-        for name, owner, item, link in self._rows(user, "synonyms", "dba_synonyms", "owner", *columns):
+        for name, owner, item, link in self._answers(user, "synonyms", SYNONYMS):
             if link and not PLAIN_LINK.fullmatch(link):
                 cause = f"the synonym {said(name)} is for an object at {said(link)!r}, which is no plain link"
                 raise Unsupported(f"reading the synonyms of {user}", cause, "Drop it, or use another strategy")

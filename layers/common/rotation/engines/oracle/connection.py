@@ -115,6 +115,17 @@ class OracleConnection:
             raise StatementFailed(operation, cause, "Grant the rights through roles, or use the single-user strategy")
         return rows
 
+    def at_once(
+        self, operation: str, query: str, arguments: Mapping[str, str], expected: frozenset[str]
+    ) -> Rows | None:
+        """Return the rows of a query, which come with its first answer; None if there are too many for that.
+
+        It has half of the time that a statement has. Raises ExpectedError for the codes in `expected`.
+        """
+        fetch = partial(self._fetch, query, arguments, FETCHED_AT_ONCE, FETCHED_AT_ONCE)
+        rows = self._call(operation, fetch, expected=expected, seconds=STATEMENT_SECONDS / 2)
+        return rows if len(rows) < FETCHED_AT_ONCE else None
+
     def try_statement(self, operation: str, statement: str) -> None:
         """Run one statement of `verify`; of its rows, 10 at most are read."""
         self._call(operation, partial(self._fetch, statement, {}, VERIFY_ROWS, VERIFY_ROWS))
@@ -188,10 +199,15 @@ class OracleConnection:
             return cursor.fetchmany(most) if cursor.description else []
 
     def _call[T](
-        self, operation: str, call: Callable[[], T], remedy: str = "", expected: frozenset[str] = frozenset()
+        self,
+        operation: str,
+        call: Callable[[], T],
+        remedy: str = "",
+        expected: frozenset[str] = frozenset(),
+        seconds: float = STATEMENT_SECONDS,
     ) -> T:
         """Let the client call the server, no longer than the deadline allows; see `execute`."""
-        seconds = self._deadline.allow(STATEMENT_SECONDS, operation)
+        seconds = self._deadline.allow(seconds, operation)
         operation_as = f"{operation} as {self.username}"
         if not self._client.is_healthy():  # calls nobody
             raise Unreachable(operation_as, WAS_LOST, NO_ANSWER)

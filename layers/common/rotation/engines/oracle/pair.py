@@ -101,9 +101,13 @@ class OraclePair:
 
         A user that is locked and has nothing is ours as well: its creation was interrupted before it got the mark.
         """
+        self._catalog.read_marks()
         users = self._requirements.users()
         if self._other not in users:
             return CloneStatus.ABSENT
+        if self._is_marked():
+            return CloneStatus.OURS
+        self._admin.look.end()  # another delivery can have marked it since
         # In this order: if another delivery marks it right now, one of the two is seen.
         if self._catalog.is_untouched(self._other, users[self._other]) or self._is_marked():
             return CloneStatus.OURS
@@ -111,6 +115,7 @@ class OraclePair:
 
     def mirror(self) -> None:
         """Make the other one what the user is; see `rotation.engine.Session`."""
+        self._catalog.read_definitions()
         users = self._requirements.users()
         self._requirements.require_mirrorable(users[self._user])
         self._requirements.require_shared()
@@ -133,6 +138,7 @@ class OraclePair:
     def compare(self) -> Comparison:
         """Compare the two; see `rotation.engine.Session`."""
         user, other = self._user, self._other
+        self._catalog.read_definitions()
         users = self._catalog.users(user, other)
         if missing := [name for name in (user, other) if name not in users]:
             cause = f"there is no user {' and no user '.join(missing)}"

@@ -9,11 +9,12 @@ Security, Database Vault and Real Application Security have views of their own, 
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from rotation.engine import Unshared
-from rotation.engines.oracle.admin import ON_SCHEMA, OracleAdmin
+from rotation.engines.oracle.admin import ON_SCHEMA, OracleAdmin, Question
 from rotation.engines.oracle.catalog import GRANTABLE_TYPES, OracleCatalog, few
+from rotation.engines.oracle.connection import Rows
 from rotation.engines.oracle.rights import SYS
 from rotation.redaction import said
 from rotation.values import dataclass
@@ -120,13 +121,13 @@ NAME_BOUND = (
 
 GRANTED_BY_SYS = ("sysdba", "sysoper", "sysbackup", "sysdg", "syskm")
 """The privileges that only SYS grants: columns of V$PWFILE_USERS, which are TRUE or FALSE."""
-PASSWORD_FILE = "v_$pwfile_users"  # noqa: S105 - a view
+PASSWORD_FILE = Question("v_$pwfile_users", ("username",), GRANTED_BY_SYS)
 
-REDACTION, REDACTION_POLICIES, REDACTION_EXPRESSIONS = (
-    "redaction policies",
-    "redaction_policies",
-    "redaction_expressions",
-)
+REDACTION = "redaction policies"
+_REDACTED = ("object_owner", "object_name", "expression")
+REDACTION_POLICIES = Question("redaction_policies", (), (*_REDACTED, "enable"))
+REDACTION_EXPRESSIONS = Question("redaction_expressions", (), _REDACTED)
+REDACTED = (REDACTION_POLICIES, REDACTION_EXPRESSIONS)
 """A policy redacts what a user reads if its expression says so, and the expression can compare SESSION_USER with a name
 (https://docs.oracle.com/en/database/oracle/oracle-database/26/dbred/using-expressions-define-conditions-data-redaction-policies.html).
 Since 12.2 a column can have an expression of its own (…/12.2/refrn/REDACTION_EXPRESSIONS.html)."""
@@ -177,22 +178,28 @@ class OracleUnshared:
 
     def _entries(self) -> Iterator[Loss]:
         """Yield the entries that name the user, if there is no such entry for the other one."""
-        bounds = [bound for bound in NAME_BOUND if self._admin.connection.version < bound.before]
-        existing = self._existing([bound.view for bound in bounds])
-        for bound in bounds:
-            if bound.view in existing:
-                user_has, other_has = self._pair_of_rows(bound.view, bound.key, bound.columns)
-                for row in user_has - other_has:
-                    yield bound.kind, " ".join(str(value) for value in row[: bound.named] if value is not None)
+        existing = self._existing()
+        bounds = [bound for bound in self._bounds() if bound.view in existing]
+        entries = [Question(bound.view, (bound.key,), bound.columns) for bound in bounds]
+        redacted = [one for one in REDACTED if one.view in existing]
+        self._admin.read_ahead(self._operation, [*entries, PASSWORD_FILE, *redacted], (self._user, self._other))
+        for bound, question in zip(bounds, entries, strict=True):
+            user_has, other_has = self._pair_of_rows(question)
+            for row in user_has - other_has:
+                yield bound.kind, " ".join(str(value) for value in row[: bound.named] if value is not None)
 
-    def _existing(self, views: Sequence[str]) -> set[str]:
-        """Return which of these views this database has: some come with an option, as those of Java do."""
+    def _bounds(self) -> list[NameBound]:
+        return [bound for bound in NAME_BOUND if self._admin.connection.version < bound.before]
+
+    def _existing(self) -> set[str]:
+        """Return which of the views this database has: some come with an option, as those of Java do."""
+        views = [*(bound.view for bound in self._bounds()), *(one.view for one in REDACTED)]
         names = [view.upper() for view in views]
         rows = self._admin.read(self._operation, "dba_objects", ["object_name"], ["owner"], names)
         return {name.lower() for name, owner in rows if owner == SYS}
 
     def _administrative(self) -> Iterator[Loss]:
-        user_has, other_has = self._pair_of_rows(PASSWORD_FILE, "username", GRANTED_BY_SYS)
+        user_has, other_has = self._pair_of_rows(PASSWORD_FILE)
         for number, privilege in enumerate(GRANTED_BY_SYS):
             has, shared = (any(row[number] == "TRUE" for row in rows) for rows in (user_has, other_has))
             if has and not shared:
@@ -214,14 +221,9 @@ class OracleUnshared:
 
     def _redacted(self) -> Iterator[Loss]:
         """Yield the objects with an expression that decides by the user's name what is redacted."""
-        place = ("object_owner", "object_name", "expression")
-        existing = self._existing([REDACTION_POLICIES, REDACTION_EXPRESSIONS])
-        found: list[tuple[str, str, str]] = []
-        if REDACTION_POLICIES in existing:
-            rows = self._admin.read_all(self._operation, REDACTION_POLICIES, (*place, "enable"))
-            found += [(owner, name, text) for owner, name, text, enabled in rows if enabled.strip() == "YES"]
-        if REDACTION_EXPRESSIONS in existing:
-            found += self._admin.read_all(self._operation, REDACTION_EXPRESSIONS, place)
+        policies, expressions = (self._rows_of(one) for one in REDACTED)
+        found = [(owner, name, text) for owner, name, text, enabled in policies if enabled.strip() == "YES"]
+        found += expressions
         for owner, name, text in found:
             if self._names(text, self._user) and not self._names(text, self._other):
                 yield REDACTION, f"{owner}.{name}"
@@ -231,8 +233,12 @@ class OracleUnshared:
         """Tell whether a condition has the user's name as a literal. Nothing of it is evaluated."""
         return f"'{user}'".casefold() in (condition or "").casefold()
 
-    def _pair_of_rows(self, view: str, key: str, columns: Sequence[str]) -> tuple[set[tuple[object, ...]], ...]:
+    def _rows_of(self, one: Question) -> Rows:
+        """Return all rows of a view; none if this database has no such view."""
+        return self._admin.read_all(self._operation, one.view, one.columns) if one.view in self._existing() else []
+
+    def _pair_of_rows(self, asked: Question) -> tuple[set[tuple[object, ...]], ...]:
         """Return what a view says about the user, and about the other one."""
         names = (self._user, self._other)
-        rows = self._admin.read(self._operation, view, [key], columns, names)
+        rows = self._admin.read(self._operation, asked.view, asked.keys, asked.columns, names)
         return tuple({tuple(row) for name, *row in rows if name == wanted} for wanted in names)

@@ -1,0 +1,74 @@
+"""What if several questions cannot be asked in one statement? Then each is asked alone, and nothing is overlooked.
+
+That an answer counts until the session writes, and no longer, is in test_few_questions and test_attack_looks. That
+another delivery can mark a clone while its status is asked is in test_oracle_concurrency.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rotation.engines.oracle import connection as oracle_connection
+from tests.contract.oracle_kit import account
+from tests.contract.pairs import admin_for, new_pair
+from tests.laboratories import INVOICES, deadline
+from tests.laboratories.oracle import OracleLaboratory
+from tests.local.stand_ins.db2 import catalog, data
+from tests.local.stand_ins.oracle.server import Server
+
+if TYPE_CHECKING:
+    from tests.laboratories.db2 import Db2Laboratory  # it imports IBM's client, which is for x86_64 only
+
+
+def many_rows(patch: pytest.MonkeyPatch, _: Server) -> None:
+    patch.setattr(oracle_connection, "FETCHED_AT_ONCE", 2)
+
+
+def too_slow(patch: pytest.MonkeyPatch, stand_in: Server) -> None:
+    patch.setattr(stand_in.database, "hanging", [" UNION ALL "])
+    patch.setattr(oracle_connection, "STATEMENT_SECONDS", 2.0)
+
+
+def other_types(patch: pytest.MonkeyPatch, stand_in: Server) -> None:
+    patch.setattr(stand_in.database, "refuses", {"SELECT '0', ": (12704, "character set mismatch")})
+
+
+def no_right(patch: pytest.MonkeyPatch, stand_in: Server) -> None:
+    patch.setattr(stand_in.database, "refuses", {"SELECT '0', ": (942, "table or view does not exist")})
+
+
+@pytest.mark.parametrize("prevent", [many_rows, too_slow, other_types, no_right])
+def test_what_oracle_cannot_answer_together_is_asked_alone(
+    oracle: OracleLaboratory,
+    stand_in: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    prevent: Callable[[pytest.MonkeyPatch, Server], None],
+) -> None:
+    user, other = new_pair(oracle)
+    oracle.allow(user.username, INVOICES)
+    oracle.alter(f"ALTER USER {account(other)} QUOTA 10485760 ON users")
+    with oracle.engine.connect(admin_for(oracle, user), deadline()) as session:
+        found = session.compare(user.username, other.username)
+    assert len(found.sentences) == 2
+    prevent(monkeypatch, stand_in)
+    with oracle.engine.connect(admin_for(oracle, user), deadline()) as session:
+        again = session.compare(user.username, other.username)
+        assert session.unshared(user.username, other.username) == []
+    assert (again.sentences, again.user_state, again.other_state) == (
+        found.sentences,
+        found.user_state,
+        found.other_state,
+    )
+
+
+def test_a_right_that_only_a_view_of_later_versions_shows_is_none_in_earlier_ones(
+    db2: "Db2Laboratory", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without one of the views, none can be counted in one statement: all of the others are read."""
+    user, other = new_pair(db2)
+    db2.allow(user.username, INVOICES)
+    knows = catalog.is_catalog
+    monkeypatch.setattr(data, "is_catalog", lambda schema, name: "MODULEAUTH" not in name and knows(schema, name))
+    with db2.engine.connect(admin_for(db2, user), deadline()) as session:
+        assert len(session.compare(user.username, other.username).sentences) == 1
