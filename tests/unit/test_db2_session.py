@@ -203,6 +203,8 @@ class FailingClient:
 
     SQL_ATTR_QUERY_TIMEOUT = 0
 
+    SQL_PARAM_INPUT = SQL_VARCHAR = 0
+
     def __init__(self) -> None:
         """Remember what was made and freed."""
         self.made: list[weakref.ref[Handle]] = []
@@ -215,6 +217,9 @@ class FailingClient:
         return handle
 
     def set_option(self, *_: object) -> None:
+        """Take anything."""
+
+    def bind_param(self, *_: object) -> None:
         """Take anything."""
 
     def execute(self, *_: object) -> None:

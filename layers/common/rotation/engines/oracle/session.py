@@ -33,20 +33,16 @@ REVERSIBLE = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE")
 (https://docs.oracle.com/en/database/oracle/oracle-database/19/sqlrf/COMMIT.html)."""
 
 
-class Oracle:
-    """The engine; implements `rotation.engine.InspectedEngine`."""
+@contextmanager
+def log_in(credential: Credential, deadline: Deadline) -> Iterator["OracleSession"]:
+    """Log in; see `rotation.engine.Engine.connect`."""
+    with connect(credential, deadline) as connection:
+        yield OracleSession(connection)
 
-    kind = KIND
 
-    @contextmanager
-    def connect(self, credential: Credential, deadline: Deadline) -> Iterator["OracleSession"]:
-        """Log in; see `rotation.engine.Engine.connect`."""
-        with connect(credential, deadline) as connection:
-            yield OracleSession(connection)
-
-    def reach(self, credential: Credential, deadline: Deadline) -> Iterator[Finding]:
-        """Say how far one gets without a login; see `rotation.engine.InspectedEngine`."""
-        return reach(credential, deadline, self.kind, begin_tls)
+def look_without_login(credential: Credential, deadline: Deadline) -> Iterator[Finding]:
+    """Say how far one gets without a login; see `rotation.engine.InspectedEngine.reach`."""
+    return reach(credential, deadline, KIND, begin_tls)
 
 
 class OracleSession:
