@@ -206,7 +206,7 @@ def connect(
             user=credential.username,
             password=credential.password,
             sslmode="verify-full" if credential.tls else "disable",
-            sslrootcert=ca_bundle(),
+            sslrootcert=ca_bundle(credential.host),
             require_auth=methods,
             gssencmode="disable",
             client_encoding="UTF8",
