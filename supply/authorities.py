@@ -7,7 +7,6 @@ else to do.
 
 import re
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
@@ -20,17 +19,16 @@ def split(certs: Path) -> None:
 
     An authority that names no Region belongs to all of them.
     """
-    named = [(text, set(_regions(text))) for text in _CERTIFICATE.findall((certs / "rds-global-bundle.pem").read_text())]
+    found = _CERTIFICATE.findall((certs / "rds-global-bundle.pem").read_text())
+    named = [(text, _regions(text)) for text in found]
     (certs / "regions").mkdir()
     for region in set().union(*(regions for _, regions in named)):
         own = (text for text, regions in named if not regions or region in regions)
         (certs / "regions" / f"{region}.pem").write_text("".join(own))
 
 
-def _regions(text: str) -> Iterator[str]:
-    """Yield the Regions that the subject of a certificate names."""
+def _regions(text: str) -> set[str]:
+    """Return the Regions that the subject of a certificate names."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=text)
-    for certificate in context.get_ca_certs():
-        for (_, value), *_ in certificate["subject"]:
-            yield from _REGION.findall(str(value))
+    return set(_REGION.findall(str([one["subject"] for one in context.get_ca_certs()])))

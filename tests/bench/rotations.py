@@ -24,7 +24,7 @@ from tests.local.servers.processes import LOOPBACK
 
 _CERTS = BUILT_TEMPLATE.parent / "CommonLayer/python/rotation/certs"
 WHOLE, OF_REGION = _CERTS / "rds-global-bundle.pem", _CERTS / "regions/eu-west-1.pem"
-"""What a client reads for each login: ours the authorities of the Region that the host names, another one all of them."""
+"""What a client reads for each login: ours the authorities of the Region that the host names; another one, all."""
 
 
 @dataclass(frozen=True)
@@ -125,10 +125,10 @@ def measure(bench: Bench, handlers: Sequence[Handler], way: Way, count: int) -> 
     """Rotate a secret of each handler so many times, in turn, after two rotations that are not counted."""
     found = {handler.name: Measured() for handler in handlers}
     with ExitStack() as exits:
-        turns = [
-            (found[handler.name], bench.scenario(way), exits.enter_context(running(handler, bench.environment(handler))))
-            for handler in handlers
-        ]
+        turns = []
+        for handler in handlers:
+            function = exits.enter_context(running(handler, bench.environment(handler)))
+            turns.append((found[handler.name], bench.scenario(way), function))
         for number in range(count + 2):
             for measured, scenario, function in turns:
                 _rotate(measured, scenario, function, number)

@@ -139,7 +139,9 @@ def test_a_server_with_a_wrong_certificate_learns_nothing_from_mysql_and_mariadb
 
 def talk_of(engine: Engine, shown: Certificates) -> Talk:
     """Talk as a server of this engine does, inside of TLS."""
-    return postgresql_with_tls(shown) if isinstance(engine, PostgreSQL) else mysql_with_tls(shown, "mysql_native_password")
+    if isinstance(engine, PostgreSQL):
+        return postgresql_with_tls(shown)
+    return mysql_with_tls(shown, "mysql_native_password")
 
 
 OF_RDS = "db.abcdefghijkl.eu-west-1.rds.amazonaws.com"
@@ -147,7 +149,7 @@ OF_RDS = "db.abcdefghijkl.eu-west-1.rds.amazonaws.com"
 
 @pytest.fixture
 def at_rds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certificates:
-    """The certificate of a host of RDS, which is on this machine; its authority is in the bundle, but in no Region's."""
+    """The certificate of a host of RDS, here on this machine; its authority is in the bundle, but in no Region's."""
     issued = certificates.issue(tmp_path, host=OF_RDS)
     (tmp_path / "regions").mkdir()
     certificates.issue(tmp_path / "regions").ca.rename(tmp_path / "regions/eu-west-1.pem")
@@ -170,9 +172,7 @@ def test_an_authority_of_another_region_proves_nothing_and_is_reported_as_any_ot
 
 
 @BOTH
-def test_an_authority_of_its_region_proves_a_host_of_rds(
-    engine: Engine, at_rds: Certificates, tmp_path: Path
-) -> None:
+def test_an_authority_of_its_region_proves_a_host_of_rds(engine: Engine, at_rds: Certificates, tmp_path: Path) -> None:
     at_rds.ca.rename(tmp_path / "regions/eu-west-1.pem")
     error, heard = try_to_log_in(engine, talk_of(engine, at_rds), host=OF_RDS)
     assert error.remedy != CERTIFICATE
