@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
@@ -169,12 +170,29 @@ def test_a_file_that_an_operator_names_is_for_every_host(built: Path, monkeypatc
     assert ca_bundle(HOST) == str(PUBLIC)
 
 
+@pytest.fixture(scope="module")
+def planted(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same folder, with files that a host could name if its Region were taken as it is."""
+    folder = shutil.copytree(built, tmp_path_factory.mktemp("planted") / "certs")
+    for name in ("evil", "regions/None", "regions/", "regions/global", "regions/evil"):
+        (folder / f"{name}.pem").write_bytes(PUBLIC.read_bytes())
+    return folder
+
+
 @pytest.mark.parametrize("host", OTHER_HOSTS, ids=ascii)
 def test_every_other_host_is_verified_with_the_bundle_whatever_files_there_are(
-    host: str, built: Path, monkeypatch: pytest.MonkeyPatch
+    host: str, planted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network, "CERTS", built)
-    assert Path(ca_bundle(host)) == built / BUNDLE.name
+    monkeypatch.setattr(network, "CERTS", planted)
+    assert Path(ca_bundle(host)) == planted / BUNDLE.name
+
+
+@pytest.mark.parametrize("path", ["../evil", "{}/evil", "evil", "../regions/eu-west-1", "{}/regions/eu-west-1"])
+def test_no_host_names_a_path(path: str, planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "CERTS", planted)
+    host = f"db.{path.format(planted)}.rds.amazonaws.com"
+    assert (planted / "regions" / f"{path.format(planted)}.pem").is_file()
+    assert Path(ca_bundle(host)) == planted / BUNDLE.name
 
 
 def test_without_a_build_all_hosts_are_verified_with_the_bundle() -> None:
