@@ -15,7 +15,7 @@ from pathlib import Path
 from py_compile import PycInvalidationMode
 from typing import Any
 
-from supply import bill, wheels
+from supply import authorities, bill, wheels
 
 _CHECKOUT = Path(__file__).parents[1]
 _SAM = _CHECKOUT / ".local/sam/bin/sam"
@@ -36,6 +36,8 @@ def main() -> int:
     if built.returncode:
         print(built.stdout)
         return 1
+    for certs in arguments.into.glob("*/python/rotation/certs"):
+        authorities.split(certs)
     # Lambda cannot keep compiled files, and would compile at each cold start.
     if not compileall.compile_dir(arguments.into, quiet=1, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH):
         return 1

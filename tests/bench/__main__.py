@@ -179,7 +179,7 @@ def _measure_rotations(
         found.rotations[server, way] = rotations.measure(bench, measured, way, arguments.rotations)
         if way.strategy is Strategy.SINGLE_USER:
             for handler in measured:
-                with running(handler, bench.environment()) as function:
+                with running(handler, bench.environment(handler)) as function:
                     gaps = gap.measure(bench.scenario(way), function, arguments.rotations)
                 found.gaps[server, handler.name] = gaps
             found.gaps[server, handlers.LIMIT] = gap.limit(bench.scenario(way), arguments.rotations)

@@ -11,16 +11,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rotation.engines.network import ca_bundle
 from rotation.kind import Strategy
 from rotation.steps import Step
-from tests.bench.handlers import Handler
+from tests.bench.handlers import OURS, THEIRS, Handler
 from tests.bench.running import Running, Taken, Unmeasurable, running
 from tests.faults.scenario import AWS, DATABASE, Scenario
 from tests.faults.wire import Watch, Wire
 from tests.laboratories import Laboratory
+from tests.local.aws.lambda_runtime import BUILT_TEMPLATE
 from tests.local.aws.secrets_manager import LocalSecretsManager
 from tests.local.servers.processes import LOOPBACK
+
+_CERTS = BUILT_TEMPLATE.parent / "CommonLayer/python/rotation/certs"
+WHOLE, OF_REGION = _CERTS / "rds-global-bundle.pem", _CERTS / "regions/eu-west-1.pem"
+"""What a client reads for each login: ours the authorities of the Region that the host names; another one, all."""
 
 
 @dataclass(frozen=True)
@@ -101,30 +105,30 @@ class Bench:
         self.service = exits.enter_context(LocalSecretsManager(attempts=1))
         ports = {AWS: urlsplit(self.service.endpoint_url).port or 0, DATABASE: laboratory.admin.port}
         self.wire = exits.enter_context(Wire(ports))
-        # As many authorities as in production: a client reads them all, for each connection.
-        self._bundle = folder / "authorities.pem"
         own = laboratory.ca_bundle.read_text() if laboratory.ca_bundle else ""
-        self._bundle.write_text(Path(ca_bundle()).read_text() + own)
+        self._bundles = {THEIRS: folder / "all.pem", OURS: folder / "region.pem"}
+        for bundle, shipped in zip(self._bundles.values(), (WHOLE, OF_REGION), strict=True):
+            bundle.write_text(shipped.read_text() + own)
 
     def scenario(self, way: Way) -> Scenario:
         """Make a user and its secret."""
         return Scenario(self.laboratory, self.service, self.wire, way.strategy, way.through_admin)
 
-    def environment(self) -> Mapping[str, str]:
-        """Return what leads a function over the wire."""
+    def environment(self, handler: Handler) -> Mapping[str, str]:
+        """Return what leads a function over the wire, with as many authorities as it has for a host of RDS."""
         endpoint = f"http://{LOOPBACK}:{self.wire.port(AWS)}"
-        here = {"AWS_ENDPOINT_URL": endpoint, "SECRETS_MANAGER_ENDPOINT": endpoint, "DB_CA_BUNDLE": str(self._bundle)}
-        return {**self.service.environment, **here}
+        here = {"AWS_ENDPOINT_URL": endpoint, "SECRETS_MANAGER_ENDPOINT": endpoint}
+        return {**self.service.environment, **here, "DB_CA_BUNDLE": str(self._bundles[handler.name])}
 
 
 def measure(bench: Bench, handlers: Sequence[Handler], way: Way, count: int) -> dict[str, Measured]:
     """Rotate a secret of each handler so many times, in turn, after two rotations that are not counted."""
     found = {handler.name: Measured() for handler in handlers}
     with ExitStack() as exits:
-        turns = [
-            (found[handler.name], bench.scenario(way), exits.enter_context(running(handler, bench.environment())))
-            for handler in handlers
-        ]
+        turns = []
+        for handler in handlers:
+            function = exits.enter_context(running(handler, bench.environment(handler)))
+            turns.append((found[handler.name], bench.scenario(way), function))
         for number in range(count + 2):
             for measured, scenario, function in turns:
                 _rotate(measured, scenario, function, number)

@@ -30,8 +30,8 @@ To compare with a function that you have, name its folder, and those of its laye
 
     make bench BENCH_ARGS="--engine postgresql --against FOLDER --handler module.function"
 
-Both run in turn, and the ratios are ours by theirs: below one, this project needs less. `BENCH_ARGS=--help` lists the
-rest.
+Both run in turn, and the ratios are ours by theirs: below one, this project needs less. Ours reads the authorities of
+one Region, as for a host of RDS; the other reads all of them. `BENCH_ARGS=--help` lists the rest.
 """
 
 

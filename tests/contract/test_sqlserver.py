@@ -396,11 +396,11 @@ def superuser_of(server: sqlserver_server.Server) -> Credential:
 
 def test_another_engine_does_not_get_the_older_tls_that_this_one_needs(sqlserver: SQLServerLaboratory) -> None:
     """Connections share what verifies servers."""
-    others = tls_context()
+    others = tls_context(sqlserver.admin.host)
     with sqlserver.engine.connect(sqlserver.admin, deadline()):
         pass
     list(sqlserver.engine.reach(sqlserver.admin, deadline()))
-    assert tls_context() is others
+    assert tls_context(sqlserver.admin.host) is others
     assert others.maximum_version is ssl.TLSVersion.MAXIMUM_SUPPORTED
     assert others.check_hostname
     assert others.verify_mode is ssl.CERT_REQUIRED

@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from rotation.credential import Credential
 from rotation.engine import Engine
+from rotation.engines import network
+from rotation.engines.driver import CERTIFICATE
 from rotation.engines.mariadb import MariaDB
 from rotation.engines.mysql import MySQL
 from rotation.engines.postgresql import PostgreSQL
@@ -34,6 +36,7 @@ from tests.local.servers.processes import LOOPBACK
 
 PASSWORD = "impostors-never-read-this-one"
 ASKED_IN_CLEAR = "wanted the password in clear|asks for the password in clear"
+BOTH = pytest.mark.parametrize("engine", [PostgreSQL(), MySQL()], ids=["postgresql", "mysql"])
 FAMILY = pytest.mark.parametrize("engine", [MySQL(), MariaDB()], ids=["mysql", "mariadb"])
 
 KINDS: dict[str, Callable[[Path], Certificates]] = {
@@ -44,12 +47,14 @@ KINDS: dict[str, Callable[[Path], Certificates]] = {
 """Certificates that prove nothing. The last one is good but for its authority, which is trusted in the control only."""
 
 
-def try_to_log_in(engine: Engine, talk: Talk, *, tls: bool = True) -> tuple[RotationError, Impostor]:
+def try_to_log_in(
+    engine: Engine, talk: Talk, *, tls: bool = True, host: str = HOST_NAME
+) -> tuple[RotationError, Impostor]:
     """Log in to an impostor; return what came of it, and what the impostor heard."""
     with posing(talk) as heard:
         credential = Credential(
             engine=min(engine.kind.engine_values),
-            host=HOST_NAME,
+            host=host,
             port=heard.port,
             database="shop",
             username="app",
@@ -130,6 +135,48 @@ def test_a_server_with_a_wrong_certificate_learns_nothing_from_mysql_and_mariadb
     require_untrusted(error)
     assert len(heard.heard) == impostor.TLS_REQUEST
     assert b"app" not in heard.heard
+
+
+def talk_of(engine: Engine, shown: Certificates) -> Talk:
+    """Talk as a server of this engine does, inside of TLS."""
+    if isinstance(engine, PostgreSQL):
+        return postgresql_with_tls(shown)
+    return mysql_with_tls(shown, "mysql_native_password")
+
+
+OF_RDS = "db.abcdefghijkl.eu-west-1.rds.amazonaws.com"
+
+
+@pytest.fixture
+def at_rds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certificates:
+    """The certificate of a host of RDS, here on this machine; its authority is in the bundle, but in no Region's."""
+    issued = certificates.issue(tmp_path, host=OF_RDS)
+    (tmp_path / "regions").mkdir()
+    certificates.issue(tmp_path / "regions").ca.rename(tmp_path / "regions/eu-west-1.pem")
+    (tmp_path / "rds-global-bundle.pem").write_bytes(issued.ca.read_bytes())
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _, *rest, **options: resolve(LOOPBACK, *rest, **options))
+    monkeypatch.setattr(network, "CERTS", tmp_path)
+    monkeypatch.delenv("DB_CA_BUNDLE", raising=False)
+    return issued
+
+
+@BOTH
+def test_an_authority_of_another_region_proves_nothing_and_is_reported_as_any_other(
+    engine: Engine, at_rds: Certificates
+) -> None:
+    error, heard = try_to_log_in(engine, talk_of(engine, at_rds), host=OF_RDS)
+    require_untrusted(error)
+    assert error.remedy == CERTIFICATE
+    assert len(heard.heard) <= impostor.TLS_REQUEST
+
+
+@BOTH
+def test_an_authority_of_its_region_proves_a_host_of_rds(engine: Engine, at_rds: Certificates, tmp_path: Path) -> None:
+    at_rds.ca.rename(tmp_path / "regions/eu-west-1.pem")
+    error, heard = try_to_log_in(engine, talk_of(engine, at_rds), host=OF_RDS)
+    assert error.remedy != CERTIFICATE
+    assert b"app" in heard.heard
 
 
 class RealServers:

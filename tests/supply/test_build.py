@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from supply import wheels
+from supply import authorities, wheels
 from tests.supply.project import (
     ANY_PROCESSOR,
     CHANGED,
+    CHECKOUT,
     CLIENT,
     CLIENT_OF_ONE,
     GENUINE,
@@ -168,3 +169,12 @@ def test_wheels_are_for_the_processor_that_samconfig_or_the_template_names(
 def samconfig(table: str, overrides: str) -> str:
     """A configuration of SAM that gives the template's parameters values."""
     return f"version = 0.1\n[{table}.parameters]\nparameter_overrides = {overrides}\n"
+
+
+def test_the_layer_has_the_authorities_of_each_region(tmp_path: Path) -> None:
+    built = CHECKOUT / ".local/build/CommonLayer/python/rotation/certs"
+    (tmp_path / "rds-global-bundle.pem").write_bytes((built / "rds-global-bundle.pem").read_bytes())
+    authorities.split(tmp_path)
+    expected, found = ({file.name: file.read_text() for file in (c / "regions").iterdir()} for c in (tmp_path, built))
+    assert found == expected
+    assert "eu-west-1.pem" in found

@@ -43,6 +43,17 @@ RDS_PROXY_END = re.compile(r"\.proxy-[a-z0-9]+\.([a-z0-9-]+\.rds|rds\.[a-z0-9-]+
 """How the endpoints of RDS Proxy end; an instance has the account's own word where these have proxy-…"""
 
 
+RDS_HOST = re.compile(r"(?:[a-z0-9-]+\.)+([a-z]+(?:-[a-z]+)+-[0-9]+)\.rds\.amazonaws\.com")
+"""How RDS names a host, and with it the Region. The writer of a global database can be in any of its Regions: its name
+has "global" instead. Hosts in China are named otherwise."""
+
+
+def rds_region(host: str) -> str | None:
+    """Return the Region that the name of a host of RDS says; None for every other host."""
+    found = RDS_HOST.fullmatch(host)
+    return found[1] if found else None
+
+
 def is_rds_proxy(host: str) -> bool:
     """Tell whether a host is an endpoint of RDS Proxy."""
     found = RDS_PROXY_END.search(host)

@@ -24,7 +24,7 @@ from rotation.engines.driver import (
 )
 from rotation.errors import Unreachable, Unsafe, Unsupported, Untrusted
 from rotation.finding import Finding, passed, warned
-from rotation.hosts import is_rds_proxy, require_ordinary
+from rotation.hosts import is_rds_proxy, rds_region, require_ordinary
 
 
 def look_up(credential: Credential, deadline: Deadline, operation: str) -> list[str]:
@@ -67,19 +67,29 @@ def open_socket(credential: Credential, deadline: Deadline, operation: str) -> s
     raise Unreachable(operation, "; ".join(dict.fromkeys(causes)), NO_ANSWER)
 
 
-def ca_bundle() -> str:
-    """Return the file with the authorities that verify servers: the one of DB_CA_BUNDLE, or that of RDS."""
-    shipped = Path(__file__).parents[1] / "certs" / "rds-global-bundle.pem"
-    return os.environ.get("DB_CA_BUNDLE") or str(shipped)
+CERTS = Path(__file__).parents[1] / "certs"
 
 
-def tls_context(newest: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED) -> ssl.SSLContext:
-    """Return what verifies chain, dates and host name with the authorities; raises Untrusted.
+def ca_bundle(host: str) -> str:
+    """Return the file with the authorities that verify this host: the one of DB_CA_BUNDLE, or those of RDS.
 
-    It speaks TLS up to the newest version that is given. Connections share it, for reading the authorities takes 17 ms
+    A host of RDS gets those of its Region, if the build has made a file of them: a client reads all authorities of its
+    file for each login. Every other host gets the whole bundle, so a host name can never add an authority.
+    """
+    if named := os.environ.get("DB_CA_BUNDLE"):
+        return named
+    region = rds_region(host)
+    of_region = CERTS / "regions" / f"{region}.pem"
+    return str(of_region if region and of_region.is_file() else CERTS / "rds-global-bundle.pem")
+
+
+def tls_context(host: str, newest: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED) -> ssl.SSLContext:
+    """Return what verifies chain, dates and host name with the authorities of this host; raises Untrusted.
+
+    It speaks TLS up to the newest version that is given. Connections share it, for reading all authorities takes 17 ms
     of processor time. Who changes something of it takes `new_tls_context`.
     """
-    bundle = ca_bundle()
+    bundle = ca_bundle(host)
     try:
         file = Path(bundle).stat()
         return _shared_context(bundle, (file.st_mtime_ns, file.st_size, file.st_ino), newest)
@@ -89,18 +99,22 @@ def tls_context(newest: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED) -> ss
 
 @functools.lru_cache(maxsize=2)
 def _shared_context(bundle: str, file: tuple[int, ...], newest: ssl.TLSVersion) -> ssl.SSLContext:  # noqa: ARG001 - a file that changed is read again
-    context = new_tls_context()
+    context = _new_context(bundle)
     context.maximum_version = newest
     return context
 
 
-def new_tls_context() -> ssl.SSLContext:
+def new_tls_context(host: str) -> ssl.SSLContext:
     """Return what `tls_context` does, for one connection alone; raises Untrusted."""
-    bundle = ca_bundle()
+    bundle = ca_bundle(host)
     try:
-        context = ssl.create_default_context(cafile=bundle)
+        return _new_context(bundle)
     except OSError as error:
         raise _unreadable(bundle, error) from None
+
+
+def _new_context(bundle: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=bundle)
     # Whether RDS's certificates have the strict form of RFC 5280 is not ours to judge.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
@@ -139,7 +153,7 @@ def reach(credential: Credential, deadline: Deadline, begin_tls: BeginTls) -> It
 def _tls(credential: Credential, connected: socket.socket, begin_tls: BeginTls) -> Iterator[Finding]:
     operation = f"verifying {credential.host}:{credential.port}"
     try:
-        tls = begin_tls(connected, tls_context(), credential.host)
+        tls = begin_tls(connected, tls_context(credential.host), credential.host)
     except ssl.SSLCertVerificationError as error:
         remedy = HOST_NAME if error.verify_code in MISMATCHES else CERTIFICATE
         raise Untrusted(operation, error.verify_message, remedy) from None

@@ -218,7 +218,7 @@ def connection_string(credential: Credential, seconds: float, new_password: str 
     if credential.tls:
         # https://www.ibm.com/docs/en/db2/11.5?topic=parameters-sslclienthostnamevalidation: OFF by default before 12.1.
         keywords["Security"] = "SSL"
-        keywords["SSLServerCertificate"] = _value(ca_bundle(), "DB_CA_BUNDLE", operation)
+        keywords["SSLServerCertificate"] = _value(ca_bundle(credential.host), "DB_CA_BUNDLE", operation)
         keywords["SSLClientHostnameValidation"] = "Basic"
     keywords["ConnectTimeout"] = str(int(seconds) + 1)  # whole seconds; our own limit expires first
     keywords["QueryTimeoutInterval"] = "1"  # by default the client checks the limits of statements every 5 s

@@ -299,7 +299,7 @@ def _client(credential: Credential) -> BoundedConnection:
         client_flag=CLIENT.HANDLE_EXPIRED_PASSWORDS,  # to renew a password that has expired
         defer_connect=True,
         auth_plugin_map=dict.fromkeys(REVEALING, RefusedPlugin),
-        **({"ssl": tls_context()} if credential.tls else {"ssl_disabled": True}),
+        **({"ssl": tls_context(credential.host)} if credential.tls else {"ssl_disabled": True}),
     )
 
 

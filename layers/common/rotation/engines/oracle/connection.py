@@ -291,7 +291,9 @@ def _log_in(
     connection and then says nothing. So it runs in a thread, and we close its socket if it takes too long.
     """
     check = AnswerCheck()
-    tls = {"ssl_context": checked(new_tls_context(), check)} if parameters["protocol"] == "tcps" else {}
+    tls = (
+        {"ssl_context": checked(new_tls_context(parameters["host"]), check)} if parameters["protocol"] == "tcps" else {}
+    )
 
     def log_in() -> oracledb.Connection:
         with one_connection(addresses, parameters["port"], check):

@@ -115,17 +115,22 @@ class BoundedSocket:
     def relay(self, client: int, events: int, seconds: float) -> bool:
         """Forward bytes both ways until one of these events happens to libpq's socket; return False if it is too late.
 
-        Raises AnswerTooLarge.
+        What was forwarded to libpq is there at once, as it stays on this machine: that is not waited for. Raises
+        AnswerTooLarge.
         """
         until = time.monotonic() + seconds
+        to_server, to_client = self._streams
+        to_server.forward(CHUNK_BYTES)  # what libpq has just sent
         while ready := self._poll({client: events}, until - time.monotonic()):
             if client in ready:
                 return True
-            to_server, to_client = self._streams
             to_server.forward(CHUNK_BYTES)
-            self._bytes_left -= to_client.forward(min(CHUNK_BYTES, self._bytes_left + 1))
+            received = to_client.forward(min(CHUNK_BYTES, self._bytes_left + 1))
+            self._bytes_left -= received
             if self._bytes_left < 0:
                 raise AnswerTooLarge
+            if received and events == select.POLLIN:
+                return True
         return False
 
     def close(self) -> None:
@@ -206,7 +211,7 @@ def connect(
             user=credential.username,
             password=credential.password,
             sslmode="verify-full" if credential.tls else "disable",
-            sslrootcert=ca_bundle(),
+            sslrootcert=ca_bundle(credential.host),
             require_auth=methods,
             gssencmode="disable",
             client_encoding="UTF8",

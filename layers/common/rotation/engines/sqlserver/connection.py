@@ -211,7 +211,7 @@ def _log_in(
     try:
         bounded.limit(login_seconds(CONNECT_SECONDS, deadline, operation), LOGIN_BYTES)
         if credential.tls:
-            bounded.begin_tls(credential.host, tls_context(NEWEST_TLS), operation)
+            bounded.begin_tls(credential.host, tls_context(credential.host, NEWEST_TLS), operation)
         else:
             bounded.begin_without_tls(operation)
         if new_password is not None:

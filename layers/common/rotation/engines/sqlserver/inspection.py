@@ -44,7 +44,7 @@ def begin_tls(credential: Credential) -> BeginTls:
         bounded = BoundedSocket(connected)
         bounded.limit(connected.gettimeout() or CONNECT_SECONDS, LOGIN_BYTES)
         try:
-            return bounded.prove_server(host, tls_context(NEWEST_TLS), operation)
+            return bounded.prove_server(host, tls_context(host, NEWEST_TLS), operation)
         except OSError:  # a certificate's error is a ValueError as well
             raise
         except (AnswerTooLong, *UNREADABLE_ANSWER) as error:
