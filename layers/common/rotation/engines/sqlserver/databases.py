@@ -24,7 +24,7 @@ UNREADABLE = "\ufffd"
 """Stands in a name for half a character, which a name can hold on a server, and which no client can send."""
 
 AT_ONCE = 20
-"""How many databases are asked in one statement whether a login has a user there."""
+"""How many databases are asked in one message which users are there."""
 
 ONLINE, MULTI_USER, READ_ONLY = "ONLINE", "MULTI_USER", "READ_ONLY"
 
