@@ -136,12 +136,19 @@ class SQLServerConnection:
         It changes nothing, and nobody changes the rows. Raises what `execute` does.
         """
         asked = Question(self._place, question, tuple(arguments))
-        return self.look.once(asked, lambda: self._send(operation, question, arguments))
+        return self.look.once(asked, lambda: self._fresh(asked, lambda: self._send(operation, question, arguments)))
 
     def ask_server(self, operation: str, question: str, arguments: Arguments = ()) -> Rows:
         """Do the same with a query about the server, which has one answer in all databases: so it is asked in any."""
         asked = Question("", question, tuple(arguments))
-        return self.look.once(asked, lambda: self._send_here(operation, question, arguments))
+        return self.look.once(
+            asked, lambda: self._fresh(asked, lambda: self._send_here(operation, question, arguments))
+        )
+
+    def _fresh(self, question: Question, send: Callable[[], Rows]) -> Rows:
+        """Return the answer that `ask_together` got in this look, once: whether it is kept, the look decides."""
+        answers = self.look.once(("answer", question), list[Rows])
+        return answers.pop() if answers else send()
 
     def ask_together(self, operation: str, questions: Sequence[Question]) -> None:
         """Ask several questions in one message: `ask` and `ask_server` then find the answers in the look.
@@ -161,7 +168,7 @@ class SQLServerConnection:
         except ExpectedError:
             return []
         for question, rows in zip(questions, answers, strict=True):
-            self.look.once(question, partial(list, rows))
+            self.look.once(("answer", question), partial(list, [rows]))
             if question.database:
                 self.look.once(("entered", question.database), list)
         return []
@@ -170,9 +177,12 @@ class SQLServerConnection:
         """Return the rows of this many results; raises ExpectedError if the server refuses one of the statements."""
         before, self._expected = self._expected, ANY_ERROR
         try:
-            return self._send_all(operation, text, arguments, number)
+            answers = self._send_all(operation, text, arguments, number + 1)
         finally:
             self._expected = before
+        if len(answers) != number:
+            raise statement_failure(ValueError(), f"{operation} as {self.username}", "", self.username)
+        return answers
 
     def execute(self, operation: str, statement: str, arguments: Arguments = (), remedy: str = "") -> Rows:
         """Run one statement, until the deadline at most, and return the rows of its first result. The look ends.

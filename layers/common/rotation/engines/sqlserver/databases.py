@@ -24,7 +24,9 @@ UNREADABLE = "\ufffd"
 """Stands in a name for half a character, which a name can hold on a server, and which no client can send."""
 
 AT_ONCE = 20
-"""How many databases are asked in one message which users are there."""
+"""How many databases are asked in one statement whether a login has a user there."""
+ENTERED_AT_ONCE = 10
+"""How many databases are entered in one message: together they have the time of one statement."""
 
 ONLINE, MULTI_USER, READ_ONLY = "ONLINE", "MULTI_USER", "READ_ONLY"
 

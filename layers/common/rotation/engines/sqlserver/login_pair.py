@@ -11,7 +11,7 @@ from rotation.engines.sqlserver.accounts import SQLServerAccount
 from rotation.engines.sqlserver.admin import AdminsPart, lacking_for_pair, lacking_for_password, new_login
 from rotation.engines.sqlserver.comparing import ComparedPart, compared
 from rotation.engines.sqlserver.connection import Question
-from rotation.engines.sqlserver.databases import AT_ONCE, DATABASES_WITHOUT_USERS, SQLServerDatabase
+from rotation.engines.sqlserver.databases import DATABASES_WITHOUT_USERS, ENTERED_AT_ONCE, SQLServerDatabase
 from rotation.engines.sqlserver.here import DATABASES_WITH_GUESTS, DatabaseUsers, Here
 from rotation.engines.sqlserver.kind import DATABASES, KIND, normal_name
 from rotation.engines.sqlserver.pair import SID_DIGITS, SQLServerPair, clone_sid
@@ -313,7 +313,7 @@ class SQLServerLoginPair(SQLServerPair):
         rows = self._read_server("looking for databases", catalog.DATABASES)
         databases = [one for one in map(SQLServerDatabase.of_row, rows) if one.name not in DATABASES_WITHOUT_USERS]
         arguments = self._of_here(user_sid, other_sid)
-        for part in batched((one.name for one in databases if one.can_enter), AT_ONCE, strict=False):
+        for part in batched((one.name for one in databases if one.can_enter), ENTERED_AT_ONCE, strict=False):
             questions = [Question(name, catalog.HERE, arguments) for name in part]
             self._connection.ask_together("looking for users", questions)
         for database in databases:
