@@ -56,7 +56,7 @@ class TestOneThatFails:
     """Of questions that are asked together."""
 
     def test_lends_no_answer_to_another_one(self, user: Credential) -> None:
-        """The server goes on after it, so the result that comes in its place is that of the next one, in more packets."""
+        """The server goes on after it: what comes in its place is the result of the next one, here of two packets."""
         first, last = (Question(CONTAINED, WHERE, (place,)) for place in ("first", "last" * 900))
         with connected(user) as connection:
             connection.ask_together("trying", [first, Question("", FORBIDDEN), last])
