@@ -108,6 +108,11 @@ ANSWERS: dict[str, Callable[[], Iterator[bytes]]] = {
     "messages-without-end": lambda: packets(itertools.repeat(info())),
     "rows-without-end": lambda: packets(itertools.chain([columns(1)], itertools.repeat(row_of_nothing(1)))),
     "wide-rows-without-end": lambda: packets(itertools.chain([columns(4000)], itertools.repeat(row_of_nothing(4000)))),
+    "rows-without-end-of-the-second-of-two": lambda: packets(
+        itertools.chain(
+            [columns(1), tds.done(tds.MORE | tds.COUNTED)], [columns(1)], itertools.repeat(row_of_nothing(1))
+        )
+    ),
     "columns-without-end": lambda: packets(itertools.repeat(columns(32000))),
     "a-text-without-end": lambda: packets(endless_text()),
     "a-huge-packet-to-come": lambda: iter([packet(resized("2000000000") + tds.done(0), WHOLE)]),
@@ -188,11 +193,20 @@ def test_the_answer_to_a_statement_has_an_end(name: str) -> None:
 def test_what_a_server_says_is_not_passed_on_without_end() -> None:
     error = b"\xaa" + struct.pack("<H", 0) + struct.pack("<iBBH", 50000, 1, 16, 20000) + b"a\0" * 20000
     error += b"\0\0" + struct.pack("<i", 1)
-    many = packets(iter([error] * 20 + [tds.done(tds.FAILED)]))
-    with posing(in_clear, let_in, lambda: itertools.chain(many, [packet(b"", WHOLE)])) as port:
+    errors = [*packets(iter([error] * 20)), packet(tds.done(tds.FAILED), WHOLE)]
+    with posing(in_clear, let_in, lambda: iter(errors), lambda: iter(errors)) as port:
         text, _ = client(port, tls=False)
-    assert text.startswith("StatementFailed")
+    assert text.startswith("StatementFailed: setting the lock timeout as app: aaa")
     assert len(text) < 1000
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_questions_asked_together_have_an_answer_each(number: int) -> None:
+    """Else one of them would be believed to be the answer to another one."""
+    result = columns(1) + row_of_nothing(1) + tds.done(tds.MORE | tds.COUNTED)
+    with posing(in_clear, let_in, lambda: iter([packet(result * number + tds.done(0), WHOLE)])) as port:
+        text, _ = client(port, tls=False)
+    assert text.startswith("StatementFailed: setting the lock timeout as app: the answer makes no sense (ValueError)")
 
 
 def test_half_a_character_is_no_defect_of_ours() -> None:

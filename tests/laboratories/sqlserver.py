@@ -41,6 +41,7 @@ DRIVER = "secret-rotation"
 PARTS = {
     "name": r"\[(?:[^\]]|\]\])+\]",
     "text": r"N'…'",
+    "value": r"@P[0-9]+",
     "binary": r"0x[0-9A-F]+",
     "number": r"[0-9]+",
     "two": r"[0-9]+, [0-9]+",
@@ -54,6 +55,10 @@ PARTS = {
         "|ASYMMETRIC KEY|FULLTEXT STOPLIST|SEARCH PROPERTY LIST|EXTERNAL LANGUAGE|DATABASE SCOPED CREDENTIAL",
 }  # fmt: skip
 """What stands in braces in the forms of an admin's statements."""
+
+
+TOGETHER = re.compile(r"; (?=USE |SELECT )")
+"""What stands between questions that are asked together: each of them must have a form."""
 
 
 @dataclass(frozen=True)
@@ -180,8 +185,9 @@ class SQLServerLaboratory:
         """Hold what the stand-in has heard of the driver, from all who are admins, against the forms."""
         if not self.log:
             return []
-        said = (one.text for one in self.log.received if one.program == DRIVER and one.login in self.admins)
-        return Forms("sqlserver", PARTS).strangers(said)
+        said = [one.text for one in self.log.received if one.program == DRIVER and one.login in self.admins]
+        forms = Forms("sqlserver", PARTS)
+        return forms.strangers(statement for one in forms.strangers(said) for statement in TOGETHER.split(one))
 
     def logins(self) -> Logins | None:
         """Return what the stand-in has counted."""

@@ -37,6 +37,10 @@ class Rows:
     rows: Sequence[Sequence[Value]]
 
 
+type Answer = Rows | SqlError | None
+"""What a statement is answered with: rows, an error after which the next statement runs, or that it is done."""
+
+
 class Session(Protocol):
     """A client that has logged in."""
 
@@ -47,11 +51,11 @@ class Session(Protocol):
     def database(self) -> str:
         """Where statements run; the wire reports a change to the client."""
 
-    def batch(self, text: str) -> Iterator[Rows | None]:
-        """Run the statements of a batch, and yield the answer of each; raises SqlError."""
+    def batch(self, text: str) -> Iterator[Answer]:
+        """Run the statements of a batch, and yield the answer of each; raises the SqlError that ends the batch."""
 
-    def call(self, text: str, parameters: Mapping[str, Value]) -> Iterator[Rows | None]:
-        """Run statements with bound parameters, as sp_executesql does."""
+    def call(self, text: str, parameters: Mapping[str, Value]) -> Iterator[Answer]:
+        """Run statements with bound parameters, as sp_executesql does, which ends in the database it began in."""
 
     def close(self) -> None:
         """The client is gone."""

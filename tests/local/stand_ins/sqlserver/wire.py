@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from tests.local.servers.processes import LOOPBACK
-from tests.local.stand_ins.sqlserver.backend import Backend, LoginError, Rows, Session, SqlError
+from tests.local.stand_ins.sqlserver.backend import Answer, Backend, LoginError, Session, SqlError
 from tests.local.stand_ins.sqlserver.messages import (
     ATTENDED,
     BEGIN,
@@ -226,16 +226,15 @@ class _Connection:
         else:
             raise EOFError
 
-    def _run(self, session: Session, results: Iterator[Rows | None], kind: int) -> None:
+    def _run(self, session: Session, results: Iterator[Answer], kind: int) -> None:
         answer, failed = b"", False
         try:
             for result in results:
-                answer += self._changes(session)
-                count = len(result.rows) if result else 0
-                answer += (rows(result) if result else b"") + done(MORE | (COUNTED if result else 0), count, kind)
+                answer += self._changes(session) + _result(result, kind)
         except SqlError as error:
-            answer += self._changes(session) + error_message(error)
+            answer += error_message(error)
             failed = True
+        answer += self._changes(session)
         status = FAILED if failed else 0
         if kind == DONE:
             answer += done(status)
@@ -254,3 +253,12 @@ class _Connection:
             change = BEGIN if session.transaction else COMMIT
             changes += environment(change, descriptor(session.transaction) + descriptor(transaction))
         return changes
+
+
+def _result(result: Answer, kind: int) -> bytes:
+    """Return what answers one statement, with DONE_MORE: the answer to the request ends with a DONE of its own."""
+    if isinstance(result, SqlError):
+        return error_message(result) + done(MORE | FAILED, 0, kind)
+    if result is None:
+        return done(MORE, 0, kind)
+    return rows(result) + done(MORE | COUNTED, len(result.rows), kind)

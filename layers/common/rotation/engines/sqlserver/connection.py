@@ -1,8 +1,22 @@
-"""How is an SQL Server reached? What its errors mean is in `problems`."""
+"""How is an SQL Server reached? What its errors mean is in `problems`.
 
-from collections.abc import Callable, Sequence
+Each message costs a round trip, so questions can be asked **together**: several SELECT in one message. Each is still a
+statement of its own, committed at once, and has a result of its own ([MS-TDS] 2.2.7.5, DONE_MORE). If one of them
+fails, the server can go on with the next, or not
+(https://learn.microsoft.com/en-us/previous-versions/sql/sql-server-2008-r2/ms175502(v=sql.105)). So no answer of such a
+message counts then, and each question is asked by itself, whose error says what is wrong. Nothing that writes is sent
+together with something else.
+
+A question about another database has USE before it. USE works from there on
+(https://learn.microsoft.com/en-us/sql/t-sql/language-elements/use-transact-sql), and ends with the call of
+sp_executesql in which it is (…/relational-databases/system-stored-procedures/sp-executesql-transact-sql): after the
+message the session is where it was.
+"""
+
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import pytds  # type: ignore[import-untyped]  # annotated, but not marked so (PEP 561)
 
@@ -23,6 +37,7 @@ from rotation.engines.sqlserver.problems import (
 from rotation.engines.sqlserver.rights import identifier
 from rotation.engines.sqlserver.wire import LOGIN_BYTES, NEWEST_TLS, AnswerTooLong, BoundedSocket, UnexpectedRedirect
 from rotation.errors import DatabaseError, LoginRefused, StatementFailed, Unsupported
+from rotation.values import dataclass
 
 CANCEL_SECONDS = 2.0
 """How long a server has to give up a statement that takes too long."""
@@ -38,6 +53,27 @@ ANSWER_BYTES, ANSWER_VALUES = 4 * 1024 * 1024, 250_000
 needs up to 25 bytes of memory for each byte. That is room for 30,000 permissions of a pair in one database."""
 type Arguments = Sequence[object]
 type Rows = list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A query that changes nothing."""
+
+    database: str | None
+    """Which database it is about: None is the one of the login, if it named none. Empty if the server has one answer in
+    all databases."""
+    text: str
+    arguments: tuple[object, ...] = ()
+
+
+class _AnyError:
+    """All errors that a server gives a number: not the silence of a server, and no answer that makes no sense."""
+
+    def __contains__(self, number: object) -> bool:
+        return bool(number)
+
+
+ANY_ERROR: Final = _AnyError()
 
 
 class SQLServerConnection:
@@ -58,7 +94,7 @@ class SQLServerConnection:
         """What `ask` has read."""
         self._entered = self._place = credential.database
         """The database that the session is in, and the one that it is to be in when it sends something."""
-        self._expected: frozenset[int] = frozenset()
+        self._expected: Container[int] = frozenset()
         """Errors of statements that are raised as ExpectedError."""
 
     @property
@@ -71,11 +107,19 @@ class SQLServerConnection:
         """The database that the login named."""
         return self.credential.database or "master"
 
-    def limit_locks(self) -> None:
-        """Limit how long a statement waits for a lock, so that the server's error comes before our timeout."""
+    def begin(self, *questions: str) -> dict[str, Rows]:
+        """Limit how long a statement waits for a lock, so that the server's error comes before our timeout.
+
+        Return the answers to the questions, which are asked in the same message; none if one of them failed.
+        """
         operation = "setting the lock timeout"
-        milliseconds = int(500 * self._deadline.allow(STATEMENT_SECONDS, operation))
-        self.execute(operation, f"SET LOCK_TIMEOUT {milliseconds}")
+        limit = f"SET LOCK_TIMEOUT {int(500 * self._deadline.allow(STATEMENT_SECONDS, operation))}"
+        try:
+            answers = self._send_together(operation, "; ".join([limit, *questions]), (), len(questions))
+        except ExpectedError:
+            self.execute(operation, limit)
+            return {}
+        return dict(zip(questions, answers, strict=True))
 
     def enter(self, database: str) -> None:
         """Go to a database: all that follows is asked, and runs, there.
@@ -91,13 +135,54 @@ class SQLServerConnection:
 
         It changes nothing, and nobody changes the rows. Raises what `execute` does.
         """
-        asked = (self._place, question, tuple(arguments))
-        return self.look.once(asked, lambda: self._send(operation, question, arguments))
+        asked = Question(self._place, question, tuple(arguments))
+        return self.look.once(asked, lambda: self._fresh(asked, lambda: self._send(operation, question, arguments)))
 
     def ask_server(self, operation: str, question: str, arguments: Arguments = ()) -> Rows:
         """Do the same with a query about the server, which has one answer in all databases: so it is asked in any."""
-        asked = ("", question, tuple(arguments))
-        return self.look.once(asked, lambda: self._send_here(operation, question, arguments))
+        asked = Question("", question, tuple(arguments))
+        return self.look.once(
+            asked, lambda: self._fresh(asked, lambda: self._send_here(operation, question, arguments))
+        )
+
+    def _fresh(self, question: Question, send: Callable[[], Rows]) -> Rows:
+        """Return the answer that `ask_together` got in this look, once: whether it is kept, the look decides."""
+        answers = self.look.once(("answer", question), list[Rows])
+        return answers.pop() if answers else send()
+
+    def ask_together(self, operation: str, questions: Sequence[Question]) -> None:
+        """Ask several questions in one message: `ask` and `ask_server` then find the answers in the look.
+
+        If one of them fails, nothing is found, and each is asked when its turn comes. Not for the inside of a
+        transaction, which an error can end. Questions without any arguments are about this database, or the server.
+        """
+        self.look.once(("together", *questions), lambda: self._ask_together(operation, questions))
+
+    def _ask_together(self, operation: str, questions: Sequence[Question]) -> Rows:
+        arguments = [argument for question in questions for argument in question.arguments]
+        if not arguments:  # this is no call, which USE would end with
+            self._go()
+        text = "; ".join(_joined(questions, self._entered, has_arguments=bool(arguments)))
+        try:
+            answers = self._send_together(operation, text, arguments, len(questions))
+        except ExpectedError:
+            return []
+        for question, rows in zip(questions, answers, strict=True):
+            self.look.once(("answer", question), partial(list, [rows]))
+            if question.database:
+                self.look.once(("entered", question.database), list)
+        return []
+
+    def _send_together(self, operation: str, text: str, arguments: Arguments, number: int) -> list[Rows]:
+        """Return the rows of this many results; raises ExpectedError if the server refuses one of the statements."""
+        before, self._expected = self._expected, ANY_ERROR
+        try:
+            answers = self._send_all(operation, text, arguments, number + 1)
+        finally:
+            self._expected = before
+        if len(answers) != number:
+            raise statement_failure(ValueError(), f"{operation} as {self.username}", "", self.username)
+        return answers
 
     def execute(self, operation: str, statement: str, arguments: Arguments = (), remedy: str = "") -> Rows:
         """Run one statement, until the deadline at most, and return the rows of its first result. The look ends.
@@ -118,11 +203,16 @@ class SQLServerConnection:
         return []
 
     def _send_here(self, operation: str, statement: str, arguments: Arguments = (), remedy: str = "") -> Rows:
+        return next(iter(self._send_all(operation, statement, arguments, 1, remedy)), [])
+
+    def _send_all(
+        self, operation: str, statement: str, arguments: Arguments, number: int, remedy: str = ""
+    ) -> list[Rows]:
         allowed = self._deadline.allow(STATEMENT_SECONDS, operation)
         cancelling = min(CANCEL_SECONDS, allowed / 4)
         self._socket.limit(allowed - cancelling, ANSWER_BYTES)
         try:
-            return self._run(statement, arguments)
+            return self._run(statement, arguments, number)
         except (pytds.Error, OSError, AnswerTooLong, *UNREADABLE_ANSWER) as error:
             if ServerError.read(error).number in self._expected:
                 raise ExpectedError(ServerError.read(error).number) from None
@@ -171,13 +261,15 @@ class SQLServerConnection:
         """Close the connection; the server rolls an open transaction back."""
         self._client.close()
 
-    def _run(self, statement: str, arguments: Arguments) -> Rows:
+    def _run(self, statement: str, arguments: Arguments, number: int) -> list[Rows]:
+        """Return the rows of the first results, this many; raises an error of any of them, also of those after."""
         with self._client.cursor() as cursor:
             cursor.execute(statement, tuple(map(_bound, arguments)) or None)
-            rows = _fetch(cursor) if cursor.description else []
+            found = [_fetch(cursor)] if cursor.description else []
             while cursor.nextset():
-                pass
-            return rows
+                if cursor.description and len(found) < number:
+                    found.append(_fetch(cursor))
+            return found
 
 
 class ExpiredConnection(SQLServerConnection):
@@ -188,7 +280,14 @@ class ExpiredConnection(SQLServerConnection):
         self._begin(credential, deadline)
         self.failure = failure
 
-    def _send_here(self, operation: str, statement: str, arguments: Arguments = (), remedy: str = "") -> Rows:  # noqa: ARG002 - see SQLServerConnection
+    def _send_all(
+        self,
+        operation: str,  # noqa: ARG002 - see SQLServerConnection
+        statement: str,  # noqa: ARG002 - as above
+        arguments: Arguments,  # noqa: ARG002 - as above
+        number: int,  # noqa: ARG002 - as above
+        remedy: str = "",  # noqa: ARG002 - as above
+    ) -> list[Rows]:
         """Raise what the login failed with."""
         raise self.failure
 
@@ -243,6 +342,19 @@ def _log_in_through(bounded: BoundedSocket, credential: Credential) -> Any:  # n
     )
     bounded.is_logged_in = True
     return client
+
+
+def _joined(questions: Sequence[Question], database: str | None, *, has_arguments: bool) -> Iterator[str]:
+    """Yield the statements of a message that asks all this, in a session that is in `database`.
+
+    python-tds takes a % for the beginning of a mark if there are arguments.
+    """
+    for question in questions:
+        if question.database and question.database != database:
+            database = question.database
+            use = f"USE {identifier(database)}"
+            yield use.replace("%", "%%") if has_arguments else use
+        yield question.text.strip()
 
 
 def _bound(argument: object) -> object:

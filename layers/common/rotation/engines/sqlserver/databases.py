@@ -25,6 +25,8 @@ UNREADABLE = "\ufffd"
 
 AT_ONCE = 20
 """How many databases are asked in one statement whether a login has a user there."""
+ENTERED_AT_ONCE = 10
+"""How many databases are entered in one message: together they have the time of one statement."""
 
 ONLINE, MULTI_USER, READ_ONLY = "ONLINE", "MULTI_USER", "READ_ONLY"
 

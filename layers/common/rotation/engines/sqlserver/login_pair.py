@@ -1,8 +1,8 @@
 """What makes two logins of SQL Server the same, on the server and in every database? See `pair`."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from itertools import batched
 
 from rotation.engine import Comparison, Unshared
 from rotation.engines.driver import CORRECT_CAUSE, unread_password
@@ -10,17 +10,17 @@ from rotation.engines.sqlserver import catalog
 from rotation.engines.sqlserver.accounts import SQLServerAccount
 from rotation.engines.sqlserver.admin import AdminsPart, lacking_for_pair, lacking_for_password, new_login
 from rotation.engines.sqlserver.comparing import ComparedPart, compared
-from rotation.engines.sqlserver.connection import Rows
-from rotation.engines.sqlserver.databases import DATABASES_WITHOUT_USERS, SQLServerDatabase
+from rotation.engines.sqlserver.connection import Question
+from rotation.engines.sqlserver.databases import DATABASES_WITHOUT_USERS, ENTERED_AT_ONCE, SQLServerDatabase
+from rotation.engines.sqlserver.here import DATABASES_WITH_GUESTS, DatabaseUsers, Here
 from rotation.engines.sqlserver.kind import DATABASES, KIND, normal_name
-from rotation.engines.sqlserver.pair import SID_DIGITS, SQLServerPair, clone_sid, database_user
+from rotation.engines.sqlserver.pair import SID_DIGITS, SQLServerPair, clone_sid
 from rotation.engines.sqlserver.principals import DBO, Principal, changes, option_list, owned_alone
 from rotation.engines.sqlserver.rights import binary, identifier, literal
 from rotation.engines.sqlserver.triggers import require_no_triggers
-from rotation.engines.sqlserver.unshared import bound_by_predicates, bound_to_login
+from rotation.engines.sqlserver.unshared import bound_by_predicates, bound_to_login, for_everybody
 from rotation.errors import NotPermitted, StatementFailed, Unsafe, Unsupported
 from rotation.redaction import said
-from rotation.values import dataclass
 
 logger = logging.getLogger(__name__)
 
@@ -28,54 +28,6 @@ USUAL_DATABASE = ("DEFAULT_DATABASE", "[master]")
 """What CREATE LOGIN gives a login if it is not told otherwise."""
 MOST_NAMED = 20
 """How many databases a message names at most."""
-GUEST, DATABASES_WITH_GUESTS = 2, frozenset({"master", "msdb", "tempdb"})
-"""The id of the user `guest`, which every login without a user is if a database lets guests in, and the databases that
-always do (https://learn.microsoft.com/en-us/sql/relational-databases/security/authentication-access/principals-database-engine)."""
-
-
-@dataclass(frozen=True)
-class Here:
-    """What the admin sees in one database: an answer to `catalog.HERE`."""
-
-    rows: Rows
-
-    @property
-    def sees_all(self) -> bool:
-        """Whether the admin sees all users."""
-        return bool(self.rows[0][0])
-
-    @property
-    def is_guest(self) -> bool:
-        """Whether the admin is there as every other login is."""
-        return bool(self.rows[0][1] == GUEST)
-
-    def user(self, sid: bytes) -> Principal | None:
-        """Return the user with this SID."""
-        return next((database_user(user) for *_, user in self._principals() if bytes(user[2] or b"") == sid), None)
-
-    def namesakes(self) -> list[tuple[bool, Principal]]:
-        """Return who has the other login's name, and whether that is the user of a login with a password."""
-        of_logins = (catalog.SQL_USER, catalog.BY_INSTANCE)
-        return [(kind == of_logins, database_user(user)) for is_named, kind, user in self._principals() if is_named]
-
-    def _principals(self) -> Iterator[tuple[bool, tuple[object, object], Sequence[Any]]]:
-        for _, _, is_named, kind, authentication, *user in self.rows:
-            if user[0] is not None:
-                yield bool(is_named), (kind, authentication), user
-
-
-@dataclass(frozen=True)
-class DatabaseUsers:
-    """The users of two logins in one database, with roles and rights."""
-
-    user: Principal | None
-    other: Principal | None
-    is_orphan: bool = False
-    """Whether the user has the other login's name, and a SID that belongs to no login.
-
-    A user of the clone's name remains like this if the database comes from another server. Nobody can log in as it, and
-    its name is taken, so it becomes the clone's user.
-    """
 
 
 class SQLServerLoginPair(SQLServerPair):
@@ -98,6 +50,8 @@ class SQLServerLoginPair(SQLServerPair):
         """
         user, other = self._require(self.user), self._find(self.other)
         other_sid = other.sid if other else clone_sid(user.sid)
+        of_all = [Question("master", *one) for one in for_everybody(user, other, self.other)]
+        self._connection.ask_together("looking for databases", [*of_all, Question("", catalog.DATABASES)])
         self._enter("master")
         bound = bound_to_login(self._query, user, other, self.other)
         left: list[Unshared] = []
@@ -136,6 +90,9 @@ class SQLServerLoginPair(SQLServerPair):
 
     def set_password(self, password: str) -> None:
         """Give `user` a password, and let it log in; see `SQLServerPair`."""
+        if account := self._known.accounts.get(self.user):
+            questions = [Question("", query, (account.sid,)) for query in (catalog.LOGIN_BY_SID, catalog.LOGIN_STATE)]
+            self._connection.ask_together(f"looking for {self.user}", questions)
         user = self._user_to_alter()
         [(is_disabled, is_locked)] = self._read_server(f"looking at {self.user}", catalog.LOGIN_STATE, (user.sid,))
         self._alter(user, f"WITH PASSWORD = {literal(password)}{' UNLOCK' if is_locked else ''}")
@@ -150,12 +107,16 @@ class SQLServerLoginPair(SQLServerPair):
         """Compare the two; see `SQLServerPair`."""
         self._require_visibility()
         user, other = self._both()
+        state = Question("", catalog.LOGIN_STATE, (other.sid,))
+        self._ask_for_rights("", user, other, state)
         [(is_disabled, _)] = self._read_server(f"looking at {self.other}", catalog.LOGIN_STATE, (other.sid,))
         user, other = self._reader(of_server=True).read(user, other)
         server = ComparedPart(self.user, self.other, user, other)
         parts = [server]
         for database, lost in self._databases(user.sid, other.sid):
             if not lost and database.name not in self._known.left:
+                here = self._here(user.sid, other.sid)
+                self._ask_for_rights(database.name, here.user(user.sid), here.user(other.sid))
                 found = self._users(user.sid, other.sid)
                 parts.append(
                     ComparedPart(self.user, self.other, found.user, found.other, database.name, found.is_orphan)
@@ -314,8 +275,18 @@ class SQLServerLoginPair(SQLServerPair):
 
     def _here(self, user_sid: bytes, other_sid: bytes) -> Here:
         """Return what the admin sees in this database, of these two."""
-        arguments = (self.other, user_sid, other_sid, self.other)
-        return Here(self._read("looking for users", catalog.HERE, arguments))
+        return Here(self._read("looking for users", catalog.HERE, self._of_here(user_sid, other_sid)))
+
+    def _of_here(self, user_sid: bytes, other_sid: bytes) -> tuple[object, ...]:
+        """Return the arguments of `catalog.HERE`."""
+        return self.other, user_sid, other_sid, self.other
+
+    def _ask_for_rights(self, database: str, user: Principal | None, other: Principal | None, *more: Question) -> None:
+        """Ask together for what the two have, on the server or in a database; outside of a transaction."""
+        if user and other:
+            queries = self._reader(of_server=not database).queries(user, other)
+            questions = [*more, *(Question(database, query) for query in queries)]
+            self._connection.ask_together(f"reading the rights of {self.user} and {self.other}", questions)
 
     def _has_login(self, user: Principal) -> bool:
         return bool(self._read_server("looking for a login", catalog.HAS_LOGIN, (user.sid,)))
@@ -339,10 +310,13 @@ class SQLServerLoginPair(SQLServerPair):
         `user` has no user, is left out: its owner opens and closes it as she likes.
         """
         own, admin = self._known.databases.get(self.user), self._connection.username
-        for row in self._read_server("looking for databases", catalog.DATABASES):
-            database = SQLServerDatabase.of_row(row)
-            if database.name in DATABASES_WITHOUT_USERS:
-                continue
+        rows = self._read_server("looking for databases", catalog.DATABASES)
+        databases = [one for one in map(SQLServerDatabase.of_row, rows) if one.name not in DATABASES_WITHOUT_USERS]
+        arguments = self._of_here(user_sid, other_sid)
+        for part in batched((one.name for one in databases if one.can_enter), ENTERED_AT_ONCE, strict=False):
+            questions = [Question(name, catalog.HERE, arguments) for name in part]
+            self._connection.ask_together("looking for users", questions)
+        for database in databases:
             if database.can_enter and self._sees_all_in(database.name, user_sid, other_sid):
                 yield database, None
             elif own is None or database.name in own or not database.shows_who_enters:

@@ -92,9 +92,7 @@ class PrincipalReader:
     def read(self, *principals: Principal) -> list[Principal]:
         """Return the same principals with their roles, their rights, and what they own."""
         numbers = {principal.id for principal in principals}
-        ids = _list(numbers)
-        roles = self.run((catalog.SERVER_ROLES if self.of_server else catalog.DATABASE_ROLES).format(ids=ids))
-        rows = self.run((catalog.SERVER_RIGHTS if self.of_server else catalog.DATABASE_RIGHTS).format(ids=ids))
+        roles, rows = map(self.run, self.queries(*principals))
         found = list(self._found([row for row in rows if not self._is_left_out(row, numbers)], numbers))
         return [
             replace(
@@ -110,6 +108,13 @@ class PrincipalReader:
             )
             for principal in principals
         ]
+
+    def queries(self, *principals: Principal) -> tuple[str, str]:
+        """Return what `read` asks first: for roles, and for rights."""
+        ids = _list({principal.id for principal in principals})
+        if self.of_server:
+            return catalog.SERVER_ROLES.format(ids=ids), catalog.SERVER_RIGHTS.format(ids=ids)
+        return catalog.DATABASE_ROLES.format(ids=ids), catalog.DATABASE_RIGHTS.format(ids=ids)
 
     def _is_left_out(self, row: Sequence[Any], numbers: set[int]) -> bool:
         """Tell whether a row is about no right to copy.

@@ -175,6 +175,7 @@ UNREADABLE_ANSWER = (
     AssertionError,
     AttributeError,
     LookupError,
+    RuntimeError,
     TypeError,
     ValueError,
     struct.error,

@@ -11,7 +11,7 @@ from rotation.engines.look import Phase
 from rotation.engines.other_engine import reach
 from rotation.engines.sqlserver import catalog, inspection
 from rotation.engines.sqlserver.accounts import BY_SERVER, UNNAMED_LOGIN, SQLServerAccount
-from rotation.engines.sqlserver.connection import ExpiredConnection, SQLServerConnection
+from rotation.engines.sqlserver.connection import ExpiredConnection, Rows, SQLServerConnection
 from rotation.engines.sqlserver.contained_pair import SQLServerContainedPair, is_contained
 from rotation.engines.sqlserver.databases import SQLServerProof, own_databases
 from rotation.engines.sqlserver.kind import KIND, SHARED_USERS, normal_name
@@ -39,8 +39,7 @@ class SQLServer:
             yield SQLServerExpiredSession(ExpiredConnection(credential, deadline, expired.failure))
             return
         try:
-            connection.limit_locks()
-            yield SQLServerSession(connection)
+            yield SQLServerSession(connection, connection.begin(catalog.SURROUNDINGS, catalog.OWN_ACCOUNT))
         finally:
             connection.close()
 
@@ -58,8 +57,10 @@ class SQLServerSession:
     (https://learn.microsoft.com/en-us/sql/t-sql/statements/alter-login-transact-sql, HASHED).
     """
 
-    def __init__(self, connection: SQLServerConnection) -> None:
+    def __init__(self, connection: SQLServerConnection, found: Mapping[str, Rows]) -> None:
+        """`found` has answers that the session got with its login, by their questions: they hold until its end."""
         self.connection = connection
+        self._found = found
         self._password = connection.credential.password
         self._known = Known()
 
@@ -76,7 +77,7 @@ class SQLServerSession:
         """
         username = self.connection.username
         operation = f"asking the server what an application finds as {username}"
-        [(database, user, schema)] = self.connection.execute(operation, catalog.SURROUNDINGS)
+        [(database, user, schema)] = self._answer(operation, catalog.SURROUNDINGS)
         own = {normal_name(username)}
         return {
             "the database": str(database),
@@ -168,8 +169,14 @@ class SQLServerSession:
 
     def _own_account(self) -> SQLServerAccount:
         username = self.connection.username
-        rows = self.connection.ask(f"asking the server who {username} is", catalog.OWN_ACCOUNT)
+        rows = self._answer(f"asking the server who {username} is", catalog.OWN_ACCOUNT)
         return SQLServerAccount.of_session(rows, username)
+
+    def _answer(self, operation: str, question: str) -> Rows:
+        """Return what the session got with its login, or ask if that failed."""
+        if question in self._found:
+            return self._found[question]
+        return self.connection.ask(operation, question)
 
     def _pair(self, user: str, other: str) -> SQLServerPair:
         """Return a pair of logins, or of contained users: whichever `user` logged in as, if that is known.
@@ -187,7 +194,7 @@ class SQLServerExpiredSession(SQLServerSession):
     """A session of a login whose password is right and has expired; everything but this raises LoginBlocked."""
 
     def __init__(self, connection: ExpiredConnection) -> None:
-        super().__init__(connection)
+        super().__init__(connection, {})
         self._expired = connection
 
     def proof(self) -> Proof:

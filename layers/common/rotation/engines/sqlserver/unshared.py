@@ -14,7 +14,8 @@ from rotation.engines.sqlserver.rights import identifier, literal
 from rotation.redaction import said
 from rotation.values import dataclass
 
-type Run = Callable[[str, Sequence[object]], Sequence[Sequence[Any]]]
+type Arguments = tuple[object, ...]
+type Run = Callable[[str, Arguments], Sequence[Sequence[Any]]]
 """Runs a query with its arguments, and returns its rows."""
 
 ABSENT = -1
@@ -94,7 +95,11 @@ BINDINGS = (
 …/sys-server-principal-credentials-transact-sql, …/system-tables/sql-server-agent-tables-transact-sql,
 …/system-stored-procedures/sysmail-add-principalprofile-sp-transact-sql)"""
 
-READABLE = "HAS_PERMS_BY_NAME('msdb.dbo.{table}', 'OBJECT', 'SELECT')"
+TABLES = [table for binding in BINDINGS for table in binding.tables]
+READABLE_TABLES = "SELECT " + ", ".join(
+    f"HAS_PERMS_BY_NAME('msdb.dbo.{table}', 'OBJECT', 'SELECT')" for table in TABLES
+)
+"""Which of them the admin can read."""
 
 CLASSIFIER = """
     SELECT o.name FROM sys.resource_governor_configuration c
@@ -116,6 +121,12 @@ PREDICATE = """
 (https://learn.microsoft.com/en-us/sql/t-sql/statements/create-security-policy-transact-sql)."""
 
 
+def for_everybody(user: Principal, other: Principal | None, other_name: str) -> list[tuple[str, Arguments]]:
+    """Return the queries of `bound_to_login` that every admin may ask, with their arguments."""
+    queries = [_query(binding, user, other) for binding in BINDINGS if not binding.tables]
+    return [(READABLE_TABLES, ()), *queries, _classifier(user, other_name)]
+
+
 def bound_to_login(run: Run, user: Principal, other: Principal | None, other_name: str) -> list[Unshared]:
     """Return what is bound to a login on the server, as far as the user who is logged in can read it; in master."""
     readable = _readable_tables(run)
@@ -123,9 +134,7 @@ def bound_to_login(run: Run, user: Principal, other: Principal | None, other_nam
     for binding in BINDINGS:
         if not readable.issuperset(binding.tables):
             continue
-        query = binding.query.format(user=user.id, other=other.id if other else ABSENT)
-        sids = (user.sid, other.sid if other else b"") if binding.tables else ()
-        if names := [name for (name,) in run(query, sids)]:
+        if names := [name for (name,) in run(*_query(binding, user, other))]:
             remedy = binding.remedy.format(
                 name=identifier(names[0]),
                 text=literal(names[0]),
@@ -136,7 +145,7 @@ def bound_to_login(run: Run, user: Principal, other: Principal | None, other_nam
             if binding.kind == JOBS:
                 what = f"{user.name} {binding.what} {_listed(names)}, and {other_name} cannot; {remedy} ends that"
             found.append(Unshared(binding.kind, what))
-    classifiers = [name for (name,) in run(CLASSIFIER, (_literal_in_text(user.name), _literal_in_text(other_name)))]
+    classifiers = [name for (name,) in run(*_classifier(user, other_name))]
     return [*found, *_named(CLASSIFIERS, "classifier function of the resource governor", classifiers, user, other_name)]
 
 
@@ -150,9 +159,17 @@ def bound_by_predicates(run: Run, user: Principal, other_name: str, database: st
 
 def _readable_tables(run: Run) -> set[str]:
     """Return which tables of msdb the user who is logged in can read; a server without Agent has none."""
-    tables = [table for binding in BINDINGS for table in binding.tables]
-    [row] = run(f"SELECT {', '.join(READABLE.format(table=table) for table in tables)}", ())
-    return {table for table, can_read in zip(tables, row, strict=True) if can_read}
+    [row] = run(READABLE_TABLES, ())
+    return {table for table, can_read in zip(TABLES, row, strict=True) if can_read}
+
+
+def _query(binding: Binding, user: Principal, other: Principal | None) -> tuple[str, Arguments]:
+    query = binding.query.format(user=user.id, other=other.id if other else ABSENT)
+    return query, (user.sid, other.sid if other else b"") if binding.tables else ()
+
+
+def _classifier(user: Principal, other_name: str) -> tuple[str, Arguments]:
+    return CLASSIFIER, (_literal_in_text(user.name), _literal_in_text(other_name))
 
 
 def _named(kind: str, place: str, functions: list[str], user: Principal, other_name: str) -> list[Unshared]:
