@@ -241,17 +241,18 @@ def test_an_answer_that_is_too_long_for_a_message_of_many_comes_alone(
 def test_a_rotation_of_an_equal_pair_sends_few_messages(
     postgresql: PostgreSQLLaboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The current user's session sends 3, the admin's 10, the pending user's 3."""
+    """In setSecret the current user's session sends 3, and the admin's 10."""
     (user, clone), record = new_pair(postgresql), RecordInMemory()
     pending = set_secret(postgresql, user, clone, pair=record)
     with counted(monkeypatch) as sent:
         tested = set_secret(postgresql, pending, user, pair=record)
-    assert len(sent) == 16
+    assert len(sent) == 13
     with counted(monkeypatch) as sent, postgresql.engine.connect(tested, deadline()) as session:
+        session.surroundings()
         assert session.compare(pending.username, tested.username).sentences == []
         session.verify(["SELECT 1"])
         session.proof()
-    assert len(sent) == 6
+    assert len(sent) == 8
 
 
 def test_a_rotation_of_one_user_sends_few_messages(

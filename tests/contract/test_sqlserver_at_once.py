@@ -14,7 +14,7 @@ from tests.contract.pairs import Pair, RecordInMemory, changed, new_clone, set_s
 from tests.contract.sqlserver_kit import alter, differences, has, mirror, needs_stand_in
 from tests.laboratories import INVOICES, deadline, new_password
 from tests.laboratories.sqlserver import CONTAINED, DATABASE, SQLServerLaboratory, quoted
-from tests.local.stand_ins.sqlserver.backend import Rows, SqlError
+from tests.local.stand_ins.sqlserver.backend import Answer, SqlError
 from tests.local.stand_ins.sqlserver.permissions import PermissionStatements
 from tests.local.stand_ins.sqlserver.server import StandInSession
 
@@ -29,7 +29,7 @@ def meet(sqlserver: SQLServerLaboratory, monkeypatch: pytest.MonkeyPatch) -> Cal
     def before(beginning: str) -> None:
         barrier, original, waited = threading.Barrier(2), StandInSession.batch, set[StandInSession]()
 
-        def batch(session: StandInSession, text: str) -> Iterator[Rows | None]:
+        def batch(session: StandInSession, text: str) -> Iterator[Answer]:
             if text.startswith(beginning) and session not in waited and session._who.program == "secret-rotation":  # noqa: SLF001
                 waited.add(session)
                 with suppress(threading.BrokenBarrierError):
@@ -187,7 +187,7 @@ def test_somebody_elses_account_that_appears_meanwhile_is_not_taken_for_the_clon
     create = f"CREATE {kind} {stranger.username} WITH PASSWORD = {quoted(stranger.password)}"
     original, done = StandInSession.batch, list[str]()
 
-    def batch(session: StandInSession, text: str) -> Iterator[Rows | None]:
+    def batch(session: StandInSession, text: str) -> Iterator[Answer]:
         if text == "BEGIN TRANSACTION" and not done:
             done.append(text)
             alter(sqlserver, create, database=place)
