@@ -14,12 +14,21 @@ OTHER_PLUGIN = (
 )
 NO_REVEALING = "Change the account's plugin to ed25519 or mysql_native_password: they send no password"
 
+POLICY: Final = (
+    "SELECT plugin_name FROM information_schema.plugins WHERE plugin_type = 'PASSWORD VALIDATION'"
+    " AND plugin_status = 'ACTIVE' AND @@strict_password_validation"
+)
+"""The plugins that must judge each password, so that the server refuses hashes. Selected beside an aggregate, the
+variable would be 0, whatever its value is."""
+
 ACCOUNTS: Final = (
     "SELECT user, host, is_role, default_role, ssl_type, ssl_cipher, x509_issuer, x509_subject, max_questions,"
-    " max_updates, max_connections, max_user_connections, max_statement_time, priv"
+    " max_updates, max_connections, max_user_connections, max_statement_time, priv,"
+    f" EXISTS ({POLICY}) AS refuses_hashes"
     " FROM mysql.user LEFT JOIN mysql.global_priv USING (user, host)"
 )
-"""What is read of an account. It has many more columns, and the server describes each column in each answer."""
+"""What is read of an account. It has many more columns, and the server describes each column in each answer. Whether
+the server refuses hashes is asked along: who reads an account writes such a hash next."""
 
 MARIADB: Final = Dialect(
     kind=KIND,

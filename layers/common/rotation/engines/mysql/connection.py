@@ -79,6 +79,8 @@ class MySQLConnection:
         self.answers = Answers()
         self._client = client
         self._version: tuple[int, ...] = ()
+        self._settings: list[str] = []
+        """What to set before the next statement."""
 
     @property
     def username(self) -> str:
@@ -122,6 +124,10 @@ class MySQLConnection:
         with self._bounded(operation), self._client.cursor() as cursor:
             cursor.execute(statement)
             return self.warnings() if cursor.warning_count else []
+
+    def set_first(self, setting: str) -> None:
+        """Set this in the session before its next statement, if one comes: the last one needs no setting back."""
+        self._settings.append(setting)
 
     def warnings(self) -> list[ServerError]:
         """Return the warnings of the last statement; none if the server does not answer."""
@@ -213,8 +219,8 @@ class MySQLConnection:
             self._client.limit_size()
             with understood():
                 if server_limit:
-                    with self._client.cursor() as cursor:
-                        cursor.execute(f"SET SESSION {self.dialect.limits.format(seconds=server_limit)}")
+                    self.set_first(self.dialect.limits.format(seconds=server_limit))
+                self._set()
                 yield
         except (pymysql.MySQLError, OSError, RuntimeError) as exception:
             error = ServerError.of(exception)
@@ -224,6 +230,12 @@ class MySQLConnection:
             raise statement_failure(
                 error, operation_as, remedy or self._lacking(error), self.warnings, self.password_rules
             ) from None
+
+    def _set(self) -> None:
+        if self._settings:
+            with self._client.cursor() as cursor:
+                cursor.execute(f"SET SESSION {', '.join(self._settings)}")
+            self._settings.clear()
 
     def _stop(self) -> bool:
         """End the session at the server; tell whether that was possible. Every user can end its own."""

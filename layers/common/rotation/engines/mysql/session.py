@@ -225,7 +225,7 @@ class MySQLSession:
         if any(warning.number == NOT_ROLLED_BACK for warning in warnings):
             remedy = "Take statements that change such tables out of verify, and undo by hand what they did"
             raise StatementFailed("rolling back", "a table without transactions was changed", remedy)
-        self.connection.execute("rolling back", "SET SESSION sql_mode = '', autocommit = 1")
+        self.connection.set_first("sql_mode = '', autocommit = 1")
 
     def require_two_passwords(self) -> None:
         """Raise Unsupported if the user cannot have two; see `rotation.engine.KeepsOldPassword`.
