@@ -28,9 +28,8 @@ log = logging.getLogger(__name__)
 
 @asked_once
 def privileges(connection: MySQLConnection, account: Account) -> dict[str, Any]:
-    """Return what mysql.global_priv has of an account; empty if there is no such account."""
-    is_there = account in catalog.accounts(connection, account.user)
-    found: dict[str, Any] = json.loads(catalog.row(connection, account)["priv"]) if is_there else {}
+    """Return what mysql.global_priv has of an account; raises StatementFailed if there is no such account."""
+    found: dict[str, Any] = json.loads(catalog.row(connection, account)["priv"])
     return found
 
 
