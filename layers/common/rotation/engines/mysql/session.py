@@ -47,10 +47,7 @@ REVERSIBLE = (
 IDENTITY = "CURRENT_USER(), @@proxy_user, VERSION()"
 """What a session asks of itself, once. The version is asked along: many who prove who they are ask for it next."""
 
-NOT_ROLLED_BACK = {
-    1196: "a table without transactions was changed",
-    NOT_SHOWN: "the server warns of something, and its max_error_count hides of what",
-}
+NOT_ROLLED_BACK = 1196
 """ER_WARNING_NOT_COMPLETE_ROLLBACK, a warning: a table of an engine like MyISAM keeps what was done to it."""
 
 NOT_SAID = ""
@@ -221,10 +218,13 @@ class MySQLSession:
             return
         self.connection.begin_transaction("preparing to verify")
         verify(statements, self.connection.execute_and_discard, REVERSIBLE)
-        for warning in self.connection.end_transaction("rolling back"):
-            if warning.number in NOT_ROLLED_BACK:
-                remedy = "Take statements that change such tables out of verify, and undo by hand what they did"
-                raise StatementFailed("rolling back", NOT_ROLLED_BACK[warning.number], remedy)
+        warnings = {warning.number for warning in self.connection.end_transaction("rolling back")}
+        if NOT_ROLLED_BACK in warnings:
+            remedy = "Take statements that change such tables out of verify, and undo by hand what they did"
+            raise StatementFailed("rolling back", "a table without transactions was changed", remedy)
+        if NOT_SHOWN in warnings:
+            remedy = "Set max_error_count to 64 on the server, so that it says whether all was rolled back"
+            raise StatementFailed("rolling back", "the server warns, and does not show of what", remedy)
 
     def require_two_passwords(self) -> None:
         """Raise Unsupported if the user cannot have two; see `rotation.engine.KeepsOldPassword`.
