@@ -162,6 +162,16 @@ class Family:
             laboratory.unlock_user(clone.username)
             assert not session.compare(user.username, clone.username).unlock
 
+    def test_a_look_for_objects_that_comes_after_the_two_were_read(self, laboratory: MySQLLaboratory) -> None:
+        """If nobody has logged in, it is not known before which accounts are meant."""
+        user, clone = new_pair(laboratory)
+        lock = partial(laboratory.lock_user, clone.username)
+        engine = Interrupted(laboratory.engine, laboratory.admin.username, DICTIONARY, lock)
+        with engine.connect(laboratory.admin, deadline()) as session:
+            assert session.clone_status(user.username, clone.username) is CloneStatus.OURS
+            session.unshared(user.username, clone.username)
+            assert session.compare(user.username, clone.username).unlock
+
     def test_without_a_turn_nothing_is_kept_but_in_a_look(self, laboratory: MySQLLaboratory) -> None:
         user = laboratory.new_user()
         one = Account(user.username, "%")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from rotation.credential import Credential
-from rotation.errors import RETRIED, RotationError
+from rotation.errors import RETRIED, RotationError, StatementFailed
 from tests.contract.mysql_kit import account, alter, asked
 from tests.contract.pairs import RecordInMemory, set_secret
-from tests.contract.test_mysql_kept import Interrupted
+from tests.contract.test_mysql_kept import ROWS, Interrupted
 from tests.laboratories import INVOICES
 from tests.laboratories.mysql import MySQLLaboratory
 
@@ -65,10 +65,19 @@ class Family:
     ) -> None:
         rotation = Dropping(laboratory, is_later=is_later)
         error = rotation.rotate(rotation.other, part)
-        assert error
-        assert RETRIED in error.remedy
+        assert isinstance(error, StatementFailed)
+        assert error.remedy.endswith(RETRIED)
+        assert error.remedy == RETRIED or part != "GRANT "
         assert asked(laboratory, "SELECT user FROM mysql.user WHERE user = %s", rotation.other) == []
         assert laboratory.logs_in(set_secret(laboratory, rotation.user, pair=rotation.record))
+
+    def test_an_account_that_is_gone_when_it_is_read_again_is_an_error_of_ours(
+        self, laboratory: MySQLLaboratory
+    ) -> None:
+        rotation = Dropping(laboratory, is_later=False)
+        error = rotation.rotate(rotation.user.username, ROWS, 3)
+        assert isinstance(error, StatementFailed)
+        assert "dropped or renamed" in error.cause
 
     @pytest.mark.thorough
     @pytest.mark.parametrize("is_other", [False, True], ids=["current", "other"])
