@@ -58,10 +58,10 @@ class TestMessages:
         assert warm(postgresql) < 46
 
     def test_of_mysql(self, mysql: MySQLLaboratory) -> None:
-        assert warm(mysql) < 43
+        assert warm(mysql) < 40
 
     def test_of_mariadb(self, mariadb: MySQLLaboratory) -> None:
-        assert warm(mariadb) < 38
+        assert warm(mariadb) < 35
 
     def test_of_sql_server(self, sqlserver: SQLServerLaboratory) -> None:
         """Logins are 4 each. Five databases are entered in one message, which is long, so it is sent as two."""

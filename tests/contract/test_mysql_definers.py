@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 
 from rotation.credential import Credential
+from rotation.engine import CloneStatus
 from rotation.engines.mariadb import MariaDB
 from rotation.engines.mysql import MySQL
 from rotation.engines.mysql.session import MySQLSession
 from rotation.errors import NotPermitted, StatementFailed, Unsupported
 from tests.contract.mysql_kit import account, alter, hosts, rotate, shown
-from tests.contract.pairs import Pair, new_clone, proof_of
+from tests.contract.pairs import Pair, new_clone, new_pair, proof_of
 from tests.contract.test_mysql_traps import AFTERWARDS, lay_views, new_owner
 from tests.laboratories import deadline
 from tests.laboratories.mysql import MySQLLaboratory, quoted
@@ -267,6 +268,18 @@ class TestMariaDB(Family):
     @pytest.fixture
     def laboratory(self, mariadb: MySQLLaboratory) -> MySQLLaboratory:
         return mariadb
+
+    def test_an_admin_that_may_not_look_for_objects_hears_it_when_it_is_asked_to(
+        self, mariadb: MySQLLaboratory
+    ) -> None:
+        user, other = new_pair(mariadb)
+        admin = replace(mariadb.new_user(f"admin_{secrets.token_hex(4)}"), database=None)
+        alter(mariadb, *(f"GRANT SELECT ON mysql.{table} TO {account(admin)}" for table in ("user", "global_priv")))
+        with mariadb.engine.connect(admin, deadline()) as session:
+            session.require_proven(proof_of(mariadb, user))
+            assert session.clone_status(user.username, other.username) is CloneStatus.OURS
+            with pytest.raises(NotPermitted, match="looking for objects"):
+                session.unshared(user.username, other.username)
 
     def test_a_clone_that_a_dump_names_as_definer_is_created(
         self, mariadb: MySQLLaboratory, pair: Pair, db: str

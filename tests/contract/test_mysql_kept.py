@@ -30,9 +30,8 @@ READ = [
     "SET NAMES utf8mb4, ",
     ROWS,  # does the account exist that logged in?
     LOCKS,
-    ROWS,  # whose is the other one?
-    DICTIONARY,  # what can the two not share?
-    ROWS,  # are they equal? Anew: the dictionary of a large server takes its time
+    DICTIONARY,  # what can the two not share? It comes first: the dictionary of a large server takes its time
+    ROWS,  # whose is the other one? Are they equal?
 ]
 
 ASKED = {
@@ -42,7 +41,6 @@ ASKED = {
         "FROM mysql.proxies_priv ",
         "FROM mysql.default_roles ",
         "SHOW GRANTS FOR ",
-        "SELECT VERSION()",
         CHANGE,
     ],
     "MariaDB": [
@@ -50,7 +48,6 @@ ASKED = {
         "SHOW GRANTS FOR ",
         "FROM mysql.proxies_priv ",
         "SHOW GRANTS FOR ",
-        "@@strict_password_validation",
         CHANGE,
     ],
 }
@@ -59,13 +56,15 @@ ASKED = {
 
 @dataclass(frozen=True)
 class Interrupted:
-    """The engine of a laboratory. Just before an admin says something for the first time, somebody does something."""
+    """The engine of a laboratory. Just before an admin says something, somebody does something, once."""
 
     engine: Engine
     admin: str
     part: str
     """Of the statement."""
     does: Callable[[], None]
+    number: int = 1
+    """The admin says it for the how maniest time."""
 
     @property
     def kind(self) -> EngineKind:
@@ -75,11 +74,11 @@ class Interrupted:
     @contextmanager
     def connect(self, credential: Credential, until: Deadline) -> Iterator[Session]:
         """Log in, and listen if it is the admin."""
-        left = [self.does] if credential.username == self.admin else []
+        left = [lambda: None] * (self.number - 1) + [self.does] if credential.username == self.admin else []
 
         def hear(statement: str) -> None:
             if self.part in statement and left:
-                left.pop()()
+                left.pop(0)()
 
         class Listening(MySQLConnection):
             def execute(
@@ -162,6 +161,16 @@ class Family:
             assert session.compare(user.username, clone.username).unlock
             laboratory.unlock_user(clone.username)
             assert not session.compare(user.username, clone.username).unlock
+
+    def test_a_look_for_objects_that_comes_after_the_two_were_read(self, laboratory: MySQLLaboratory) -> None:
+        """If nobody has logged in, it is not known before which accounts are meant."""
+        user, clone = new_pair(laboratory)
+        lock = partial(laboratory.lock_user, clone.username)
+        engine = Interrupted(laboratory.engine, laboratory.admin.username, DICTIONARY, lock)
+        with engine.connect(laboratory.admin, deadline()) as session:
+            assert session.clone_status(user.username, clone.username) is CloneStatus.OURS
+            session.unshared(user.username, clone.username)
+            assert session.compare(user.username, clone.username).unlock
 
     def test_without_a_turn_nothing_is_kept_but_in_a_look(self, laboratory: MySQLLaboratory) -> None:
         user = laboratory.new_user()

@@ -37,4 +37,5 @@ class MariaDBAccounts(MySQLAccounts):
         )
 
     def _is_marked(self, account: Account, other: str) -> bool:
-        return is_marked(catalog.methods(self._connection, account), other)
+        is_there = account in self.named(account.user)
+        return is_there and is_marked(catalog.methods(self._connection, account), other)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from rotation.engines.mariadb.dialect import POLICY
 from rotation.engines.mariadb.methods import Method, parse, password_hash
 from rotation.engines.mysql import catalog
 from rotation.engines.mysql.connection import MySQLConnection, asked_once
@@ -15,12 +16,6 @@ from rotation.engines.mysql.names import Account, identifier, literal
 from rotation.engines.mysql.rights import Right, RightKind
 from rotation.errors import Unsupported
 from rotation.redaction import said
-
-POLICY = (
-    "SELECT plugin_name FROM information_schema.plugins WHERE plugin_type = 'PASSWORD VALIDATION'"
-    " AND plugin_status = 'ACTIVE' AND @@strict_password_validation"
-)
-"""Selected beside an aggregate, the variable would be 0, whatever its value is."""
 
 REUSE = "password_reuse_check"
 
@@ -33,9 +28,8 @@ log = logging.getLogger(__name__)
 
 @asked_once
 def privileges(connection: MySQLConnection, account: Account) -> dict[str, Any]:
-    """Return what mysql.global_priv has of an account; empty if there is no such account."""
-    is_there = account in catalog.accounts(connection, account.user)
-    found: dict[str, Any] = json.loads(catalog.row(connection, account)["priv"]) if is_there else {}
+    """Return what mysql.global_priv has of an account; raises StatementFailed if there is no such account."""
+    found: dict[str, Any] = json.loads(catalog.row(connection, account)["priv"])
     return found
 
 
@@ -73,9 +67,9 @@ def own_plugins(connection: MySQLConnection, operation: str) -> list[str]:
     return [method.plugin for method in own_methods(connection, operation)]
 
 
-def refuses_hashes(connection: MySQLConnection, operation: str) -> bool:
-    """Tell whether a policy refuses hashes, because it cannot judge the password."""
-    return bool(policies(connection, operation))
+def refuses_hashes(connection: MySQLConnection, account: Account) -> bool:
+    """Tell whether a policy refuses hashes, also that of this account, because it cannot judge the password."""
+    return bool(catalog.row(connection, account)["refuses_hashes"])
 
 
 def policies(connection: MySQLConnection, operation: str) -> list[str]:
@@ -90,10 +84,10 @@ def require_no_history(connection: MySQLConnection, operation: str) -> None:
         raise Unsupported(operation, cause, f"Use another strategy, or run UNINSTALL SONAME '{REUSE}'")
 
 
-def password_clause(connection: MySQLConnection, plugin: str, password: str, operation: str) -> str:
+def password_clause(plugin: str, password: str, operation: str, *, hashes_refused: bool) -> str:
     """Return what USING takes for a password: its hash; or the password itself, if a policy must judge it."""
     known = password_hash(plugin, password)
-    if known and not refuses_hashes(connection, operation):
+    if known and not hashes_refused:
         return literal(known)
     warn_of_clear_text(operation)
     return f"PASSWORD({literal(password)})"

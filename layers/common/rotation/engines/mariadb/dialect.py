@@ -14,12 +14,21 @@ OTHER_PLUGIN = (
 )
 NO_REVEALING = "Change the account's plugin to ed25519 or mysql_native_password: they send no password"
 
+POLICY: Final = (
+    "SELECT plugin_name FROM information_schema.plugins WHERE plugin_type = 'PASSWORD VALIDATION'"
+    " AND plugin_status = 'ACTIVE' AND @@strict_password_validation"
+)
+"""The plugins that must judge each password, so that the server refuses hashes. Selected beside an aggregate, the
+variable would be 0, whatever its value is."""
+
 ACCOUNTS: Final = (
-    "SELECT user, host, is_role, default_role, ssl_type, ssl_cipher, x509_issuer, x509_subject, max_questions,"
-    " max_updates, max_connections, max_user_connections, max_statement_time, priv"
+    "SELECT user, host, is_role, default_role,"  # noqa: S608 - a constant is put into it
+    " ssl_type, ssl_cipher, x509_issuer, x509_subject, max_questions, max_updates, max_connections,"
+    f" max_user_connections, max_statement_time, priv, EXISTS ({POLICY}) AS refuses_hashes"
     " FROM mysql.user LEFT JOIN mysql.global_priv USING (user, host)"
 )
-"""What is read of an account. It has many more columns, and the server describes each column in each answer."""
+"""What is read of an account. It has many more columns, and the server describes each column in each answer. Whether
+the server refuses hashes is asked along: who reads an account often writes a hash next."""
 
 MARIADB: Final = Dialect(
     kind=KIND,
@@ -32,6 +41,7 @@ MARIADB: Final = Dialect(
         2059: (LoginBlocked, OTHER_PLUGIN),
         2061: (Untrusted, NO_REVEALING),
     },
+    sql_mode="NO_AUTO_CREATE_USER",  # else a GRANT to an account that is gone creates one without a password
     accounts=ACCOUNTS,
     greeted_as=True,
 )

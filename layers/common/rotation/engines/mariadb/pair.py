@@ -60,7 +60,7 @@ class MariaDBPair(MySQLPair):
     def _create_locked(self, account: Account, other: Account) -> None:
         """Create the other account: the first method is a password that nobody reads, the second one is the mark."""
         operation = f"creating {other}, locked"
-        hashes_refused = catalog.refuses_hashes(self._connection, operation)
+        hashes_refused = catalog.refuses_hashes(self._connection, account)
         methods = self._unread_methods(account, other, hashes_refused=hashes_refused)
         statement = f"CREATE USER {other.quoted} IDENTIFIED VIA {methods} ACCOUNT LOCK"
         with _unread():
@@ -73,7 +73,7 @@ class MariaDBPair(MySQLPair):
         """
         operation, alter = f"giving {other} the attributes of {account}", f"ALTER USER {other.quoted}"
         methods = catalog.methods(self._connection, other)
-        hashes_refused = catalog.refuses_hashes(self._connection, operation)
+        hashes_refused = catalog.refuses_hashes(self._connection, other)
         first, *more = self._wanted_methods(account, other, hashes_refused=hashes_refused)
         if hashes_refused:
             is_same = set(without_passwords(methods)) == set(without_passwords(more))

@@ -95,7 +95,8 @@ class MariaDBSession(MySQLSession):
         """
         methods, username = catalog.own_methods(self.connection, operation), self.connection.username
         require_changeable(username, methods, operation)
-        clause = catalog.password_clause(self.connection, methods[0].plugin, password, operation)
+        hashes_refused = bool(catalog.policies(self.connection, operation))
+        clause = catalog.password_clause(methods[0].plugin, password, operation, hashes_refused=hashes_refused)
         self.connection.execute(operation, f"SET PASSWORD = {clause}")
 
     def require_two_passwords(self) -> None:
@@ -134,7 +135,8 @@ class MariaDBSession(MySQLSession):
         require_native(account, (method.plugin for method in methods), operation)
         if methods != wanted:
             catalog.require_no_history(self.connection, operation)
-            both = " OR ".join(self._method(NATIVE, each, operation) for each in (password, current))
+            refused = catalog.refuses_hashes(self.connection, account)
+            both = " OR ".join(_method(NATIVE, each, operation, hashes_refused=refused) for each in (password, current))
             statement = f"ALTER USER {account.quoted} IDENTIFIED VIA {both}"
             self.connection.execute(operation, statement, self.connection.needs(mysql.MAY_CREATE))
         return True
@@ -155,15 +157,16 @@ class MariaDBSession(MySQLSession):
         if password_hash(first.plugin, password) == first.secret and is_only and not has_expired:
             return account.quoted  # this step was repeated, and a policy can refuse the same password again
         # A policy that must judge passwords refuses the whole statement if one method is a hash.
-        hashes_refused = catalog.refuses_hashes(self.connection, operation)
+        hashes_refused = catalog.refuses_hashes(self.connection, account)
         kept = [
             method.quoted
             for method in methods
             if method not in passwords(methods, account.user) and not (hashes_refused and method.plugin in PASSWORDS)
         ]
-        changed = [self._method(first.plugin, password, operation), *kept]
+        changed = [_method(first.plugin, password, operation, hashes_refused=hashes_refused), *kept]
         return f"{account.quoted} IDENTIFIED VIA {' OR '.join(changed)}"
 
-    def _method(self, plugin: str, password: str, operation: str) -> str:
-        clause = catalog.password_clause(self.connection, plugin, password, operation)
-        return f"{identifier(plugin)} USING {clause}"
+
+def _method(plugin: str, password: str, operation: str, *, hashes_refused: bool) -> str:
+    clause = catalog.password_clause(plugin, password, operation, hashes_refused=hashes_refused)
+    return f"{identifier(plugin)} USING {clause}"

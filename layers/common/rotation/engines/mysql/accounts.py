@@ -49,21 +49,29 @@ class MySQLAccounts:
     def __init__(self, connection: MySQLConnection) -> None:
         self._connection = connection
         self._proofs: dict[str, Proof] = {}
+        self._only: dict[str, list[Account]] = {}
+        """The account that logged in, of the names that had no other one."""
         self._mirrored: dict[str, list[Account]] = {}
 
     def require_proven(self, proof: Proof) -> None:
         """Bind a name to an account that logged in; see `rotation.engine.Session`."""
-        if not any(self._logged_in(account, proof) for account in self.named(proof.username)):
+        accounts = self.named(proof.username)
+        if not any(self._logged_in(account, proof) for account in accounts):
             raise Unsafe(
                 f"looking for {proof.principal or proof.username}, which logged in, as {self._connection.username}",
                 "the server that the admin is logged in to has no such account",
                 ADMIN_HOST,
             )
         self._proofs[proof.username] = proof
+        self._only[proof.username] = accounts if len(accounts) == 1 else []
 
     def is_proven(self, username: str) -> bool:
         """Tell whether an account of this name logged in."""
         return username in self._proofs
+
+    def only(self, username: str) -> Sequence[Account]:
+        """Return the account of this name that logged in, if it was the only one then; asks nothing."""
+        return self._only.get(username, [])
 
     def proof_of(self, username: str) -> Proof | None:
         """Return the proof that an account of this name logged in, if there is one."""

@@ -7,7 +7,7 @@ on, an answer to a question that is `asked_once` (`rotation.engines.mysql.connec
     the turn of one more user is taken               →  forgotten: another invocation can have been at work
     the same is asked again (`clone_status`)         →  forgotten: whoever asks again wants to know it anew
     the two are compared twice, with no `mirror`     →  forgotten, too
-    the objects of a definer were looked for         →  forgotten: that can have taken long
+    the objects of a definer were looked for         →  forgotten, but for these: that can have taken long
     a comparison finds a difference                  →  forgotten: a new look decides what is refused, or changed
 
 Without a turn nothing is kept, but for the length of a look that changes nothing (`kept`). So a rotation that changes a

@@ -12,7 +12,9 @@ from rotation.engines.mysql.connection import MAY_READ, MySQLConnection, asked_o
 from rotation.engines.mysql.definition import Row
 from rotation.engines.mysql.names import Account, literal
 from rotation.engines.mysql.rights import MOST_RIGHTS, Right, TooManyRights, Unreadable, parse
-from rotation.errors import StatementFailed
+from rotation.errors import RETRIED, StatementFailed
+
+VANISHED = "somebody has dropped or renamed it meanwhile"
 
 QUOTED_NAME = re.compile(r"`(?:[^`]|``)*`")
 
@@ -24,8 +26,14 @@ def accounts(connection: MySQLConnection, username: str) -> list[Account]:
 
 
 def row(connection: MySQLConnection, account: Account) -> Row:
-    """Return what the server keeps of an account that exists: see `Dialect.accounts`. Names are in lower case."""
-    return rows(connection, _asked_for(connection, account.user))[account]
+    """Return what the server keeps of an account: see `Dialect.accounts`. Names are in lower case.
+
+    Raises StatementFailed if there is no such account: it was there when the two were looked for.
+    """
+    found = rows(connection, _asked_for(connection, account.user))
+    if account not in found:
+        raise StatementFailed(f"reading the account {account}", VANISHED, RETRIED)
+    return found[account]
 
 
 @asked_once

@@ -45,17 +45,23 @@ from rotation.passwords import Rule
 MAY_READ, MAY_CREATE = "SELECT ON mysql.*", "CREATE USER ON *.*"
 """The rights that an admin needs: to read about accounts, and to change them."""
 
-APPLICATION_SQL_MODE: Final = "@application_sql_mode"
-"""The variable that keeps the SQL mode in which a session of the application begins: the server's, or the one that
-init_connect sets."""
-
 SETTINGS = (
-    f"SET NAMES utf8mb4, autocommit = 1, sql_quote_show_create = 1, {APPLICATION_SQL_MODE} = @@SESSION.sql_mode,"
-    " sql_mode = '', sql_select_limit = 18446744073709551615, completion_type = 0, wait_timeout = 60"
+    "SET NAMES utf8mb4, autocommit = 1, sql_quote_show_create = 1, @application_sql_mode = @@SESSION.sql_mode,"
+    " sql_mode = '{sql_mode}', @application_sql_big_selects = @@SESSION.sql_big_selects, sql_big_selects = 1,"
+    " sql_select_limit = 18446744073709551615, completion_type = 0, wait_timeout = 60, {limits}"
 )
 """These make what we send, and what the server prints, independent of the server's configuration: it leaves no row out,
-and a ROLLBACK does not end the session. If the function is killed, the server ends an idle session, and the locks that
-it holds, after a minute."""
+refuses no question because of its size, and a ROLLBACK does not end the session. What an application would find is kept
+in variables: the server's settings, or those of init_connect. If the function is killed, the server ends an idle
+session, and the locks that it holds, after a minute."""
+
+APPLICATIONS: Final = (
+    "SET SESSION sql_mode = @application_sql_mode, sql_big_selects = @application_sql_big_selects, autocommit = 0"
+)
+"""Begins a transaction of a session like the application's; `MySQLConnection.end_transaction` ends it."""
+
+NOT_SHOWN: Final = 0
+"""The number of a warning that the server has, and does not show: with max_error_count = 0 it shows none."""
 
 READS: Final = re.compile(r"\(?SELECT |SHOW ")
 """How a statement begins that changes no account."""
@@ -79,6 +85,8 @@ class MySQLConnection:
         self.answers = Answers()
         self._client = client
         self._version: tuple[int, ...] = ()
+        self._settings: list[str] = []
+        """What to set before the next statement."""
 
     @property
     def username(self) -> str:
@@ -117,11 +125,24 @@ class MySQLConnection:
                 raise StatementFailed(f"{operation} as {self.username}", cause, SHORTER) from None
             raise
 
-    def execute_and_warn(self, operation: str, statement: str) -> list[ServerError]:
-        """Run one statement, and return its warnings. They are asked for only if the server says that there are any."""
+    def begin_transaction(self, operation: str) -> None:
+        """From here on, run statements as the application would: in its SQL mode, not in ours.
+
+        Without autocommit, the first statement begins a transaction, and so does one that comes after the server has
+        rolled back by itself.
+        """
+        self.execute(operation, APPLICATIONS)
+
+    def end_transaction(self, operation: str) -> list[ServerError]:
+        """Roll back, and return the warnings, which are asked for only if the server says that there are any.
+
+        The session's own settings come back before its next statement. Most often there is none.
+        """
         with self._bounded(operation), self._client.cursor() as cursor:
-            cursor.execute(statement)
-            return self.warnings() if cursor.warning_count else []
+            cursor.execute("ROLLBACK")
+            warnings = self.warnings() or [ServerError(NOT_SHOWN, "")] if cursor.warning_count else []
+        self._settings.append(f"sql_mode = '{self.dialect.sql_mode}', sql_big_selects = 1, autocommit = 1")
+        return warnings
 
     def warnings(self) -> list[ServerError]:
         """Return the warnings of the last statement; none if the server does not answer."""
@@ -213,8 +234,8 @@ class MySQLConnection:
             self._client.limit_size()
             with understood():
                 if server_limit:
-                    with self._client.cursor() as cursor:
-                        cursor.execute(f"SET SESSION {self.dialect.limits.format(seconds=server_limit)}")
+                    self._settings.append(self.dialect.limits.format(seconds=server_limit))
+                self._set()
                 yield
         except (pymysql.MySQLError, OSError, RuntimeError) as exception:
             error = ServerError.of(exception)
@@ -224,6 +245,12 @@ class MySQLConnection:
             raise statement_failure(
                 error, operation_as, remedy or self._lacking(error), self.warnings, self.password_rules
             ) from None
+
+    def _set(self) -> None:
+        if self._settings:
+            with self._client.cursor() as cursor:
+                cursor.execute(f"SET SESSION {', '.join(self._settings)}")
+            self._settings.clear()
 
     def _stop(self) -> bool:
         """End the session at the server; tell whether that was possible. Every user can end its own."""
@@ -270,7 +297,8 @@ def _log_in(credential: Credential, deadline: Deadline, operation: str, dialect:
     client.refuses_mariadb = not dialect.greeted_as
     try:
         seconds = client.limit_time(login_seconds(STATEMENT_SECONDS, deadline, operation))
-        client.settings = f"{SETTINGS}, {dialect.limits.format(seconds=seconds)}"
+        limits = dialect.limits.format(seconds=seconds)
+        client.settings = SETTINGS.format(sql_mode=dialect.sql_mode, limits=limits)
         with understood():
             client.connect(socket)
     except (pymysql.MySQLError, OSError, RuntimeError) as error:

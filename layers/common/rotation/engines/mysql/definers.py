@@ -65,13 +65,21 @@ class Definers:
         self._connection = connection
 
     def objects(self, accounts: Collection[Account]) -> list[Defined]:
-        """Return what names one of these accounts as its definer."""
+        """Return what names one of these accounts as its definer.
+
+        A server with many objects takes its time. What was read before that is old, and forgotten.
+        """
         if not accounts:
             return []
+        question = (Definers.objects, frozenset(accounts))
+        return self._connection.answers.once(question, lambda: self._ask(accounts))
+
+    def _ask(self, accounts: Collection[Account]) -> list[Defined]:
         query = " UNION ALL ".join(self._query(kind, accounts) for kind in self.dictionary)
         names = defaultdict[str, list[str]](list)
         for kind, schema, name in self._connection.execute("looking for objects by their definer", query):
             names[kind].append(f"{identifier(schema)}.{identifier(name)}")
+        self._connection.answers.forget()
         return [Defined(kind, names[kind]) for kind in self.dictionary if kind in names]
 
     def unshared(self, accounts: Collection[Account], other: str) -> list[Unshared]:

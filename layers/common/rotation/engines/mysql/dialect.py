@@ -21,6 +21,8 @@ class Dialect:
     limits: str
     """The settings that limit how long the server takes for a statement; a few of them are a year otherwise."""
     login_problems: Mapping[int, Problem]
+    sql_mode: str
+    """Of a session of ours. A backslash escapes in it."""
     accounts: str
     """The query for what is read of accounts, a row each."""
     greeted_as: bool
@@ -35,6 +37,7 @@ MYSQL: Final = Dialect(
     sibling=MARIADB,
     limits=f"{LIMITS}, max_execution_time = {{seconds}}000",  # in milliseconds; for SELECT alone
     login_problems=LOGIN_PROBLEMS,
+    sql_mode="",
     accounts="SELECT * FROM mysql.user",
     greeted_as=False,
 )

@@ -106,12 +106,16 @@ def _take(connection: MySQLConnection, name: str, seconds: float, operation: str
 
 
 def _take_free(connection: MySQLConnection, names: Sequence[str], operation: str) -> int:
-    """Take the first of these locks, one after the other, that nobody holds, in one statement; return how many."""
+    """Take the first of these locks, one after the other, that nobody holds, in one statement; return how many.
+
+    The version is asked along: MySQL's pairs need it.
+    """
     first, *others = names
     steps = [_getting(first, 0)]
     for before, name in zip(names, others, strict=False):  # the last one comes before none
         steps.append(f"IF(IS_USED_LOCK({literal(before)}) = CONNECTION_ID(), {_getting(name, 0)}, 0)")
-    [taken] = connection.execute(operation, f"SELECT {', '.join(steps)}")
+    [(*taken, version)] = connection.execute(operation, f"SELECT {', '.join(steps)}, VERSION()")
+    connection.note_version(version)
     return [*map(bool, taken), False].index(False)
 
 

@@ -37,5 +37,5 @@ def identifier(name: str) -> str:
 
 
 def literal(text: str) -> str:
-    """Return a text, quoted for SQL. The session's sql_mode is empty, so a backslash escapes."""
+    """Return a text, quoted for SQL. In the session's sql_mode a backslash escapes."""
     return f"'{escape_string(text)}'"

@@ -21,6 +21,7 @@ import itertools
 import logging
 import secrets
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 from rotation.engine import CloneStatus, Comparison, Unshared
 from rotation.engines.driver import ADMIN_HOST
@@ -90,8 +91,12 @@ class MySQLPair:
 
         From here to the end of the session, no other invocation changes one of the two.
         """
+        is_first = not {self.user, self.other} <= self._connection.turn
         self._take_turn(f"looking for {self.other}, which takes turns with {self.user}")
         self._connection.answers.forget()
+        if is_first:  # what takes its time comes before the two are read, and they need not be read again after it
+            with suppress(NotPermitted):  # `unshared` says it
+                self._definers.objects(self._accounts.only(self.user))
         return self.status()
 
     def status(self) -> CloneStatus:
@@ -106,13 +111,8 @@ class MySQLPair:
         return CloneStatus.OURS if self._accounts.marked(others, self.user) == others else CloneStatus.UNKNOWN
 
     def unshared(self) -> Sequence[Unshared]:
-        """Return the objects whose definer is the user; see `rotation.engine.Session`.
-
-        A server with many objects takes its time. What was read before that is old, and forgotten.
-        """
-        found = self._definers.unshared(self._accounts.meant(self.user), self.other)
-        self._connection.answers.forget()
-        return found
+        """Return the objects whose definer is the user; see `rotation.engine.Session`."""
+        return self._definers.unshared(self._accounts.meant(self.user), self.other)
 
     def mirror(self) -> None:
         """Make the other one what the user is, on every host that is meant; see `rotation.engine.Session`.

@@ -135,7 +135,7 @@ https://mariadb.com/docs/server/reference/error-codes). docs/answers/mysql-and-m
 CLIENT_CODES = range(2000, 3000)
 """Errors of the client itself. All others are answers of a server."""
 
-FORBIDDEN = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1410, 1698, 3523, 3530})
+FORBIDDEN = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1698, 3523, 3530})
 """The user may not run the statement. 1045 is among them: the server answers so to a GRANT on *.* that one may not
 make."""
 
@@ -150,6 +150,9 @@ BROKEN_VIEW: Final = 1356
 
 STATEMENT_PROBLEMS: Mapping[int, Problem] = {
     1470: (StatementFailed, LONGER_NAME),  # ER_WRONG_STRING_LENGTH
+    1133: (StatementFailed, RETRIED),  # ER_PASSWORD_NO_MATCH: no such account any more, says MariaDB
+    1141: (StatementFailed, RETRIED),  # ER_NONEXISTING_GRANT: somebody dropped the account, or took the right
+    1410: (StatementFailed, RETRIED),  # ER_CANT_CREATE_USER_WITH_GRANT: the same, says MySQL
     EXPIRED_PASSWORD: (LoginBlocked, EXPIRED),  # of an admin: a user renews its own
     1836: (NotPermitted, REPLICA),  # ER_READ_ONLY_MODE
     3032: (NotPermitted, REPLICA),  # ER_SERVER_OFFLINE_MODE

@@ -11,7 +11,7 @@ from rotation.engine import CloneStatus, Comparison, Proof, Unshared
 from rotation.engines.driver import ExpectedError, verify
 from rotation.engines.mysql import catalog
 from rotation.engines.mysql.accounts import MySQLAccounts
-from rotation.engines.mysql.connection import APPLICATION_SQL_MODE, MAY_CREATE, MySQLConnection, connect
+from rotation.engines.mysql.connection import MAY_CREATE, NOT_SHOWN, MySQLConnection, connect
 from rotation.engines.mysql.definition import needs_password, secondary_hash
 from rotation.engines.mysql.hashes import matches
 from rotation.engines.mysql.inspection import MySQLInspection, begin_tls
@@ -216,16 +216,15 @@ class MySQLSession:
             raise LoginBlocked(operation, "its password has expired", for_user(RENEW, self.connection.username))
         if not statements:
             return
-        # As the application would: in its SQL mode, not in ours. Without autocommit, the first statement begins a
-        # transaction, and so does one that comes after the server has rolled back by itself.
-        begin = f"SET SESSION sql_mode = {APPLICATION_SQL_MODE}, autocommit = 0"
-        self.connection.execute("preparing to verify", begin)
+        self.connection.begin_transaction("preparing to verify")
         verify(statements, self.connection.execute_and_discard, REVERSIBLE)
-        warnings = self.connection.execute_and_warn("rolling back", "ROLLBACK")
-        if any(warning.number == NOT_ROLLED_BACK for warning in warnings):
+        warnings = {warning.number for warning in self.connection.end_transaction("rolling back")}
+        if NOT_ROLLED_BACK in warnings:
             remedy = "Take statements that change such tables out of verify, and undo by hand what they did"
             raise StatementFailed("rolling back", "a table without transactions was changed", remedy)
-        self.connection.execute("rolling back", "SET SESSION sql_mode = '', autocommit = 1")
+        if NOT_SHOWN in warnings:
+            remedy = "Set max_error_count to 64 on the server, so that it says whether all was rolled back"
+            raise StatementFailed("rolling back", "the server warns, and does not show of what", remedy)
 
     def require_two_passwords(self) -> None:
         """Raise Unsupported if the user cannot have two; see `rotation.engine.KeepsOldPassword`.
