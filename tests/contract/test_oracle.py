@@ -16,6 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from rotation.credential import Credential
+from rotation.deadline import within
 from rotation.engine import CloneStatus
 from rotation.engines.oracle import Oracle
 from rotation.engines.oracle.connection import OracleConnection
@@ -259,6 +260,7 @@ def test_a_listener_that_says_nothing_is_not_waited_for(oracle: OracleLaboratory
         with pytest.raises(Unreachable, match="no answer within"), oracle.engine.connect(plain, deadline(2.5)):
             pass
         assert time.monotonic() - began < 3
+    before.add(within(10, threading.current_thread))  # the one that waits for work
     for thread in set(threading.enumerate()) - before:
         thread.join(5)
         assert not thread.is_alive(), "it ends now, because the connection does"

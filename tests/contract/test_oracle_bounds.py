@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from rotation.credential import Credential
+from rotation.deadline import within
 from rotation.engines.oracle import Oracle
 from rotation.engines.oracle import connection as oracle_connection
 from rotation.errors import StatementFailed, Unreachable
@@ -114,6 +115,7 @@ def test_what_answers_without_end_or_measure_is_left(talk: str) -> None:
     with posing(says) as impostor:
         with pytest.raises(Unreachable, match=cause), Oracle().connect(plain(impostor.port), deadline(4.0)):
             pass
+        threads.add(within(10, threading.current_thread))  # the one that waits for work
         going_on = [
             thread for thread in set(threading.enumerate()) - threads if thread.daemon
         ]  # the impostor's are none
