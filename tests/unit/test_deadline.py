@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from contextvars import ContextVar, copy_context
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Event
+from threading import Event, get_ident
+from weakref import finalize
 
 import pytest
 
@@ -105,6 +107,72 @@ def test_a_timeout_error_of_the_work_itself_is_passed_on() -> None:
 
     with pytest.raises(TimeoutError, match="of its own"):
         within(10, fail)
+
+
+def test_a_thread_that_is_done_serves_again_and_one_that_was_left_never_does() -> None:
+    first = within(10, get_ident)
+    assert [within(10, get_ident) for _ in range(3)] == [first] * 3
+    go_on, ended = Event(), SimpleQueue[int]()
+
+    def late() -> int:
+        go_on.wait()
+        return get_ident()
+
+    with pytest.raises(TimeoutError):
+        within(0.01, late, ended.put)
+    others = {within(10, get_ident) for _ in range(3)}
+    go_on.set()
+    left = ended.get(timeout=10)
+    assert left == first
+    assert len(others) == 1
+    assert left not in others | {within(10, get_ident) for _ in range(3)}
+
+
+def test_work_within_work_has_a_thread_of_its_own() -> None:
+    outer, inner = within(10, lambda: (get_ident(), within(10, get_ident)))
+    assert len({outer, inner, get_ident()}) == 3
+
+
+def test_a_thread_that_raised_serves_again() -> None:
+    first = within(10, get_ident)
+    with pytest.raises(ZeroDivisionError):
+        within(10, lambda: 1 / 0)
+    assert within(10, get_ident) == first
+
+
+def test_each_work_sees_the_context_of_who_waits_for_it_and_changes_none() -> None:
+    place = ContextVar("place", default="nowhere")
+
+    def look_and_move() -> str:
+        seen = place.get()
+        place.set("moved")
+        return seen
+
+    assert within(10, look_and_move) == "nowhere"
+    token = place.set("here")
+    assert within(10, look_and_move) == "here"
+    assert place.get() == "here"
+    place.reset(token)
+    assert within(10, look_and_move) == "nowhere"
+
+
+def test_a_thread_without_work_keeps_nothing_of_what_it_did() -> None:
+    class Secret:
+        def read(self) -> "Secret":
+            return self
+
+    forgotten, known = SimpleQueue[str](), ContextVar[Secret]("known")
+
+    def work() -> None:
+        secret, redacted = Secret(), Secret()
+        finalize(secret, forgotten.put, "what it returned")
+        finalize(redacted, forgotten.put, "its context")
+        context = copy_context()
+        context.run(known.set, redacted)
+        context.run(within, 10, secret.read)
+
+    work()
+    assert {forgotten.get(timeout=10), forgotten.get(timeout=10)} == {"what it returned", "its context"}
 
 
 def test_a_process_that_exits_does_not_wait_for_work_that_was_left() -> None:

@@ -16,6 +16,7 @@ import pytest
 import rotation
 from rotation.deadline import within
 from rotation.redaction import LONGEST, LONGEST_READ, MASK, QUOTED, Redactor, concealed, redacting, said
+from rotation.redaction.contents import strings_of
 from rotation.redaction.search import PIECE_LENGTH
 from rotation.redaction.spelling import MOST_CHARACTERS_OF_FORMS, MOST_TEXTS_WITH_FORMS, forms_of
 from tests.writing import PLACES, TWICE, WAYS
@@ -356,6 +357,14 @@ def test_released_texts_are_not_masked_and_the_rest_is() -> None:
     assert redact(sentence) == sentence
     assert redact("app_production-Kq7xR2m9Zw4t") == MASK
     assert redact("looking for app_production_clone") == "looking for app_production_clone"
+
+
+@pytest.mark.parametrize("inner", [["T0ken"], {"key": "T0ken"}, [["T0ken"]]])
+@pytest.mark.parametrize(("before", "after"), [("", ""), (" \t\r\n", "\n")])
+def test_json_is_read_with_blanks_around_it_also_in_a_string(inner: object, before: str, after: str) -> None:
+    text = f"{before}{json.dumps(inner)}{after}"
+    assert [string for _, string in strings_of(text)] == ["T0ken"]
+    assert [string for _, string in strings_of(json.dumps({"config": text}))] == [text, "T0ken"]
 
 
 def test_a_password_is_masked_even_if_a_released_text_is_the_same() -> None:

@@ -18,6 +18,11 @@ class _Object(list[tuple[str, object]]):
     """A JSON object as a list of its keys and values: a key can be there twice."""
 
 
+DECODER = json.JSONDecoder(object_pairs_hook=_Object)
+BLANKS = " \t\n\r"
+"""What can stand before a value in JSON."""
+
+
 def strings_of(text: str) -> Iterator[tuple[str, str]]:
     """Yield each string in a text, with its key.
 
@@ -55,8 +60,10 @@ def parts_of(string: str) -> Iterator[str]:
 
 def _structure(text: str) -> list[object] | None:
     """Return the object or list that a text is in JSON; None if it is neither."""
+    if not text.lstrip(BLANKS).startswith(("{", "[")):
+        return None
     try:
-        value = json.loads(text, object_pairs_hook=_Object)
+        value = DECODER.decode(text)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, list) else None

@@ -159,8 +159,6 @@ class Redactor:
         yield from occurrences(text, forms.secrets)
         yield from in_text(occurrences(bare, forms.plain_secrets))
         yield from in_text(folded_occurrences(bare, forms.folded_secrets))
-        is_public = inside(text, self._public - self._secrets)
-        is_common = _in_common_word(text)
         found = {
             *pieces(text, forms.in_pieces),
             *in_text(pieces(bare, forms.plain_in_pieces)),
@@ -169,6 +167,10 @@ class Redactor:
             *in_text(span for span in occurrences(bare, forms.plain_words) if is_word(bare, *span)),
             *(match.span(match.lastgroup or 0) for match in VERIFIER.finditer(text)),
         }
+        if not found:
+            return
+        is_public = inside(text, self._public - self._secrets)
+        is_common = _in_common_word(text)
         for span in {trimmed(text, *span) for span in found} - {None}:
             if span and not is_public(span) and not is_common(*span):
                 yield span

@@ -31,8 +31,9 @@ def occurrences(text: str, forms: Iterable[str]) -> Iterator[Span]:
 
 def folded_occurrences(plain_text: str, forms: Iterable[str]) -> Iterator[Span]:
     """Yield where a plain text has a whole folded form, in any case and with any blanks within."""
-    places = [place for place, character in enumerate(plain_text) if character != " "]
-    return ((places[start], places[end - 1] + 1) for start, end in occurrences(folded(plain_text), forms))
+    found = list(occurrences(folded(plain_text), forms))
+    places = [place for place, character in enumerate(plain_text) if character != " "] if found else []
+    return ((places[start], places[end - 1] + 1) for start, end in found)
 
 
 def pieces(text: str, forms: str) -> list[Span]:

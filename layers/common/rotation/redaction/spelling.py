@@ -220,12 +220,15 @@ BEYOND_ASCII = re.compile(r"[^\x00-\x7F]")
 
 def plain(text: str) -> str:
     """Undo all quoting; a text and all ways to write it have the same plain text."""
-    data = BEYOND_ASCII.sub("\x80", _unescaped(text)[0]).encode("latin-1")
-    return REPEATS.sub(r"\1", data.translate(PLAIN_BYTES, LEFT_OUT).decode("latin-1"))
+    text = _unescaped(text)[0] if _has_escapes(text) else text
+    text = text if text.isascii() else BEYOND_ASCII.sub("\x80", text)
+    return REPEATS.sub(r"\1", text.encode("latin-1").translate(PLAIN_BYTES, LEFT_OUT).decode("latin-1"))
 
 
 def plain_with_places(text: str) -> tuple[str, list[int]]:
     """Return the plain text, and where in the text each of its characters begins; the last place is the text's end."""
+    if len(bare := plain(text)) == len(text):  # all that `plain` undoes makes a text shorter: here was nothing to undo
+        return bare, list(range(len(text) + 1))
     unescaped, where = _unescaped(text)
     bare, places, begins = "", [], -1
     for character, place in zip(map(PLAIN_CHARACTERS.__getitem__, map(ord, unescaped)), where, strict=True):
@@ -242,11 +245,15 @@ def folded(text: str) -> str:
     return text.replace(" ", "").lower()
 
 
+def _has_escapes(text: str) -> bool:
+    """Tell whether a text can have escapes: each begins with one of these."""
+    return "\\" in text or "%" in text or "&" in text
+
+
 def _unescaped(text: str) -> tuple[str, list[int]]:
     """Return the text without escapes, and where in it each character begins."""
     places = list(range(len(text)))
-    has_escapes = "\\" in text or "%" in text or "&" in text
-    for _ in range(MOST_QUOTING_LEVELS if has_escapes else 0):
+    for _ in range(MOST_QUOTING_LEVELS if _has_escapes(text) else 0):
         parts: list[str] = []
         kept: list[int] = []
         end = 0
