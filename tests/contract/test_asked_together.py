@@ -4,7 +4,7 @@ That an answer counts until the session writes, and no longer, is in test_few_qu
 another delivery can mark a clone while its status is asked is in test_oracle_concurrency.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,9 +12,10 @@ import pytest
 from rotation.engines.oracle import connection as oracle_connection
 from tests.contract.oracle_kit import account
 from tests.contract.pairs import admin_for, new_pair
-from tests.laboratories import INVOICES, deadline
+from tests.laboratories import INVOICES, ORDERS, deadline
 from tests.laboratories.oracle import OracleLaboratory
 from tests.local.stand_ins.db2 import catalog, data
+from tests.local.stand_ins.db2.wire import Value
 from tests.local.stand_ins.oracle.server import Server
 
 if TYPE_CHECKING:
@@ -72,3 +73,33 @@ def test_a_right_that_only_a_view_of_later_versions_shows_is_none_in_earlier_one
     monkeypatch.setattr(data, "is_catalog", lambda schema, name: "MODULEAUTH" not in name and knows(schema, name))
     with db2.engine.connect(admin_for(db2, user), deadline()) as session:
         assert len(session.compare(user.username, other.username).sentences) == 1
+
+
+def test_names_of_views_that_come_with_blanks_hide_no_right(
+    db2: "Db2Laboratory", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the constants of a UNION ALL were CHAR, which they are with DB2_COMPATIBILITY_VECTOR=100."""
+    user, other = new_pair(db2)
+    db2.allow(user.username, INVOICES)
+    rows_of = data.Data._rows  # noqa: SLF001 - of the stand-in
+
+    def with_blanks(asked: data.Data, text: str, values: Sequence[Value]) -> list[Sequence[Value]]:
+        rows = rows_of(asked, text, values)
+        return [(f"{row[0]:<40}", *row[1:]) for row in rows] if "COUNT(*) AS AMOUNT" in text else rows
+
+    monkeypatch.setattr(data.Data, "_rows", with_blanks)
+    with db2.engine.connect(admin_for(db2, user), deadline()) as session:
+        assert len(session.compare(user.username, other.username).sentences) == 1
+
+
+def test_two_users_without_any_right_of_their_own_are_equal(db2: "Db2Laboratory") -> None:
+    """They have what their groups have: so no view has a row of theirs."""
+    user, other = new_pair(db2)
+    with db2.session() as run:
+        for grantee in (f'USER "{one.username.upper()}"' for one in (user, other)):
+            run(f"REVOKE CONNECT ON DATABASE FROM {grantee}")
+            run(f"REVOKE ROLE ROLE_NULLID_PACKAGES FROM {grantee}")
+            run(f"REVOKE SELECT ON TABLE LAB.{ORDERS} FROM {grantee}")
+    with db2.engine.connect(admin_for(db2, user), deadline()) as session:
+        assert session.compare(user.username, other.username).sentences == []
+        session.mirror(user.username, other.username)
