@@ -10,16 +10,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rotation.engines.oracle import connection as oracle_connection
-from tests.contract.oracle_kit import account
+from rotation.engines.oracle.admin import OracleAdmin
+from rotation.engines.oracle.catalog import PRIVILEGES
+from tests.contract.oracle_kit import account, name_of
 from tests.contract.pairs import admin_for, new_pair
 from tests.laboratories import INVOICES, ORDERS, deadline
 from tests.laboratories.oracle import OracleLaboratory
 from tests.local.stand_ins.db2 import catalog, data
 from tests.local.stand_ins.db2.wire import Value
+from tests.local.stand_ins.oracle import dictionary
 from tests.local.stand_ins.oracle.server import Server
+from tests.local.stand_ins.oracle.sql import Reader
 
 if TYPE_CHECKING:
     from tests.laboratories.db2 import Db2Laboratory  # it imports IBM's client, which is for x86_64 only
+    from tests.local.stand_ins.oracle.statements import Session
 
 
 def many_rows(patch: pytest.MonkeyPatch, _: Server) -> None:
@@ -39,7 +44,28 @@ def no_right(patch: pytest.MonkeyPatch, stand_in: Server) -> None:
     patch.setattr(stand_in.database, "refuses", {"SELECT '0', ": (942, "table or view does not exist")})
 
 
-@pytest.mark.parametrize("prevent", [many_rows, too_slow, other_types, no_right])
+def other_literals(patch: pytest.MonkeyPatch, written: Callable[[str], str]) -> None:
+    """Let the server return a literal that is selected as something else."""
+    column_of = dictionary._column  # noqa: SLF001 - of the stand-in
+
+    def column(session: "Session", reader: Reader) -> dictionary.Column:
+        found = column_of(session, reader)
+        is_literal = found.name.startswith("'")
+        return dictionary.Column(found.name, lambda _: written(found.name.strip("'"))) if is_literal else found
+
+    patch.setattr(dictionary, "_column", column)
+
+
+def with_blanks(patch: pytest.MonkeyPatch, _: Server) -> None:
+    """As if it were a CHAR of a length that the server chooses: nothing says which one with CURSOR_SHARING = FORCE."""
+    other_literals(patch, lambda text: f"{text:<32}")
+
+
+def nobodys_rows(patch: pytest.MonkeyPatch, _: Server) -> None:
+    other_literals(patch, lambda text: f"-{text}")
+
+
+@pytest.mark.parametrize("prevent", [many_rows, too_slow, other_types, no_right, with_blanks, nobodys_rows])
 def test_what_oracle_cannot_answer_together_is_asked_alone(
     oracle: OracleLaboratory,
     stand_in: Server,
@@ -61,6 +87,16 @@ def test_what_oracle_cannot_answer_together_is_asked_alone(
         found.user_state,
         found.other_state,
     )
+
+
+def test_one_question_to_oracle_is_answered_as_many_are(oracle: OracleLaboratory) -> None:
+    user = oracle.new_user()
+    oracle.alter(f"GRANT SELECT_CATALOG_ROLE TO {account(user)}")
+    with oracle_connection.connect(user, deadline()) as connection:
+        admin = OracleAdmin(connection)
+        admin.read_ahead("trying", [PRIVILEGES], [name_of(user)])
+        rows = admin.read("trying", PRIVILEGES.view, PRIVILEGES.keys, PRIVILEGES.columns, [name_of(user)])
+        assert (name_of(user), "CREATE SESSION", "NO") in rows
 
 
 def test_a_right_that_only_a_view_of_later_versions_shows_is_none_in_earlier_ones(
