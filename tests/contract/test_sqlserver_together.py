@@ -183,6 +183,22 @@ class TestRotation:
         finally:
             alter(sqlserver, f"ALTER DATABASE {bracketed(database)} SET ONLINE")
 
+    def test_a_login_that_is_dropped_meanwhile_is_no_defect_of_ours(
+        self, sqlserver: SQLServerLaboratory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It was found, and is gone when its rights are read."""
+        pair = new_pair(sqlserver)
+        ask_together = SQLServerConnection.ask_together
+
+        def drop_and_ask(connection: SQLServerConnection, operation: str, questions: Sequence[Question]) -> None:
+            if operation.startswith("reading the rights") and not questions[0].database:
+                alter(sqlserver, f"DROP LOGIN {pair[1].username}")
+            ask_together(connection, operation, questions)
+
+        monkeypatch.setattr(SQLServerConnection, "ask_together", drop_and_ask)
+        with pytest.raises(StatementFailed, match="the account was dropped during the rotation"):
+            set_secret(sqlserver, *pair)
+
     def test_nothing_that_writes_is_sent_with_something_else(self, sqlserver: SQLServerLaboratory) -> None:
         before = len(received(sqlserver, sqlserver.admin))
         user, clone = new_pair(sqlserver)
