@@ -135,7 +135,7 @@ def test_two_users_without_any_right_of_their_own_are_equal(db2: "Db2Laboratory"
         for grantee in (f'USER "{one.username.upper()}"' for one in (user, other)):
             run(f"REVOKE CONNECT ON DATABASE FROM {grantee}")
             run(f"REVOKE ROLE ROLE_NULLID_PACKAGES FROM {grantee}")
-            run(f"REVOKE SELECT ON TABLE LAB.{ORDERS} FROM {grantee}")
+            run(f"REVOKE SELECT ON TABLE LAB.{ORDERS} FROM {grantee}")  # noqa: S608 - constants, and a quoted name
     with db2.engine.connect(admin_for(db2, user), deadline()) as session:
         assert session.compare(user.username, other.username).sentences == []
         session.mirror(user.username, other.username)
