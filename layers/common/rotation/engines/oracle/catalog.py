@@ -156,7 +156,7 @@ class OracleCatalog:
         self.read_definitions()
         users = self.users(user, other)
         if user not in users:
-            raise StatementFailed(f"reading what {user} is", "it was dropped during the rotation", RETRIED)
+            raise StatementFailed(f"reading what {user} is", "the account was dropped during the rotation", RETRIED)
         row = users[user]
         roles = [*self._answers(user, "roles", ROLES)]
         privileges = [right for right in self._privileges(user) if right.owner not in (user, other)]
