@@ -132,7 +132,9 @@ def test_a_clone_that_is_dropped_meanwhile_is_no_defect_of_ours(
         return read(pair)
 
     monkeypatch.setattr(OraclePair, "_other_definition", drop_and_read)
-    with pytest.raises(StatementFailed, match=f"reading what {name_of(clone)} is: the account was dropped during the rotation"):
+    with pytest.raises(
+        StatementFailed, match=f"reading what {name_of(clone)} is: the account was dropped during the rotation"
+    ):
         mirror(oracle, user, clone)
 
 
