@@ -217,7 +217,7 @@ class OracleAdmin:
 
 def _apart(rows: Rows | None, questions: int) -> list[Rows]:
     """Return the answer to each question; none if there is a row of no question. A number can come with blanks."""
-    answers = [[row[1:] for row in rows or () if row[0].strip() == str(number)] for number in range(questions)]
+    answers = [[row[1:] for row in rows or () if str(row[0]).strip() == str(number)] for number in range(questions)]
     return answers if rows is not None and sum(map(len, answers)) == len(rows) else []
 
 
