@@ -9,7 +9,9 @@ from rotation.engine import Unshared
 from tests.contract.db2_kit import inside, inside_session
 from tests.laboratories import deadline
 from tests.laboratories.db2 import Db2Laboratory, quoted
+from tests.local.stand_ins.db2 import data
 from tests.local.stand_ins.db2.database import Instance
+from tests.local.stand_ins.db2.wire import Value
 
 pytestmark = pytest.mark.engine("db2")
 
@@ -133,6 +135,22 @@ def test_what_names_the_user_is_named_until_it_names_the_other_one_too(
         assert unshared(laboratory, f"{user}_clone", user) == []
         with row(instance, view, values, f"{user}_clone".upper()):
             assert unshared(laboratory, user) == []
+
+
+def test_a_word_that_comes_with_blanks_is_read(
+    laboratory: Db2Laboratory, instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the constants of a UNION ALL were CHAR, which they are with DB2_COMPATIBILITY_VECTOR=100."""
+    user = laboratory.new_user().username
+    rows_of = data.Data._rows  # noqa: SLF001 - of the stand-in
+
+    def with_blanks(asked: data.Data, text: str, values: Sequence[Value]) -> list[Sequence[Value]]:
+        rows = rows_of(asked, text, values)
+        return [(f"{first:<40}", *rest) for first, *rest in rows] if "AUDITUSE" in text else rows
+
+    monkeypatch.setattr(data.Data, "_rows", with_blanks)
+    with row(instance, "AUDITUSE", ("IT", "i", "U", "", "{user}"), user.upper()):
+        assert [found.kind for found in unshared(laboratory, user)] == ["audit policies"]
 
 
 def unshared(laboratory: Db2Laboratory, user: str, other: str | None = None) -> Sequence[Unshared]:

@@ -10,6 +10,8 @@ import pytest
 from rotation.credential import Credential
 from rotation.engine import CloneStatus
 from rotation.engines.oracle.connection import OracleConnection
+from rotation.engines.oracle.definition import Definition
+from rotation.engines.oracle.pair import OraclePair
 from rotation.errors import StatementFailed, Unsafe
 from tests.contract.oracle_kit import (
     MAPPING,
@@ -115,6 +117,25 @@ def test_a_name_that_a_stranger_takes_meanwhile_is_left_alone(
         ):
             session.mirror(user.username, clone.username)
     assert oracle.logs_in(hers)
+
+
+def test_a_clone_that_is_dropped_meanwhile_is_no_defect_of_ours(
+    oracle: OracleLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was created, and is gone when its rights are read."""
+    user = oracle.new_user()
+    clone = new_clone(user)
+    read = OraclePair._other_definition  # noqa: SLF001 - what comes right after the creation
+
+    def drop_and_read(pair: OraclePair) -> Definition:
+        oracle.alter(f"DROP USER {account(clone)}")
+        return read(pair)
+
+    monkeypatch.setattr(OraclePair, "_other_definition", drop_and_read)
+    with pytest.raises(
+        StatementFailed, match=f"reading what {name_of(clone)} is: the account was dropped during the rotation"
+    ):
+        mirror(oracle, user, clone)
 
 
 @pytest.mark.parametrize("is_soon_over", [True, False])

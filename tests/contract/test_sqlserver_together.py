@@ -13,7 +13,8 @@ from tests.contract.pairs import RecordInMemory, new_pair, set_secret
 from tests.contract.sqlserver_kit import alter, known, needs_stand_in
 from tests.laboratories import INVOICES, ORDERS, deadline
 from tests.laboratories.sqlserver import CONTAINED, DATABASE, DRIVER, SQLServerLaboratory, bracketed
-from tests.local.stand_ins.sqlserver.server import Received
+from tests.local.stand_ins.sqlserver.backend import Answer
+from tests.local.stand_ins.sqlserver.server import Received, StandInSession
 
 pytestmark = pytest.mark.engine("sqlserver")
 
@@ -82,11 +83,30 @@ class TestOneThatFails:
                 connection.ask_together("trying", [Question(place, WHERE, ("x",)) for place in places])
                 assert connection.execute("asking", "SELECT DB_NAME()") == [(DATABASE,)]
 
+    def test_leaves_the_session_there_also_if_the_server_does_not(
+        self, user: Credential, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What follows is sent after USE: it can be a statement that writes."""
+
+        def call(session: StandInSession, text: str, _: object) -> Iterator[Answer]:
+            return session.batch(text.replace("@P1", "'x'").replace("@P2", "'x'"))
+
+        monkeypatch.setattr(StandInSession, "call", call)
+        with connected(user) as connection:
+            connection.ask_together("trying", [Question(place, WHERE, ("x",)) for place in (CONTAINED, "nowhere")])
+            assert connection.execute("asking", "SELECT DB_NAME()") == [(DATABASE,)]
+
     def test_does_not_hide_that_a_database_is_closed(self, user: Credential) -> None:
         with connected(user) as connection:
             connection.ask_together("trying", [Question("no_such_database", WHERE, ("x",))])
             with pytest.raises(StatementFailed, match="entering the database no_such_database"):
                 connection.enter("no_such_database")
+
+    @pytest.mark.parametrize("wrong", ["SELECT 7; SELECT 8", "USE master"])
+    def test_with_more_results_or_fewer_lends_none_to_another_one(self, user: Credential, wrong: str) -> None:
+        with connected(user) as connection:
+            connection.ask_together("trying", [Question("", wrong), Question("", "SELECT 1")])
+            assert connection.ask_server("asking", "SELECT 1") == [(1,)]
 
     def test_of_those_at_the_beginning_does_not_lift_the_limit_of_locks(
         self, sqlserver: SQLServerLaboratory, user: Credential
@@ -162,6 +182,22 @@ class TestRotation:
                 set_secret(sqlserver, user, pair=RecordInMemory())
         finally:
             alter(sqlserver, f"ALTER DATABASE {bracketed(database)} SET ONLINE")
+
+    def test_a_login_that_is_dropped_meanwhile_is_no_defect_of_ours(
+        self, sqlserver: SQLServerLaboratory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It was found, and is gone when its rights are read."""
+        pair = new_pair(sqlserver)
+        ask_together = SQLServerConnection.ask_together
+
+        def drop_and_ask(connection: SQLServerConnection, operation: str, questions: Sequence[Question]) -> None:
+            if operation.startswith("reading the rights") and not questions[0].database:
+                alter(sqlserver, f"DROP LOGIN {pair[1].username}")
+            ask_together(connection, operation, questions)
+
+        monkeypatch.setattr(SQLServerConnection, "ask_together", drop_and_ask)
+        with pytest.raises(StatementFailed, match="the account was dropped during the rotation"):
+            set_secret(sqlserver, *pair)
 
     def test_nothing_that_writes_is_sent_with_something_else(self, sqlserver: SQLServerLaboratory) -> None:
         before = len(received(sqlserver, sqlserver.admin))

@@ -183,11 +183,14 @@ class Db2Pair:
     def _rights(self) -> tuple[Rights, Rights]:
         """Return the rights of user and other in this database."""
         parts = [part for view in self._views() if (part := self._rights_in(view))]
-        user_rights, other_rights = zip(*parts, strict=True)
-        return joined(user_rights), joined(other_rights)
+        return joined(user for user, _ in parts), joined(other for _, other in parts)
 
     def _views(self) -> Sequence[View]:
-        """Return the views with rows of the two; all of them, if this version of Db2 has not all of them."""
+        """Return all views but those without any row of the two; all, if this version of Db2 has not all of them.
+
+        If constants are CHAR (DB2_COMPATIBILITY_VECTOR), the names come filled up with blanks
+        (https://www.ibm.com/docs/en/db2/11.5.x?topic=oracle-implicit-casting-character-graphic-constants).
+        """
         parameters = (normal_name(self.user), normal_name(self.other)) * len(VIEWS)
         remedy, expected = remedy_to_read(self._connection), frozenset({UNKNOWN_NAME})
         operation = f"looking where {self.user} and {self.other} have rights"
@@ -195,8 +198,8 @@ class Db2Pair:
             rows = self._connection.ask(operation, COUNTS, parameters, remedy, expected)
         except ExpectedError:
             return VIEWS
-        found = {row["KIND"] for row in rows if row["AMOUNT"]}
-        return [view for view in VIEWS if view.name in found]
+        empty = {row["KIND"].strip() for row in rows if not row["AMOUNT"]}
+        return [view for view in VIEWS if view.name not in empty]
 
     def _rights_in(self, view: View) -> tuple[Rights, Rights] | None:
         """Return the rights that a view shows, or None if this version of Db2 has no such view: then no such right."""

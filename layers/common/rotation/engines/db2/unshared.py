@@ -132,7 +132,8 @@ def _bound(connection: Db2Connection, user: str, other: str, remedy: str) -> Seq
 
 
 def _sentence(row: Mapping[str, str], user: str, other: str) -> Unshared:
-    kind, place, name = row["KIND"], row["PLACE"], identifier(row["NAME"])
+    # With blanks after it if constants are CHAR: see `Db2Pair`.
+    kind, place, name = row["KIND"].strip(), row["PLACE"], identifier(row["NAME"])
     name = said(f"{identifier(place)}.{name}" if place else name)
     what = SENTENCES[kind].format(user=user, other=normal_name(other), name=name)
     return Unshared(kind.removeprefix("uses of ").partition(" by ")[0].lower(), what)

@@ -112,7 +112,7 @@ class OracleAdmin:
         """Ask all of this in one statement, if that is possible; `read` and `read_all` find the answers in the look."""
         binds = _binds(names)
         asked = [one.query(binds) for one in questions]
-        self.look.once((*asked, *binds.values()), lambda: self._ask_together(operation, questions, binds))
+        self.look.once(("together", *asked, *binds.values()), lambda: self._ask_together(operation, questions, binds))
 
     def _ask_together(self, operation: str, questions: Sequence[Question], binds: Mapping[str, str]) -> tuple[()]:
         width = max(len(one.keys) + len(one.columns) for one in questions)
@@ -121,8 +121,8 @@ class OracleAdmin:
         rows = None
         with suppress(ExpectedError):
             rows = self.connection.at_once(operation, query, binds, NOT_TOGETHER)
-        for number, one in enumerate(questions) if rows is not None else ():
-            self._keep(one, [row[1:] for row in rows or () if row[0] == str(number)], binds)
+        for one, answer in zip(questions, _apart(rows, len(questions)), strict=False):
+            self._keep(one, answer, binds)
         return ()
 
     def _keep(self, question: Question, rows: Rows, binds: Mapping[str, str]) -> None:
@@ -213,6 +213,12 @@ class OracleAdmin:
             if (base.strip() != ON_SCHEMA or schema == self.connection.username)
             and EVENTS_WITH_STATEMENT & set(events.split())
         ]
+
+
+def _apart(rows: Rows | None, questions: int) -> list[Rows]:
+    """Return the answer to each question; none if there is a row of no question. A number can come with blanks."""
+    answers = [[row[1:] for row in rows or () if str(row[0]).strip() == str(number)] for number in range(questions)]
+    return answers if rows is not None and sum(map(len, answers)) == len(rows) else []
 
 
 def _binds(names: Iterable[str]) -> dict[str, str]:

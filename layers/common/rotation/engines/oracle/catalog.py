@@ -19,7 +19,7 @@ from rotation.engines.oracle.definition import (
 )
 from rotation.engines.oracle.proof import OracleProofs
 from rotation.engines.oracle.rights import NAMED_TYPES, Right, RightKind, collected
-from rotation.errors import Unsupported
+from rotation.errors import RETRIED, StatementFailed, Unsupported
 from rotation.redaction import said
 
 USER_COLUMNS = (
@@ -150,10 +150,14 @@ class OracleCatalog:
     def definition(self, user: str, other: str, admin: str = "") -> Definition:
         """Return what a user is; what it has to do with the other one of its pair reads the same for both.
 
-        With an admin, rights that this admin cannot revoke are apart: only the user that granted them can.
+        With an admin, rights that this admin cannot revoke are apart: only the user that granted them can. Raises
+        StatementFailed if the user, which was there, is gone.
         """
         self.read_definitions()
-        row = self.users(user, other)[user]
+        users = self.users(user, other)
+        if user not in users:
+            raise StatementFailed(f"reading what {user} is", "the account was dropped during the rotation", RETRIED)
+        row = users[user]
         roles = [*self._answers(user, "roles", ROLES)]
         privileges = [right for right in self._privileges(user) if right.owner not in (user, other)]
         irrevocable = [right for right in privileges if admin and right.is_irrevocable(admin)]

@@ -4,8 +4,8 @@ Each message costs a round trip, so questions can be asked **together**: several
 statement of its own, committed at once, and has a result of its own ([MS-TDS] 2.2.7.5, DONE_MORE). If one of them
 fails, the server can go on with the next, or not
 (https://learn.microsoft.com/en-us/previous-versions/sql/sql-server-2008-r2/ms175502(v=sql.105)). So no answer of such a
-message counts then, and each question is asked by itself, whose error says what is wrong. Nothing that writes is sent
-together with something else.
+message counts then, and each question is asked by itself, whose error says what is wrong. It is the same if there are
+more results than questions, or fewer. Nothing that writes is sent together with something else.
 
 A question about another database has USE before it. USE works from there on
 (https://learn.microsoft.com/en-us/sql/t-sql/language-elements/use-transact-sql), and ends with the call of
@@ -45,6 +45,8 @@ CANCEL_SECONDS = 2.0
 OVERTAKEN = frozenset({1205, 15023, 15025, 15063, 15151})
 """Errors of a statement whose work another invocation of the same step has just done, or undone: it was a deadlock's
 victim, or the name or SID exists now, or there is no such thing any more."""
+WRONG_NUMBER: Final = 0
+"""Stands for an error's number if there are more results than questions, or fewer."""
 ATTEMPTS = 3
 """How often something is done while another invocation does the same."""
 
@@ -93,7 +95,8 @@ class SQLServerConnection:
         self.look = Look()
         """What `ask` has read."""
         self._entered = self._place = credential.database
-        """The database that the session is in, and the one that it is to be in when it sends something."""
+        """The database that the session is in, if that is known, and the one that it is to be in when it sends
+        something."""
         self._expected: Container[int] = frozenset()
         """Errors of statements that are raised as ExpectedError."""
 
@@ -166,6 +169,7 @@ class SQLServerConnection:
         try:
             answers = self._send_together(operation, text, arguments, len(questions))
         except ExpectedError:
+            self._entered = None  # no page says where a call that failed leaves the session
             return []
         for question, rows in zip(questions, answers, strict=True):
             self.look.once(("answer", question), partial(list, [rows]))
@@ -174,14 +178,18 @@ class SQLServerConnection:
         return []
 
     def _send_together(self, operation: str, text: str, arguments: Arguments, number: int) -> list[Rows]:
-        """Return the rows of this many results; raises ExpectedError if the server refuses one of the statements."""
+        """Return the rows of this many results.
+
+        Raises ExpectedError if the server refuses one of the statements, or if there are more results, or fewer: then
+        nothing says which of them is the answer to which question.
+        """
         before, self._expected = self._expected, ANY_ERROR
         try:
             answers = self._send_all(operation, text, arguments, number + 1)
         finally:
             self._expected = before
         if len(answers) != number:
-            raise statement_failure(ValueError(), f"{operation} as {self.username}", "", self.username)
+            raise ExpectedError(WRONG_NUMBER)
         return answers
 
     def execute(self, operation: str, statement: str, arguments: Arguments = (), remedy: str = "") -> Rows:

@@ -1,8 +1,9 @@
 """What makes two logins of SQL Server the same, on the server and in every database? See `pair`."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import batched
+from typing import Any
 
 from rotation.engine import Comparison, Unshared
 from rotation.engines.driver import CORRECT_CAUSE, unread_password
@@ -94,7 +95,7 @@ class SQLServerLoginPair(SQLServerPair):
             questions = [Question("", query, (account.sid,)) for query in (catalog.LOGIN_BY_SID, catalog.LOGIN_STATE)]
             self._connection.ask_together(f"looking for {self.user}", questions)
         user = self._user_to_alter()
-        [(is_disabled, is_locked)] = self._read_server(f"looking at {self.user}", catalog.LOGIN_STATE, (user.sid,))
+        is_disabled, is_locked = self._only_row(self.user, user, catalog.LOGIN_STATE)
         self._alter(user, f"WITH PASSWORD = {literal(password)}{' UNLOCK' if is_locked else ''}")
         if is_disabled:
             self._alter(user, "ENABLE")
@@ -109,7 +110,7 @@ class SQLServerLoginPair(SQLServerPair):
         user, other = self._both()
         state = Question("", catalog.LOGIN_STATE, (other.sid,))
         self._ask_for_rights("", user, other, state)
-        [(is_disabled, _)] = self._read_server(f"looking at {self.other}", catalog.LOGIN_STATE, (other.sid,))
+        is_disabled, _ = self._only_row(self.other, other, catalog.LOGIN_STATE)
         user, other = self._reader(of_server=True).read(user, other)
         server = ComparedPart(self.user, self.other, user, other)
         parts = [server]
@@ -166,6 +167,13 @@ class SQLServerLoginPair(SQLServerPair):
         }
         return Principal(number, name, sid, options)
 
+    def _only_row(self, username: str, login: Principal, query: str) -> Sequence[Any]:
+        """Return what a query says of a login that was found; raises StatementFailed if it was dropped since."""
+        rows = self._read_server(f"looking at {username}", query, (login.sid,))
+        if not rows:
+            raise self._dropped(username)
+        return rows[0]
+
     def _not_found(self) -> Unsafe:
         admin = self._connection.username
         cause = f"the login that logged in is not among the logins with a password that {admin} sees"
@@ -210,7 +218,7 @@ class SQLServerLoginPair(SQLServerPair):
         """Replace a password that `other` must change by one that nobody reads: until then its policy stays (15128)."""
         checks = ("CHECK_POLICY", "CHECK_EXPIRATION")
         if any((user.options[check], other.options[check]) == ("OFF", "ON") for check in checks):
-            [(must_change,)] = self._read_server(f"looking at {self.other}", catalog.MUST_CHANGE, (other.sid,))
+            [must_change] = self._only_row(self.other, other, catalog.MUST_CHANGE)
             if must_change:
                 self._alter(other, f"WITH PASSWORD = {literal(unread_password(KIND, self.other))}")
 

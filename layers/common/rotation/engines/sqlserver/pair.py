@@ -163,9 +163,12 @@ class SQLServerPair(ABC):
         """Return one of the two, and bind its name to this account."""
         found = self._find(username)
         if not found:
-            raise StatementFailed(f"looking for {username}", "the account was dropped during the rotation", RETRIED)
+            raise self._dropped(username)
         self._known.accounts[username] = found.account
         return found
+
+    def _dropped(self, username: str) -> StatementFailed:
+        return StatementFailed(f"looking for {username}", "the account was dropped during the rotation", RETRIED)
 
     def _both(self) -> tuple[Principal, Principal]:
         """Return the two; raises RightsDiffer if one of them is gone."""
