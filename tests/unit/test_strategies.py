@@ -814,19 +814,29 @@ def test_the_two_are_compared_where_the_application_logs_in() -> None:
     assert [credential.host for credential in scenario.database.tried] == ["replica.test"] * 2
 
 
-def test_an_older_record_that_still_shows_does_not_hide_what_only_the_current_user_finds_now() -> None:
+def test_what_the_current_user_finds_is_compared_at_once_if_an_older_record_could_still_show() -> None:
     """A logon trigger, say, was made for one of the two after a rotation that recorded what both found."""
     scenario = Scenario(ALTERNATING)
     scenario.rotate()
-    recorded = scenario.secret.record()
     scenario.database.users[CLONE].schema = "another"
-    staged(scenario)
+    staged(scenario).forget_connections()
     with pytest.raises(
         RightsDiffer, match=f"as {APP} an application finds the schema to be public, as {CLONE} another"
     ):
         scenario.run(Step.SET)
-        scenario.secret.write_record(recorded)
-        scenario.run(Step.TEST)
+    assert scenario.users_tried() == [CLONE, "admin", APP]
+
+
+def test_a_change_that_both_users_find_needs_one_login_more_once() -> None:
+    scenario = Scenario(ALTERNATING)
+    scenario.rotate()
+    scenario.database.users[APP].schema = scenario.database.users[CLONE].schema = "another"
+    tried = []
+    for _ in range(2):
+        scenario.forget_connections()
+        scenario.rotate()
+        tried.append(scenario.users_tried())
+    assert tried == [[CLONE, "admin", APP, APP], [APP, "admin", CLONE]]
 
 
 def test_what_the_current_user_finds_is_compared_with_whichever_password_set_secret_logged_in() -> None:

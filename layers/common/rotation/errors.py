@@ -162,7 +162,7 @@ class Unsupported(RotationError):
 
 
 class RightsDiffer(RotationError):
-    """The two users of an alternating pair have different rights.
+    """The two users of an alternating pair have different rights, or an application finds something else as one of them.
 
     Application: It logs in as before, with all its rights. The user with the other rights does not become current.
     First: Read the differences, and decide for each which of the two users is right. Run the statement for that.

@@ -4,6 +4,10 @@ what the two cannot share is found    →  the two are compared: may a rotation 
   →  that it begins is recorded       →  the other user is created and made equal  →  compared again
   →  (password)                       →  that the two are equal is recorded, and what an application finds as either
   →  testSecret compares that with what it finds as the other user
+
+Secrets Manager can answer testSecret with the labels of some seconds ago. A label that is missing is no harm: the
+current user logs in again. But the label of an earlier rotation can say what the other user finds, and the current one
+does no more. So if setSecret records something new in place of something old, it compares the two sessions itself.
 """
 
 import contextlib
