@@ -10,8 +10,8 @@ import ssl
 from pathlib import Path
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
-_REGION = re.compile(r"\b[a-z]+(?:-[a-z]+)+-\d+\b")
-"""A Region in a name such as "Amazon RDS eu-west-1 Root CA RSA2048 G1"."""
+_REGION = re.compile(r"\bAmazon RDS (?:[A-Z]\w* )?([a-z]+(?:-[a-z]+)+-\d+)\b")
+"""A Region in a name such as "Amazon RDS eu-west-1 Root CA RSA2048 G1". Others can call an authority acme-root-ca-1."""
 
 
 def split(certs: Path) -> None:
@@ -28,7 +28,7 @@ def split(certs: Path) -> None:
 
 
 def _regions(text: str) -> set[str]:
-    """Return the Regions that the subject of a certificate names."""
+    """Return the Regions that the subject of a certificate names, as those of RDS do."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=text)
     return set(_REGION.findall(str([one["subject"] for one in context.get_ca_certs()])))

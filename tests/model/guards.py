@@ -212,9 +212,10 @@ GUARDS = [
         "the record says that the rotation has ended after the password only",
         "strategies",
         "            session.set_password(other, pending.credential.password)\n"
-        "        record_end(context.pair, equal.finding(found))\n",
-        "            record_end(context.pair, equal.finding(found))\n"
-        "            session.set_password(other, pending.credential.password)\n",
+        "        if record_end(context.pair, equal.finding(found)) and found:\n",
+        "            had_more = record_end(context.pair, equal.finding(found))\n"
+        "            session.set_password(other, pending.credential.password)\n"
+        "        if had_more and found:\n",
         ALTERNATING,
     ),
     Guard(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from rotation.admin import Admins
-from rotation.errors import NotRotatable
+from rotation.errors import NotRotatable, RightsDiffer
 from rotation.kind import Strategy
 from rotation.redaction import Redactor
 from rotation.secret import SecretUnderRotation
@@ -119,3 +119,25 @@ def test_an_answer_that_never_fits_is_believed_in_the_end(rotated: Rotated) -> N
     with pytest.raises(NotRotatable, match="abandoned"):
         rotated.run(Step.CREATE)
     assert rotated.scenario.operations() == ["DescribeSecret"] * (len(PAUSES) + 1)
+
+
+@pytest.mark.parametrize("ago", [1, 2])
+def test_a_record_of_the_past_hides_nothing_that_only_one_user_of_a_pair_finds(
+    service: LocalSecretsManager, ago: int
+) -> None:
+    """A testSecret that sees the label of the rotation before, when an application found the same as either user."""
+    rotated, age = Rotated(service, ALTERNATING), [0]
+    rotated.scenario.begin()
+    rotated.run()
+    rotated.database.users["app_clone"].schema = "another"
+    rotated.scenario.begin()
+    rotated.run(Step.CREATE)
+    service.staleness = lambda _: age[0]
+
+    def set_and_test() -> None:
+        rotated.run(Step.SET)
+        age[0] = ago
+        rotated.run(Step.TEST)
+
+    with pytest.raises(RightsDiffer, match="as app an application finds the schema to be public, as app_clone another"):
+        set_and_test()

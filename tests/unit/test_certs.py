@@ -5,10 +5,14 @@ import os
 import re
 import shutil
 import ssl
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from rotation.engines import network
 from rotation.engines.network import ca_bundle, new_tls_context, tls_context
@@ -152,6 +156,31 @@ def test_an_authority_that_names_no_region_belongs_to_each_of_them(tmp_path: Pat
     authorities.split(tmp_path)
     for file in (tmp_path / "regions").iterdir():
         assert PUBLIC.read_text() in file.read_text()
+
+
+def test_an_authority_that_is_named_as_a_region_is_belongs_to_each_of_them_too(tmp_path: Path) -> None:
+    """Only RDS names a Region so: an operator's own authority in the bundle can be called anything."""
+    own = named("acme-root-ca-1")
+    (tmp_path / BUNDLE.name).write_text(own + BUNDLE.read_text())
+    authorities.split(tmp_path)
+    files = {file.stem: file.read_text() for file in (tmp_path / "regions").iterdir()}
+    assert files
+    assert all(text.startswith(own) for text in files.values())
+    assert "acme-root-ca-1" not in files
+
+
+def named(common_name: str) -> str:
+    """Return a certificate of an authority of this name."""
+    name, key = (
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]),
+        ec.generate_private_key(ec.SECP256R1()),
+    )
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+    made = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True).sign(
+        key, hashes.SHA256()
+    )
+    return made.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def test_a_host_of_rds_is_verified_with_the_authorities_of_its_region(

@@ -179,3 +179,17 @@ def test_what_was_found_does_not_say_that_the_other_user_is_as_it_was_left() -> 
     record = PairRecord().finding({"the schema": "public"})
     with pytest.raises(RightsDiffer):
         require_known(record, comparison("SELECT"))
+
+
+def test_no_label_is_too_long_however_many_rotations_were_cut_off_while_they_recorded() -> None:
+    labels = frozenset[str]()
+    for number in range(5):
+        record = PairRecord.from_labels(labels).beginning(comparison())
+        left = ended(
+            replace(comparison(), user_state=state([f"{number}"]), other_state=state([f"other {number}"])),
+            "app",
+            "app_clone",
+        )
+        labels = record.labels | left.finding({"the schema": f"{number}"}).labels
+    assert max(map(len, labels)) <= 256
+    assert len(PairRecord.from_labels(labels).equal) == 15

@@ -1,8 +1,13 @@
 """When does the record say that a rotation has ended?"""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import pytest
 
 from rotation.errors import StatementFailed
+from rotation.mirroring import record_end
+from rotation.record import PairRecord
 from rotation.steps import Step
 from tests.unit.scenario import ALTERNATING, Scenario
 
@@ -20,3 +25,48 @@ def test_not_before_the_password_is_set_for_until_then_nothing_need_be_committed
     with pytest.raises(StatementFailed):
         scenario.run(Step.SET)
     assert scenario.secret.record().begun is not None
+
+
+@dataclass
+class Answers:
+    """What a secret answers about its pair, one answer after the other; implements `rotation.logins.KeepsRecord`."""
+
+    records: Iterator[PairRecord]
+    written: PairRecord | None = None
+
+    def record(self) -> PairRecord:
+        """Return the next answer."""
+        return next(self.records)
+
+    def read_record(self) -> PairRecord:
+        """Return the next answer."""
+        return next(self.records)
+
+    def write_record(self, record: PairRecord) -> None:
+        """Remember what was written."""
+        self.written = record
+
+
+OLD, NEW, NOTHING = PairRecord(frozenset({"OLD"})), PairRecord(frozenset({"ONE", "OTHER"})), PairRecord()
+BOTH, BEFORE_FOUND = PairRecord(OLD.equal | NEW.equal), PairRecord(frozenset({"ONE"}))
+
+
+@pytest.mark.parametrize(
+    ("answers", "had_more"),
+    [
+        ((NEW,), False),
+        ((NOTHING, NOTHING), False),
+        ((BEFORE_FOUND, BEFORE_FOUND), False),  # by the version of the product that recorded no more
+        ((OLD, OLD), True),
+        ((BOTH, BOTH), True),  # one that was cut off while it recorded
+        ((NEW, NEW), False),
+        ((OLD, NEW), True),  # another delivery of the step has just recorded the same, and can have been cut off then
+        ((NOTHING, OLD), True),
+    ],
+)
+def test_what_an_answer_that_is_too_old_could_still_show_is_told(
+    answers: tuple[PairRecord, ...], had_more: bool
+) -> None:
+    pair = Answers(iter(answers))
+    assert record_end(pair, NEW) is had_more
+    assert pair.written == NEW

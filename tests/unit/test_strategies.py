@@ -21,7 +21,7 @@ from rotation.logins import BY_OTHER_VERSION, MORE_PASSWORDS, NEWER_PASSWORDS, l
 from rotation.record import PairRecord
 from rotation.steps import Step
 from rotation.strategies import BY_ADMIN, choose
-from tests.fakes import KIND, PRIMARY, FakeDatabase, reading, verifier
+from tests.fakes import CURRENT, KIND, PRIMARY, FakeDatabase, reading, verifier
 from tests.laboratories import INVOICES, ORDERS
 from tests.unit.scenario import ALTERNATING, APP, CLONE, SINGLE, Scenario
 
@@ -812,3 +812,43 @@ def test_the_two_are_compared_where_the_application_logs_in() -> None:
     ready_for_test(scenario).secret.write_record(PairRecord())
     scenario.run(Step.TEST)
     assert [credential.host for credential in scenario.database.tried] == ["replica.test"] * 2
+
+
+def test_what_the_current_user_finds_is_compared_at_once_if_an_older_record_could_still_show() -> None:
+    """A logon trigger, say, was made for one of the two after a rotation that recorded what both found."""
+    scenario = Scenario(ALTERNATING)
+    scenario.rotate()
+    scenario.database.users[CLONE].schema = "another"
+    staged(scenario).forget_connections()
+    with pytest.raises(
+        RightsDiffer, match=f"as {APP} an application finds the schema to be public, as {CLONE} another"
+    ):
+        scenario.run(Step.SET)
+    assert scenario.users_tried() == [CLONE, "admin", APP]
+
+
+def test_a_change_that_both_users_find_needs_one_login_more_once() -> None:
+    scenario = Scenario(ALTERNATING)
+    scenario.rotate()
+    scenario.database.users[APP].schema = scenario.database.users[CLONE].schema = "another"
+    tried = []
+    for _ in range(2):
+        scenario.forget_connections()
+        scenario.rotate()
+        tried.append(scenario.users_tried())
+    assert tried == [[CLONE, "admin", APP, APP], [APP, "admin", CLONE]]
+
+
+def test_what_the_current_user_finds_is_compared_with_whichever_password_set_secret_logged_in() -> None:
+    """Somebody has moved AWSCURRENT back to a version whose password has ended."""
+    scenario = Scenario(ALTERNATING)
+    for _ in range(2):
+        scenario.rotate()
+    scenario.secret.abandon()
+    scenario.secret.labels[CURRENT] = "version-0"
+    staged(scenario).run(Step.SET)
+    scenario.database.users[CLONE].schema = "another"
+    scenario.forget_connections()
+    with pytest.raises(RightsDiffer, match="an application finds the schema to be another"):
+        scenario.run(Step.TEST)
+    assert scenario.users_tried() == [CLONE, APP, APP]

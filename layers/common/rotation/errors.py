@@ -9,7 +9,7 @@
     ├── Unsafe                  going on could change, or disclose, somebody else's credential
     │   └── Superseded          the pending version does not follow from the current one
     ├── Unsupported             the engine cannot do what the strategy needs
-    ├── RightsDiffer            the two users of an alternating pair have different rights
+    ├── RightsDiffer            the two users of an alternating pair have different rights, or find different things
     ├── OutOfTime               too little is left of the function's timeout
     ├── ServiceFailed           an AWS service refused a call, or did not answer
     ├── Unexpected              a defect of this program
@@ -162,7 +162,7 @@ class Unsupported(RotationError):
 
 
 class RightsDiffer(RotationError):
-    """The two users of an alternating pair have different rights.
+    """The two users of an alternating pair have different rights, or find different things.
 
     Application: It logs in as before, with all its rights. The user with the other rights does not become current.
     First: Read the differences, and decide for each which of the two users is right. Run the statement for that.

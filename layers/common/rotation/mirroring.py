@@ -4,16 +4,21 @@ what the two cannot share is found    →  the two are compared: may a rotation 
   →  that it begins is recorded       →  the other user is created and made equal  →  compared again
   →  (password)                       →  that the two are equal is recorded, and what an application finds as either
   →  testSecret compares that with what it finds as the other user
+
+Secrets Manager can answer testSecret with the labels of some seconds ago. A label that is missing is no harm: the
+current user logs in again. But the label of an earlier rotation can say what the other user finds, and the current one
+does no more. So if setSecret records something new in place of something old, it compares the two sessions itself.
 """
 
 import contextlib
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from rotation.credential import Credential, SecretValue
 from rotation.engine import CloneStatus, Comparison, Proof, Session
 from rotation.errors import RETRIED, DatabaseError, LoginBlocked, LoginRefused, RightsDiffer, Unsafe, Unsupported
-from rotation.logins import Context, KeepsRecord
+from rotation.logins import Context, KeepsRecord, log_in_first, other_passwords
 from rotation.record import PairRecord, differ, ended
 from rotation.redaction import said
 
@@ -80,11 +85,17 @@ def _require_known(session: Session, user: str, other: str, pair: KeepsRecord) -
     return comparison
 
 
-def record_end(pair: KeepsRecord, equal: PairRecord) -> None:
-    """Record how the rotation left the two, in place of all that was recorded, also meanwhile by another delivery."""
-    if pair.record() != equal:
-        pair.read_record()
+def record_end(pair: KeepsRecord, equal: PairRecord) -> bool:
+    """Record how the rotation left the two, in place of all that was recorded, also meanwhile by another delivery.
+
+    Tells whether the record said something before that it does not say any more. An answer that is too old can still
+    show it to testSecret.
+    """
+    before = pair.record()
+    if before != equal:
+        before = PairRecord(before.equal | pair.read_record().equal)
     pair.write_record(equal)
+    return not before.equal <= equal.equal
 
 
 def require_equal(session: Session, user: str, other: str) -> Comparison:
@@ -112,27 +123,33 @@ def require_same_surroundings(
     """Raise RightsDiffer if an application would find something else in this session, the pending user's.
 
     setSecret has logged in as the current user, and recorded what it found. If that is something else, or cannot be
-    seen yet, the current user logs in again, where the pending one did, and the two sessions are compared.
+    seen yet, the current user logs in again, where the pending one did, with a password that setSecret can have used,
+    and the two sessions are compared. If the server refuses that, there is nothing to compare with.
     """
     others, recorded = session.surroundings(), context.pair.record()
     if recorded.has_found(others) or recorded.has_found(NOT_KNOWN) or pending == (now := current()):
         return
-    user, other = now.credential, pending.credential.username
+    candidates = itertools.chain([now.credential], other_passwords(now, context))
+    with contextlib.suppress(LoginRefused):
+        found, _ = log_in_first(candidates, context, look_and_prove)
+        _require_same(others, pending.credential.username, found, now.credential.username)
+
+
+def require_same_login(found: Mapping[str, str], user: str, pending: Credential, context: Context) -> None:
+    """Log in as the pending user, and raise RightsDiffer if an application would find something else than this."""
+    others, _ = log_in_first([pending], context, look_and_prove)
+    _require_same(others, pending.username, found, user)
+
+
+def _require_same(others: Mapping[str, str], other: str, found: Mapping[str, str], user: str) -> None:
     differences = [
-        f"as {other} an application finds {name} to be {said(others[name])}, as {user.username} {said(value)}"
-        for name, value in _found_as(user, context).items()
+        f"as {other} an application finds {name} to be {said(others[name])}, as {user} {said(value)}"
+        for name, value in found.items()
         if name in others and others[name] != value
     ]
     if differences:
         raise RightsDiffer(
-            f"comparing the sessions of {other} and {user.username}",
+            f"comparing the sessions of {other} and {user}",
             "; ".join(differences),
             f"Change the settings of either user in the database, so that both sessions find the same. {RETRIED}",
         )
-
-
-def _found_as(user: Credential, context: Context) -> Mapping[str, str]:
-    """Log in, and return what an application finds; nothing if the server refuses that."""
-    with contextlib.suppress(LoginRefused), context.engine.connect(user, context.deadline) as session:
-        return look_and_prove(session, user)[0]
-    return NOT_KNOWN

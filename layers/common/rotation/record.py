@@ -21,6 +21,7 @@ as long as it has a label, and has 20 labels at most
 (https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html).
 """
 
+import itertools
 from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final, Self
@@ -36,6 +37,9 @@ EVERYTHING = frozenset({"ALL"})
 
 HASH_LENGTH, MOST_HASHES = 6, 34
 """Letters of a hash, and how many of them fit into one label of 256 characters."""
+
+MOST_STATES = 9
+"""How many states fit into one label. There can be more, if several rotations were cut off while they recorded."""
 
 MOST_LISTED = 20
 """How many differences one message lists."""
@@ -59,7 +63,7 @@ class PairRecord:
     @property
     def labels(self) -> frozenset[str]:
         """The labels that say this."""
-        equal = [EQUAL + "-".join(sorted(self.equal))] if self.equal else []
+        equal = [EQUAL + "-".join(parts) for parts in itertools.batched(sorted(self.equal), MOST_STATES, strict=False)]
         return frozenset([*equal, *([] if self.begun is None else [BEGUN + "-".join(sorted(self.begun))])])
 
     def beginning(self, comparison: Comparison | None) -> "PairRecord":

@@ -52,6 +52,7 @@ from rotation.mirroring import (
     mirror,
     record_end,
     require_equal,
+    require_same_login,
     require_same_surroundings,
     require_shareable,
 )
@@ -238,7 +239,8 @@ class AlternatingUsers(RotationStrategy):
             require_shareable(session, user, other, current.accept)
             equal = mirror(session, user, other, context.pair, is_new=status is CloneStatus.ABSENT)
             session.set_password(other, pending.credential.password)
-        record_end(context.pair, equal.finding(found))
+        if record_end(context.pair, equal.finding(found)) and found:
+            require_same_login(found, user, at_admins_place(pending.credential, admin, context), context)
         _let_replicate(current, admin, context)
         return f"{other} mirrors {user} and has the pending password"
 
