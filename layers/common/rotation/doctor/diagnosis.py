@@ -5,7 +5,7 @@
     logs in      on AWSCURRENT's       pending on current: healthy, too
     logs in      no value              pending empty: createSecret did not end
     logs in      does not log in       not set: setSecret did not end
-    logs in      logs in               not finished: only finishSecret is missing
+    logs in      logs in               not finished: testSecret or finishSecret did not end
     refused      logs in               locked out: a single user between setSecret and finishSecret
     refused      refused, or none      abandoned, if a newer version logs in; restored, if an older one does
     refused      refused, or none      none logs in
@@ -149,7 +149,7 @@ def _unfinished(case: Case, pending: Version) -> tuple[State, str]:
     if not pending.has_value:
         return State.PENDING_EMPTY, "A rotation has begun, and createSecret has not written a password."
     if case.logs_in(pending):
-        return State.NOT_FINISHED, "AWSCURRENT and AWSPENDING log in: only finishSecret is missing."
+        return State.NOT_FINISHED, "AWSCURRENT and AWSPENDING log in: testSecret or finishSecret did not end."
     if case.strategy and case.strategy.name is Strategy.DUAL_PASSWORD and case.verdict(pending) is Verdict.NOT_TRIED:
         sentence = "AWSCURRENT logs in, and a rotation has not ended. AWSPENDING was not tried: it can log in, too."
         return State.NOT_FINISHED, sentence

@@ -51,7 +51,7 @@ class SQLServerLoginPair(SQLServerPair):
         """
         user, other = self._require(self.user), self._find(self.other)
         other_sid = other.sid if other else clone_sid(user.sid)
-        of_all = [Question("master", *one) for one in for_everybody(user, other, self.other)]
+        of_all = [Question("master", *one) for one in for_everybody(user, other)]
         self._connection.ask_together("looking for databases", [*of_all, Question("", catalog.DATABASES)])
         self._enter("master")
         bound = bound_to_login(self._query, user, other, self.other)

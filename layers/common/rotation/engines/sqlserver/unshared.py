@@ -121,10 +121,12 @@ PREDICATE = """
 (https://learn.microsoft.com/en-us/sql/t-sql/statements/create-security-policy-transact-sql)."""
 
 
-def for_everybody(user: Principal, other: Principal | None, other_name: str) -> list[tuple[str, Arguments]]:
-    """Return the queries of `bound_to_login` that every admin may ask, with their arguments."""
-    queries = [_query(binding, user, other) for binding in BINDINGS if not binding.tables]
-    return [(READABLE_TABLES, ()), *queries, _classifier(user, other_name)]
+def for_everybody(user: Principal, other: Principal | None) -> list[tuple[str, Arguments]]:
+    """Return the queries of `bound_to_login` that every admin may ask, with their arguments.
+
+    But for the one that looks for a name in a text: it compares as the database does in which its message begins.
+    """
+    return [(READABLE_TABLES, ()), *(_query(binding, user, other) for binding in BINDINGS if not binding.tables)]
 
 
 def bound_to_login(run: Run, user: Principal, other: Principal | None, other_name: str) -> list[Unshared]:
@@ -145,7 +147,7 @@ def bound_to_login(run: Run, user: Principal, other: Principal | None, other_nam
             if binding.kind == JOBS:
                 what = f"{user.name} {binding.what} {_listed(names)}, and {other_name} cannot; {remedy} ends that"
             found.append(Unshared(binding.kind, what))
-    classifiers = [name for (name,) in run(*_classifier(user, other_name))]
+    classifiers = [name for (name,) in run(CLASSIFIER, (_literal_in_text(user.name), _literal_in_text(other_name)))]
     return [*found, *_named(CLASSIFIERS, "classifier function of the resource governor", classifiers, user, other_name)]
 
 
@@ -166,10 +168,6 @@ def _readable_tables(run: Run) -> set[str]:
 def _query(binding: Binding, user: Principal, other: Principal | None) -> tuple[str, Arguments]:
     query = binding.query.format(user=user.id, other=other.id if other else ABSENT)
     return query, (user.sid, other.sid if other else b"") if binding.tables else ()
-
-
-def _classifier(user: Principal, other_name: str) -> tuple[str, Arguments]:
-    return CLASSIFIER, (_literal_in_text(user.name), _literal_in_text(other_name))
 
 
 def _named(kind: str, place: str, functions: list[str], user: Principal, other_name: str) -> list[Unshared]:
