@@ -55,7 +55,7 @@ class TestMessages:
 
     def test_of_postgresql(self, postgresql: PostgreSQLLaboratory) -> None:
         """Logins are 8 each; the user's are 3 statements each, the admin's are 10."""
-        assert warm(postgresql) < 46
+        assert warm(postgresql) < 34
 
     def test_of_mysql(self, mysql: MySQLLaboratory) -> None:
         assert warm(mysql) < 40
