@@ -12,6 +12,7 @@ import secrets
 import string
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from math import comb
 from typing import Self
 
@@ -238,7 +239,7 @@ def _candidate(classes: Sequence[CharacterClass], length: int) -> str:
     CSPRNG chooses.
     """
     chosen: list[str] = []
-    for each, endings in zip(classes, _endings(classes, length), strict=True):
+    for each, endings in zip(classes, _endings(tuple(classes), length), strict=True):
         left = length - len(chosen)
         count = _choose([each.strings(count, left) * endings[left - count] for count in range(left + 1)])
         chosen += (secrets.choice(each.characters) for _ in range(count))
@@ -246,8 +247,12 @@ def _candidate(classes: Sequence[CharacterClass], length: int) -> str:
     return "".join(chosen)
 
 
-def _endings(classes: Sequence[CharacterClass], length: int) -> list[list[int]]:
-    """Count, for each class, the strings of each length up to this one that have enough of all classes behind it."""
+@lru_cache(maxsize=8)
+def _endings(classes: tuple[CharacterClass, ...], length: int) -> Sequence[Sequence[int]]:
+    """Count, for each class, the strings of each length up to this one that have enough of all classes behind it.
+
+    The counts say nothing of a password. They are kept, for they take 0.7 ms, a tenth of createSecret.
+    """
     counted = [[1] + [0] * length]  # no class is behind the last
     for each in reversed(classes[1:]):
         shorter = counted[0]
