@@ -65,7 +65,7 @@ class TestMessages:
 
     def test_of_sql_server(self, sqlserver: SQLServerLaboratory) -> None:
         """Logins are 4 each. Five databases are entered in one message, which is long, so it is sent as two."""
-        assert warm(sqlserver) < 32
+        assert warm(sqlserver) < 34
 
     def test_of_a_contained_user(self, sqlserver: SQLServerLaboratory) -> None:
         assert warm(sqlserver, user=sqlserver.new_contained_user()) < 28
