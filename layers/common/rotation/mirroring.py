@@ -6,8 +6,8 @@ what the two cannot share is found    →  the two are compared: may a rotation 
   →  testSecret compares that with what it finds as the other user
 
 Secrets Manager can answer testSecret with the labels of some seconds ago. A label that is missing is no harm: the
-current user logs in again. But the label of an earlier rotation can say what the other user finds, and the current one
-does no more. So if setSecret records something new in place of something old, it compares the two sessions itself.
+current user logs in again. But an older label can match what the other user finds, although the current user finds
+something else by now. So if setSecret replaces an older record, it compares the two sessions itself.
 """
 
 import contextlib
@@ -135,7 +135,7 @@ def require_same_surroundings(
         _require_same(others, pending.credential.username, found, now.credential.username)
 
 
-def require_same_login(found: Mapping[str, str], user: str, pending: Credential, context: Context) -> None:
+def log_in_and_require_same(found: Mapping[str, str], user: str, pending: Credential, context: Context) -> None:
     """Log in as the pending user, and raise RightsDiffer if an application would find something else than this."""
     others, _ = log_in_first([pending], context, look_and_prove)
     _require_same(others, pending.username, found, user)

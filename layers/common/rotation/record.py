@@ -13,7 +13,7 @@ version of the secret:
     they differ, the other is as it was recorded → the current user was changed: follow
     else                                         → refuse, with the two statements for each difference
 
-The parts of a label are hashes, in no order: each names what it is of, and is looked for, never read.
+The parts of a label are hashes, in any order. A rotation makes the hash of what it sees, and looks for it in the label.
 
 Whoever can write the labels holds both users' passwords already. A false label makes the other user what the current
 one is, or lets a pair pass in which an application finds something else; it does nothing more. A secret keeps a version

@@ -48,11 +48,11 @@ from rotation.logins import (
 )
 from rotation.mirroring import (
     NOT_KNOWN,
+    log_in_and_require_same,
     look_and_prove,
     mirror,
     record_end,
     require_equal,
-    require_same_login,
     require_same_surroundings,
     require_shareable,
 )
@@ -240,7 +240,7 @@ class AlternatingUsers(RotationStrategy):
             equal = mirror(session, user, other, context.pair, is_new=status is CloneStatus.ABSENT)
             session.set_password(other, pending.credential.password)
         if record_end(context.pair, equal.finding(found)) and found:
-            require_same_login(found, user, at_admins_place(pending.credential, admin, context), context)
+            log_in_and_require_same(found, user, at_admins_place(pending.credential, admin, context), context)
         _let_replicate(current, admin, context)
         return f"{other} mirrors {user} and has the pending password"
 
