@@ -224,7 +224,7 @@ class MySQLSession:
             raise StatementFailed("rolling back", "a table without transactions was changed", remedy)
         if NOT_SHOWN in warnings:
             remedy = "Set max_error_count to 64 on the server, so that it says whether all was rolled back"
-            raise StatementFailed("rolling back", "the server warns, and does not show of what", remedy)
+            raise StatementFailed("rolling back", "the server has a warning, and does not show it", remedy)
 
     def require_two_passwords(self) -> None:
         """Raise Unsupported if the user cannot have two; see `rotation.engine.KeepsOldPassword`.
