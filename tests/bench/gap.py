@@ -36,7 +36,7 @@ def _gap(scenario: Scenario, function: Running) -> float:
     with application:
         application.wait_for_more(2)
         for step in Step:
-            function.call({"Step": step, "SecretId": scenario.arn, "ClientRequestToken": scenario.token})
+            function.rotate(scenario, step)
         application.wait_for_more(2)
     return application.tally.gap * 1000
 

@@ -36,6 +36,7 @@ def limit(engine: str) -> Handler:
 def theirs(engine: str, folders: Sequence[Path], handler: str, python: Path | None) -> Handler:
     """Return a function of somebody else: its folder, and those of its layers. Raises FileNotFoundError."""
     folder, *layers = [folder.resolve(strict=True) for folder in folders]
+    python = python and python.absolute()  # it runs in the folder; a link is how a virtual environment knows itself
     function = replace(ours(engine).function, directory=folder, layers=tuple(layers), handler=handler, python=python)
     return Handler(THEIRS, function, {"ALLOW_LOCAL_HOSTS": "true"})
 
