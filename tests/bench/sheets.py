@@ -33,9 +33,10 @@ To compare with a function that you have, name its folder, and those of its laye
 Both run in turn, and the ratios are ours by theirs: below one, this project needs less. Ours reads the authorities of
 one Region, as for a host of RDS; the other reads all of them. `BENCH_ARGS=--help` lists the rest.
 
-The other function finds Secrets Manager by `SECRETS_MANAGER_ENDPOINT`, as AWS's templates do, or by `AWS_ENDPOINT_URL`.
-It must trust the authorities in the file that `DB_CA_BUNDLE` names. It runs in our Python 3.13 with boto3. To let it run
-in another one, add `--python FILE`: a Python with `awslambdaric` and boto3. Put a folder with spaces into single quotes.
+The other function finds Secrets Manager by `SECRETS_MANAGER_ENDPOINT`, as AWS's templates do, or by
+`AWS_ENDPOINT_URL`. It must trust the authorities in the file that `DB_CA_BUNDLE` names. It runs in our Python 3.13 with
+boto3. To let it run in another one, add `--python FILE`: a Python with `awslambdaric` and boto3. Put a folder with
+spaces into single quotes.
 """
 
 
