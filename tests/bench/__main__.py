@@ -42,7 +42,7 @@ class Measurements:
     imports: dict[str, dict[str, float]] = field(default_factory=dict)
     sizes: dict[str, Size] = field(default_factory=dict)
     rotations: dict[tuple[str, Way], dict[str, Measured]] = field(default_factory=dict)
-    gaps: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    gaps: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
     def sheets(self) -> Iterator[Sheet]:
         """Yield the tables."""
@@ -222,11 +222,14 @@ def _measure_rotations(
         _say(f"{server}: {way}")
         found.rotations[server, way] = rotations.measure(bench, measured, way, arguments.rotations)
         if way.strategy is Strategy.SINGLE_USER:
-            for handler in measured:
-                with running(handler, bench.environment(handler)) as function:
-                    gaps = gap.measure(bench.scenario(way), function, arguments.rotations)
-                found.gaps[server, handler.name] = gaps
-            found.gaps[server, handlers.LIMIT] = gap.limit(bench.scenario(way), arguments.rotations)
+            found.gaps[server] = _gaps(bench, measured, way, arguments.rotations)
+
+
+def _gaps(bench: Bench, measured: Sequence[Handler], way: Way, count: int) -> dict[str, list[float]]:
+    with ExitStack() as exits:
+        functions = [exits.enter_context(running(handler, bench.environment(handler))) for handler in measured]
+        found = gap.measure([(bench.scenario(way), function) for function in functions], count)
+    return {**found, handlers.LIMIT: gap.limit(bench.scenario(way), count)}
 
 
 def _stopped(why: str) -> int:

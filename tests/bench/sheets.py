@@ -136,15 +136,23 @@ def of_calls(measured: Rotations) -> Sheet:
     return Sheet("Calls of Secrets Manager", note, ["", "operation", "calls", "bytes"], rows)
 
 
-def of_gaps(measured: Mapping[tuple[str, str], Sequence[float]]) -> Sheet:
+def of_gaps(measured: Mapping[str, Mapping[str, Sequence[float]]]) -> Sheet:
     """Show how long a reader cannot log in."""
     note = (
         "A reader of the secret logs in again and again while a single user rotates: milliseconds on the clock in which"
         " it is refused, in a warm function. With the other strategies it never is. The limit is a call and a login:"
         " a rotation proves the password and moves AWSCURRENT. The reader runs on the same two processors."
     )
-    rows = [[_named(server, name), str(Spread.of(gaps))] for (server, name), gaps in measured.items()]
-    return Sheet("The gap of a single user", note, ["", "milliseconds"], rows)
+    rows = [
+        [
+            _named(server, name),
+            str(Spread.of(gaps)),
+            ratio(gaps, found[THEIRS]) if name == OURS and THEIRS in found else "",
+        ]
+        for server, found in measured.items()
+        for name, gaps in found.items()
+    ]
+    return Sheet("The gap of a single user", note, ["", "milliseconds", "by the other"], rows)
 
 
 def of_sizes(measured: Mapping[str, Size]) -> Sheet:

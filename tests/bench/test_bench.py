@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.bench import __main__ as command
-from tests.bench import growth_page, handlers, imports
+from tests.bench import growth_page, handlers, imports, sheets
 from tests.bench.figures import Spread, ratio
 from tests.bench.growth import Cost, Costs, Point
 from tests.bench.report import Bar, Sheet, picture
@@ -67,6 +67,11 @@ def test_the_picture_has_a_bar_for_each_start_and_asks_nobody_for_anything() -> 
         "50 + 25 ms",
     ]
     assert "href" not in drawn
+
+
+def test_the_gap_of_another_function_is_compared() -> None:
+    gaps = {"this project": [1.0, 4.0], "the other": [2.0, 8.0], "the limit": [1.0, 1.0]}
+    assert [row[2] for row in sheets.of_gaps({"mysql-9": gaps}).rows] == ["0.50", "", ""]
 
 
 def points() -> list[Point]:
