@@ -187,6 +187,15 @@ def test_a_function_that_does_not_answer_is_said(tmp_path: Path) -> None:
 
 
 @only_linux
+def test_a_layer_is_read_as_it_is_unzipped(tmp_path: Path) -> None:
+    unzipped, packages = tmp_path / "layer/python", tmp_path / "packages"
+    for folder in (unzipped, packages):
+        folder.mkdir(parents=True)
+    found = handlers.theirs("postgresql", [tmp_path, unzipped.parent, packages], "a.b", None)
+    assert found.function.layers == (unzipped, packages)
+
+
+@only_linux
 def test_a_python_is_found_from_here(tmp_path: Path) -> None:
     python = Path(os.path.relpath(sys.executable))
     assert handlers.python_of(handlers.theirs("postgresql", [tmp_path], "a.b", python).function) == [sys.executable]
