@@ -28,10 +28,10 @@ from tests.bench.running import Unmeasurable, running
 from tests.bench.sizes import Size
 from tests.bench.starts import Start
 from tests.local import cost_table
-from tests.local.aws.lambda_runtime import FunctionError
 
 _CHECKOUT = Path(__file__).parents[2]
 _STARTS, _IMPORTS, _ROTATIONS = 15, 5, 10
+_HANDLER = "lambda_function.lambda_handler"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Measurements:
     imports: dict[str, dict[str, float]] = field(default_factory=dict)
     sizes: dict[str, Size] = field(default_factory=dict)
     rotations: dict[tuple[str, Way], dict[str, Measured]] = field(default_factory=dict)
-    gaps: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    gaps: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
     def sheets(self) -> Iterator[Sheet]:
         """Yield the tables."""
@@ -58,21 +58,24 @@ class Measurements:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Measure, show, and write; return 0, or 1 if a function does not do what is measured."""
-    arguments = _arguments(words)
+    arguments = parsed(words)
     os.environ["ALLOW_LOCAL_HOSTS"] = "true"  # where the servers are
     console = Console(width=200, highlight=False, markup=False)
-    if arguments.growth:
-        return _grow(arguments, console)
     try:
-        measured = _measure(arguments)
+        return _grow(arguments, console) if arguments.growth else _compare(arguments, console)
     except Unmeasurable as error:
-        return _stopped(f"A function cannot be measured: {error}. Correct --against, --handler or --python.")
-    except FunctionError as error:  # of a rotation: its message can have a password
-        return _stopped(f"A function fails with {error.error_type}. Let it rotate a secret of this engine first.")
+        return _stopped(str(error))
+    except KeyboardInterrupt:
+        return _stopped("Interrupted.")
+
+
+def _compare(arguments: argparse.Namespace, console: Console) -> int:
+    """Measure the functions, show, and write; return 0. Raises Unmeasurable."""
+    measured = _measure(arguments)
     found = list(measured.sheets())
     for sheet in found:
         sheet.show(console)
-    folder: Path = arguments.output or (_CHECKOUT / ("docs" if _is_whole(arguments) else ".local/bench"))
+    folder = folder_of(arguments)
     _write(folder, found, measured)
     if folder == cost_table.DOCS:
         cost_table.main()
@@ -86,8 +89,7 @@ def _grow(arguments: argparse.Namespace, console: Console) -> int:
     found = list(growth_page.sheets(points))
     for sheet in found:
         sheet.show(console)
-    is_whole = not arguments.largest and arguments.engine == list(servers.SERVERS)
-    folder: Path = arguments.output or (_CHECKOUT / ("docs" if is_whole else ".local/bench"))
+    folder = folder_of(arguments)
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     (folder / "pictures/growth.svg").write_text(growth_page.picture(points))
     page = [growth_page.HEAD.format(machine=_machine()), *(sheet.markdown() for sheet in found)]
@@ -105,35 +107,77 @@ def _curves(engine: str, largest: int | None) -> Iterator[Point]:
         yield from growth.measure(server, cast("growth.Growable", laboratory), sizes, _say)
 
 
+def folder_of(arguments: argparse.Namespace) -> Path:
+    """Return where the page goes: what docs/ has is replaced by a whole run only."""
+    folder: Path | None = arguments.output
+    return folder or _CHECKOUT / ("docs" if _is_whole(arguments) else ".local/bench")
+
+
 def _is_whole(arguments: argparse.Namespace) -> bool:
-    """Tell whether the run is of our functions alone, and of all of them."""
-    return not arguments.against and arguments.engine == list(servers.SERVERS)
+    """Tell whether a run is of our functions alone, of all of them, and of all that is measured of them."""
+    return (
+        not (arguments.against or arguments.largest)
+        and arguments.engine == list(servers.SERVERS)
+        and arguments.strategy == list(Strategy)
+        and arguments.starts >= _STARTS
+        and arguments.rotations >= _ROTATIONS
+    )
 
 
-def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
+def parsed(words: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options. Raises SystemExit if something is wrong with them."""
     parser = argparse.ArgumentParser("make bench BENCH_ARGS=…", description=__doc__)
     parser.add_argument("--engine", nargs="+", choices=list(servers.SERVERS), default=list(servers.SERVERS))
     parser.add_argument(
         "--starts", type=_positive, default=_STARTS, metavar="N", help="cold starts; default: %(default)s"
     )
     parser.add_argument("--rotations", type=_positive, default=_ROTATIONS, metavar="N", help="default: %(default)s")
-    parser.add_argument("--strategy", nargs="+", type=Strategy, default=list(Strategy), help="default: all")
+    parser.add_argument(
+        "--strategy", nargs="+", choices=list(map(str, Strategy)), default=list(Strategy), help="default: all"
+    )
     parser.add_argument(
         "--against", nargs="+", type=Path, metavar="FOLDER", help="another function, and the folders of its layers"
     )
-    parser.add_argument("--handler", default="lambda_function.lambda_handler", help="its handler; %(default)s")
-    parser.add_argument("--python", type=Path, help="its Python, with boto3 and awslambdaric; default: this one")
+    parser.add_argument("--handler", help=f"--against: its handler; default: {_HANDLER}")
+    parser.add_argument("--python", type=Path, help="--against: its Python, with awslambdaric; default: this one")
     parser.add_argument("--growth", action="store_true", help="instead: how rotations grow with grants and users")
-    parser.add_argument("--largest", type=int, metavar="N", help="--growth: no curve goes beyond; default: to the end")
+    parser.add_argument(
+        "--largest", type=_positive, metavar="N", help="--growth: no curve goes beyond; default: to the end"
+    )
     parser.add_argument("--output", type=Path, help="default: docs; of a part, or with --against, .local/bench")
     arguments = parser.parse_args(words)
-    if arguments.against and len(arguments.engine) != 1:
-        parser.error("--against: name the one --engine that it is for")
-    if missing := next((folder for folder in arguments.against or () if not folder.is_dir()), None):
-        parser.error(f"--against: {missing} is no folder")
-    if arguments.python and not arguments.python.is_file():
-        parser.error(f"--python: {arguments.python} is no file")
+    if why := next(_contradictions(arguments), None):
+        parser.error(why)
     return arguments
+
+
+def _contradictions(arguments: argparse.Namespace) -> Iterator[str]:
+    """Yield what does not go together, or is not there: found before anything is measured."""
+    if arguments.growth:
+        yield from _contradictions_of_growth(arguments)
+    elif arguments.largest:
+        yield "--largest is for --growth: leave it out"
+    elif not any(way[0] in arguments.strategy for engine in arguments.engine for way in servers.SERVERS[engine].ways()):
+        yield f"--strategy: {' '.join(arguments.engine)} has no {' or '.join(arguments.strategy)}"
+    if arguments.against and len(arguments.engine) != 1:
+        yield "--against: name the one --engine that it is for"
+    if missing := next((folder for folder in arguments.against or () if not folder.is_dir()), None):
+        yield f"--against: {missing} is no folder"
+    if arguments.python and not arguments.python.is_file():
+        yield f"--python: {arguments.python} is no file"
+    if (arguments.handler or arguments.python) and not arguments.against:
+        yield "--handler and --python are of another function: name its folder with --against"
+    if arguments.output and arguments.output.exists() and not arguments.output.is_dir():
+        yield f"--output: {arguments.output} is no folder"
+
+
+def _contradictions_of_growth(arguments: argparse.Namespace) -> Iterator[str]:
+    if arguments.against or arguments.strategy != list(Strategy):
+        yield "--growth is of our own pairs: leave --against and --strategy out"
+    if arguments.largest and arguments.largest < min(growth.GRANTS):
+        yield f"--largest: the curves begin at {min(growth.GRANTS)}"
+    if not any(servers.SERVERS[engine].are_real for engine in arguments.engine):
+        yield "--growth: no time is measured of stand-ins; name an --engine with a real server, too"
 
 
 def _positive(text: str) -> int:
@@ -153,7 +197,7 @@ def _measure(arguments: argparse.Namespace) -> Measurements:
 def _measure_engine(engine: str, arguments: argparse.Namespace, found: Measurements) -> None:
     measured = [handlers.ours(engine)]
     if arguments.against:
-        measured.append(handlers.theirs(engine, arguments.against, arguments.handler, arguments.python))
+        measured.append(handlers.theirs(engine, arguments.against, arguments.handler or _HANDLER, arguments.python))
     server, start = list(servers.SERVERS[engine].own.items())[-1]
     _say(f"{server}: cold starts")
     into: defaultdict[str, list[Start]] = defaultdict(list)
@@ -178,11 +222,14 @@ def _measure_rotations(
         _say(f"{server}: {way}")
         found.rotations[server, way] = rotations.measure(bench, measured, way, arguments.rotations)
         if way.strategy is Strategy.SINGLE_USER:
-            for handler in measured:
-                with running(handler, bench.environment(handler)) as function:
-                    gaps = gap.measure(bench.scenario(way), function, arguments.rotations)
-                found.gaps[server, handler.name] = gaps
-            found.gaps[server, handlers.LIMIT] = gap.limit(bench.scenario(way), arguments.rotations)
+            found.gaps[server] = _gaps(bench, measured, way, arguments.rotations)
+
+
+def _gaps(bench: Bench, measured: Sequence[Handler], way: Way, count: int) -> dict[str, list[float]]:
+    with ExitStack() as exits:
+        functions = [exits.enter_context(running(handler, bench.environment(handler))) for handler in measured]
+        found = gap.measure([(bench.scenario(way), function) for function in functions], count)
+    return {**found, handlers.LIMIT: gap.limit(bench.scenario(way), count)}
 
 
 def _stopped(why: str) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.local.aws import template
-from tests.local.aws.lambda_runtime import BUILT_TEMPLATE, Function
+from tests.local.aws.lambda_runtime import BUILT_TEMPLATE, Function, layer
 
 OURS, THEIRS, LIMIT = "this project", "the other", "the limit"
 
@@ -36,7 +36,10 @@ def limit(engine: str) -> Handler:
 def theirs(engine: str, folders: Sequence[Path], handler: str, python: Path | None) -> Handler:
     """Return a function of somebody else: its folder, and those of its layers. Raises FileNotFoundError."""
     folder, *layers = [folder.resolve(strict=True) for folder in folders]
-    function = replace(ours(engine).function, directory=folder, layers=tuple(layers), handler=handler, python=python)
+    python = python and python.absolute()  # it runs in the folder; a link is how a virtual environment knows itself
+    function = replace(
+        ours(engine).function, directory=folder, layers=tuple(map(layer, layers)), handler=handler, python=python
+    )
     return Handler(THEIRS, function, {"ALLOW_LOCAL_HOSTS": "true"})
 
 

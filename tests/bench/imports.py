@@ -8,17 +8,29 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tests.bench.handlers import Handler, python_of
+from tests.bench.running import Unmeasurable
 from tests.local.aws.lambda_runtime import RUNTIME_PACKAGES, variables
 from tests.local.aws.secrets_manager import REGION
 
 _LINE = re.compile(r"^import time:\s+([0-9]+) \|\s+[0-9]+ \|\s+([\w.]+)$", re.MULTILINE)
 _SHOWN = 15
+_NOWHERE = "http://127.0.0.1:1"
+_HERE = {
+    "AWS_REGION": REGION,
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_ENDPOINT_URL": _NOWHERE,
+    "SECRETS_MANAGER_ENDPOINT": _NOWHERE,
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+"""Many a handler makes its client when it is imported; nothing is called then."""
 
 
 def measure(handler: Handler, times: int) -> dict[str, float]:
     """Return the milliseconds of the parts that cost most, the dearest first.
 
     Python measures on the clock, which other work makes longer: so it is the least of several times that counts.
+    Raises Unmeasurable.
     """
     runs = [_once(handler) for _ in range(times)]
     parts = {part for run in runs for part in run}
@@ -30,15 +42,17 @@ def _once(handler: Handler) -> dict[str, float]:
     function = handler.function
     module = function.handler.rpartition(".")[0].replace("/", ".")
     packages = () if function.python else (RUNTIME_PACKAGES,)
-    here = {"AWS_REGION": REGION, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(  # noqa: S603 - the words are those of who runs this
         [*python_of(function), "-X", "importtime", "-c", f"import {module}"],
         cwd=function.directory,
-        env=variables(replace(function, environment={**function.environment, **here}), *packages),
+        env=variables(replace(function, environment={**function.environment, **_HERE}), *packages),
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    if done.returncode:
+        why = f"python -c 'import {module}' ends with: {done.stderr.strip().rpartition('\n')[2]}"
+        raise Unmeasurable.at_start(handler.name, why)
     return parts(done.stderr)
 
 

@@ -5,7 +5,7 @@ until it is answered. Inside of TLS each record of it is a message, the handshak
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,17 +140,12 @@ def measure(bench: Bench, handlers: Sequence[Handler], way: Way, count: int) -> 
 def _rotate(measured: Measured, scenario: Scenario, function: Running, number: int) -> None:
     before, watch = scenario.laboratory.logins(), scenario.wire.watch(Watch())
     scenario.begin()
-    for step, taken in _steps(scenario, function):
+    for step in Step:
+        taken = function.rotate(scenario, step)
         if number > 1:
             measured.steps[step].append(taken)
     measured.traffic.append(Traffic.seen_by(watch))
     if scenario.labels()["AWSCURRENT"] != scenario.token:
-        raise Unmeasurable("its four steps have not moved AWSCURRENT")
+        raise Unmeasurable(function.name, "its four steps have not moved AWSCURRENT")
     if (now := scenario.laboratory.logins()) and before:
         measured.refused = (measured.refused or 0) + (now - before).refused
-
-
-def _steps(scenario: Scenario, function: Running) -> Iterator[tuple[Step, Taken]]:
-    for step in Step:
-        event = {"Step": step, "SecretId": scenario.arn, "ClientRequestToken": scenario.token}
-        yield step, function.call(event)

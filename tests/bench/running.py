@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from tests.bench.handlers import Handler
+from rotation.steps import Step
+from tests.bench.handlers import THEIRS, Handler
+from tests.faults.scenario import Scenario
 from tests.local.aws.lambda_runtime import FunctionError, LambdaRuntime
 
 _MARK = "BENCH_MARK"
@@ -17,6 +20,8 @@ _CLOCK_OF_PROCESS = 2
 _INIT = re.compile(r"INIT REPORT\(durationMs: ([0-9.]+)\)")
 _PEAK = re.compile(r"^VmHWM:\s+([0-9]+) kB$", re.MULTILINE)
 
+NO_ANSWER = ("Sandbox.Timedout", "Runtime.Unreachable")
+"""How the emulator calls it if a function does not answer."""
 
 ENDED = "its process ended before it asked for an event, as without awslambdaric"
 
@@ -30,21 +35,45 @@ class Taken:
 
 
 class Unmeasurable(Exception):
-    """A handler ends before it has seen an event, or rotates nothing; the message says why."""
+    """A handler cannot be imported, ends before it has seen an event, or does not rotate a secret."""
+
+    def __init__(self, who: str, why: str, remedy: str = "Let it rotate a secret of this engine first") -> None:
+        """Say which handler, why, and what to do."""
+        super().__init__(f"Cannot measure {who}: {why}. {remedy}.")
+
+    @classmethod
+    def at_start(cls, who: str, why: str) -> Self:
+        """Say it of a handler that has not begun."""
+        return cls(
+            who, why, "Correct --against, --handler or --python" if who == THEIRS else "Let make test pass first"
+        )
 
 
 class Running:
     """A handler that runs."""
 
-    def __init__(self, runtime: LambdaRuntime, mark: str) -> None:
+    def __init__(self, name: str, runtime: LambdaRuntime, mark: str) -> None:
         """Take a function that has the mark in its environment."""
+        self.name = name
         self._runtime = runtime
         self._mark = f"{_MARK}={mark}".encode()
         self._process = 0
 
     def call(self, event: Mapping[str, object]) -> Taken:
-        """Invoke the function; raises FunctionError if it fails."""
-        return self._timed(event)
+        """Invoke the function; raises FunctionError if it fails, Unmeasurable if it does not answer."""
+        try:
+            return self._timed(event)
+        except FunctionError as error:
+            if error.error_type not in NO_ANSWER or not error.message:
+                raise
+            raise Unmeasurable(self.name, f"it does not answer within {self._runtime.function.timeout} s") from None
+
+    def rotate(self, scenario: Scenario, step: Step) -> Taken:
+        """Invoke the function for a step; raises Unmeasurable, without the words of the function."""
+        try:
+            return self.call({"Step": step, "SecretId": scenario.arn, "ClientRequestToken": scenario.token})
+        except FunctionError as error:  # its message can have a password
+            raise Unmeasurable(self.name, f"it fails in {step} with {error.error_type}") from None
 
     def fail(self) -> Taken:
         """Let it fail at an event that says nothing: it has imported all then, and has done nothing.
@@ -52,11 +81,11 @@ class Running:
         Raises Unmeasurable.
         """
         try:
-            return self._timed({})
+            return self.call({})
         except FunctionError as error:
             with suppress(ProcessLookupError):
                 return Taken(self.processor(), 0)
-            raise Unmeasurable(str(error) if error.message else ENDED) from None
+            raise Unmeasurable.at_start(self.name, str(error) if error.message else ENDED) from None
 
     def processor(self) -> float:
         """Return the milliseconds of processor time that the function took since its process began."""
@@ -97,4 +126,4 @@ def running(handler: Handler, environment: Mapping[str, str]) -> Iterator[Runnin
     mark = uuid.uuid4().hex
     with ExitStack() as stack:
         variables = {**handler.environment, **environment, _MARK: mark}
-        yield Running(stack.enter_context(LambdaRuntime(handler.function, variables)), mark)
+        yield Running(handler.name, stack.enter_context(LambdaRuntime(handler.function, variables)), mark)

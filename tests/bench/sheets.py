@@ -32,6 +32,11 @@ To compare with a function that you have, name its folder, and those of its laye
 
 Both run in turn, and the ratios are ours by theirs: below one, this project needs less. Ours reads the authorities of
 one Region, as for a host of RDS; the other reads all of them. `BENCH_ARGS=--help` lists the rest.
+
+The other function finds Secrets Manager by `SECRETS_MANAGER_ENDPOINT`, as AWS's templates do, or by
+`AWS_ENDPOINT_URL`. It must trust the authorities in the file that `DB_CA_BUNDLE` names. It runs in our Python 3.13 with
+boto3. To let it run in another one, add `--python FILE`: a Python with `awslambdaric` and boto3. Put a folder with
+spaces into single quotes.
 """
 
 
@@ -131,15 +136,23 @@ def of_calls(measured: Rotations) -> Sheet:
     return Sheet("Calls of Secrets Manager", note, ["", "operation", "calls", "bytes"], rows)
 
 
-def of_gaps(measured: Mapping[tuple[str, str], Sequence[float]]) -> Sheet:
+def of_gaps(measured: Mapping[str, Mapping[str, Sequence[float]]]) -> Sheet:
     """Show how long a reader cannot log in."""
     note = (
         "A reader of the secret logs in again and again while a single user rotates: milliseconds on the clock in which"
         " it is refused, in a warm function. With the other strategies it never is. The limit is a call and a login:"
         " a rotation proves the password and moves AWSCURRENT. The reader runs on the same two processors."
     )
-    rows = [[_named(server, name), str(Spread.of(gaps))] for (server, name), gaps in measured.items()]
-    return Sheet("The gap of a single user", note, ["", "milliseconds"], rows)
+    rows = [
+        [
+            _named(server, name),
+            str(Spread.of(gaps)),
+            ratio(gaps, found[THEIRS]) if name == OURS and THEIRS in found else "",
+        ]
+        for server, found in measured.items()
+        for name, gaps in found.items()
+    ]
+    return Sheet("The gap of a single user", note, ["", "milliseconds", "by the other"], rows)
 
 
 def of_sizes(measured: Mapping[str, Size]) -> Sheet:

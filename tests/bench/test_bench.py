@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.bench import __main__ as command
-from tests.bench import growth_page, handlers, imports
+from tests.bench import growth_page, handlers, imports, sheets
 from tests.bench.figures import Spread, ratio
 from tests.bench.growth import Cost, Costs, Point
 from tests.bench.report import Bar, Sheet, picture
@@ -69,6 +69,11 @@ def test_the_picture_has_a_bar_for_each_start_and_asks_nobody_for_anything() -> 
     assert "href" not in drawn
 
 
+def test_the_gap_of_another_function_is_compared() -> None:
+    gaps = {"this project": [1.0, 4.0], "the other": [2.0, 8.0], "the limit": [1.0, 1.0]}
+    assert [row[2] for row in sheets.of_gaps({"mysql-9": gaps}).rows] == ["0.50", "", ""]
+
+
 def points() -> list[Point]:
     cost = Cost(processor=0.5, clock=1.0, messages=2_000, bytes=300_000)
     costs = Costs(cost, replace(cost, messages=80), replace(cost, messages=81))
@@ -108,12 +113,38 @@ def test_the_command_draws_curves(tmp_path: Path) -> None:
         (["--python", "none"], "none is no file"),
         (["--starts", "0"], "--starts: 0 is no number from 1 on"),
         (["--rotations", "-1"], "--rotations: -1 is no number from 1 on"),
+        (["--strategy", "none"], "invalid choice: 'none' (choose from "),
+        (["--strategy", "dual-password"], "--strategy: postgresql has no dual-password"),
+        (["--output", __file__], "test_bench.py is no folder"),
+        (["--handler", "app.handler"], "name its folder with --against"),
+        (["--python", sys.executable], "name its folder with --against"),
+        (["--largest", "10"], "--largest is for --growth"),
+        (["--growth", "--largest", "9"], "--largest: the curves begin at 10"),
+        (["--growth", "--against", "tests"], "leave --against and --strategy out"),
+        (["--growth", "--engine", "oracle"], "no time is measured of stand-ins"),
     ],
 )
-def test_what_cannot_be_measured_is_said(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_measured_is_said_before_it_begins(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         command.main(["--engine", "postgresql", *words])
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        ["--engine", "mysql"],
+        ["--strategy", "single-user"],
+        ["--starts", "14"],
+        ["--starts", "16", "--rotations", "9"],
+        ["--growth", "--largest", "10"],
+    ],
+)
+def test_a_part_replaces_no_page(part: list[str]) -> None:
+    assert command.folder_of(command.parsed([])).name == "docs"
+    assert command.folder_of(command.parsed(part)).name == "bench"
 
 
 only_linux = pytest.mark.skipif(
@@ -127,6 +158,47 @@ def test_a_function_that_cannot_be_imported_is_said(tmp_path: Path) -> None:
     handler = handlers.theirs("postgresql", [tmp_path], "lambda_function.lambda_handler", None)
     with running(handler, {}) as function, pytest.raises(Unmeasurable, match="RuntimeError: no client is here"):
         function.fail()
+
+
+@only_linux
+def test_the_imports_of_a_function_that_makes_its_client_at_once_are_measured(tmp_path: Path) -> None:
+    (tmp_path / "made.py").write_text("import os, sys; print(os.environ['SECRETS_MANAGER_ENDPOINT'], file=sys.stderr)")
+    assert imports.measure(handlers.theirs("postgresql", [tmp_path], "made.handler", None), 1)
+
+
+@only_linux
+def test_a_function_whose_imports_cannot_be_measured_is_said(tmp_path: Path) -> None:
+    (tmp_path / "ended.py").write_text("raise RuntimeError('only in my account')")
+    handler = handlers.theirs("postgresql", [tmp_path], "ended.handler", None)
+    with pytest.raises(Unmeasurable, match=r"the other: .*RuntimeError: only in my account\. Correct --against"):
+        imports.measure(handler, 1)
+
+
+@only_linux
+def test_a_function_that_does_not_answer_is_said(tmp_path: Path) -> None:
+    (tmp_path / "lambda_function.py").write_text("import time\ndef lambda_handler(event, context): time.sleep(60)\n")
+    handler = handlers.theirs("postgresql", [tmp_path], "lambda_function.lambda_handler", None)
+    handler = replace(handler, function=replace(handler.function, timeout=1))
+    with (
+        running(handler, {}) as function,
+        pytest.raises(Unmeasurable, match="the other: it does not answer within 1 s"),
+    ):
+        function.call({})
+
+
+@only_linux
+def test_a_layer_is_read_as_it_is_unzipped(tmp_path: Path) -> None:
+    unzipped, packages = tmp_path / "layer/python", tmp_path / "packages"
+    for folder in (unzipped, packages):
+        folder.mkdir(parents=True)
+    found = handlers.theirs("postgresql", [tmp_path, unzipped.parent, packages], "a.b", None)
+    assert found.function.layers == (unzipped, packages)
+
+
+@only_linux
+def test_a_python_is_found_from_here(tmp_path: Path) -> None:
+    python = Path(os.path.relpath(sys.executable))
+    assert handlers.python_of(handlers.theirs("postgresql", [tmp_path], "a.b", python).function) == [sys.executable]
 
 
 @only_linux
@@ -144,9 +216,9 @@ def test_a_python_without_the_client_of_lambda_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("raise ValueError('hunter2')", "A function fails with ValueError."),
-        ("import os; os._exit(1)", "A function cannot be measured: Runtime.ExitError"),
-        ("pass", "A function cannot be measured: its four steps have not moved AWSCURRENT"),
+        ("raise ValueError('hunter2')", "Cannot measure the other: it fails in createSecret with ValueError."),
+        ("import os; os._exit(1)", "Cannot measure the other: Runtime.ExitError"),
+        ("pass", "Cannot measure the other: its four steps have not moved AWSCURRENT"),
     ],
 )
 def test_a_function_that_fails_is_said_without_its_words(

@@ -1,7 +1,7 @@
 """How much does whoever answers in the place of an SQL Server make a function hold?
 
-A function has 256 MB, and needs some 100 of them before it has met a server. What is measured here is the most that a
-process had with nothing but the driver in it, which needs 30.
+The limits were chosen for a function of 256 MB, which needs some 100 of them before it has met a server. What is
+measured here is the most that a process had with nothing but the driver in it, which needs 30.
 """
 
 import itertools

@@ -1,6 +1,7 @@
 """Writes the tables of docs/cost.md from what `make bench` measured, and from AWS's prices; its head is by hand.
 
-Run it after each change of docs/bench.md, or of a price: `.local/python/bin/python -m tests.local.cost_table`.
+Run it after each change of docs/bench.md, of docs/beside-aws-templates.md, or of a price:
+`.local/python/bin/python -m tests.local.cost_table`.
 
 A rotation is cold: a function that rotates a thousand secrets a month is seldom warm. Processor time becomes billed
 time by the share of a processor that Lambda gives (1,769 MB are one), so GB-seconds of processor time do not depend on
@@ -18,6 +19,7 @@ from tests.local.aws import template
 DOCS: Final = Path(__file__).parents[2] / "docs"
 PAGE: Final = DOCS / "cost.md"
 BENCH: Final = DOCS / "bench.md"
+BESIDE: Final = DOCS / "beside-aws-templates.md"
 MARK: Final = "<!-- Below this line: .local/python/bin/python -m tests.local.cost_table -->\n"
 
 SECRETS: Final = 1000
@@ -102,27 +104,28 @@ THEIR_CALLS: Final = 14
 """docs/strategies.md."""
 THEIR_KMS: Final = 7
 """Five values that are decrypted, and one that is written: the sixth read finds nothing yet."""
-THEIR_RATIOS: Final = {
-    "postgresql-18, single-user": (0.89, 0.74, 35),
-    "postgresql-18, alternating-users": (0.89, 1.05, 46),
-    "mysql-9, single-user": (0.90, 0.34, 38),
-    "mysql-9, alternating-users": (0.90, 0.43, 53),
-    "mariadb-11.8, single-user": (0.91, 0.31, 30),
-    "mariadb-11.8, alternating-users": (0.92, 0.36, 42),
-}
-"""Our processor time by that of AWS's template, of a cold start and of a warm rotation, and the messages of that:
-docs/beside-aws-templates.md."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Our processor time by that of AWS's template, and the messages of that."""
+
+    start: float
+    warm: float
+    messages: int
 
 
 def main() -> None:
     """Rewrite the page."""
-    PAGE.write_text(page(PAGE.read_text(), BENCH.read_text()))
+    PAGE.write_text(page(PAGE.read_text(), BENCH.read_text(), BESIDE.read_text()))
 
 
-def page(old: str, bench: str) -> str:
+def page(old: str, bench: str, beside: str) -> str:
     """Return the page with tables from what was measured."""
     ours = list(_ours(bench))
-    every = [*ours, *(_theirs(one) for one in ours if one.name in THEIR_RATIOS)]
+    compared = dict(_compared(beside))
+    pairs = ((one, compared.get(_without_version(one.name))) for one in ours)
+    every = [*ours, *(_theirs(one, found) for one, found in pairs if found)]
     return (
         old.partition(MARK)[0]
         + MARK
@@ -143,10 +146,27 @@ def _ours(bench: str) -> Iterator[Rotation]:
         yield Rotation(name, int(counted[1]), kms, start, _first(processor) / 1000, int(counted[4]), refused)
 
 
-def _theirs(one: Rotation) -> Rotation:
+def _compared(beside: str) -> Iterator[tuple[str, Compared]]:
+    """Yield what stands beside AWS's templates, with real servers: by `postgresql, single-user` and so on."""
+    for line in beside.splitlines():
+        if found := re.match(_BESIDE, line):
+            engine, strategy, start, warm, messages = found.groups()
+            name = f"{engine.lower()}, {strategy.replace(' ', '-')}"
+            yield name, Compared(float(start), float(warm), int(messages))
+
+
+_BESIDE: Final = r"\| (\w+), ([a-z ]+) \| ([0-9.]+) \| [0-9]+ against [0-9]+ ms: ([0-9.]+) \| [0-9]+ against ([0-9]+): "
+
+
+def _without_version(name: str) -> str:
+    server, _, way = name.partition(", ")
+    return f"{server.partition('-')[0]}, {way}" if server[-1].isdecimal() else name
+
+
+def _theirs(one: Rotation, compared: Compared) -> Rotation:
     """Return what AWS's template uses where this project uses that."""
-    start, warm, messages = THEIR_RATIOS[one.name]
-    return Rotation(f"{THEIRS}, {one.name}", THEIR_CALLS, THEIR_KMS, one.start / start, one.warm / warm, messages)
+    start, warm = one.start / compared.start, one.warm / compared.warm
+    return Rotation(f"{THEIRS}, {one.name}", THEIR_CALLS, THEIR_KMS, start, warm, compared.messages)
 
 
 def _used(rotations: Sequence[Rotation]) -> Iterator[str]:

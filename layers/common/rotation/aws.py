@@ -155,7 +155,8 @@ def session() -> Session:
 class _Loader(Loader):
     """Finds the description of a service by the name of its folder.
 
-    botocore's own looks into the folders of all its 400 services, to tell which there are, twice for each client.
+    botocore's own looks into the folders of all its 400 services, to tell which there are, twice for each client: 10 of
+    the 31 ms of processor time that the first client takes.
     """
 
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - botocore's signature

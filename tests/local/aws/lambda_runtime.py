@@ -85,7 +85,7 @@ class Function:
             name=name,
             directory=path.parent / (properties.get("CodeUri") or properties["Code"]),
             handler=properties["Handler"],
-            layers=tuple(_layer(content) for content in contents),
+            layers=tuple(map(layer, contents)),
             timeout=properties["Timeout"],
             memory=properties["MemorySize"],
             environment={key: value for key, value in values if value is not None},
@@ -325,8 +325,8 @@ def _returned(body: str) -> Any:  # noqa: ANN401
     return value
 
 
-def _layer(content: Path) -> Path:
-    """What of a layer is on the path: a built one has a folder for Python."""
+def layer(content: Path) -> Path:
+    """Return what of a layer is on the path: a built one has a folder for Python."""
     built = content / "python"
     return built if built.exists() else content
 

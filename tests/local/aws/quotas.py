@@ -17,6 +17,7 @@ QUOTAS: Final = {
     ("RotateSecret", "CancelRotateSecret"): 50,
     ("PutSecretValue", "UpdateSecretVersionStage"): 50,
     ("TagResource", "UntagResource"): 50,
+    ("ListSecretVersionIds",): 50,
     ("ListSecrets",): 100,
     ("DescribeSecret",): 40_000,
     ("GetSecretValue",): 10_000,

@@ -23,8 +23,8 @@ TOKEN = re.compile(
 )
 
 MOST_RIGHTS = 150_000
-"""How many rights an account can have at most. They take 80 MB of the function's 256; 5,000 tables with all privileges
-are 60,000 rights."""
+"""How many rights an account can have at most. They take 80 MB, and were chosen for a function of 256 MB; 5,000 tables
+with all privileges are 60,000 rights."""
 
 GLOBAL = "*.*"
 DATABASE = re.compile(r"`((?:[^`]|``)*)`\.")
