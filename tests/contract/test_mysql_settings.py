@@ -1,5 +1,8 @@
 """Do settings that let a MySQL or MariaDB server refuse, end or hide something keep a rotation from ending well?"""
 
+import secrets
+from dataclasses import replace
+
 import pytest
 
 from rotation.engines.mysql.session import MySQLSession
@@ -100,3 +103,17 @@ class TestMariaDB(Family):
     def test_every_strategy_rotates_if_the_server_gives_others_little_time(self, mariadb: MySQLLaboratory) -> None:
         with setting(mariadb, "max_statement_time", "0.5"):
             rotates_in_each_strategy(mariadb)
+
+    @pytest.mark.parametrize("has_expired", [False, True], ids=["valid", "expired"])
+    def test_a_password_that_must_be_sent_in_clear_is_not_hashed_as_before_mysql_4_1(
+        self, mariadb: MySQLLaboratory, has_expired: bool
+    ) -> None:
+        """No client of today logs in with such a hash."""
+        user = mariadb.new_user()
+        new = replace(user, password=f"Aa1-{secrets.token_urlsafe()}")
+        if has_expired:
+            alter(mariadb, f"ALTER USER {account(user)} PASSWORD EXPIRE")
+        with setting(mariadb, "old_passwords", "1"), mariadb.password_policy(user.username):
+            with mariadb.engine.connect(user, deadline()) as session:
+                session.change_own_password(new.password)
+            assert mariadb.logs_in(new)
