@@ -18,6 +18,10 @@ VANISHED = "somebody has dropped or renamed it meanwhile"
 
 QUOTED_NAME = re.compile(r"`(?:[^`]|``)*`")
 
+NAME = r"`[^`]*`|'[^']*'|\"[^\"]*\"|[^\s,@]+"
+ROLE = re.compile(rf"({NAME})(?:@({NAME}))?")
+"""A role in `mandatory_roles`, which an administrator writes, quoted or not. Without a host it is for all of them."""
+
 
 def accounts(connection: MySQLConnection, username: str) -> list[Account]:
     """Return all accounts of a user name. A role of MariaDB is none."""
@@ -132,6 +136,13 @@ def role_users(connection: MySQLConnection, account: Account) -> list[Account]:
     return sorted(
         Account(user, host) for user, host in connection.execute(f"reading who has the role {account}", query)
     )
+
+
+@asked_once
+def mandatory_roles(connection: MySQLConnection) -> frozenset[Account]:
+    """Return the roles that MySQL gives to every account; SHOW GRANTS FOR an account does not list them."""
+    [(text,)] = connection.execute("reading which roles are mandatory", "SELECT @@GLOBAL.mandatory_roles")
+    return frozenset(Account(name.strip("`'\""), host.strip("`'\"") or "%") for name, host in ROLE.findall(text or ""))
 
 
 def default_roles(connection: MySQLConnection, account: Account) -> list[Account]:

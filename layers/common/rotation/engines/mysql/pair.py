@@ -292,8 +292,15 @@ class MySQLPair:
         )
 
     def _default_roles(self, account: Account) -> list[str]:
-        """Return the roles that are active at login, as SHOW GRANTS prints them."""
-        return [role.as_role for role in catalog.default_roles(self._connection, account)]
+        """Return the roles that are active at login, as SHOW GRANTS prints them.
+
+        A role that is mandatory no longer stays the default of an account, and nobody else can get it as a default.
+        """
+        granted = {right.name for right in self._rights(account) if right.kind is RightKind.ROLE}
+        roles = catalog.default_roles(self._connection, account)
+        if any(role.as_role not in granted for role in roles):
+            granted |= {role.as_role for role in catalog.mandatory_roles(self._connection)}
+        return [role.as_role for role in roles if role.as_role in granted]
 
     def _unprinted(self, account: Account) -> frozenset[Right]:
         """Return what SHOW GRANTS does not list of an account."""
