@@ -8,7 +8,6 @@ from tests.contract.mysql_kit import account, alter, asked, setting
 from tests.contract.test_mysql_one_sided import RecordedPair, new_recorded
 from tests.laboratories.mysql import MySQLLaboratory
 
-
 ROLES_OF = "SELECT default_role_user FROM mysql.default_roles WHERE user = %s ORDER BY 1"
 
 

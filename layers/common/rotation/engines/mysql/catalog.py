@@ -146,7 +146,14 @@ def mandatory_roles(connection: MySQLConnection) -> frozenset[Account]:
 
 
 def default_roles(connection: MySQLConnection, account: Account) -> list[Account]:
-    """Return the roles of an account of MySQL that are active at login."""
+    """Return the roles of an account of MySQL that are active at login.
+
+    A role that is mandatory no longer stays in the table, active for nobody, and no other account gets it as a default.
+    """
     columns, users = "default_role_user, default_role_host", _asked_for(connection, account.user)
     found = _by_account(connection, users, columns, "mysql.default_roles").get(account, [])
-    return sorted(Account(user, host) for user, host in found)
+    roles = [Account(user, host) for user, host in found]
+    granted = {right.name for right in rights(connection, account)} if roles else set()
+    others = [role for role in roles if role.as_role not in granted]
+    stale = set(others) - mandatory_roles(connection) if others else set()
+    return sorted(set(roles) - stale)

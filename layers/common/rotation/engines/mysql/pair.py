@@ -25,7 +25,7 @@ from contextlib import suppress
 
 from rotation.engine import CloneStatus, Comparison, Unshared
 from rotation.engines.driver import ADMIN_HOST
-from rotation.engines.mysql import catalog
+from rotation.engines.mysql import catalog, wider
 from rotation.engines.mysql.accounts import AccountPairs, MySQLAccounts
 from rotation.engines.mysql.comparison import AccountsCompared, missing_users
 from rotation.engines.mysql.connection import MAY_CREATE, MySQLConnection
@@ -111,8 +111,9 @@ class MySQLPair:
         return CloneStatus.OURS if self._accounts.marked(others, self.user) == others else CloneStatus.UNKNOWN
 
     def unshared(self) -> Sequence[Unshared]:
-        """Return the objects whose definer is the user; see `rotation.engine.Session`."""
-        return self._definers.unshared(self._accounts.meant(self.user), self.other)
+        """Return what the other one cannot have; see `rotation.engine.Session`."""
+        objects = self._definers.unshared(self._accounts.meant(self.user), self.other)
+        return [*objects, *wider.unshared(self._connection, self._accounts, self.user, self.other)]
 
     def mirror(self) -> None:
         """Make the other one what the user is, on every host that is meant; see `rotation.engine.Session`.
@@ -292,15 +293,8 @@ class MySQLPair:
         )
 
     def _default_roles(self, account: Account) -> list[str]:
-        """Return the roles that are active at login, as SHOW GRANTS prints them.
-
-        A role that is mandatory no longer stays the default of an account, and nobody else can get it as a default.
-        """
-        granted = {right.name for right in self._rights(account) if right.kind is RightKind.ROLE}
-        roles = catalog.default_roles(self._connection, account)
-        if any(role.as_role not in granted for role in roles):
-            granted |= {role.as_role for role in catalog.mandatory_roles(self._connection)}
-        return [role.as_role for role in roles if role.as_role in granted]
+        """Return the roles that are active at login, as SHOW GRANTS prints them."""
+        return [role.as_role for role in catalog.default_roles(self._connection, account)]
 
     def _unprinted(self, account: Account) -> frozenset[Right]:
         """Return what SHOW GRANTS does not list of an account."""
