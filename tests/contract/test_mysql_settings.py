@@ -53,6 +53,17 @@ class Family:
             with pytest.raises(StatementFailed, match="Set max_error_count"):
                 session.verify(["INSERT INTO old VALUES (1)"])
 
+    def test_a_server_whose_transactions_only_read_is_said_to_be_one(self, laboratory: MySQLLaboratory) -> None:
+        """A session that writes although the operator wants none to write would find out too little in verify."""
+        user = laboratory.new_user()
+        with (
+            setting(laboratory, "transaction_read_only", "1"),
+            laboratory.engine.connect(user, deadline()) as session,
+            pytest.raises(StatementFailed, match="SET GLOBAL transaction_read_only = OFF"),
+        ):
+            session.change_own_password(changed(user).password)
+        assert laboratory.logs_in(user)
+
     def test_verify_may_join_as_much_as_the_application(self, laboratory: MySQLLaboratory) -> None:
         user = laboratory.new_user()
         numbers = "(SELECT 1 UNION SELECT 2)"

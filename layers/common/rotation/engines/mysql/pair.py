@@ -29,7 +29,7 @@ from rotation.engines.mysql import catalog, wider
 from rotation.engines.mysql.accounts import AccountPairs, MySQLAccounts
 from rotation.engines.mysql.comparison import AccountsCompared, missing_users
 from rotation.engines.mysql.connection import MAY_CREATE, MySQLConnection
-from rotation.engines.mysql.definers import Definers
+from rotation.engines.mysql.definers import MOST_NAMED, Definers
 from rotation.engines.mysql.definition import (
     MARK,
     attribute_clause,
@@ -136,6 +136,9 @@ class MySQLPair:
             self._copy_lock(account, other)
             self._copy_rights(account, other)
             self._copy_default_roles(account, other)
+        if self._gone:
+            listed = ", ".join(map(str, sorted(self._gone)[:MOST_NAMED]))
+            log.warning(said(f"{self.other} lacks {listed}: it is gone. Grant it again once it is there"))
 
     def require_possible(self) -> AccountPairs:
         """Return the accounts that `mirror` changes; raise what ends it before it changes anything."""

@@ -15,15 +15,13 @@ from rotation.engine import Unshared
 from rotation.engines.mysql import catalog
 from rotation.engines.mysql.accounts import MySQLAccounts
 from rotation.engines.mysql.connection import MySQLConnection
+from rotation.engines.mysql.definers import MOST_NAMED
 from rotation.engines.mysql.names import Account
 from rotation.engines.mysql.rights import GLOBAL, Right, RightKind, covers
 from rotation.redaction import said
 
 WIDER: Final = "wider-accounts"
 """The word of `EngineKind.unshared_kinds`."""
-
-MOST_NAMED: Final = 5
-"""How many rights a sentence names."""
 
 WILD: Final = {"%": ".*", "_": "."}
 
