@@ -86,8 +86,8 @@ OFFLINE = f"Wait until the server's offline mode ends. {RETRIED}"
 RESOURCES = f"Give the server more memory or threads, or close connections. {RETRIED}"
 LONGER_NAME = "Use a shorter user name: MySQL takes 32 characters, MariaDB 128, and MariaDB 10.5 and older 80"
 READ_WRITE = (
-    "Run SET GLOBAL transaction_read_only = OFF (before MariaDB 11.1, and before MySQL 5.7.20, tx_read_only), or take it"
-    " out of init_connect"
+    "Run SET GLOBAL transaction_read_only = OFF (before MariaDB 11.1, and before MySQL 5.7.20, tx_read_only), or take"
+    " it out of init_connect"
 )
 OTHER_DEFINER = (
     "Give the objects whose definer is this account another one, or GRANT ALLOW_NONEXISTENT_DEFINER (before MySQL 8.2"
