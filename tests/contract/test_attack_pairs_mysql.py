@@ -8,6 +8,8 @@ from tests.contract.mysql_kit import account, alter, asked, setting
 from tests.contract.test_mysql_one_sided import RecordedPair, new_recorded
 from tests.laboratories.mysql import MySQLLaboratory
 
+ROLES_OF = "SELECT default_role_user FROM mysql.default_roles WHERE user = %s ORDER BY 1"
+
 
 def by_superuser(laboratory: MySQLLaboratory) -> RecordedPair:
     """Make a pair whose admin can do everything, the clone current; and a role to be the proxy of."""
@@ -61,6 +63,19 @@ class TestMySQL(Both):
         with setting(laboratory, "mandatory_roles", "'lab_mandatory'"):
             pair.give(pair.current, ["GRANT lab_mandatory TO {} WITH ADMIN OPTION"])
             rotate_twice(pair)
+
+    def test_a_default_role_that_is_mandatory_no_longer_stops_no_rotation(self, laboratory: MySQLLaboratory) -> None:
+        """The server keeps it as the account's default, and lets no other account have it."""
+        alter(laboratory, "CREATE ROLE IF NOT EXISTS lab_mandatory, `lab mandatory`")
+        pair = new_recorded(laboratory)
+        with setting(laboratory, "mandatory_roles", "'lab_mandatory,`lab mandatory`@`%`'"):
+            pair.give(pair.current, ["ALTER USER {} DEFAULT ROLE lab_mandatory, `lab mandatory`"])
+            pair.rotate()
+            pair.require_equal()
+            assert asked(laboratory, ROLES_OF, pair.current.username) == [("lab mandatory",), ("lab_mandatory",)]
+            pair.give(pair.other, ["ALTER USER {} DEFAULT ROLE NONE"])
+        pair.rotate()
+        pair.require_equal()
 
     def test_a_restriction_that_show_grants_does_not_print_follows(self, laboratory: MySQLLaboratory) -> None:
         with setting(laboratory, "partial_revokes", "1"):

@@ -291,4 +291,4 @@ class TestMariaDB(Family):
 
 
 def test_a_secret_accepts_them_by_their_word() -> None:
-    assert MySQL.kind.unshared_kinds == MariaDB.kind.unshared_kinds == {"definers"}
+    assert MySQL.kind.unshared_kinds == MariaDB.kind.unshared_kinds == {"definers", "wider-accounts"}

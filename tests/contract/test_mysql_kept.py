@@ -193,6 +193,16 @@ class Family:
             interrupted(recorded, DICTIONARY, lambda: recorded.laboratory.lock_user(other)).rotate()
         assert not recorded.laboratory.logs_in(recorded.other)
 
+    def test_a_lock_while_the_two_are_made_equal_stays(self, recorded: RecordedPair) -> None:
+        other = recorded.other.username
+        recorded.laboratory.allow(recorded.current.username, INVOICES)
+        with pytest.raises(RightsDiffer, match="somebody has locked"):
+            interrupted(recorded, "GRANT ", lambda: recorded.laboratory.lock_user(other)).rotate()
+        assert not recorded.laboratory.logs_in(recorded.other)
+        recorded.laboratory.unlock_user(other)
+        recorded.rotate()
+        recorded.require_equal()
+
     @pytest.mark.parametrize("part", [LOCKS, DICTIONARY, "mysql.proxies_priv", CHANGE])
     @pytest.mark.parametrize("changes_other", [False, True], ids=["current", "other"])
     def test_a_right_that_is_given_to_one_of_the_two_stays(

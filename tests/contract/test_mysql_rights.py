@@ -209,7 +209,9 @@ def watched(mysql: MySQLLaboratory, kind: type[MySQLConnection]) -> Iterator[MyS
         yield session
 
 
-def test_grants_on_what_is_gone_stop_nothing(mysql: MySQLLaboratory, turn: Pair) -> None:
+def test_grants_on_what_is_gone_stop_nothing(
+    mysql: MySQLLaboratory, turn: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
     current, other = turn
     schema = f"gone_{current.username}"
     alter(
@@ -226,6 +228,9 @@ def test_grants_on_what_is_gone_stop_nothing(mysql: MySQLLaboratory, turn: Pair)
         f"DROP TABLE {schema}.t",
     )
     assert mirrored_differences(mysql, current, other) == []
+    assert f"{other.username} lacks " in caplog.text
+    assert f"privilege SELECT on `{schema}`.`t`" in caplog.text
+    assert f"`{schema}`.`future`" not in caplog.text
     rights = anonymous(mysql, other)
     assert f"GRANT SELECT `id` ON `{schema}`.`u` TO `?`@`%`" in rights
     assert f"GRANT CREATE ON `{schema}`.`future` TO `?`@`%`" in rights

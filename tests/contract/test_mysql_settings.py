@@ -1,5 +1,8 @@
 """Do settings that let a MySQL or MariaDB server refuse, end or hide something keep a rotation from ending well?"""
 
+import secrets
+from dataclasses import replace
+
 import pytest
 
 from rotation.engines.mysql.session import MySQLSession
@@ -49,6 +52,17 @@ class Family:
             session.verify(["SELECT 1"])
             with pytest.raises(StatementFailed, match="Set max_error_count"):
                 session.verify(["INSERT INTO old VALUES (1)"])
+
+    def test_a_server_whose_transactions_only_read_is_said_to_be_one(self, laboratory: MySQLLaboratory) -> None:
+        """A session that writes although the operator wants none to write would find out too little in verify."""
+        user = laboratory.new_user()
+        with (
+            setting(laboratory, "transaction_read_only", "1"),
+            laboratory.engine.connect(user, deadline()) as session,
+            pytest.raises(StatementFailed, match="SET GLOBAL transaction_read_only = OFF"),
+        ):
+            session.change_own_password(changed(user).password)
+        assert laboratory.logs_in(user)
 
     def test_verify_may_join_as_much_as_the_application(self, laboratory: MySQLLaboratory) -> None:
         user = laboratory.new_user()
@@ -100,3 +114,17 @@ class TestMariaDB(Family):
     def test_every_strategy_rotates_if_the_server_gives_others_little_time(self, mariadb: MySQLLaboratory) -> None:
         with setting(mariadb, "max_statement_time", "0.5"):
             rotates_in_each_strategy(mariadb)
+
+    @pytest.mark.parametrize("has_expired", [False, True], ids=["valid", "expired"])
+    def test_a_password_that_must_be_sent_in_clear_is_not_hashed_as_before_mysql_4_1(
+        self, mariadb: MySQLLaboratory, has_expired: bool
+    ) -> None:
+        """No client of today logs in with such a hash."""
+        user = mariadb.new_user()
+        new = replace(user, password=f"Aa1-{secrets.token_urlsafe()}")
+        if has_expired:
+            alter(mariadb, f"ALTER USER {account(user)} PASSWORD EXPIRE")
+        with setting(mariadb, "old_passwords", "1"), mariadb.password_policy(user.username):
+            with mariadb.engine.connect(user, deadline()) as session:
+                session.change_own_password(new.password)
+            assert mariadb.logs_in(new)

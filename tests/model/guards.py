@@ -197,7 +197,7 @@ GUARDS = [
     Guard(
         "what a rotation begins to change is recorded first",
         "mirroring",
-        "        pair.write_record(recorded.beginning(before))\n",
+        "        pair.write_record(begun)\n",
         "        pass\n",
         ALTERNATING,
     ),
@@ -221,8 +221,8 @@ GUARDS = [
     Guard(
         "what is recorded is how the rotation left the two",
         "mirroring",
-        "    return ended(require_equal(session, user, other), user, other)",
-        "    equal = ended(require_equal(session, user, other), user, other)\n"
+        "    return ended(comparison, user, other)",
+        "    equal = ended(comparison, user, other)\n"
         "    return PairRecord(frozenset({before.other_state})) if before else equal",
         ALTERNATING,
     ),

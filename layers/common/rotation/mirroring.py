@@ -48,16 +48,19 @@ def mirror(session: Session, user: str, other: str, pair: KeepsRecord, *, is_new
     Returns the record to write once all of it is committed.
     """
     before = None if is_new else _require_known(session, user, other, pair)
-    recorded = pair.record()
+    recorded = begun = pair.record()
     if not before or before.differences or before.unlock:
-        pair.write_record(recorded.beginning(before))
+        begun = recorded.beginning(before)
+        pair.write_record(begun)
     try:
         session.mirror(user, other)
     except (Unsafe, Unsupported):
         if _is_unchanged(session, user, other, before):
             pair.write_record(recorded)
         raise
-    return ended(require_equal(session, user, other), user, other)
+    comparison = require_equal(session, user, other)
+    begun.require_not_locked(comparison, user, other)  # somebody can have locked it meanwhile
+    return ended(comparison, user, other)
 
 
 def _is_unchanged(session: Session, user: str, other: str, before: Comparison | None) -> bool:

@@ -84,12 +84,7 @@ class PairRecord:
 
     def require_known(self, comparison: Comparison, user: str, other: str) -> None:
         """Raise RightsDiffer if to end these differences could undo what somebody did to the other user."""
-        if comparison.unlock and not self._began_to_lock(comparison.unlock):
-            raise RightsDiffer(
-                f"preparing {other}, which takes turns with {user}",
-                f"somebody has locked {other}, and the rotation would let it log in",
-                f"Run {comparison.unlock}; or use the single-user strategy",
-            )
+        self.require_not_locked(comparison, user, other)
         was_interrupted = self._was_interrupted(comparison)
         left = [one for one in comparison.differences if not (was_interrupted and one.can_follow)]
         if not all(one.can_follow for one in left):
@@ -98,6 +93,15 @@ class PairRecord:
             return
         if comparison.differences and _of(other, comparison.other_state) not in self.equal:
             raise differ(comparison.differences, user, other, self._why(comparison, user, other))
+
+    def require_not_locked(self, comparison: Comparison, user: str, other: str) -> None:
+        """Raise RightsDiffer if the other user is locked, and no rotation has begun to do that."""
+        if comparison.unlock and not self._began_to_lock(comparison.unlock):
+            raise RightsDiffer(
+                f"preparing {other}, which takes turns with {user}",
+                f"somebody has locked {other}, and the rotation would let it log in",
+                f"Run {comparison.unlock}; or use the single-user strategy",
+            )
 
     def _began_to_lock(self, unlock: str) -> bool:
         """Tell whether a rotation locked the other user: it was creating it, or said so (`Comparison.passing`)."""

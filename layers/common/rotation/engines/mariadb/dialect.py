@@ -42,6 +42,7 @@ MARIADB: Final = Dialect(
         2061: (Untrusted, NO_REVEALING),
     },
     sql_mode="NO_AUTO_CREATE_USER",  # else a GRANT to an account that is gone creates one without a password
+    more_settings=", old_passwords = 0",  # else PASSWORD() makes a hash with which nobody logs in
     accounts=ACCOUNTS,
     greeted_as=True,
 )

@@ -113,7 +113,8 @@ class MySQLAccounts:
         accounts = self._mirrored[username] if username in self._mirrored else self.meant(username)
         if not accounts:
             operation = f"setting the password of {username}"
-            raise StatementFailed(operation, "there is no such user", RETRIED)
+            cause = "there is no such user, or somebody has locked the user with which it takes turns"
+            raise StatementFailed(operation, cause, RETRIED)
         return accounts
 
     def pairs(self, user: str, other: str) -> AccountPairs:

@@ -18,6 +18,10 @@ VANISHED = "somebody has dropped or renamed it meanwhile"
 
 QUOTED_NAME = re.compile(r"`(?:[^`]|``)*`")
 
+NAME = r"`[^`]*`|'[^']*'|\"[^\"]*\"|[^\s,@]+"
+ROLE = re.compile(rf"({NAME})(?:@({NAME}))?")
+"""A role in `mandatory_roles`, which an administrator writes, quoted or not. Without a host it is for all of them."""
+
 
 def accounts(connection: MySQLConnection, username: str) -> list[Account]:
     """Return all accounts of a user name. A role of MariaDB is none."""
@@ -134,8 +138,22 @@ def role_users(connection: MySQLConnection, account: Account) -> list[Account]:
     )
 
 
+@asked_once
+def mandatory_roles(connection: MySQLConnection) -> frozenset[Account]:
+    """Return the roles that MySQL gives to every account; SHOW GRANTS FOR an account does not list them."""
+    [(text,)] = connection.execute("reading which roles are mandatory", "SELECT @@GLOBAL.mandatory_roles")
+    return frozenset(Account(name.strip("`'\""), host.strip("`'\"") or "%") for name, host in ROLE.findall(text or ""))
+
+
 def default_roles(connection: MySQLConnection, account: Account) -> list[Account]:
-    """Return the roles of an account of MySQL that are active at login."""
+    """Return the roles of an account of MySQL that are active at login.
+
+    A role that is mandatory no longer stays in the table, active for nobody, and no other account gets it as a default.
+    """
     columns, users = "default_role_user, default_role_host", _asked_for(connection, account.user)
     found = _by_account(connection, users, columns, "mysql.default_roles").get(account, [])
-    return sorted(Account(user, host) for user, host in found)
+    roles = [Account(user, host) for user, host in found]
+    granted = {right.name for right in rights(connection, account)} if roles else set()
+    others = [role for role in roles if role.as_role not in granted]
+    stale = set(others) - mandatory_roles(connection) if others else set()
+    return sorted(set(roles) - stale)

@@ -48,7 +48,7 @@ MAY_READ, MAY_CREATE = "SELECT ON mysql.*", "CREATE USER ON *.*"
 SETTINGS = (
     "SET NAMES utf8mb4, autocommit = 1, sql_quote_show_create = 1, @application_sql_mode = @@SESSION.sql_mode,"
     " sql_mode = '{sql_mode}', @application_sql_big_selects = @@SESSION.sql_big_selects, sql_big_selects = 1,"
-    " sql_select_limit = 18446744073709551615, completion_type = 0, wait_timeout = 60, {limits}"
+    " sql_select_limit = 18446744073709551615, completion_type = 0, wait_timeout = 60, {limits}{more}"
 )
 """These make what we send, and what the server prints, independent of the server's configuration: it leaves no row out,
 refuses no question because of its size, and a ROLLBACK does not end the session. What an application would find is kept
@@ -298,7 +298,7 @@ def _log_in(credential: Credential, deadline: Deadline, operation: str, dialect:
     try:
         seconds = client.limit_time(login_seconds(STATEMENT_SECONDS, deadline, operation))
         limits = dialect.limits.format(seconds=seconds)
-        client.settings = SETTINGS.format(sql_mode=dialect.sql_mode, limits=limits)
+        client.settings = SETTINGS.format(sql_mode=dialect.sql_mode, limits=limits, more=dialect.more_settings)
         with understood():
             client.connect(socket)
     except (pymysql.MySQLError, OSError, RuntimeError) as error:

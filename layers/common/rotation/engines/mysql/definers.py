@@ -24,7 +24,7 @@ DEFINERS: Final = "definers"
 """The word of `EngineKind.unshared_kinds`."""
 
 MOST_NAMED: Final = 5
-"""How many objects of a kind a sentence names."""
+"""How many objects of a kind, or rights, a sentence names."""
 
 SETTERS: Final = frozenset({("SET_ANY_DEFINER", GLOBAL), ("SET_USER_ID", GLOBAL), ("SUPER", GLOBAL)})
 """The rights to name another definer: of MySQL from 8.2 on, from 8.0 on, and of both servers before."""

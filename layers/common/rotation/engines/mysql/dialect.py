@@ -23,6 +23,8 @@ class Dialect:
     login_problems: Mapping[int, Problem]
     sql_mode: str
     """Of a session of ours. A backslash escapes in it."""
+    more_settings: str
+    """What else a session of ours sets, after a comma, that the sibling does not know."""
     accounts: str
     """The query for what is read of accounts, a row each."""
     greeted_as: bool
@@ -38,6 +40,7 @@ MYSQL: Final = Dialect(
     limits=f"{LIMITS}, max_execution_time = {{seconds}}000",  # in milliseconds; for SELECT alone
     login_problems=LOGIN_PROBLEMS,
     sql_mode="",
+    more_settings="",
     accounts="SELECT * FROM mysql.user",
     greeted_as=False,
 )

@@ -25,11 +25,11 @@ from contextlib import suppress
 
 from rotation.engine import CloneStatus, Comparison, Unshared
 from rotation.engines.driver import ADMIN_HOST
-from rotation.engines.mysql import catalog
+from rotation.engines.mysql import catalog, wider
 from rotation.engines.mysql.accounts import AccountPairs, MySQLAccounts
 from rotation.engines.mysql.comparison import AccountsCompared, missing_users
 from rotation.engines.mysql.connection import MAY_CREATE, MySQLConnection
-from rotation.engines.mysql.definers import Definers
+from rotation.engines.mysql.definers import MOST_NAMED, Definers
 from rotation.engines.mysql.definition import (
     MARK,
     attribute_clause,
@@ -111,8 +111,9 @@ class MySQLPair:
         return CloneStatus.OURS if self._accounts.marked(others, self.user) == others else CloneStatus.UNKNOWN
 
     def unshared(self) -> Sequence[Unshared]:
-        """Return the objects whose definer is the user; see `rotation.engine.Session`."""
-        return self._definers.unshared(self._accounts.meant(self.user), self.other)
+        """Return what the other one cannot have; see `rotation.engine.Session`."""
+        objects = self._definers.unshared(self._accounts.meant(self.user), self.other)
+        return [*objects, *wider.unshared(self._connection, self._accounts, self.user, self.other)]
 
     def mirror(self) -> None:
         """Make the other one what the user is, on every host that is meant; see `rotation.engine.Session`.
@@ -135,6 +136,9 @@ class MySQLPair:
             self._copy_lock(account, other)
             self._copy_rights(account, other)
             self._copy_default_roles(account, other)
+        if self._gone:
+            listed = ", ".join(map(str, sorted(self._gone)[:MOST_NAMED]))
+            log.warning(said(f"{self.other} lacks {listed}: it is gone. Grant it again once it is there"))
 
     def require_possible(self) -> AccountPairs:
         """Return the accounts that `mirror` changes; raise what ends it before it changes anything."""

@@ -85,6 +85,10 @@ TLS_FAILED = f"Run SELECT @@tls_version, @@ssl_cipher, {OTHER_TLS}"
 OFFLINE = f"Wait until the server's offline mode ends. {RETRIED}"
 RESOURCES = f"Give the server more memory or threads, or close connections. {RETRIED}"
 LONGER_NAME = "Use a shorter user name: MySQL takes 32 characters, MariaDB 128, and MariaDB 10.5 and older 80"
+READ_WRITE = (
+    "Run SET GLOBAL transaction_read_only = OFF (before MariaDB 11.1, and before MySQL 5.7.20, tx_read_only), or take"
+    " it out of init_connect"
+)
 OTHER_DEFINER = (
     "Give the objects whose definer is this account another one, or GRANT ALLOW_NONEXISTENT_DEFINER (before MySQL 8.2"
     " SET_USER_ID) ON *.* TO the admin"
@@ -154,6 +158,7 @@ STATEMENT_PROBLEMS: Mapping[int, Problem] = {
     1141: (StatementFailed, RETRIED),  # ER_NONEXISTING_GRANT: somebody dropped the account, or took the right
     1410: (StatementFailed, RETRIED),  # ER_CANT_CREATE_USER_WITH_GRANT: the same, says MySQL
     EXPIRED_PASSWORD: (LoginBlocked, EXPIRED),  # of an admin: a user renews its own
+    1792: (StatementFailed, READ_WRITE),  # ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
     1836: (NotPermitted, REPLICA),  # ER_READ_ONLY_MODE
     3032: (NotPermitted, REPLICA),  # ER_SERVER_OFFLINE_MODE
     1819: (PasswordRefused, POLICY),  # ER_NOT_VALID_PASSWORD

@@ -184,7 +184,7 @@ class MySQLSession:
         return self._pair(user, other).clone_status()
 
     def unshared(self, user: str, other: str) -> Sequence[Unshared]:
-        """Return the objects whose definer is the user; see `rotation.engine.Session`."""
+        """Return the objects whose definer is the user, and what it has by others' accounts; see `rotation.engine`."""
         return self._pair(user, other).unshared()
 
     def mirror(self, user: str, other: str) -> None:
