@@ -211,11 +211,9 @@ GUARDS = [
     Guard(
         "the record says that the rotation has ended after the password only",
         "strategies",
-        "            session.set_password(other, pending.credential.password)\n"
-        "        if record_end(context.pair, equal.finding(found)) and found:\n",
-        "            had_more = record_end(context.pair, equal.finding(found))\n"
-        "            session.set_password(other, pending.credential.password)\n"
-        "        if had_more and found:\n",
+        "            session.set_password(other, pending.credential.password)\n",
+        "            record_end(context.pair, equal, lambda: None)\n"
+        "            session.set_password(other, pending.credential.password)\n",
         ALTERNATING,
     ),
     Guard(

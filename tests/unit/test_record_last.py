@@ -64,9 +64,10 @@ BOTH, BEFORE_FOUND = PairRecord(OLD.equal | NEW.equal), PairRecord(frozenset({"O
         ((NOTHING, OLD), True),
     ],
 )
-def test_what_an_answer_that_is_too_old_could_still_show_is_told(
+def test_what_an_answer_that_is_too_old_could_still_show_is_compared_first(
     answers: tuple[PairRecord, ...], had_more: bool
 ) -> None:
-    pair = Answers(iter(answers))
-    assert record_end(pair, NEW) is had_more
+    pair, compared = Answers(iter(answers)), list[str]()
+    record_end(pair, NEW, lambda: compared.append("before it was recorded" if pair.written is None else "too late"))
+    assert compared == (["before it was recorded"] if had_more else [])
     assert pair.written == NEW

@@ -239,8 +239,8 @@ class AlternatingUsers(RotationStrategy):
             require_shareable(session, user, other, current.accept)
             equal = mirror(session, user, other, context.pair, is_new=status is CloneStatus.ABSENT)
             session.set_password(other, pending.credential.password)
-        if record_end(context.pair, equal.finding(found)) and found:
-            log_in_and_require_same(found, user, at_admins_place(pending.credential, admin, context), context)
+        there = at_admins_place(pending.credential, admin, context)
+        record_end(context.pair, equal.finding(found), lambda: log_in_and_require_same(found, user, there, context))
         _let_replicate(current, admin, context)
         return f"{other} mirrors {user} and has the pending password"
 
