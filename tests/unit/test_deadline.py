@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+import threading
 from contextvars import ContextVar, copy_context
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Event, get_ident
+from threading import Event, Thread, current_thread, get_ident
 from weakref import finalize
 
 import pytest
@@ -99,6 +100,23 @@ def test_a_result_that_comes_too_late_is_discarded() -> None:
         within(0.01, late, discarded.put)
     go_on.set()
     assert discarded.get(timeout=10) == "late"
+
+
+def test_a_late_result_that_cannot_be_discarded_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread's own words go to the log, and pass no redactor."""
+    written, late = list[object](), SimpleQueue[Thread]()
+    monkeypatch.setattr(threading, "excepthook", written.append)
+    go_on = Event()
+
+    def discard(_: object) -> None:
+        late.put(current_thread())
+        raise OSError("as the server quotes it: password")
+
+    with pytest.raises(TimeoutError):
+        within(0.01, go_on.wait, discard)
+    go_on.set()
+    late.get(timeout=10).join(10)
+    assert written == []
 
 
 def test_a_timeout_error_of_the_work_itself_is_passed_on() -> None:

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 
@@ -91,7 +92,8 @@ def within[T](seconds: float, work: Callable[[], T], discard: Callable[[T], obje
                 _waiting.append(thread)
                 outcome.set_result(result)
             else:
-                discard(result)
+                with suppress(Exception):  # else the thread itself would write it to the log
+                    discard(result)
         return in_time
 
     thread.put(partial(contextvars.copy_context().run, run))
