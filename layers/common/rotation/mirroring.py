@@ -26,6 +26,10 @@ NOT_KNOWN: Final[Mapping[str, str]] = {}
 """What an application finds as a user whose password has expired, or that did not log in."""
 
 
+DIFFERENT: Final[Mapping[str, str]] = {"either user": "different"}
+"""What stands in the record besides, if setSecret itself has seen that an application finds different things."""
+
+
 def require_shareable(session: Session, user: str, other: str, accepted: frozenset[str]) -> None:
     """Raise Unsupported if the application would lose something when the other user is current.
 
@@ -89,8 +93,8 @@ def record_end(pair: KeepsRecord, equal: PairRecord, compare: Callable[[], None]
     """Record how the rotation left the two, in place of all that was recorded, also meanwhile by another delivery.
 
     If the record said something before that it does not say any more, an answer that is too old can still show that to
-    testSecret. So `compare` is called first. If it raises RightsDiffer, that stays recorded, and nothing is recorded if
-    it is cut off: so the next setSecret compares again.
+    testSecret. So `compare` is called first. If it raises RightsDiffer, that is recorded, too; if it is cut off, nothing
+    is. Either way the next setSecret compares again.
     """
     before = pair.record()
     if before != equal:
@@ -99,7 +103,7 @@ def record_end(pair: KeepsRecord, equal: PairRecord, compare: Callable[[], None]
         try:
             compare()
         except RightsDiffer:
-            pair.write_record(PairRecord(before.equal | equal.equal))
+            pair.write_record(equal.finding(DIFFERENT))
             raise
     pair.write_record(equal)
 
