@@ -211,8 +211,7 @@ GUARDS = [
     Guard(
         "the record says that the rotation has ended after the password only",
         "strategies",
-        "            session.set_password(other, pending.credential.password)\n"
-        "        record_end(",
+        "            session.set_password(other, pending.credential.password)\n        record_end(",
         "            record_end(context.pair, equal.finding(found), lambda: None)\n"
         "            session.set_password(other, pending.credential.password)\n"
         "        (lambda *_: None)(",

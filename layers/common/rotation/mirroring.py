@@ -93,8 +93,8 @@ def record_end(pair: KeepsRecord, equal: PairRecord, compare: Callable[[], None]
     """Record how the rotation left the two, in place of all that was recorded, also meanwhile by another delivery.
 
     If the record said something before that it does not say any more, an answer that is too old can still show that to
-    testSecret. So `compare` is called first. If it raises RightsDiffer, that is recorded, too; if it is cut off, nothing
-    is. Either way the next setSecret compares again.
+    testSecret. So `compare` is called first. If it raises RightsDiffer, that is recorded, too; if it is cut off,
+    nothing is. Either way the next setSecret compares again.
     """
     before = pair.record()
     if before != equal:
