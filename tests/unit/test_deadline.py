@@ -1,5 +1,6 @@
 """Does everything fit into the time left?"""
 
+import gc
 import subprocess
 import sys
 import threading
@@ -191,6 +192,36 @@ def test_a_thread_without_work_keeps_nothing_of_what_it_did() -> None:
 
     work()
     assert {forgotten.get(timeout=10), forgotten.get(timeout=10)} == {"what it returned", "its context"}
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["in time", "too late"])
+def test_an_error_takes_along_what_its_work_knew(is_late: bool) -> None:
+    """Not only when Python next looks for cycles: a function can be frozen for hours before that."""
+    forgotten, go_on = SimpleQueue[str](), Event()
+
+    class Secret:
+        pass
+
+    def fail() -> None:
+        secret = Secret()
+        finalize(secret, forgotten.put, "the secret")
+        go_on.wait(10)
+        raise KeyError("place")
+
+    def work() -> None:
+        if not is_late:
+            go_on.set()
+        with pytest.raises(TimeoutError if is_late else KeyError) as caught:
+            within(0.01 if is_late else 10, fail)
+        del caught
+        go_on.set()
+
+    gc.disable()
+    try:
+        work()
+        assert forgotten.get(timeout=2) == "the secret"
+    finally:
+        gc.enable()
 
 
 def test_a_process_that_exits_does_not_wait_for_work_that_was_left() -> None:
