@@ -88,13 +88,16 @@ class StagingLabels:
         )
 
     def note(self, version: str, labels: Iterable[str]) -> None:
-        """Note what an answer says of one version. This one cannot become current by an answer that is too old."""
-        if version == self.token and CURRENT in labels:
-            self.current = version
-        ours = {label: version for label in labels if is_ours(label)}
-        self.record |= ours
+        """Note what an answer says of one version. This one cannot become current by an answer that is too old.
+
+        A rotation moves the labels of the record to its own version only. So an answer that shows one elsewhere, after
+        it was seen here, is too old.
+        """
+        ours = set(filter(is_ours, labels))
         if version == self.token:
-            self._known |= ours.keys()
+            self.current = version if CURRENT in labels else self.current
+            self._known |= ours
+        self.record |= {label: self.token if label in self._known else version for label in ours}
 
     def promote(self) -> bool:
         """Move AWSCURRENT to this version. Returns False, and changes nothing, if it is there already."""
