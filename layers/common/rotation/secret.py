@@ -199,7 +199,7 @@ class SecretUnderRotation:
             if seen.get(label) != self.token:
                 self._labels.add(label)
         for label in sorted(seen.keys() - record.labels):
-            self._labels.remove(label)
+            self._labels.remove(label, seen[label])
 
     def newer(self) -> Iterator[SecretValue]:
         """Yield the values of the versions that are newer than AWSCURRENT, except this one, newest first.

@@ -112,9 +112,9 @@ class StagingLabels:
         self.record[label] = self.token
         self._known.add(label)
 
-    def remove(self, label: str) -> None:
-        """Remove a label of the record from the version where it was seen."""
-        self._remove(label, self.record.pop(label))
+    def remove(self, label: str, seen: str) -> None:
+        """Remove a label of the record from the version where it was seen; `seen` if all were read again since."""
+        self._remove(label, self.record.pop(label, seen))
         self._known.discard(label)
 
     def give_up(self) -> None:
