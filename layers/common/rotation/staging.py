@@ -47,8 +47,9 @@ class StagingLabels:
     """Whether this invocation has given the version up."""
     record: dict[str, str] = field(default_factory=dict)
     """The labels of the pair's record that were seen, and their versions."""
-    _known: set[str] = field(default_factory=set)
-    """The labels of the record that this invocation has added to this version, or has seen there."""
+    known: set[str] = field(default_factory=set)
+    """The labels of the record that this invocation has added to this version, or has seen there. `record` can lack
+    them: an answer that is too old does not show them."""
 
     def look(self) -> None:
         """Read all labels. Raises NotRotatable if this version has neither AWSPENDING nor AWSCURRENT.
@@ -76,7 +77,7 @@ class StagingLabels:
 
     def look_at_record(self) -> None:
         """Read all labels. Reads again first, while time is left, if one that this invocation knows of is missing."""
-        settled(self.refresh, lambda _: self._known <= self.record.keys(), self.deadline, f"looking at {self.arn}")
+        settled(self.refresh, lambda _: self.known <= self.record.keys(), self.deadline, f"looking at {self.arn}")
 
     def not_staged(self) -> NotRotatable:
         """Return the error for a version that is neither pending nor current."""
@@ -96,8 +97,8 @@ class StagingLabels:
         ours = set(filter(is_ours, labels))
         if version == self.token:
             self.current = version if CURRENT in labels else self.current
-            self._known |= ours
-        self.record |= {label: self.token if label in self._known else version for label in ours}
+            self.known |= ours
+        self.record |= {label: self.token if label in self.known else version for label in ours}
 
     def promote(self) -> bool:
         """Move AWSCURRENT to this version. Returns False, and changes nothing, if it is there already."""
@@ -110,12 +111,12 @@ class StagingLabels:
         """Move a label of the record to this version, from whichever has it."""
         self._move(label, self.refresh, lambda: self.record.get(label))
         self.record[label] = self.token
-        self._known.add(label)
+        self.known.add(label)
 
     def remove(self, label: str, seen: str) -> None:
         """Remove a label of the record from the version where it was seen; `seen` if all were read again since."""
         self._remove(label, self.record.pop(label, seen))
-        self._known.discard(label)
+        self.known.discard(label)
 
     def give_up(self) -> None:
         """Take AWSPENDING from this version. Changes nothing if another version has the label, or none."""
