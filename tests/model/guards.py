@@ -299,7 +299,7 @@ GUARDS = [
     Guard(
         "what a step has recorded is in what it reads of the record",
         "staging",
-        "lambda _: self._known <= self.record.keys()",
+        "lambda _: self.known <= self.record.keys()",
         "lambda _: True",
         ALTERNATING,
     ),
