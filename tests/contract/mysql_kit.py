@@ -6,11 +6,33 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 
+import pytest
+
 from rotation.credential import Credential
 from rotation.engine import CloneStatus, KeepsOldPassword
 from tests.contract.pairs import proof_of
 from tests.laboratories import deadline
 from tests.laboratories.mysql import MySQLLaboratory, quoted
+
+
+@pytest.mark.engine("mysql")
+class OnMySQL:
+    """Its tests have each MySQL server as their laboratory."""
+
+    @pytest.fixture
+    def laboratory(self, mysql: MySQLLaboratory) -> MySQLLaboratory:
+        """Return the server."""
+        return mysql
+
+
+@pytest.mark.engine("mariadb")
+class OnMariaDB:
+    """Its tests have each MariaDB server as their laboratory."""
+
+    @pytest.fixture
+    def laboratory(self, mariadb: MySQLLaboratory) -> MySQLLaboratory:
+        """Return the server."""
+        return mariadb
 
 
 def account(user: Credential | str, host: str = "%") -> str:

@@ -18,7 +18,7 @@ from rotation.engines.mysql.names import Account
 from rotation.engines.mysql.session import MySQLSession
 from rotation.errors import RightsDiffer
 from rotation.kind import EngineKind
-from tests.contract.mysql_kit import account, shown
+from tests.contract.mysql_kit import OnMariaDB, OnMySQL, account, shown
 from tests.contract.pairs import new_pair
 from tests.contract.test_mysql_one_sided import RecordedPair, new_recorded
 from tests.laboratories import INVOICES, ORDERS, deadline
@@ -253,19 +253,9 @@ def interrupted(recorded: RecordedPair, part: str, does: Callable[[], None]) -> 
     return replace(recorded, laboratory=replace(laboratory, engine=cast("InspectedEngine", engine)))
 
 
-@pytest.mark.engine("mysql")
-class TestMySQL(Family):
+class TestMySQL(OnMySQL, Family):
     """MySQL keeps them."""
 
-    @pytest.fixture
-    def laboratory(self, mysql: MySQLLaboratory) -> MySQLLaboratory:
-        return mysql
 
-
-@pytest.mark.engine("mariadb")
-class TestMariaDB(Family):
+class TestMariaDB(OnMariaDB, Family):
     """MariaDB keeps them."""
-
-    @pytest.fixture
-    def laboratory(self, mariadb: MySQLLaboratory) -> MySQLLaboratory:
-        return mariadb

@@ -7,7 +7,7 @@ import pytest
 
 from rotation.engines.mysql.session import MySQLSession
 from rotation.errors import StatementFailed
-from tests.contract.mysql_kit import account, add, alter, setting
+from tests.contract.mysql_kit import OnMariaDB, OnMySQL, account, add, alter, setting
 from tests.contract.pairs import RecordInMemory, changed, set_secret
 from tests.laboratories import INVOICES, ORDERS, deadline
 from tests.laboratories.mysql import MySQLLaboratory, quoted
@@ -94,22 +94,12 @@ class Family:
             assert before[0][1:] == (1, 1)
 
 
-@pytest.mark.engine("mysql")
-class TestMySQL(Family):
+class TestMySQL(OnMySQL, Family):
     """MySQL."""
 
-    @pytest.fixture
-    def laboratory(self, mysql: MySQLLaboratory) -> MySQLLaboratory:
-        return mysql
 
-
-@pytest.mark.engine("mariadb")
-class TestMariaDB(Family):
+class TestMariaDB(OnMariaDB, Family):
     """MariaDB."""
-
-    @pytest.fixture
-    def laboratory(self, mariadb: MySQLLaboratory) -> MySQLLaboratory:
-        return mariadb
 
     def test_every_strategy_rotates_if_the_server_gives_others_little_time(self, mariadb: MySQLLaboratory) -> None:
         with setting(mariadb, "max_statement_time", "0.5"):

@@ -9,7 +9,7 @@ import pytest
 
 from rotation.credential import Credential
 from rotation.errors import RETRIED, RotationError, StatementFailed
-from tests.contract.mysql_kit import account, alter, asked
+from tests.contract.mysql_kit import OnMariaDB, OnMySQL, account, alter, asked
 from tests.contract.pairs import RecordInMemory, set_secret
 from tests.contract.test_mysql_kept import ROWS, Interrupted
 from tests.laboratories import INVOICES
@@ -94,19 +94,9 @@ class Family:
             assert asked(laboratory, OPEN, name) == []
 
 
-@pytest.mark.engine("mysql")
-class TestMySQL(Family):
+class TestMySQL(OnMySQL, Family):
     """MySQL."""
 
-    @pytest.fixture
-    def laboratory(self, mysql: MySQLLaboratory) -> MySQLLaboratory:
-        return mysql
 
-
-@pytest.mark.engine("mariadb")
-class TestMariaDB(Family):
+class TestMariaDB(OnMariaDB, Family):
     """MariaDB."""
-
-    @pytest.fixture
-    def laboratory(self, mariadb: MySQLLaboratory) -> MySQLLaboratory:
-        return mariadb
