@@ -14,7 +14,7 @@ from rotation.engines.driver import POLICY, Problem, verify
 from rotation.engines.other_engine import reach
 from rotation.engines.postgresql import catalog, inspection
 from rotation.engines.postgresql.admin import admin_option
-from rotation.engines.postgresql.connection import APPLICATION_SETTINGS, PostgreSQLConnection, transaction
+from rotation.engines.postgresql.connection import PostgreSQLConnection, transaction
 from rotation.engines.postgresql.expiry import about_expiry, require_valid
 from rotation.engines.postgresql.kind import KIND
 from rotation.engines.postgresql.pair import PostgreSQLPair
@@ -89,7 +89,7 @@ class PostgreSQLSession:
         and which schemas it finds then, is left out: that is about to change, and testSecret asks (`PostgreSQLActing`).
         """
         operation = f"asking the server what an application finds as {self.connection.username}"
-        self.connection.before_next(APPLICATION_SETTINGS)
+        self.connection.as_application()
         [(acting, path, schemas, is_set)] = self.connection.execute(operation, catalog.SURROUNDINGS)
         self.connection.rollback()
         where = {"search_path": canonical("search_path", path)}
@@ -169,7 +169,7 @@ class PostgreSQLSession:
 
         Their rows do not leave the server.
         """
-        self.connection.before_next(APPLICATION_SETTINGS)
+        self.connection.as_application()
         verify(statements, self._run_in_a_block)
         self.connection.rollback()
 
