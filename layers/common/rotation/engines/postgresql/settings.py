@@ -35,10 +35,7 @@ NOBODY = "none"
 """The value of `role` of who acts as itself; catalog.SETTINGS says it of a role that nobody can act as, too."""
 
 IGNORED = "22023"
-"""invalid_parameter_value: a value that the server has taken, and takes no more."""
-
-UNKNOWN = ("42704", "42602", "55P02")
-"""undefined_object, invalid_name, cant_change_runtime_param: a setting that roles could have before an upgrade."""
+"""invalid_parameter_value: a value that the server has taken once, such as a locale that is gone. Logins only warn."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +56,8 @@ class SettingChange:
         """Return the statement that makes the change."""
         name = Identifier(self.name)
         if self.value is None:
-            return self.altering + SQL(" RESET {}").format(name)
-        return self.altering + SQL(" SET {} TO {}").format(name, literals(self.name, self.value))
+            return self._altering + SQL(" RESET {}").format(name)
+        return self._altering + SQL(" SET {} TO {}").format(name, literals(self.name, self.value))
 
     def shown(self, model: str, quote: Callable[[Composable], str]) -> str:
         """Return the statement for a message: it copies a value that can be a secret from the role `model`.
@@ -69,7 +66,7 @@ class SettingChange:
         """
         if self.value is None or "." not in self.name:
             return quote(self.statement())
-        setting = quote(self.altering + SQL(" SET {} TO ").format(Identifier(self.name)))
+        setting = quote(self._altering + SQL(" SET {} TO ").format(Identifier(self.name)))
         database = SQL("(SELECT oid FROM pg_database WHERE datname = {})").format(Literal(self.database))
         body = SQL(
             "BEGIN EXECUTE (SELECT {setting} || quote_literal(substr(entry, {length}))"
@@ -85,8 +82,7 @@ class SettingChange:
         return quote(SQL("DO {}").format(Literal(quote(body))))
 
     @property
-    def altering(self) -> Composable:
-        """How each statement begins that changes settings of this role, at this place."""
+    def _altering(self) -> Composable:
         scope = SQL(" IN DATABASE {}").format(Identifier(self.database)) if self.database else SQL("")
         return SQL("ALTER ROLE {}").format(Identifier(self.role)) + scope
 
@@ -132,16 +128,9 @@ class PostgreSQLSettings:
             self._connection.execute(operation, change.statement(), remedy=remedy, problems=self._problems(change))
 
     def _problems(self, change: SettingChange) -> Mapping[str, Problem]:
-        """Return what to do if no role can get this any more. At each login of the current user the server ignores it.
-
-        A single setting that the server does not know cannot be reset.
-        """
-        one = replace(change, role=self._roles.user, value=None)
-        every = self._connection.quoted(one.altering + SQL(" RESET ALL"))
-        return {
-            IGNORED: (StatementFailed, self._connection.quoted(one.statement())),
-            **dict.fromkeys(UNKNOWN, (StatementFailed, f"{every}, and set again what else it had")),
-        }
+        """Return what to do if no role can get this value any more."""
+        reset = replace(change, role=self._roles.user, value=None).statement()
+        return {IGNORED: (StatementFailed, self._connection.quoted(reset))}
 
     def _remedy(self, change: SettingChange) -> str:
         if self._connection.server_version >= catalog.PARAMETER_ACLS:
