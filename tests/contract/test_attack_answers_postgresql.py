@@ -11,7 +11,7 @@ from rotation.deadline import Deadline
 from rotation.engines.postgresql.connection import PostgreSQLConnection, Statement, transaction
 from rotation.engines.postgresql.databases import OtherDatabase, visit_other_databases
 from rotation.engines.postgresql.questions import Rows
-from rotation.errors import StatementFailed, Unsafe
+from rotation.errors import RightsDiffer, StatementFailed, Unsafe
 from tests.contract.pairs import RecordInMemory, admin_for, new_pair, set_secret
 from tests.contract.postgresql_kit import alter
 from tests.laboratories import deadline
@@ -110,3 +110,28 @@ def test_what_the_server_refuses_near_the_deadline_is_taken_back(postgresql: Pos
         seconds[0] = 7.0
         connection.execute("taking it back", "ROLLBACK TO SAVEPOINT attempt")
         assert connection.execute("looking", "SHOW statement_timeout") == [("4s",)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER ROLE {} NOLOGIN",
+        "ALTER ROLE {} CONNECTION LIMIT 7",
+        "ALTER ROLE {} VALID UNTIL '2035-01-01'",
+        "ALTER ROLE {} SET work_mem TO '3MB'",
+        "ALTER ROLE {} CREATEDB",
+    ],
+)
+def test_what_is_done_to_the_other_user_after_the_look_is_not_undone(
+    postgresql: PostgreSQLLaboratory, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """The pair was compared, and found equal; so nobody has looked whether a rotation may end this."""
+    (user, clone), record = new_pair(postgresql), RecordInMemory()
+    pending = set_secret(postgresql, user, clone, pair=record)
+    with monkeypatch.context() as patch:
+        done = before_the_lock(patch, lambda: alter(postgresql, change, user.username))
+        with pytest.raises(RightsDiffer, match=r"somebody changed \S+ meanwhile"):
+            set_secret(postgresql, pending, user, pair=record)
+    assert done
+    with pytest.raises(RightsDiffer, match=r"was changed since the last rotation|somebody has locked"):
+        set_secret(postgresql, pending, user, pair=record)

@@ -69,6 +69,8 @@ class PostgreSQLSession:
         """Which roles the names of proven and of mirrored users must stand for."""
         self._proof: Proof | None = None
         self._is_mirrored = False
+        self._compared: PostgreSQLPair | None = None
+        """The pair as it was compared before: by that was decided what a rotation may end."""
 
     def proof(self) -> Proof:
         """Return who is logged in; see `rotation.engine.Session`."""
@@ -123,7 +125,7 @@ class PostgreSQLSession:
         """Make `other` what `user` is; see `rotation.engine.Session`."""
         self._is_mirrored = False
         self.connection.forget()  # the clone gets the comment that it has now, with our mark
-        self._pair(user, other).mirror()
+        self._pair(user, other).mirror(self._compared)
         self._is_mirrored = True
 
     def set_password(self, username: str, password: str) -> None:
@@ -159,8 +161,9 @@ class PostgreSQLSession:
 
         What `clone_status` or `mirror` has read just before is not read again, but by the next comparison.
         """
+        self._compared = self._pair(user, other)
         try:
-            return self._pair(user, other).compare(is_mirrored=self._is_mirrored)
+            return self._compared.compare(is_mirrored=self._is_mirrored)
         finally:
             self.connection.forget()
 
