@@ -480,13 +480,15 @@ class Cut:
     number = 0
     is_mirroring = False
 
-    def mirror(self, mirror: Callable[[PostgreSQLPair], None]) -> Callable[[PostgreSQLPair], None]:
+    def mirror(
+        self, mirror: Callable[[PostgreSQLPair, PostgreSQLPair | None], None]
+    ) -> Callable[[PostgreSQLPair, PostgreSQLPair | None], None]:
         """Count in here."""
 
-        def counted(pair: PostgreSQLPair) -> None:
+        def counted(pair: PostgreSQLPair, compared: PostgreSQLPair | None) -> None:
             self.number, self.is_mirroring = 0, True
             try:
-                mirror(pair)
+                mirror(pair, compared)
             finally:
                 self.is_mirroring = False
 
