@@ -14,7 +14,7 @@ from rotation.engines.postgresql.questions import Rows
 from rotation.errors import RightsDiffer, StatementFailed, Unsafe
 from tests.contract.pairs import RecordInMemory, admin_for, new_pair, set_secret
 from tests.contract.postgresql_kit import alter
-from tests.laboratories import deadline
+from tests.laboratories import deadline, new_password
 from tests.laboratories.postgresql import OLDER, PostgreSQLLaboratory
 
 pytestmark = pytest.mark.thorough(postgresql=OLDER)  # no version makes a difference here
@@ -135,3 +135,14 @@ def test_what_is_done_to_the_other_user_after_the_look_is_not_undone(
     assert done
     with pytest.raises(RightsDiffer, match=r"was changed since the last rotation|somebody has locked"):
         set_secret(postgresql, pending, user, pair=record)
+
+
+def test_a_user_that_can_change_all_changes_no_role_that_took_its_name(postgresql: PostgreSQLLaboratory) -> None:
+    user = postgresql.new_user()
+    alter(postgresql, "ALTER ROLE {} SUPERUSER", user.username)
+    with pytest.raises(Unsafe, match="no longer the role"), postgresql.engine.connect(user, deadline()) as session:
+        alter(postgresql, "ALTER ROLE {} RENAME TO {}", user.username, f"old_{user.username}")
+        alter(postgresql, "CREATE ROLE {}", user.username)
+        session.change_own_password(new_password())
+    with postgresql.session() as run:
+        assert run("SELECT rolpassword FROM pg_authid WHERE rolname = %s", user.username) == [(None,)]

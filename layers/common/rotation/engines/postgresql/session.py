@@ -110,6 +110,7 @@ class PostgreSQLSession:
 
     def change_own_password(self, password: str) -> None:
         """Give the user who is logged in this password; see `rotation.engine.Session`."""
+        self._known_oids |= {name: oid for name, oid, _ in self.connection.logged_in}
         self.set_password(self.connection.username, password)
 
     def clone_status(self, user: str, other: str) -> CloneStatus:
