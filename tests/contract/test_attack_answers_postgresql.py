@@ -140,9 +140,14 @@ def test_what_is_done_to_the_other_user_after_the_look_is_not_undone(
 def test_a_user_that_can_change_all_changes_no_role_that_took_its_name(postgresql: PostgreSQLLaboratory) -> None:
     user = postgresql.new_user()
     alter(postgresql, "ALTER ROLE {} SUPERUSER", user.username)
-    with pytest.raises(Unsafe, match="no longer the role"), postgresql.engine.connect(user, deadline()) as session:
-        alter(postgresql, "ALTER ROLE {} RENAME TO {}", user.username, f"old_{user.username}")
-        alter(postgresql, "CREATE ROLE {}", user.username)
-        session.change_own_password(new_password())
+
+    def change_late() -> None:
+        with postgresql.engine.connect(user, deadline()) as session:
+            alter(postgresql, "ALTER ROLE {} RENAME TO {}", user.username, f"old_{user.username}")
+            alter(postgresql, "CREATE ROLE {}", user.username)
+            session.change_own_password(new_password())
+
+    with pytest.raises(Unsafe, match="no longer the role"):
+        change_late()
     with postgresql.session() as run:
         assert run("SELECT rolpassword FROM pg_authid WHERE rolname = %s", user.username) == [(None,)]
