@@ -151,3 +151,22 @@ def test_a_user_that_can_change_all_changes_no_role_that_took_its_name(postgresq
         change_late()
     with postgresql.session() as run:
         assert run("SELECT rolpassword FROM pg_authid WHERE rolname = %s", user.username) == [(None,)]
+
+
+def test_what_the_clone_is_given_in_another_database_after_the_look_stays(
+    postgresql: PostgreSQLLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (user, clone), record = new_pair(postgresql), RecordInMemory()
+    current = set_secret(postgresql, set_secret(postgresql, user, clone, pair=record), user, pair=record)
+    database = f"other_{secrets.token_hex(4)}"
+    alter(postgresql, "CREATE DATABASE {}", database)
+    alter(postgresql, "CREATE SCHEMA {}", "s", database=database)
+    with monkeypatch.context() as patch:
+        give = "GRANT USAGE ON SCHEMA s TO {}"
+        done = before_the_lock(patch, lambda: alter(postgresql, give, clone.username, database=database))
+        with pytest.raises(RightsDiffer, match=rf"it has something in the database {database}"):
+            set_secret(postgresql, current, clone, pair=record)
+    assert done
+    with pytest.raises(RightsDiffer, match=rf"has USAGE on schema s, .*\(in database {database}\)"):
+        set_secret(postgresql, current, clone, pair=record)
+    alter(postgresql, "DROP DATABASE {}", database)

@@ -63,13 +63,17 @@ class LocalComparison:
     user_things: list[str]
     is_locked: bool
     """Whether the other user cannot log in."""
+    others_databases: list[str]
+    """The other databases in which the other user has something that a rotation takes from it."""
 
     def changes_of_other(self, before: "LocalComparison") -> list[str]:
         """Return what somebody did to the other user since, and a rotation would undo. What is gone is no matter."""
         known = {one.what for one in before.differences}
         new = [one.what for one in self.differences if one.what not in known]
         locked = ["it cannot log in any more"] if self.is_locked and not before.is_locked else []
-        return [*locked, *(new if self.other_things != before.other_things else [])]
+        databases = [name for name in self.others_databases if name not in before.others_databases]
+        given = [f"it has something in the database {name}" for name in databases]
+        return [*locked, *given, *(new if self.other_things != before.other_things else [])]
 
 
 class PostgreSQLComparison:
@@ -110,7 +114,7 @@ class PostgreSQLComparison:
             *holdings.differences(self._scope, kinds),
         ]
         if not self.is_admins:
-            return LocalComparison(differences, [], [], is_locked=False)
+            return LocalComparison(differences, [], [], is_locked=False, others_databases=[])
         shared = [f"member {is_member}", *both.things()]
         original = [*self._things("original", values), *memberships.things("original", "clone")]
         clone = [*self._things("clone", values), *memberships.things("clone", "original")]
@@ -118,7 +122,11 @@ class PostgreSQLComparison:
         of_original = [*shared, *original, *holdings.things("original")]
         of_clone = [*shared, *clone, *holdings.things("clone")]
         other, user = (of_original, of_clone) if self._roles.clone_is_current else (of_clone, of_original)
-        return LocalComparison(differences, other, user, is_locked=not self._rows[self._roles.other].can_login)
+        is_locked = not self._rows[self._roles.other].can_login
+        databases = [] if self._roles.clone_is_current else other_databases(self._connection, self._roles)
+        return LocalComparison(
+            differences, other, user, is_locked, [one.name for one in databases if not one.is_strangers]
+        )
 
     @property
     def questions(self) -> list[Question]:
