@@ -139,7 +139,7 @@ class PostgreSQLPair:
             raise RightsDiffer(
                 f"preparing {self._other}, which takes turns with {self._user}",
                 f"somebody changed {self._other} meanwhile: {listed(changes)}",
-                f"Read the error of the next attempt, which has the statements for it. {RETRIED}",
+                f"{RETRIED}, and the error of the next attempt has the statements that end this",
             )
 
     def _require_possible(self) -> None:
