@@ -11,10 +11,10 @@ from rotation.deadline import Deadline
 from rotation.engines.postgresql.connection import PostgreSQLConnection, Statement, transaction
 from rotation.engines.postgresql.databases import OtherDatabase, visit_other_databases
 from rotation.engines.postgresql.questions import Rows
-from rotation.errors import StatementFailed, Unsafe
+from rotation.errors import RightsDiffer, StatementFailed, Unsafe
 from tests.contract.pairs import RecordInMemory, admin_for, new_pair, set_secret
 from tests.contract.postgresql_kit import alter
-from tests.laboratories import deadline
+from tests.laboratories import deadline, new_password
 from tests.laboratories.postgresql import OLDER, PostgreSQLLaboratory
 
 pytestmark = pytest.mark.thorough(postgresql=OLDER)  # no version makes a difference here
@@ -110,3 +110,63 @@ def test_what_the_server_refuses_near_the_deadline_is_taken_back(postgresql: Pos
         seconds[0] = 7.0
         connection.execute("taking it back", "ROLLBACK TO SAVEPOINT attempt")
         assert connection.execute("looking", "SHOW statement_timeout") == [("4s",)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER ROLE {} NOLOGIN",
+        "ALTER ROLE {} CONNECTION LIMIT 7",
+        "ALTER ROLE {} VALID UNTIL '2035-01-01'",
+        "ALTER ROLE {} SET work_mem TO '3MB'",
+        "ALTER ROLE {} CREATEDB",
+    ],
+)
+def test_what_is_done_to_the_other_user_after_the_look_is_not_undone(
+    postgresql: PostgreSQLLaboratory, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """The pair was compared, and found equal; so nobody has looked whether a rotation may end this."""
+    (user, clone), record = new_pair(postgresql), RecordInMemory()
+    pending = set_secret(postgresql, user, clone, pair=record)
+    with monkeypatch.context() as patch:
+        done = before_the_lock(patch, lambda: alter(postgresql, change, user.username))
+        with pytest.raises(RightsDiffer, match=r"somebody changed \S+ meanwhile"):
+            set_secret(postgresql, pending, user, pair=record)
+    assert done
+    with pytest.raises(RightsDiffer, match=r"was changed since the last rotation|somebody has locked"):
+        set_secret(postgresql, pending, user, pair=record)
+
+
+def test_a_user_that_can_change_all_changes_no_role_that_took_its_name(postgresql: PostgreSQLLaboratory) -> None:
+    user = postgresql.new_user()
+    alter(postgresql, "ALTER ROLE {} SUPERUSER", user.username)
+
+    def change_late() -> None:
+        with postgresql.engine.connect(user, deadline()) as session:
+            alter(postgresql, "ALTER ROLE {} RENAME TO {}", user.username, f"old_{user.username}")
+            alter(postgresql, "CREATE ROLE {}", user.username)
+            session.change_own_password(new_password())
+
+    with pytest.raises(Unsafe, match="no longer the role"):
+        change_late()
+    with postgresql.session() as run:
+        assert run("SELECT rolpassword FROM pg_authid WHERE rolname = %s", user.username) == [(None,)]
+
+
+def test_what_the_clone_is_given_in_another_database_after_the_look_stays(
+    postgresql: PostgreSQLLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (user, clone), record = new_pair(postgresql), RecordInMemory()
+    current = set_secret(postgresql, set_secret(postgresql, user, clone, pair=record), user, pair=record)
+    database = f"other_{secrets.token_hex(4)}"
+    alter(postgresql, "CREATE DATABASE {}", database)
+    alter(postgresql, "CREATE SCHEMA {}", "s", database=database)
+    with monkeypatch.context() as patch:
+        give = "GRANT USAGE ON SCHEMA s TO {}"
+        done = before_the_lock(patch, lambda: alter(postgresql, give, clone.username, database=database))
+        with pytest.raises(RightsDiffer, match=rf"it has something in the database {database}"):
+            set_secret(postgresql, current, clone, pair=record)
+    assert done
+    with pytest.raises(RightsDiffer, match=rf"has USAGE on schema s, .*\(in database {database}\)"):
+        set_secret(postgresql, current, clone, pair=record)
+    alter(postgresql, "DROP DATABASE {}", database)

@@ -455,7 +455,7 @@ def test_a_rotation_that_was_cut_off_after_any_statement_is_ended_by_the_next_on
         rotating.rotate()
     for at in range(1, 100):
         rotating.alter("ALTER TABLE public.t OWNER TO {}", rotating.clone, database=database)
-        rotating.alter(f"ALTER ROLE {{}} CONNECTION LIMIT {at}", rotating.current.username)
+        rotating.alter(f"ALTER ROLE {{}} CONNECTION LIMIT {at + 5}", rotating.current.username)  # a session ends late
         rotating.alter(f"ALTER ROLE {{}} SET work_mem TO '{at}MB'", rotating.current.username)
         if current:
             rotating.laboratory.allow(rotating.clone, INVOICES)
@@ -480,13 +480,15 @@ class Cut:
     number = 0
     is_mirroring = False
 
-    def mirror(self, mirror: Callable[[PostgreSQLPair], None]) -> Callable[[PostgreSQLPair], None]:
+    def mirror(
+        self, mirror: Callable[[PostgreSQLPair, PostgreSQLPair | None], None]
+    ) -> Callable[[PostgreSQLPair, PostgreSQLPair | None], None]:
         """Count in here."""
 
-        def counted(pair: PostgreSQLPair) -> None:
+        def counted(pair: PostgreSQLPair, compared: PostgreSQLPair | None) -> None:
             self.number, self.is_mirroring = 0, True
             try:
-                mirror(pair)
+                mirror(pair, compared)
             finally:
                 self.is_mirroring = False
 

@@ -28,8 +28,9 @@ SERVER = "to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH2
 SURROUNDINGS = """
     SELECT current_user, pg_catalog.current_setting('search_path'),
         pg_catalog.array_to_string(pg_catalog.current_schemas(false), ', '),
-        EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = session_user AND 'role' = ANY (
-            SELECT pg_catalog.split_part(setting, '=', 1) FROM pg_catalog.unnest(rolconfig) AS setting))
+        EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) session_user
+            AND 'role' OPERATOR(pg_catalog.=) ANY (
+                SELECT pg_catalog.split_part(setting, '=', 1) FROM pg_catalog.unnest(rolconfig) AS setting))
 """
 """As whom an application acts, where it looks for names, which schemas of these there are, and whether a setting of the
 user says as whom it acts."""
@@ -48,9 +49,15 @@ ROLES = f"""
     FROM pg_roles WHERE rolname IN (%s, %s, %s)"""  # noqa: S608 - made of constants
 
 SETTINGS = """
-    SELECT r.rolname, d.datname, s.setconfig
+    SELECT r.rolname, d.datname, ARRAY(
+        SELECT CASE WHEN starts_with(entry, 'role=') AND NOT EXISTS (
+                         SELECT FROM pg_roles a WHERE 'role=' || a.rolname = entry
+                         AND (a.rolname IN (%(user)s, %(other)s) OR pg_has_role(r.oid, a.oid, '{act_as}')))
+                    THEN 'role=none' ELSE entry END
+        FROM unnest(s.setconfig) entry)
     FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase
-    WHERE r.rolname IN (%s, %s)"""
+    WHERE r.rolname IN (%(user)s, %(other)s)"""
+"""A role that is gone, or that the user cannot act as, the server ignores at each login, and so it is read as none."""
 
 ACTING = """
     SELECT u.rolname, coalesce(a.rolname, u.rolname), coalesce(a.setrole = 0, false)

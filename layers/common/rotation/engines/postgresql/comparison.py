@@ -58,8 +58,22 @@ class LocalComparison:
     """The two compared, as far as one database shows it."""
 
     differences: list[Difference]
-    original_things: list[str]
-    clone_things: list[str]
+    other_things: list[str]
+    """What stands for the other user: see `rotation.engine.Comparison`."""
+    user_things: list[str]
+    is_locked: bool
+    """Whether the other user cannot log in."""
+    others_databases: list[str]
+    """The other databases in which the other user has something that a rotation takes from it."""
+
+    def changes_of_other(self, before: "LocalComparison") -> list[str]:
+        """Return what somebody did to the other user since, and a rotation would undo. What is gone is no matter."""
+        known = {one.what for one in before.differences}
+        new = [one.what for one in self.differences if one.what not in known]
+        locked = ["it cannot log in any more"] if self.is_locked and not before.is_locked else []
+        databases = [name for name in self.others_databases if name not in before.others_databases]
+        given = [f"it has something in the database {name}" for name in databases]
+        return [*locked, *given, *(new if self.other_things != before.other_things else [])]
 
 
 class PostgreSQLComparison:
@@ -100,15 +114,18 @@ class PostgreSQLComparison:
             *holdings.differences(self._scope, kinds),
         ]
         if not self.is_admins:
-            return LocalComparison(differences, [], [])
+            return LocalComparison(differences, [], [], is_locked=False, others_databases=[])
         shared = [f"member {is_member}", *both.things()]
         original = [*self._things("original", values), *memberships.things("original", "clone")]
         clone = [*self._things("clone", values), *memberships.things("clone", "original")]
         clone += [f"INHERIT {self._rows[self._roles.clone].inherits}", *holdings.unmovable_things(kinds)]
+        of_original = [*shared, *original, *holdings.things("original")]
+        of_clone = [*shared, *clone, *holdings.things("clone")]
+        other, user = (of_original, of_clone) if self._roles.clone_is_current else (of_clone, of_original)
+        is_locked = not self._rows[self._roles.other].can_login
+        databases = [] if self._roles.clone_is_current else other_databases(self._connection, self._roles)
         return LocalComparison(
-            differences,
-            [*shared, *original, *holdings.things("original")],
-            [*shared, *clone, *holdings.things("clone")],
+            differences, other, user, is_locked, [one.name for one in databases if not one.is_strangers]
         )
 
     @property
@@ -136,14 +153,12 @@ class PostgreSQLComparison:
         differences = [*local.differences, *elsewhere]
         if not self.is_admins:
             return Comparison(differences, "", "")
-        original = state([*local.original_things, *(one.what for one in elsewhere if self._roles.clone_is_current)])
-        clone = state([*local.clone_things, *things])
-        user, other = (clone, original) if self._roles.clone_is_current else (original, clone)
-        return Comparison(differences, user, other, self._unlock())
-
-    def _unlock(self) -> str | None:
-        other = self._roles.other
-        return None if self._rows[other].can_login else f"ALTER ROLE {quoted(other)} LOGIN"
+        user, other = [*local.user_things], [*local.other_things]
+        of_original, of_clone = (other, user) if self._roles.clone_is_current else (user, other)
+        of_original += [one.what for one in elsewhere if self._roles.clone_is_current]
+        of_clone += things
+        unlock = f"ALTER ROLE {quoted(self._roles.other)} LOGIN" if local.is_locked else None
+        return Comparison(differences, state(user), state(other), unlock)
 
     def _elsewhere(self) -> tuple[list[Difference], list[str]]:
         differences: list[Difference] = []

@@ -37,14 +37,22 @@ times whatever the database says. How quotes are read
 (standard_conforming_strings) the server reports to libpq, which quotes accordingly; psycopg2 sets a date style that can
 be read in one way only."""
 
-APPLICATION_SETTINGS = "SET LOCAL role TO DEFAULT; SET LOCAL search_path TO DEFAULT; SET LOCAL timezone TO DEFAULT"
-"""The settings that an application finds."""
-
 TIMEOUTS = SQL("SET LOCAL statement_timeout TO {statement}; SET LOCAL lock_timeout TO {lock}")
 """Limits on the server expire before ours, so we get an error, and nothing completes after we have left."""
 
 IDLE_TIMEOUT = SQL("SET LOCAL idle_in_transaction_session_timeout TO {}")
 """If this program is gone, or stopped, the server ends the transaction, and with it the locks that others wait for."""
+
+NO_TRANSACTION_TIMEOUT = SQL("SET LOCAL transaction_timeout TO 0")
+"""This one counts from BEGIN on, whatever happens. Once it runs it can be ended, and not made longer
+(assign_transaction_timeout in PostgreSQL's src/backend/tcop/postgres.c). The limits above remain."""
+
+TRANSACTION_TIMEOUT = 170000
+"""The first version that has it."""
+
+MOST_ITERATIONS = 100_000
+"""How often a verifier hashes a password at most. Each login takes the client that much work, and some clients refuse
+more (node-postgres; pgjdbc has a limit, too). Whoever owns the database can ask for 2,147,483,647: that is an hour."""
 
 IS_STANDBY = "SELECT pg_catalog.pg_is_in_recovery()"
 """For servers before version 14, and poolers, which do not report it. It is asked outside of a transaction."""
@@ -84,6 +92,8 @@ class PostgreSQLConnection:
         """Whether a statement is allowed to fail."""
         self._before_next: list[str] = []
         """What the next message begins with."""
+        self._is_applications = False
+        """Whether the next message begins a transaction as an application does, without our own settings."""
         self._answers: dict[str, Rows] = {}
         """What has been answered, by the question: see `rotation.engines.postgresql.questions`."""
         self.logged_in: Rows = []
@@ -160,8 +170,7 @@ class PostgreSQLConnection:
         """Run one statement, with what must come before it."""
         seconds = self.deadline.allow(STATEMENT_SECONDS, operation)
         try:
-            before = self._beginning(seconds, operation) if self._is_idle() else self._shortening(seconds)
-            parts = [*before, *self._before_next, text]
+            parts = [*self._before(seconds, operation), *self._before_next, text]
             self._before_next.clear()
             return self._run("; ".join(parts), seconds, operation)
         except psycopg2.Error as error:
@@ -221,6 +230,14 @@ class PostgreSQLConnection:
         finally:
             self.is_repeatable = False
 
+    def as_application(self) -> None:
+        """Undo what this transaction did; from the next statement on it has the settings that an application finds.
+
+        A login trigger, or a pooler (connect_query of PgBouncer), can set them for the session. `SET … TO DEFAULT` is
+        what the roles and the database say.
+        """
+        self._is_applications = True
+
     def give_way(self, operation: str, owner: int = 0) -> None:
         """From now on until the transaction ends, wait for each lock for a short time only.
 
@@ -265,6 +282,9 @@ class PostgreSQLConnection:
 
     def verifier(self, username: str, password: str, algorithm: str) -> str:
         """Return what the server keeps instead of a password."""
+        if int(self._libpq.info.parameter_status("scram_iterations") or 0) > MOST_ITERATIONS:
+            setting = f"SET LOCAL scram_iterations TO {MOST_ITERATIONS}"
+            self.execute(f"limiting the work of each login as {username}", setting)  # libpq hears of it, and counts so
         return str(extensions.encrypt_password(password, username, scope=self._libpq, algorithm=algorithm))
 
     def _log_in(self, operation: str, methods: str) -> extensions.connection:
@@ -283,14 +303,24 @@ class PostgreSQLConnection:
         """Return whether there is no transaction."""
         return bool(self._libpq.info.transaction_status == extensions.TRANSACTION_STATUS_IDLE)
 
-    def _beginning(self, seconds: float, operation: str) -> Iterator[str]:
-        """Yield what begins a transaction with our own settings, which the server ends if this program is gone."""
+    def _before(self, seconds: float, operation: str) -> Iterator[str]:
+        """Yield what must come before a statement, in the same message."""
+        is_idle, is_applications, self._is_applications = self._is_idle(), self._is_applications, False
+        if is_idle or is_applications:
+            yield from [] if is_idle else ["ROLLBACK"]
+            yield from self._beginning(seconds, operation, () if is_applications else (OWN_SETTINGS,))
+        else:
+            yield from self._shortening(seconds)
+
+    def _beginning(self, seconds: float, operation: str, settings: Iterable[sql.Composable]) -> Iterator[str]:
+        """Yield what begins a transaction with these settings, which the server ends if this program is gone."""
         mode = "READ ONLY" if self._is_standby(seconds, operation) else "READ WRITE"
         self._statement_timeout, self._lock_timeout = _milliseconds(seconds), None
         # It sits idle while other sessions of ours work, or while this program is stopped; after that, nobody is there.
         idle = IDLE_TIMEOUT.format(Literal(int(1000 * self.deadline.left())))
         yield f"BEGIN ISOLATION LEVEL READ COMMITTED, {mode}"
-        yield from map(self.quoted, (OWN_SETTINGS, idle, self._timeouts()))
+        whole = [NO_TRANSACTION_TIMEOUT] if self.server_version >= TRANSACTION_TIMEOUT else []
+        yield from map(self.quoted, (*settings, *whole, idle, self._timeouts()))
 
     def _is_standby(self, seconds: float, operation: str) -> bool:
         """Return whether the server copies another one: nothing can be written, and READ WRITE is an error."""
@@ -308,6 +338,7 @@ class PostgreSQLConnection:
 
     def _end(self, operation: str, statement: str) -> None:
         self._before_next.clear()
+        self._is_applications = False
         self._statement_timeout = 0  # a transaction that has failed takes no SET any more
         if not self._is_idle():
             self.execute(operation, statement)

@@ -32,7 +32,7 @@ from rotation.engines.driver import Problem
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.acting import PostgreSQLActing
 from rotation.engines.postgresql.admin import lacking, lacking_attributes
-from rotation.engines.postgresql.comparison import PostgreSQLComparison
+from rotation.engines.postgresql.comparison import LocalComparison, PostgreSQLComparison
 from rotation.engines.postgresql.connection import NO_PROBLEMS, ROUNDS, PostgreSQLConnection
 from rotation.engines.postgresql.databases import other_databases, require_enterable, visit_other_databases
 from rotation.engines.postgresql.default_privileges import PostgreSQLDefaultPrivileges
@@ -50,7 +50,7 @@ from rotation.engines.postgresql.roles import (
     require_known,
 )
 from rotation.engines.postgresql.settings import PostgreSQLSettings
-from rotation.errors import RightsDiffer, StatementFailed, Unsafe
+from rotation.errors import RETRIED, RightsDiffer, StatementFailed, Unsafe
 from rotation.kind import CLONE_SUFFIX
 from rotation.redaction import said
 
@@ -72,6 +72,8 @@ class PostgreSQLPair:
         self._mark = f"Takes turns with {self._original}: rotated by AWS Secrets Manager"
         self._known_oids = known_oids
         self._admin: Role | None = None
+        self.compared: LocalComparison | None = None
+        """What the last comparison found."""
         self._roles = self._read_roles()
 
     def clone_status(self) -> CloneStatus:
@@ -86,8 +88,10 @@ class PostgreSQLPair:
             return CloneStatus.ABSENT
         return CloneStatus.OURS if self._is_marked() else CloneStatus.UNKNOWN
 
-    def mirror(self) -> None:
+    def mirror(self, compared: "PostgreSQLPair | None" = None) -> None:
         """Make the other user what the current one is; see `rotation.engine.Session`.
+
+        `compared` is the pair as it was compared before. What somebody did to the other user since is not undone.
 
         All of it happens in one transaction, that of the connection. If the clone holds something in other databases,
         there are more transactions: one that makes it a member of the original, then one for each of those databases,
@@ -96,7 +100,7 @@ class PostgreSQLPair:
         If another session changes the same things at the same time, all is done again: another invocation of this step,
         or the rotation of another secret.
         """
-        known = dict(self._known_oids)
+        known, self.compared = dict(self._known_oids), compared.compared if compared else None
         for _ in range(ROUNDS - 1):
             with self._connection.repeatable():
                 self._mirror()
@@ -109,6 +113,7 @@ class PostgreSQLPair:
 
     def _mirror(self) -> None:
         self._lock(compares=True)
+        self._require_as_compared()
         require_valid(self._connection, self._user)  # the other user gets the same date
         self._require_possible()
         self._join()
@@ -117,9 +122,25 @@ class PostgreSQLPair:
             self._connection.commit()
             self._hand_over_elsewhere()
             self._lock(compares=True)
+            self._require_as_compared()
             self._join()
         self._holdings().hand_over()
         self._align()
+
+    def _require_as_compared(self) -> None:
+        """Raise RightsDiffer if somebody has changed the other user since the two were compared.
+
+        The next attempt compares them again. A change of the current user is followed at once, and another delivery of
+        this step only takes differences away.
+        """
+        if not self.compared:
+            return
+        if changes := self._comparison(is_mirrored=False).local().changes_of_other(self.compared):
+            raise RightsDiffer(
+                f"preparing {self._other}, which takes turns with {self._user}",
+                f"somebody changed {self._other} meanwhile: {listed(changes)}",
+                f"{RETRIED}, and the error of the next attempt has the statements that end this",
+            )
 
     def _require_possible(self) -> None:
         """Raise an error if the two cannot be made equal, as far as can be read, before anything of them is changed."""
@@ -150,6 +171,7 @@ class PostgreSQLPair:
             comparison = self._comparison(is_mirrored=is_mirrored)
             if (local := comparison.local()) == before:
                 break
+        self.compared = local
         return comparison.with_elsewhere(local)
 
     def _comparison(self, *, is_mirrored: bool) -> PostgreSQLComparison:

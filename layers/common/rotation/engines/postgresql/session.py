@@ -14,7 +14,7 @@ from rotation.engines.driver import POLICY, Problem, verify
 from rotation.engines.other_engine import reach
 from rotation.engines.postgresql import catalog, inspection
 from rotation.engines.postgresql.admin import admin_option
-from rotation.engines.postgresql.connection import APPLICATION_SETTINGS, PostgreSQLConnection, transaction
+from rotation.engines.postgresql.connection import PostgreSQLConnection, transaction
 from rotation.engines.postgresql.expiry import about_expiry, require_valid
 from rotation.engines.postgresql.kind import KIND
 from rotation.engines.postgresql.pair import PostgreSQLPair
@@ -69,6 +69,8 @@ class PostgreSQLSession:
         """Which roles the names of proven and of mirrored users must stand for."""
         self._proof: Proof | None = None
         self._is_mirrored = False
+        self._compared: PostgreSQLPair | None = None
+        """The pair as it was compared before: by that was decided what a rotation may end."""
 
     def proof(self) -> Proof:
         """Return who is logged in; see `rotation.engine.Session`."""
@@ -89,7 +91,7 @@ class PostgreSQLSession:
         and which schemas it finds then, is left out: that is about to change, and testSecret asks (`PostgreSQLActing`).
         """
         operation = f"asking the server what an application finds as {self.connection.username}"
-        self.connection.before_next(APPLICATION_SETTINGS)
+        self.connection.as_application()
         [(acting, path, schemas, is_set)] = self.connection.execute(operation, catalog.SURROUNDINGS)
         self.connection.rollback()
         where = {"search_path": canonical("search_path", path)}
@@ -108,6 +110,7 @@ class PostgreSQLSession:
 
     def change_own_password(self, password: str) -> None:
         """Give the user who is logged in this password; see `rotation.engine.Session`."""
+        self._known_oids |= {name: oid for name, oid, _ in self.connection.logged_in}
         self.set_password(self.connection.username, password)
 
     def clone_status(self, user: str, other: str) -> CloneStatus:
@@ -123,7 +126,7 @@ class PostgreSQLSession:
         """Make `other` what `user` is; see `rotation.engine.Session`."""
         self._is_mirrored = False
         self.connection.forget()  # the clone gets the comment that it has now, with our mark
-        self._pair(user, other).mirror()
+        self._pair(user, other).mirror(self._compared)
         self._is_mirrored = True
 
     def set_password(self, username: str, password: str) -> None:
@@ -159,8 +162,9 @@ class PostgreSQLSession:
 
         What `clone_status` or `mirror` has read just before is not read again, but by the next comparison.
         """
+        self._compared = self._pair(user, other)
         try:
-            return self._pair(user, other).compare(is_mirrored=self._is_mirrored)
+            return self._compared.compare(is_mirrored=self._is_mirrored)
         finally:
             self.connection.forget()
 
@@ -169,7 +173,7 @@ class PostgreSQLSession:
 
         Their rows do not leave the server.
         """
-        self.connection.before_next(APPLICATION_SETTINGS)
+        self.connection.as_application()
         verify(statements, self._run_in_a_block)
         self.connection.rollback()
 

@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from rotation.engine import Difference
+from rotation.engines.driver import Problem
 from rotation.engines.postgresql import catalog
 from rotation.engines.postgresql.connection import PostgreSQLConnection
 from rotation.engines.postgresql.questions import Question
 from rotation.engines.postgresql.roles import PairRoles, quoted
+from rotation.errors import StatementFailed
 from rotation.values import dataclass
 
 LISTS = frozenset({
@@ -27,6 +30,12 @@ type Setting = tuple[str | None, str]
 
 ROLE: Setting = (None, "role")
 """The setting by which the clone acts as its original."""
+
+NOBODY = "none"
+"""The value of `role` of who acts as itself; catalog.SETTINGS says it of a role that nobody can act as, too."""
+
+IGNORED = "22023"
+"""invalid_parameter_value: a value that the server has taken once, such as a locale that is gone. Logins only warn."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +98,8 @@ class PostgreSQLSettings:
     @property
     def question(self) -> Question:
         """What is asked about the settings."""
-        return Question(catalog.SETTINGS, (self._roles.user, self._roles.other))
+        names = {"user": self._roles.user, "other": self._roles.other}
+        return Question(catalog.SETTINGS.format(act_as=self._connection.act_as), names)
 
     def differences(self, settings: Mapping[str, Mapping[Setting, str]]) -> list[Difference]:
         """Return in which settings the other user is not what the current one is, if these are all."""
@@ -115,7 +125,12 @@ class PostgreSQLSettings:
             # From everybody but superusers, PostgreSQL asks for this also if the setting is made up ("app.tenant").
             remedy = self._remedy(change)
             operation = f"giving {change.role} the setting {change.name} of {self._roles.user}"
-            self._connection.execute(operation, change.statement(), remedy=remedy)
+            self._connection.execute(operation, change.statement(), remedy=remedy, problems=self._problems(change))
+
+    def _problems(self, change: SettingChange) -> Mapping[str, Problem]:
+        """Return what to do if no role can get this value any more."""
+        reset = replace(change, role=self._roles.user, value=None).statement()
+        return {IGNORED: (StatementFailed, self._connection.quoted(reset))}
 
     def _remedy(self, change: SettingChange) -> str:
         if self._connection.server_version >= catalog.PARAMETER_ACLS:
@@ -140,18 +155,29 @@ class PostgreSQLSettings:
 
 
 def setting_changes(roles: PairRoles, settings: Mapping[str, Mapping[Setting, str]]) -> list[SettingChange]:
-    """Return what must change, if these are the settings of both roles."""
-    users = settings[roles.user]
+    """Return what must change, if these are the settings of both roles.
+
+    If one acts as itself, the other one acts as the original: the clone is told to, and the original need not be.
+    """
+    users, original = settings[roles.user], roles.original
     # The clone acts as its original. If the original acts as a third role, both do.
-    others = {setting: value for setting, value in users.items() if (setting, value) != (ROLE, roles.original)}
+    others = {setting: value for setting, value in users.items() if (setting, value) != (ROLE, original)}
     wanted = {roles.other: others, roles.user: dict(users)}
-    wanted[roles.clone].setdefault(ROLE, roles.original)
+    wanted[roles.clone] |= dict.fromkeys(_as_itself(wanted[roles.clone]), original)
+    wanted[roles.clone].setdefault(ROLE, original)
+    if roles.clone_is_current:
+        own = [one for one in _as_itself(settings[original]) if users.get(one, NOBODY) in (NOBODY, original)]
+        others |= dict.fromkeys(own, NOBODY)
     return [
         SettingChange(role, *setting, target.get(setting))
         for role, target in wanted.items()
         for setting in sorted(settings[role].keys() | target.keys(), key=repr)
         if settings[role].get(setting) != target.get(setting)
     ]
+
+
+def _as_itself(settings: Mapping[Setting, str]) -> list[Setting]:
+    return [setting for setting, value in settings.items() if setting[1] == "role" and value == NOBODY]
 
 
 def literals(name: str, value: str) -> Composable:
