@@ -9,6 +9,7 @@ import pytest
 from rotation.admin import Admins
 from rotation.errors import NotRotatable, RightsDiffer
 from rotation.kind import Strategy
+from rotation.record import EQUAL
 from rotation.redaction import Redactor
 from rotation.secret import SecretUnderRotation
 from rotation.staging import PAUSES
@@ -141,3 +142,20 @@ def test_a_record_of_the_past_hides_nothing_that_only_one_user_of_a_pair_finds(
 
     with pytest.raises(RightsDiffer, match="as app an application finds the schema to be public, as app_clone another"):
         set_and_test()
+
+
+def test_a_label_that_the_past_shows_on_an_older_version_is_replaced_where_it_is(service: LocalSecretsManager) -> None:
+    """That is, on the version that createSecret has moved it to: setSecret has seen it there."""
+    rotated = Rotated(service, ALTERNATING)
+    rotated.scenario.begin()
+    rotated.run()
+    for name in ("app", "app_clone"):
+        rotated.database.users[name].schema = "another"
+    rotated.scenario.begin()
+    describing = [0]
+    service.staleness = lambda call: describing[0] if call.operation == "DescribeSecret" else 0
+    rotated.run(Step.CREATE)
+    describing[0] = 1
+    rotated.run(Step.SET)
+    service.staleness = None
+    assert len([label for label in rotated.scenario.labels() if label.startswith(EQUAL)]) == 1

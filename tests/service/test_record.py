@@ -105,6 +105,30 @@ def test_a_label_that_somebody_removed_needs_no_removal(scenario: Scenario) -> N
     assert recorded(scenario) == EQUAL
 
 
+def test_what_this_step_has_recorded_is_removed_although_every_answer_is_older(scenario: Scenario) -> None:
+    """Else it stays: the next rotation would end what it says without asking, whoever has done that since."""
+    secret, ago = scenario.secret(), [0]
+    scenario.service.staleness = lambda _: ago[0]
+    secret.write_record(BEGUN)
+    ago[0] = 2
+    assert secret.read_record() == PairRecord()
+    secret.write_record(EQUAL)
+    scenario.service.staleness = None
+    assert recorded(scenario) == EQUAL
+
+
+@pytest.mark.parametrize("place", ["this version", "an older one"])
+def test_what_another_delivery_has_replaced_meanwhile_needs_no_removal(scenario: Scenario, place: str) -> None:
+    """The service refuses the move, all labels are looked at again, and what was seen before is gone."""
+    scenario.secret().write_record(PairRecord(frozenset({"OLD"})))
+    secret = scenario.secret()
+    secret.pending()
+    scenario.move("RotationEqual-OLD", scenario.token, None)
+    scenario.move(LABEL, None, scenario.token if place == "this version" else scenario.first)
+    secret.write_record(EQUAL)
+    assert recorded(scenario) == EQUAL
+
+
 def test_labels_of_others_stay_where_they_are(scenario: Scenario) -> None:
     scenario.move("blue", None, scenario.first)
     scenario.secret().write_record(EQUAL)

@@ -1,11 +1,13 @@
 """Does everything fit into the time left?"""
 
+import gc
 import subprocess
 import sys
+import threading
 from contextvars import ContextVar, copy_context
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Event, get_ident
+from threading import Event, Thread, current_thread, get_ident
 from weakref import finalize
 
 import pytest
@@ -101,6 +103,23 @@ def test_a_result_that_comes_too_late_is_discarded() -> None:
     assert discarded.get(timeout=10) == "late"
 
 
+def test_a_late_result_that_cannot_be_discarded_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread's own words go to the log, and pass no redactor."""
+    written, late = list[object](), SimpleQueue[Thread]()
+    monkeypatch.setattr(threading, "excepthook", written.append)
+    go_on = Event()
+
+    def discard(_: object) -> None:
+        late.put(current_thread())
+        raise OSError("as the server quotes it: password")
+
+    with pytest.raises(TimeoutError):
+        within(0.01, go_on.wait, discard)
+    go_on.set()
+    late.get(timeout=10).join(10)
+    assert written == []
+
+
 def test_a_timeout_error_of_the_work_itself_is_passed_on() -> None:
     def fail() -> None:
         raise TimeoutError("of its own")
@@ -173,6 +192,36 @@ def test_a_thread_without_work_keeps_nothing_of_what_it_did() -> None:
 
     work()
     assert {forgotten.get(timeout=10), forgotten.get(timeout=10)} == {"what it returned", "its context"}
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["in time", "too late"])
+def test_an_error_takes_along_what_its_work_knew(is_late: bool) -> None:
+    """Not only when Python next looks for cycles: a function can be frozen for hours before that."""
+    forgotten, go_on = SimpleQueue[str](), Event()
+
+    class Secret:
+        pass
+
+    def fail() -> None:
+        secret = Secret()
+        finalize(secret, forgotten.put, "the secret")
+        go_on.wait(10)
+        raise KeyError("place")
+
+    def work() -> None:
+        if not is_late:
+            go_on.set()
+        with pytest.raises(TimeoutError if is_late else KeyError) as caught:
+            within(0.01 if is_late else 10, fail)
+        del caught
+        go_on.set()
+
+    gc.disable()
+    try:
+        work()
+        assert forgotten.get(timeout=2) == "the secret"
+    finally:
+        gc.enable()
 
 
 def test_a_process_that_exits_does_not_wait_for_work_that_was_left() -> None:

@@ -132,6 +132,22 @@ def test_a_label_fits_what_the_service_takes() -> None:
     assert all(len(label) <= 256 for label in begun.labels)
 
 
+def test_everything_is_everything_although_an_older_label_says_less() -> None:
+    """A rotation was cut off between adding the one and removing the other."""
+    less = OUTDATED.beginning(comparison("SELECT"))
+    both = PairRecord.from_labels(less.labels | less.beginning(None).labels)
+    assert both.begun == EVERYTHING
+    require_known(both, comparison("INSERT"))
+
+
+def test_two_labels_that_do_not_fit_into_one_are_everything() -> None:
+    half = MOST_HASHES // 2 + 1
+    parts = [OUTDATED.beginning(comparison(*(f"{name} {n}" for n in range(half)))) for name in ("right", "role")]
+    both = PairRecord.from_labels(parts[0].labels | parts[1].labels)
+    assert all(len(label) <= 256 for label in both.labels)
+    require_known(both, comparison("right 0", "role 0"))
+
+
 def test_both_states_are_recorded_because_either_user_can_be_the_other_one_next() -> None:
     require_known(EQUAL, comparison("SELECT"))
     EQUAL.require_known(replace(comparison("SELECT"), user_state="CLONE", other_state="APP"), "clone", "app")

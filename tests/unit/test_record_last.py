@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from rotation.errors import StatementFailed
+from rotation.errors import RightsDiffer, StatementFailed
 from rotation.mirroring import record_end
 from rotation.record import PairRecord
 from rotation.steps import Step
@@ -64,9 +64,27 @@ BOTH, BEFORE_FOUND = PairRecord(OLD.equal | NEW.equal), PairRecord(frozenset({"O
         ((NOTHING, OLD), True),
     ],
 )
-def test_what_an_answer_that_is_too_old_could_still_show_is_told(
+def test_what_an_answer_that_is_too_old_could_still_show_is_compared_first(
     answers: tuple[PairRecord, ...], had_more: bool
 ) -> None:
-    pair = Answers(iter(answers))
-    assert record_end(pair, NEW) is had_more
+    pair, compared = Answers(iter(answers)), list[str]()
+    record_end(pair, NEW, lambda: compared.append("before it was recorded" if pair.written is None else "too late"))
+    assert compared == (["before it was recorded"] if had_more else [])
     assert pair.written == NEW
+
+
+def test_two_sessions_that_differ_leave_no_older_state_in_the_record_and_are_compared_again() -> None:
+    """An older state of the other user would let the next rotation undo what somebody did to it meanwhile."""
+
+    def differ() -> None:
+        raise RightsDiffer("comparing", "they differ", "Change one of them")
+
+    first = Answers(iter((OLD, OLD)))
+    with pytest.raises(RightsDiffer):
+        record_end(first, NEW, differ)
+    assert first.written
+    assert first.written.begun is None
+    assert first.written.equal > NEW.equal
+    assert not first.written.equal & OLD.equal
+    with pytest.raises(RightsDiffer):
+        record_end(Answers(iter((first.written, first.written))), NEW, differ)

@@ -12,6 +12,7 @@ from rotation.errors import (
     NotPermitted,
     OutOfTime,
     RightsDiffer,
+    RotationError,
     Unreachable,
     Unsafe,
     Unsupported,
@@ -21,7 +22,7 @@ from rotation.logins import BY_OTHER_VERSION, MORE_PASSWORDS, NEWER_PASSWORDS, l
 from rotation.record import PairRecord
 from rotation.steps import Step
 from rotation.strategies import BY_ADMIN, choose
-from tests.fakes import CURRENT, KIND, PRIMARY, FakeDatabase, reading, verifier
+from tests.fakes import CURRENT, KIND, PRIMARY, FakeDatabase, reading, undisturbed, verifier
 from tests.laboratories import INVOICES, ORDERS
 from tests.unit.scenario import ALTERNATING, APP, CLONE, SINGLE, Scenario
 
@@ -825,6 +826,28 @@ def test_what_the_current_user_finds_is_compared_at_once_if_an_older_record_coul
     ):
         scenario.run(Step.SET)
     assert scenario.users_tried() == [CLONE, "admin", APP]
+
+
+@pytest.mark.parametrize("outcome", [Unreachable, RightsDiffer], ids=["it was cut off", "they differ"])
+def test_what_an_older_record_could_hide_is_compared_again_if_the_comparison_did_not_end_well(
+    outcome: type[RotationError],
+) -> None:
+    """Else the next setSecret finds its own record, compares nothing, and testSecret can see the older one."""
+    scenario = Scenario(ALTERNATING)
+    scenario.rotate()
+    scenario.database.users[CLONE].schema = "another"
+    staged(scenario)
+
+    def cut_off(call: str) -> None:
+        if outcome is Unreachable and call == f"log in as {APP}":
+            raise Unreachable("comparing", "the function was ended", "Wait")
+
+    scenario.database.before = cut_off
+    with pytest.raises(outcome):
+        scenario.run(Step.SET)
+    scenario.database.before = undisturbed
+    with pytest.raises(RightsDiffer, match=f"as {APP} an application finds the schema to be public"):
+        scenario.run(Step.SET)
 
 
 def test_a_change_that_both_users_find_needs_one_login_more_once() -> None:

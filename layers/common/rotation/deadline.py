@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 
@@ -75,32 +76,37 @@ def within[T](seconds: float, work: Callable[[], T], discard: Callable[[T], obje
     After a TimeoutError the work goes on in its thread, so it must be safe to repeat. A result that comes too late goes
     to `discard`. The process does not wait for the thread when it exits: a thread cannot be stopped, only left alone.
     """
-    outcome: Future[T] = Future()
+    ended: Future[None] = Future()
+    returned: list[T] = []
+    raised: list[BaseException] = []  # an error that `ended` kept would keep itself, and what its work knew
     thread = _waiting_thread()
 
     def run() -> bool:
         """Do the work; return whether the thread can do more."""
         try:
-            result = work()
+            returned.append(work())
         except BaseException as error:  # noqa: BLE001 - it is raised again in the thread that waits
-            if in_time := outcome.set_running_or_notify_cancel():
-                _waiting.append(thread)
-                outcome.set_exception(error)
+            raised.append(error)
+        if in_time := ended.set_running_or_notify_cancel():
+            _waiting.append(thread)
+            ended.set_result(None)
         else:
-            if in_time := outcome.set_running_or_notify_cancel():
-                _waiting.append(thread)
-                outcome.set_result(result)
-            else:
-                discard(result)
+            raised.clear()
+            with suppress(Exception):  # else the thread itself would write it to the log
+                while returned:
+                    discard(returned.pop())
         return in_time
 
     thread.put(partial(contextvars.copy_context().run, run))
     try:
-        return outcome.result(seconds)
+        ended.result(seconds)
     except TimeoutError:
-        if outcome.cancel():
+        if ended.cancel():
             raise
-        return outcome.result()  # the result came in this very moment, or the work itself raised TimeoutError
+        ended.result()  # it came in this very moment
+    if raised:
+        raise raised.pop()
+    return returned.pop()
 
 
 type _Thread = SimpleQueue[Callable[[], bool]]

@@ -26,6 +26,10 @@ NOT_KNOWN: Final[Mapping[str, str]] = {}
 """What an application finds as a user whose password has expired, or that did not log in."""
 
 
+DIFFERENT: Final[Mapping[str, str]] = {"either user": "different"}
+"""What stands in the record besides, if setSecret itself has seen that an application finds different things."""
+
+
 def require_shareable(session: Session, user: str, other: str, accepted: frozenset[str]) -> None:
     """Raise Unsupported if the application would lose something when the other user is current.
 
@@ -88,17 +92,23 @@ def _require_known(session: Session, user: str, other: str, pair: KeepsRecord) -
     return comparison
 
 
-def record_end(pair: KeepsRecord, equal: PairRecord) -> bool:
+def record_end(pair: KeepsRecord, equal: PairRecord, compare: Callable[[], None]) -> None:
     """Record how the rotation left the two, in place of all that was recorded, also meanwhile by another delivery.
 
-    Tells whether the record said something before that it does not say any more. An answer that is too old can still
-    show it to testSecret.
+    If the record said something before that it does not say any more, an answer that is too old can still show that to
+    testSecret. So `compare` is called first. If it raises RightsDiffer, that is recorded, too; if it is cut off,
+    nothing is. Either way the next setSecret compares again.
     """
     before = pair.record()
     if before != equal:
         before = PairRecord(before.equal | pair.read_record().equal)
+    if not before.equal <= equal.equal:
+        try:
+            compare()
+        except RightsDiffer:
+            pair.write_record(equal.finding(DIFFERENT))
+            raise
     pair.write_record(equal)
-    return not before.equal <= equal.equal
 
 
 def require_equal(session: Session, user: str, other: str) -> Comparison:
@@ -140,6 +150,8 @@ def require_same_surroundings(
 
 def log_in_and_require_same(found: Mapping[str, str], user: str, pending: Credential, context: Context) -> None:
     """Log in as the pending user, and raise RightsDiffer if an application would find something else than this."""
+    if found == NOT_KNOWN:
+        return
     others, _ = log_in_first([pending], context, look_and_prove)
     _require_same(others, pending.username, found, user)
 

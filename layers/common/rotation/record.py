@@ -58,7 +58,7 @@ class PairRecord:
     def from_labels(cls, labels: AbstractSet[str]) -> Self:
         """Read the labels; others than ours say nothing."""
         begun = [label for label in labels if label.startswith(BEGUN)]
-        return cls(_parts(EQUAL, labels), _parts(BEGUN, begun) if begun else None)
+        return cls(_parts(EQUAL, labels), _fitting(_parts(BEGUN, begun)) if begun else None)
 
     @property
     def labels(self) -> frozenset[str]:
@@ -68,11 +68,10 @@ class PairRecord:
 
     def beginning(self, comparison: Comparison | None) -> "PairRecord":
         """Return the record of a rotation that begins to end these differences; None: the other user is new."""
-        if comparison is None or self.begun == EVERYTHING:
+        if comparison is None:
             return PairRecord(self.equal, EVERYTHING)
         sentences = {*comparison.sentences, *comparison.passing}
-        begun = frozenset(map(_hash, sentences)) | (self.begun or frozenset())
-        return PairRecord(self.equal, begun if len(begun) <= MOST_HASHES else EVERYTHING)
+        return PairRecord(self.equal, _fitting(frozenset(map(_hash, sentences)) | (self.begun or frozenset())))
 
     def finding(self, found: Mapping[str, str]) -> "PairRecord":
         """Return this record of an end, with what an application finds as the current user; {}: that is not known."""
@@ -145,6 +144,11 @@ def differ(differences: Collection[Difference], user: str, other: str, why: str 
 def _parts(prefix: str, labels: Collection[str]) -> frozenset[str]:
     found = (label.removeprefix(prefix).split("-") for label in labels if label.startswith(prefix))
     return frozenset(part for parts in found for part in parts if part)
+
+
+def _fitting(begun: frozenset[str]) -> frozenset[str]:
+    """Return what a rotation began to end, as one label can say it. Several say it if the recording was cut off."""
+    return EVERYTHING if begun >= EVERYTHING or len(begun) > MOST_HASHES else begun
 
 
 def _of(user: str, its_state: str) -> str:

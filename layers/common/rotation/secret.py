@@ -194,12 +194,13 @@ class SecretUnderRotation:
 
         Can be repeated; if it is cut off, both can be there.
         """
-        seen = dict(self._labels.record)
+        shown = dict(self._labels.record)
+        seen = dict.fromkeys(self._labels.known, self.token) | shown
         for label in sorted(record.labels):
-            if seen.get(label) != self.token:
+            if shown.get(label) != self.token:
                 self._labels.add(label)
         for label in sorted(seen.keys() - record.labels):
-            self._labels.remove(label)
+            self._labels.remove(label, seen[label])
 
     def newer(self) -> Iterator[SecretValue]:
         """Yield the values of the versions that are newer than AWSCURRENT, except this one, newest first.

@@ -47,8 +47,9 @@ class StagingLabels:
     """Whether this invocation has given the version up."""
     record: dict[str, str] = field(default_factory=dict)
     """The labels of the pair's record that were seen, and their versions."""
-    _known: set[str] = field(default_factory=set)
-    """The labels of the record that this invocation has added to this version, or has seen there."""
+    known: set[str] = field(default_factory=set)
+    """The labels of the record that this invocation has added to this version, or has seen there. `record` can lack
+    them: an answer that is too old does not show them."""
 
     def look(self) -> None:
         """Read all labels. Raises NotRotatable if this version has neither AWSPENDING nor AWSCURRENT.
@@ -76,7 +77,7 @@ class StagingLabels:
 
     def look_at_record(self) -> None:
         """Read all labels. Reads again first, while time is left, if one that this invocation knows of is missing."""
-        settled(self.refresh, lambda _: self._known <= self.record.keys(), self.deadline, f"looking at {self.arn}")
+        settled(self.refresh, lambda _: self.known <= self.record.keys(), self.deadline, f"looking at {self.arn}")
 
     def not_staged(self) -> NotRotatable:
         """Return the error for a version that is neither pending nor current."""
@@ -88,13 +89,16 @@ class StagingLabels:
         )
 
     def note(self, version: str, labels: Iterable[str]) -> None:
-        """Note what an answer says of one version. This one cannot become current by an answer that is too old."""
-        if version == self.token and CURRENT in labels:
-            self.current = version
-        ours = {label: version for label in labels if is_ours(label)}
-        self.record |= ours
+        """Note what an answer says of one version. This one cannot become current by an answer that is too old.
+
+        A rotation moves the labels of the record to its own version only. So an answer that shows one elsewhere, after
+        it was seen here, is too old.
+        """
+        ours = set(filter(is_ours, labels))
         if version == self.token:
-            self._known |= ours.keys()
+            self.current = version if CURRENT in labels else self.current
+            self.known |= ours
+        self.record |= {label: self.token if label in self.known else version for label in ours}
 
     def promote(self) -> bool:
         """Move AWSCURRENT to this version. Returns False, and changes nothing, if it is there already."""
@@ -107,12 +111,12 @@ class StagingLabels:
         """Move a label of the record to this version, from whichever has it."""
         self._move(label, self.refresh, lambda: self.record.get(label))
         self.record[label] = self.token
-        self._known.add(label)
+        self.known.add(label)
 
-    def remove(self, label: str) -> None:
-        """Remove a label of the record from the version where it was seen."""
-        self._remove(label, self.record.pop(label))
-        self._known.discard(label)
+    def remove(self, label: str, seen: str) -> None:
+        """Remove a label of the record from the version where it was seen; `seen` if all were read again since."""
+        self._remove(label, self.record.pop(label, seen))
+        self.known.discard(label)
 
     def give_up(self) -> None:
         """Take AWSPENDING from this version. Changes nothing if another version has the label, or none."""

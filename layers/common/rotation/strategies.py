@@ -231,6 +231,7 @@ class AlternatingUsers(RotationStrategy):
             found, proof = log_in([current.credential], current, context, look_and_prove, admin)
         except LoginRefused as refused:
             _require_repair(refused, current, context)
+        there = at_admins_place(pending.credential, admin, context)
         with as_admin(admin, current, context) as session:
             if proof:
                 session.require_proven(proof)
@@ -239,8 +240,7 @@ class AlternatingUsers(RotationStrategy):
             require_shareable(session, user, other, current.accept)
             equal = mirror(session, user, other, context.pair, is_new=status is CloneStatus.ABSENT)
             session.set_password(other, pending.credential.password)
-        if record_end(context.pair, equal.finding(found)) and found:
-            log_in_and_require_same(found, user, at_admins_place(pending.credential, admin, context), context)
+        record_end(context.pair, equal.finding(found), lambda: log_in_and_require_same(found, user, there, context))
         _let_replicate(current, admin, context)
         return f"{other} mirrors {user} and has the pending password"
 
