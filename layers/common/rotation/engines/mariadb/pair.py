@@ -140,7 +140,7 @@ class MariaDBPair(MySQLPair):
         return catalog.default_roles(accounts.row(self._connection, account), self._rights(account))
 
     def _by_roles(self, account: Account) -> frozenset[Right]:
-        """Return the rights of the role that is active at login. The server looks for those of others' accounts, too."""
+        """Return the rights of the role that is active at login. Others' accounts count besides."""
         roles = self._default_roles(account)
         return frozenset[Right]().union(*(catalog.rights_by_role(self._connection, role) for role in roles))
 
