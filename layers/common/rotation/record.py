@@ -95,7 +95,7 @@ class PairRecord:
 
     def require_not_locked(self, comparison: Comparison, user: str, other: str) -> None:
         """Raise RightsDiffer if the other user is locked, and no rotation has begun to do that."""
-        if comparison.unlock and not self._began_to_lock(comparison.unlock):
+        if comparison.unlock and (comparison.is_locked_by_somebody or not self._began_to_lock(comparison.unlock)):
             raise RightsDiffer(
                 f"preparing {other}, which takes turns with {user}",
                 f"somebody has locked {other}, and the rotation would let it log in",
