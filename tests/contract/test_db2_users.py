@@ -6,6 +6,7 @@ import pytest
 
 from rotation.deadline import Deadline
 from rotation.engine import CloneStatus
+from rotation.engines.driver import CORRECT_CAUSE
 from rotation.errors import (
     LoginBlocked,
     OutOfTime,
@@ -46,6 +47,14 @@ class TestDb2Users:
             with pytest.raises(OutOfTime, match=f"setting the password of {user.username}"):
                 session.set_password(user.username, "Another-1")
             left = iter([30.0] * 9)
+
+    def test_a_user_that_somebody_has_removed_is_no_lack_of_rights(self, laboratory: Db2Laboratory) -> None:
+        with (
+            pytest.raises(StatementFailed, match="Username gone does not exist") as caught,
+            laboratory.engine.connect(laboratory.admin, deadline()) as session,
+        ):
+            session.set_password("gone", "Another-1")
+        assert caught.value.remedy == CORRECT_CAUSE
 
     def test_what_rds_fails_to_do_is_reported(
         self, laboratory: Db2Laboratory, instance: Instance, monkeypatch: pytest.MonkeyPatch

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from rotation.credential import Credential
-from rotation.engines.mysql.wider import WIDER, includes
+from rotation.engines.mysql.wider import ON_A_DATABASE, WIDER, includes
 from rotation.errors import Unsupported
-from tests.contract.mysql_kit import account, alter
+from tests.contract.mysql_kit import account, alter, setting
 from tests.contract.pairs import RecordInMemory, changed, set_secret
 from tests.laboratories import INVOICES, ORDERS
 from tests.laboratories.mysql import MySQLLaboratory, quoted
@@ -57,6 +57,41 @@ class Family:
         assert not laboratory.may_read(user, ORDERS)
         assert laboratory.logs_in(set_secret(laboratory, user))
 
+    @pytest.mark.parametrize(
+        ("own", "lent"),
+        [
+            ("SELECT ON *.*", f"SELECT ON lab.{ORDERS}"),
+            ("SELECT, INSERT ON lab.*", f"INSERT ON lab.{ORDERS}"),
+            ("SELECT, INSERT ON `la_`.*", f"SELECT, INSERT ON lab.{ORDERS}"),
+            (f"{', '.join(ON_A_DATABASE)} ON *.*", "ALL ON lab.*"),
+        ],
+    )
+    def test_a_right_that_the_user_has_as_well_on_more_stops_nothing(
+        self, laboratory: MySQLLaboratory, own: str, lent: str
+    ) -> None:
+        user, wide = new_narrow(laboratory)
+        alter(laboratory, f"GRANT {own} TO {account(user, HERE)}", f"GRANT {lent} TO {account(wide)}")
+        assert laboratory.may_read(set_secret(laboratory, user), ORDERS)
+
+    def test_a_right_on_everything_hides_no_right_on_a_database(self, laboratory: MySQLLaboratory) -> None:
+        user, wide = new_narrow(laboratory)
+        alter(laboratory, f"GRANT PROCESS ON *.* TO {account(user, HERE)}", f"GRANT SELECT ON lab.* TO {account(wide)}")
+        assert laboratory.may_read(user, INVOICES)
+        with pytest.raises(Unsupported, match=r"SELECT on `lab`\.\*, .* by"):
+            set_secret(laboratory, user)
+
+    def test_a_right_that_another_account_of_the_user_hides_stops_nothing(self, laboratory: MySQLLaboratory) -> None:
+        """The server takes the rights on a table from one account: the one for the fewest hosts that has any."""
+        user, _ = new_narrow(laboratory)
+        middle = account(user, "127.0.0.%")
+        alter(
+            laboratory,
+            f"CREATE USER {middle} IDENTIFIED BY {quoted(user.password)}",
+            f"GRANT INSERT ON lab.{ORDERS} TO {middle}",
+        )
+        assert not laboratory.may_read(user, ORDERS)
+        assert laboratory.logs_in(set_secret(laboratory, user))
+
     def test_a_right_that_both_users_have_by_others_stops_nothing(self, laboratory: MySQLLaboratory) -> None:
         """A second secret can have the accounts for more hosts."""
         user, wide = new_narrow(laboratory)
@@ -69,6 +104,22 @@ class Family:
             set_secret(laboratory, user, pair=record)
 
 
+def new_with_role(laboratory: MySQLLaboratory, thing: str) -> Credential:
+    """Make two accounts of one name; return who logs in from here, with an active role that can read the thing."""
+    user, _ = new_narrow(laboratory)
+    role = quoted(f"role_{user.username}")
+    with laboratory.session(laboratory.admin) as run:
+        run(f"CREATE ROLE {role}")
+        run(f"GRANT {role} TO {account(user, HERE)}")
+    to = "FOR" if laboratory.engine.kind.name == "MariaDB" else "TO"
+    alter(
+        laboratory,
+        f"GRANT SELECT ON lab.{thing} TO {role}",
+        f"SET DEFAULT ROLE {role} {to} {account(user, HERE)}",
+    )
+    return user
+
+
 @pytest.mark.engine("mysql")
 class TestMySQL(Family):
     """MySQL."""
@@ -76,6 +127,32 @@ class TestMySQL(Family):
     @pytest.fixture
     def laboratory(self, mysql: MySQLLaboratory) -> MySQLLaboratory:
         return mysql
+
+    def test_while_a_role_is_active_no_right_of_another_account_counts(self, laboratory: MySQLLaboratory) -> None:
+        user = new_with_role(laboratory, INVOICES)
+        assert not laboratory.may_read(user, ORDERS)
+        assert laboratory.may_read(set_secret(laboratory, user), INVOICES)
+
+    def test_a_right_on_everything_but_a_database_is_none_there(self, laboratory: MySQLLaboratory) -> None:
+        with setting(laboratory, "partial_revokes", "ON"):
+            user, _ = new_narrow(laboratory)
+            here = account(user, HERE)
+            alter(
+                laboratory,
+                f"GRANT SELECT ON *.* TO {here}",
+                f"REVOKE SELECT ON lab.* FROM {here}",  # noqa: S608 - no query
+            )
+            assert laboratory.may_read(user, ORDERS)
+            with pytest.raises(Unsupported, match=ORDERS):
+                set_secret(laboratory, user)
+            alter(laboratory, f"GRANT SELECT ON lab.* TO {here}")
+
+    def test_a_server_can_activate_all_roles(self, laboratory: MySQLLaboratory) -> None:
+        user = new_with_role(laboratory, INVOICES)
+        alter(laboratory, f"SET DEFAULT ROLE NONE TO {account(user, HERE)}")
+        with setting(laboratory, "activate_all_roles_on_login", "ON"):
+            assert not laboratory.may_read(user, ORDERS)
+            assert laboratory.may_read(set_secret(laboratory, user), INVOICES)
 
 
 @pytest.mark.engine("mariadb")
@@ -85,6 +162,16 @@ class TestMariaDB(Family):
     @pytest.fixture
     def laboratory(self, mariadb: MySQLLaboratory) -> MySQLLaboratory:
         return mariadb
+
+    def test_a_right_that_the_user_has_by_its_role_stops_nothing(self, laboratory: MySQLLaboratory) -> None:
+        user = new_with_role(laboratory, ORDERS)
+        assert laboratory.may_read(set_secret(laboratory, user), ORDERS)
+
+    def test_a_role_with_other_rights_hides_nothing(self, laboratory: MySQLLaboratory) -> None:
+        user = new_with_role(laboratory, INVOICES)
+        assert laboratory.may_read(user, ORDERS)
+        with pytest.raises(Unsupported, match=ORDERS):
+            set_secret(laboratory, user)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +188,9 @@ class TestMariaDB(Family):
         ("%.EXAMPLE.com", "db.example.com"),
         ("%", "localhost"),
         ("fe80::/10", "fe80::1"),
+        ("10.%", "10.0.0.0/255.255.0.0"),
+        ("10.0.0.0/255.0.0.0", "10.0.0.1"),
+        ("10.0.0.%", "10.0.0._"),
     ],
 )
 def test_what_includes_a_host_is_not_included_in_it(wider: str, host: str) -> None:
@@ -108,7 +198,22 @@ def test_what_includes_a_host_is_not_included_in_it(wider: str, host: str) -> No
     assert not includes(host, wider)
 
 
-@pytest.mark.parametrize(("one", "another"), [("%", "%"), ("10.%", "11.%"), (HERE, "localhost"), ("::1", HERE)])
+@pytest.mark.parametrize(
+    ("one", "another"),
+    [
+        ("%", "%"),
+        ("10.%", "11.%"),
+        (HERE, "localhost"),
+        ("::1", HERE),
+        ("fe80::/10", "10.0.0.0/255.0.0.0"),
+        ("10.0.0.0/255.255.0.0", "10.0.%.1"),
+    ],
+)
 def test_different_hosts_include_nothing_of_each_other(one: str, another: str) -> None:
     assert not includes(one, another)
     assert not includes(another, one)
+
+
+def test_a_pattern_does_not_include_the_network_around_it() -> None:
+    """Written out, the network begins as the pattern does."""
+    assert not includes("10.0.0.%", "10.0.0.0/255.0.0.0")

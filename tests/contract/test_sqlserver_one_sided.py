@@ -594,6 +594,23 @@ def test_wherever_a_rotation_is_cut_off_the_next_one_ends_it(
     assert count > 12
 
 
+def test_a_login_that_somebody_disables_while_it_is_prepared_stays_disabled(
+    sqlserver: SQLServerLaboratory, cut_after: Callable[[int], None]
+) -> None:
+    """A rotation that creates a login gives it a password that nobody knows; it disables none."""
+    user = sqlserver.new_user()
+    turns = Turns(sqlserver, user, new_clone(user), (DATABASE,))
+    cut_after(6)
+    with suppress(Cut):
+        set_secret(sqlserver, user, pair=turns.record)
+    cut_after(-1)
+    turns.run("ALTER LOGIN {} DISABLE", turns.other, database="master")
+    with pytest.raises(RightsDiffer, match="somebody has locked"):
+        set_secret(sqlserver, user, pair=turns.record)
+    turns.run("ALTER LOGIN {} ENABLE", turns.other, database="master")
+    turns.rotate()
+
+
 def test_what_is_done_to_the_other_one_meanwhile_is_not_taken_for_the_interrupted_rotation(
     turns: Turns, cut_after: Callable[[int], None]
 ) -> None:

@@ -190,7 +190,7 @@ GUARDS = [
     Guard(
         "a user that an administrator locked stays locked",
         "record",
-        "        if comparison.unlock and not self._began_to_lock(comparison.unlock):",
+        "        if comparison.unlock and not self._began_to_lock(comparison, comparison.unlock):",
         "        if False:",
         ALTERNATING,
     ),

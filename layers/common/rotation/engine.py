@@ -84,6 +84,8 @@ class Comparison:
     """The statement that lets the other user log in, if it cannot because somebody has locked it."""
     passing: Collection[str] = ()
     """Sentences of differences that `mirror` can make on its way, and ends; and `unlock`, if it locks the other."""
+    is_locked_by_somebody: bool = False
+    """Whether surely no rotation has locked the other user, also none that was creating it."""
 
     @property
     def sentences(self) -> list[str]:

@@ -95,16 +95,18 @@ class PairRecord:
 
     def require_not_locked(self, comparison: Comparison, user: str, other: str) -> None:
         """Raise RightsDiffer if the other user is locked, and no rotation has begun to do that."""
-        if comparison.unlock and not self._began_to_lock(comparison.unlock):
+        if comparison.unlock and not self._began_to_lock(comparison, comparison.unlock):
             raise RightsDiffer(
                 f"preparing {other}, which takes turns with {user}",
                 f"somebody has locked {other}, and the rotation would let it log in",
                 f"Run {comparison.unlock}; or use the single-user strategy",
             )
 
-    def _began_to_lock(self, unlock: str) -> bool:
+    def _began_to_lock(self, comparison: Comparison, unlock: str) -> bool:
         """Tell whether a rotation locked the other user: it was creating it, or said so (`Comparison.passing`)."""
-        return self.begun is not None and (self.begun == EVERYTHING or _hash(unlock) in self.begun)
+        if self.begun is None or comparison.is_locked_by_somebody:
+            return False
+        return self.begun == EVERYTHING or _hash(unlock) in self.begun
 
     def _was_interrupted(self, comparison: Comparison) -> bool:
         if self.begun is None:

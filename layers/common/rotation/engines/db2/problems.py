@@ -147,6 +147,7 @@ STATEMENT_PROBLEMS: Final[Mapping[int, Problem]] = {
     -552: (NotPermitted, ""),
     -1060: (NotPermitted, ""),
     -1092: (NotPermitted, ""),
+    -438: (StatementFailed, CORRECT_CAUSE),  # a procedure says why, as those of RDSADMIN do
     -911: (StatementFailed, LOCKED),
     -913: (StatementFailed, LOCKED),
     -952: (StatementFailed, BUSY),

@@ -54,6 +54,12 @@ def default_roles(row: Row, rights: frozenset[Right]) -> list[str]:
     return [role] if role in {right.name for right in rights if right.kind is RightKind.ROLE} else []
 
 
+@asked_once
+def rights_by_role(connection: MySQLConnection, role: str) -> frozenset[Right]:
+    """Return the rights of a role, quoted, and of those that it has; raises StatementFailed."""
+    return catalog.rights_of(connection, role, f"reading the grants of the role {role}")
+
+
 def own_methods(connection: MySQLConnection, operation: str) -> list[Method]:
     """Return the methods of the user who is logged in, in their order."""
     definition = catalog.own_definition(connection, operation)

@@ -139,6 +139,11 @@ class MariaDBPair(MySQLPair):
         """Return the role that is active at login, as SHOW GRANTS prints it."""
         return catalog.default_roles(accounts.row(self._connection, account), self._rights(account))
 
+    def _by_roles(self, account: Account) -> frozenset[Right]:
+        """Return the rights of the role that is active at login. Others' accounts count besides."""
+        roles = self._default_roles(account)
+        return frozenset[Right]().union(*(catalog.rights_by_role(self._connection, role) for role in roles))
+
     def _unprinted(self, account: Account) -> frozenset[Right]:  # noqa: ARG002 - it lists everything
         """Return nothing: SHOW GRANTS lists everything."""
         return frozenset()

@@ -11,7 +11,7 @@ from typing import Any
 from rotation.engines.mysql.connection import MAY_READ, MySQLConnection, asked_once
 from rotation.engines.mysql.definition import Row
 from rotation.engines.mysql.names import Account, literal
-from rotation.engines.mysql.rights import MOST_RIGHTS, Right, TooManyRights, Unreadable, parse
+from rotation.engines.mysql.rights import MOST_RIGHTS, Right, RightKind, TooManyRights, Unreadable, parse
 from rotation.errors import RETRIED, StatementFailed
 
 VANISHED = "somebody has dropped or renamed it meanwhile"
@@ -81,8 +81,13 @@ def own_definition(connection: MySQLConnection, operation: str) -> str:
 def rights(connection: MySQLConnection, account: Account | None = None) -> frozenset[Right]:
     """Return the rights of an account, or of the user who is logged in; raises StatementFailed."""
     operation = f"reading the grants of {account or connection.username}"
+    return rights_of(connection, account.quoted if account else "CURRENT_USER()", operation)
+
+
+def rights_of(connection: MySQLConnection, grantee: str, operation: str) -> frozenset[Right]:
+    """Return the rights of whom SHOW GRANTS names like this; raises StatementFailed."""
     try:
-        return parse(_grants(connection, operation, account))
+        return parse(_grants(connection, operation, grantee))
     except TooManyRights:
         cause, remedy = (
             f"it has more than {MOST_RIGHTS:,} rights",
@@ -96,13 +101,13 @@ def rights(connection: MySQLConnection, account: Account | None = None) -> froze
 
 def may_grant_proxies(connection: MySQLConnection) -> bool:
     """Tell whether the user who is logged in can grant a proxy of any other account."""
-    rows = _grants(connection, f"reading the grants of {connection.username}")
+    rows = _grants(connection, f"reading the grants of {connection.username}", "CURRENT_USER()")
     return any(row.startswith("GRANT PROXY ON ") and row.endswith(" WITH GRANT OPTION") for row in rows)
 
 
-def _grants(connection: MySQLConnection, operation: str, account: Account | None = None) -> list[str]:
-    statement = f"SHOW GRANTS FOR {account.quoted if account else 'CURRENT_USER()'}"
-    return [text for (text,) in connection.execute(operation, statement, connection.needs(MAY_READ))]
+def _grants(connection: MySQLConnection, operation: str, grantee: str) -> list[str]:
+    found = connection.execute(operation, f"SHOW GRANTS FOR {grantee}", connection.needs(MAY_READ))
+    return [text for (text,) in found]
 
 
 def proxies(connection: MySQLConnection, account: Account) -> set[tuple[Account, bool]]:
@@ -157,3 +162,14 @@ def default_roles(connection: MySQLConnection, account: Account) -> list[Account
     others = [role for role in roles if role.as_role not in granted]
     stale = set(others) - mandatory_roles(connection) if others else set()
     return sorted(set(roles) - stale)
+
+
+def has_active_role(connection: MySQLConnection, account: Account) -> bool:
+    """Tell whether a role is active when an account of MySQL logs in."""
+    if default_roles(connection, account):
+        return True
+    has_role = any(right.kind is RightKind.ROLE for right in rights(connection, account))
+    if not has_role and not mandatory_roles(connection):
+        return False
+    [(are_all,)] = connection.execute("reading which roles are active", "SELECT @@GLOBAL.activate_all_roles_on_login")
+    return bool(are_all)

@@ -113,7 +113,8 @@ class MySQLPair:
     def unshared(self) -> Sequence[Unshared]:
         """Return what the other one cannot have; see `rotation.engine.Session`."""
         objects = self._definers.unshared(self._accounts.meant(self.user), self.other)
-        return [*objects, *wider.unshared(self._connection, self._accounts, self.user, self.other)]
+        lent = wider.unshared(self._connection, self._accounts, self.user, self.other, self._by_roles)
+        return [*objects, *lent]
 
     def mirror(self) -> None:
         """Make the other one what the user is, on every host that is meant; see `rotation.engine.Session`.
@@ -298,6 +299,13 @@ class MySQLPair:
     def _default_roles(self, account: Account) -> list[str]:
         """Return the roles that are active at login, as SHOW GRANTS prints them."""
         return [role.as_role for role in catalog.default_roles(self._connection, account)]
+
+    def _by_roles(self, account: Account) -> frozenset[Right] | None:
+        """Return which rights an account has by roles at login, besides rights by accounts of others; None: no others.
+
+        If a role is active, the server looks for the rights of this one account, and of the role.
+        """
+        return None if catalog.has_active_role(self._connection, account) else frozenset()
 
     def _unprinted(self, account: Account) -> frozenset[Right]:
         """Return what SHOW GRANTS does not list of an account."""

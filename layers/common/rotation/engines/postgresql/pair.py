@@ -258,8 +258,6 @@ class PostgreSQLPair:
     def _align_attributes(self) -> None:
         wanted = attribute_changes(self._roles[self._user], self._roles[self._other])
         changes = [attribute(name, value) for name, value in wanted.items()]
-        if not self._roles[self._other].can_login:
-            changes.append(SQL("LOGIN"))
         if self._other == self._clone and not self._roles[self._clone].inherits:
             # It needs INHERIT to connect wherever its original can. From then on it acts as the original.
             changes.append(SQL("INHERIT"))

@@ -111,7 +111,7 @@ class PostgreSQLSession:
     def change_own_password(self, password: str) -> None:
         """Give the user who is logged in this password; see `rotation.engine.Session`."""
         self._known_oids |= {name: oid for name, oid, _ in self.connection.logged_in}
-        self.set_password(self.connection.username, password)
+        self._set_password(self.connection.username, password)
 
     def clone_status(self, user: str, other: str) -> CloneStatus:
         """Return what is known about the pair; see `rotation.engine.Session`."""
@@ -130,7 +130,15 @@ class PostgreSQLSession:
         self._is_mirrored = True
 
     def set_password(self, username: str, password: str) -> None:
-        """Give a user this password; see `rotation.engine.Session`.
+        """Give another user this password, and let it log in; see `rotation.engine.Session`."""
+        self._set_password(username, password, "LOGIN ")
+
+    def reset_password(self, username: str, password: str) -> None:
+        """Give another user this password; see `rotation.engine.Session`."""
+        self._set_password(username, password)
+
+    def _set_password(self, username: str, password: str, option: str = "") -> None:
+        """Give a user this password.
 
         The verifier is made here. So the password itself is neither in the server's statement log, which has a failed
         ALTER ROLE even with log_statement = none, nor in pg_stat_statements. A server that must judge the password gets
@@ -144,18 +152,14 @@ class PostgreSQLSession:
             username, password, "md5" if self._wants_md5(username, operation) else SCRAM
         )
         try:
-            found = self._alter_role(operation, username, verifier)
+            found = self._alter_role(operation, username, verifier, option)
         except StatementFailed as refused:
             if not self.connection.credential.tls or not IN_CLEAR_ONLY.search(refused.cause):
                 raise
             log.warning(said(f"{operation}: the server refuses verifiers, so it gets the password in clear"))
             self.connection.execute(operation, "ROLLBACK TO SAVEPOINT attempt")
-            found = self._alter_role(operation, username, password)
+            found = self._alter_role(operation, username, password, option)
         require_known([username], self._known_oids, found)
-
-    def reset_password(self, username: str, password: str) -> None:
-        """Give a user this password; see `rotation.engine.Session`. It does not change whether the role can log in."""
-        self.set_password(username, password)
 
     def compare(self, user: str, other: str) -> Comparison:
         """Compare the two; see `rotation.engine.Session`.
@@ -200,13 +204,13 @@ class PostgreSQLSession:
         user = own if username == self.connection.username else self._proof
         return not (user and self.connection.logs_in_by_scram(user.username, user.password))
 
-    def _alter_role(self, operation: str, username: str, password: str) -> dict[str, int]:
+    def _alter_role(self, operation: str, username: str, password: str, option: str) -> dict[str, int]:
         """Set a password, or its verifier. If the server refuses it, there is a savepoint to go back to.
 
         Returns the oid of that role. It is read after the change, because from then on nobody else can change the role.
         """
-        statement = SQL("ALTER ROLE {} PASSWORD {}; {}").format(
-            Identifier(username), Literal(password), SQL(catalog.OID).format(Literal(username))
+        statement = SQL("ALTER ROLE {} {}PASSWORD {}; {}").format(
+            Identifier(username), SQL(option), Literal(password), SQL(catalog.OID).format(Literal(username))
         )
         rows = self.connection.execute_again(operation, statement, self._needed_for(username), PASSWORD_PROBLEMS)
         return {str(name): int(oid) for name, oid in rows}

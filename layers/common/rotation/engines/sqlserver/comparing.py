@@ -236,14 +236,17 @@ class ComparedPart:
         return self._run(*right_changes(rights, one, as_ours=True))
 
 
-def compared(parts: Sequence[ComparedPart], passing: Sequence[str], unlock: Sequence[str]) -> Comparison:
-    """Return the comparison of all parts."""
+def compared(
+    parts: Sequence[ComparedPart], passing: Sequence[str], unlock: Sequence[str], *, is_disabled: bool = False
+) -> Comparison:
+    """Return the comparison of all parts. No rotation disables a login, also none that creates it."""
     return Comparison(
         differences=list(chain.from_iterable(part.differences() for part in parts)),
         user_state=state(chain.from_iterable(part.user_things() for part in parts)),
         other_state=state(chain.from_iterable(part.other_things() for part in parts)),
         unlock="; ".join(filter(None, unlock)) or None,
         passing=passing,
+        is_locked_by_somebody=is_disabled,
     )
 
 

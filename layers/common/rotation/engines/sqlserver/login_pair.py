@@ -124,7 +124,7 @@ class SQLServerLoginPair(SQLServerPair):
                 )
         self._go_back()
         enable = f"ALTER LOGIN {identifier(other.name)} ENABLE" if is_disabled else ""
-        return compared(parts, list(server.passing()), [enable, server.unlock()])
+        return compared(parts, list(server.passing()), [enable, server.unlock()], is_disabled=bool(enable))
 
     def part_for_password(self) -> AdminsPart:
         """Say what the admin lacks; see `SQLServerPair`."""
