@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import string
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ from tests.local.stand_ins.db2 import server as db2_server
 from tests.local.stand_ins.db2.database import Instance
 
 SCHEMA = "LAB"
+
+LETTERS = string.ascii_lowercase + string.digits
+"""Six of them name a user: names are short, and six hexadecimal digits happened to be the same twice."""
 
 NAME = '"(?:[^"]|"")+"'
 
@@ -72,7 +76,7 @@ class Db2Laboratory:
         """Make a user as the admin, as people do on RDS."""
         user = replace(
             self.admin,
-            username=name or f"app_{secrets.token_hex(3)}",
+            username=name or "app_" + "".join(secrets.choice(LETTERS) for _ in range(6)),
             password=password or f"Aa1-{secrets.token_hex()}",
         )
         self.administer("CALL RDSADMIN.ADD_USER(?, ?, ?)", user.username, user.password, "lab_users")
