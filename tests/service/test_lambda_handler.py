@@ -20,6 +20,7 @@ from rotation.errors import (
     RotationError,
     Unexpected,
 )
+from rotation.redaction import MASK
 from rotation.strategies import BY_ADMIN
 from tests.fakes import FakeDatabase, reading
 from tests.laboratories import ORDERS
@@ -129,6 +130,19 @@ def test_a_step_that_fails_logs_why_and_what_to_do_and_is_counted(
     assert failed["StepFailed"] == [1.0]
     assert call.metric("StepDuration")["step"] == "setSecret"
     assert len(call.metrics) == 2
+
+
+def test_what_others_wrote_is_searched_for_secrets_and_words_of_ours_are_not(
+    invoke: Invoke, database: FakeDatabase, scenario: Scenario
+) -> None:
+    asked = event(scenario, "createSecret")
+    name = scenario.arn.rpartition(":")[2]
+    line = invoke(database, {**asked, "RotationToken": name}).line
+    assert line["secret_arn"] == scenario.arn.replace(name, MASK)
+    line = invoke(database, {**asked, "RotationToken": scenario.token}).line
+    assert line["version_token"] == MASK
+    line = invoke(database, {**asked, "RotationToken": "createSecret"}).line
+    assert (line["step"], line["secret_arn"]) == ("createSecret", scenario.arn)
 
 
 def test_an_invocation_knows_nothing_of_the_one_before(
