@@ -7,7 +7,7 @@ import pytest
 from rotation.credential import Credential
 from rotation.engines.mysql.wider import ON_A_DATABASE, WIDER, includes
 from rotation.errors import Unsupported
-from tests.contract.mysql_kit import account, alter, setting
+from tests.contract.mysql_kit import OnMariaDB, OnMySQL, account, alter, setting
 from tests.contract.pairs import RecordInMemory, changed, set_secret
 from tests.laboratories import INVOICES, ORDERS
 from tests.laboratories.mysql import MySQLLaboratory, quoted
@@ -120,13 +120,8 @@ def new_with_role(laboratory: MySQLLaboratory, thing: str) -> Credential:
     return user
 
 
-@pytest.mark.engine("mysql")
-class TestMySQL(Family):
+class TestMySQL(OnMySQL, Family):
     """MySQL."""
-
-    @pytest.fixture
-    def laboratory(self, mysql: MySQLLaboratory) -> MySQLLaboratory:
-        return mysql
 
     def test_while_a_role_is_active_no_right_of_another_account_counts(self, laboratory: MySQLLaboratory) -> None:
         user = new_with_role(laboratory, INVOICES)
@@ -155,13 +150,8 @@ class TestMySQL(Family):
             assert laboratory.may_read(set_secret(laboratory, user), INVOICES)
 
 
-@pytest.mark.engine("mariadb")
-class TestMariaDB(Family):
+class TestMariaDB(OnMariaDB, Family):
     """MariaDB."""
-
-    @pytest.fixture
-    def laboratory(self, mariadb: MySQLLaboratory) -> MySQLLaboratory:
-        return mariadb
 
     def test_a_right_that_the_user_has_by_its_role_stops_nothing(self, laboratory: MySQLLaboratory) -> None:
         user = new_with_role(laboratory, ORDERS)

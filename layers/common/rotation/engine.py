@@ -85,7 +85,7 @@ class Comparison:
     passing: Collection[str] = ()
     """Sentences of differences that `mirror` can make on its way, and ends; and `unlock`, if it locks the other."""
     is_locked_by_somebody: bool = False
-    """Whether surely no rotation has locked the other user, also none that was creating it."""
+    """Whether it is certain that no rotation has locked the other user, also not one that was creating it."""
 
     @property
     def sentences(self) -> list[str]:

@@ -27,7 +27,7 @@ NOT_KNOWN: Final[Mapping[str, str]] = {}
 
 
 DIFFERENT: Final[Mapping[str, str]] = {"either user": "different"}
-"""What stands in the record besides, if setSecret itself has seen that an application finds different things."""
+"""What setSecret records as found, if it has seen that an application finds different things as the two users."""
 
 
 def require_shareable(session: Session, user: str, other: str, accepted: frozenset[str]) -> None:

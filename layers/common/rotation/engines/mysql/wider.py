@@ -5,8 +5,8 @@ that logged in (https://dev.mysql.com/doc/refman/8.4/en/request-access.html). If
 database, the rights of app@% on it count, whosever account that is. Such an account is left alone, so the other user of
 the pair would lack those rights, although the accounts of the two are the same.
 
-Nothing is lost that the user has as well in a way that is copied: on everything, on the whole database, or by a role.
-While a role is active, MySQL looks for the rights of that one account only.
+Nothing is lost if the user has the same right in a way that is copied: on everything, on the whole database, or by a
+role. While a role is active, MySQL looks for the rights of that one account only.
 """
 
 import ipaddress
